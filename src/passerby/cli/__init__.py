@@ -1,0 +1,49 @@
+"""The command `passerby`: one thin module a command, heavy imports inside the functions."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from passerby import __version__
+from passerby.cli.prepare import prepare
+from passerby.cli.synth import synth
+from passerby.errors import PasserbyError
+
+__all__ = ["app", "main"]
+
+app = typer.Typer(
+    name="passerby",
+    help="Recognise attributes of persons in images: prepare data, train, evaluate, predict.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+app.command()(prepare)
+app.command()(synth)
+
+
+def _show_version(value: bool) -> None:
+    if value:
+        typer.echo(f"passerby {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop.")
+    ] = False,
+) -> None:
+    del version
+
+
+def main() -> None:
+    """Run the command line; an error that the user can mend is printed without a traceback, exit status 2."""
+    try:
+        app()
+    except PasserbyError as error:
+        print(f"passerby: {type(error).__name__}: {error}", file=sys.stderr)
+        sys.exit(2)

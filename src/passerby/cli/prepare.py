@@ -1,0 +1,5 @@
+"""Placeholder, replaced within the hour."""
+
+
+def prepare() -> None:
+    """Not there yet."""

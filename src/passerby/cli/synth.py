@@ -1,0 +1,5 @@
+"""Placeholder, replaced within the hour."""
+
+
+def synth() -> None:
+    """Not there yet."""

@@ -1,0 +1,297 @@
+"""The manifest: one Parquet row a person, the only form of data that the rest of the house knows.
+
+Columns:
+
+| column | type | meaning |
+|---|---|---|
+| `image` | string | path of the picture relative to the root, POSIX separators |
+| `box` | list of 4 float32, or null | crop in pixels, left top right bottom; null means the whole picture |
+| `label:<name>` | int8 | 1 yes, 0 no, −1 unknown; one column an attribute, in schema order |
+| `identity`, `camera` | string or null | |
+| `split:<name>` | string or null | `train`, `val`, `test`; null means not part of that split |
+| `mask`, `parsing` | string or null | path relative to the root |
+| `keypoints` | list of 51 float32, or null | COCO-17, (x px, y px, score) each, in pixels of the picture |
+
+The file's metadata (key `passerby`) holds the schema, the data set's name and the root relative to the
+manifest's own folder, so that a folder with data and manifest can be moved as a whole.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from passerby.errors import ManifestError, SchemaError
+from passerby.schema import AttributeSchema
+
+__all__ = ["Manifest", "check_relative_path"]
+
+FORMAT_VERSION = 1
+PARTS_OF_A_SPLIT = ("train", "val", "test")
+
+
+def check_relative_path(path: str) -> str:
+    """Return `path` with POSIX separators if it stays below the root.
+
+    Raises:
+        ManifestError: If it is absolute or leaves the root through `..`.
+
+    Example:
+        >>> check_relative_path("images/00001.png")
+        'images/00001.png'
+    """
+    pure = PurePosixPath(path.replace("\\", "/"))
+    if not path or pure.is_absolute() or ".." in pure.parts or ":" in pure.parts[0]:
+        raise ManifestError(f"expected a path that stays below the root, got {path!r}; make it relative to --root")
+    return str(pure)
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """A table of persons with labels, splits and guidance.
+
+    Create one with `Manifest.create`, read one with `Manifest.load`.
+
+    Args:
+        dataset: Name of the data set.
+        schema: Its attributes.
+        table: The columns above.
+        root: Folder that the paths are relative to.
+
+    Example:
+        >>> from passerby.schema import Attribute, AttributeSchema
+        >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
+        >>> m = Manifest.create("toy", schema, root=Path("."), images=["a.jpg", "b.jpg"],
+        ...                     labels=[[1], [-1]], splits={"official": ["train", "test"]})
+        >>> m.labels.tolist(), m.split("official", "test").images
+        ([[1], [-1]], ['b.jpg'])
+    """
+
+    dataset: str
+    schema: AttributeSchema
+    table: pa.Table
+    root: Path
+
+    @classmethod
+    def create(
+        cls,
+        dataset: str,
+        schema: AttributeSchema,
+        *,
+        root: Path,
+        images: Sequence[str],
+        labels: NDArray[np.int8] | Sequence[Sequence[int]],
+        splits: Mapping[str, Sequence[str | None]],
+        boxes: Sequence[Sequence[float] | None] | None = None,
+        identities: Sequence[str | None] | None = None,
+        cameras: Sequence[str | None] | None = None,
+        masks: Sequence[str | None] | None = None,
+        parsing: Sequence[str | None] | None = None,
+        keypoints: Sequence[Sequence[float] | None] | None = None,
+    ) -> Manifest:
+        """Check all columns and put them into one table.
+
+        Args:
+            labels: (N, A) in {1, 0, −1}, columns in schema order.
+            splits: For each split's name one of `train`, `val`, `test` or None a row.
+            keypoints: 51 numbers a row: 17 × (x px, y px, score), COCO order.
+
+        Raises:
+            ManifestError: If a length, a label, a path, a box or a split's part is out of range.
+        """
+        values = np.asarray(labels)
+        n = len(images)
+        if values.shape != (n, len(schema)):
+            raise ManifestError(f"expected labels of shape {(n, len(schema))}, got {values.shape}")
+        if values.size and not np.isin(values, (-1, 0, 1)).all():
+            bad = sorted(set(np.unique(values).tolist()) - {-1, 0, 1})
+            raise ManifestError(f"expected labels 1 (yes), 0 (no) or -1 (unknown), got also {bad[:5]}")
+        columns: dict[str, pa.Array] = {
+            "image": pa.array([check_relative_path(p) for p in images], pa.string()),
+            "box": pa.array(_checked_lists("box", boxes, n, 4), pa.list_(pa.float32(), 4)),
+            "identity": pa.array(_checked_length("identity", identities, n), pa.string()),
+            "camera": pa.array(_checked_length("camera", cameras, n), pa.string()),
+            "mask": pa.array(_checked_paths("mask", masks, n), pa.string()),
+            "parsing": pa.array(_checked_paths("parsing", parsing, n), pa.string()),
+            "keypoints": pa.array(_checked_lists("keypoints", keypoints, n, 51), pa.list_(pa.float32(), 51)),
+        }
+        for name, parts in splits.items():
+            if set(parts) - {*PARTS_OF_A_SPLIT, None}:
+                raise ManifestError(f"split {name!r}: expected {PARTS_OF_A_SPLIT} or None, got {sorted(map(str, set(parts)))}")
+            columns[f"split:{name}"] = pa.array(_checked_length(name, parts, n), pa.string())
+        columns |= {
+            f"label:{name}": pa.array(values[:, i].astype(np.int8), pa.int8()) for i, name in enumerate(schema.names)
+        }
+        return cls(dataset, schema, pa.table(columns), Path(root))
+
+    # ------------------------------------------------------------------ columns
+
+    def __len__(self) -> int:
+        return int(self.table.num_rows)
+
+    @property
+    def images(self) -> list[str]:
+        """Paths relative to the root."""
+        return self._column("image")
+
+    @property
+    def labels(self) -> NDArray[np.int8]:
+        """Labels (N, A) in {1, 0, −1}."""
+        columns = [self.table.column(f"label:{n}").to_numpy() for n in self.schema.names]
+        return np.stack(columns, axis=1).astype(np.int8) if len(self) else np.zeros((0, len(self.schema)), np.int8)
+
+    @property
+    def identities(self) -> list[str | None]:
+        """Identity of each row, None where unknown."""
+        return self._column("identity")
+
+    @property
+    def split_names(self) -> tuple[str, ...]:
+        """Names of the splits this manifest knows."""
+        return tuple(c.removeprefix("split:") for c in self.table.column_names if c.startswith("split:"))
+
+    def _column(self, name: str) -> list[Any]:
+        return self.table.column(name).to_pylist()
+
+    def boxes(self) -> list[tuple[float, float, float, float] | None]:
+        """Crop of each row in pixels (left, top, right, bottom), None for the whole picture."""
+        return [None if b is None else tuple(b) for b in self._column("box")]
+
+    def paths(self, column: str) -> list[str | None]:
+        """The paths of `mask` or `parsing`, relative to the root."""
+        return self._column(column)
+
+    def keypoints(self) -> NDArray[np.float32] | None:
+        """(N, 17, 3) in COCO order, NaN where a row has none; None when no row has any."""
+        column = self._column("keypoints")
+        if all(k is None for k in column):
+            return None
+        rows = [np.full(51, np.nan, np.float32) if k is None else np.asarray(k, np.float32) for k in column]
+        return np.stack(rows).reshape(-1, 17, 3)
+
+    # ------------------------------------------------------------------ choosing rows
+
+    def take(self, rows: NDArray[np.integer[Any]] | Sequence[int]) -> Manifest:
+        """A manifest of the given rows, in the given order."""
+        return replace(self, table=self.table.take(pa.array(np.asarray(rows, dtype=np.int64))))
+
+    def split_rows(self, name: str, part: str) -> NDArray[np.int64]:
+        """Row numbers of one part of a split.
+
+        Raises:
+            ManifestError: If there is no split of that name, or the part is empty; the message lists what there is.
+        """
+        if name not in self.split_names:
+            raise ManifestError(f"no split {name!r} in this manifest; it has {', '.join(self.split_names) or 'none'}")
+        column = np.asarray(self._column(f"split:{name}"), dtype=object)
+        rows = np.flatnonzero(column == part)
+        if not len(rows):
+            have = {p: int((column == p).sum()) for p in PARTS_OF_A_SPLIT}
+            raise ManifestError(f"split {name!r} has no rows in part {part!r}; rows by part: {have}")
+        return rows.astype(np.int64)
+
+    def split(self, name: str, part: str) -> Manifest:
+        """The rows of one part (`train`, `val`, `test`) of a split."""
+        return self.take(self.split_rows(name, part))
+
+    def with_split(self, name: str, parts: Sequence[str | None]) -> Manifest:
+        """A copy with a further split."""
+        column = pa.array(_checked_length(name, parts, len(self)), pa.string())
+        return replace(self, table=self.table.append_column(f"split:{name}", column))
+
+    def select_attributes(self, names: Sequence[str]) -> Manifest:
+        """A copy with the given attributes only, in the given order."""
+        schema = self.schema.select(names)
+        drop = [f"label:{n}" for n in self.schema.names]
+        keep = {f"label:{n}": self.table.column(f"label:{n}") for n in names}
+        table = self.table.drop_columns(drop)
+        for name, column in keep.items():
+            table = table.append_column(name, column)
+        return replace(self, schema=schema, table=table)
+
+    # ------------------------------------------------------------------ files
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that change with any cell, name or order; not with the root."""
+        digest = hashlib.sha256(f"{FORMAT_VERSION}{self.dataset}{self.schema.to_json()}".encode())
+        for name in self.table.column_names:
+            digest.update(json.dumps([name, self._column(name)]).encode())
+        return digest.hexdigest()[:16]
+
+    def write(self, path: Path) -> None:
+        """Write to Parquet, through a temporary name, so that nothing half-written stays."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        root = Path(os.path.relpath(self.root.resolve(), path.parent.resolve())).as_posix()
+        meta = {"version": FORMAT_VERSION, "dataset": self.dataset, "root": root, "schema": self.schema.to_dict()}
+        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+        try:
+            pq.write_table(self.table.replace_schema_metadata({"passerby": json.dumps(meta)}), temporary)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path, *, root: Path | None = None) -> Manifest:
+        """Read a manifest.
+
+        Args:
+            path: The Parquet file.
+            root: Where the pictures lie; by default the root noted in the file, relative to the file.
+
+        Raises:
+            ManifestError: If the file is missing, no Parquet, or was not written by `passerby prepare`.
+        """
+        path = Path(path)
+        try:
+            table = pq.read_table(path)
+            meta = json.loads((table.schema.metadata or {})[b"passerby"])
+            schema = AttributeSchema.from_dict(meta["schema"])
+        except FileNotFoundError:
+            raise ManifestError(f"no manifest at {path}; make one with `passerby prepare`") from None
+        except (pa.ArrowException, OSError, KeyError, ValueError, SchemaError) as error:
+            raise ManifestError(f"{path} is not a manifest of passerby ({error}); make one with `passerby prepare`") from error
+        if meta["version"] != FORMAT_VERSION:
+            raise ManifestError(f"{path} has format {meta['version']}, this passerby reads {FORMAT_VERSION}; prepare it anew")
+        missing = [c for c in ("image", *(f"label:{n}" for n in schema.names)) if c not in table.column_names]
+        if missing:
+            raise ManifestError(f"{path} lacks the columns {missing[:5]}; make it anew with `passerby prepare`")
+        for image in table.column("image").to_pylist():
+            check_relative_path(image)
+        table = table.replace_schema_metadata(None)
+        return cls(meta["dataset"], schema, table, Path(root) if root else (path.parent / meta["root"]))
+
+
+def _checked_length(name: str, values: Sequence[Any] | None, n: int) -> list[Any]:
+    if values is None:
+        return [None] * n
+    if len(values) != n:
+        raise ManifestError(f"column {name!r}: expected {n} values, got {len(values)}")
+    return list(values)
+
+
+def _checked_paths(name: str, values: Sequence[str | None] | None, n: int) -> list[str | None]:
+    return [None if v is None else check_relative_path(v) for v in _checked_length(name, values, n)]
+
+
+def _checked_lists(name: str, values: Sequence[Any] | None, n: int, length: int) -> list[Any]:
+    column = _checked_length(name, values, n)
+    for row, value in enumerate(column):
+        if value is None:
+            continue
+        if len(value) != length:
+            raise ManifestError(f"column {name!r}, row {row}: expected {length} numbers, got {len(value)}")
+        if name == "box" and not (value[2] > value[0] and value[3] > value[1]):
+            raise ManifestError(f"row {row}: expected a box (left, top, right, bottom) with area, got {list(value)}")
+    return column

@@ -1,0 +1,192 @@
+"""Value objects that travel between the rooms of the house.
+
+Nothing here imports torch at run time, so that the command line starts fast.
+Axes: N samples, A attributes, C channels, H height, W width, K keypoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any, Literal, Self
+
+from passerby.errors import DataError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+__all__ = ["Batch", "Box", "Guidance", "Output", "Prediction", "Preprocess"]
+
+
+@dataclass(frozen=True, slots=True)
+class Box:
+    """An axis-aligned rectangle in pixels: left, top, right, bottom; right and bottom are exclusive.
+
+    Raises:
+        DataError: If the rectangle is empty; give `x1 > x0` and `y1 > y0`.
+
+    Example:
+        >>> Box(2, 3, 12, 23).height
+        20
+    """
+
+    x0: float
+    y0: float
+    x1: float
+    y1: float
+
+    def __post_init__(self) -> None:
+        if not (self.x1 > self.x0 and self.y1 > self.y0):
+            raise DataError(f"expected a box with x1 > x0 and y1 > y0 (in pixels), got {self.as_xyxy()}")
+
+    @property
+    def width(self) -> float:
+        """Width in pixels."""
+        return self.x1 - self.x0
+
+    @property
+    def height(self) -> float:
+        """Height in pixels."""
+        return self.y1 - self.y0
+
+    def as_xyxy(self) -> tuple[float, float, float, float]:
+        """The four sides as a tuple."""
+        return (self.x0, self.y0, self.x1, self.y1)
+
+
+@dataclass(frozen=True, slots=True)
+class Preprocess:
+    """How a picture becomes the input of a network; a bundle carries it, so nobody has to guess.
+
+    Args:
+        height: Input height in pixels.
+        width: Input width in pixels.
+        mean: Per-channel mean (RGB) of pixel values in [0, 1], subtracted.
+        std: Per-channel standard deviation, divided by.
+        resize: `stretch` to height × width whatever the aspect ratio (the field's habit), or `pad` with
+            zeros to the aspect ratio first (MAN).
+    """
+
+    height: int = 256
+    width: int = 192
+    mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
+    std: tuple[float, float, float] = (0.229, 0.224, 0.225)
+    resize: Literal["stretch", "pad"] = "stretch"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """The inverse of `to_dict`.
+
+        Example:
+            >>> Preprocess.from_dict(Preprocess(128, 96).to_dict()) == Preprocess(128, 96)
+            True
+        """
+        return cls(**{**values, "mean": tuple(values["mean"]), "std": tuple(values["std"])})
+
+
+@dataclass(slots=True)
+class Guidance:
+    """What some systems are told beside the picture; whatever is missing is None.
+
+    Shape:
+        masks: (N, 1, H, W) float in [0, 1], 1 on the person.
+        parsing: (N, H, W) int64, Look-Into-Person classes 0 … 19.
+        keypoints: (N, 17, 3) float in COCO order: x in pixels of the input, y in pixels, score in [0, 1].
+    """
+
+    masks: Tensor | None = None
+    parsing: Tensor | None = None
+    keypoints: Tensor | None = None
+
+    def to(self, device: torch.device | str) -> Guidance:
+        """The same guidance on another device."""
+        return Guidance(
+            *(None if t is None else t.to(device) for t in (self.masks, self.parsing, self.keypoints))
+        )
+
+
+@dataclass(slots=True)
+class Batch:
+    """What a loader yields.
+
+    Shape:
+        images: (N, 3, H, W); uint8 in [0, 255] as it leaves a loader, float after normalisation.
+        labels: (N, A) int8 in {1 yes, 0 no, -1 unknown}.
+        rows: (N,) int64, the row of each sample in its manifest; keys per-sample state.
+    """
+
+    images: Tensor
+    labels: Tensor
+    rows: Tensor
+    guidance: Guidance = field(default_factory=Guidance)
+
+    def to(self, device: torch.device | str) -> Batch:
+        """The same batch on another device."""
+        return Batch(
+            self.images.to(device, non_blocking=True),
+            self.labels.to(device, non_blocking=True),
+            self.rows.to(device, non_blocking=True),
+            self.guidance.to(device),
+        )
+
+
+@dataclass(slots=True)
+class Output:
+    """What a model returns.
+
+    Shape:
+        logits: (N, A) float, the final score of each attribute before the sigmoid.
+        branches: Named logits (N, A) or maps that a system's criterion needs; empty for a plain network.
+        features: (N, C, h, w), the map that localisation looks at.
+    """
+
+    logits: Tensor
+    branches: Mapping[str, Tensor] = field(default_factory=dict)
+    features: Tensor | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Prediction:
+    """The attributes of one person.
+
+    Args:
+        source: Where the picture came from: a path, or `<image>` when it came from memory.
+        names: Attribute names, in the order of the bundle's schema.
+        probabilities: One number in [0, 1] an attribute.
+        thresholds: An attribute is present when its probability is *strictly* above its threshold.
+
+    Example:
+        >>> p = Prediction("a.jpg", ("Hat", "Glasses"), (0.9, 0.2), (0.5, 0.5))
+        >>> p.present
+        ('Hat',)
+        >>> p["Glasses"]
+        0.2
+    """
+
+    source: str
+    names: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    thresholds: tuple[float, ...]
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Names of the attributes whose probability is above their threshold."""
+        return tuple(
+            n for n, p, t in zip(self.names, self.probabilities, self.thresholds, strict=True) if p > t
+        )
+
+    def __getitem__(self, name: str) -> float:
+        return self.probabilities[self.names.index(name)]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: source, present attributes, probability by name."""
+        return {
+            "source": self.source,
+            "present": list(self.present),
+            "probabilities": dict(zip(self.names, self.probabilities, strict=True)),
+        }
