@@ -12,7 +12,15 @@ from typing import Any, Literal, Self, overload
 
 from passerby.errors import SchemaError
 
-__all__ = ["PARTS", "PART_KEYPOINTS_COCO", "PART_KEYPOINTS_MPII", "TASKS", "Attribute", "AttributeSchema", "Match"]
+__all__ = [
+    "PARTS",
+    "PART_KEYPOINTS_COCO",
+    "PART_KEYPOINTS_MPII",
+    "TASKS",
+    "Attribute",
+    "AttributeSchema",
+    "Match",
+]
 
 TASKS = ("full body", "head", "upper body", "lower body", "footwear", "accessory", "action")
 """Task groups of MAN (Yaghoubi et al., 2020), Table 3; PETA has no action."""
@@ -82,7 +90,7 @@ class Attribute:
         if self.part not in PARTS:
             raise SchemaError(f"attribute {self.name!r}: expected a part among {PARTS}, got {self.part!r}")
         if self.classes < 2:
-            raise SchemaError(f"attribute {self.name!r}: a category has at least 2 classes, got {self.classes}")
+            raise SchemaError(f"attribute {self.name!r}: expected at least 2 classes, got {self.classes}")
         if not self.category:
             object.__setattr__(self, "category", self.name)
 
@@ -108,7 +116,7 @@ class Match:
 
 @dataclass(frozen=True, slots=True)
 class AttributeSchema:
-    """The attributes of a data set in a fixed order; names travel with every result, so order can't be mistaken.
+    """The attributes of a data set in a fixed order; names travel with every result, so none is mistaken.
 
     Args:
         name: Name of the schema, such as `peta`.
@@ -234,7 +242,9 @@ class AttributeSchema:
         try:
             return cls(values["name"], tuple(Attribute(**a) for a in values["attributes"]))
         except (KeyError, TypeError) as error:
-            raise SchemaError(f"not a serialised schema: {error}; expected the output of to_dict()") from error
+            raise SchemaError(
+                f"not a serialised schema: {error}; expected the output of to_dict()"
+            ) from error
 
     @classmethod
     def from_csv(cls, path: Path, *, name: str | None = None) -> Self:
@@ -246,7 +256,10 @@ class AttributeSchema:
         with path.open(newline="", encoding="utf-8") as file:
             rows = list(csv.DictReader(file))
         try:
-            attributes = tuple(Attribute(**{**row, "classes": int(row.get("classes") or 2)}) for row in rows)
+            fields: list[dict[str, Any]] = [{**row, "classes": int(row.get("classes") or 2)} for row in rows]
+            attributes = tuple(Attribute(**f) for f in fields)
         except (TypeError, ValueError) as error:
-            raise SchemaError(f"{path.name}: {error}; expected the columns of passerby.schema.Attribute") from error
+            raise SchemaError(
+                f"{path.name}: {error}; expected the columns of passerby.schema.Attribute"
+            ) from error
         return cls(name or path.stem, attributes)

@@ -8,7 +8,11 @@ from typing import Annotated
 import typer
 
 from passerby import __version__
+from passerby.cli.evaluate import evaluate
+from passerby.cli.predict import predict
 from passerby.cli.prepare import prepare
+from passerby.cli.report import report
+from passerby.cli.results import results
 from passerby.cli.synth import synth
 from passerby.errors import PasserbyError
 
@@ -23,6 +27,10 @@ app = typer.Typer(
 )
 app.command()(prepare)
 app.command()(synth)
+app.command()(results)
+app.command()(report)
+app.command()(evaluate)
+app.command()(predict)
 
 
 def _show_version(value: bool) -> None:

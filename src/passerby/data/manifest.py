@@ -52,7 +52,9 @@ def check_relative_path(path: str) -> str:
     """
     pure = PurePosixPath(path.replace("\\", "/"))
     if not path or pure.is_absolute() or ".." in pure.parts or ":" in pure.parts[0]:
-        raise ManifestError(f"expected a path that stays below the root, got {path!r}; make it relative to --root")
+        raise ManifestError(
+            f"expected a path that stays below the root, got {path!r}; make it relative to --root"
+        )
     return str(pure)
 
 
@@ -127,10 +129,13 @@ class Manifest:
         }
         for name, parts in splits.items():
             if set(parts) - {*PARTS_OF_A_SPLIT, None}:
-                raise ManifestError(f"split {name!r}: expected {PARTS_OF_A_SPLIT} or None, got {sorted(map(str, set(parts)))}")
+                raise ManifestError(
+                    f"split {name!r}: expected {PARTS_OF_A_SPLIT} or None, got {sorted(map(str, set(parts)))}"
+                )
             columns[f"split:{name}"] = pa.array(_checked_length(name, parts, n), pa.string())
         columns |= {
-            f"label:{name}": pa.array(values[:, i].astype(np.int8), pa.int8()) for i, name in enumerate(schema.names)
+            f"label:{name}": pa.array(values[:, i].astype(np.int8), pa.int8())
+            for i, name in enumerate(schema.names)
         }
         return cls(dataset, schema, pa.table(columns), Path(root))
 
@@ -148,7 +153,11 @@ class Manifest:
     def labels(self) -> NDArray[np.int8]:
         """Labels (N, A) in {1, 0, −1}."""
         columns = [self.table.column(f"label:{n}").to_numpy() for n in self.schema.names]
-        return np.stack(columns, axis=1).astype(np.int8) if len(self) else np.zeros((0, len(self.schema)), np.int8)
+        return (
+            np.stack(columns, axis=1).astype(np.int8)
+            if len(self)
+            else np.zeros((0, len(self.schema)), np.int8)
+        )
 
     @property
     def identities(self) -> list[str | None]:
@@ -161,7 +170,8 @@ class Manifest:
         return tuple(c.removeprefix("split:") for c in self.table.column_names if c.startswith("split:"))
 
     def _column(self, name: str) -> list[Any]:
-        return self.table.column(name).to_pylist()
+        values: list[Any] = self.table.column(name).to_pylist()
+        return values
 
     def boxes(self) -> list[tuple[float, float, float, float] | None]:
         """Crop of each row in pixels (left, top, right, bottom), None for the whole picture."""
@@ -189,10 +199,12 @@ class Manifest:
         """Row numbers of one part of a split.
 
         Raises:
-            ManifestError: If there is no split of that name, or the part is empty; the message lists what there is.
+            ManifestError: If there is no split of that name, or the part is empty.
         """
         if name not in self.split_names:
-            raise ManifestError(f"no split {name!r} in this manifest; it has {', '.join(self.split_names) or 'none'}")
+            raise ManifestError(
+                f"no split {name!r} in this manifest; it has {', '.join(self.split_names) or 'none'}"
+            )
         column = np.asarray(self._column(f"split:{name}"), dtype=object)
         rows = np.flatnonzero(column == part)
         if not len(rows):
@@ -234,7 +246,12 @@ class Manifest:
         path = Path(path)
         path.parent.mkdir(parents=True, exist_ok=True)
         root = Path(os.path.relpath(self.root.resolve(), path.parent.resolve())).as_posix()
-        meta = {"version": FORMAT_VERSION, "dataset": self.dataset, "root": root, "schema": self.schema.to_dict()}
+        meta = {
+            "version": FORMAT_VERSION,
+            "dataset": self.dataset,
+            "root": root,
+            "schema": self.schema.to_dict(),
+        }
         temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
         try:
             pq.write_table(self.table.replace_schema_metadata({"passerby": json.dumps(meta)}), temporary)
@@ -261,12 +278,18 @@ class Manifest:
         except FileNotFoundError:
             raise ManifestError(f"no manifest at {path}; make one with `passerby prepare`") from None
         except (pa.ArrowException, OSError, KeyError, ValueError, SchemaError) as error:
-            raise ManifestError(f"{path} is not a manifest of passerby ({error}); make one with `passerby prepare`") from error
+            raise ManifestError(
+                f"{path} is not a manifest of passerby ({error}); make one with `passerby prepare`"
+            ) from error
         if meta["version"] != FORMAT_VERSION:
-            raise ManifestError(f"{path} has format {meta['version']}, this passerby reads {FORMAT_VERSION}; prepare it anew")
+            raise ManifestError(
+                f"{path} has format {meta['version']}, this passerby reads {FORMAT_VERSION}; prepare it anew"
+            )
         missing = [c for c in ("image", *(f"label:{n}" for n in schema.names)) if c not in table.column_names]
         if missing:
-            raise ManifestError(f"{path} lacks the columns {missing[:5]}; make it anew with `passerby prepare`")
+            raise ManifestError(
+                f"{path} lacks the columns {missing[:5]}; make it anew with `passerby prepare`"
+            )
         for image in table.column("image").to_pylist():
             check_relative_path(image)
         table = table.replace_schema_metadata(None)
@@ -293,5 +316,7 @@ def _checked_lists(name: str, values: Sequence[Any] | None, n: int, length: int)
         if len(value) != length:
             raise ManifestError(f"column {name!r}, row {row}: expected {length} numbers, got {len(value)}")
         if name == "box" and not (value[2] > value[0] and value[3] > value[1]):
-            raise ManifestError(f"row {row}: expected a box (left, top, right, bottom) with area, got {list(value)}")
+            raise ManifestError(
+                f"row {row}: expected a box (left, top, right, bottom) with area, got {list(value)}"
+            )
     return column

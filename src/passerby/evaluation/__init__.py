@@ -1,1 +1,21 @@
-"""(package)"""
+"""Scores that can be trusted, and the pages that show them."""
+
+from __future__ import annotations
+
+from passerby.evaluation.evaluate import evaluate
+from passerby.evaluation.evaluation import Evaluation
+from passerby.evaluation.protocols import PROTOCOLS, Protocol, load_protocol
+from passerby.evaluation.results import Aggregate, Result, aggregate, format_markdown, load_results
+
+__all__ = [
+    "PROTOCOLS",
+    "Aggregate",
+    "Evaluation",
+    "Protocol",
+    "Result",
+    "aggregate",
+    "evaluate",
+    "format_markdown",
+    "load_protocol",
+    "load_results",
+]

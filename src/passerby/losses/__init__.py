@@ -1,1 +1,73 @@
-"""(package)"""
+"""Losses: `create_loss(name, positive_ratio=…)` builds one of `LOSSES`.
+
+A loss is a module that takes the output of a model and the labels, and returns named scalar terms; `total`
+is the one to minimise. A new one takes its module, one line in `LOSSES`, its test and its row in the docs.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+from typing import Any
+
+from torch import Tensor, nn
+
+from passerby.errors import ConfigError
+from passerby.losses.bce import BinaryCrossEntropy
+from passerby.losses.functional import (
+    compute_binary_cross_entropy,
+    compute_label_weights,
+    compute_positive_ratio,
+    reduce_terms,
+)
+
+__all__ = [
+    "LOSSES",
+    "BinaryCrossEntropy",
+    "compute_binary_cross_entropy",
+    "compute_label_weights",
+    "compute_positive_ratio",
+    "create_loss",
+    "reduce_terms",
+]
+
+LOSSES: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
+    {
+        "bce": BinaryCrossEntropy,
+    }
+)
+
+
+def create_loss(name: str, *, positive_ratio: Tensor, **kwargs: Any) -> nn.Module:
+    """Build a loss by name.
+
+    Args:
+        name: A key of `LOSSES`.
+        positive_ratio: Share of positives of each attribute in the training split, unknown ones excluded.
+        kwargs: Keyword arguments of that loss.
+
+    Shape:
+        positive_ratio: (A,) float in [0, 1].
+
+    Returns:
+        A module called as `criterion(output, labels, batch)`; it returns scalar terms by name, with `total`.
+
+    Raises:
+        ConfigError: If there is no loss of that name, or it has no such argument; the message lists the valid
+            names.
+
+    Example:
+        >>> import torch
+        >>> create_loss("bce", positive_ratio=torch.tensor([0.5]), weighting="sb")
+        BinaryCrossEntropy(reduction='sum', weighting='sb', unknown='ignore')
+    """
+    if name not in LOSSES:
+        raise ConfigError(f"no loss {name!r}; choose one of {', '.join(sorted(LOSSES))}")
+    valid = [p for p in inspect.signature(LOSSES[name]).parameters if p != "positive_ratio"]
+    wrong = sorted(set(kwargs) - set(valid))
+    if wrong:
+        raise ConfigError(
+            f"loss {name!r} has no argument {wrong[0]!r}; it takes {', '.join(valid) or 'none'}"
+        )
+    return LOSSES[name](positive_ratio=positive_ratio, **kwargs)

@@ -26,6 +26,8 @@ class AttributeModel(nn.Module, ABC):
 
     name: str
     arguments: Mapping[str, Any]
+    guidance: tuple[str, ...] = ()
+    """Fields of `Guidance` that training this model needs; a loader prepares no others."""
 
     def __init__(self, schema: AttributeSchema) -> None:
         super().__init__()

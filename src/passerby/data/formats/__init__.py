@@ -1,1 +1,26 @@
-"""(package)"""
+"""Readers of data sets, one module a data set; each turns files into a `Manifest`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
+
+from passerby.data.formats import ccp, market1501, pa100k, peta, rap1, rap2, table, upar, wider
+from passerby.data.manifest import Manifest
+
+__all__ = ["FORMATS"]
+
+FORMATS: Mapping[str, Callable[..., Manifest]] = MappingProxyType(
+    {
+        "peta": peta.read,
+        "pa100k": pa100k.read,
+        "rap1": rap1.read,
+        "rap2": rap2.read,
+        "wider": wider.read,
+        "market1501": market1501.read,
+        "upar": upar.read,
+        "ccp": ccp.read,
+        "table": table.read,
+    }
+)
+"""Readers by name: `read(root, *, allow_missing=False, …) -> Manifest`."""

@@ -1,1 +1,12 @@
-"""(package)"""
+"""Drawn pedestrians: pictures with labels, masks, parsing maps, keypoints and boxes that are exact.
+
+    person = draw_person(SynthConfig(), seed=0, index=12)
+    write_dataset(Path("people"), 2000, SynthConfig(), seed=0)
+"""
+
+from passerby.data.synthetic.config import ATTRIBUTES, SynthConfig
+from passerby.data.synthetic.dataset import get_split, write_dataset
+from passerby.data.synthetic.parts import LIP_CLASSES
+from passerby.data.synthetic.person import SyntheticPerson, draw_person
+
+__all__ = ["ATTRIBUTES", "LIP_CLASSES", "SynthConfig", "SyntheticPerson", "draw_person", "get_split", "write_dataset"]

@@ -1,1 +1,8 @@
-"""(package)"""
+"""A report: one self-contained HTML file about runs and evaluations."""
+
+from __future__ import annotations
+
+from passerby.evaluation.report.page import create_report, write_report
+from passerby.evaluation.report.sources import Run, load_sources
+
+__all__ = ["Run", "create_report", "load_sources", "write_report"]

@@ -1,0 +1,55 @@
+# Each target installs what it needs first; `make demo` and `make test` work as the very first command.
+SHELL := /bin/sh
+PYTHON ?= python3
+BIN := .venv/bin
+PASSERBY := $(BIN)/passerby
+# A GPU build of torch is what the package index offers; its wheels are large, so retry slow downloads.
+export UV_HTTP_TIMEOUT ?= 600
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test check bench requirements clean
+
+help:  ## Show this help
+	@awk -F':.*## ' '/^[a-z]+:.*## / {printf "  make %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+.venv/.ready: pyproject.toml requirements.txt scripts/prove_install.py
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	  { echo "passerby needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
+	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
+	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
+	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	$(BIN)/python scripts/prove_install.py
+	@touch $@
+
+demo: .venv/.ready  ## Draw people, train on them, evaluate, predict, write demo/report.html
+	rm -rf demo
+	$(PASSERBY) synth --out demo/people --count 3000 --height 160 --width 120
+	$(PASSERBY) prepare table --root demo/people --out demo/people.parquet
+	$(PASSERBY) train recipes/baseline/demo.yaml --out demo/run
+	$(PASSERBY) evaluate demo/run/bundle --data demo/people.parquet --split own --part test --out demo/test
+	$(PASSERBY) synth --out demo/strangers --count 8 --seed 2026
+	$(PASSERBY) predict demo/run/bundle demo/strangers/images
+	$(PASSERBY) report demo/run --evaluation demo/test --out demo/report.html
+
+test: .venv/.ready  ## Run the tests (with PASSERBY_DATA set, also those on real data)
+	$(BIN)/python -m pytest -n auto
+
+check: .venv/.ready  ## Style, types, layers
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+bench: .venv/.ready  ## Measure speed and size, as ratios against named alternatives
+	$(BIN)/python benchmarks/startup.py
+	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/metrics.py
+	$(BIN)/python benchmarks/synthetic.py
+
+requirements:  ## Pin anew what the project's ranges allow today
+	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --no-header --no-annotate \
+	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.txt
+
+clean:  ## Remove what the other targets made
+	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

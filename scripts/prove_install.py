@@ -1,0 +1,37 @@
+"""Prove that torch, torchvision (its compiled operators included) and timm work together."""
+
+import sys
+
+ADVICE = """
+torch, torchvision and timm were installed but do not work together:
+
+    {error}
+
+Usually the two come from different builds (a CPU-only torch beside a torchvision made for another one).
+Remove the environment and install anew with uv, which keeps them together:
+
+    rm -rf .venv && make test
+"""
+
+
+def main() -> int:
+    """Import the three, call a compiled operator, build a network."""
+    try:
+        import timm
+        import torch
+        import torchvision
+
+        boxes = torch.tensor([[0.0, 0.0, 2.0, 2.0], [0.0, 0.0, 2.0, 2.0]])
+        kept = torchvision.ops.nms(boxes, torch.tensor([0.9, 0.8]), 0.5)
+        if kept.tolist() != [0]:
+            raise RuntimeError(f"torchvision.ops.nms kept {kept.tolist()}, expected [0]")
+        timm.create_model("test_resnet", num_classes=1)
+    except Exception as error:
+        print(ADVICE.format(error=f"{type(error).__name__}: {error}"), file=sys.stderr)
+        return 1
+    print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, timm {timm.__version__}: working together")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,142 @@
+"""The model card: the README.md that travels in a bundle and that the Hub shows."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from passerby.schema import AttributeSchema
+from passerby.types import Preprocess
+
+__all__ = ["render_card"]
+
+_SCORES = {"mA": "mA", "accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "f1": "F1"}
+_ORIGIN = {
+    "dataset": "Dataset",
+    "split": "Split",
+    "train_parts": "Trained on",
+    "train_images": "Training pictures",
+    "protocol": "Protocol",
+    "selection": "Epoch chosen by",
+    "best_epoch": "Epoch",
+    "epochs": "Epochs",
+    "ema": "Weight averaging (EMA)",
+    "pretraining": "Pretraining",
+    "seed": "Seed",
+}
+
+_TEXT = """\
+---
+library_name: passerby
+pipeline_tag: image-classification
+license: other
+tags:
+- pedestrian-attribute-recognition
+- {model}
+---
+
+# {title}
+
+Scores {count} attributes of the person in a picture{origin}.
+
+```python
+import passerby
+
+bundle = passerby.load("path/to/this/folder")
+print(bundle("photo.jpg").present)
+```
+
+| | |
+|---|---|
+{facts}
+
+## Scores
+
+{scores}
+
+## Attributes
+
+An attribute is present when its probability is above its threshold.
+
+| attribute | this person … | threshold |
+|---|---|---|
+{attributes}
+
+## Intended use
+
+Pictures cropped to one person, similar to those of the training data: research, search and description of
+one's own collections, products whose errors a person reviews.
+
+## Limits
+
+- Scores hold for pictures like those of the data set; other cameras, clothes, seasons and people lower them.
+- The model answers every question for every picture, also when that part of the body is hidden or nobody is
+  in the picture.
+- Words such as sex and age are how annotators saw strangers in a picture; they say nothing certain about
+  anyone.
+- Not for decisions about people, for identifying someone, or for surveillance without a legal basis.
+
+## Licence
+
+The code of passerby is under Apache-2.0. The weights were learned from data with its own conditions, often
+research only and non-commercial: check those of the data set{dataset} and of the pretrained weights
+before use.
+"""
+
+
+def render_card(
+    schema: AttributeSchema,
+    preprocess: Preprocess,
+    *,
+    model: str,
+    arguments: Mapping[str, Any],
+    thresholds: Sequence[float],
+    metadata: Mapping[str, Any],
+) -> str:
+    """Write the model card as Markdown, from what the bundle knows.
+
+    Args:
+        metadata: Origin of the model; the card shows the entries it knows (`dataset`, `split`, `selection`,
+            `seed` …) and the scores under `scores` (on the test part) and `val_scores`.
+    """
+    backbone = arguments.get("backbone")
+    dataset = metadata.get("dataset")
+    facts = {
+        "Model": model,
+        **({"Backbone": backbone} if backbone else {}),
+        "Input": f"{preprocess.height} × {preprocess.width} pixels (height × width), {preprocess.resize}",
+        **{title: metadata[key] for key, title in _ORIGIN.items() if metadata.get(key) is not None},
+    }
+    rows = zip(schema, thresholds, strict=True)
+    return _TEXT.format(
+        model=_cell(model),
+        title=_cell(" · ".join(str(part) for part in (model, backbone, dataset) if part)),
+        count=len(schema),
+        origin=f", learned from {_cell(dataset)}" if dataset else "",
+        facts="\n".join(f"| {title} | {_cell(value)} |" for title, value in facts.items()),
+        scores=_render_scores(metadata),
+        attributes="\n".join(f"| {_cell(a.name)} | {_cell(a.description)} | {t:g} |" for a, t in rows),
+        dataset=f" ({_cell(dataset)})" if dataset else "",
+    )
+
+
+def _render_scores(metadata: Mapping[str, Any]) -> str:
+    parts = {"test": metadata.get("scores"), "validation": metadata.get("val_scores")}
+    known = {part: scores for part, scores in parts.items() if isinstance(scores, Mapping) and scores}
+    if not known:
+        return "None are recorded."
+    lines = [f"| part | {' | '.join(_SCORES.values())} |", "|---" * (len(_SCORES) + 1) + "|"]
+    for part, scores in known.items():
+        cells = (_percent(scores.get(key)) for key in _SCORES)
+        lines.append(f"| {part} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+def _percent(value: Any) -> str:
+    return f"{100 * value:.2f}" if isinstance(value, int | float) else "–"
+
+
+def _cell(value: Any) -> str:
+    """Text that breaks neither a Markdown table nor the front matter."""
+    text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return " ".join(text.split()).replace("|", "\\|")

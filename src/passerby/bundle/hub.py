@@ -1,0 +1,59 @@
+"""Bundles on the Hugging Face Hub."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from passerby import __version__
+from passerby.bundle.files import CARD, CONFIG, WEIGHTS
+from passerby.errors import BundleError
+
+__all__ = ["download", "upload"]
+
+_HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def download(name: str, revision: str | None) -> Path:
+    """The local copy of a bundle on the Hub, downloaded unless it is in the cache.
+
+    Raises:
+        BundleError: If the name is none of the Hub's, or the Hub does not give the bundle.
+    """
+    if not _HUB_ID.fullmatch(name) or name.endswith(".zip") or Path(name.split("/")[0]).exists():
+        raise BundleError(f"no bundle at {name}; give a folder, a zip, or owner/name of the Hugging Face Hub")
+    from huggingface_hub import snapshot_download
+
+    try:
+        return Path(snapshot_download(name, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
+    except Exception as error:  # the hub's client raises its own, httpx's and the system's errors
+        raise BundleError(
+            f"no bundle at {name} on this machine, and the Hugging Face Hub did not give one "
+            f"({_first_line(error)}); check the name, the revision and the connection"
+        ) from error
+
+
+def upload(folder: Path, repo_id: str, *, private: bool, revision: str | None, message: str) -> str:
+    """Commit a saved bundle to a repository, which is created if need be; returns its address.
+
+    Raises:
+        BundleError: If the Hub cannot be reached or refuses.
+    """
+    from huggingface_hub import HfApi
+
+    try:
+        api = HfApi(library_name="passerby", library_version=__version__)
+        url = api.create_repo(repo_id, private=private, exist_ok=True)
+        if revision is not None:
+            api.create_branch(repo_id, branch=revision, exist_ok=True)
+        api.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=message)
+    except Exception as error:  # as above
+        raise BundleError(
+            f"could not push to {repo_id} ({_first_line(error)}); check the name, the connection and "
+            "that you are logged in (`hf auth login`)"
+        ) from error
+    return str(url)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -1,0 +1,176 @@
+"""`passerby evaluate`: score a bundle on one part of a split."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from rich.console import Console
+    from rich.table import Table
+
+    from passerby.data.manifest import Manifest
+    from passerby.evaluation import Evaluation
+
+__all__ = ["evaluate"]
+
+
+class Part(StrEnum):
+    """A part of a split."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+class Broken(StrEnum):
+    """What to do about a picture that cannot be read."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+def evaluate(
+    bundle: Annotated[Path, typer.Argument(help="A bundle: folder or .zip.")],
+    data: Annotated[Path, typer.Option(help="Manifest that `passerby prepare` wrote.")],
+    split: Annotated[
+        str | None, typer.Option(help="Name of the split; may be left out where the manifest has only one.")
+    ] = None,
+    part: Annotated[Part, typer.Option(help="Part of the split.")] = Part.test,
+    protocol: Annotated[
+        str,
+        typer.Option(help="Rules of the score: honest, threshold-0.45, unknown-negative; join with '+'."),
+    ] = "honest",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for scores (JSON) and predictions (Parquet).")
+    ] = None,
+    result: Annotated[
+        Path | None, typer.Option(help="Score file (.json) to write, or the folder of results.")
+    ] = None,
+    seed: Annotated[int | None, typer.Option(help="Seed for the score file, if the bundle has none.")] = None,
+    variant: Annotated[
+        str | None, typer.Option(help="Variant for the score file, if not the bundle's.")
+    ] = None,
+    root: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not the manifest's.")] = None,
+    cache: Annotated[
+        Path | None,
+        typer.Option(help="Folder of packed caches; packs the whole manifest at first."),
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 128,
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode pictures.")] = 2,
+    device: Annotated[str, typer.Option(help="Where the network runs: cpu, cuda, cuda:1, mps.")] = "cpu",
+    broken: Annotated[Broken, typer.Option(help="What to do about an unreadable picture.")] = Broken.stop,
+) -> None:
+    """Score a bundle on one part of a split: table on screen, JSON, predictions as Parquet."""
+    from rich.console import Console
+
+    from passerby.bundle import Bundle
+    from passerby.data.manifest import Manifest
+    from passerby.evaluation import evaluate as run_evaluation
+    from passerby.evaluation import load_protocol
+
+    load_protocol(protocol)  # a wrong name is told before the work
+    manifest = Manifest.load(data, root=root)
+    name, chosen = _choose_split(manifest, split, part.value)
+    loaded = Bundle.load(bundle, device=device)
+    with _show_progress() as progress:
+        evaluation = run_evaluation(
+            loaded,
+            manifest,
+            split=name,
+            part=chosen,
+            protocol=protocol,
+            batch_size=batch_size,
+            cache=cache,
+            broken=broken.value,
+            workers=workers,
+            progress=progress,
+        )
+    console = Console()
+    _print_scores(console, evaluation)
+    if out is not None:
+        evaluation.write(out)
+        console.print(f"Predictions and scores in {out}", highlight=False)
+    if result is not None:
+        facts = {k: v for k, v in {"seed": seed, "variant": variant}.items() if v is not None}
+        console.print(f"Score file {evaluation.to_result(**facts).write(result)}", highlight=False)
+
+
+def _choose_split(manifest: Manifest, split: str | None, part: str) -> tuple[str, str]:
+    """The split and its part; `--split test` means the part where no split has that name."""
+    from passerby.errors import ManifestError
+
+    is_part = split in ("train", "val", "test") and split not in manifest.split_names
+    if split is not None and not is_part:
+        return split, part
+    if len(manifest.split_names) != 1:
+        have = ", ".join(manifest.split_names) or "none"
+        raise ManifestError(f"say which split with --split; the manifest has {have}")
+    return manifest.split_names[0], split or part
+
+
+@contextmanager
+def _show_progress() -> Iterator[Callable[[int, int], None]]:
+    """A bar with the time still to go, on stderr, gone when done."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    columns = (TextColumn("evaluate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
+        task = bars.add_task("evaluate", total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total)
+
+
+def _print_scores(console: Console, evaluation: Evaluation) -> None:
+    from rich.markup import escape
+
+    console.print(_draw_attributes(evaluation))
+    console.print(_draw_summary(evaluation))
+    console.print(escape(f"Protocol {evaluation.protocol_line}."), highlight=False)
+    if evaluation.scores.degenerate:
+        console.print(
+            f"{evaluation.scores.degenerate} of {len(evaluation.schema)} attributes lack positives or "
+            "negatives; the half of mA that cannot be measured counts as 0.",
+            highlight=False,
+        )
+    for image, reason in evaluation.skipped:
+        console.print(escape(f"skipped {image}: {reason}"), highlight=False, style="yellow")
+
+
+def _draw_summary(evaluation: Evaluation) -> Table:
+    from rich.table import Table
+
+    height, width = evaluation.input_size
+    where = f"{evaluation.dataset}, {evaluation.split}, {evaluation.part}"
+    table = Table(
+        title=f"{where}: {len(evaluation):,} people, input {height}×{width}, in per cent",
+        title_justify="left",
+    )
+    summary = evaluation.summary()
+    for name in summary:
+        table.add_column(name, justify="right", style="bold" if name in ("mA", "f1") else None)
+    table.add_row(*(f"{100 * value:.2f}" for value in summary.values()))
+    return table
+
+
+def _draw_attributes(evaluation: Evaluation) -> Table:
+    from rich.markup import escape
+    from rich.table import Table
+
+    columns = ("mA", "tpr", "tnr", "f1", "precision", "recall", "AP")
+    table = Table(title="Attributes, in per cent", title_justify="left")
+    table.add_column("attribute", no_wrap=True)
+    table.add_column("positives", justify="right")
+    for name in columns:
+        table.add_column(name, justify="right", style="bold" if name == "mA" else None)
+    for name, scores in evaluation.metrics()["per_attribute"].items():
+        cells = ("–" if scores[c] is None else f"{100 * scores[c]:.1f}" for c in columns)
+        table.add_row(escape(name), f"{scores['positives']:,}", *cells)
+    return table

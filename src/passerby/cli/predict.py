@@ -1,0 +1,110 @@
+"""`passerby predict`: name the attributes of the people in pictures."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from passerby.inference import Predictor, Skipped
+    from passerby.types import Prediction
+
+__all__ = ["predict"]
+
+
+class Format(StrEnum):
+    """Forms of output."""
+
+    table = "table"
+    jsonl = "jsonl"
+    csv = "csv"
+
+
+def predict(
+    bundle: Annotated[
+        str, typer.Argument(help="A bundle: folder, zip, or owner/name on the Hugging Face Hub.")
+    ],
+    pictures: Annotated[
+        list[str],
+        typer.Argument(help="Pictures of one person each: files, folders (searched through), patterns."),
+    ],
+    form: Annotated[Format, typer.Option("--format", help="How to write the result.")] = Format.table,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write to instead of standard output.", dir_okay=False)
+    ] = None,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures scored at a time.")] = 32,
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Decoding threads; by default one a processor, 8 at most.")
+    ] = None,
+    device: Annotated[
+        str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
+    ] = "auto",
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
+    everything: Annotated[
+        bool, typer.Option("--all", help="In the table: all attributes, not only those present.")
+    ] = False,
+    top: Annotated[
+        int | None, typer.Option(min=1, help="In the table: this many of the likeliest attributes.")
+    ] = None,
+) -> None:
+    """Name the attributes of the people in pictures.
+
+    Exit status: 0 all pictures read, 1 some skipped (named on standard error), 2 nothing done for an error
+    that you can mend.
+    """
+    if everything and top is not None:
+        raise typer.BadParameter("give either --all or --top, not both")
+    if form is not Format.table and (everything or top is not None):
+        raise typer.BadParameter(
+            f"--all and --top shape the table; {form.value} always carries all attributes"
+        )
+
+    from passerby.bundle import load
+    from passerby.inference import WRITERS, Predictor, find_images, open_output, write_table
+
+    paths = find_images(pictures)
+    predictor = Predictor(
+        load(bundle, device=_choose_device(device)), batch_size=batch_size, threads=threads, flip=flip
+    )
+    skipped: list[Skipped] = []
+    with open_output(out) as stream:
+        predictions = _predict(predictor, paths, skipped)
+        if form is Format.table:
+            write_table(predictions, stream, top=top, everything=everything)
+        else:
+            WRITERS[form](predictions, stream)
+    if skipped:
+        typer.echo(f"passerby: skipped {len(skipped)} of {len(paths)} pictures", err=True)
+        raise typer.Exit(1)
+
+
+def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) -> Iterator[Prediction]:
+    """Predictions one by one, with a progress bar where people watch; what is skipped is named at once."""
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+    from passerby.inference import Skipped
+
+    console = Console(stderr=True)
+    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    hidden = not console.is_terminal or len(paths) <= predictor.batch_size
+    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
+        for item in progress.track(predictor.stream(paths), total=len(paths)):
+            if isinstance(item, Skipped):
+                skipped.append(item)
+                typer.echo(f"passerby: skipped: {item.reason}", err=True)
+            else:
+                yield item
+
+
+def _choose_device(name: str) -> str:
+    if name != "auto":
+        return name
+    import torch
+
+    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -1,0 +1,112 @@
+"""A summary of a manifest on the terminal."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from passerby.data.summary import Summary
+
+__all__ = ["print_summary"]
+
+SHOWN = 5
+"""How many missing, unreadable or duplicate pictures are named."""
+BAR_WIDTH = 20
+
+
+def print_summary(summary: Summary, console: Console) -> None:
+    """Print what a person should know about a data set: counts, attributes, splits, problems."""
+    console.print(_counts(summary))
+    console.print(_attributes(summary))
+    if summary.parts:
+        console.print(_splits(summary))
+    _print_problems(summary, console)
+
+
+def _counts(summary: Summary) -> Table:
+    grid = Table.grid(padding=(0, 2))
+    grid.add_column(style="dim")
+    grid.add_column()
+    grid.add_row("data set", f"[bold]{escape(summary.dataset)}[/]")
+    pictures = "" if summary.images == summary.rows else f" in {summary.images:,} pictures"
+    grid.add_row("persons", f"{summary.rows:,}{pictures}")
+    grid.add_row("attributes", f"{len(summary.attributes)}")
+    unknown = sum(a.unknown for a in summary.attributes)
+    cells = summary.rows * len(summary.attributes)
+    share = f" ({100 * unknown / cells:.2f} % of the labels)" if unknown else ""
+    grid.add_row("unknown labels", f"{unknown:,}{share}")
+    known = f"{summary.identities:,}" if summary.identities else "not told"
+    without = (
+        f", {summary.without_identity:,} persons without"
+        if summary.identities and summary.without_identity
+        else ""
+    )
+    grid.add_row("identities", known + without)
+    grid.add_row("cameras", f"{summary.cameras}" if summary.cameras else "not told")
+    guidance = ", ".join(f"{name} {n:,}" for name, n in summary.guidance.items() if n)
+    grid.add_row("beside", guidance or "nothing")
+    return grid
+
+
+def _attributes(summary: Summary) -> Table:
+    table = Table(title="Attributes", title_justify="left", header_style="bold", pad_edge=False, box=None)
+    table.add_column("attribute")
+    table.add_column("yes", justify="right")
+    table.add_column("no", justify="right")
+    table.add_column("unknown", justify="right")
+    table.add_column("% yes", justify="right")
+    table.add_column("")
+    for a in summary.attributes:
+        style = "yellow" if not (a.positives and a.negatives) else None
+        bar = "█" * round(BAR_WIDTH * a.positive_ratio) or ("▏" if a.positives else "")
+        numbers = (f"{a.positives:,}", f"{a.negatives:,}", f"{a.unknown:,}" if a.unknown else "")
+        table.add_row(
+            escape(a.name), *numbers, f"{100 * a.positive_ratio:.1f}", f"[cyan]{bar}[/]", style=style
+        )
+    return table
+
+
+def _splits(summary: Summary) -> Table:
+    table = Table(title="Splits", title_justify="left", header_style="bold", pad_edge=False, box=None)
+    table.add_column("split")
+    for part in ("train", "val", "test"):
+        table.add_column(part, justify="right")
+    table.add_column("identities in several parts", justify="right")
+    table.add_column("train rows they touch", justify="right")
+    for name, parts in summary.parts.items():
+        shared = summary.shared.get(name)
+        cells = [f"{parts[p]:,}" if p in parts else "–" for p in ("train", "val", "test")]
+        touched = f"{shared.train_rows:,} ({100 * shared.train_share:.0f} %)" if shared else "not known"
+        table.add_row(escape(name), *cells, f"{shared.identities:,}" if shared else "not known", touched)
+    return table
+
+
+def _print_problems(summary: Summary, console: Console) -> None:
+    degenerate = [a.name for a in summary.attributes if not (a.positives and a.negatives)]
+    if degenerate:
+        _print_list(console, f"{len(degenerate)} attributes have no yes or no no", degenerate)
+    if summary.missing:
+        _print_list(console, f"{len(summary.missing):,} pictures are missing", summary.missing)
+    if summary.check is None:
+        console.print("[dim]Pictures were not read: unreadable ones and duplicates are not known.[/]")
+        return
+    unreadable, duplicates = summary.check.unreadable, summary.check.duplicates
+    if unreadable:
+        _print_list(
+            console, f"{len(unreadable):,} pictures are unreadable", [f"{p}: {why}" for p, why in unreadable]
+        )
+    if duplicates:
+        extra = sum(len(g) - 1 for g in duplicates)
+        lines = [" = ".join(g[:SHOWN]) for g in duplicates]
+        _print_list(console, f"{extra:,} pictures repeat another one byte by byte", lines)
+    if not (unreadable or duplicates or summary.missing):
+        console.print("[green]Every picture is there, readable and different from the others.[/]")
+
+
+def _print_list(console: Console, title: str, lines: list[str]) -> None:
+    console.print(f"[yellow]{escape(title)}:[/]", highlight=False)
+    for line in lines[:SHOWN]:
+        console.print(f"  {escape(line)}", highlight=False)
+    if len(lines) > SHOWN:
+        console.print(f"  … and {len(lines) - SHOWN:,} more", highlight=False)

@@ -1,0 +1,38 @@
+"""`passerby train`: one recipe, one or several seeds."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+
+def train(
+    recipe: Annotated[Path, typer.Argument(help="A recipe, such as recipes/baseline/peta.yaml.")],
+    data: Annotated[Path | None, typer.Option(help="Manifest to train on, in place of the recipe's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/<recipe's name>].")] = None,
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Change a value, e.g. --set optimizer.lr=1e-4.")
+    ] = None,
+    seeds: Annotated[str | None, typer.Option(help="Several runs, e.g. --seeds 0,1,2.")] = None,
+    resume: Annotated[bool, typer.Option(help="Go on where an interrupted run stopped.")] = False,
+    test: Annotated[bool, typer.Option(help="Read the test part once, at the end, with the best bundle.")] = False,
+    results: Annotated[Path, typer.Option(help="Where --test writes its score files.")] = Path("results"),
+) -> None:
+    """Train a model; the run folder then holds its log, checkpoints and the best bundle."""
+    from passerby.config import load_recipe
+    from passerby.training.seeds import parse_seeds, train_seeds
+
+    changes = list(overrides or [])
+    if data is not None:
+        changes.append(f"data.manifest={data}")
+    loaded = load_recipe(recipe, changes)
+    train_seeds(
+        loaded,
+        out or Path("runs") / f"{recipe.parent.name}-{recipe.stem}",
+        seeds=parse_seeds(seeds) if seeds else (loaded.seed,),
+        resume=resume,
+        results=results if test else None,
+        say=typer.echo,
+    )

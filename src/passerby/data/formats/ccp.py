@@ -1,0 +1,135 @@
+"""CCP (Yang, Luo and Lin: Clothing Co-Parsing by Joint Image Segmentation and Labeling, CVPR 2014).
+
+1,004 of its photos have a label for each pixel. A photo has an attribute when at least one pixel has its
+label, so that the 58 labels other than `null` make 58 attributes. Photos that have tags for the whole picture
+only are not read.
+
+The column `parsing` of the manifest points to the `.mat` files: their classes are CCP's own, 0 … 58, not
+those of Look-Into-Person; `load_pixels` reads them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, UnidentifiedImageError
+
+from passerby.data.formats.files import find_file, find_guidance, find_images, keep_present, load_schema
+from passerby.data.formats.matlab import load_mat, unpack_integers, unpack_strings
+from passerby.data.manifest import Manifest
+from passerby.errors import ConfigError, FormatError
+
+__all__ = ["SCHEMA", "load_pixels", "read"]
+
+SCHEMA = load_schema("ccp")
+"""The 58 labels without `null`: attribute i is pixel value i + 1."""
+
+PHOTOS = 1_004
+PROPORTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
+ANNOTATIONS = "annotations/pixel-level"
+
+
+def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
+    """Read CCP: `photos/NNNN.jpg`, `annotations/pixel-level/NNNN.mat` and `label_list.mat`.
+
+    Args:
+        root: Folder of `label_list.mat`.
+        allow_missing: Go on without the photos or annotations that are not there.
+        seed: Of the split.
+
+    Returns:
+        A manifest with the split `random-seed<seed>`: CCP has no official one, so 70 % of the 1,004 photos
+        are drawn for train, 10 % for val and 20 % for test. A photo's part does not depend on which others
+        are there. Who is in a photo is not known, so a person may occur in several parts.
+
+    Raises:
+        FormatError: If a file is missing, truncated or of another version, a label is out of range, or an
+            annotation does not have the size of its photo.
+        ConfigError: If the seed is negative.
+    """
+    root = Path(root)
+    _check_names(find_file(root, "label_list.mat"))
+    numbers = [f"{number:04d}" for number in range(1, PHOTOS + 1)]
+    found = find_images(root, "photos")
+    pixels = [f"{ANNOTATIONS}/{number}.mat" for number in numbers]
+    images = [found.get(n) if (root / p).is_file() else None for n, p in zip(numbers, pixels, strict=True)]
+    rows = keep_present(
+        images, dataset="CCP (photos with annotation)", where=root, allow_missing=allow_missing
+    )
+    paths = [image for image in images if image is not None]
+    labels = np.zeros((len(rows), len(SCHEMA)), np.int8)
+    for at, row in enumerate(rows):
+        labels[at, _find_tags(root, image=paths[at], pixels=pixels[row])] = 1
+    parts = _draw_parts(seed)
+    guidance = find_guidance(root, (numbers[row] for row in rows))
+    return Manifest.create(
+        "ccp",
+        SCHEMA,
+        root=root,
+        images=paths,
+        labels=labels,
+        splits={f"random-seed{seed}": [parts[row] for row in rows]},
+        masks=guidance.masks,
+        parsing=[pixels[row] for row in rows],
+        keypoints=guidance.keypoints,
+    )
+
+
+def load_pixels(path: Path) -> NDArray[np.uint8]:
+    """Read the labels of one photo.
+
+    Returns:
+        (H, W) uint8 in 0 … 58: 0 is `null`, i + 1 is attribute i of `SCHEMA`.
+
+    Raises:
+        FormatError: If the file is missing, truncated, or a label is out of range.
+    """
+    values = load_mat(path, required=["groundtruth"])["groundtruth"]
+    what = f"{path.name}: groundtruth"
+    checked = unpack_integers(values, what=what, low=0, high=len(SCHEMA), shape=(None, None))
+    return checked.astype(np.uint8)
+
+
+def _check_names(path: Path) -> None:
+    names = unpack_strings(
+        load_mat(path, required=["label_list"])["label_list"],
+        what=f"{path.name}: label_list",
+        count=1 + len(SCHEMA),
+    )
+    expected = ("null", *SCHEMA.names)
+    for place, (got, want) in enumerate(zip(names, expected, strict=True)):
+        if got != want:
+            raise FormatError(f"{path}: label {place} is {got!r}, expected {want!r}; another version of CCP?")
+
+
+def _find_tags(root: Path, *, image: str, pixels: str) -> NDArray[np.int64]:
+    """Positions in `SCHEMA` of the labels that occur in a photo."""
+    values = load_pixels(root / pixels)
+    try:
+        with Image.open(root / image) as picture:
+            width, height = picture.size
+    except (OSError, UnidentifiedImageError) as error:
+        raise FormatError(f"{root / image} is truncated or no picture ({error}); copy it again") from error
+    if values.shape != (height, width):
+        raise FormatError(
+            f"{root / pixels}: expected {height} × {width} labels (height × width), the size of {image}, "
+            f"got {values.shape[0]} × {values.shape[1]}; photo and annotation do not belong together"
+        )
+    counts = np.bincount(values.reshape(-1), minlength=1 + len(SCHEMA))
+    return np.flatnonzero(counts[1:])
+
+
+def _draw_parts(seed: int) -> Sequence[str]:
+    """The part of each of the 1,004 photos."""
+    if seed < 0:
+        raise ConfigError(f"expected a seed of 0 or above, got {seed}")
+    order = np.random.default_rng(seed).permutation(PHOTOS)
+    parts = np.full(PHOTOS, "test", dtype=object)
+    train = round(PHOTOS * PROPORTIONS["train"])
+    val = round(PHOTOS * PROPORTIONS["val"])
+    parts[order[:train]] = "train"
+    parts[order[train : train + val]] = "val"
+    return [str(part) for part in parts]

@@ -1,0 +1,90 @@
+"""PA-100K (Liu et al.: HydraPlus-Net, ICCV 2017)."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import numpy as np
+
+from passerby.data.formats.files import find_file, find_guidance, find_images, keep_present, load_schema
+from passerby.data.formats.matlab import load_mat, unpack_integers, unpack_strings
+from passerby.data.manifest import Manifest
+from passerby.errors import FormatError
+
+__all__ = ["SCHEMA", "read"]
+
+SCHEMA = load_schema("pa100k")
+"""The 26 attributes, in the order of the file."""
+
+PART_SIZES = {"train": 80_000, "val": 10_000, "test": 10_000}
+
+
+def read(root: Path, *, allow_missing: bool = False) -> Manifest:
+    """Read PA-100K: `annotation.mat` with the pictures in `data/` or `release_data/release_data/`.
+
+    Args:
+        root: Folder of `annotation.mat`.
+        allow_missing: Go on without the pictures that are not there.
+
+    Returns:
+        A manifest with the split `official`; PA-100K tells neither identities nor cameras.
+
+    Raises:
+        FormatError: If a file is missing, truncated, of another version or out of range.
+    """
+    root = Path(root)
+    path = find_file(root, "annotation.mat", "annotation/annotation.mat")
+    content = _load_annotation(path)
+    names = unpack_strings(content["attributes"], what=f"{path.name}: attributes", count=len(SCHEMA))
+    if tuple(names) != SCHEMA.names:
+        wrong = next(i for i, (a, b) in enumerate(zip(names, SCHEMA.names, strict=True)) if a != b)
+        raise FormatError(
+            f"{path}: attribute {wrong + 1} is {names[wrong]!r}, expected {SCHEMA.names[wrong]!r}; "
+            f"another version?"
+        )
+    files: list[str] = []
+    parts: list[str | None] = []
+    labels = []
+    for part, size in PART_SIZES.items():
+        what = f"{path.name}: {part}"
+        files += unpack_strings(content[f"{part}_images_name"], what=f"{what}_images_name", count=size)
+        shape = (size, len(SCHEMA))
+        labels.append(
+            unpack_integers(content[f"{part}_label"], what=f"{what}_label", low=0, high=1, shape=shape)
+        )
+        parts += [part] * size
+    if len(set(files)) != len(files):
+        raise FormatError(f"{path}: expected every picture once, {len(files) - len(set(files))} occur again")
+    stems = [PurePosixPath(f).stem for f in files]
+    found = find_images(root, "data", "release_data/release_data", "release_data")
+    images = [found.get(s) for s in stems]
+    rows = keep_present(images, dataset="PA-100K", where=root, allow_missing=allow_missing)
+    guidance = find_guidance(root, (stems[r] for r in rows))
+    return Manifest.create(
+        "pa100k",
+        SCHEMA,
+        root=root,
+        images=[image for image in images if image is not None],
+        labels=np.concatenate(labels)[rows].astype(np.int8),
+        splits={"official": [parts[r] for r in rows]},
+        masks=guidance.masks,
+        keypoints=guidance.keypoints,
+    )
+
+
+def _load_annotation(path: Path) -> dict[str, Any]:
+    content = load_mat(path, required=["attributes"])
+    if "text_images_name" in content:  # sic; 1,599/200/200 rows
+        raise FormatError(
+            f"{path} is a mutilated copy that circulates (it misspells test_images_name as text_images_name "
+            f"and has about 2,000 of 100,000 rows); get the complete annotation.mat of PA-100K, with "
+            f"80,000/10,000/10,000 rows"
+        )
+    wanted = [f"{part}_{kind}" for part in PART_SIZES for kind in ("images_name", "label")]
+    missing = [name for name in wanted if name not in content]
+    if missing:
+        raise FormatError(
+            f"{path} lacks {', '.join(missing)}; it is truncated or another version, copy it again"
+        )
+    return content

@@ -1,0 +1,171 @@
+"""PETA (Deng, Luo, Loy and Tang: Pedestrian Attribute Recognition At Far Distance, ACM Multimedia 2014)."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.data.formats.files import find_file, find_guidance, find_images, keep_present, load_schema
+from passerby.data.formats.matlab import load_mat, unpack_integers, unpack_strings, unpack_struct
+from passerby.data.formats.peta_archive import Archive, find_camera, load_archive, load_label_files
+from passerby.data.manifest import Manifest
+from passerby.errors import FormatError
+
+__all__ = ["EVALUATED", "SCHEMA", "read"]
+
+SCHEMA = load_schema("peta")
+"""All 105 attributes, in the order of the file; the first 35 are evaluated."""
+
+EVALUATED = SCHEMA.names[:35]
+"""Names of the attributes that published results are about."""
+
+ROWS = 19_000
+ID_COLUMNS = 4
+PARTITIONS = 5
+PARTITION_SIZES = {"train": 9_500, "val": 1_900, "test": 7_600}
+
+logger = logging.getLogger(__name__)
+
+
+def read(
+    root: Path,
+    *,
+    allow_missing: bool = False,
+    attributes: Literal["evaluated", "all"] = "evaluated",
+    labels: Literal["mat", "text"] = "mat",
+) -> Manifest:
+    """Read PETA: `PETA.mat` with `images/NNNNN.*`, or with the original `PETA dataset/<subset>/archive/…`.
+
+    Args:
+        root: Folder of `PETA.mat`. The original layout, and the cameras, need `file_mapping.txt` beside it.
+        allow_missing: Go on without the pictures that are not there.
+        attributes: The 35 evaluated ones or all 105.
+        labels: From `PETA.mat`, as published results are; or from the `Label.txt` files of the original
+            layout, which logs in how many cells the two differ.
+
+    Returns:
+        A manifest with the splits `official-1` … `official-5`, and identities of which some occur in several
+        parts of a split.
+
+    Raises:
+        FormatError: If a file is missing, truncated, of another version or out of range.
+    """
+    root = Path(root)
+    content = _load_annotation(find_file(root, "PETA.mat", "PETA/PETA.mat"))
+    mapping = next(
+        (p for p in (root / "file_mapping.txt", root / "PETA/file_mapping.txt") if p.is_file()), None
+    )
+    archive = load_archive(mapping, count=ROWS) if mapping else Archive({})
+    if labels == "text":
+        content = _replace_labels(content, root, archive)
+    stems = [f"{number:05d}" for number in range(1, ROWS + 1)]
+    found = find_images(root, "images", "PETA/images")
+    images = [found.get(s) or archive.find_original(root, n) for n, s in enumerate(stems, start=1)]
+    rows = keep_present(images, dataset="PETA", where=root, allow_missing=allow_missing)
+    guidance = find_guidance(root, (stems[r] for r in rows))
+    names = [archive.names.get(r + 1) for r in rows]
+    manifest = Manifest.create(
+        "peta",
+        SCHEMA,
+        root=root,
+        images=[image for image in images if image is not None],
+        labels=content.labels[rows],
+        splits={k: [parts[r] for r in rows] for k, parts in content.splits.items()},
+        identities=[str(content.identities[r]) for r in rows],
+        cameras=[find_camera(n) if n else None for n in names],
+        masks=guidance.masks,
+        keypoints=guidance.keypoints,
+    )
+    return manifest if attributes == "all" else manifest.select_attributes(EVALUATED)
+
+
+@dataclass(frozen=True)
+class _Annotation:
+    labels: NDArray[np.int8]
+    identities: NDArray[np.int64]
+    splits: dict[str, list[str | None]]
+
+
+def _load_annotation(path: Path) -> _Annotation:
+    record = unpack_struct(
+        load_mat(path, required=["peta"])["peta"],
+        required=["data", "attribute", "selected_attribute", "partion_attribute"],  # sic
+        what=f"{path.name}: peta",
+    )
+    names = unpack_strings(record["attribute"], what=f"{path.name}: attribute", count=len(SCHEMA))
+    wrong = [
+        (n, have, want)
+        for n, (have, want) in enumerate(zip(names, SCHEMA.names, strict=True))
+        if have != want
+    ]
+    if wrong:
+        raise FormatError(
+            f"{path}: attribute {wrong[0][0] + 1} is {wrong[0][1]!r}, expected {wrong[0][2]!r}; "
+            f"another version?"
+        )
+    shape = (ROWS, ID_COLUMNS + len(SCHEMA))
+    data = unpack_integers(record["data"], what=f"{path.name}: data", low=0, high=ROWS, shape=shape)
+    unpack_integers(data[:, ID_COLUMNS:], what=f"{path.name}: labels in data", low=0, high=1)
+    if not np.array_equal(data[:, 0], np.arange(1, ROWS + 1)):
+        raise FormatError(
+            f"{path}: expected the picture numbers 1 to {ROWS} in column 1 of data; copy it again"
+        )
+    selected = unpack_integers(
+        record["selected_attribute"],
+        what=f"{path.name}: selected_attribute",
+        low=ID_COLUMNS + 1,  # they count columns of data from 1, not attributes
+        high=shape[1],
+        shape=(None,),
+    )
+    evaluated = tuple(names[i - 1 - ID_COLUMNS] for i in selected)
+    if evaluated != EVALUATED:
+        raise FormatError(
+            f"{path}: expected selected_attribute to be the columns 5 to 39 of data, "
+            f"got {selected.tolist()[:5]} …; another version?"
+        )
+    splits = _read_partitions(record["partion_attribute"], what=f"{path.name}: partion_attribute")
+    return _Annotation(data[:, ID_COLUMNS:].astype(np.int8), data[:, 1], splits)
+
+
+def _read_partitions(cells: NDArray[np.object_], *, what: str) -> dict[str, list[str | None]]:
+    cells = np.asarray(cells).reshape(-1)
+    if len(cells) != PARTITIONS:
+        raise FormatError(f"{what}: expected {PARTITIONS} partitions, got {len(cells)}; another version?")
+    splits = {}
+    for k, cell in enumerate(cells, start=1):
+        record = unpack_struct(cell, required=list(PARTITION_SIZES), what=f"{what} {k}")
+        parts: list[str | None] = [None] * ROWS
+        for part, size in PARTITION_SIZES.items():
+            numbers = unpack_integers(
+                record[part], what=f"{what} {k}: {part}", low=1, high=ROWS, shape=(None,)
+            )
+            if len(numbers) != size:
+                raise FormatError(f"{what} {k}: expected {size} rows in {part}, got {len(numbers)}")
+            for number in numbers:
+                if parts[number - 1] is not None:
+                    raise FormatError(
+                        f"{what} {k}: row {number} occurs in {parts[number - 1]} and in {part}; copy it again"
+                    )
+                parts[number - 1] = part
+        splits[f"official-{k}"] = parts
+    return splits
+
+
+def _replace_labels(content: _Annotation, root: Path, archive: Archive) -> _Annotation:
+    if len(archive.names) != ROWS:
+        raise FormatError(
+            f"labels from Label.txt need file_mapping.txt with {ROWS} lines under {root}, "
+            f"got {len(archive.names)}"
+        )
+    held = load_label_files(root, archive, frozenset(SCHEMA.names))
+    labels = np.array([[n in held[i] for n in SCHEMA.names] for i in range(1, ROWS + 1)], dtype=np.int8)
+    differing = int((labels != content.labels).sum())
+    logger.warning(
+        "PETA: Label.txt and PETA.mat differ in %s of %s labels", f"{differing:,}", f"{labels.size:,}"
+    )
+    return _Annotation(labels, content.identities, content.splits)

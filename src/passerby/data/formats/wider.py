@@ -1,0 +1,171 @@
+"""WIDER-Attribute (Li et al.: Human Attribute Recognition by Deep Hierarchical Contexts, ECCV 2016)."""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from passerby.data.formats.files import find_file, keep_present, load_schema
+from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest, check_relative_path
+from passerby.errors import FormatError
+
+__all__ = ["SCHEMA", "read"]
+
+SCHEMA = load_schema("wider")
+"""The 14 attributes, in the order of the files."""
+
+IMAGES = 13_789
+PERSONS = 57_524
+FILES = ("wider_attribute_trainval.json", "wider_attribute_test.json")
+LABELS = {-1: 0, 0: -1, 1: 1}
+"""The file's no, unspecified, yes as ours; note that 0 and −1 change places."""
+ORIENTATION = 0x0112
+TURNED = (5, 6, 7, 8)
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class _Person:
+    image: str
+    box: tuple[float, float, float, float]
+    labels: list[int]
+    part: str
+    where: str
+
+
+def read(root: Path, *, allow_missing: bool = False) -> Manifest:
+    """Read WIDER-Attribute: the two JSON files (or in `Anno/`) with the pictures in `Image/`.
+
+    Boxes that leave their picture are clipped to it, and those with no pixel in it left out; a warning is
+    logged that says how many, and names the first.
+
+    Args:
+        root: Folder of `Image/`.
+        allow_missing: Go on without the pictures that are not there.
+
+    Returns:
+        A manifest with the split `official`, one row a person; the part is the first folder of the file name.
+
+    Raises:
+        FormatError: If a file is missing, truncated, of other counts or out of range.
+    """
+    root = Path(root)
+    persons = [p for name in FILES for p in _load_persons(find_file(root, name, f"Anno/{name}"))]
+    count = len({p.image for p in persons})
+    if len(persons) != PERSONS or count > IMAGES:
+        raise FormatError(
+            f"WIDER-Attribute: expected {PERSONS:,} persons in at most {IMAGES:,} pictures, "
+            f"got {len(persons):,} in {count:,}; copy {' and '.join(FILES)} again"
+        )
+    folder = next((f for f in ("Image", "Images", ".") if (root / f).is_dir()), ".")
+    sizes = {image: _find_size(root / folder / image) for image in dict.fromkeys(p.image for p in persons)}
+    kept = keep_present(
+        [p.image if sizes[p.image] else None for p in persons],
+        dataset="WIDER-Attribute (counted by person)",
+        where=root / folder,
+        allow_missing=allow_missing,
+    )
+    boxes = _clip_boxes([persons[r] for r in kept], sizes)
+    rows = [(persons[r], box) for r, box in zip(kept, boxes, strict=True) if box is not None]
+    return Manifest.create(
+        "wider",
+        SCHEMA,
+        root=root,
+        images=[check_relative_path(f"{folder}/{p.image}") for p, _ in rows],
+        labels=np.array([p.labels for p, _ in rows], dtype=np.int8).reshape(-1, len(SCHEMA)),
+        splits={"official": [p.part for p, _ in rows]},
+        boxes=[box for _, box in rows],
+    )
+
+
+def _load_persons(path: Path) -> Iterator[_Person]:
+    try:
+        images = json.loads(path.read_text(encoding="utf-8"))["images"]
+    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+        raise FormatError(
+            f"{path} is truncated or no JSON with a list `images` ({type(error).__name__}: {error}); "
+            f"copy it again"
+        ) from error
+    for position, image in enumerate(images):
+        where = f"{path.name}, image {position}"
+        try:
+            name = check_relative_path(image["file_name"])
+            targets = list(image["targets"])
+        except (KeyError, TypeError, AttributeError) as error:
+            raise FormatError(f"{where}: expected file_name and targets, got {str(image)[:80]}") from error
+        part = name.split("/", 1)[0]
+        if part not in PARTS_OF_A_SPLIT:
+            raise FormatError(
+                f"{where}: expected a file name that begins with train/, val/ or test/, got {name!r}"
+            )
+        for number, target in enumerate(targets):
+            yield _read_target(target, image=name, part=part, where=f"{where}, target {number}")
+
+
+def _read_target(target: Mapping[str, Any], *, image: str, part: str, where: str) -> _Person:
+    try:
+        box = [float(v) for v in target["bbox"]]
+        labels = [LABELS[v] for v in target["attribute"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise FormatError(
+            f"{where}: expected bbox [x, y, width, height] and {len(SCHEMA)} labels -1, 0 or 1, "
+            f"got {str(target)[:120]}"
+        ) from error
+    if len(box) != 4 or not all(map(math.isfinite, box)) or len(labels) != len(SCHEMA):
+        raise FormatError(
+            f"{where}: expected 4 finite numbers and {len(SCHEMA)} labels, got {box} and {len(labels)} labels"
+        )
+    x, y, width, height = box
+    return _Person(image, (x, y, x + width, y + height), labels, part, where)
+
+
+def _find_size(path: Path) -> tuple[int, int] | None:
+    """Width and height as shown (EXIF orientation applied), None if the picture is not there."""
+    if not path.is_file():
+        return None
+    try:
+        with Image.open(path) as image:
+            width, height = image.size
+            return (height, width) if image.getexif().get(ORIENTATION) in TURNED else (width, height)
+    except (OSError, SyntaxError, ValueError) as error:
+        raise FormatError(f"{path} is no picture that can be opened ({error}); copy it again") from error
+
+
+def _clip_boxes(
+    persons: list[_Person], sizes: Mapping[str, tuple[int, int] | None]
+) -> list[tuple[float, float, float, float] | None]:
+    clipped, outside = [], []
+    boxes: list[tuple[float, float, float, float] | None] = []
+    for person in persons:
+        width, height = sizes[person.image] or (0, 0)
+        x0, y0, x1, y1 = person.box
+        box = (max(x0, 0.0), max(y0, 0.0), min(x1, float(width)), min(y1, float(height)))
+        if box[2] - box[0] < 1 or box[3] - box[1] < 1:
+            outside.append(person.where)
+            boxes.append(None)
+            continue
+        if box != person.box:
+            clipped.append(person.where)
+        boxes.append(box)
+    if clipped:
+        logger.warning(
+            "WIDER-Attribute: %s boxes leave their picture and were clipped; first: %s",
+            f"{len(clipped):,}",
+            clipped[0],
+        )
+    if outside:
+        logger.warning(
+            "WIDER-Attribute: %s boxes have no pixel in their picture and were left out; first: %s",
+            f"{len(outside):,}",
+            outside[0],
+        )
+    return boxes

@@ -1,0 +1,194 @@
+"""What a person should know about a data set before training on it."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections import Counter, defaultdict
+from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+
+from passerby.data.images import read_image
+from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest
+from passerby.errors import ImageError
+
+__all__ = ["AttributeCount", "ImageCheck", "SharedIdentities", "Summary", "check_images", "summarise"]
+
+
+@dataclass(frozen=True)
+class AttributeCount:
+    """How often an attribute is yes, no and unknown."""
+
+    name: str
+    positives: int
+    negatives: int
+    unknown: int
+
+    @property
+    def positive_ratio(self) -> float:
+        """Share of positives, in [0, 1], among the known labels; 0 if none is known."""
+        known = self.positives + self.negatives
+        return self.positives / known if known else 0.0
+
+
+@dataclass(frozen=True)
+class SharedIdentities:
+    """Identities that occur in several parts of a split.
+
+    Args:
+        identities: How many of them there are.
+        train_rows: How many rows of train show one that also occurs in val or test.
+        train_share: The same as share of all rows of train, in [0, 1].
+    """
+
+    identities: int
+    train_rows: int
+    train_share: float
+
+
+@dataclass(frozen=True)
+class ImageCheck:
+    """What came of reading every picture.
+
+    Args:
+        unreadable: Picture and reason.
+        duplicates: Groups of pictures whose files are equal byte by byte, largest group first.
+    """
+
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
+    duplicates: list[list[str]] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Summary:
+    """Counts of a manifest; see `summarise`.
+
+    Args:
+        rows: Number of persons.
+        images: Number of different pictures.
+        attributes: In schema order.
+        parts: Rows by part, by split.
+        shared: By split; empty where no identity is known.
+        identities: Number of different identities.
+        without_identity: Number of rows whose identity is unknown.
+        cameras: Number of different cameras.
+        guidance: Number of rows that have a box, mask, parsing map, keypoints.
+        missing: Pictures that are not there.
+        check: None if the pictures were not read.
+    """
+
+    dataset: str
+    rows: int
+    images: int
+    attributes: list[AttributeCount]
+    parts: dict[str, dict[str, int]]
+    shared: dict[str, SharedIdentities]
+    identities: int
+    without_identity: int
+    cameras: int
+    guidance: dict[str, int]
+    missing: list[str]
+    check: ImageCheck | None
+
+
+def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary:
+    """Count what is in a manifest, and look which of its pictures are there.
+
+    Args:
+        manifest: Any manifest.
+        check: Outcome of `check_images`, to be carried along.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from passerby.schema import Attribute, AttributeSchema
+        >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
+        >>> m = Manifest.create("toy", schema, root=Path("."), images=["a.jpg", "b.jpg"],
+        ...                     labels=[[1], [-1]], splits={})
+        >>> summary = summarise(m)
+        >>> summary.attributes[0], summary.missing
+        (AttributeCount(name='Hat', positives=1, negatives=0, unknown=1), ['a.jpg', 'b.jpg'])
+    """
+    labels = manifest.labels
+    identities = manifest.identities
+    pictures = list(dict.fromkeys(manifest.images))
+    splits = {name: manifest.table.column(f"split:{name}").to_pylist() for name in manifest.split_names}
+    cameras = manifest.table.column("camera").to_pylist()
+    count = manifest.table.num_rows
+    return Summary(
+        dataset=manifest.dataset,
+        rows=len(manifest),
+        images=len(pictures),
+        attributes=[
+            AttributeCount(n, *(int((labels[:, i] == v).sum()) for v in (1, 0, -1)))
+            for i, n in enumerate(manifest.schema.names)
+        ],
+        parts={name: _count_parts(parts) for name, parts in splits.items()},
+        shared={name: _count_shared(parts, identities) for name, parts in splits.items() if any(identities)},
+        identities=len({i for i in identities if i is not None}),
+        without_identity=sum(i is None for i in identities),
+        cameras=len({c for c in cameras if c is not None}),
+        guidance={
+            name: count - manifest.table.column(name).null_count
+            for name in ("box", "mask", "parsing", "keypoints")
+        },
+        missing=[p for p in pictures if not (manifest.root / p).is_file()],
+        check=check,
+    )
+
+
+def check_images(
+    manifest: Manifest, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
+) -> ImageCheck:
+    """Read and decode every picture that is there; find the unreadable ones and exact duplicates.
+
+    Args:
+        manifest: Any manifest; a picture of several persons is read once.
+        workers: Number of threads; by default one a core.
+        progress: Called with the number of pictures done and to do.
+    """
+    pictures = [p for p in dict.fromkeys(manifest.images) if (manifest.root / p).is_file()]
+    unreadable: list[tuple[str, str]] = []
+    by_hash: defaultdict[bytes, list[str]] = defaultdict(list)
+
+    def read(picture: str) -> tuple[bytes, str | None]:
+        content = b""
+        try:
+            content = (manifest.root / picture).read_bytes()
+            read_image(content)
+        except OSError as error:
+            return content, str(error)
+        except ImageError as error:
+            return content, str(error).partition(": ")[2]
+        return hashlib.blake2b(content, digest_size=16).digest(), None
+
+    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
+        for done, (picture, (digest, reason)) in enumerate(
+            zip(pictures, pool.map(read, pictures), strict=True), 1
+        ):
+            if reason is not None:
+                unreadable.append((picture, reason))
+            else:
+                by_hash[digest].append(picture)
+            if progress is not None:
+                progress(done, len(pictures))
+    duplicates = sorted((g for g in by_hash.values() if len(g) > 1), key=len, reverse=True)
+    return ImageCheck(unreadable, duplicates)
+
+
+def _count_parts(parts: Sequence[str | None]) -> dict[str, int]:
+    counts = Counter(parts)
+    return {p: counts[p] for p in PARTS_OF_A_SPLIT if counts[p]}
+
+
+def _count_shared(parts: Sequence[str | None], identities: Sequence[str | None]) -> SharedIdentities:
+    seen: Mapping[str, set[str]] = {
+        p: {i for i, q in zip(identities, parts, strict=True) if q == p and i is not None}
+        for p in PARTS_OF_A_SPLIT
+    }
+    train, val, test = (seen[p] for p in PARTS_OF_A_SPLIT)
+    shared = (train & val) | (train & test) | (val & test)
+    elsewhere = val | test
+    of_train = [i for i, p in zip(identities, parts, strict=True) if p == "train"]
+    rows = sum(i in elsewhere for i in of_train)
+    return SharedIdentities(len(shared), rows, rows / len(of_train) if of_train else 0.0)

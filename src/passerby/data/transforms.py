@@ -1,0 +1,304 @@
+"""Augmentation of picture, mask, parsing map and keypoints together.
+
+Padding, cropping and flipping (the field's habit) happen while a batch is gathered, for all kinds of data by
+one function; affine changes, colours and erasing follow through torchvision's transforms v2. What happens to
+a sample depends on (seed, epoch, row) alone: each row draws from its own Philox stream, and each option has
+its own place in that stream, so turning one on does not change the others.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, fields
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.errors import DataError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from torch import Tensor
+
+    from passerby.types import Guidance
+
+__all__ = [
+    "COCO_MIRROR",
+    "Augmentation",
+    "Draws",
+    "draw_parameters",
+    "gather_keypoints",
+    "gather_pixels",
+    "hide_outside",
+    "transform_batch",
+]
+
+COCO_MIRROR = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
+"""Which COCO keypoint each becomes in a mirror: left and right change places, the nose stays."""
+
+_ERASED_RGB = (124, 116, 104)  # about zero after the usual normalisation
+_SLOTS = (
+    *("top", "left", "flip", "rotation", "shift_x", "shift_y", "zoom", "shear_x", "shear_y"),
+    *("brightness", "contrast", "saturation", "hue"),
+    *("erase", "erase_area", "erase_aspect", "erase_top", "erase_left"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Augmentation:
+    """What may happen to a training sample; every amount is drawn uniformly.
+
+    Args:
+        pad_px: Zeros added on each side before a crop of the old size is taken at random; 10 at 256×192 is
+            the field's habit, 5 does the same at 128×96.
+        flip: Mirror half of the samples; left and right keypoints change places.
+        rotation_deg: Rotate by up to ± this angle.
+        shift: Move by up to ± this fraction of height and width.
+        zoom: Scale by a factor of 1 ± this.
+        shear_deg: Shear by up to ± this angle along both axes.
+        brightness: Factor 1 ± this.
+        contrast: Factor 1 ± this.
+        saturation: Factor 1 ± this.
+        hue: Turn of the colour circle by up to ± this fraction of it, at most 0.5.
+        erase: Probability of covering a rectangle of 2–20 % of the picture (not of its mask).
+
+    Raises:
+        DataError: If a value is negative or beyond its range.
+
+    Example:
+        >>> Augmentation(pad_px=5).is_plain, Augmentation(hue=0.1).is_plain
+        (True, False)
+    """
+
+    pad_px: int = 10
+    flip: bool = True
+    rotation_deg: float = 0.0
+    shift: float = 0.0
+    zoom: float = 0.0
+    shear_deg: float = 0.0
+    brightness: float = 0.0
+    contrast: float = 0.0
+    saturation: float = 0.0
+    hue: float = 0.0
+    erase: float = 0.0
+
+    def __post_init__(self) -> None:
+        limits = {"rotation_deg": 180.0, "shear_deg": 60.0, "zoom": 0.9, "hue": 0.5, "pad_px": math.inf}
+        for item in fields(self):
+            value, limit = getattr(self, item.name), limits.get(item.name, 1.0)
+            if not 0 <= value <= limit:
+                raise DataError(f"augmentation {item.name}: expected a value in [0, {limit:g}], got {value}")
+
+    @property
+    def is_affine(self) -> bool:
+        """Whether samples may be rotated, moved, scaled or sheared."""
+        return bool(self.rotation_deg or self.shift or self.zoom or self.shear_deg)
+
+    @property
+    def is_plain(self) -> bool:
+        """Whether cropping and flipping is all there is."""
+        colours = self.brightness or self.contrast or self.saturation or self.hue
+        return not (self.is_affine or colours or self.erase)
+
+
+@dataclass(frozen=True, slots=True)
+class Draws:
+    """What was drawn for each sample of a batch.
+
+    Shape:
+        shift_px: (N, 2) int64 in [-pad, pad], rows and columns: pixel (y, x) of the crop is pixel
+            (y + shift_px[0], x + shift_px[1]) of the picture, or zero outside of it.
+        flip: (N,) bool, after the crop.
+        uniform: (N, 18) float64 in [0, 1), by slot.
+    """
+
+    shift_px: NDArray[np.int64]
+    flip: NDArray[np.bool_]
+    uniform: NDArray[np.float64]
+
+    def spread(self, index: int, slot: str) -> float:
+        """The number of a slot, in [-1, 1)."""
+        return 2.0 * self.fraction(index, slot) - 1.0
+
+    def fraction(self, index: int, slot: str) -> float:
+        """The number of a slot, in [0, 1)."""
+        return float(self.uniform[index, _SLOTS.index(slot)])
+
+
+def draw_parameters(
+    augmentation: Augmentation | None, rows: NDArray[np.int64], *, seed: int, epoch: int
+) -> Draws:
+    """Draw for each row what happens to it in an epoch.
+
+    Args:
+        augmentation: None for nothing at all.
+        rows: Rows of the manifest; each has its own random stream, whatever stands beside it.
+        seed: Seed of the run, 0 or more.
+        epoch: Number of the epoch, 0 or more.
+
+    Example:
+        >>> a, b = (draw_parameters(Augmentation(), np.array(r), seed=0, epoch=3) for r in ([7, 9], [9]))
+        >>> bool((a.shift_px[1] == b.shift_px[0]).all())
+        True
+    """
+    n = len(rows)
+    if augmentation is None:
+        return Draws(np.zeros((n, 2), np.int64), np.zeros(n, np.bool_), np.zeros((n, len(_SLOTS))))
+    key = np.array([seed, epoch], np.uint64)
+    streams = (np.random.Philox(key=key, counter=[0, 0, 0, int(row)]) for row in rows)
+    uniform = np.array([np.random.Generator(s).random(len(_SLOTS)) for s in streams]).reshape(n, len(_SLOTS))
+    side = 2 * augmentation.pad_px + 1
+    shift = np.floor(uniform[:, :2] * side).astype(np.int64) - augmentation.pad_px
+    flip = (uniform[:, 2] < 0.5) if augmentation.flip else np.zeros(n, np.bool_)
+    return Draws(shift, flip, uniform)
+
+
+# ---------------------------------------------------------------------- crop and flip
+
+
+def gather_pixels(source: NDArray[np.uint8], rows: NDArray[np.int64], draws: Draws) -> NDArray[np.uint8]:
+    """Gather rows of a cache, cropped and flipped.
+
+    Shape:
+        source: (M, H, W, 3) or (M, H, W). Returns (N, 3, H, W) or (N, H, W), contiguous.
+
+    Example:
+        >>> still = draw_parameters(None, np.array([1]), seed=0, epoch=0)
+        >>> gather_pixels(np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.array([1]), still).tolist()
+        [[[6, 7, 8], [9, 10, 11]]]
+    """
+    height, width = source.shape[1:3]
+    out = np.zeros((len(rows), *source.shape[3:], height, width), np.uint8)
+    for i, (row, (dy, dx), flip) in enumerate(zip(rows, draws.shift_px.tolist(), draws.flip, strict=True)):
+        top, bottom = max(0, -dy), min(height, height - dy)
+        left, right = max(0, -dx), min(width, width - dx)
+        if bottom <= top or right <= left:
+            continue  # the crop shows nothing but padding
+        picture = source[row, top + dy : bottom + dy, left + dx : right + dx]
+        target = out[i, ..., ::-1] if flip else out[i]
+        if picture.ndim == 2:
+            target[top:bottom, left:right] = picture
+            continue
+        for channel in range(picture.shape[2]):
+            target[channel, top:bottom, left:right] = picture[..., channel]
+    return out
+
+
+def gather_keypoints(
+    source: NDArray[np.float32], rows: NDArray[np.int64], draws: Draws, *, width_px: int
+) -> NDArray[np.float32]:
+    """Gather keypoints, moved and mirrored as `gather_pixels` does with pixels.
+
+    Shape:
+        source: (M, 17, 3): x, y, score. Returns (N, 17, 3).
+    """
+    points = source[rows]
+    points[..., 0] -= draws.shift_px[:, None, 1]
+    points[..., 1] -= draws.shift_px[:, None, 0]
+    mirrored = points[:, COCO_MIRROR]
+    mirrored[..., 0] = width_px - 1 - mirrored[..., 0]
+    return np.where(draws.flip[:, None, None], mirrored, points)
+
+
+def hide_outside(keypoints: Tensor, size: Sequence[int]) -> None:
+    """Give score 0 to keypoints that lie outside of the input, and 0, 0, 0 to missing ones, in place.
+
+    Shape:
+        keypoints: (N, 17, 3); size: H and W.
+    """
+    import torch
+
+    keypoints.nan_to_num_(nan=0.0)
+    x, y, score = keypoints.unbind(-1)
+    inside = (x >= -0.5) & (x < size[1] - 0.5) & (y >= -0.5) & (y < size[0] - 0.5)
+    score.copy_(torch.where(inside, score, 0.0))
+
+
+# ---------------------------------------------------------------------- everything else
+
+
+def transform_batch(
+    augmentation: Augmentation, draws: Draws, images: Tensor, guidance: Guidance
+) -> tuple[Tensor, Guidance]:
+    """Rotate, move, scale, shear, recolour and erase, each sample by its own draws.
+
+    Affine changes reach everything, colours and erasing the picture only. Rectangles are erased with the mean
+    colour of ImageNet, about zero after normalisation.
+
+    Shape:
+        images: (N, 3, H, W) uint8.
+    """
+    import torch
+
+    for i in range(len(images)):
+        if augmentation.is_affine:
+            _transform_affine(augmentation, draws, i, images, guidance)
+        images[i] = _recolour(augmentation, draws, i, images[i])
+        if draws.fraction(i, "erase") < augmentation.erase:
+            top, left, height, width = _erased_rectangle(draws, i, images.shape[-2:])
+            colour = torch.tensor(_ERASED_RGB, dtype=torch.uint8).view(3, 1, 1)
+            images[i, :, top : top + height, left : left + width] = colour
+    return images, guidance
+
+
+def _transform_affine(
+    augmentation: Augmentation, draws: Draws, i: int, images: Tensor, guidance: Guidance
+) -> None:
+    from torchvision import tv_tensors
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2 import functional as v2
+
+    height, width = images.shape[-2:]
+    sample: dict[str, Any] = {"image": tv_tensors.Image(images[i])}
+    if guidance.masks is not None:
+        sample["mask"] = tv_tensors.Mask(guidance.masks[i])
+    if guidance.parsing is not None:
+        sample["parsing"] = tv_tensors.Mask(guidance.parsing[i])
+    if guidance.keypoints is not None:  # torchvision turns points about a centre counted by sides
+        points = guidance.keypoints[i, :, :2] + 0.5
+        sample["keypoints"] = tv_tensors.KeyPoints(points, canvas_size=(height, width))
+    options: dict[str, Any] = {
+        "angle": augmentation.rotation_deg * draws.spread(i, "rotation"),
+        "translate": [
+            augmentation.shift * width * draws.spread(i, "shift_x"),
+            augmentation.shift * height * draws.spread(i, "shift_y"),
+        ],
+        "scale": 1.0 + augmentation.zoom * draws.spread(i, "zoom"),
+        "shear": [augmentation.shear_deg * draws.spread(i, slot) for slot in ("shear_x", "shear_y")],
+    }
+    for name, value in sample.items():
+        sample[name] = v2.affine(value, **options, interpolation=InterpolationMode.BILINEAR)
+    images[i] = sample["image"]
+    if guidance.masks is not None:
+        guidance.masks[i] = sample["mask"]
+    if guidance.parsing is not None:
+        guidance.parsing[i] = sample["parsing"]
+    if guidance.keypoints is not None:
+        guidance.keypoints[i, :, :2] = sample["keypoints"] - 0.5
+
+
+def _recolour(augmentation: Augmentation, draws: Draws, i: int, image: Tensor) -> Tensor:
+    from torchvision.transforms.v2 import functional as v2
+
+    if augmentation.brightness:
+        image = v2.adjust_brightness(image, 1.0 + augmentation.brightness * draws.spread(i, "brightness"))
+    if augmentation.contrast:
+        image = v2.adjust_contrast(image, 1.0 + augmentation.contrast * draws.spread(i, "contrast"))
+    if augmentation.saturation:
+        image = v2.adjust_saturation(image, 1.0 + augmentation.saturation * draws.spread(i, "saturation"))
+    if augmentation.hue:
+        image = v2.adjust_hue(image, augmentation.hue * draws.spread(i, "hue"))
+    return image
+
+
+def _erased_rectangle(draws: Draws, i: int, size: Sequence[int]) -> tuple[int, int, int, int]:
+    """Top, left, height and width in pixels of 2–20 % of the area, aspect ratio 1:3 to 3:1."""
+    area = (0.02 + 0.18 * draws.fraction(i, "erase_area")) * size[0] * size[1]
+    aspect = 3.0 ** draws.spread(i, "erase_aspect")
+    height = min(max(round(math.sqrt(area * aspect)), 1), size[0])
+    width = min(max(round(math.sqrt(area / aspect)), 1), size[1])
+    top = int(draws.fraction(i, "erase_top") * (size[0] - height + 1))
+    left = int(draws.fraction(i, "erase_left") * (size[1] - width + 1))
+    return top, left, height, width

@@ -1,0 +1,190 @@
+"""Run a bundle over one part of a split."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.data.cache import PackedCache
+from passerby.data.images import read_image, resize_image
+from passerby.data.manifest import Manifest
+from passerby.errors import DataError, SchemaError
+from passerby.evaluation.evaluation import Evaluation
+from passerby.evaluation.protocols import load_protocol
+from passerby.types import Preprocess
+
+if TYPE_CHECKING:
+    from passerby.bundle import Bundle
+
+__all__ = ["evaluate"]
+
+Images = NDArray[np.uint8]
+Chunk = tuple[NDArray[np.int64], Images]
+Progress = Callable[[int, int], None]
+
+
+def evaluate(
+    bundle: Bundle,
+    manifest: Manifest,
+    *,
+    split: str,
+    part: str = "test",
+    protocol: str = "honest",
+    batch_size: int = 128,
+    cache: Path | None = None,
+    device: str | None = None,
+    broken: Literal["stop", "skip"] = "stop",
+    workers: int = 2,
+    progress: Progress | None = None,
+) -> Evaluation:
+    """Predict every person of one part of a split and score the predictions.
+
+    Args:
+        bundle: The model; its attributes must all be in the manifest, which may have more.
+        manifest: The data.
+        split: Name of the split.
+        part: `train`, `val` or `test`.
+        protocol: See `passerby.evaluation.protocols`.
+        batch_size: Pictures at a time.
+        cache: Folder of the packed picture caches, shared with training: the whole manifest is packed there
+            if it is not yet. None decodes the pictures of this part on the fly.
+        device: Such as `cpu` or `cuda`; None leaves the bundle where it is.
+        broken: A picture that cannot be read stops the evaluation, or is left out and listed in `skipped`.
+        workers: Threads that decode.
+        progress: Called with the number of pictures done and of all.
+
+    Raises:
+        SchemaError: If the manifest lacks an attribute of the bundle.
+        ManifestError: If there is no such split, or its part is empty.
+        ImageError: If a picture cannot be read and `broken` is `stop`.
+        ConfigError: If there is no such protocol.
+    """
+    rules = load_protocol(protocol)
+    manifest = _fit_attributes(bundle, manifest)
+    rows = manifest.split_rows(split, part)
+    if device is not None:
+        bundle.to(device)
+    start = time.monotonic()
+    skipped: list[tuple[str, str]] = []
+    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+    if cache is None:
+        keep_going = skipped if broken == "skip" else None
+        chunks = _decode(manifest, batches, preprocess=bundle.preprocess, workers=workers, skipped=keep_going)
+    else:
+        packed = PackedCache.build(manifest, bundle.preprocess, cache, broken=broken, workers=workers)
+        chunks = _read_packed(packed, batches)
+        wanted = {manifest.images[row] for row in rows}
+        skipped += [pair for pair in packed.broken if pair[0] in wanted]
+    kept, probs = _predict(bundle, chunks, len(rows), progress)
+    chosen = manifest.take(kept)
+    return Evaluation(
+        dataset=manifest.dataset,
+        split=split,
+        part=part,
+        protocol=rules,
+        thresholds=rules.choose_thresholds(bundle.thresholds),
+        schema=manifest.schema,
+        images=chosen.images,
+        identities=chosen.identities,
+        boxes=chosen.boxes(),
+        rows=kept,
+        probs=probs,
+        labels=chosen.labels,
+        root=manifest.root,
+        input_size=(bundle.preprocess.height, bundle.preprocess.width),
+        device=str(bundle.device),
+        seconds=round(time.monotonic() - start, 3),
+        skipped=skipped,
+        metadata=_describe_origin(bundle),
+    )
+
+
+def _fit_attributes(bundle: Bundle, manifest: Manifest) -> Manifest:
+    """The manifest with exactly the bundle's attributes, in the bundle's order."""
+    if bundle.schema.names == manifest.schema.names:
+        return manifest
+    missing = [name for name in bundle.schema.names if name not in manifest.schema]
+    if missing:
+        raise SchemaError(
+            f"the bundle predicts {len(bundle.schema)} attributes of {bundle.schema.name!r}, the manifest "
+            f"{manifest.dataset!r} lacks {len(missing)} of them ({', '.join(missing[:5])}); "
+            "evaluate on a manifest that has them all"
+        )
+    return manifest.select_attributes(bundle.schema.names)
+
+
+def _describe_origin(bundle: Bundle) -> dict[str, object]:
+    """The bundle's metadata, with system and backbone from the model itself where the metadata is silent."""
+    own = {"system": bundle.model.name, "backbone": bundle.model.arguments.get("backbone")}
+    return {**bundle.metadata, **{k: bundle.metadata.get(k) or v for k, v in own.items()}}
+
+
+def _predict(
+    bundle: Bundle, chunks: Iterator[Chunk], total: int, progress: Progress | None
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    import torch
+
+    rows: list[NDArray[np.int64]] = []
+    probs: list[NDArray[np.float32]] = []
+    done = 0
+    for numbers, images in chunks:
+        batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))  # (N, 3, H, W)
+        probs.append(bundle.predict_batch(batch).float().cpu().numpy())
+        rows.append(numbers)
+        done += len(numbers)
+        if progress is not None:
+            progress(done, total)
+    if not done:
+        raise DataError(f"none of the {total} pictures could be read; check --root")
+    return np.concatenate(rows), np.concatenate(probs)
+
+
+def _read_packed(cache: PackedCache, batches: list[NDArray[np.int64]]) -> Iterator[Chunk]:
+    for numbers in batches:
+        readable = numbers[cache.valid[numbers]]
+        if len(readable):
+            yield readable, np.asarray(cache.images[readable])
+
+
+def _decode(
+    manifest: Manifest,
+    batches: list[NDArray[np.int64]],
+    *,
+    preprocess: Preprocess,
+    workers: int,
+    skipped: list[tuple[str, str]] | None,
+) -> Iterator[Chunk]:
+    """Decode in threads, one batch ahead of the network; unreadable pictures go to `skipped` if given."""
+    images, boxes = manifest.images, manifest.boxes()
+    with ThreadPoolExecutor(max(1, workers)) as pool:
+        waiting: deque[list[Future[Images]]] = deque()
+        upcoming = iter(batches)
+        for numbers in batches:
+            for ahead in islice(upcoming, 2 - len(waiting)):
+                jobs = [(manifest.root / images[row], preprocess, boxes[row]) for row in ahead]
+                waiting.append([pool.submit(_decode_one, *job) for job in jobs])
+            good, pictures = [], []
+            for row, future in zip(numbers, waiting.popleft(), strict=True):
+                try:
+                    pictures.append(future.result())
+                    good.append(row)
+                except DataError as error:
+                    if skipped is None:
+                        pool.shutdown(cancel_futures=True)
+                        raise
+                    skipped.append((images[row], str(error)))
+            if good:
+                yield np.asarray(good, np.int64), np.stack(pictures)
+
+
+def _decode_one(path: Path, preprocess: Preprocess, box: tuple[float, float, float, float] | None) -> Images:
+    picture: Images = resize_image(read_image(path), preprocess, box)
+    return picture

@@ -1,0 +1,299 @@
+"""What an evaluation leaves: probabilities, labels, scores, and the files they are kept in.
+
+```
+FOLDER/
+  evaluation.json        scores, protocol, attributes, origin of the model
+  predictions.parquet    one row a person: image, identity, box, row, prob:<name>, label:<name>
+```
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from passerby.errors import DataError, SchemaError
+from passerby.evaluation.files import read_json, write_json
+from passerby.evaluation.protocols import Protocol, load_protocol
+from passerby.evaluation.results import Result, find_commit
+from passerby.schema import AttributeSchema
+
+if TYPE_CHECKING:
+    from passerby.metrics import AttributeScores
+
+__all__ = ["Evaluation", "compute_scores"]
+
+VERSION = 1
+PER_ATTRIBUTE = ("mA", "tpr", "tnr", "accuracy", "precision", "recall", "f1")
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """The scores of one model on one part of a split, and the predictions behind them.
+
+    Create one with `evaluate`, read one with `Evaluation.load`.
+
+    Args:
+        dataset: Name of the data set.
+        split: Name of the split.
+        part: `train`, `val` or `test`.
+        protocol: The rules of the score.
+        thresholds: The threshold of each attribute that was used.
+        schema: The attributes, in the order of the columns.
+        images: Path of each picture below `root`.
+        identities: Identity of each person, None where unknown.
+        boxes: Crop of each row in pixels (left, top, right, bottom), None for the whole picture.
+        rows: Row of each person in the manifest.
+        probs: Probabilities.
+        labels: Labels in {1, 0, −1}.
+        root: Folder that the pictures lie below.
+        input_size: Height and width of the network's input in pixels.
+        device: Where the network ran.
+        seconds: Duration of the evaluation.
+        skipped: Pictures that could not be read, with the reason; they are not part of the score.
+        metadata: What the bundle says about its origin.
+
+    Attributes:
+        scores: Scores under the protocol, computed from the predictions.
+        average_precision: Average precision of each attribute, NaN where it has no positive.
+        mAP: Their mean.
+
+    Shape:
+        rows: (N,) int64; probs: (N, A) float32 in [0, 1]; labels: (N, A) int8; average_precision: (A,).
+    """
+
+    dataset: str
+    split: str
+    part: str
+    protocol: Protocol
+    thresholds: tuple[float, ...]
+    schema: AttributeSchema
+    images: Sequence[str]
+    identities: Sequence[str | None]
+    boxes: Sequence[tuple[float, float, float, float] | None]
+    rows: NDArray[np.int64]
+    probs: NDArray[np.float32]
+    labels: NDArray[np.int8]
+    root: Path
+    input_size: tuple[int, int]
+    device: str
+    seconds: float
+    skipped: Sequence[tuple[str, str]] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    scores: AttributeScores = field(init=False)
+    average_precision: NDArray[np.float64] = field(init=False)
+    mAP: float = field(init=False)  # noqa: N815 - the metric's name
+
+    def __post_init__(self) -> None:
+        scores, each, mean = compute_scores(
+            self.probs, self.labels, thresholds=self.thresholds, protocol=self.protocol
+        )
+        object.__setattr__(self, "scores", scores)
+        object.__setattr__(self, "average_precision", each)
+        object.__setattr__(self, "mAP", mean)
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    @property
+    def decisions(self) -> NDArray[np.bool_]:
+        """Which attributes the model says yes to, (N, A)."""
+        decided: NDArray[np.bool_] = self.probs > np.asarray(self.thresholds, np.float32)
+        return decided
+
+    @property
+    def protocol_line(self) -> str:
+        """The protocol in words, with how the model was chosen; printed beside every score."""
+        return f"{self.protocol.describe(self.thresholds)}; {describe_choice(self.metadata)}"
+
+    def summary(self) -> dict[str, float]:
+        """The overall metrics by name, in [0, 1]."""
+        return {**self.scores.summary(), "mAP": self.mAP}
+
+    def metrics(self) -> dict[str, Any]:
+        """Overall metrics by name, in [0, 1], and `per_attribute` by attribute name, as plain values."""
+        columns: dict[str, list[float]] = {
+            n: getattr(self.scores, f"per_attribute_{n}").tolist() for n in PER_ATTRIBUTE
+        }
+        per_attribute: dict[str, dict[str, float | int | None]] = {}
+        for i, name in enumerate(self.schema.names):
+            precision = float(self.average_precision[i])
+            per_attribute[name] = {
+                **{metric: column[i] for metric, column in columns.items()},
+                "AP": None if math.isnan(precision) else precision,
+                "positives": int(self.scores.positives[i]),
+                "negatives": int(self.scores.negatives[i]),
+                "threshold": self.thresholds[i],
+            }
+        return {**self.summary(), "per_attribute": per_attribute}
+
+    def to_result(self, **facts: Any) -> Result:
+        """The score file of this evaluation.
+
+        Args:
+            facts: Fields of `Result` that the bundle does not record, or records otherwise, such as `seed=3`.
+
+        Raises:
+            DataError: If the bundle records neither, or a value is out of range; the message names the field.
+        """
+        environment = self.metadata.get("environment") or {}
+        known = {
+            **{name: self.metadata.get(name) for name in ("system", "variant", "backbone", "pretraining")},
+            **{name: self.metadata.get(name) for name in ("seed", "epochs", "seconds")},
+            "device": environment.get("device"),
+            "commit": environment.get("commit") or find_commit(),
+            "dataset": self.dataset,
+            "split": f"{self.split}/{self.part}",
+            "input_size": self.input_size,
+            "protocol": self._describe_protocol(),
+            "metrics": self.metrics(),
+        }
+        return Result(**{**known, **facts})
+
+    def _describe_protocol(self) -> dict[str, Any]:
+        return {
+            "name": self.protocol.name,
+            "threshold": self.protocol.describe_threshold(self.thresholds),
+            "unknown": self.protocol.describe_unknown(),
+            "selection": self.metadata.get("selection"),
+            "best_epoch": self.metadata.get("best_epoch"),
+            "ema": self.metadata.get("ema"),
+            "skipped_images": len(self.skipped),
+        }
+
+    # ------------------------------------------------------------------ files
+
+    def write(self, folder: Path) -> None:
+        """Write `predictions.parquet` and `evaluation.json` (last, so that a folder with it is complete)."""
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        temporary = folder / f".predictions.{os.getpid()}.tmp"
+        try:
+            pq.write_table(self._table(), temporary)
+            temporary.replace(folder / "predictions.parquet")
+        finally:
+            temporary.unlink(missing_ok=True)
+        write_json(folder / "evaluation.json", self._to_dict(folder))
+
+    def _table(self) -> pa.Table:
+        columns: dict[str, pa.Array] = {
+            "image": pa.array(self.images, pa.string()),
+            "identity": pa.array(self.identities, pa.string()),
+            "box": pa.array(self.boxes, pa.list_(pa.float32(), 4)),
+            "row": pa.array(self.rows, pa.int64()),
+        }
+        for i, name in enumerate(self.schema.names):
+            columns[f"prob:{name}"] = pa.array(self.probs[:, i], pa.float32())
+            columns[f"label:{name}"] = pa.array(self.labels[:, i], pa.int8())
+        return pa.table(columns)
+
+    def _to_dict(self, folder: Path) -> dict[str, Any]:
+        return {
+            "version": VERSION,
+            "dataset": self.dataset,
+            "split": self.split,
+            "part": self.part,
+            "count": len(self),
+            "protocol": self.protocol.name,
+            "protocol_line": self.protocol_line,
+            "thresholds": list(self.thresholds),
+            "metrics": self.metrics(),
+            "degenerate": self.scores.degenerate,
+            "input_size": list(self.input_size),
+            "device": self.device,
+            "seconds": self.seconds,
+            "skipped": [list(pair) for pair in self.skipped],
+            "root": Path(os.path.relpath(self.root.resolve(), folder.resolve())).as_posix(),
+            "metadata": dict(self.metadata),
+            "schema": self.schema.to_dict(),
+        }
+
+    @classmethod
+    def load(cls, folder: Path, *, root: Path | None = None) -> Evaluation:
+        """Read a folder that `write` wrote; the scores are computed anew from the predictions.
+
+        Args:
+            folder: The folder.
+            root: Where the pictures lie; by default the root noted in the file, relative to the folder.
+
+        Raises:
+            DataError: If a file is missing or damaged, or the noted scores are not those of the predictions.
+        """
+        folder = Path(folder)
+        values = read_json(folder / "evaluation.json")
+        try:
+            schema = AttributeSchema.from_dict(values["schema"])
+            table = pq.read_table(folder / "predictions.parquet")
+            probs, labels = (
+                np.stack([table.column(f"{kind}:{n}").to_numpy() for n in schema.names], axis=1)
+                for kind in ("prob", "label")
+            )
+            evaluation = cls(
+                dataset=values["dataset"],
+                split=values["split"],
+                part=values["part"],
+                protocol=load_protocol(values["protocol"]),
+                thresholds=tuple(values["thresholds"]),
+                schema=schema,
+                images=table.column("image").to_pylist(),
+                identities=table.column("identity").to_pylist(),
+                boxes=[None if b is None else tuple(b) for b in table.column("box").to_pylist()],
+                rows=table.column("row").to_numpy(),
+                probs=probs,
+                labels=labels,
+                root=Path(root) if root else folder / values["root"],
+                input_size=(int(values["input_size"][0]), int(values["input_size"][1])),
+                device=values["device"],
+                seconds=values["seconds"],
+                skipped=[(image, reason) for image, reason in values["skipped"]],
+                metadata=values["metadata"],
+            )
+            noted = float(values["metrics"]["mA"])
+        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, SchemaError) as error:
+            raise DataError(
+                f"{folder} is no complete evaluation ({error}); make it anew with `passerby evaluate … --out`"
+            ) from error
+        if abs(noted - evaluation.scores.mA) > 1e-6:
+            raise DataError(
+                f"{folder}: evaluation.json says mA {noted:.6f}, the predictions give "
+                f"{evaluation.scores.mA:.6f}; the files do not belong together, run `passerby evaluate` anew"
+            )
+        return evaluation
+
+
+def compute_scores(
+    probs: NDArray[np.float32], labels: NDArray[np.int8], *, thresholds: Sequence[float], protocol: Protocol
+) -> tuple[AttributeScores, NDArray[np.float64], float]:
+    """Scores, average precision of each attribute and its mean.
+
+    Shape:
+        probs: (N, A) in [0, 1]; labels: (N, A) in {1, 0, −1}; thresholds: A numbers.
+    """
+    import torch
+
+    from passerby.metrics import AttributeMetrics, MeanAveragePrecision
+
+    metrics = AttributeMetrics(probs.shape[1], thresholds=list(thresholds), unknown=protocol.unknown)
+    precision = MeanAveragePrecision(probs.shape[1], unknown=protocol.unknown)
+    both = torch.from_numpy(np.ascontiguousarray(probs)), torch.from_numpy(np.ascontiguousarray(labels))
+    metrics.update(*both)
+    precision.update(*both)
+    mean, each = precision.compute()
+    return metrics.compute(), each.double().numpy(), float(mean)
+
+
+def describe_choice(metadata: Mapping[str, Any]) -> str:
+    """How the model's epoch was chosen and whether its weights are an average, from a bundle's metadata."""
+    choice = metadata.get("selection")
+    words = f"epoch chosen by {choice}" if choice else "how the epoch was chosen is not recorded"
+    average = metadata.get("ema")
+    return f"{words}, EMA {average:g}" if isinstance(average, int | float) else f"{words}, no EMA"

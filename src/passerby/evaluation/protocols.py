@@ -1,0 +1,99 @@
+"""The rules under which a score is made; each has a name, and the name is printed with the score.
+
+`honest` is the default. The habits of the field that make published numbers incomparable exist only under
+names of their own, which join with `+`: `threshold-0.45+unknown-negative`.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from types import MappingProxyType
+from typing import Literal
+
+from passerby.errors import ConfigError
+
+__all__ = ["PROTOCOLS", "Protocol", "load_protocol"]
+
+_THRESHOLD = re.compile(r"threshold-(0?\.\d+)")
+
+
+@dataclass(frozen=True, slots=True)
+class Protocol:
+    """How probabilities become decisions and what happens to unknown labels.
+
+    Args:
+        name: What is printed with the score.
+        threshold: One threshold for every attribute; None means the bundle's own thresholds, which are 0.5
+            unless they were calibrated on the validation part.
+        unknown: Whether an unknown label (−1) is left out or counts as "no".
+
+    Example:
+        >>> load_protocol("honest").describe((0.5, 0.5))
+        'honest: yes when p > 0.5, unknown labels ignored'
+    """
+
+    name: str
+    threshold: float | None = None
+    unknown: Literal["ignore", "negative"] = "ignore"
+
+    def choose_thresholds(self, of_bundle: Sequence[float]) -> tuple[float, ...]:
+        """The threshold of each attribute under this protocol, given those of the bundle."""
+        if self.threshold is None:
+            return tuple(float(t) for t in of_bundle)
+        return (self.threshold,) * len(of_bundle)
+
+    def describe(self, thresholds: Sequence[float]) -> str:
+        """One line for people; `thresholds` are those that were used."""
+        return f"{self.name}: yes when {self.describe_threshold(thresholds)}, {self.describe_unknown()}"
+
+    def describe_threshold(self, thresholds: Sequence[float]) -> str:
+        """The rule that turns a probability into a decision."""
+        low, high = min(thresholds), max(thresholds)
+        if low == high:
+            return f"p > {low:g}"
+        return f"p > the attribute's own threshold ({low:.2f} to {high:.2f}, stored in the bundle)"
+
+    def describe_unknown(self) -> str:
+        """What happens to unknown labels."""
+        return "unknown labels ignored" if self.unknown == "ignore" else "unknown labels counted as no"
+
+
+PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
+    {
+        "honest": Protocol("honest"),
+        "threshold-0.5": Protocol("threshold-0.5", threshold=0.5),
+        "threshold-0.45": Protocol("threshold-0.45", threshold=0.45),
+        "unknown-negative": Protocol("unknown-negative", unknown="negative"),
+    }
+)
+"""The protocols with a name; `threshold-<t>` takes any number between 0 and 1."""
+
+
+def load_protocol(name: str) -> Protocol:
+    """Look a protocol up, or put one together from names joined by `+`.
+
+    Raises:
+        ConfigError: If there is none of that name; the message lists what there is.
+
+    Example:
+        >>> load_protocol("threshold-0.45+unknown-negative")
+        Protocol(name='threshold-0.45+unknown-negative', threshold=0.45, unknown='negative')
+    """
+    protocol = Protocol(name)
+    for word in name.split("+"):
+        one = PROTOCOLS.get(word) or _read_threshold(word)
+        if one is None:
+            known = ", ".join((*PROTOCOLS, "threshold-<t> with t between 0 and 1"))
+            raise ConfigError(f"no protocol {word!r}; expected one of {known}, or several joined by '+'")
+        if one.threshold is not None:
+            protocol = replace(protocol, threshold=one.threshold)
+        if one.unknown != "ignore":
+            protocol = replace(protocol, unknown=one.unknown)
+    return protocol
+
+
+def _read_threshold(word: str) -> Protocol | None:
+    found = _THRESHOLD.fullmatch(word)
+    return Protocol(word, threshold=float(found.group(1))) if found else None

@@ -1,0 +1,144 @@
+"""Many pictures through a bundle: decoded in threads, scored in batches, given back in order."""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from passerby.bundle import Bundle, Picture, source_of
+from passerby.errors import DataError, ImageError
+from passerby.types import Prediction
+
+__all__ = ["PredictionResult", "Predictor", "Skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class Skipped:
+    """A picture that could not be read.
+
+    Args:
+        source: Its path, or `<image>`.
+        reason: What was wrong with it.
+    """
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class PredictionResult:
+    """What came of a list of pictures.
+
+    Args:
+        predictions: One a readable picture, in the order of the pictures.
+        skipped: The pictures that could not be read, in their order.
+    """
+
+    predictions: tuple[Prediction, ...]
+    skipped: tuple[Skipped, ...]
+
+    def __len__(self) -> int:
+        return len(self.predictions)
+
+    def __iter__(self) -> Iterator[Prediction]:
+        return iter(self.predictions)
+
+
+class Predictor:
+    """Predicts for many pictures; threads decode the next batches while the network scores one.
+
+    Args:
+        bundle: The model; stays on its device.
+        batch_size: Pictures scored at a time.
+        threads: Decoding threads; by default one a processor, eight at most.
+        flip: Average the probabilities of each picture and its mirror image: twice the work, usually a little
+            better; leave it out where left and right are themselves attributes.
+
+    Raises:
+        DataError: If `batch_size` or `threads` is below 1.
+    """
+
+    def __init__(
+        self, bundle: Bundle, *, batch_size: int = 32, threads: int | None = None, flip: bool = False
+    ) -> None:
+        self.bundle = bundle
+        self.batch_size = batch_size
+        self.threads = min(8, os.cpu_count() or 1) if threads is None else threads
+        self.flip = flip
+        for name in ("batch_size", "threads"):
+            if getattr(self, name) < 1:
+                raise DataError(f"expected {name} of at least 1, got {getattr(self, name)}")
+
+    def __call__(
+        self, pictures: Iterable[Picture], *, progress: Callable[[int], None] | None = None
+    ) -> PredictionResult:
+        """Predict for all pictures.
+
+        Args:
+            pictures: Paths or pictures in memory; see `Picture`.
+            progress: Called with the number of pictures done so far.
+        """
+        predictions, skipped = [], []
+        for done, item in enumerate(self.stream(pictures), start=1):
+            if isinstance(item, Skipped):
+                skipped.append(item)
+            else:
+                predictions.append(item)
+            if progress is not None:
+                progress(done)
+        return PredictionResult(tuple(predictions), tuple(skipped))
+
+    def stream(self, pictures: Iterable[Picture]) -> Iterator[Prediction | Skipped]:
+        """Predict one by one in the order given, for lists too long for memory.
+
+        At most three batches are held at a time, and the pictures are asked for as they are needed. An
+        unreadable picture comes out as `Skipped`; any other error ends the stream.
+        """
+        batch: list[tuple[str, Tensor | Skipped]] = []
+        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="passerby-decode")
+        try:
+            for item in self._decode(pool, pictures):
+                batch.append(item)
+                if len(batch) == self.batch_size:
+                    yield from self._score(batch)
+                    batch = []
+            if batch:
+                yield from self._score(batch)
+        finally:
+            pool.shutdown(wait=True, cancel_futures=True)
+
+    def _decode(
+        self, pool: ThreadPoolExecutor, pictures: Iterable[Picture]
+    ) -> Iterator[tuple[str, Tensor | Skipped]]:
+        waiting: deque[tuple[str, Future[Tensor]]] = deque()
+        for picture in pictures:
+            waiting.append((source_of(picture), pool.submit(self.bundle.prepare, picture)))
+            if len(waiting) >= 2 * self.batch_size:
+                yield _collect(*waiting.popleft())
+        while waiting:
+            yield _collect(*waiting.popleft())
+
+    def _score(self, batch: list[tuple[str, Tensor | Skipped]]) -> Iterator[Prediction | Skipped]:
+        readable = [(source, item) for source, item in batch if isinstance(item, Tensor)]
+        predictions: Iterator[Prediction] = iter(())
+        if readable:
+            images = torch.stack([item for _, item in readable])  # (N, 3, H, W)
+            probs = self.bundle.predict_batch(images)
+            if self.flip:
+                probs = (probs + self.bundle.predict_batch(images.flip(-1))) / 2
+            predictions = iter(self.bundle.describe(probs, [source for source, _ in readable]))
+        for _, item in batch:
+            yield item if isinstance(item, Skipped) else next(predictions)
+
+
+def _collect(source: str, future: Future[Tensor]) -> tuple[str, Tensor | Skipped]:
+    try:
+        return source, future.result()
+    except ImageError as error:
+        return source, Skipped(source, str(error))

@@ -1,0 +1,86 @@
+"""From what a person types (files, folders, patterns) to a list of picture files."""
+
+from __future__ import annotations
+
+import glob
+import os
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from passerby.errors import DataError
+
+__all__ = ["IMAGE_SUFFIXES", "find_images"]
+
+IMAGE_SUFFIXES = frozenset(
+    (
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pgm",
+        ".png",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    )
+)
+"""Endings, in lower case, by which folders and patterns find pictures; a file named outright may have any."""
+
+
+def find_images(sources: Iterable[str | Path]) -> list[Path]:
+    """List the pictures that files, folders and patterns stand for.
+
+    A folder gives all pictures below it, hidden files and folders apart, sorted by path. A pattern (`*`, `?`,
+    `[…]`, `**`) gives the pictures and folders that match. Each file is listed once, where it first comes up.
+
+    Args:
+        sources: Paths or patterns, in the order wanted.
+
+    Raises:
+        DataError: If a source does not exist, matches nothing or holds no picture; all such are named.
+
+    Example:
+        >>> find_images(["no/such/folder"])
+        Traceback (most recent call last):
+        passerby.errors.DataError: no pictures at: no/such/folder; give files, folders or patterns (a/*.jpg)
+    """
+    found: dict[Path, None] = {}
+    barren = []
+    for source in sources:
+        files = list(_expand(str(source)))
+        if not files:
+            barren.append(str(source))
+        found.update(dict.fromkeys(files))
+    if barren:
+        raise DataError(f"no pictures at: {', '.join(barren)}; give files, folders or patterns (a/*.jpg)")
+    return list(found)
+
+
+def _expand(source: str) -> Iterator[Path]:
+    path = Path(source).expanduser()
+    if path.is_dir():
+        yield from _walk(path)
+    elif path.exists():
+        yield path
+    elif glob.has_magic(source):
+        for match in sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207  (takes absolute patterns)
+            if Path(match).is_dir():
+                yield from _walk(Path(match))
+            elif _is_picture(match):
+                yield Path(match)
+
+
+def _walk(folder: Path) -> Iterator[Path]:
+    for parent, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        yield from (
+            Path(parent, name) for name in sorted(files) if not name.startswith(".") and _is_picture(name)
+        )
+
+
+def _is_picture(name: str) -> bool:
+    return Path(name).suffix.lower() in IMAGE_SUFFIXES

@@ -1,0 +1,127 @@
+"""Predictions as a table for people, as JSON lines and CSV for programs."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from types import MappingProxyType
+from typing import TextIO
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from passerby.errors import DataError
+from passerby.types import Prediction
+
+__all__ = ["WRITERS", "open_output", "write_csv", "write_jsonl", "write_table"]
+
+
+def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
+    """Write one JSON object a line: `source`, `present` and `probabilities` by name, to six decimals.
+
+    Each line is out as soon as its prediction is there.
+    """
+    for prediction in predictions:
+        values = prediction.to_dict()
+        values["probabilities"] = {name: round(p, 6) for name, p in values["probabilities"].items()}
+        stream.write(json.dumps(values, ensure_ascii=False) + "\n")
+        stream.flush()
+
+
+def write_csv(predictions: Iterable[Prediction], stream: TextIO) -> None:
+    """Write a header and one row a picture: `source`, `present` (names joined by `; `), each probability."""
+    writer = csv.writer(stream, lineterminator="\n")
+    header: tuple[str, ...] | None = None
+    for prediction in predictions:
+        if header is None:
+            header = prediction.names
+            writer.writerow(("source", "present", *header))
+        probabilities = (f"{p:.6f}" for p in prediction.probabilities)
+        writer.writerow((prediction.source, "; ".join(prediction.present), *probabilities))
+        stream.flush()
+
+
+def write_table(
+    predictions: Iterable[Prediction],
+    stream: TextIO,
+    *,
+    top: int | None = None,
+    everything: bool = False,
+) -> None:
+    """Write a table for people: each picture with its attributes and their probabilities, likeliest first.
+
+    Args:
+        top: Show this many of the likeliest attributes, present or not.
+        everything: Show all attributes. Without either, those that are present.
+
+    Raises:
+        DataError: If both are given, or `top` is below 1.
+    """
+    if everything and top is not None:
+        raise DataError("expected either all attributes or the likeliest few, got both; leave one out")
+    if top is not None and top < 1:
+        raise DataError(f"expected to show at least 1 attribute, got {top}")
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    table.add_column("picture", overflow="fold")
+    table.add_column("attributes", overflow="fold")
+    for prediction in predictions:
+        table.add_row(Text(prediction.source), _attributes(prediction, top=top, everything=everything))
+    Console(file=stream, soft_wrap=False, width=None if stream.isatty() else 160).print(table)
+
+
+def _attributes(prediction: Prediction, *, top: int | None, everything: bool) -> Text:
+    rows = sorted(
+        zip(prediction.names, prediction.probabilities, prediction.thresholds, strict=True),
+        key=lambda row: -row[1],
+    )
+    if not everything:
+        rows = rows[:top] if top is not None else [row for row in rows if row[1] > row[2]]
+    text = Text()
+    for name, probability, threshold in rows:
+        text.append("  " if text else "")
+        text.append(f"{name} {probability:.2f}", style="" if probability > threshold else "dim")
+    return text or Text("none", style="dim")
+
+
+WRITERS: Mapping[str, Callable[[Iterable[Prediction], TextIO], None]] = MappingProxyType(
+    {
+        "table": write_table,
+        "jsonl": write_jsonl,
+        "csv": write_csv,
+    }
+)
+"""Every form of output by its name on the command line."""
+
+
+@contextmanager
+def open_output(path: Path | None) -> Iterator[TextIO]:
+    """Standard output, or a file that appears only when all is written.
+
+    Args:
+        path: The file; None for standard output.
+
+    Raises:
+        DataError: If the file cannot be written; the folder must exist.
+    """
+    if path is None:
+        yield sys.stdout
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        stream = temporary.open("w", encoding="utf-8", newline="")
+    except OSError as error:
+        raise DataError(
+            f"cannot write {path} ({error.strerror}); give a path in a folder that exists"
+        ) from error
+    try:
+        with stream:
+            yield stream
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)

@@ -1,0 +1,179 @@
+"""The arithmetic of the losses: pure functions on tensors, computed in at least 32 bits."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from passerby.errors import ConfigError, DataError
+
+__all__ = [
+    "Reduction",
+    "Unknown",
+    "Weighting",
+    "compute_binary_cross_entropy",
+    "compute_label_weights",
+    "compute_positive_ratio",
+    "reduce_terms",
+]
+
+Reduction = Literal["sum", "mean"]
+Unknown = Literal["ignore", "negative"]
+Weighting = Literal["none", "sb", "sb-printed", "wpal"]
+
+
+def compute_positive_ratio(labels: Tensor, *, unknown: Unknown = "ignore") -> Tensor:
+    """Share of positives of each attribute, the r of SB and the ω of WPAL.
+
+    Shape:
+        labels: (N, A) in {1 yes, 0 no, −1 unknown}.
+        returns: (A,) float32 in [0, 1].
+
+    Args:
+        unknown: `ignore` divides by the known labels, `negative` by all rows. An attribute without any
+            known label gets 0.5, for which all weightings treat yes and no alike.
+
+    Raises:
+        DataError: If the labels are no table of (N, A) with N ≥ 1.
+
+    Example:
+        >>> compute_positive_ratio(torch.tensor([[1, -1], [0, -1], [0, -1], [-1, -1]]))
+        tensor([0.3333, 0.5000])
+    """
+    if labels.ndim != 2 or not len(labels):
+        raise DataError(f"expected labels of shape (N, A) with N >= 1, got {tuple(labels.shape)}")
+    positives = (labels == 1).sum(0)
+    seen = (labels >= 0).sum(0) if unknown == "ignore" else torch.full_like(positives, len(labels))
+    return torch.where(seen > 0, positives / seen.clamp(min=1), 0.5)
+
+
+def compute_label_weights(weighting: Weighting, positive_ratio: Tensor) -> tuple[Tensor, Tensor]:
+    """The weight of a yes and of a no, an attribute each.
+
+    With r the positive ratio of the training split:
+
+    | weighting | y = 1 | y = 0 |
+    |---|---|---|
+    | `none` | 1 | 1 |
+    | `sb` | exp(1 − r) | exp(r) |
+    | `sb-printed` | exp(r) | exp(1 − r) |
+    | `wpal` | 1 / (2r) | 1 / (2(1 − r)) |
+
+    Paper:
+        `sb`: Jia et al., arXiv 2107.03576; SSPNet (2023), Eq. 11 prints the exponents the other way round,
+        which would give the commoner label the larger weight; `sb-printed` is that formula to the letter.
+        `wpal`: MTMS (2019), Eq. 2; Da-HAR (AAAI 2020), Eq. 2. Departure: where r is exactly 0 (or 1) the
+        weight of yes (or no) would be infinite; the training split has no such label, so the weight is set
+        to 1 and only matters for the loss on another split.
+
+    Shape:
+        positive_ratio: (A,) in [0, 1].
+        returns: two tensors (A,) float32, for y = 1 and for y = 0.
+
+    Raises:
+        ConfigError: If there is no weighting of that name; the message lists what there is.
+        DataError: If a ratio is no number in [0, 1], as it is for an attribute without a known label;
+            take the ratio from `compute_positive_ratio`, which gives 0.5 there.
+
+    Example:
+        >>> positive, negative = compute_label_weights("wpal", torch.tensor([0.25]))
+        >>> positive.item(), round(negative.item(), 4)
+        (2.0, 0.6667)
+    """
+    ratio = positive_ratio.detach().double()
+    if ratio.ndim != 1 or not len(ratio) or not bool(((ratio >= 0) & (ratio <= 1)).all()):
+        raise DataError(
+            f"expected positive ratios of shape (A,) in [0, 1], got shape {tuple(ratio.shape)} and values "
+            f"{ratio.flatten()[:5].tolist()}; compute them with `compute_positive_ratio`"
+        )
+    if weighting == "none":
+        pair = torch.ones_like(ratio), torch.ones_like(ratio)
+    elif weighting == "sb":
+        pair = torch.exp(1 - ratio), torch.exp(ratio)
+    elif weighting == "sb-printed":
+        pair = torch.exp(ratio), torch.exp(1 - ratio)
+    elif weighting == "wpal":
+        pair = torch.where(ratio > 0, 0.5 / ratio, 1.0), torch.where(ratio < 1, 0.5 / (1 - ratio), 1.0)
+    else:
+        raise ConfigError(f"no weighting {weighting!r}; choose one of none, sb, sb-printed, wpal")
+    return pair[0].float(), pair[1].float()
+
+
+def compute_binary_cross_entropy(
+    logits: Tensor, labels: Tensor, *, weights: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """Binary cross-entropy of every cell, not yet reduced.
+
+    −w₁ · y · log σ(x) − w₀ · (1 − y) · log(1 − σ(x)), written so that no logit overflows. A cell whose label
+    is unknown has loss 0 and gradient 0, whatever its logit.
+
+    Paper:
+        SB (Jia et al., arXiv 2107.03576); Da-HAR (AAAI 2020), Eq. 1; DIAA (ECCV 2018), Eq. 3.
+
+    Shape:
+        logits: (N, A) of any floating type; half types are computed as float32.
+        labels: (N, A) in {1 yes, 0 no, −1 unknown}.
+        weights: two of (A,) or (N, A): for y = 1 and for y = 0.
+        returns: (N, A) float32 (float64 for float64 logits).
+
+    Raises:
+        DataError: If the shapes differ, or a label on the CPU is none of 1, 0, −1 (on an accelerator that
+            check would make every step wait).
+
+    Example:
+        >>> compute_binary_cross_entropy(torch.tensor([[0.0, 200.0, 7.0]]), torch.tensor([[1, 0, -1]]))
+        tensor([[  0.6931, 200.0000,   0.0000]])
+    """
+    check_labels(logits, labels)
+    if logits.dtype not in (torch.float32, torch.float64):
+        logits = logits.float()
+    known = labels >= 0
+    # Filled before the cross-entropy: a gradient of 0 · inf would be NaN if it were masked only afterwards.
+    logits = logits.masked_fill(~known, 0.0)
+    positive = labels > 0
+    loss = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
+    if weights is not None:
+        loss = loss * torch.where(positive, weights[0], weights[1]).to(loss.dtype)
+    return loss * known
+
+
+def reduce_terms(terms: Tensor, known: Tensor, *, reduction: Reduction = "sum") -> Tensor:
+    """One number from the loss of every cell.
+
+    Args:
+        terms: Loss of every cell, 0 where the label is unknown.
+        known: Which cells count.
+        reduction: `sum` adds up a row and averages over **all N rows** of the batch, so a row with unknown
+            labels weighs less (the field's habit, about A times the other). `mean` divides by the **number of
+            known cells**; weights do not enter the divisor. Without any known cell both give 0, with
+            gradient 0.
+
+    Shape:
+        terms: (N, A) float; known: (N, A) bool; returns: () float.
+
+    Raises:
+        ConfigError: If there is no reduction of that name.
+
+    Example:
+        >>> terms, known = torch.tensor([[1.0, 2.0], [3.0, 0.0]]), torch.tensor([[True, True], [True, False]])
+        >>> reduce_terms(terms, known), reduce_terms(terms, known, reduction="mean")
+        (tensor(3.), tensor(2.))
+    """
+    if reduction == "sum":
+        return terms.sum() / max(len(terms), 1)
+    if reduction == "mean":
+        return terms.sum() / known.sum().clamp(min=1)
+    raise ConfigError(f"no reduction {reduction!r}; choose one of sum, mean")
+
+
+def check_labels(logits: Tensor, labels: Tensor) -> None:
+    """Raise DataError unless labels (N, A) fit the logits and, on the CPU, are all 1, 0 or −1."""
+    if logits.ndim != 2 or logits.shape != labels.shape:
+        shapes = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
+        raise DataError(f"expected logits and labels of one shape (N, A), got {shapes}")
+    if labels.device.type == "cpu" and not bool(((labels == 1) | (labels == 0) | (labels == -1)).all()):
+        wrong = sorted(set(labels.flatten().tolist()) - {-1, 0, 1})
+        raise DataError(f"expected labels 1 (yes), 0 (no) or -1 (unknown), got also {wrong[:5]}")

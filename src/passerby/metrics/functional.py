@@ -1,0 +1,237 @@
+"""The arithmetic of the metrics: pure functions on tensors."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from torch import Tensor
+
+from passerby.errors import ConfigError, DataError
+from passerby.metrics.counting import (
+    SHARE_UNIT,
+    Counts,
+    Unknown,
+    check_inputs,
+    check_unknown,
+    check_values,
+    compute_counts,
+)
+
+__all__ = [
+    "AttributeScores",
+    "Counts",
+    "Degenerate",
+    "EmptyRows",
+    "compute_average_precision",
+    "compute_counts",
+    "compute_scores",
+]
+
+EmptyRows = Literal["zero", "drop"]
+Degenerate = Literal["zero", "drop"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttributeScores:
+    """All threshold metrics of one set of predictions; numbers in [0, 1].
+
+    P, N, TP, TN, FP, FN are the counts of an attribute; Y and Ŷ the labelled and the predicted positives of a row.
+    A division by zero gives 0.
+
+    Args:
+        mA: Mean over attributes of (TP / P + TN / N) / 2.
+        accuracy: Mean over rows of |Y ∩ Ŷ| / |Y ∪ Ŷ|.
+        precision: Mean over rows of |Y ∩ Ŷ| / |Ŷ|.
+        recall: Mean over rows of |Y ∩ Ŷ| / |Y|.
+        f1: Harmonic mean of `precision` and `recall`, not the mean of the rows' F1.
+        degenerate: Number of attributes that lack positives or negatives.
+        rows: Number of rows.
+        per_attribute_tpr: TP / P.
+        per_attribute_tnr: TN / N.
+        per_attribute_mA: Mean of the two.
+        per_attribute_accuracy: (TP + TN) / (P + N).
+        per_attribute_precision: TP / (TP + FP).
+        per_attribute_recall: TP / P, the same as `per_attribute_tpr`.
+        per_attribute_f1: 2 TP / (2 TP + FP + FN).
+        positives: P.
+        negatives: N.
+        f1_o: WIDER's F1-O: F1 of all cells taken together.
+
+    Shape:
+        per_attribute_…: (A,) float64; positives, negatives: (A,) int64.
+    """
+
+    mA: float  # noqa: N815 - the metric's name in the field
+    accuracy: float
+    precision: float
+    recall: float
+    f1: float
+    degenerate: int
+    rows: int
+    per_attribute_tpr: Tensor
+    per_attribute_tnr: Tensor
+    per_attribute_mA: Tensor  # noqa: N815
+    per_attribute_accuracy: Tensor
+    per_attribute_precision: Tensor
+    per_attribute_recall: Tensor
+    per_attribute_f1: Tensor
+    positives: Tensor
+    negatives: Tensor
+    f1_o: float
+
+    @property
+    def f1_c(self) -> float:
+        """WIDER's F1-C: mean of the attributes' F1."""
+        return float(self.per_attribute_f1.mean())
+
+    @property
+    def recognition_rate(self) -> float:
+        """MAN's average recognition rate: mean of the attributes' accuracy."""
+        return float(self.per_attribute_accuracy.mean())
+
+    def summary(self) -> dict[str, float]:
+        """The five numbers of the field's tables by name.
+
+        Example:
+            >>> counts = compute_counts(torch.tensor([[0.9, 0.8]]), torch.tensor([[1, 0]]))
+            >>> compute_scores(counts).summary()
+            {'mA': 0.25, 'accuracy': 0.5, 'precision': 0.5, 'recall': 1.0, 'f1': 0.6666666666666666}
+        """
+        return {
+            "mA": self.mA,
+            "accuracy": self.accuracy,
+            "precision": self.precision,
+            "recall": self.recall,
+            "f1": self.f1,
+        }
+
+
+def compute_scores(
+    counts: Counts, *, empty_rows: EmptyRows = "zero", degenerate: Degenerate = "zero"
+) -> AttributeScores:
+    """Turn counts into scores.
+
+    Paper:
+        mA: MAN (2020), Eq. 6. MTMS (2019), Eq. 8 lacks the factor ½, SSPNet (2023), Eq. 14 divides by N where it
+        means the number of attributes; both are misprints. Edge cases: SB (Jia et al., arXiv 2107.03576).
+        F1-C and F1-O: WIDER-Attribute as SRN (CVPR 2017) evaluates it, threshold 0.5 and `unknown="negative"`.
+
+    Args:
+        counts: From `compute_counts`.
+        empty_rows: A row without a positive label has 0 in accuracy, precision and recall. `zero` keeps it in
+            the three means (SB, the literature's habit), `drop` leaves it out (DeepMAR's code).
+        degenerate: An attribute without positives (or without negatives) has 0 on that half of mA. `zero`
+            keeps it in the mean (SB), `drop` averages over the other attributes; with none left mA is 0.
+
+    Raises:
+        DataError: If the counts are of no rows.
+        ConfigError: If an option has no such value.
+
+    Example:
+        >>> probs, labels = torch.tensor([[0.9, 0.2], [0.3, 0.1]]), torch.tensor([[1, 0], [0, 0]])
+        >>> scores = compute_scores(compute_counts(probs, labels))
+        >>> scores.mA, scores.degenerate, scores.per_attribute_mA.tolist(), scores.recall
+        (0.75, 1, [1.0, 0.5], 0.5)
+    """
+    _check_choice("empty_rows", empty_rows)
+    _check_choice("degenerate", degenerate)
+    rows = int(counts.rows)
+    if not rows:
+        raise DataError("expected at least one row to score, got none; is the split empty?")
+    positives, negatives, hits = counts.positives, counts.negatives, counts.hits
+    rejected = negatives - (counts.predicted - hits)  # true negatives
+    tpr, tnr = _divide(hits, positives), _divide(rejected, negatives)
+    balanced = (tpr + tnr) / 2
+    whole = (positives > 0) & (negatives > 0)
+    denominator = rows if empty_rows == "zero" else int(counts.labelled_rows)
+    sums = (counts.accuracy_sum, counts.precision_sum, counts.recall_sum)
+    accuracy, precision, recall = (int(s) / SHARE_UNIT / max(denominator, 1) for s in sums)
+    return AttributeScores(
+        mA=float(balanced.mean() if degenerate == "zero" else balanced[whole].sum() / whole.sum().clamp(min=1)),
+        accuracy=accuracy,
+        precision=precision,
+        recall=recall,
+        f1=2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0,
+        degenerate=int((~whole).sum()),
+        rows=rows,
+        per_attribute_tpr=tpr,
+        per_attribute_tnr=tnr,
+        per_attribute_mA=balanced,
+        per_attribute_accuracy=_divide(hits + rejected, positives + negatives),
+        per_attribute_precision=_divide(hits, counts.predicted),
+        per_attribute_recall=tpr.clone(),
+        per_attribute_f1=_divide(2 * hits, counts.predicted + positives),
+        positives=positives,
+        negatives=negatives,
+        f1_o=float(_divide(2 * hits.sum(), (counts.predicted + positives).sum())),
+    )
+
+
+def compute_average_precision(
+    probs: Tensor, labels: Tensor, *, unknown: Unknown = "ignore", interpolated: bool = True
+) -> Tensor:
+    """Average precision of each attribute.
+
+    Rows are sorted by probability; rows of equal probability are taken together, so their order does not matter.
+    With precision p and recall r after each such step, AP = Σ (r_k − r_{k−1}) · p_k.
+
+    Paper:
+        Interpolated over all points as in PASCAL VOC since 2010, which is how WIDER-Attribute is scored:
+        p_k is replaced by the largest precision at this or a higher recall.
+
+    Shape:
+        probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1, 0, −1}.
+        returns: (A,) float64; NaN for an attribute without a positive.
+
+    Args:
+        unknown: `ignore` leaves unknown cells out (WIDER's label 0), `negative` takes them for a no.
+        interpolated: False gives the plain sum, scikit-learn's `average_precision_score`.
+
+    Raises:
+        DataError: If shapes or values are out of range, or there is no row.
+        ConfigError: If `unknown` is not valid.
+
+    Example:
+        >>> probs = torch.tensor([[0.9], [0.8], [0.7], [0.6]])
+        >>> compute_average_precision(probs, torch.tensor([[1], [0], [-1], [1]]))
+        tensor([0.8333], dtype=torch.float64)
+    """
+    check_inputs(probs, labels)
+    check_unknown(unknown)
+    if not len(probs):
+        raise DataError("expected at least one row to score, got none; is the split empty?")
+    check_values(probs, labels)
+    columns = zip(probs.unbind(1), labels.unbind(1), strict=True)
+    return torch.stack([_compute_column_precision(p, y, unknown, interpolated) for p, y in columns])
+
+
+def _compute_column_precision(probs: Tensor, labels: Tensor, unknown: Unknown, interpolated: bool) -> Tensor:
+    if unknown == "ignore":
+        known = labels >= 0
+        probs, labels = probs[known], labels[known]
+    positive = labels > 0
+    total = int(positive.sum())
+    if not total:
+        return torch.tensor(torch.nan, dtype=torch.float64, device=probs.device)
+    ordered, order = probs.sort(descending=True)
+    ends = torch.ones_like(positive)  # the last row of each group of equal probability
+    torch.ne(ordered[1:], ordered[:-1], out=ends[:-1])
+    ends = ends.nonzero().squeeze(1)
+    hits = positive[order].cumsum(0)[ends]
+    precision = hits.double() / (ends + 1)
+    if interpolated:
+        precision = precision.flip(0).cummax(0).values.flip(0)
+    gained = hits.diff(prepend=hits.new_zeros(1))
+    return (gained * precision).sum() / total
+
+
+def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
+    """Quotient in float64; 0 where both are 0."""
+    return numerator.double() / denominator.clamp(min=1)
+
+
+def _check_choice(name: str, value: str) -> None:
+    if value not in ("zero", "drop"):
+        raise ConfigError(f"no {name} {value!r}; choose one of zero, drop")

@@ -1,0 +1,74 @@
+"""What the streaming metrics share: a base over torchmetrics that returns results as they are."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from passerby.errors import ConfigError, DataError
+from passerby.metrics.counting import check_inputs
+
+__all__ = ["StreamingMetric"]
+
+
+@dataclass(slots=True)
+class _Result:
+    """Holds a result while torchmetrics passes it on, which would squeeze the tensors of a single attribute."""
+
+    value: Any
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> _Result:
+        return self
+
+
+class StreamingMetric(Metric):
+    """A metric over probabilities (N, A) and labels (N, A) that arrive in batches.
+
+    Args:
+        num_attributes: A, at least 1.
+        kwargs: Options of `torchmetrics.Metric`.
+
+    Raises:
+        ConfigError: If `num_attributes` is below 1.
+    """
+
+    is_differentiable = False
+    higher_is_better = True
+    full_state_update = False
+
+    def __init__(self, num_attributes: int, **kwargs: Any) -> None:
+        if num_attributes < 1:
+            raise ConfigError(f"expected at least one attribute, got num_attributes={num_attributes}")
+        super().__init__(**kwargs)
+        self.num_attributes = num_attributes
+
+    def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
+        """Take in what another metric of this class has seen; the result is that of having seen both."""
+        super().merge_state(incoming_state)
+        self._update_count += 1
+        self._computed = None  # torchmetrics would return the result of before
+
+    def _check_attributes(self, probs: Tensor, labels: Tensor) -> None:
+        check_inputs(probs, labels)
+        if probs.shape[1] != self.num_attributes:
+            raise DataError(
+                f"expected {self.num_attributes} attributes, got probabilities of shape {tuple(probs.shape)}"
+            )
+
+    def _wrap_compute(self, compute: Callable[..., Any]) -> Callable[..., Any]:
+        inner = super()._wrap_compute(lambda: _Result(compute()))
+
+        @functools.wraps(compute)
+        def wrapped() -> Any:
+            alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
+            if alone and not self.update_called:  # in a group, the other processes may have seen rows
+                raise DataError(f"{type(self).__name__} has seen no rows yet; call `update` before `compute`")
+            return inner().value
+
+        return wrapped

@@ -1,0 +1,251 @@
+"""Any network of timm as one map of features: pictures (N, 3, H, W) in, features (N, C, h, w) out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from difflib import get_close_matches
+from math import isqrt
+from pathlib import Path
+from typing import Any
+
+import timm
+import torch
+from safetensors import SafetensorError, safe_open
+from torch import Tensor, nn
+
+from passerby.errors import ModelError
+
+__all__ = ["Backbone", "create_backbone"]
+
+_PROBE_SIDE_PX = 128
+"""Side of the empty picture that shows what a network of free input size returns."""
+
+_RESERVED = {"num_classes", "in_chans", "features_only", "pretrained", "checkpoint_path"}
+
+
+class Backbone(nn.Module):
+    """A timm network without its classifier, whatever the layout of its features.
+
+    Tokens (vision transformers) lose their class and register tokens and are laid out on their grid; channels
+    that come last (Swin) are moved to the front. Layers that only the removed classifier would have used are
+    removed too, so that every parameter gets a gradient (distributed training insists on it).
+
+    Args:
+        network: A timm model created with `num_classes=0`.
+
+    Attributes:
+        channels: Number of feature channels C.
+        input_mean: Per-channel mean that the pretrained weights expect of pixel values in [0, 1].
+        input_std: Per-channel standard deviation, likewise.
+
+    Raises:
+        ModelError: If the network returns neither a map nor a grid of tokens.
+
+    Shape:
+        images: (N, 3, H, W) float.
+        returns: (N, C, h, w) float.
+
+    Example:
+        >>> backbone = create_backbone("test_vit")
+        >>> backbone(torch.zeros(2, 3, 160, 160)).shape
+        torch.Size([2, 64, 10, 10])
+    """
+
+    channels: int
+    input_mean: tuple[float, float, float]
+    input_std: tuple[float, float, float]
+
+    def __init__(self, network: Any) -> None:
+        super().__init__()
+        self.network = network
+        config = network.pretrained_cfg
+        self.channels = int(network.num_features)
+        self.input_mean = _triple(config.get("mean"), default=(0.485, 0.456, 0.406))
+        self.input_std = _triple(config.get("std"), default=(0.229, 0.224, 0.225))
+        self._fixed_size_px = _fixed_size(network)
+        self._prefix_tokens = int(getattr(network, "num_prefix_tokens", 0) or 0)
+        self._channels_last = getattr(network, "output_fmt", None) == "NHWC"
+        _drop_unused(network, self._probe())
+
+    def forward(self, images: Tensor) -> Tensor:
+        """Compute the map of features."""
+        size = (images.shape[2], images.shape[3])
+        if self._fixed_size_px is not None and size != self._fixed_size_px:
+            raise ModelError(
+                f"this backbone takes pictures of {self._fixed_size_px} pixels (height, width), got {size}; "
+                f'resize them or create it with backbone_arguments={{"img_size": [{size[0]}, {size[1]}]}}'
+            )
+        features: Any = self.network.forward_features(images)
+        if not isinstance(features, Tensor) or features.ndim not in (3, 4):
+            kind = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
+            raise ModelError(f"expected a backbone that returns a map or tokens, not {kind}; choose another")
+        return self._tokens_to_map(features, size) if features.ndim == 3 else self._channels_first(features)
+
+    def _channels_first(self, features: Tensor) -> Tensor:
+        if self._channels_last or features.shape[1] != self.channels:
+            features = features.permute(0, 3, 1, 2)  # (N, h, w, C) → (N, C, h, w)
+        if features.shape[1] != self.channels:
+            raise ModelError(
+                f"expected features of {self.channels} channels, got the shape {tuple(features.shape)}; "
+                "choose another backbone"
+            )
+        return features
+
+    def _tokens_to_map(self, tokens: Tensor, size_px: tuple[int, int]) -> Tensor:
+        tokens = tokens[:, self._prefix_tokens :]  # (N, L, C)
+        count = tokens.shape[1]
+        h = max(1, isqrt(round(count * size_px[0] / size_px[1])))
+        h = next((rows for rows in (h, h + 1) if rows * round(rows * size_px[1] / size_px[0]) == count), 0)
+        if not h or tokens.shape[2] != self.channels:
+            raise ModelError(
+                f"{count} tokens do not fill a grid for pictures of {size_px} pixels; "
+                "choose an input size that the patches divide, or another backbone"
+            )
+        return tokens.transpose(1, 2).reshape(-1, self.channels, h, count // h)  # (N, C, h, w)
+
+    def _probe(self) -> Tensor:
+        """Features of an empty picture, with the graph that leads to every parameter in use."""
+        size = self._fixed_size_px or (_PROBE_SIDE_PX, _PROBE_SIDE_PX)
+        training = self.training
+        self.eval()
+        with torch.enable_grad():
+            features: Tensor = self(torch.zeros(1, 3, *size))
+        self.train(training)
+        return features
+
+
+def create_backbone(
+    name: str,
+    *,
+    pretrained: bool | str | Path = False,
+    arguments: Mapping[str, Any] | None = None,
+) -> Backbone:
+    """Create a timm network and load its weights.
+
+    Args:
+        name: Name of a timm model, with or without the tag of its weights (`resnet50`, `resnet50.a1_in1k`).
+        pretrained: True for timm's own weights (from the local Hugging Face cache, else downloaded), the path
+            of a `.safetensors` file in timm's layout for local ones, False for random ones.
+        arguments: Further arguments of that timm model, plain JSON values: `{"pad_type": "same"}`,
+            `{"img_size": [256, 192]}`, `{"drop_path_rate": 0.1}`,
+            `{"pretrained_cfg_overlay": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}`.
+
+    Raises:
+        ModelError: If there is no such model (the message proposes near names), it does not take the
+            arguments, or the weights are missing or belong to another model.
+
+    Example:
+        >>> create_backbone("test_resnet").channels
+        96
+    """
+    if not timm.is_model(name):
+        near = get_close_matches(name.split(".")[0], timm.list_models(), n=4, cutoff=0.5)
+        hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models() for the names"
+        raise ModelError(f"timm {timm.__version__} has no model {name!r}; {hint}")
+    options: dict[str, Any] = dict(arguments or {})
+    if reserved := sorted(_RESERVED & set(options)):
+        raise ModelError(f"backbone_arguments may not set {', '.join(reserved)}; leave them out")
+    path = None if isinstance(pretrained, bool) else _checked_weights_path(pretrained)
+    if path is not None:
+        overlay = options.get("pretrained_cfg_overlay", {})
+        options["pretrained_cfg_overlay"] = {**overlay, "file": str(path), "custom_load": False}
+    try:
+        network = timm.create_model(name, pretrained=bool(pretrained), num_classes=0, **options)
+        if path is not None:
+            _check_coverage(network, path, name)
+        return Backbone(network)
+    except ModelError:
+        raise
+    except TypeError as error:
+        raise ModelError(f"{name} does not take backbone_arguments {sorted(options)}: {error}") from error
+    except Exception as error:  # timm and the hub raise dozens of kinds, from AssertionError to OSError
+        raise ModelError(_why_not_created(name, pretrained, error)) from error
+
+
+def _checked_weights_path(path: str | Path) -> Path:
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ModelError(
+            f"no weights at {path}; give the path of a .safetensors file, True (timm's own) or False"
+        )
+    if path.suffix != ".safetensors":
+        raise ModelError(
+            f"expected weights as .safetensors, got {path.name}: other formats can run code when read; "
+            "convert them with safetensors.torch.save_file(model.state_dict(), …)"
+        )
+    return path
+
+
+def _check_coverage(network: nn.Module, path: Path, name: str) -> None:
+    """Refuse a file that would leave parameters at random: timm is not strict when classes differ."""
+    try:
+        with safe_open(path, framework="pt") as file:
+            present = set(file.keys())
+    except (SafetensorError, OSError) as error:
+        raise ModelError(f"{path} is damaged or no safetensors file ({error}); fetch it again") from error
+    parameters = [key for key, _ in network.named_parameters()]
+    missing = [key for key in parameters if key not in present]
+    if missing:
+        raise ModelError(
+            f"{path.name} lacks {len(missing)} of {len(parameters)} tensors of {name} (first: {missing[0]}); "
+            f"expected the state_dict of timm's {name} with the same backbone_arguments"
+        )
+
+
+def _why_not_created(name: str, pretrained: bool | str | Path, error: Exception) -> str:
+    reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    if pretrained is True:
+        return (
+            f"the weights of {name} could not be had ({reason}); "
+            "go online, give a local .safetensors file (pretrained=path) or none (pretrained=False)"
+        )
+    if pretrained:
+        return (
+            f"{pretrained} holds no weights for {name} ({reason}); expected the state_dict of timm's {name}"
+        )
+    return f"{name} could not be created ({reason}); check its backbone_arguments"
+
+
+def _triple(values: Any, *, default: tuple[float, float, float]) -> tuple[float, float, float]:
+    if values is None or len(values) != 3:
+        return default
+    return (float(values[0]), float(values[1]), float(values[2]))
+
+
+def _fixed_size(network: Any) -> tuple[int, int] | None:
+    """Height and width in pixels that the network insists on, None when it takes any."""
+    patches = getattr(network, "patch_embed", None)
+    size = getattr(patches, "img_size", None)
+    if size is not None:
+        return (int(size[0]), int(size[1])) if getattr(patches, "strict_img_size", True) else None
+    config = network.pretrained_cfg
+    return (config["input_size"][1], config["input_size"][2]) if config.get("fixed_input_size") else None
+
+
+def _drop_unused(network: nn.Module, features: Tensor) -> None:
+    """Remove the layers that do not lead to the features; freeze single parameters that do not."""
+    used = _parameters_behind(features)
+    for parent in list(network.modules()):
+        for name, child in list(parent.named_children()):
+            parameters = list(child.parameters())
+            if parameters and not any(id(p) in used for p in parameters):
+                setattr(parent, name, nn.Identity())
+    for parameter in network.parameters():
+        if id(parameter) not in used:
+            parameter.requires_grad_(False)
+
+
+def _parameters_behind(tensor: Tensor) -> set[int]:
+    """Identities of the parameters from which the tensor was computed."""
+    found: set[int] = set()
+    seen: set[Any] = set()
+    pending: list[Any] = [tensor.grad_fn]
+    while pending:
+        node = pending.pop()
+        if node is None or node in seen:
+            continue
+        seen.add(node)
+        if hasattr(node, "variable"):
+            found.add(id(node.variable))
+        pending.extend(function for function, _ in node.next_functions)
+    return found

@@ -1,0 +1,170 @@
+"""What happens around the steps: averaging, the epoch's log, checkpoints that survive an interruption."""
+
+from __future__ import annotations
+
+import csv
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule, Trainer
+from lightning.pytorch.callbacks import Callback, Checkpoint, WeightAveraging
+from torch import Tensor
+
+from passerby.training.task import AttributeTask
+
+__all__ = ["EpochLog", "Interrupted", "LastCheckpoint", "create_ema"]
+
+
+class Interrupted(Exception):
+    """The user pressed Ctrl-C; the checkpoint is written."""
+
+
+def create_ema(decay: float) -> WeightAveraging:
+    """An exponential moving average of weights and batch-norm statistics, validated and saved in their place.
+
+    The decay rises as min(decay, (1 + n) / (10 + n)), so that a short run does not average its start.
+    """
+
+    def average(averaged: Tensor, current: Tensor, number: Tensor | int) -> Tensor:
+        now = min(decay, (1 + int(number)) / (10 + int(number)))
+        if not averaged.dtype.is_floating_point:
+            return current
+        return torch.lerp(averaged, current, 1 - now)
+
+    return WeightAveraging(avg_fn=average)
+
+
+class EpochLog(Callback):
+    """One row an epoch, in `metrics.csv`, in TensorBoard and on the screen with the time still to go.
+
+    The rows travel in the checkpoint: a resumed run rewrites the file with exactly the epochs it builds on.
+
+    Args:
+        path: The CSV file.
+        epochs: Epochs of the whole run.
+        say: Prints a line.
+    """
+
+    def __init__(self, path: Path, *, epochs: int, say: Callable[[str], None]) -> None:
+        self.path = path
+        self.epochs = epochs
+        self.say = say
+        self.rows: list[dict[str, float]] = []
+        self._seconds_before = 0.0
+        self._start = time.monotonic()
+
+    def state_dict(self) -> dict[str, Any]:
+        """Rows so far, and the seconds spent in the unfinished epoch."""
+        return {"rows": self.rows, "seconds": self._elapsed()}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Go on after the rows of the checkpoint."""
+        self.rows = list(state_dict["rows"])
+        self._seconds_before = state_dict["seconds"]
+
+    def _elapsed(self) -> float:
+        return self._seconds_before + time.monotonic() - self._start
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Start the clock."""
+        self._start = time.monotonic()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write the epoch's row."""
+        if not isinstance(pl_module, AttributeTask):
+            raise TypeError(f"expected an AttributeTask, got {type(pl_module).__name__}")
+        train_loss = float(pl_module.train_loss.compute())
+        pl_module.train_loss.reset()
+        row = {
+            "epoch": trainer.current_epoch,
+            "step": trainer.global_step,
+            "train_loss": train_loss,
+            "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
+            **pl_module.val_scores,
+            "seconds": round(self._elapsed(), 3),
+        }
+        self.rows.append(row)
+        self._seconds_before, self._start = 0.0, time.monotonic()
+        if trainer.is_global_zero:
+            self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        row = self.rows[-1]
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = self.path.with_suffix(".tmp")
+        with temporary.open("w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(row))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        temporary.replace(self.path)
+        for logger in trainer.loggers:
+            logger.log_metrics({k: v for k, v in row.items() if k not in ("epoch", "step")}, step=trainer.global_step)
+        done = len(self.rows)
+        left = sum(r["seconds"] for r in self.rows) / done * (self.epochs - done)
+        self.say(
+            f"epoch {done}/{self.epochs}  loss {row['train_loss']:.3f}  val: loss {row['val_loss']:.3f}  "
+            f"mA {row['val_mA']:.2%}  F1 {row['val_f1']:.2%}  mAP {row['val_mAP']:.2%}  "
+            f"{row['seconds']:.0f} s, {left / 60:.1f} min to go"
+        )
+
+
+class LastCheckpoint(Checkpoint):
+    """Keeps `last.ckpt` fresh, and stops cleanly after the running step on Ctrl-C.
+
+    A checkpoint is written at each epoch's end (after schedules have moved, unlike Lightning's own), every
+    `every_steps` steps, and on the first Ctrl-C; a second Ctrl-C stops at once.
+
+    Args:
+        path: The file; Lightning writes it in one move.
+        every_steps: Optimiser steps between checkpoints within an epoch, or None.
+
+    Raises:
+        Interrupted: After the checkpoint that the first Ctrl-C asks for.
+    """
+
+    def __init__(self, path: Path, *, every_steps: int | None) -> None:
+        self.path = path
+        self.every_steps = every_steps
+        self._asked_to_stop = False
+        self._previous: Any = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Listen for Ctrl-C where signals can be heard (the main thread)."""
+        try:
+            self._previous = signal.signal(signal.SIGINT, self._on_signal)
+        except ValueError:
+            self._previous = None
+
+    def _on_signal(self, number: int, frame: Any) -> None:
+        if self._asked_to_stop:
+            raise KeyboardInterrupt
+        self._asked_to_stop = True
+
+    def on_train_batch_end(
+        self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
+    ) -> None:
+        """Write within the epoch; its last batch is left to the epoch's end."""
+        if trainer.is_last_batch:
+            return
+        due = bool(self.every_steps) and trainer.global_step % (self.every_steps or 1) == 0
+        self._write(trainer, due=due)
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write at the end of the epoch."""
+        self._write(trainer, due=True)
+
+    def _write(self, trainer: Trainer, *, due: bool) -> None:
+        if due or self._asked_to_stop:
+            trainer.save_checkpoint(self.path)
+        if self._asked_to_stop:
+            raise Interrupted
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Give Ctrl-C back its usual meaning."""
+        if self._previous is not None:
+            signal.signal(signal.SIGINT, self._previous)
+            self._previous = None

@@ -1,0 +1,32 @@
+"""What a run was made with."""
+
+from __future__ import annotations
+
+import os
+import platform
+from importlib.metadata import version
+from typing import Any
+
+import torch
+
+from passerby.evaluation.results import find_commit
+
+__all__ = ["describe_environment", "is_other_process"]
+
+
+def describe_environment() -> dict[str, Any]:
+    """Versions, device and commit, as plain values; neither host names nor paths."""
+    return {
+        "passerby": version("passerby"),
+        "python": platform.python_version(),
+        "platform": f"{platform.system()} {platform.machine()}",
+        **{name: version(name) for name in ("torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy")},
+        "cpus": os.cpu_count(),
+        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "commit": find_commit(),
+    }
+
+
+def is_other_process() -> bool:
+    """True in the processes that Lightning starts beside the first one."""
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0

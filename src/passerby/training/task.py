@@ -1,0 +1,157 @@
+"""What Lightning's loop needs to know: a model and a criterion become loss terms and validation scores."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from lightning.pytorch import LightningModule
+from torch import Tensor, nn
+from torch.optim.lr_scheduler import ReduceLROnPlateau
+from torchmetrics import MeanMetric
+
+from passerby.config import Recipe
+from passerby.data.images import normalise
+from passerby.errors import TrainingError
+from passerby.metrics import AttributeMetrics, MeanAveragePrecision
+from passerby.models.base import AttributeModel
+from passerby.training.optimizers import create_optimizer, create_step_schedule
+from passerby.types import Batch, Output, Preprocess
+
+__all__ = ["AttributeTask"]
+
+
+class AttributeTask(LightningModule):
+    """One model, one criterion, one recipe.
+
+    Args:
+        model: Any `AttributeModel`.
+        criterion: See `passerby.losses`; returns named terms with a `total`.
+        recipe: Optimiser, schedule, precision and selection.
+        preprocess: Size and normalisation of the input.
+        steps_per_epoch: Optimiser steps an epoch on each process.
+        image_names: Path of each row of the manifest, to name the pictures of a failing batch.
+
+    Raises:
+        TrainingError: In `training_step`, when the loss is not finite.
+    """
+
+    def __init__(
+        self,
+        model: AttributeModel,
+        criterion: nn.Module,
+        *,
+        recipe: Recipe,
+        preprocess: Preprocess,
+        steps_per_epoch: int,
+        image_names: Sequence[str],
+    ) -> None:
+        super().__init__()
+        layout = torch.channels_last if recipe.training.channels_last else torch.contiguous_format
+        self.model = model.to(memory_format=layout)  # type: ignore[call-overload]
+        self.criterion = criterion
+        self.recipe = recipe
+        self.preprocess = preprocess
+        self.steps_per_epoch = steps_per_epoch
+        self.image_names = image_names
+        self.layout = layout
+        self.scores = AttributeMetrics(len(model.schema))
+        self.average_precision = MeanAveragePrecision(len(model.schema))
+        self.val_loss = MeanMetric()
+        self.train_loss = MeanMetric()
+        self.val_scores: dict[str, float] = {}
+        self.plateau: ReduceLROnPlateau | None = None
+
+    def forward(self, batch: Batch) -> Output:
+        """Normalise the uint8 pictures of a batch and run the model."""
+        images = normalise(batch.images, self.preprocess).contiguous(memory_format=self.layout)
+        output: Output = self.model(images, batch.guidance)
+        return output
+
+    # ------------------------------------------------------------------ training
+
+    def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
+        """Seed dropout from the step alone, so that a resumed run draws what an unbroken one would."""
+        del batch, batch_idx
+        torch.manual_seed((self.recipe.seed * 1009 + self.global_rank) * 2**32 + self.global_step)
+
+    def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
+        """Loss of one batch."""
+        del batch_idx
+        terms: dict[str, Tensor] = self.criterion(self(batch), batch.labels, batch)
+        total = terms["total"]
+        if not torch.isfinite(total):
+            names = [self.image_names[row] for row in batch.rows.tolist()]
+            values = {name: float(term) for name, term in terms.items()}
+            raise TrainingError(
+                f"the loss is not finite at step {self.global_step} (epoch {self.current_epoch}): {values}; "
+                f"pictures of the batch: {', '.join(names)}"
+            )
+        self.train_loss.update(total.detach(), len(batch.labels))
+        for name, term in terms.items():
+            self.log(f"loss/{name}", term.detach(), on_step=True, on_epoch=False, prog_bar=name == "total")
+        return total
+
+    # ------------------------------------------------------------------ validation
+
+    def validation_step(self, batch: Batch, batch_idx: int) -> None:
+        """Collect probabilities and loss."""
+        del batch_idx
+        output = self(batch)
+        self.val_loss.update(self.criterion(output, batch.labels, batch)["total"], len(batch.labels))
+        probs = output.logits.float().sigmoid()
+        self.scores.update(probs, batch.labels)
+        self.average_precision.update(probs, batch.labels)
+
+    def on_validation_epoch_end(self) -> None:
+        """Scores over the whole validation part, merged across processes."""
+        if self.trainer.sanity_checking:
+            return
+        values = {"loss": float(self.val_loss.compute()), **self.scores.compute().summary()}
+        values["mAP"] = float(self.average_precision.compute()[0])
+        self.val_scores = {f"val_{name}": value for name, value in values.items()}
+        self.log_dict(self.val_scores, sync_dist=self.trainer.world_size > 1)
+        for metric in (self.val_loss, self.scores, self.average_precision):
+            metric.reset()
+
+    def on_train_epoch_end(self) -> None:
+        """Let a plateau schedule look at the validation loss, before the epoch's checkpoint is written."""
+        if self.plateau is not None:
+            self.plateau.step(self.val_scores["val_loss"])
+
+    # ------------------------------------------------------------------ optimiser
+
+    def configure_optimizers(self) -> Any:
+        """Optimiser and schedule of the recipe."""
+        optimizer = create_optimizer(self.model, self.recipe.optimizer)
+        schedule = self.recipe.schedule
+        if schedule.name == "plateau":
+            # Lightning steps a plateau after the epoch's checkpoint, which a resumed run would then miss.
+            self.plateau = ReduceLROnPlateau(optimizer, factor=schedule.factor, patience=schedule.patience)
+            return optimizer
+        scheduler = create_step_schedule(
+            optimizer, schedule, steps_per_epoch=self.steps_per_epoch, epochs=self.recipe.training.epochs
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Keep what Lightning does not: the plateau's count, and the running mean of the training loss."""
+        checkpoint["plateau"] = self.plateau.state_dict() if self.plateau else None
+        checkpoint["train_loss"] = [self.train_loss.mean_value.cpu(), self.train_loss.weight.cpu()]
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take it back; the schedulers exist by now only for `plateau`'s sake in `on_fit_start`."""
+        self._restored = checkpoint
+
+    def on_train_start(self) -> None:
+        """Restore the plateau and the running loss once optimiser and metrics exist."""
+        restored = getattr(self, "_restored", None)
+        if restored is None:
+            return
+        if self.plateau is not None:
+            self.plateau.load_state_dict(restored["plateau"])
+        value, weight = restored["train_loss"]
+        self.train_loss.mean_value = value.to(self.device)
+        self.train_loss.weight = weight.to(self.device)
+        self._restored = None

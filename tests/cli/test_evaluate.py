@@ -1,0 +1,146 @@
+"""`passerby evaluate` and `passerby report`, from a bundle and a manifest to files and tables."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from passerby.bundle import Bundle
+from passerby.cli import app
+from passerby.data.manifest import Manifest
+from passerby.errors import ConfigError, DataError, ManifestError
+from passerby.evaluation import Evaluation, Result
+from passerby.models import create_model
+from passerby.schema import Attribute, AttributeSchema
+from passerby.types import Preprocess
+
+METADATA = {
+    "variant": "sb",
+    "pretraining": "none",
+    "selection": "best mA on val",
+    "seed": 2,
+    "epochs": 3,
+    "seconds": 4.5,
+    "environment": {"device": "cpu"},
+}
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with twelve pictures, a manifest and a bundle of random weights."""
+    place = tmp_path_factory.mktemp("place")
+    schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("[b]Bag", "carries a bag")))
+    rng = np.random.default_rng(0)
+    (place / "images").mkdir()
+    images = [f"images/{i}.png" for i in range(12)]
+    for image in images:
+        Image.fromarray(rng.integers(0, 255, (40, 20, 3), dtype=np.uint8)).save(place / image)
+    labels = np.tile([[1, 0], [0, 1]], (6, 1))
+    parts = ["train"] * 4 + ["val"] * 3 + ["test"] * 5
+    Manifest.create("toy", schema, root=place, images=images, labels=labels, splits={"random": parts}).write(
+        place / "toy.parquet"
+    )
+    torch.manual_seed(0)
+    model = create_model("baseline", schema=schema, backbone="test_resnet")
+    Bundle(model, Preprocess(32, 16), (), METADATA).save(place / "bundle")
+    return place
+
+
+def run(place: Path, *words: str, width: int = 120) -> str:
+    command = ["evaluate", str(place / "bundle"), "--data", str(place / "toy.parquet"), *words]
+    result = CliRunner().invoke(app, command, env={"COLUMNS": str(width)})
+    if result.exception is not None:
+        raise result.exception
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def test_table_files_and_score_file_agree(place: Path, tmp_path: Path) -> None:
+    words = (
+        "--split",
+        "random",
+        "--part",
+        "test",
+        "--out",
+        str(tmp_path / "e"),
+        "--result",
+        str(tmp_path / "r"),
+    )
+    output = run(place, *words)
+    evaluation = Evaluation.load(tmp_path / "e")
+    assert len(evaluation) == 5
+    assert f"{100 * evaluation.scores.mA:.2f}" in output
+    assert "[b]Bag" in output
+    assert (
+        "Protocol honest: yes when p > 0.5, unknown labels ignored; epoch chosen by best mA on val" in output
+    )
+    result = Result.load(tmp_path / "r" / "toy" / "baseline-test_resnet-sb-seed2.json")
+    assert result.metrics == evaluation.metrics()
+    assert json.loads((tmp_path / "e" / "evaluation.json").read_text())["metrics"] == evaluation.metrics()
+    assert pq.read_table(tmp_path / "e" / "predictions.parquet").num_rows == 5
+
+
+def test_the_only_split_need_not_be_named(place: Path) -> None:
+    assert "toy, random, test: 5 people" in run(place)
+    assert "toy, random, val: 3 people" in run(place, "--split", "val")
+    assert "toy, random, train: 4 people" in run(place, "--split", "random", "--part", "train")
+
+
+def test_facts_of_the_score_file_can_be_given(place: Path, tmp_path: Path) -> None:
+    run(place, "--result", str(tmp_path / "x.json"), "--seed", "9", "--variant", "mine")
+    result = Result.load(tmp_path / "x.json")
+    assert (result.seed, result.variant, result.backbone) == (9, "mine", "test_resnet")
+
+
+def test_the_protocol_is_printed(place: Path) -> None:
+    assert "threshold-0.45+unknown-negative: yes when p > 0.45" in run(
+        place, "--protocol", "threshold-0.45+unknown-negative"
+    )
+
+
+def test_wrong_names_are_told_before_the_work(place: Path) -> None:
+    with pytest.raises(ConfigError, match="no protocol 'best'"):
+        run(place, "--protocol", "best")
+    with pytest.raises(ManifestError, match="no split 'official'"):
+        run(place, "--split", "official")
+
+
+def test_with_several_splits_one_must_be_named(place: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(place / "toy.parquet")
+    manifest.with_split("other", ["test"] * 12).write(tmp_path / "two.parquet")
+    command = [
+        "evaluate",
+        str(place / "bundle"),
+        "--data",
+        str(tmp_path / "two.parquet"),
+        "--root",
+        str(place),
+    ]
+    error = CliRunner().invoke(app, command).exception
+    assert isinstance(error, ManifestError)
+    assert "random, other" in str(error)
+    assert CliRunner().invoke(app, [*command, "--split", "other"]).exit_code == 0
+
+
+def test_a_picture_left_out_is_named(place: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(place / "toy.parquet")
+    for image in manifest.images[:-1]:
+        (tmp_path / image).parent.mkdir(exist_ok=True)
+        (tmp_path / image).write_bytes((place / image).read_bytes())
+    output = run(place, "--root", str(tmp_path), "--broken", "skip", width=300)
+    assert "skipped images/11.png" in output
+    with pytest.raises(DataError, match=r"11\.png"):
+        run(place, "--root", str(tmp_path))
+
+
+def test_the_cache_is_made_and_used(place: Path, tmp_path: Path) -> None:
+    plain = run(place)
+    assert run(place, "--cache", str(tmp_path / "cache")) == plain
+    assert list((tmp_path / "cache").iterdir())

@@ -1,0 +1,72 @@
+"""`passerby results`."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from passerby.cli import app
+from passerby.errors import DataError
+from passerby.evaluation.results import METRICS, Result
+
+
+def write(folder: Path, *, seed: int, score: float, dataset: str = "peta") -> None:
+    Result(
+        system="baseline",
+        variant="sb",
+        backbone="resnet50",
+        pretraining="imagenet",
+        dataset=dataset,
+        split="official-1/test",
+        input_size=(256, 192),
+        protocol={"name": "honest"},
+        seed=seed,
+        epochs=30,
+        device="cpu",
+        commit=None,
+        metrics={**dict.fromkeys(METRICS, score), "per_attribute": {"Hat": {"mA": score}}},
+        seconds=1.0,
+    ).write(folder)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    write(tmp_path / "results", seed=0, score=0.81)
+    write(tmp_path / "results", seed=1, score=0.83)
+    write(tmp_path / "results", seed=0, score=0.5, dataset="pa100k")
+    return tmp_path / "results"
+
+
+def test_the_table_on_screen(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["results", str(folder)], env={"COLUMNS": "200"})
+    assert result.exit_code == 0, result.output
+    assert "82.00 ± 1.41" in result.output
+    assert "50.00" in result.output
+    assert "honest" in result.output
+
+
+def test_scores_are_whole_even_on_a_narrow_screen(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["results", str(folder)], env={"COLUMNS": "100"})
+    assert result.output.count("82.00 ± 1.41") == len(METRICS)
+
+
+def test_markdown(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["results", str(folder / "peta"), "--markdown"])
+    lines = result.output.splitlines()
+    assert len(lines) == 3
+    assert lines[2].startswith("| peta, official-1/test | baseline · resnet50 · sb |")
+
+
+def test_the_folder_results_is_the_default(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(folder.parent)
+    assert "pa100k" in CliRunner().invoke(app, ["results", "--markdown"]).output
+
+
+def test_a_damaged_file_is_named(folder: Path) -> None:
+    (folder / "peta" / "x.json").write_text(json.dumps({"system": "x"}))
+    error = CliRunner().invoke(app, ["results", str(folder)]).exception
+    assert isinstance(error, DataError)
+    assert "x.json" in str(error)

@@ -1,0 +1,137 @@
+"""A bundle run over one part of a split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor
+
+from passerby.bundle import Bundle
+from passerby.data.images import read_image, resize_image
+from passerby.data.manifest import Manifest
+from passerby.errors import ConfigError, DataError, ImageError, ManifestError, SchemaError
+from passerby.evaluation import evaluate
+from passerby.models.base import AttributeModel
+from passerby.schema import Attribute, AttributeSchema
+from passerby.types import Guidance, Output, Preprocess
+
+
+class MeanColour(AttributeModel):
+    """Knows no weights that matter: the logit of attribute a is the a-th of a few pixel statistics."""
+
+    def __init__(self, schema: AttributeSchema) -> None:
+        super().__init__(schema)
+        self.name, self.arguments = "mean-colour", {"backbone": "none"}
+        self.bias = torch.nn.Parameter(torch.zeros(()))
+
+    def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        rows = images.mean(dim=(1, 3))  # (N, H)
+        return Output(rows[:, : len(self.schema)] + self.bias)
+
+
+@pytest.fixture
+def bundle(schema: AttributeSchema) -> Bundle:
+    return Bundle(MeanColour(schema), Preprocess(32, 16), (), {"seed": 1, "selection": "best mA on val"})
+
+
+def test_predictions_are_those_of_the_bundle(bundle: Bundle, manifest: Manifest) -> None:
+    evaluation = evaluate(bundle, manifest, split="official", part="test", batch_size=7)
+    assert len(evaluation) == 20
+    assert evaluation.images == manifest.split("official", "test").images
+    np.testing.assert_array_equal(evaluation.rows, np.arange(40, 60))
+    for i in (0, 1, 19):  # 1 and 19 have a box
+        row = int(evaluation.rows[i])
+        pixels = resize_image(
+            read_image(manifest.root / manifest.images[row]), bundle.preprocess, manifest.boxes()[row]
+        )
+        batch = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
+        np.testing.assert_allclose(evaluation.probs[i], bundle.predict_batch(batch)[0].numpy(), atol=1e-6)
+    assert evaluation.input_size == (32, 16)
+    assert evaluation.metadata["system"] == "mean-colour"
+    assert evaluation.skipped == []
+
+
+@pytest.mark.parametrize("batch_size", [1, 3, 64])
+def test_the_batch_size_changes_nothing(bundle: Bundle, manifest: Manifest, batch_size: int) -> None:
+    one = evaluate(bundle, manifest, split="official", batch_size=20)
+    other = evaluate(bundle, manifest, split="official", batch_size=batch_size, workers=3)
+    np.testing.assert_allclose(one.probs, other.probs, atol=1e-6)
+    assert one.images == other.images
+
+
+def test_the_packed_cache_changes_nothing(bundle: Bundle, manifest: Manifest, tmp_path: Path) -> None:
+    plain = evaluate(bundle, manifest, split="official", part="val")
+    packed = evaluate(bundle, manifest, split="official", part="val", cache=tmp_path, batch_size=6)
+    np.testing.assert_array_equal(plain.probs, packed.probs)
+    assert plain.metrics() == packed.metrics()
+
+
+def test_thresholds_are_the_bundles_unless_the_protocol_says_otherwise(
+    bundle: Bundle, manifest: Manifest
+) -> None:
+    own = (0.1, 0.2, 0.3, 0.4, 0.6)
+    bundle = Bundle(bundle.model, bundle.preprocess, own)
+    assert evaluate(bundle, manifest, split="official").thresholds == own
+    fixed = evaluate(bundle, manifest, split="official", protocol="threshold-0.5")
+    assert fixed.thresholds == (0.5,) * 5
+
+
+def test_attributes_of_the_bundle_are_taken_from_a_larger_manifest(
+    bundle: Bundle, manifest: Manifest, schema: AttributeSchema
+) -> None:
+    two = Bundle(MeanColour(schema.select(["Skirt", "Hat"])), bundle.preprocess)
+    evaluation = evaluate(two, manifest, split="official")
+    np.testing.assert_array_equal(evaluation.labels, manifest.split("official", "test").labels[:, [2, 0]])
+    stranger = AttributeSchema("x", (Attribute("Hat", "wears a hat"), Attribute("Beard", "has a beard")))
+    with pytest.raises(SchemaError, match="Beard"):
+        evaluate(Bundle(MeanColour(stranger), bundle.preprocess), manifest, split="official")
+
+
+@pytest.fixture
+def broken(manifest: Manifest, tmp_path: Path) -> Manifest:
+    """The same people, the second of the test part damaged."""
+    for image in manifest.images:
+        target = tmp_path / "copy" / image
+        target.parent.mkdir(parents=True, exist_ok=True)
+        target.write_bytes((manifest.root / image).read_bytes())
+    (tmp_path / "copy" / manifest.images[41]).write_bytes(b"not a picture")
+    return replace(manifest, root=tmp_path / "copy")
+
+
+def test_a_broken_picture_stops_with_its_name(bundle: Bundle, broken: Manifest) -> None:
+    with pytest.raises(ImageError, match=r"041\.png"):
+        evaluate(bundle, broken, split="official", batch_size=4)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_a_broken_picture_is_left_out_on_demand(
+    bundle: Bundle, broken: Manifest, tmp_path: Path, packed: bool
+) -> None:
+    cache = tmp_path / "cache" if packed else None
+    evaluation = evaluate(bundle, broken, split="official", broken="skip", batch_size=1, cache=cache)
+    assert [image for image, _ in evaluation.skipped] == ["images/041.png"]
+    assert len(evaluation) == 19
+    assert 41 not in evaluation.rows
+    assert evaluate(bundle, broken, split="official", part="val", broken="skip", cache=cache).skipped == []
+
+
+def test_no_readable_picture_is_an_error(bundle: Bundle, manifest: Manifest, tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="none of the 20 pictures"):
+        evaluate(bundle, replace(manifest, root=tmp_path), split="official", broken="skip")
+
+
+def test_wrong_names_are_told(bundle: Bundle, manifest: Manifest) -> None:
+    with pytest.raises(ManifestError, match="official"):
+        evaluate(bundle, manifest, split="oficial")
+    with pytest.raises(ConfigError, match="no protocol"):
+        evaluate(bundle, manifest, split="official", protocol="best")
+
+
+def test_progress_counts_up_to_all(bundle: Bundle, manifest: Manifest) -> None:
+    seen: list[tuple[int, int]] = []
+    evaluate(bundle, manifest, split="official", batch_size=8, progress=lambda *n: seen.append(n))
+    assert seen == [(8, 20), (16, 20), (20, 20)]

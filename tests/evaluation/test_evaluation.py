@@ -1,0 +1,127 @@
+"""The value object: its scores, its files, its score file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+
+from passerby.errors import DataError
+from passerby.evaluation.evaluation import Evaluation
+from passerby.evaluation.results import METRICS
+
+Make = Callable[..., Evaluation]
+
+
+def test_scores_follow_the_protocol_by_hand(evaluation: Evaluation) -> None:
+    """mA of the first attribute from its counts, unknown labels left out."""
+    said, labels = evaluation.probs[:, 0] > 0.5, evaluation.labels[:, 0]
+    tpr = (said & (labels == 1)).sum() / (labels == 1).sum()
+    tnr = (~said & (labels == 0)).sum() / (labels == 0).sum()
+    scores = evaluation.metrics()["per_attribute"]["Hat"]
+    assert scores["mA"] == pytest.approx((tpr + tnr) / 2, abs=1e-6)
+    assert (scores["positives"], scores["negatives"]) == ((labels == 1).sum(), (labels == 0).sum())
+
+
+def test_unknown_counts_as_no_only_when_asked(make: Make) -> None:
+    honest, negative = make(), make(protocol="unknown-negative")
+    unknown = (honest.labels == -1).sum(axis=0)
+    assert unknown.sum() > 0
+    for i, name in enumerate(honest.schema.names):
+        before, after = (e.metrics()["per_attribute"][name]["negatives"] for e in (honest, negative))
+        assert after - before == unknown[i]
+
+
+def test_a_lower_threshold_says_yes_more_often(make: Make) -> None:
+    assert make(protocol="threshold-0.2").decisions.sum() > make().decisions.sum()
+    assert "threshold-0.2: yes when p > 0.2" in make(protocol="threshold-0.2").protocol_line
+
+
+def test_the_line_says_how_the_epoch_was_chosen(evaluation: Evaluation) -> None:
+    assert "epoch chosen by best mA on val, no EMA" in evaluation.protocol_line
+    averaged = replace(evaluation, metadata={"ema": 0.999})
+    assert "how the epoch was chosen is not recorded, EMA 0.999" in averaged.protocol_line
+
+
+def test_metrics_are_plain_json(evaluation: Evaluation) -> None:
+    metrics = evaluation.metrics()
+    assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
+    assert set(metrics) == {*METRICS, "per_attribute"}
+    assert all(0 <= metrics[name] <= 1 for name in METRICS)
+    assert metrics["per_attribute"]["Umbrella <open>"]["positives"] == 0
+
+
+def test_files_survive_the_round_trip(evaluation: Evaluation, tmp_path: Path) -> None:
+    evaluation.write(tmp_path / "e")
+    loaded = Evaluation.load(tmp_path / "e")
+    assert sorted(p.name for p in (tmp_path / "e").iterdir()) == ["evaluation.json", "predictions.parquet"]
+    assert loaded.metrics() == evaluation.metrics()
+    assert loaded.images == evaluation.images
+    assert loaded.identities == evaluation.identities
+    assert loaded.boxes == evaluation.boxes
+    assert loaded.root.resolve() == evaluation.root.resolve()
+    np.testing.assert_array_equal(loaded.probs, evaluation.probs)
+    np.testing.assert_array_equal(loaded.labels, evaluation.labels)
+    assert replace(loaded, schema=evaluation.schema).schema == evaluation.schema
+
+
+def test_predictions_have_a_row_a_person(evaluation: Evaluation, tmp_path: Path) -> None:
+    evaluation.write(tmp_path)
+    table = pq.read_table(tmp_path / "predictions.parquet")
+    assert table.num_rows == 20
+    assert table.column_names[:4] == ["image", "identity", "box", "row"]
+    assert {"prob:Hat", "label:Hat", "prob:Umbrella <open>"} <= set(table.column_names)
+    assert table.column("row").to_pylist() == list(range(40, 60))
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda f: (f / "evaluation.json").unlink(), "no file at"),
+        (lambda f: (f / "predictions.parquet").unlink(), "no complete evaluation"),
+        (lambda f: (f / "predictions.parquet").write_bytes(b"PAR1"), "no complete evaluation"),
+        (lambda f: (f / "evaluation.json").write_text("{}"), "no complete evaluation"),
+    ],
+)
+def test_damage_is_named(
+    evaluation: Evaluation, tmp_path: Path, damage: Callable[[Path], object], message: str
+) -> None:
+    evaluation.write(tmp_path)
+    damage(tmp_path)
+    with pytest.raises(DataError, match=message):
+        Evaluation.load(tmp_path)
+
+
+def test_scores_edited_by_hand_are_refused(evaluation: Evaluation, tmp_path: Path) -> None:
+    evaluation.write(tmp_path)
+    path = tmp_path / "evaluation.json"
+    values = json.loads(path.read_text())
+    values["metrics"]["mA"] += 0.01
+    path.write_text(json.dumps(values))
+    with pytest.raises(DataError, match="do not belong together"):
+        Evaluation.load(tmp_path)
+
+
+def test_the_score_file_carries_what_makes_scores_comparable(evaluation: Evaluation) -> None:
+    result = evaluation.to_result()
+    assert (result.split, result.seed, result.input_size, result.commit) == (
+        "official/test",
+        3,
+        (96, 48),
+        "abcdef012345",
+    )
+    assert result.protocol["threshold"] == "p > 0.5"
+    assert result.protocol["selection"] == "best mA on val"
+    assert result.metrics["mA"] == evaluation.scores.mA
+    assert evaluation.to_result(seed=8, variant="x").path.name == "baseline-mobilenetv2_100-x-seed8.json"
+
+
+def test_a_score_file_needs_to_know_its_seed(evaluation: Evaluation) -> None:
+    nameless = replace(evaluation, metadata={k: v for k, v in evaluation.metadata.items() if k != "seed"})
+    with pytest.raises(DataError, match="'seed'"):
+        nameless.to_result()

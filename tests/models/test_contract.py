@@ -1,0 +1,176 @@
+"""One contract for every model: a new one is added to `SMALL` and gets all of these tests."""
+
+from __future__ import annotations
+
+import warnings
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+
+from passerby.errors import ModelError
+from passerby.models import MODELS, AttributeModel, create_model
+from passerby.schema import Attribute, AttributeSchema
+
+SIZE = (64, 48)  # height, width
+SCHEMA = AttributeSchema("contract", tuple(Attribute(f"a{i}", f"has property {i}") for i in range(5)))
+
+SMALL: dict[str, dict[str, Any]] = {
+    "baseline": {"backbone": "test_resnet", "dropout": 0.3},
+}
+
+
+def test_every_model_is_under_contract() -> None:
+    assert set(SMALL) == set(MODELS)
+
+
+def make(name: str) -> AttributeModel:
+    torch.manual_seed(3)
+    model = create_model(name, schema=SCHEMA, **SMALL[name])
+    for module in model.modules():  # statistics as after training, so that eval mode is put to the test
+        if isinstance(module, nn.BatchNorm2d):
+            module.running_mean = torch.randn(module.num_features) * 0.1
+            module.running_var = torch.rand(module.num_features) + 0.5
+    return model
+
+
+def pictures(count: int = 3) -> Tensor:
+    return torch.randn(count, 3, *SIZE, generator=torch.Generator().manual_seed(5))
+
+
+each_model = pytest.mark.parametrize("name", sorted(MODELS))
+
+
+@each_model
+def test_shapes(name: str) -> None:
+    output = make(name).eval()(pictures())
+    assert output.logits.shape == (3, len(SCHEMA))
+    assert output.logits.isfinite().all()
+    assert output.features is not None
+    assert output.features.ndim == 4
+    assert output.features.shape[0] == 3
+
+
+@each_model
+def test_gradient_reaches_every_attribute_and_every_parameter(name: str) -> None:
+    model = make(name).train()
+    for attribute in range(len(SCHEMA)):
+        model.zero_grad(set_to_none=True)
+        model(pictures(4)).logits[:, attribute].square().sum().backward()
+        without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
+        assert not without
+        assert any(p.grad.abs().sum() > 0 for p in model.backbone.parameters())  # type: ignore[union-attr]
+        bias = model.classifier.bias.grad  # type: ignore[union-attr]
+        assert bias[attribute] != 0
+        others = [i for i in range(len(SCHEMA)) if i != attribute]
+        assert (bias[others] == 0).all()
+
+
+@each_model
+def test_all_parameters_learn(name: str) -> None:
+    model = make(name)
+    assert all(p.requires_grad for p in model.parameters())
+
+
+@each_model
+def test_features_lead_to_the_logits(name: str) -> None:
+    """Localisation needs the gradient of a logit with respect to the map."""
+    output = make(name).eval()(pictures())
+    assert output.features is not None
+    (gradient,) = torch.autograd.grad(output.logits[:, 0].sum(), output.features)
+    assert gradient.abs().sum() > 0
+
+
+@each_model
+@torch.no_grad()
+def test_samples_are_independent_in_eval(name: str) -> None:
+    model, images = make(name).eval(), pictures(4)
+    together = model(images).logits
+    alone = torch.cat([model(image[None]).logits for image in images])
+    torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+    changed = images.clone()
+    changed[0] = 9.0
+    torch.testing.assert_close(model(changed).logits[1:], together[1:], rtol=1e-4, atol=1e-5)
+
+
+@each_model
+@torch.no_grad()
+def test_eval_is_deterministic_and_leaves_the_input_alone(name: str) -> None:
+    model, images = make(name).eval(), pictures()
+    before = images.clone()
+    state = {key: value.clone() for key, value in model.state_dict().items()}
+    assert torch.equal(model(images).logits, model(images).logits)
+    assert torch.equal(images, before)
+    for key, value in model.state_dict().items():
+        assert torch.equal(value, state[key]), key
+
+
+@each_model
+def test_training_leaves_the_input_alone(name: str) -> None:
+    images = pictures(4)
+    before = images.clone()
+    make(name).train()(images).logits.sum().backward()
+    assert torch.equal(images, before)
+
+
+@each_model
+@torch.no_grad()
+def test_channels_last_gives_the_same(name: str) -> None:
+    model, images = make(name).eval(), pictures()
+    expected = model(images).logits
+    again = model.to(memory_format=torch.channels_last)(images.to(memory_format=torch.channels_last))
+    torch.testing.assert_close(again.logits, expected, rtol=1e-4, atol=1e-5)
+
+
+@each_model
+@torch.no_grad()
+def test_name_and_arguments_and_weights_make_it_again(name: str) -> None:
+    model = make(name).eval()
+    again = create_model(model.name, schema=SCHEMA, **model.arguments)
+    again.load_state_dict(model.state_dict(), strict=True)
+    assert again.name == name
+    assert again.arguments == model.arguments
+    assert torch.equal(again.eval()(pictures()).logits, model(pictures()).logits)
+
+
+@each_model
+def test_refuses_an_unknown_argument(name: str) -> None:
+    with pytest.raises(ModelError, match=r"takes no 'backbon'.*did you mean backbone"):
+        create_model(name, schema=SCHEMA, backbon="resnet18")
+
+
+@each_model
+@torch.no_grad()
+def test_onnx_gives_the_same(name: str, tmp_path: Path) -> None:
+    import onnxruntime
+
+    class Logits(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.model = make(name).eval()
+
+        def forward(self, images: Tensor) -> Tensor:
+            return self.model(images).logits
+
+    network, path = Logits().eval(), tmp_path / "model.onnx"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # of the exporter's own dependencies
+        warnings.simplefilter("ignore", FutureWarning)
+        torch.onnx.export(
+            network,
+            (pictures(2),),
+            path,
+            input_names=["images"],
+            output_names=["logits"],
+            dynamic_shapes={"images": {0: torch.export.Dim("batch", min=1, max=64)}},
+            dynamo=True,
+            verbose=False,
+        )
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    for count in (1, 5):
+        images = pictures(count)
+        (logits,) = session.run(["logits"], {"images": images.numpy()})
+        np.testing.assert_allclose(logits, network(images).numpy(), atol=1e-4)

@@ -1,0 +1,95 @@
+from pathlib import Path
+
+import pytest
+
+from passerby.config import Recipe, load_recipe
+from passerby.errors import ConfigError
+
+MINIMAL = "data: {manifest: people.parquet, split: own}\n"
+
+
+@pytest.fixture
+def recipe_path(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text(MINIMAL)
+    return path
+
+
+def test_defaults_are_the_strong_baselines(recipe_path: Path) -> None:
+    recipe = load_recipe(recipe_path)
+    assert (recipe.input.height, recipe.input.width) == (256, 192)
+    assert (recipe.optimizer.name, recipe.optimizer.lr, recipe.optimizer.weight_decay) == ("adam", 1e-4, 5e-4)
+    assert (recipe.schedule.name, recipe.schedule.factor, recipe.schedule.patience) == ("plateau", 0.1, 4)
+    assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.clip_norm) == (30, 64, 10)
+
+
+def test_what_is_written_reads_back_equal(recipe_path: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(recipe_path, ["optimizer.lr=3e-4", "training.ema=0.99", "schedule.name=cosine"])
+    again = tmp_path / "again.yaml"
+    again.write_text(recipe.to_yaml())
+    assert load_recipe(again) == recipe
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("optimizer.lr=1e-4", 1e-4),
+        ("optimizer.lr=0.5", 0.5),
+        ("optimizer.lr=1E-3", 1e-3),
+    ],
+)
+def test_overrides_read_numbers_as_people_write_them(recipe_path: Path, override: str, expected: float) -> None:
+    assert load_recipe(recipe_path, [override]).optimizer.lr == expected
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("optimizer.lrr=1", r"optimizer\.lrr: unknown key; did you mean 'lr'\?"),
+        ("optimiser.lr=1", r"optimiser: unknown key; did you mean 'optimizer'\?"),
+        ("xyz=1", r"xyz: unknown key; valid keys are variant, seed"),
+        ("optimizer.lr=-1", r"optimizer\.lr: .*greater than 0, got -1"),
+        ("optimizer.name=adagrad", r"optimizer\.name: .*'adam', 'adamw' or 'sgd', got 'adagrad'"),
+        ("schedule.warmup_epochs=2", r"schedule: schedule plateau has no warm-up"),
+        ("schedule.name=step", r"schedule: schedule step needs milestones"),
+        ("training.epochs=0", r"training\.epochs: "),
+        ("data.split=", r"data\.split: "),
+        ("seed", r"expected an override like optimizer\.lr=1e-4, got 'seed'"),
+        ("seed.x=1", r"seed: "),
+        ("model.pretrained=${NOT_THERE_AT_ALL}/w", r"variable NOT_THERE_AT_ALL is not set"),
+        ("data.split=[", r"not valid YAML"),
+    ],
+)
+def test_wrong_values_are_named(recipe_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(recipe_path, [override])
+
+
+def test_a_missing_key_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("data: {split: own}\n")
+    with pytest.raises(ConfigError, match=r"data\.manifest: missing"):
+        load_recipe(path)
+
+
+def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no recipe at"):
+        load_recipe(tmp_path / "none.yaml")
+    (tmp_path / "bad.yaml").write_text("a: [1")
+    with pytest.raises(ConfigError, match="not valid YAML"):
+        load_recipe(tmp_path / "bad.yaml")
+    (tmp_path / "list.yaml").write_text("- 1")
+    with pytest.raises(ConfigError, match="expected a mapping"):
+        load_recipe(tmp_path / "list.yaml")
+
+
+def test_environment_variables_stand_for_paths(recipe_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSERBY_WEIGHTS", "/somewhere")
+    recipe = load_recipe(recipe_path, ["model.pretrained=${PASSERBY_WEIGHTS}/w.safetensors"])
+    assert recipe.model.pretrained == "/somewhere/w.safetensors"
+
+
+@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "recipes").rglob("*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
+def test_every_recipe_of_the_house_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
+    assert isinstance(load_recipe(path), Recipe)

@@ -1,0 +1,173 @@
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from passerby.errors import PasserbyError, SchemaError
+from passerby.schema import (
+    PART_KEYPOINTS_COCO,
+    PART_KEYPOINTS_MPII,
+    PARTS,
+    TASKS,
+    Attribute,
+    AttributeSchema,
+    Match,
+)
+
+HAT = Attribute("Hat", "wears a hat", "hat", "hat", 2, "head", "head")
+MALE = Attribute("Male", "is male", "male", "sex")
+YOUNG = Attribute("Young", "is young", "", "age", 3)
+OLD = Attribute("Old", "is old", "age_old", "age", 3)
+
+
+@pytest.fixture
+def schema() -> AttributeSchema:
+    return AttributeSchema("toy", (HAT, MALE, YOUNG, OLD))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"name": ""}, "attribute name"),
+        ({"name": " Hat"}, "blanks"),
+        ({"task": "torso"}, "expected a task among"),
+        ({"part": "foot"}, "expected a part among"),
+        ({"classes": 1}, "at least 2 classes"),
+    ],
+)
+def test_attribute_out_of_range_is_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(SchemaError, match=message):
+        replace(HAT, **change)
+
+
+def test_a_lone_attribute_is_its_own_category() -> None:
+    assert Attribute("Hat", "wears a hat").category == "Hat"
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_every_part_has_keypoints_in_range(part: str) -> None:
+    attribute = replace(HAT, part=part)
+    assert attribute.keypoints_mpii == PART_KEYPOINTS_MPII[part]
+    assert attribute.keypoints_coco == PART_KEYPOINTS_COCO[part]
+    assert set(attribute.keypoints_mpii) <= set(range(16))
+    assert set(attribute.keypoints_coco) <= set(range(17))
+    assert len(TASKS) == 7
+
+
+def test_order_look_up_and_slices(schema: AttributeSchema) -> None:
+    assert schema.names == ("Hat", "Male", "Young", "Old")
+    assert len(schema) == 4
+    assert list(schema) == [HAT, MALE, YOUNG, OLD]
+    assert schema["Male"] is schema[1] is MALE
+    assert schema[2:] == (YOUNG, OLD)
+    assert schema.index("Old") == 3
+    assert "Hat" in schema
+    assert "hat" not in schema
+
+
+def test_unknown_name_proposes_the_nearest(schema: AttributeSchema) -> None:
+    with pytest.raises(SchemaError, match="Hat"):
+        schema.index("Hats")
+
+
+def test_groups_keep_the_order(schema: AttributeSchema) -> None:
+    assert schema.group_by("category") == {"hat": (0,), "sex": (1,), "age": (2, 3)}
+    assert schema.group_by("task") == {"head": (0,), "full body": (1, 2, 3)}
+    assert schema.group_by("part") == {"head": (0,), "all": (1, 2, 3)}
+
+
+def test_select_takes_names_in_the_given_order(schema: AttributeSchema) -> None:
+    assert schema.select(["Old", "Hat"]).attributes == (OLD, HAT)
+    with pytest.raises(SchemaError, match="Beard"):
+        schema.select(["Beard"])
+
+
+def test_empty_and_doubled_schemas_are_refused() -> None:
+    with pytest.raises(SchemaError, match="no attributes"):
+        AttributeSchema("toy", ())
+    with pytest.raises(SchemaError, match="'Hat' twice"):
+        AttributeSchema("toy", (HAT, HAT))
+    assert issubclass(SchemaError, PasserbyError)
+
+
+def test_serialisation_is_its_own_inverse(schema: AttributeSchema) -> None:
+    again = AttributeSchema.from_dict(json.loads(schema.to_json()))
+    assert again == schema
+    assert again.fingerprint == schema.fingerprint
+
+
+@pytest.mark.parametrize("values", [{}, {"name": "toy"}, {"name": "toy", "attributes": [{"nom": "Hat"}]}])
+def test_foreign_dictionaries_are_refused(values: dict[str, object]) -> None:
+    with pytest.raises(SchemaError, match="not a serialised schema"):
+        AttributeSchema.from_dict(values)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"name": "Cap"},
+        {"description": "wears a cap"},
+        {"concept": "cap"},
+        {"category": "cap"},
+        {"classes": 3},
+        {"task": "accessory"},
+        {"part": "all"},
+    ],
+)
+def test_fingerprint_and_equality_see_every_field(schema: AttributeSchema, change: dict[str, object]) -> None:
+    other = AttributeSchema("toy", (replace(HAT, **change), MALE, YOUNG, OLD))
+    assert other != schema
+    assert other.fingerprint != schema.fingerprint
+
+
+def test_fingerprint_sees_the_order(schema: AttributeSchema) -> None:
+    other = schema.select(["Male", "Hat", "Young", "Old"])
+    assert other.fingerprint != schema.fingerprint
+
+
+def test_match_goes_by_concept_not_by_name(schema: AttributeSchema) -> None:
+    other = AttributeSchema(
+        "other",
+        (
+            Attribute("accessoryHat", "wears a hat", "hat"),
+            Attribute("Old", "is old", ""),
+            Attribute("Young", "is young"),
+        ),
+    )
+    assert schema.match(other) == (Match("Hat", "accessoryHat"),)
+
+
+def test_male_and_female_are_opposites_unless_the_same_is_there(schema: AttributeSchema) -> None:
+    female = Attribute("Female", "is female", "female")
+    assert schema.match(AttributeSchema("b", (female,))) == (Match("Male", "Female", negated=True),)
+    assert AttributeSchema("b", (female,)).match(schema) == (Match("Female", "Male", negated=True),)
+    both = AttributeSchema("c", (female, Attribute("m", "is male", "male")))
+    assert schema.match(both) == (Match("Male", "m"),)
+
+
+def test_csv_reads_what_it_says(tmp_path: Path) -> None:
+    path = tmp_path / "toy.csv"
+    path.write_text("name,description,classes,part\nHat,wears a hat,,head\nAge,is old,4,all\n")
+    schema = AttributeSchema.from_csv(path)
+    assert schema.name == "toy"
+    assert [a.classes for a in schema] == [2, 4]
+    assert AttributeSchema.from_csv(path, name="mine").name == "mine"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("name,colour\nHat,red\n", "colour"),
+        ("name\nHat\n", "description"),
+        ("name,description,classes\nHat,wears a hat,two\n", "two"),
+        ("name,description,part\nHat,wears a hat,hand\n", "expected a part"),
+        ("name,description\n", "no attributes"),
+    ],
+)
+def test_csv_with_an_error_is_refused(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "toy.csv").write_text(text)
+    with pytest.raises(SchemaError, match=message):
+        AttributeSchema.from_csv(tmp_path / "toy.csv")

@@ -1,0 +1,309 @@
+"""A run from recipe to bundle, its interruption and its resumption."""
+
+import csv
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from safetensors.torch import load_file
+
+from passerby.bundle import Bundle
+from passerby.config import Recipe, load_recipe
+from passerby.data.manifest import Manifest
+from passerby.errors import DataError, TrainingError
+from passerby.training import engine, train
+from passerby.training.callbacks import LastCheckpoint
+
+MakeRecipe = Callable[..., Recipe]
+
+
+def weights(run: Path) -> dict[str, torch.Tensor]:
+    return load_file(run / "bundle" / "model.safetensors")
+
+
+def final_state(run: Path) -> dict[str, torch.Tensor]:
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    return {**checkpoint["state_dict"], **checkpoint.get("current_model_state", {})}
+
+
+def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None:
+    assert a.keys() == b.keys()
+    for name in a:
+        assert torch.equal(a[name], b[name]), name
+
+
+def quiet(line: str) -> None:
+    del line
+
+
+def test_a_run_leaves_everything_it_promises(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    lines: list[str] = []
+    recipe = make_recipe()
+    outcome = train(recipe, tmp_path / "run", say=lines.append)
+    run = outcome.run
+    assert load_recipe(run / "recipe.yaml") == recipe
+    assert json.loads((run / "environment.json").read_text())["torch"] == torch.__version__
+    with (run / "logs" / "metrics.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [row["epoch"] for row in rows] == ["0", "1", "2"]
+    assert [row["step"] for row in rows] == ["4", "8", "12"]
+    assert set(rows[0]) >= {"train_loss", "lr", "val_loss", "val_mA", "val_f1", "val_mAP", "seconds"}
+    best = max(rows, key=lambda row: float(row["val_mA"]))
+    assert outcome.val_scores["mA"] == float(best["val_mA"])
+    assert list((run / "logs" / "tensorboard").glob("events*"))
+    assert (run / "checkpoints" / "best.ckpt").is_file()
+    assert sum("epoch" in line and "to go" in line for line in lines) == 3
+    bundle = Bundle.load(outcome.bundle)
+    assert bundle.schema.names == ("RedTop", "BlueBottom", "Bright")
+    assert bundle.metadata["seed"] == 0
+    assert str(tmp_path) not in (outcome.bundle / "config.json").read_text()
+
+
+def test_it_learns(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    outcome = train(make_recipe(training={"epochs": 15}, augmentation={"pad_px": 0}), tmp_path / "run", say=quiet)
+    assert outcome.val_scores["mAP"] > 0.9
+
+
+def test_a_seed_fixes_a_run_and_another_seed_gives_another(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+        train(make_recipe().model_copy(update={"seed": seed}), tmp_path / name, say=quiet)
+    assert_equal(final_state(tmp_path / "a"), final_state(tmp_path / "b"))
+    with pytest.raises(AssertionError):
+        assert_equal(final_state(tmp_path / "a"), final_state(tmp_path / "c"))
+
+
+class _Stop(Exception):
+    """Stands for the power failing."""
+
+
+@pytest.mark.parametrize("stop_at", [3, 4, 6, 11])
+@pytest.mark.parametrize(
+    "sections",
+    [
+        {"training": {"ema": 0.9, "checkpoint_every_steps": 1}},
+        {
+            "training": {"checkpoint_every_steps": 1},
+            "schedule": {"name": "plateau", "patience": 0, "factor": 0.5, "warmup_epochs": 0},
+        },
+    ],
+    ids=["ema-cosine", "plateau"],
+)
+def test_a_resumed_run_equals_an_unbroken_one(
+    make_recipe: MakeRecipe,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    stop_at: int,
+    sections: dict[str, dict[str, object]],
+) -> None:
+    recipe = make_recipe(**sections)
+    whole = train(recipe, tmp_path / "whole", say=quiet)
+
+    written = LastCheckpoint._write
+
+    def write_then_stop(self: LastCheckpoint, trainer: object, *, due: bool) -> None:
+        written(self, trainer, due=due)  # type: ignore[arg-type]
+        if trainer.global_step == stop_at:  # type: ignore[attr-defined]
+            raise _Stop
+
+    with monkeypatch.context() as patch:
+        patch.setattr(LastCheckpoint, "_write", write_then_stop)
+        with pytest.raises(_Stop):
+            train(recipe, tmp_path / "broken", say=quiet)
+    assert not (tmp_path / "broken" / "bundle").exists()
+    resumed = train(recipe, tmp_path / "broken", resume=True, say=quiet)
+
+    assert_equal(weights(whole.run), weights(resumed.run))
+    assert_equal(final_state(whole.run), final_state(resumed.run))
+    assert whole.val_scores == resumed.val_scores
+    read = [list(csv.DictReader((run / "logs" / "metrics.csv").open())) for run in (whole.run, resumed.run)]
+    assert [{**row, "seconds": ""} for row in read[0]] == [{**row, "seconds": ""} for row in read[1]]
+
+
+SLOW_RUN = """
+import sys, time
+from pathlib import Path
+from passerby.config import load_recipe
+from passerby.training import train
+from passerby.training.task import AttributeTask
+step = AttributeTask.training_step
+def slow(self, batch, batch_idx):
+    time.sleep(0.2)
+    return step(self, batch, batch_idx)
+AttributeTask.training_step = slow
+train(load_recipe(Path(sys.argv[1])), Path(sys.argv[2]))
+"""
+
+
+def start_slow_run(recipe: Recipe, folder: Path) -> "subprocess.Popen[str]":
+    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+    return subprocess.Popen(
+        [sys.executable, "-c", SLOW_RUN, str(folder / "recipe.yaml"), str(folder / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
+    )
+
+
+def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
+    for _ in range(600):
+        if path.exists():
+            return
+        if process.poll() is not None:
+            pytest.fail(f"the run ended early: {process.communicate()[1]}")
+        time.sleep(0.1)
+    process.kill()
+    pytest.fail(f"{path} did not appear")
+
+
+@pytest.mark.slow
+def test_kill_minus_nine_in_mid_epoch_then_resume(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(training={"checkpoint_every_steps": 1, "ema": 0.9})
+    process = start_slow_run(recipe, tmp_path)
+    wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", process)
+    time.sleep(0.3)
+    process.kill()
+    process.communicate()
+    resumed = train(recipe, tmp_path / "run", resume=True, say=quiet)
+    whole = train(recipe, tmp_path / "whole", say=quiet)
+    assert_equal(weights(whole.run), weights(resumed.run))
+    assert_equal(final_state(whole.run), final_state(resumed.run))
+
+
+@pytest.mark.slow
+def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe()  # no checkpoint within an epoch but the one that Ctrl-C asks for
+    process = start_slow_run(recipe, tmp_path)
+    wait_for(tmp_path / "run" / "logs" / "tensorboard", process)
+    time.sleep(1.0)
+    process.send_signal(signal.SIGINT)
+    error = process.communicate(timeout=60)[1]
+    assert process.returncode != 0
+    assert "go on from" in error
+    assert "--resume" in error
+    resumed = train(recipe, tmp_path / "run", resume=True, say=quiet)
+    whole = train(recipe, tmp_path / "whole", say=quiet)
+    assert_equal(final_state(whole.run), final_state(resumed.run))
+
+
+def test_resuming_with_another_recipe_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    train(make_recipe(training={"epochs": 1}), tmp_path / "run", say=quiet)
+    with pytest.raises(TrainingError, match="differs from the recipe given"):
+        train(make_recipe(training={"epochs": 2}), tmp_path / "run", resume=True, say=quiet)
+
+
+def test_an_existing_folder_is_not_overwritten(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "thesis.txt").write_text("dear to me")
+    with pytest.raises(TrainingError, match="is there already"):
+        train(make_recipe(), tmp_path / "run", say=quiet)
+    assert (tmp_path / "run" / "thesis.txt").read_text() == "dear to me"
+
+
+def test_resuming_a_finished_run_returns_it(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(training={"epochs": 1})
+    first = train(recipe, tmp_path / "run", say=quiet)
+    lines: list[str] = []
+    assert train(recipe, tmp_path / "run", resume=True, say=lines.append) == first
+    assert lines == [f"{tmp_path / 'run'} is finished already"]
+
+
+def test_the_average_is_what_is_validated_and_saved(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    outcome = train(make_recipe(training={"ema": 0.9, "epochs": 2}), tmp_path / "run", say=quiet)
+    checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
+    saved = weights(outcome.run)
+    averaged = {k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k.startswith("model.")}
+    raw = {k.removeprefix("model."): v for k, v in checkpoint["current_model_state"].items()}
+    assert_equal(saved, averaged)
+    assert any(not torch.equal(saved[name], raw[name]) for name in saved)
+
+
+def test_a_loss_that_is_not_finite_stops_with_all_names(
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    create = engine.create_loss
+
+    def create_broken(*args: object, **kwargs: object) -> torch.nn.Module:
+        loss = create(*args, **kwargs)  # type: ignore[arg-type]
+        calls = {"n": 0}
+
+        class Broken(torch.nn.Module):
+            def forward(self, output: object, labels: torch.Tensor, batch: object) -> dict[str, torch.Tensor]:
+                terms = loss(output, labels, batch)
+                calls["n"] += self.training
+                return {"total": terms["total"] * (float("nan") if calls["n"] == 6 else 1.0)}
+
+        return Broken()
+
+    monkeypatch.setattr(engine, "create_loss", create_broken)
+    with pytest.raises(TrainingError) as caught:
+        train(make_recipe(), tmp_path / "run", say=quiet)
+    text = str(caught.value)
+    assert "step 5 (epoch 1)" in text
+    assert text.count("images/") == 8
+    assert f"last good checkpoint is {tmp_path / 'run' / 'checkpoints' / 'last.ckpt'}" in text
+
+
+def test_early_stopping_ends_the_run(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(training={"epochs": 30, "early_stopping": 1}, optimizer={"lr": 1e-12})
+    outcome = train(recipe, tmp_path / "run", say=quiet)
+    assert len((outcome.run / "logs" / "metrics.csv").read_text().splitlines()) < 10
+
+
+@pytest.mark.parametrize("broken", ["stop", "skip"])
+def test_a_broken_picture_is_named(
+    make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path, broken: str
+) -> None:
+    (tmp_path / "people" / "images" / "005.png").write_bytes(b"no picture")
+    recipe = make_recipe(data={"broken": broken}, training={"epochs": 1})
+    lines: list[str] = []
+    if broken == "stop":
+        with pytest.raises(DataError, match="005.png"):
+            train(recipe, tmp_path / "run", say=lines.append)
+    else:
+        outcome = train(recipe, tmp_path / "run", say=lines.append)
+        assert any("skipped images/005.png" in line for line in lines)
+        assert Bundle.load(outcome.bundle).metadata["train_images"] == 31
+
+
+def test_a_batch_larger_than_the_data_is_explained(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(TrainingError, match="make no full batch of 64"):
+        train(make_recipe(training={"batch_size": 64}), tmp_path / "run", say=quiet)
+
+
+def test_selected_attributes_keep_their_order(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(data={"attributes": ["Bright", "RedTop"]}, training={"epochs": 1})
+    bundle = Bundle.load(train(recipe, tmp_path / "run", say=quiet).bundle)
+    assert bundle.schema.names == ("Bright", "RedTop")
+
+
+@pytest.mark.slow
+def test_two_processes_train_one_model(make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path) -> None:
+    recipe = make_recipe(training={"devices": 2, "epochs": 2, "batch_size": 4, "ema": 0.9})
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "passerby", "train", str(tmp_path / "recipe.yaml"), "--out", str(run)]
+    done = subprocess.run(
+        command, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+    )
+    assert done.returncode == 0, done.stderr
+    bundle = Bundle.load(run / "bundle")
+    manifest = Manifest.load(manifest_path)
+    rows = manifest.split_rows("own", "val")
+    images = np.stack([np.asarray(Image.open(manifest.root / manifest.images[r])) for r in rows])
+    probs = bundle.predict_batch(torch.from_numpy(images).permute(0, 3, 1, 2).contiguous())
+    with (run / "logs" / "metrics.csv").open() as file:
+        logged = [float(row["val_mA"]) for row in csv.DictReader(file)]
+    from passerby.metrics import AttributeMetrics
+
+    metric = AttributeMetrics(3)
+    metric.update(probs, torch.from_numpy(manifest.labels[rows]))
+    assert metric.compute().mA == pytest.approx(max(logged), abs=1e-6)
