@@ -38,7 +38,9 @@ def test_what_is_written_reads_back_equal(recipe_path: Path, tmp_path: Path) -> 
         ("optimizer.lr=1E-3", 1e-3),
     ],
 )
-def test_overrides_read_numbers_as_people_write_them(recipe_path: Path, override: str, expected: float) -> None:
+def test_overrides_read_numbers_as_people_write_them(
+    recipe_path: Path, override: str, expected: float
+) -> None:
     assert load_recipe(recipe_path, [override]).optimizer.lr == expected
 
 
@@ -89,7 +91,11 @@ def test_environment_variables_stand_for_paths(recipe_path: Path, monkeypatch: p
     assert recipe.model.pretrained == "/somewhere/w.safetensors"
 
 
-@pytest.mark.parametrize("path", sorted((Path(__file__).parents[1] / "recipes").rglob("*.yaml")), ids=lambda p: f"{p.parent.name}/{p.stem}")
+@pytest.mark.parametrize(
+    "path",
+    sorted((Path(__file__).parents[1] / "recipes").rglob("*.yaml")),
+    ids=lambda p: f"{p.parent.name}/{p.stem}",
+)
 def test_every_recipe_of_the_house_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
     assert isinstance(load_recipe(path), Recipe)

@@ -84,7 +84,9 @@ def test_one_line_makes_a_model_known_everywhere(
     toy_manifest: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(passerby.models, "MODELS", {**passerby.models.MODELS, "toy": ToyModel})
-    recipe = toy_recipe(toy_manifest, tmp_path, model={"name": "toy", "pretrained": False, "arguments": {"bias": False}})
+    recipe = toy_recipe(
+        toy_manifest, tmp_path, model={"name": "toy", "pretrained": False, "arguments": {"bias": False}}
+    )
     outcome = train(recipe, tmp_path / "run", say=lambda line: None)
     bundle = passerby.load(outcome.bundle)
     assert type(bundle.model) is ToyModel
@@ -106,7 +108,9 @@ def test_one_line_makes_a_data_set_known_everywhere(toy_root: Path, monkeypatch:
 
     formats = {**passerby.data.formats.FORMATS, "toy": read_toy}
     monkeypatch.setattr(passerby.data.formats, "FORMATS", formats)
-    done = CliRunner().invoke(app, ["prepare", "toy", "--root", str(toy_root), "--out", str(toy_root / "m.parquet")])
+    done = CliRunner().invoke(
+        app, ["prepare", "toy", "--root", str(toy_root), "--out", str(toy_root / "m.parquet")]
+    )
     assert done.exit_code == 0, done.output
     assert Manifest.load(toy_root / "m.parquet").schema == SCHEMA
 
@@ -120,7 +124,9 @@ def test_one_line_makes_a_data_set_known_everywhere(toy_root: Path, monkeypatch:
     ],
     ids=["models", "losses", "datasets"],
 )
-def test_every_entry_has_its_row_and_its_test(mapping: Callable[[], dict[str, object]], page: str, tests: str) -> None:
+def test_every_entry_has_its_row_and_its_test(
+    mapping: Callable[[], dict[str, object]], page: str, tests: str
+) -> None:
     rows = (HOUSE / "docs" / f"{page}.md").read_text(encoding="utf-8")
     sources = "\n".join(p.read_text(encoding="utf-8") for p in (HOUSE / "tests" / tests).glob("test_*.py"))
     for name, thing in mapping().items():

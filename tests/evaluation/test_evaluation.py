@@ -125,3 +125,22 @@ def test_a_score_file_needs_to_know_its_seed(evaluation: Evaluation) -> None:
     nameless = replace(evaluation, metadata={k: v for k, v in evaluation.metadata.items() if k != "seed"})
     with pytest.raises(DataError, match="'seed'"):
         nameless.to_result()
+
+
+def test_data_without_any_positive_can_be_evaluated_but_not_compared(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    nobody = replace(evaluation, labels=np.zeros_like(evaluation.labels))
+    assert nobody.metrics()["mAP"] is None
+    nobody.write(tmp_path)
+    assert Evaluation.load(tmp_path).metrics() == nobody.metrics()
+    with pytest.raises(DataError, match="'mAP'"):
+        nobody.to_result()
+
+
+def test_decisions_are_those_the_scores_count(evaluation: Evaluation) -> None:
+    """A probability that equals a threshold of float32 is a no, in the table as on the wall."""
+    probs = np.full_like(evaluation.probs, 0.3)
+    people = replace(evaluation, probs=probs, thresholds=(0.3,) * 5, labels=np.ones_like(evaluation.labels))
+    assert not people.decisions.any()
+    assert people.scores.recall == 0

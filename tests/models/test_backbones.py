@@ -170,7 +170,7 @@ def test_truncated_missing_or_pickled_file(weights: Path, tmp_path: Path) -> Non
     half.write_bytes(weights.read_bytes()[:1000])
     with pytest.raises(ModelError, match="holds no weights for"):
         create_backbone("test_resnet", pretrained=half)
-    with pytest.raises(ModelError, match=r"no weights at .*give a \.safetensors file"):
+    with pytest.raises(ModelError, match=r"no weights at .*give the path of a \.safetensors file"):
         create_backbone("test_resnet", pretrained=tmp_path / "none.safetensors")
     pickled = tmp_path / "weights.pth"
     pickled.write_bytes(b"")

@@ -51,7 +51,7 @@ def test_a_run_leaves_everything_it_promises(make_recipe: MakeRecipe, tmp_path: 
     outcome = train(recipe, tmp_path / "run", say=lines.append)
     run = outcome.run
     assert load_recipe(run / "recipe.yaml") == recipe
-    assert json.loads((run / "environment.json").read_text())["torch"] == torch.__version__
+    assert json.loads((run / "environment.json").read_text())["torch"] == torch.__version__.split("+")[0]
     with (run / "logs" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
     assert [row["epoch"] for row in rows] == ["0", "1", "2"]
@@ -69,7 +69,9 @@ def test_a_run_leaves_everything_it_promises(make_recipe: MakeRecipe, tmp_path: 
 
 
 def test_it_learns(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    outcome = train(make_recipe(training={"epochs": 15}, augmentation={"pad_px": 0}), tmp_path / "run", say=quiet)
+    outcome = train(
+        make_recipe(training={"epochs": 15}, augmentation={"pad_px": 0}), tmp_path / "run", say=quiet
+    )
     assert outcome.val_scores["mAP"] > 0.9
 
 
@@ -220,7 +222,9 @@ def test_the_average_is_what_is_validated_and_saved(make_recipe: MakeRecipe, tmp
     outcome = train(make_recipe(training={"ema": 0.9, "epochs": 2}), tmp_path / "run", say=quiet)
     checkpoint = torch.load(tmp_path / "run" / "checkpoints" / "best.ckpt", weights_only=True)
     saved = weights(outcome.run)
-    averaged = {k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k.startswith("model.")}
+    averaged = {
+        k.removeprefix("model."): v for k, v in checkpoint["state_dict"].items() if k.startswith("model.")
+    }
     raw = {k.removeprefix("model."): v for k, v in checkpoint["current_model_state"].items()}
     assert_equal(saved, averaged)
     assert any(not torch.equal(saved[name], raw[name]) for name in saved)
@@ -292,7 +296,12 @@ def test_two_processes_train_one_model(make_recipe: MakeRecipe, manifest_path: P
     run = tmp_path / "run"
     command = [sys.executable, "-m", "passerby", "train", str(tmp_path / "recipe.yaml"), "--out", str(run)]
     done = subprocess.run(
-        command, capture_output=True, text=True, timeout=300, check=False, env={**os.environ, "OMP_NUM_THREADS": "1"}
+        command,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={**os.environ, "OMP_NUM_THREADS": "1"},
     )
     assert done.returncode == 0, done.stderr
     bundle = Bundle.load(run / "bundle")

@@ -38,7 +38,9 @@ def test_frozen_parameters_are_left_out() -> None:
 
 def factors(schedule: ScheduleSection, steps_per_epoch: int, epochs: int) -> list[float]:
     total = steps_per_epoch * epochs
-    return [compute_lr_factor(s, schedule, steps_per_epoch=steps_per_epoch, epochs=epochs) for s in range(total)]
+    return [
+        compute_lr_factor(s, schedule, steps_per_epoch=steps_per_epoch, epochs=epochs) for s in range(total)
+    ]
 
 
 def test_step_multiplies_at_its_milestones() -> None:

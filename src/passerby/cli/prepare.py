@@ -77,15 +77,13 @@ def prepare(
     options = {"table": table, "schema": schema, "name": name, "labels": labels, "frames": frames or None}
     with _shown_warnings(console):
         manifest = _read(dataset, root, allow_missing, {"attributes": attributes, **options})
-    if allow_missing:
-        console.print("[dim]Rows whose picture is missing were left out where the data set allows it.[/]")
     for kind in dict.fromkeys(split or []):
         manifest = _add_split(manifest, kind, seed=seed, max_drift=max_drift, min_test_images=min_test_images)
     check = _check(manifest, console) if check_images else None
     print_summary(summarise(manifest, check=check), console)
     path = out or Path(f"{dataset}.parquet")
     manifest.write(path)
-    console.print(f"Wrote [bold]{path}[/] ({len(manifest):,} rows).", highlight=False)
+    console.print(f"Wrote [bold]{path}[/] ({len(manifest):,} rows).", highlight=False, soft_wrap=True)
 
 
 def _read(dataset: str, root: Path, allow_missing: bool, options: Mapping[str, Any]) -> Manifest:
@@ -147,7 +145,7 @@ def _shown_warnings(console: Any) -> Iterator[None]:
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            console.print(f"[yellow]Note:[/] {record.getMessage()}", highlight=False)
+            console.print(f"[yellow]Note:[/] {record.getMessage()}", highlight=False, soft_wrap=True)
 
     logger = logging.getLogger("passerby.data")
     handler = Handler(logging.WARNING)

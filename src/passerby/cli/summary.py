@@ -69,11 +69,11 @@ def _attributes(summary: Summary) -> Table:
 
 def _splits(summary: Summary) -> Table:
     table = Table(title="Splits", title_justify="left", header_style="bold", pad_edge=False, box=None)
-    table.add_column("split")
+    table.add_column("split", no_wrap=True)
     for part in ("train", "val", "test"):
         table.add_column(part, justify="right")
-    table.add_column("identities in several parts", justify="right")
-    table.add_column("train rows they touch", justify="right")
+    table.add_column("shared identities", justify="right")
+    table.add_column("train rows with one", justify="right")
     for name, parts in summary.parts.items():
         shared = summary.shared.get(name)
         cells = [f"{parts[p]:,}" if p in parts else "–" for p in ("train", "val", "test")]
@@ -105,8 +105,8 @@ def _print_problems(summary: Summary, console: Console) -> None:
 
 
 def _print_list(console: Console, title: str, lines: list[str]) -> None:
-    console.print(f"[yellow]{escape(title)}:[/]", highlight=False)
+    console.print(f"[yellow]{escape(title)}:[/]", highlight=False, soft_wrap=True)
     for line in lines[:SHOWN]:
-        console.print(f"  {escape(line)}", highlight=False)
+        console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
     if len(lines) > SHOWN:
         console.print(f"  … and {len(lines) - SHOWN:,} more", highlight=False)

@@ -26,16 +26,30 @@ def synth(
     seed: Annotated[int, typer.Option(help="Which world of people, cameras and scenes.")] = 0,
     height: Annotated[int, typer.Option(min=32, max=2048, help="Height in pixels.")] = 256,
     width: Annotated[int, typer.Option(min=24, max=2048, help="Width in pixels.")] = 192,
-    difficulty: Annotated[float, typer.Option(min=0, max=1, help="Blur, noise, low resolution, odd viewpoints.")] = 0.3,
-    imbalance: Annotated[float, typer.Option(min=0, max=1, help="0 balanced, 1 long-tailed like a street.")] = 0.0,
-    distractors: Annotated[float, typer.Option(min=0, max=4, help="Other people in a picture, on average.")] = 0.3,
-    occlusion: Annotated[float, typer.Option(min=0, max=1, help="How often something stands in front.")] = 0.15,
+    difficulty: Annotated[
+        float, typer.Option(min=0, max=1, help="Blur, noise, low resolution, odd viewpoints.")
+    ] = 0.3,
+    imbalance: Annotated[
+        float, typer.Option(min=0, max=1, help="0 balanced, 1 long-tailed like a street.")
+    ] = 0.0,
+    distractors: Annotated[
+        float, typer.Option(min=0, max=4, help="Other people in a picture, on average.")
+    ] = 0.3,
+    occlusion: Annotated[
+        float, typer.Option(min=0, max=1, help="How often something stands in front.")
+    ] = 0.15,
     clutter: Annotated[float, typer.Option(min=0, max=1, help="How much street furniture.")] = 0.5,
-    object_scale: Annotated[float, typer.Option(min=0.1, max=1.5, help="Size of hats, bags, glasses, prints.")] = 1.0,
-    figure_scale: Annotated[float, typer.Option(min=0.1, max=1.2, help="Size of the person in the frame.")] = 1.0,
+    object_scale: Annotated[
+        float, typer.Option(min=0.1, max=1.5, help="Size of hats, bags, glasses, prints.")
+    ] = 1.0,
+    figure_scale: Annotated[
+        float, typer.Option(min=0.1, max=1.2, help="Size of the person in the frame.")
+    ] = 1.0,
     views: Annotated[int, typer.Option(min=1, max=10_000, help="Pictures of each identity.")] = 4,
     cameras: Annotated[int, typer.Option(min=1, max=64, help="Number of cameras.")] = 8,
-    image_format: Annotated[ImageFormat, typer.Option("--format", help="How pictures are stored.")] = ImageFormat.JPG,
+    image_format: Annotated[
+        ImageFormat, typer.Option("--format", help="How pictures are stored.")
+    ] = ImageFormat.JPG,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set that synth made.")] = False,
 ) -> None:
@@ -74,4 +88,6 @@ def synth(
             progress=lambda done, total: bar.update(task, completed=done, total=total),
         )
     identities = -(-count // views)
-    typer.echo(f"drew {count} pictures of {identities} people into {out}; next: passerby prepare table --root {out}")
+    typer.echo(
+        f"drew {count} pictures of {identities} people into {out}; next: passerby prepare table --root {out}"
+    )

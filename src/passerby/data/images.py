@@ -7,6 +7,7 @@ their sides: (0, 0, w, h) is the whole picture.
 from __future__ import annotations
 
 import io
+import math
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeAlias
@@ -278,7 +279,7 @@ def resize_image(
     if image.mode != "RGB":
         raise DataError(f"expected a picture of mode RGB, got {image.mode}; use read_image")
     placement = compute_placement(image.size, preprocess, box)
-    pixels = np.asarray(image.resize(placement.target_size, Image.Resampling.BILINEAR, placement.source))
+    pixels = _cut(image, placement, Image.Resampling.BILINEAR)
     return _placed(pixels, preprocess, placement)
 
 
@@ -295,8 +296,19 @@ def resize_map(
     """
     image = Image.fromarray(values)
     placement = compute_placement(image.size, preprocess, box)
-    pixels = np.asarray(image.resize(placement.target_size, Image.Resampling.NEAREST, placement.source))
+    pixels = _cut(image, placement, Image.Resampling.NEAREST)
     return _placed(pixels, preprocess, placement)
+
+
+def _cut(image: Image.Image, placement: Placement, how: Image.Resampling) -> NDArray[np.uint8]:
+    # Cropping first keeps the filter from reaching over the side of the box into what lies beside the person.
+    x0, y0, x1, y1 = placement.source
+    left, top = math.floor(x0), math.floor(y0)
+    outer = (left, top, math.ceil(x1), math.ceil(y1))
+    if outer != (0, 0, *image.size):
+        image = image.crop(outer)
+    inner = (x0 - left, y0 - top, x1 - left, y1 - top)
+    return np.asarray(image.resize(placement.target_size, how, inner))
 
 
 def _placed(pixels: NDArray[np.uint8], preprocess: Preprocess, placement: Placement) -> NDArray[np.uint8]:

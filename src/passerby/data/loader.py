@@ -49,7 +49,7 @@ class BatchLoader:
         batch_size: Samples a batch (and rank).
         augmentation: None for pictures as they are.
         shuffle: Draw a new order each epoch; else the order of `rows`.
-        drop_last: Leave out a last batch that is not full.
+        drop_last: Leave out a last batch that is not full; with fewer rows than that the length is 0.
         seed: Seed of the run.
         rank: Number of this process.
         world_size: Number of processes.
@@ -100,9 +100,6 @@ class BatchLoader:
             raise DataError(f"expected a rank below the world size {self.world_size}, got {self.rank}")
         if unknown := set(self.guidance) - set(KINDS):
             raise DataError(f"loader guidance: expected some of {KINDS}, got {sorted(unknown)}")
-        if not len(self):
-            n = self._rows_a_rank()
-            raise DataError(f"{n} rows a rank make no full batch of {self.batch_size}; take smaller batches")
 
     # ------------------------------------------------------------------ order
 
@@ -138,6 +135,8 @@ class BatchLoader:
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
         """Go on after `batches_done` batches of `epoch` at the next iteration.
+
+        After the state of a finished epoch nothing is left of it; `set_epoch` begins the next.
 
         Raises:
             DataError: If the state has more batches than an epoch; batch size or data differ then.

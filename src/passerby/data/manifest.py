@@ -23,7 +23,7 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -31,31 +31,22 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
+from passerby.data.columns import (
+    COLUMNS,
+    PARTS_OF_A_SPLIT,
+    check_length,
+    check_lists,
+    check_paths,
+    check_relative_path,
+    check_split,
+    check_table,
+)
 from passerby.errors import ManifestError, SchemaError
 from passerby.schema import AttributeSchema
 
-__all__ = ["Manifest", "check_relative_path"]
+__all__ = ["PARTS_OF_A_SPLIT", "Manifest", "check_relative_path"]
 
 FORMAT_VERSION = 1
-PARTS_OF_A_SPLIT = ("train", "val", "test")
-
-
-def check_relative_path(path: str) -> str:
-    """Return `path` with POSIX separators if it stays below the root.
-
-    Raises:
-        ManifestError: If it is absolute or leaves the root through `..`.
-
-    Example:
-        >>> check_relative_path("images/00001.png")
-        'images/00001.png'
-    """
-    pure = PurePosixPath(path.replace("\\", "/"))
-    if not path or pure.is_absolute() or ".." in pure.parts or ":" in pure.parts[0]:
-        raise ManifestError(
-            f"expected a path that stays below the root, got {path!r}; make it relative to --root"
-        )
-    return str(pure)
 
 
 @dataclass(frozen=True)
@@ -120,19 +111,15 @@ class Manifest:
             raise ManifestError(f"expected labels 1 (yes), 0 (no) or -1 (unknown), got also {bad[:5]}")
         columns: dict[str, pa.Array] = {
             "image": pa.array([check_relative_path(p) for p in images], pa.string()),
-            "box": pa.array(_checked_lists("box", boxes, n, 4), pa.list_(pa.float32(), 4)),
-            "identity": pa.array(_checked_length("identity", identities, n), pa.string()),
-            "camera": pa.array(_checked_length("camera", cameras, n), pa.string()),
-            "mask": pa.array(_checked_paths("mask", masks, n), pa.string()),
-            "parsing": pa.array(_checked_paths("parsing", parsing, n), pa.string()),
-            "keypoints": pa.array(_checked_lists("keypoints", keypoints, n, 51), pa.list_(pa.float32(), 51)),
+            "box": pa.array(check_lists("box", boxes, n, 4), COLUMNS["box"]),
+            "identity": pa.array(check_length("identity", identities, n), pa.string()),
+            "camera": pa.array(check_length("camera", cameras, n), pa.string()),
+            "mask": pa.array(check_paths("mask", masks, n), pa.string()),
+            "parsing": pa.array(check_paths("parsing", parsing, n), pa.string()),
+            "keypoints": pa.array(check_lists("keypoints", keypoints, n, 51), COLUMNS["keypoints"]),
         }
         for name, parts in splits.items():
-            if set(parts) - {*PARTS_OF_A_SPLIT, None}:
-                raise ManifestError(
-                    f"split {name!r}: expected {PARTS_OF_A_SPLIT} or None, got {sorted(map(str, set(parts)))}"
-                )
-            columns[f"split:{name}"] = pa.array(_checked_length(name, parts, n), pa.string())
+            columns[f"split:{name}"] = check_split(name, parts, n)
         columns |= {
             f"label:{name}": pa.array(values[:, i].astype(np.int8), pa.int8())
             for i, name in enumerate(schema.names)
@@ -217,8 +204,14 @@ class Manifest:
         return self.take(self.split_rows(name, part))
 
     def with_split(self, name: str, parts: Sequence[str | None]) -> Manifest:
-        """A copy with a further split."""
-        column = pa.array(_checked_length(name, parts, len(self)), pa.string())
+        """A copy with a further split.
+
+        Raises:
+            ManifestError: If there is a split of that name already, or a part of another name.
+        """
+        if name in self.split_names:
+            raise ManifestError(f"there is a split {name!r} already; give the new one another name")
+        column = check_split(name, parts, len(self))
         return replace(self, table=self.table.append_column(f"split:{name}", column))
 
     def select_attributes(self, names: Sequence[str]) -> Manifest:
@@ -238,7 +231,13 @@ class Manifest:
         """Sixteen hexadecimal digits that change with any cell, name or order; not with the root."""
         digest = hashlib.sha256(f"{FORMAT_VERSION}{self.dataset}{self.schema.to_json()}".encode())
         for name in self.table.column_names:
-            digest.update(json.dumps([name, self._column(name)]).encode())
+            column = self.table.column(name).combine_chunks()
+            digest.update(f"\0{name}\0".encode())
+            if pa.types.is_fixed_size_list(column.type):
+                digest.update(column.is_null().to_numpy(zero_copy_only=False).tobytes())
+                digest.update(column.drop_null().flatten().to_numpy(zero_copy_only=False).tobytes())
+            else:
+                digest.update(json.dumps(column.to_pylist()).encode())
         return digest.hexdigest()[:16]
 
     def write(self, path: Path) -> None:
@@ -272,51 +271,23 @@ class Manifest:
         """
         path = Path(path)
         try:
-            table = pq.read_table(path)
+            table = pq.ParquetFile(path).read()
             meta = json.loads((table.schema.metadata or {})[b"passerby"])
+            version, dataset, written_root = meta["version"], str(meta["dataset"]), str(meta["root"])
             schema = AttributeSchema.from_dict(meta["schema"])
         except FileNotFoundError:
             raise ManifestError(f"no manifest at {path}; make one with `passerby prepare`") from None
-        except (pa.ArrowException, OSError, KeyError, ValueError, SchemaError) as error:
+        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, SchemaError) as error:
             raise ManifestError(
-                f"{path} is not a manifest of passerby ({error}); make one with `passerby prepare`"
+                f"{path} is not a manifest of passerby, or is damaged ({type(error).__name__}: {error}); "
+                f"make one with `passerby prepare`"
             ) from error
-        if meta["version"] != FORMAT_VERSION:
+        if version != FORMAT_VERSION:
             raise ManifestError(
-                f"{path} has format {meta['version']}, this passerby reads {FORMAT_VERSION}; prepare it anew"
+                f"{path} has format {version}, this passerby reads {FORMAT_VERSION}; prepare it anew"
             )
-        missing = [c for c in ("image", *(f"label:{n}" for n in schema.names)) if c not in table.column_names]
-        if missing:
-            raise ManifestError(
-                f"{path} lacks the columns {missing[:5]}; make it anew with `passerby prepare`"
-            )
-        for image in table.column("image").to_pylist():
-            check_relative_path(image)
         table = table.replace_schema_metadata(None)
-        return cls(meta["dataset"], schema, table, Path(root) if root else (path.parent / meta["root"]))
-
-
-def _checked_length(name: str, values: Sequence[Any] | None, n: int) -> list[Any]:
-    if values is None:
-        return [None] * n
-    if len(values) != n:
-        raise ManifestError(f"column {name!r}: expected {n} values, got {len(values)}")
-    return list(values)
-
-
-def _checked_paths(name: str, values: Sequence[str | None] | None, n: int) -> list[str | None]:
-    return [None if v is None else check_relative_path(v) for v in _checked_length(name, values, n)]
-
-
-def _checked_lists(name: str, values: Sequence[Any] | None, n: int, length: int) -> list[Any]:
-    column = _checked_length(name, values, n)
-    for row, value in enumerate(column):
-        if value is None:
-            continue
-        if len(value) != length:
-            raise ManifestError(f"column {name!r}, row {row}: expected {length} numbers, got {len(value)}")
-        if name == "box" and not (value[2] > value[0] and value[3] > value[1]):
-            raise ManifestError(
-                f"row {row}: expected a box (left, top, right, bottom) with area, got {list(value)}"
-            )
-    return column
+        check_table(path, table, schema)
+        return cls(
+            dataset, schema, table, Path(root) if root else (path.parent.resolve() / written_root).resolve()
+        )

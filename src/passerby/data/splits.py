@@ -102,9 +102,9 @@ def identity_disjoint_split(
             return parts
         best = min(best, (search.drift, search.test_images))
     raise DataError(
-        f"found no identity-disjoint split with a drift of at most {max_drift} and at least {min_test_images} "
-        f"test images; the nearest had {best[0]:.3f} and {best[1]}: allow more drift or fewer images, or try "
-        f"another seed"
+        f"found no identity-disjoint split with a drift of at most {max_drift} and at least "
+        f"{min_test_images} test images; the nearest had {best[0]:.3f} and {best[1]}: allow more drift or fewer images, "
+        f"or try another seed"
     )
 
 

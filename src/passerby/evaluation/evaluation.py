@@ -116,11 +116,11 @@ class Evaluation:
         return f"{self.protocol.describe(self.thresholds)}; {describe_choice(self.metadata)}"
 
     def summary(self) -> dict[str, float]:
-        """The overall metrics by name, in [0, 1]."""
+        """The overall metrics by name, in [0, 1]; mAP is NaN where no attribute has a positive."""
         return {**self.scores.summary(), "mAP": self.mAP}
 
     def metrics(self) -> dict[str, Any]:
-        """Overall metrics by name, in [0, 1], and `per_attribute` by attribute name, as plain values."""
+        """Overall metrics and `per_attribute` by name, in [0, 1]; None what cannot be measured."""
         columns: dict[str, list[float]] = {
             n: getattr(self.scores, f"per_attribute_{n}").tolist() for n in PER_ATTRIBUTE
         }
@@ -134,7 +134,8 @@ class Evaluation:
                 "negatives": int(self.scores.negatives[i]),
                 "threshold": self.thresholds[i],
             }
-        return {**self.summary(), "per_attribute": per_attribute}
+        overall = {k: None if math.isnan(v) else v for k, v in self.summary().items()}
+        return {**overall, "per_attribute": per_attribute}
 
     def to_result(self, **facts: Any) -> Result:
         """The score file of this evaluation.

@@ -1,1 +1,21 @@
-"""(package)"""
+"""Metrics: pure functions, and torchmetrics classes on top that take batches and merge across processes."""
+
+from passerby.metrics.attribute_metrics import AttributeMetrics
+from passerby.metrics.average_precision import MeanAveragePrecision
+from passerby.metrics.functional import (
+    AttributeScores,
+    Counts,
+    compute_average_precision,
+    compute_counts,
+    compute_scores,
+)
+
+__all__ = [
+    "AttributeMetrics",
+    "AttributeScores",
+    "Counts",
+    "MeanAveragePrecision",
+    "compute_average_precision",
+    "compute_counts",
+    "compute_scores",
+]

@@ -11,7 +11,15 @@ from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
 
-__all__ = ["SHARE_UNIT", "Counts", "Unknown", "check_inputs", "check_unknown", "compute_counts", "create_thresholds"]
+__all__ = [
+    "SHARE_UNIT",
+    "Counts",
+    "Unknown",
+    "check_inputs",
+    "check_unknown",
+    "compute_counts",
+    "create_thresholds",
+]
 
 Unknown = Literal["ignore", "negative"]
 
@@ -19,8 +27,8 @@ SHARE_UNIT = 2**32
 """Sums of shares are kept as whole multiples of 1 / SHARE_UNIT, exact whatever the order of adding."""
 
 _GROUP = 128
-_CELLS_A_CHUNK = {"cpu": 2**18}
-_CELLS_A_CHUNK_ELSEWHERE = 2**24
+_CELLS_A_CHUNK = 2**18  # buffers of 2 MB, which stay in the cache of a CPU
+_CELLS_A_CHUNK_ELSEWHERE = 2**23
 _LOW_BITS = 0x0101010101010101
 
 
@@ -28,8 +36,8 @@ _LOW_BITS = 0x0101010101010101
 class Counts:
     """What `compute_counts` found; two of them over different rows add up with `+`.
 
-    All numbers are whole (int64), so the sum does not depend on how the rows were cut into batches or dealt out
-    to processes, not even in the last bit.
+    All numbers are whole (int64), so the sum does not depend on how the rows were cut into batches or dealt
+    out to processes, not even in the last bit.
 
     Args:
         positives: Labels 1 of each attribute, (A,).
@@ -86,7 +94,7 @@ def compute_counts(
 
     Args:
         thresholds: One for all attributes, or one each.
-        unknown: `ignore` leaves unknown labels out, as label and as prediction; `negative` takes them for a no.
+        unknown: `ignore` leaves unknown cells out, as label and as prediction; `negative` takes them for no.
 
     Raises:
         DataError: If shapes or values are out of range; the message says which.
@@ -100,14 +108,14 @@ def compute_counts(
     check_inputs(probs, labels)
     check_unknown(unknown)
     num_attributes = probs.shape[1]
-    cells = _CELLS_A_CHUNK.get(probs.device.type, _CELLS_A_CHUNK_ELSEWHERE)
-    size = max(cells // num_attributes // _GROUP, 1)
-    size = min(size, -(-len(probs) // _GROUP)) * _GROUP
+    cells = _CELLS_A_CHUNK if probs.device.type == "cpu" else _CELLS_A_CHUNK_ELSEWHERE
+    groups = min(max(cells // num_attributes // _GROUP, 1), max(-(-len(probs) // _GROUP), 1))
+    size = groups * _GROUP
     work_dtype = torch.float64 if probs.dtype == torch.float64 else torch.float32
     limits = create_thresholds(thresholds, num_attributes).to(probs.device, work_dtype)
     counter = _Counter(size, limits, unknown)
     total = Counts.create_empty(num_attributes, device=probs.device)
-    for start in range(0, len(probs), max(size, 1)):
+    for start in range(0, len(probs), size):
         total = total + counter.count(probs[start : start + size], labels[start : start + size])
     return total
 
@@ -115,8 +123,8 @@ def compute_counts(
 class _Counter:
     """Counts chunk after chunk in the same few buffers.
 
-    Everything is done with additions and bit operations on bytes, which the CPU does 32 or 64 at a time, where
-    comparisons and sums of booleans go one by one:
+    Everything is done with additions and bit operations on bytes, which the CPU does 32 or 64 at a time,
+    where comparisons and sums of booleans go one by one:
 
     - `flags` holds one byte of 0 or 1 a cell: hits, predicted, positives, unknown;
     - a column is summed in groups of 128 rows, whose sum still fits a byte;
@@ -184,7 +192,8 @@ def create_thresholds(thresholds: float | Sequence[float] | Tensor, num_attribut
     values = torch.as_tensor(thresholds, dtype=torch.float64)
     if values.ndim > 1 or (values.ndim == 1 and len(values) != num_attributes):
         raise ConfigError(
-            f"expected one threshold, or one for each of {num_attributes} attributes, got shape {tuple(values.shape)}"
+            f"expected one threshold, or one for each of {num_attributes} attributes, "
+            f"got shape {tuple(values.shape)}"
         )
     if not bool(((values >= 0) & (values <= 1)).all()):
         raise ConfigError(f"expected thresholds in [0, 1], got {values.flatten()[:5].tolist()}")
@@ -225,7 +234,5 @@ def _check_values(probs: Tensor, labels: Tensor) -> bool:
         )
     least, most = (int(v) for v in torch.aminmax(labels.byte() if labels.dtype == torch.bool else labels))
     if not (least >= -1 and most <= 1):
-        raise DataError(
-            f"expected labels 1 (yes), 0 (no) or -1 (unknown), got values from {least} to {most}"
-        )
+        raise DataError(f"expected labels 1 (yes), 0 (no) or -1 (unknown), got values from {least} to {most}")
     return least < 0

@@ -33,12 +33,12 @@ EmptyRows = Literal["zero", "drop"]
 Degenerate = Literal["zero", "drop"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(slots=True, eq=False)
 class AttributeScores:
     """All threshold metrics of one set of predictions; numbers in [0, 1].
 
-    P, N, TP, TN, FP, FN are the counts of an attribute; Y and Ŷ the labelled and the predicted positives of a row.
-    A division by zero gives 0.
+    P, N, TP, TN, FP, FN are the counts of an attribute; Y and Ŷ the labelled and the predicted positives of
+    a row. A division by zero gives 0.
 
     Args:
         mA: Mean over attributes of (TP / P + TN / N) / 2.
@@ -114,9 +114,9 @@ def compute_scores(
     """Turn counts into scores.
 
     Paper:
-        mA: MAN (2020), Eq. 6. MTMS (2019), Eq. 8 lacks the factor ½, SSPNet (2023), Eq. 14 divides by N where it
-        means the number of attributes; both are misprints. Edge cases: SB (Jia et al., arXiv 2107.03576).
-        F1-C and F1-O: WIDER-Attribute as SRN (CVPR 2017) evaluates it, threshold 0.5 and `unknown="negative"`.
+        mA: MAN (2020), Eq. 6. MTMS (2019), Eq. 8 lacks the factor ½, SSPNet (2023), Eq. 14 divides by N where
+        it means the number of attributes; both are misprints. Edge cases: SB (Jia et al., arXiv 2107.03576).
+        F1-C and F1-O: WIDER-Attribute as SRN (CVPR 2017) scores it, with `unknown="negative"`.
 
     Args:
         counts: From `compute_counts`.
@@ -135,8 +135,8 @@ def compute_scores(
         >>> scores.mA, scores.degenerate, scores.per_attribute_mA.tolist(), scores.recall
         (0.75, 1, [1.0, 0.5], 0.5)
     """
-    _check_choice("empty_rows", empty_rows)
-    _check_choice("degenerate", degenerate)
+    check_choice("empty_rows", empty_rows)
+    check_choice("degenerate", degenerate)
     rows = int(counts.rows)
     if not rows:
         raise DataError("expected at least one row to score, got none; is the split empty?")
@@ -149,7 +149,9 @@ def compute_scores(
     sums = (counts.accuracy_sum, counts.precision_sum, counts.recall_sum)
     accuracy, precision, recall = (int(s) / SHARE_UNIT / max(denominator, 1) for s in sums)
     return AttributeScores(
-        mA=float(balanced.mean() if degenerate == "zero" else balanced[whole].sum() / whole.sum().clamp(min=1)),
+        mA=float(
+            balanced.mean() if degenerate == "zero" else balanced[whole].sum() / whole.sum().clamp(min=1)
+        ),
         accuracy=accuracy,
         precision=precision,
         recall=recall,
@@ -174,8 +176,8 @@ def compute_average_precision(
 ) -> Tensor:
     """Average precision of each attribute.
 
-    Rows are sorted by probability; rows of equal probability are taken together, so their order does not matter.
-    With precision p and recall r after each such step, AP = Σ (r_k − r_{k−1}) · p_k.
+    Rows are sorted by probability; rows of equal probability are taken together, so their order does not
+    matter. With precision p and recall r after each such step, AP = Σ (r_k − r_{k−1}) · p_k.
 
     Paper:
         Interpolated over all points as in PASCAL VOC since 2010, which is how WIDER-Attribute is scored:
@@ -232,6 +234,6 @@ def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
     return numerator.double() / denominator.clamp(min=1)
 
 
-def _check_choice(name: str, value: str) -> None:
+def check_choice(name: str, value: str) -> None:
     if value not in ("zero", "drop"):
         raise ConfigError(f"no {name} {value!r}; choose one of zero, drop")

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 import torch
@@ -17,14 +16,11 @@ from passerby.metrics.counting import check_inputs
 __all__ = ["StreamingMetric"]
 
 
-@dataclass(slots=True)
 class _Result:
-    """Holds a result while torchmetrics passes it on, which would squeeze the tensors of a single attribute."""
+    """Holds a result while torchmetrics passes it on: it would squeeze the tensors of a single attribute."""
 
-    value: Any
-
-    def __deepcopy__(self, memo: dict[int, Any]) -> _Result:
-        return self
+    def __init__(self, value: Any) -> None:
+        self.value = value
 
 
 class StreamingMetric(Metric):

@@ -13,13 +13,15 @@ RUN/
 from __future__ import annotations
 
 import json
+import logging
 import shutil
+import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
@@ -106,16 +108,17 @@ def train(
     preprocess = Preprocess(**recipe.input.model_dump())
     data = _load_data(recipe, preprocess, say)
     model = _create_start(recipe, data, say)
-    trainer, loaders = _create_trainer(recipe, run, data, model.guidance, say)
-    task = AttributeTask(
-        model,
-        create_loss(recipe.loss.name, positive_ratio=data.positive_ratio, **recipe.loss.arguments),
-        recipe=recipe,
-        preprocess=preprocess,
-        steps_per_epoch=len(loaders[0]),
-        image_names=data.manifest.images,
-    )
+    criterion = create_loss(recipe.loss.name, positive_ratio=data.positive_ratio, **recipe.loss.arguments)
     with _quiet_lightning():
+        trainer, loaders = _create_trainer(recipe, run, data, model.guidance, say)
+        task = AttributeTask(
+            model,
+            criterion,
+            recipe=recipe,
+            preprocess=preprocess,
+            steps_per_epoch=len(loaders[0]),
+            image_names=data.manifest.images,
+        )
         _fit(trainer, task, loaders, last if resume and last.is_file() else None, last)
     return _finish(recipe, run, trainer, task, preprocess, data)
 
@@ -224,6 +227,7 @@ def _create_trainer(
         num_sanity_val_steps=0,
         log_every_n_steps=10,
         enable_model_summary=False,
+        enable_progress_bar=sys.stderr.isatty(),
     )
     augmentation = Augmentation(**recipe.augmentation.model_dump())
     rank, world = trainer.global_rank, trainer.world_size
@@ -241,8 +245,6 @@ def _create_trainer(
         workers=t.workers,
         guidance=guidance,
     )
-    # Lightning tells the epoch to a loader's sampler.
-    training.sampler = training
     # Validation rows are dealt out without padding: the metrics merge exactly, and no row counts twice.
     validation = BatchLoader(
         data.cache,
@@ -352,13 +354,20 @@ def _write_text(path: Path, text: str) -> None:
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's advice that does not apply here; everything else is still heard."""
-    advice: list[tuple[Literal["ignore"], str]] = [
-        ("ignore", ".*does not have many workers.*"),
-        ("ignore", ".*is smaller than the logging interval.*"),
-        ("ignore", ".*Checkpoint directory .* exists and is not empty.*"),
-    ]
-    with warnings.catch_warnings():
-        for action, message in advice:
-            warnings.filterwarnings(action, message=message)
-        yield
+    """Silence Lightning's advertisements and the advice that does not apply; all else is still heard."""
+    advice = (
+        ".*does not have many workers.*",
+        ".*is smaller than the logging interval.*",
+        ".*Checkpoint directory .* exists and is not empty.*",
+        ".*LeafSpec.*",
+    )
+    logger = logging.getLogger("lightning.pytorch")
+    level = logger.level
+    logger.setLevel(logging.WARNING)
+    try:
+        with warnings.catch_warnings():
+            for message in advice:
+                warnings.filterwarnings("ignore", message=message)
+            yield
+    finally:
+        logger.setLevel(level)

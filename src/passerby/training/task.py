@@ -13,6 +13,7 @@ from torchmetrics import MeanMetric
 
 from passerby.config import Recipe
 from passerby.data.images import normalise
+from passerby.data.loader import BatchLoader
 from passerby.errors import TrainingError
 from passerby.metrics import AttributeMetrics, MeanAveragePrecision
 from passerby.models.base import AttributeModel
@@ -70,6 +71,12 @@ class AttributeTask(LightningModule):
         return output
 
     # ------------------------------------------------------------------ training
+
+    def on_train_epoch_start(self) -> None:
+        """Tell the loader which epoch it is about to shuffle for."""
+        loader = self.trainer.train_dataloader
+        if isinstance(loader, BatchLoader):
+            loader.set_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed dropout from the step alone, so that a resumed run draws what an unbroken one would."""

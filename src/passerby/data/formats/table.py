@@ -262,7 +262,7 @@ def _read_boxes(cells: _Cells) -> list[tuple[float, ...] | None] | None:
         known = [v for v in box if v is not None]
         if known and not (len(known) == 4 and box[2] > box[0] and box[3] > box[1]):
             raise FormatError(
-                f"{cells.file.name}, row {number}: expected a box with x1 > x0 and y1 > y0, or empty cells, got {box}"
+                f"{cells.file.name}, row {number}: expected x1 > x0 and y1 > y0, or empty cells, got {box}"
             )
         boxes.append(box if known else None)
     return boxes
@@ -273,6 +273,7 @@ def _present(cells: _Cells, column: str, root: Path) -> list[str | None]:
     for number, path in zip(cells.numbers, paths, strict=True):
         if path and not (root / path).is_file():
             raise DataError(
-                f"{cells.file.name}, row {number}: {column} {path} is not under {root}; add it or clear the cell"
+                f"{cells.file.name}, row {number}: {column} {path} is not under {root}; "
+                f"add it or clear the cell"
             )
     return paths

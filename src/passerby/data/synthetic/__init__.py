@@ -1,7 +1,7 @@
 """Drawn pedestrians: pictures with labels, masks, parsing maps, keypoints and boxes that are exact.
 
-    person = draw_person(SynthConfig(), seed=0, index=12)
-    write_dataset(Path("people"), 2000, SynthConfig(), seed=0)
+person = draw_person(SynthConfig(), seed=0, index=12)
+write_dataset(Path("people"), 2000, SynthConfig(), seed=0)
 """
 
 from passerby.data.synthetic.config import ATTRIBUTES, SynthConfig
@@ -9,4 +9,12 @@ from passerby.data.synthetic.dataset import get_split, write_dataset
 from passerby.data.synthetic.parts import LIP_CLASSES
 from passerby.data.synthetic.person import SyntheticPerson, draw_person
 
-__all__ = ["ATTRIBUTES", "LIP_CLASSES", "SynthConfig", "SyntheticPerson", "draw_person", "get_split", "write_dataset"]
+__all__ = [
+    "ATTRIBUTES",
+    "LIP_CLASSES",
+    "SynthConfig",
+    "SyntheticPerson",
+    "draw_person",
+    "get_split",
+    "write_dataset",
+]

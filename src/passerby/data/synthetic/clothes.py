@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-import math
-
-import numpy as np
-
 from passerby.data.synthetic.canvas import Colour, darker, lighter, mix
 from passerby.data.synthetic.parts import Part
+from passerby.data.synthetic import patterns
 from passerby.data.synthetic.sketch import Sketch, along
 from passerby.data.synthetic.solids import Ring, Solid
 
 __all__ = ["create_trunk", "draw_arm", "draw_coat_tail", "draw_neck", "draw_scarf", "draw_upper"]
-
-
-def _cloth(sketch: Sketch) -> Colour:
-    return sketch.identity.colours["coat" if sketch.wears("LongCoat") else "upper"]
 
 
 def create_trunk(sketch: Sketch) -> Solid:
@@ -31,7 +24,12 @@ def create_trunk(sketch: Sketch) -> Solid:
         rings.append((hem, body.hip_half * ease * 1.02, body.depth * 1.1 * ease, -0.006 + body.belly * 0.4))
     chest = body.waist + 0.55 * (body.shoulder - body.waist)
     rings += [
-        (body.waist, body.waist_half * ease * 1.04, body.depth * 0.92 * ease + body.belly * 0.5, body.belly * 0.6),
+        (
+            body.waist,
+            body.waist_half * ease * 1.04,
+            body.depth * 0.92 * ease + body.belly * 0.5,
+            body.belly * 0.6,
+        ),
         (chest, body.chest_half * ease, body.depth * ease + body.bust * 0.5, body.bust * 0.7),
         (body.shoulder - 0.032, body.shoulder_half * 1.07, body.depth * 0.92, 0.0),
         (body.shoulder + 0.004, body.shoulder_half * 0.92, body.depth * 0.72, -0.002),
@@ -52,99 +50,38 @@ def draw_neck(sketch: Sketch) -> None:
     radius = (0.033 if sketch.wears("Female") else 0.04) * (0.9 + 0.1 * sketch.identity.girth)
     radius *= 0.88 if sketch.wears("AgeLess18") else 1.0
     top = (chin[0], chin[1] + 0.03, chin[2] - 0.005)
-    sketch.canvas.capsule((sketch.lens.point(top), sketch.lens.point((0.0, thorax[1] + 0.012, thorax[2]))),
-                          (sketch.px(radius), sketch.px(radius * 1.1)), skin, Part.FACE)
+    sketch.canvas.capsule(
+        (sketch.lens.point(top), sketch.lens.point((0.0, thorax[1] + 0.012, thorax[2]))),
+        (sketch.px(radius), sketch.px(radius * 1.1)),
+        skin,
+        Part.FACE,
+    )
 
 
 def draw_upper(sketch: Sketch, trunk: Solid) -> None:
     """The upper garment without its sleeves."""
-    canvas, cloth = sketch.canvas, _cloth(sketch)
+    canvas, cloth = sketch.canvas, patterns.get_cloth(sketch)
     canvas.polygon(trunk.outline(), cloth, Part.UPPER)
-    _draw_upper_pattern(sketch, trunk)
+    patterns.draw_upper_pattern(sketch, trunk)
     canvas.polygon(trunk.outline(0.62, 1.0), *_shade(sketch, trunk))
     if sketch.wears("UpperStride") or sketch.wears("UpperPlaid"):
-        _draw_upper_pattern(sketch, trunk, sides=(0.62, 1.0))
+        patterns.draw_upper_pattern(sketch, trunk, sides=(0.62, 1.0))
     if sketch.wears("UpperSplice"):
-        _draw_splice(sketch, trunk, (0.62, 1.0))
+        patterns._draw_splice(sketch, trunk, (0.62, 1.0))
     _draw_collar(sketch, trunk)
     if sketch.wears("LongCoat"):
         _draw_buttons(sketch, trunk)
     if sketch.wears("UpperLogo"):
-        _draw_logo(sketch, trunk)
+        patterns.draw_logo(sketch, trunk)
 
 
 def _shade(sketch: Sketch, trunk: Solid) -> tuple[Colour, int]:
     del trunk
-    return darker(_cloth(sketch), 0.14), Part.UPPER
-
-
-def _span(sketch: Sketch) -> tuple[float, float]:
-    lift = sketch.joints["pelvis"][1] - sketch.body.hip
-    low = sketch.body.waist - 0.01 if sketch.identity.tucked else sketch.body.hip - 0.02
-    return low + lift, sketch.body.shoulder + lift - 0.006
-
-
-def _draw_upper_pattern(sketch: Sketch, trunk: Solid, sides: tuple[float, float] = (-1.0, 1.0)) -> None:
-    accent = sketch.identity.colours["accent"]
-    shaded = sides[0] > 0
-    low, high = _span(sketch)
-    fine = sketch.object_scale
-    if sketch.wears("UpperStride"):
-        paint = (darker(accent, 0.12) if shaded else accent), Part.UPPER_STRIPE
-        step = 0.044
-        for i in range(int((high - low) / step)):
-            y = low + 0.012 + i * step
-            sketch.canvas.polygon(trunk.band(y, y + 0.019 * fine, sides), *paint)
-    elif sketch.wears("UpperPlaid"):
-        _draw_plaid(sketch, trunk, sides)
-    elif sketch.wears("UpperSplice"):
-        _draw_splice(sketch, trunk, sides)
-
-
-def _draw_plaid(sketch: Sketch, trunk: Solid, sides: tuple[float, float]) -> None:
-    accent, cloth = sketch.identity.colours["accent"], _cloth(sketch)
-    low, high = _span(sketch)
-    fine = sketch.object_scale
-    first, second = mix(cloth, accent, 0.55), mix(cloth, (20, 20, 40), 0.45)
-    if sides[0] > 0:
-        first, second = darker(first, 0.12), darker(second, 0.12)
-    step = 0.05
-    for i in range(int((high - low) / step) + 1):
-        y = low + 0.004 + i * step
-        if y + 0.02 < high:
-            sketch.canvas.polygon(trunk.band(y, y + 0.02 * fine, sides), first, Part.UPPER_PLAID)
-            if y + 0.035 < high:
-                sketch.canvas.polygon(trunk.band(y + 0.03, y + 0.03 + 0.008 * fine, sides), second, Part.UPPER_PLAID)
-    if sides[0] > 0:
-        return
-    heights = (low, high)
-    for direction in range(0, 360, 30):
-        strip = trunk.strip(heights, (direction - 7.0 * fine, direction + 7.0 * fine))
-        if strip is not None:
-            sketch.canvas.polygon(strip, first, Part.UPPER_PLAID)
-        strip = trunk.strip(heights, (direction + 13.0, direction + 13.0 + 6.0 * fine))
-        if strip is not None:
-            sketch.canvas.polygon(strip, second, Part.UPPER_PLAID)
-
-
-def _draw_splice(sketch: Sketch, trunk: Solid, sides: tuple[float, float]) -> None:
-    low, high = _span(sketch)
-    accent = sketch.identity.colours["accent"]
-    colour = darker(accent, 0.14) if sides[0] > 0 else accent
-    middle = 0.5 * (low + high)
-    reach = (high - low) * 0.5 * min(1.0, sketch.object_scale)
-    style = sketch.identity.pattern_style
-    if style == 0:  # lower half in the other colour
-        span = (low, low + reach)
-    elif style == 1:  # a wide chest band
-        span = (middle - 0.1 * reach, middle + 0.75 * reach)
-    else:  # shoulders in the other colour
-        span = (high - reach * 0.85, high)
-    sketch.canvas.polygon(trunk.band(*span, sides), colour, Part.UPPER_SPLICE)
+    return darker(patterns.get_cloth(sketch), 0.14), Part.UPPER
 
 
 def _draw_collar(sketch: Sketch, trunk: Solid) -> None:
-    body, cloth = sketch.body, _cloth(sketch)
+    body, cloth = sketch.body, patterns.get_cloth(sketch)
     thorax = sketch.joints["thorax"]
     front = sketch.lens.cos > 0.15
     wide = 0.043 if sketch.wears("Female") else 0.046
@@ -154,60 +91,37 @@ def _draw_collar(sketch: Sketch, trunk: Solid) -> None:
         skin = sketch.identity.skin
         shift = sketch.lens.sin * sketch.px(0.03)
         half = sketch.px(wide) * max(0.5, abs(sketch.lens.cos))
-        v = [(middle[0] - half + shift * 0.4, middle[1]), (middle[0] + half + shift * 0.4, middle[1]),
-             (middle[0] + shift, middle[1] + sketch.px(depth + 0.016))]
-        inner = mix(sketch.identity.colours["accent"], (255, 255, 255), 0.4) if sketch.wears("LongCoat") else None
+        v = [
+            (middle[0] - half + shift * 0.4, middle[1]),
+            (middle[0] + half + shift * 0.4, middle[1]),
+            (middle[0] + shift, middle[1] + sketch.px(depth + 0.016)),
+        ]
+        inner = (
+            mix(sketch.identity.colours["accent"], (255, 255, 255), 0.4) if sketch.wears("LongCoat") else None
+        )
         sketch.canvas.polygon(v, inner or darker(skin, 0.06), Part.UPPER if inner else Part.FACE)
         sketch.canvas.line([v[0], v[2], v[1]], sketch.px(0.008), darker(cloth, 0.24), Part.UPPER)
     else:
-        sketch.canvas.capsule(((middle[0] - sketch.px(wide * 0.7), middle[1]),
-                               (middle[0] + sketch.px(wide * 0.7), middle[1])),
-                              (sketch.px(0.010), sketch.px(0.010)), darker(cloth, 0.22), Part.UPPER)
+        sketch.canvas.capsule(
+            ((middle[0] - sketch.px(wide * 0.7), middle[1]), (middle[0] + sketch.px(wide * 0.7), middle[1])),
+            (sketch.px(0.010), sketch.px(0.010)),
+            darker(cloth, 0.22),
+            Part.UPPER,
+        )
     del body, trunk
 
 
 def _draw_buttons(sketch: Sketch, trunk: Solid) -> None:
     if trunk.faces(0) < 0.1:
         return
-    low, high = _span(sketch)
-    cloth = _cloth(sketch)
-    edge = trunk.edge(np.linspace(low, high - 0.03, 5), 6)
-    sketch.canvas.line([(float(x), float(y)) for x, y in edge], sketch.px(0.006), darker(cloth, 0.35), Part.UPPER)
-    for y in np.linspace(low + 0.03, high - 0.06, 3):
-        sketch.canvas.ellipse(trunk.spot(float(y), -6), (sketch.px(0.008), sketch.px(0.008)), darker(cloth, 0.5),
-                              Part.UPPER)
-
-
-def _draw_logo(sketch: Sketch, trunk: Solid) -> None:
-    seen = trunk.faces(0)
-    if seen < 0.25:
-        return
-    low, high = _span(sketch)
-    colour, back = sketch.identity.colours["logo"], sketch.identity.colours["logo_ground"]
-    x, y = trunk.spot(low + 0.62 * (high - low), 0)
-    size = sketch.px(0.052) * sketch.object_scale
-    wide = size * seen
-    style = sketch.identity.logo_style
-    if style == 0:
-        sketch.canvas.ellipse((x, y), (wide, size), back, Part.UPPER_LOGO)
-        points = [(x + wide * 0.78 * r * math.sin(k * math.pi / 5), y - size * 0.78 * r * math.cos(k * math.pi / 5))
-                  for k in range(10) for r in ((1.0, 0.42)[k % 2],)]
-        sketch.canvas.polygon(points, colour, Part.UPPER_LOGO)
-    elif style == 1:
-        sketch.canvas.rectangle((x - wide, y - size, x + wide, y + size), back, Part.UPPER_LOGO)
-        sketch.canvas.polygon([(x - wide * 0.9, y + size * 0.8), (x - wide * 0.1, y - size * 0.5),
-                               (x + wide * 0.25, y), (x + wide * 0.5, y - size * 0.25),
-                               (x + wide * 0.9, y + size * 0.8)], colour, Part.UPPER_LOGO)
-        sketch.canvas.ellipse((x + wide * 0.4, y - size * 0.5), (wide * 0.22, size * 0.22), colour, Part.UPPER_LOGO)
-    elif style == 2:
-        sketch.canvas.polygon([(x + wide * 0.2, y - size), (x - wide * 0.8, y + size * 0.15), (x - wide * 0.05, y + size * 0.15),
-                               (x - wide * 0.3, y + size), (x + wide * 0.8, y - size * 0.25), (x + wide * 0.1, y - size * 0.25)],
-                              colour, Part.UPPER_LOGO)
-    else:
-        for k, share in enumerate((1.0, 0.7, 0.9)):
-            top = y - size * 0.7 + k * size * 0.55
-            sketch.canvas.rectangle((x - wide * 1.2 * share, top, x + wide * 1.2 * share, top + size * 0.32), colour,
-                                    Part.UPPER_LOGO)
+    low, high = patterns.get_span(sketch)
+    cloth = patterns.get_cloth(sketch)
+    edge = trunk.edge((low, high - 0.03), 6)
+    sketch.canvas.line(edge, sketch.px(0.006), darker(cloth, 0.35), Part.UPPER)
+    for y in (low + 0.03, 0.5 * (low + high) - 0.015, high - 0.06):
+        sketch.canvas.ellipse(
+            trunk.spot(y, -6), (sketch.px(0.008), sketch.px(0.008)), darker(cloth, 0.5), Part.UPPER
+        )
 
 
 def draw_coat_tail(sketch: Sketch) -> None:
@@ -217,35 +131,27 @@ def draw_coat_tail(sketch: Sketch) -> None:
     hem = body.knee + 0.02
     swing = 0.30 * joints.stride * (body.hip - body.knee) / 0.25
     solid = Solid(
-        [(hem + lift, body.hip_half * 1.3, body.depth * 1.25 + swing, 0.0),
-         (body.hip * 0.8 + lift, body.hip_half * 1.2, body.depth * 1.2 + swing * 0.55, 0.0),
-         (body.hip + 0.03 + lift, body.hip_half * 1.12, body.depth * 1.12, 0.0),
-         (body.waist + 0.01 + lift, body.waist_half * 1.14, body.depth * 1.05 + body.belly * 0.5, body.belly * 0.6)],
-        sketch.lens)
-    cloth = _cloth(sketch)
+        [
+            (hem + lift, body.hip_half * 1.3, body.depth * 1.25 + swing, 0.0),
+            (body.hip * 0.8 + lift, body.hip_half * 1.2, body.depth * 1.2 + swing * 0.55, 0.0),
+            (body.hip + 0.03 + lift, body.hip_half * 1.12, body.depth * 1.12, 0.0),
+            (
+                body.waist + 0.01 + lift,
+                body.waist_half * 1.14,
+                body.depth * 1.05 + body.belly * 0.5,
+                body.belly * 0.6,
+            ),
+        ],
+        sketch.lens,
+    )
+    cloth = patterns.get_cloth(sketch)
     sketch.canvas.polygon(solid.outline(), cloth, Part.COAT_TAIL)
     sketch.canvas.polygon(solid.outline(0.5, 1.0), darker(cloth, 0.14), Part.COAT_TAIL)
-    _draw_tail_pattern(sketch, solid, (hem + lift, body.hip - 0.02 + lift))
+    patterns.draw_tail_pattern(sketch, solid, (hem + lift, body.hip - 0.02 + lift))
     direction = 6.0 if solid.faces(0) > 0 else 180.0
-    edge = solid.edge(np.linspace(hem + lift, body.hip + lift, 6), direction)
+    edge = solid.edge((hem + lift, body.hip + lift), direction)
     if abs(sketch.lens.cos) > 0.2:
-        sketch.canvas.line([(float(x), float(y)) for x, y in edge], sketch.px(0.007), darker(cloth, 0.35), Part.COAT_TAIL)
-
-
-def _draw_tail_pattern(sketch: Sketch, solid: Solid, span: tuple[float, float]) -> None:
-    accent, cloth, fine = sketch.identity.colours["accent"], _cloth(sketch), sketch.object_scale
-    plaid = sketch.wears("UpperPlaid")
-    if not (plaid or sketch.wears("UpperStride")):
-        return
-    colour, part = (mix(cloth, accent, 0.55), Part.UPPER_PLAID) if plaid else (accent, Part.UPPER_STRIPE)
-    for k in range(int((span[1] - span[0]) / 0.05)):
-        y = span[1] - 0.05 * (k + 1)
-        for sides, tone in (((-1.0, 0.5), colour), ((0.5, 1.0), darker(colour, 0.12))):
-            sketch.canvas.polygon(solid.band(y, y + 0.02 * fine, sides), tone, part)
-    for direction in range(0, 360 if plaid else 0, 45):
-        strip = solid.strip(span, (direction - 7.0 * fine, direction + 7.0 * fine))
-        if strip is not None:
-            sketch.canvas.polygon(strip, mix(cloth, (20, 20, 40), 0.3), part)
+        sketch.canvas.line(edge, sketch.px(0.007), darker(cloth, 0.35), Part.COAT_TAIL)
 
 
 def draw_scarf(sketch: Sketch) -> None:
@@ -254,11 +160,21 @@ def draw_scarf(sketch: Sketch) -> None:
     x, y = sketch.lens.point((0.0, thorax[1] + 0.024, thorax[2] + 0.008))
     wide = sketch.px(0.056)
     if sketch.lens.cos > 0.2:
-        sketch.canvas.capsule(((x + wide * 0.3, y), (x + wide * 0.45, y + sketch.px(0.12))),
-                              (sketch.px(0.017), sketch.px(0.022)), darker(colour, 0.15), Part.SCARF)
-    sketch.canvas.capsule(((x - wide * 0.6, y), (x + wide * 0.6, y)), (sketch.px(0.023), sketch.px(0.023)), colour, Part.SCARF)
-    sketch.canvas.line([(x - wide * 0.6, y + sketch.px(0.006)), (x + wide * 0.7, y + sketch.px(0.002))], sketch.px(0.006),
-                       lighter(colour, 0.3), Part.SCARF)
+        sketch.canvas.capsule(
+            ((x + wide * 0.3, y), (x + wide * 0.45, y + sketch.px(0.12))),
+            (sketch.px(0.017), sketch.px(0.022)),
+            darker(colour, 0.15),
+            Part.SCARF,
+        )
+    sketch.canvas.capsule(
+        ((x - wide * 0.6, y), (x + wide * 0.6, y)), (sketch.px(0.023), sketch.px(0.023)), colour, Part.SCARF
+    )
+    sketch.canvas.line(
+        [(x - wide * 0.6, y + sketch.px(0.006)), (x + wide * 0.7, y + sketch.px(0.002))],
+        sketch.px(0.006),
+        lighter(colour, 0.3),
+        Part.SCARF,
+    )
 
 
 def draw_arm(sketch: Sketch, side: str) -> None:
@@ -266,7 +182,7 @@ def draw_arm(sketch: Sketch, side: str) -> None:
     joints, thick = sketch.joints, sketch.body.limb
     shoulder, elbow = joints[f"{side}_shoulder"], joints[f"{side}_elbow"]
     wrist, hand = joints[f"{side}_wrist"], joints[f"{side}_hand"]
-    skin, cloth = sketch.identity.skin, _cloth(sketch)
+    skin, cloth = sketch.identity.skin, patterns.get_cloth(sketch)
     if sketch.wears("UpperSplice") and sketch.identity.pattern_style == 2:
         cloth = sketch.identity.colours["accent"]
     if sketch.is_far(side):
@@ -277,28 +193,26 @@ def draw_arm(sketch: Sketch, side: str) -> None:
         loose = 1.15 if sketch.wears("LongCoat") else 1.0
         sketch.limb((elbow, wrist), (0.031 * thick * loose, 0.024 * thick * loose), cloth, Part.SLEEVE)
         sketch.limb((shoulder, elbow), (0.034 * thick * loose, 0.030 * thick * loose), cloth, Part.SLEEVE)
-        _draw_sleeve_pattern(sketch, side, ((elbow, wrist), (0.030 * thick, 0.024 * thick)), (0.15, 0.5, 0.85))
-        _draw_sleeve_pattern(sketch, side, ((shoulder, elbow), (0.033 * thick, 0.030 * thick)), (0.15, 0.4, 0.65, 0.9))
-        sketch.cuff((elbow, wrist), (0.93, 1.06), (0.031 * thick, 0.025 * thick * loose), (darker(cloth, 0.25), Part.SLEEVE))
+        patterns.draw_sleeve_pattern(
+            sketch, side, ((elbow, wrist), (0.030 * thick, 0.024 * thick)), (0.15, 0.5, 0.85)
+        )
+        patterns.draw_sleeve_pattern(
+            sketch, side, ((shoulder, elbow), (0.033 * thick, 0.030 * thick)), (0.15, 0.4, 0.65, 0.9)
+        )
+        sketch.cuff(
+            (elbow, wrist),
+            (0.93, 1.06),
+            (0.031 * thick, 0.025 * thick * loose),
+            (darker(cloth, 0.25), Part.SLEEVE),
+        )
     else:
         sketch.limb((elbow, wrist), (0.026 * thick, 0.019 * thick), skin, part)
         sketch.limb((shoulder, elbow), (0.032 * thick, 0.026 * thick), skin, part)
         end = along(shoulder, elbow, 0.62)
-        sketch.limb((shoulder, along(shoulder, elbow, 0.5)), (0.0345 * thick, 0.036 * thick), cloth, Part.SLEEVE)
-        _draw_sleeve_pattern(sketch, side, ((shoulder, end), (0.038 * thick, 0.036 * thick)), (0.2, 0.6))
-        sketch.cuff((shoulder, end), (0.94, 1.08), (0.038 * thick, 0.038 * thick), (darker(cloth, 0.22), Part.SLEEVE))
-
-
-def _draw_sleeve_pattern(sketch: Sketch, side: str, limb, shares: tuple[float, ...]) -> None:  # type: ignore[no-untyped-def]
-    bones, radii = limb
-    accent = sketch.identity.colours["accent"]
-    if sketch.wears("UpperStride"):
-        paint = accent, Part.UPPER_STRIPE
-    elif sketch.wears("UpperPlaid"):
-        paint = mix(_cloth(sketch), accent, 0.55), Part.UPPER_PLAID
-    else:
-        return
-    if sketch.is_far(side):
-        paint = darker(paint[0], 0.14), paint[1]
-    for share in shares:
-        sketch.cuff(bones, (share - 0.06 * sketch.object_scale, share + 0.06 * sketch.object_scale), radii, paint)
+        sketch.limb(
+            (shoulder, along(shoulder, elbow, 0.5)), (0.0345 * thick, 0.036 * thick), cloth, Part.SLEEVE
+        )
+        patterns.draw_sleeve_pattern(sketch, side, ((shoulder, end), (0.038 * thick, 0.036 * thick)), (0.2, 0.6))
+        sketch.cuff(
+            (shoulder, end), (0.94, 1.08), (0.038 * thick, 0.038 * thick), (darker(cloth, 0.22), Part.SLEEVE)
+        )

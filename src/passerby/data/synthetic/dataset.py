@@ -102,7 +102,13 @@ def write_dataset(
             if progress:
                 progress(len(rows), count)
         _write_tables(temporary, rows)
-        about = {"generator": 1, "seed": seed, "count": count, "config": asdict(config), "attributes": ATTRIBUTES}
+        about = {
+            "generator": 1,
+            "seed": seed,
+            "count": count,
+            "config": asdict(config),
+            "attributes": ATTRIBUTES,
+        }
         (temporary / "synth.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         if out.exists():
             shutil.rmtree(out)
@@ -129,13 +135,17 @@ def _map(write: Callable[[range], list[Row]], chunks: list[range], workers: int)
         yield from pool.map(write, chunks)
 
 
-def _write_chunk(folder: Path, config: SynthConfig, seed: int, image_format: str, indices: range) -> list[Row]:
+def _write_chunk(
+    folder: Path, config: SynthConfig, seed: int, image_format: str, indices: range
+) -> list[Row]:
     return [_write_person(folder, f"{i:06d}", image_format, draw_person(config, seed, i)) for i in indices]
 
 
 def _write_person(folder: Path, stem: str, image_format: str, person: SyntheticPerson) -> Row:
     image, mask, parsing = f"images/{stem}.{image_format}", f"masks/{stem}.png", f"parsing/{stem}.png"
-    options: dict[str, Any] = {"quality": 92, "subsampling": 0} if image_format == "jpg" else {"compress_level": 4}
+    options: dict[str, Any] = (
+        {"quality": 92, "subsampling": 0} if image_format == "jpg" else {"compress_level": 4}
+    )
     Image.fromarray(person.image).save(folder / image, **options)
     Image.fromarray(person.mask * np.uint8(255)).save(folder / mask)
     Image.fromarray(person.parsing).save(folder / parsing)
@@ -148,7 +158,9 @@ def _write_person(folder: Path, stem: str, image_format: str, person: SyntheticP
         "parsing": parsing,
         "keypoints": " ".join(f"{v:.2f}" for v in person.keypoints_coco.ravel().tolist()),
     }
-    row |= {name: ("" if v < 0 else str(v)) for name, v in zip(ATTRIBUTES, person.labels.tolist(), strict=True)}
+    row |= {
+        name: ("" if v < 0 else str(v)) for name, v in zip(ATTRIBUTES, person.labels.tolist(), strict=True)
+    }
     boxes = {name: list(box.as_xyxy()) for name, box in person.boxes.items()}
     return row, boxes, [[round(v, 2) for v in point] for point in person.keypoints_mpii.tolist()]
 

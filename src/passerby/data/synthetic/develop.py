@@ -6,7 +6,6 @@ import random
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from PIL import Image, ImageChops, ImageFilter
 
 from passerby.data.synthetic.parts import Part
@@ -14,20 +13,26 @@ from passerby.data.synthetic.people import Camera
 
 __all__ = ["develop"]
 
-_RELIEF = np.zeros(256, np.uint8)
-_RELIEF[1 : len(Part)] = 150
-_RELIEF[[Part.FACE, Part.HAIR, Part.HAT, Part.GLASSES]] = 215
-_RELIEF[[Part.SLEEVE, Part.LEFT_ARM, Part.RIGHT_ARM, Part.BACKPACK, Part.HELD]] = 195
-_RELIEF[[Part.HAND_BAG, Part.SHOULDER_BAG, Part.SCARF]] = 205
-_RELIEF[[Part.TROUSERS, Part.LEFT_LEG, Part.RIGHT_LEG, Part.SHORTS, Part.LOWER_PATTERN, Part.LOWER_STRIPE]] = 125
+# How far each part stands out towards the viewer, for the light: heads most, legs least.
+_HEIGHTS = {
+    215: (Part.FACE, Part.HAIR, Part.HAT, Part.GLASSES),
+    205: (Part.HAND_BAG, Part.SHOULDER_BAG, Part.SCARF),
+    195: (Part.SLEEVE, Part.LEFT_ARM, Part.RIGHT_ARM, Part.BACKPACK, Part.HELD),
+    125: (Part.TROUSERS, Part.LEFT_LEG, Part.RIGHT_LEG, Part.SHORTS, Part.LOWER_PATTERN, Part.LOWER_STRIPE),
+}
+_RELIEF = [0] + [150] * 255
+for _height, _parts in _HEIGHTS.items():
+    for _part in _parts:
+        _RELIEF[_part] = _height
+_CEILING = [128] + [255] * 255
 
 
-def develop(picture: Image.Image, parts: NDArray[np.uint8], camera: Camera, dice: random.Random) -> Image.Image:
+def develop(picture: Image.Image, parts: Image.Image, camera: Camera, dice: random.Random) -> Image.Image:
     """What the camera makes of it.
 
     Args:
         picture: RGB, at its final size.
-        parts: Part of each pixel, for the light.
+        parts: Part of each pixel (`L`), for the light.
         camera: Whose tint, softness, noise and coarseness.
         dice: Where this picture's share of them comes from.
     """
@@ -38,7 +43,9 @@ def develop(picture: Image.Image, parts: NDArray[np.uint8], camera: Camera, dice
     unit = height / 256.0
     factor = 1.0 + 2.2 * camera.coarseness * (0.5 + 0.5 * coarse)
     if factor > 1.25:
-        small = picture.resize((max(8, round(width / factor)), max(8, round(height / factor))), Image.Resampling.BOX)
+        small = picture.resize(
+            (max(8, round(width / factor)), max(8, round(height / factor))), Image.Resampling.BOX
+        )
         picture = small.resize((width, height), Image.Resampling.BICUBIC)
     radius = 1.3 * camera.softness * soft * unit
     if radius > 0.15:
@@ -46,25 +53,31 @@ def develop(picture: Image.Image, parts: NDArray[np.uint8], camera: Camera, dice
     return _add_grain(picture, 1.2 + 9.0 * camera.noise, (shift_x, shift_y))
 
 
-def _light(picture: Image.Image, parts: NDArray[np.uint8]) -> Image.Image:
+def _light(picture: Image.Image, parts: Image.Image) -> Image.Image:
     """Soft relief: edges towards the light (upper left) shine, those away from it throw a small shade."""
     radius = picture.size[1] / 256.0 * 1.6
-    relief = Image.fromarray(_RELIEF[parts]).filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(radius))
+    relief = parts.point(_RELIEF).filter(ImageFilter.BoxBlur(radius)).filter(ImageFilter.BoxBlur(radius))
     step = max(1, round(picture.size[1] / 256.0 * 2))
-    slope = np.asarray(ImageChops.subtract(ImageChops.offset(relief, -step, -step), ImageChops.offset(relief, step, step),
-                                           6.0, 128))
-    slope = np.where(parts == 0, np.minimum(slope, 128), slope)
-    slope[:step], slope[-step:], slope[:, :step], slope[:, -step:] = 128, 128, 128, 128
-    grey = Image.fromarray(slope)
+    slope = ImageChops.subtract(_moved(relief, -step), _moved(relief, step), 6.0, 128)
+    ceiling = parts.point(_CEILING)  # the ground is never lit by the person, only shaded
+    grey = ImageChops.darker(slope, ceiling)
     return ImageChops.add(picture, Image.merge("RGB", (grey, grey, grey)), 1.0, -128)
+
+
+def _moved(grey: Image.Image, step: int) -> Image.Image:
+    """Moved down and to the right by some pixels (or up and left), empty where it came from."""
+    width, height = grey.size
+    return grey.crop((-step, -step, width - step, height - step))
 
 
 def _tone_table(camera: Camera, exposure: float) -> list[int]:
     gain = 1.0 + (exposure - 0.5) * 0.35 * abs(camera.gamma - 1.0) * 4.0
     axis = np.linspace(0.0, 1.0, 256) ** camera.gamma
     lift = 0.06 * max(0.0, camera.gamma - 1.0)
-    tables = [np.clip(255 * (lift + (1 - lift) * axis * gain * tint), 0, 255).round() for tint in camera.tint]
-    return [int(v) for table in tables for v in table]
+    curve = 255.0 * (lift + (1.0 - lift) * axis * gain)
+    tables = np.clip(np.outer(camera.tint, curve), 0, 255).round().astype(int)
+    values: list[int] = tables.ravel().tolist()
+    return values
 
 
 @lru_cache(maxsize=32)

@@ -73,8 +73,15 @@ def _draw_arm(sketch: Sketch, side: str, bag_side: str) -> None:
 
 
 def _draw_lower_half(sketch: Sketch) -> None:
-    legs = sorted(("left", "right"), key=lambda side: sketch.lens.near(
-        tuple(a + b for a, b in zip(sketch.joints[f"{side}_ankle"], sketch.joints[f"{side}_hip"], strict=True))))
+    legs = sorted(
+        ("left", "right"),
+        key=lambda side: sketch.lens.near(
+            tuple(
+                a + b
+                for a, b in zip(sketch.joints[f"{side}_ankle"], sketch.joints[f"{side}_hip"], strict=True)
+            )
+        ),
+    )
     for side in legs:
         lower.draw_leg(sketch, side)
     if sketch.wears("Skirt&Dress"):

@@ -31,15 +31,26 @@ MPII_NAMES = (
 )
 COCO_NAMES = (
     "nose",
-    *(f"{side}_{name}" for name in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
-      for side in ("left", "right")),
+    *(
+        f"{side}_{name}"
+        for name in ("eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle")
+        for side in ("left", "right")
+    ),
 )
 
 _CARRIED = (Part.BACKPACK, Part.HAND_BAG, Part.SHOULDER_BAG, Part.HELD)
 _BODY = tuple(p for p in Part if p and p not in _CARRIED)
 _HEAD = (Part.FACE, Part.HAIR, Part.HAT, Part.GLASSES, Part.SCARF)
 _UPPER = (Part.UPPER, Part.UPPER_STRIPE, Part.UPPER_PLAID, Part.UPPER_SPLICE, Part.SLEEVE)
-_LEG = (Part.TROUSERS, Part.SHORTS, Part.SKIRT, Part.LOWER_STRIPE, Part.LOWER_PATTERN, Part.COAT_TAIL, Part.SOCK)
+_LEG = (
+    Part.TROUSERS,
+    Part.SHORTS,
+    Part.SKIRT,
+    Part.LOWER_STRIPE,
+    Part.LOWER_PATTERN,
+    Part.COAT_TAIL,
+    Part.SOCK,
+)
 _LEFT = (Part.LEFT_LEG, Part.LEFT_SHOE, Part.LEFT_BOOT)
 _RIGHT = (Part.RIGHT_LEG, Part.RIGHT_SHOE, Part.RIGHT_BOOT)
 
@@ -47,7 +58,11 @@ _RIGHT = (Part.RIGHT_LEG, Part.RIGHT_SHOE, Part.RIGHT_BOOT)
 def _parts_that_show(name: str) -> tuple[Part, ...]:
     side, _, joint = name.partition("_")
     if joint in ("elbow", "wrist", "shoulder"):
-        return (*_UPPER, Part.LEFT_ARM if side == "left" else Part.RIGHT_ARM, *((Part.HAIR,) if joint == "shoulder" else ()))
+        return (
+            *_UPPER,
+            Part.LEFT_ARM if side == "left" else Part.RIGHT_ARM,
+            *((Part.HAIR,) if joint == "shoulder" else ()),
+        )
     if joint in ("knee", "ankle"):
         return (*_LEG, *(_LEFT if side == "left" else _RIGHT))
     return _HEAD if name in ("nose", "neck", "crown") or joint in ("eye", "ear") else _BODY

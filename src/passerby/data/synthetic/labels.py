@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from passerby.data.synthetic.config import ATTRIBUTES
 from passerby.data.synthetic.parts import Part
@@ -53,11 +54,33 @@ _EVIDENCE: Mapping[str, tuple[tuple[Part, ...], tuple[Part, ...]]] = {
     "Skirt&Dress": ((Part.SKIRT,), _LEGS),
     "boots": ((Part.LEFT_BOOT, Part.RIGHT_BOOT), _FEET),
 }
-_LEAST = {"Glasses": 5, "UpperLogo": 6, "Hat": 8, "Backpack": 12, "ShoulderBag": 12, "HandBag": 10, "boots": 12}
+_LEAST = {
+    "Glasses": 5,
+    "UpperLogo": 6,
+    "Hat": 8,
+    "Backpack": 12,
+    "ShoulderBag": 12,
+    "HandBag": 10,
+    "boots": 12,
+}
 _LEAST_OTHERWISE = 16
 _LEAST_SITE = 24
-_SMALL = frozenset({"Glasses", "UpperLogo", "Hat", "Backpack", "ShoulderBag", "HandBag", "HoldObjectsInFront",
-                    "UpperStride", "UpperPlaid", "UpperSplice", "LowerStripe", "LowerPattern"})
+_SMALL = frozenset(
+    {
+        "Glasses",
+        "UpperLogo",
+        "Hat",
+        "Backpack",
+        "ShoulderBag",
+        "HandBag",
+        "HoldObjectsInFront",
+        "UpperStride",
+        "UpperPlaid",
+        "UpperSplice",
+        "LowerStripe",
+        "LowerPattern",
+    }
+)
 
 
 def _matrix(column: int) -> NDArray[np.int64]:
@@ -71,7 +94,7 @@ _SHOWS, _SITES = _matrix(0), _matrix(1)
 _BITS = (_SHOWS * (1 << np.arange(len(ATTRIBUTES)))[:, None]).sum(axis=0).astype(np.uint32)
 
 
-def compute_labels(sketch: Sketch, whole: NDArray[np.uint8], seen: NDArray[np.uint8]) -> NDArray[np.int8]:
+def compute_labels(sketch: Sketch, whole: Image.Image, seen: Image.Image) -> NDArray[np.int8]:
     """The 26 labels.
 
     An attribute is known when at least half of the place where it would show is in the picture (not behind an
@@ -79,23 +102,30 @@ def compute_labels(sketch: Sketch, whole: NDArray[np.uint8], seen: NDArray[np.ui
 
     Args:
         sketch: Who is drawn.
-        whole: Part of each pixel before anything was put in front.
+        whole: Part of each pixel (an `L` picture) before anything was put in front.
         seen: Part of each pixel of the finished picture.
 
     Shape:
         (26,) int8 in {1, 0, −1}, in the order of `ATTRIBUTES`.
     """
-    after = np.bincount(seen.ravel(), minlength=256)
-    before = after if whole is seen else np.bincount(whole.ravel(), minlength=256)
-    height_px = sketch.lens.scale * seen.shape[0] / sketch.canvas.image.size[1]
+    after = np.array(seen.histogram())
+    before = after if whole is seen else np.array(whole.histogram())
+    height_px = sketch.lens.scale * seen.size[1] / sketch.canvas.image.size[1]
     area = (height_px / 230.0) ** 2
     site, site_before = _SITES @ after, _SITES @ before
     own, own_before = _SHOWS @ after, _SHOWS @ before
     true = np.array([sketch.wears(name) if name in sketch.identity.wears else False for name in ATTRIBUTES])
     for name in ("Front", "Side", "Back"):
         true[ATTRIBUTES.index(name)] = sketch.view.direction == name
-    least = np.array([_LEAST.get(n, _LEAST_OTHERWISE) * (min(1.0, sketch.object_scale) ** 2 if n in _SMALL else 1.0)
-                      for n in ATTRIBUTES]) * area
+    least = (
+        np.array(
+            [
+                _LEAST.get(n, _LEAST_OTHERWISE) * (min(1.0, sketch.object_scale) ** 2 if n in _SMALL else 1.0)
+                for n in ATTRIBUTES
+            ]
+        )
+        * area
+    )
     known = (site >= np.maximum(_LEAST_SITE * area, 2)) & (2 * site >= site_before)
     known &= ~_turned_away(sketch)
     enough = (own >= np.maximum(least, 2)) & (4 * own >= own_before)

@@ -16,7 +16,16 @@ from passerby.data.synthetic.canvas import Colour
 from passerby.data.synthetic.config import ATTRIBUTES, SynthConfig
 from passerby.errors import ConfigError
 
-__all__ = ["Camera", "Identity", "View", "check_force", "create_camera", "create_identity", "create_view", "stream"]
+__all__ = [
+    "Camera",
+    "Identity",
+    "View",
+    "check_force",
+    "create_camera",
+    "create_identity",
+    "create_view",
+    "stream",
+]
 
 # How often an attribute is present: when balanced, and in a long-tailed street (our own round numbers).
 _RATES = {
@@ -132,7 +141,9 @@ def create_identity(config: SynthConfig, seed: int, number: int, force: Mapping[
     dice = stream(seed, "identity", number)
     wears = _choose_attributes(config, dice, force)
     female, old, child = wears["Female"], wears["AgeOver60"], wears["AgeLess18"]
-    look = {name: dice.random() for name in ("style", "hat", "bald", "beard", "scarf", "dress", "tuck", "grey")}
+    look = {
+        name: dice.random() for name in ("style", "hat", "bald", "beard", "scarf", "dress", "tuck", "grey")
+    }
     shape = dice.gauss(0.0, 1.0)
     stature = dice.gauss(0.0, 0.02)
     styles = palettes.FEMALE_HAIR if female else palettes.MALE_HAIR
@@ -164,7 +175,9 @@ def create_identity(config: SynthConfig, seed: int, number: int, force: Mapping[
     )
 
 
-def _choose_attributes(config: SynthConfig, dice: random.Random, force: Mapping[str, bool]) -> dict[str, bool]:
+def _choose_attributes(
+    config: SynthConfig, dice: random.Random, force: Mapping[str, bool]
+) -> dict[str, bool]:
     wears = {name: dice.random() < _blend(config, pair) for name, pair in _RATES.items()}
     wears |= {name: value for name, value in force.items() if name in wears}
     for options in (_AGES, _UPPERS, _LOWERS):
@@ -182,7 +195,10 @@ def _choose_attributes(config: SynthConfig, dice: random.Random, force: Mapping[
 
 
 def _choose_one(
-    config: SynthConfig, dice: random.Random, options: Mapping[str, tuple[float, float]], force: Mapping[str, bool]
+    config: SynthConfig,
+    dice: random.Random,
+    options: Mapping[str, tuple[float, float]],
+    force: Mapping[str, bool],
 ) -> str:
     point = dice.random()
     for name in options:
@@ -243,7 +259,9 @@ def create_view(
         hold=_hold(identity, dice.random(), config),
         held_style=int(dice.random() * 4),
         centre=0.5 + dice.uniform(-1, 1) * (0.03 + 0.07 * hard),
-        height=dice.uniform(0.86, 0.93) - 0.1 * hard * dice.random() - (0.05 if identity.wears["AgeLess18"] else 0),
+        height=dice.uniform(0.86, 0.93)
+        - 0.1 * hard * dice.random()
+        - (0.05 if identity.wears["AgeLess18"] else 0),
         cut=max(0.0, dice.uniform(-3.0, 1.0)) * 0.2 * hard,
     )
 

@@ -63,7 +63,9 @@ class SyntheticPerson:
 
 
 @lru_cache(maxsize=256)
-def _identity(config: SynthConfig, seed: int, number: int, force: frozenset[tuple[str, bool]]) -> people.Identity:
+def _identity(
+    config: SynthConfig, seed: int, number: int, force: frozenset[tuple[str, bool]]
+) -> people.Identity:
     return people.create_identity(config, seed, number, dict(force))
 
 
@@ -98,9 +100,13 @@ def draw_person(
     factor = config.supersampling
     dice = people.stream(seed, "street", index)
     canvas = Canvas(_window(config, seed, camera.number, dice), tagged=True)
-    sketch = replace(_place(canvas, (identity, view), camera, config.figure_scale), object_scale=config.object_scale)
+    sketch = replace(
+        _place(canvas, (identity, view), camera, config.figure_scale), object_scale=config.object_scale
+    )
     _draw_surroundings(canvas, config, (seed, index), (camera, view))
-    things.cast_shadow(canvas, sketch.lens.point((0.0, 0.01, 0.0)), (0.30 * sketch.lens.scale, 0.055 * sketch.lens.scale))
+    things.cast_shadow(
+        canvas, sketch.lens.point((0.0, 0.01, 0.0)), (0.30 * sketch.lens.scale, 0.055 * sketch.lens.scale)
+    )
     draw_figure(sketch)
     whole = _read_parts(canvas, factor)
     hidden = _draw_in_front(canvas, config, (seed, index), (camera, view))
@@ -109,9 +115,11 @@ def draw_person(
     picture = canvas.image.reduce(factor).convert("RGB") if factor > 1 else canvas.image.convert("RGB")
     picture = develop(picture, seen, camera, people.stream(seed, "film", index))
     labels = compute_labels(sketch, whole, seen)
+    parts = np.asarray(seen)
     parsing = compute_parsing_table(
-        coat=identity.wears["LongCoat"], dress=identity.dress, skirt=identity.wears["Skirt&Dress"])[seen]
-    mpii, coco = compute_keypoints(sketch, seen)
+        coat=identity.wears["LongCoat"], dress=identity.dress, skirt=identity.wears["Skirt&Dress"]
+    )[parts]
+    mpii, coco = compute_keypoints(sketch, parts)
     return SyntheticPerson(
         image=np.array(picture),
         labels=labels,
@@ -119,7 +127,7 @@ def draw_person(
         parsing=parsing,
         keypoints_mpii=mpii,
         keypoints_coco=coco,
-        boxes=compute_boxes(labels, seen),
+        boxes=compute_boxes(labels, parts),
         identity=number,
         camera=camera.number,
     )
@@ -132,7 +140,9 @@ def _window(config: SynthConfig, seed: int, camera: int, dice: random.Random) ->
     return create_scene(seed, camera, (width, height)).crop((left, 0, left + width, height))
 
 
-def _place(canvas: Canvas, who: tuple[people.Identity, people.View], camera: people.Camera, scale: float) -> Sketch:
+def _place(
+    canvas: Canvas, who: tuple[people.Identity, people.View], camera: people.Camera, scale: float
+) -> Sketch:
     """Put a person on the ground."""
     identity, view = who
     width, height = canvas.image.size
@@ -165,9 +175,17 @@ def _draw_surroundings(
         identity, other = _passer(config, (key[0], key[1], k), camera)
         side = 1 if dice.random() < 0.5 else -1
         centre = view.centre + side * dice.uniform(0.22, 0.46)
-        sketch = _place(untagged, (identity, replace(other, centre=centre, height=0.9)), camera, depth * config.figure_scale)
-        things.cast_shadow(untagged, sketch.lens.point((0.0, 0.01, 0.0)),
-                           (0.26 * sketch.lens.scale, 0.05 * sketch.lens.scale))
+        sketch = _place(
+            untagged,
+            (identity, replace(other, centre=centre, height=0.9)),
+            camera,
+            depth * config.figure_scale,
+        )
+        things.cast_shadow(
+            untagged,
+            sketch.lens.point((0.0, 0.01, 0.0)),
+            (0.26 * sketch.lens.scale, 0.05 * sketch.lens.scale),
+        )
         draw_figure(sketch)
 
 
@@ -184,13 +202,16 @@ def _draw_in_front(
         identity, other = _passer(config, (key[0], key[1], "front"), camera)
         side = 1 if dice.random() < 0.5 else -1
         centre = view.centre + side * dice.uniform(0.2, 0.36)
-        sketch = _place(untagged, (identity, replace(other, centre=centre, height=0.95, cut=0.1)), camera, 1.03)
+        sketch = _place(
+            untagged, (identity, replace(other, centre=centre, height=0.95, cut=0.1)), camera, 1.03
+        )
         draw_figure(sketch)
     else:
         things.draw_occluder(untagged, dice, dice.random())
     return True
 
 
-def _read_parts(canvas: Canvas, factor: int) -> NDArray[np.uint8]:
+def _read_parts(canvas: Canvas, factor: int) -> Image.Image:
     """Part of each pixel: that of the sample nearest to its centre."""
-    return np.ascontiguousarray(np.asarray(canvas.image)[factor // 2 :: factor, factor // 2 :: factor, 3])
+    width, height = canvas.image.size
+    return canvas.image.getchannel(3).resize((width // factor, height // factor), Image.Resampling.NEAREST)

@@ -25,7 +25,9 @@ class _Place:
     def __init__(self, size: tuple[int, int], dice: random.Random) -> None:
         self.width_px, self.height_px = size
         self.dice = dice
-        self.sky, self.far, self.wall, self.trim, self.ground, self.kerb, self.leaf = dice.choice(palettes.SCENES)
+        self.sky, self.far, self.wall, self.trim, self.ground, self.kerb, self.leaf = dice.choice(
+            palettes.SCENES
+        )
         self.horizon = dice.uniform(0.66, 0.76)
         self.span = self.width_px / self.height_px
         self.image = self._paint_base()
@@ -34,9 +36,13 @@ class _Place:
     def _paint_base(self) -> Image.Image:
         rows = (np.arange(self.height_px, dtype=np.float32) + 0.5)[:, None] / self.height_px
         sky = np.asarray(lighter(self.sky, 0.35), np.float32) * (1 - rows / self.horizon) + np.asarray(
-            mix(self.sky, self.far, 0.25), np.float32) * (rows / self.horizon)
+            mix(self.sky, self.far, 0.25), np.float32
+        ) * (rows / self.horizon)
         depth = (rows - self.horizon) / (1 - self.horizon)
-        ground = np.asarray(self.kerb, np.float32) * (1 - depth) + np.asarray(lighter(self.ground, 0.12), np.float32) * depth
+        ground = (
+            np.asarray(self.kerb, np.float32) * (1 - depth)
+            + np.asarray(lighter(self.ground, 0.12), np.float32) * depth
+        )
         column = np.where(rows < self.horizon, sky, ground)
         full = np.zeros((self.height_px, self.width_px, 4), np.uint8)
         full[..., :3] = np.clip(column, 0, 255).astype(np.uint8)[:, None, :]
@@ -52,19 +58,33 @@ class _Place:
 
     def blob(self, spot: tuple[float, float], radius: float, colour: Colour) -> None:
         """A crown of leaves."""
-        for dx, dy, r in ((0.0, 0.0, 1.0), (-0.7, 0.25, 0.7), (0.7, 0.3, 0.72), (-0.3, -0.55, 0.65), (0.4, -0.5, 0.6)):
-            self.canvas.ellipse((self.px(spot[0] + dx * radius), self.px(spot[1] + dy * radius)),
-                                (self.px(radius * r), self.px(radius * r)), colour)
+        for dx, dy, r in (
+            (0.0, 0.0, 1.0),
+            (-0.7, 0.25, 0.7),
+            (0.7, 0.3, 0.72),
+            (-0.3, -0.55, 0.65),
+            (0.4, -0.5, 0.6),
+        ):
+            self.canvas.ellipse(
+                (self.px(spot[0] + dx * radius), self.px(spot[1] + dy * radius)),
+                (self.px(radius * r), self.px(radius * r)),
+                colour,
+            )
         for dx, dy, r in ((-0.35, -0.35, 0.5), (-0.75, 0.1, 0.35)):
-            self.canvas.ellipse((self.px(spot[0] + dx * radius), self.px(spot[1] + dy * radius)),
-                                (self.px(radius * r), self.px(radius * r)), lighter(colour, 0.16))
+            self.canvas.ellipse(
+                (self.px(spot[0] + dx * radius), self.px(spot[1] + dy * radius)),
+                (self.px(radius * r), self.px(radius * r)),
+                lighter(colour, 0.16),
+            )
 
     def tree(self, x: float, size: float) -> None:
         """A street tree on the edge of the ground."""
         trunk = mix(self.trim, (96, 72, 62), 0.75)
         base = self.horizon + 0.02
         self.box((x - 0.012, base - 0.3 * size, x + 0.012, base), trunk)
-        self.blob((x, base - 0.38 * size), 0.15 * size, mix(self.leaf, self.sky, self.dice.uniform(0.0, 0.25)))
+        self.blob(
+            (x, base - 0.38 * size), 0.15 * size, mix(self.leaf, self.sky, self.dice.uniform(0.0, 0.25))
+        )
 
     def paving(self, rows: int, columns: float) -> None:
         """Lines of slabs that run towards the horizon."""
@@ -76,7 +96,9 @@ class _Place:
         middle = self.span / 2
         for k in range(-24, 25):
             top, low = middle + k * columns * 0.5, middle + k * columns
-            self.canvas.line([(self.px(top), self.px(self.horizon)), (self.px(low), self.px(1.0))], self.px(0.0035), line)
+            self.canvas.line(
+                [(self.px(top), self.px(self.horizon)), (self.px(low), self.px(1.0))], self.px(0.0035), line
+            )
 
 
 def _draw_shops(place: _Place) -> None:
@@ -90,37 +112,69 @@ def _draw_shops(place: _Place) -> None:
         glass = mix(place.sky, place.trim, 0.32)
         place.box((x + 0.065, 0.3, x + wide - 0.19, place.horizon - 0.06), glass)
         corner = place.px(x + 0.065), place.px(place.horizon - 0.06)
-        place.canvas.polygon([corner, (corner[0] + place.px(0.12), corner[1]), (corner[0] + place.px(0.26), place.px(0.3)),
-                              (corner[0] + place.px(0.14), place.px(0.3))], lighter(glass, 0.3))
-        place.box((x + wide - 0.17, 0.3, x + wide - 0.065, place.horizon - 0.01), mix(place.sky, place.trim, 0.5))
+        place.canvas.polygon(
+            [
+                corner,
+                (corner[0] + place.px(0.12), corner[1]),
+                (corner[0] + place.px(0.26), place.px(0.3)),
+                (corner[0] + place.px(0.14), place.px(0.3)),
+            ],
+            lighter(glass, 0.3),
+        )
+        place.box(
+            (x + wide - 0.17, 0.3, x + wide - 0.065, place.horizon - 0.01), mix(place.sky, place.trim, 0.5)
+        )
         for k in range(4):
             left = x + 0.1 + k * 0.07
             if left < x + wide - 0.24:
-                place.box((left, place.horizon - 0.06 - dice.uniform(0.06, 0.16), left + 0.045, place.horizon - 0.06),
-                          mix(dice.choice((place.trim, place.leaf, place.wall)), place.sky, 0.3))
+                place.box(
+                    (
+                        left,
+                        place.horizon - 0.06 - dice.uniform(0.06, 0.16),
+                        left + 0.045,
+                        place.horizon - 0.06,
+                    ),
+                    mix(dice.choice((place.trim, place.leaf, place.wall)), place.sky, 0.3),
+                )
         cloth = dice.choice((place.trim, place.leaf, darker(place.wall, 0.3)))
         stripes = max(4, int(wide / 0.05))
         step = (wide - 0.04) / stripes
         for k in range(stripes):
             left = x + 0.02 + k * step
             colour = cloth if k % 2 else lighter(place.wall, 0.6)
-            place.canvas.polygon([(place.px(left), place.px(0.24)), (place.px(left + step), place.px(0.24)),
-                                  (place.px(left + step * 1.08), place.px(0.325)), (place.px(left - step * 0.08), place.px(0.325))],
-                                 colour)
-            place.canvas.ellipse((place.px(left + step / 2), place.px(0.325)), (place.px(step * 0.54), place.px(0.016)), colour)
+            place.canvas.polygon(
+                [
+                    (place.px(left), place.px(0.24)),
+                    (place.px(left + step), place.px(0.24)),
+                    (place.px(left + step * 1.08), place.px(0.325)),
+                    (place.px(left - step * 0.08), place.px(0.325)),
+                ],
+                colour,
+            )
+            place.canvas.ellipse(
+                (place.px(left + step / 2), place.px(0.325)), (place.px(step * 0.54), place.px(0.016)), colour
+            )
         x += wide
     place.paving(6, 0.3)
 
 
 def _draw_park(place: _Place) -> None:
     dice = place.dice
-    for layer, (level, size, share) in enumerate(((0.45, 0.13, 0.65), (0.55, 0.11, 0.35), (0.62, 0.07, 0.12))):
+    for layer, (level, size, share) in enumerate(
+        ((0.45, 0.13, 0.65), (0.55, 0.11, 0.35), (0.62, 0.07, 0.12))
+    ):
         x = -0.1
         while x < place.span + 0.1:
-            place.blob((x, level + dice.uniform(-0.05, 0.05)), size * dice.uniform(0.8, 1.3),
-                       mix(darker(place.leaf, 0.1 * layer), place.sky, share))
+            place.blob(
+                (x, level + dice.uniform(-0.05, 0.05)),
+                size * dice.uniform(0.8, 1.3),
+                mix(darker(place.leaf, 0.1 * layer), place.sky, share),
+            )
             x += size * dice.uniform(0.9, 1.5)
-        place.box((0, level + 0.04, place.span, place.horizon), mix(darker(place.leaf, 0.1 * layer), place.sky, share))
+        place.box(
+            (0, level + 0.04, place.span, place.horizon),
+            mix(darker(place.leaf, 0.1 * layer), place.sky, share),
+        )
     grass = mix(place.leaf, (226, 226, 150), 0.3)
     place.box((0, place.horizon - 0.04, place.span, place.horizon + 0.05), grass)
     place.box((0, place.horizon + 0.05, place.span, place.horizon + 0.062), darker(place.kerb, 0.1))
@@ -143,7 +197,9 @@ def _draw_avenue(place: _Place) -> None:
             x += wide + dice.uniform(0.0, 0.06)
     place.box((0, place.horizon, place.span, place.horizon + 0.09), darker(place.ground, 0.28))
     for k in range(14):
-        place.box((k * 0.2, place.horizon + 0.04, k * 0.2 + 0.1, place.horizon + 0.048), lighter(place.ground, 0.5))
+        place.box(
+            (k * 0.2, place.horizon + 0.04, k * 0.2 + 0.1, place.horizon + 0.048), lighter(place.ground, 0.5)
+        )
     place.box((0, place.horizon + 0.09, place.span, place.horizon + 0.11), lighter(place.kerb, 0.2))
     for _ in range(3):
         place.tree(dice.uniform(0, place.span), dice.uniform(1.0, 1.5))
@@ -158,12 +214,22 @@ def _draw_wall(place: _Place) -> None:
             if dice.random() < 0.6:
                 x = column * wide + (row % 2) * wide / 2
                 shade = mix(place.wall, dice.choice((place.trim, place.far)), dice.uniform(0.02, 0.2))
-                place.box((x + 0.003, row * height + 0.003, x + wide - 0.003, min((row + 1) * height, place.horizon)), shade)
+                place.box(
+                    (
+                        x + 0.003,
+                        row * height + 0.003,
+                        x + wide - 0.003,
+                        min((row + 1) * height, place.horizon),
+                    ),
+                    shade,
+                )
     for _ in range(4):
         x, y = dice.uniform(0, place.span), dice.uniform(0.16, 0.3)
         frame = dice.choice((place.trim, place.leaf, lighter(place.wall, 0.6)))
         place.box((x - 0.11, y, x + 0.11, y + 0.28), frame)
-        place.canvas.ellipse((place.px(x), place.px(y + 0.12)), (place.px(0.065), place.px(0.065)), lighter(frame, 0.45))
+        place.canvas.ellipse(
+            (place.px(x), place.px(y + 0.12)), (place.px(0.065), place.px(0.065)), lighter(frame, 0.45)
+        )
         place.box((x - 0.07, y + 0.21, x + 0.07, y + 0.225), lighter(frame, 0.5))
     place.box((0, place.horizon - 0.05, place.span, place.horizon), darker(place.wall, 0.25))
     place.paving(5, 0.36)
@@ -184,9 +250,17 @@ def _draw_station(place: _Place) -> None:
         place.box((x, 0.29, x + 0.34, 0.56), darker(place.far, 0.2))
         poster = dice.choice((place.leaf, place.trim, place.sky))
         place.box((x + 0.012, 0.302, x + 0.328, 0.548), poster)
-        place.canvas.ellipse((place.px(x + 0.22), place.px(0.39)), (place.px(0.05), place.px(0.05)), lighter(poster, 0.5))
-        place.canvas.polygon([(place.px(x + 0.03), place.px(0.548)), (place.px(x + 0.14), place.px(0.4)),
-                              (place.px(x + 0.27), place.px(0.548))], darker(poster, 0.2))
+        place.canvas.ellipse(
+            (place.px(x + 0.22), place.px(0.39)), (place.px(0.05), place.px(0.05)), lighter(poster, 0.5)
+        )
+        place.canvas.polygon(
+            [
+                (place.px(x + 0.03), place.px(0.548)),
+                (place.px(x + 0.14), place.px(0.4)),
+                (place.px(x + 0.27), place.px(0.548)),
+            ],
+            darker(poster, 0.2),
+        )
     for k in range(3):
         x = k * place.span / 3 + dice.uniform(0, 0.3)
         place.box((x, 0, x + 0.09, place.horizon + 0.02), mix(place.far, place.wall, 0.4))
@@ -225,7 +299,9 @@ def _with_grain(picture: NDArray[np.uint8], seed: int) -> Image.Image:
     numbers = np.random.Generator(np.random.PCG64(seed))
     light = np.zeros((height, width), np.float32)
     for cell, strength in ((height // 3, 7.0), (height // 12, 3.0), (2, 2.5)):
-        coarse = numbers.standard_normal((height // max(cell, 1) + 2, width // max(cell, 1) + 2), dtype=np.float32)
+        coarse = numbers.standard_normal(
+            (height // max(cell, 1) + 2, width // max(cell, 1) + 2), dtype=np.float32
+        )
         patch = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
         light += np.asarray(patch) * strength
     full = np.zeros((height, width, 4), np.uint8)

@@ -101,8 +101,10 @@ def create_body(identity: Identity) -> Body:
     else:
         shoulder_half, chest, waist, hips = 0.130, 0.112, 0.093, 0.090
     if child:
-        shoulder_half, chest, waist, hips = (v * 0.5 + s for v, s in zip(
-            (shoulder_half, chest, waist, hips), (0.05, 0.044, 0.042, 0.045), strict=True))
+        shoulder_half, chest, waist, hips = (
+            v * 0.5 + s
+            for v, s in zip((shoulder_half, chest, waist, hips), (0.05, 0.044, 0.042, 0.045), strict=True)
+        )
     width = 0.4 + 0.6 * girth
     return Body(
         head=head,
@@ -167,8 +169,13 @@ def _leg(body: Body, name: str, side: float, angles: tuple[float, float]) -> dic
     foot = min(0.25, max(-0.75, shin * 1.1 + 0.05))  # the sole follows the shin, flat when it is upright
     toe = (ankle[0] * 1.15, ankle[1] - 0.026 + 0.09 * math.sin(foot), ankle[2] + 0.088 * math.cos(foot))
     heel = (ankle[0], ankle[1] - 0.024 - 0.03 * math.sin(foot), ankle[2] - 0.022)
-    return {f"{name}_hip": hip, f"{name}_knee": knee, f"{name}_ankle": ankle,
-            f"{name}_toe": toe, f"{name}_heel": heel}
+    return {
+        f"{name}_hip": hip,
+        f"{name}_knee": knee,
+        f"{name}_ankle": ankle,
+        f"{name}_toe": toe,
+        f"{name}_heel": heel,
+    }
 
 
 def _arm(body: Body, name: str, side: float, pose: tuple[Spot, float, float, float]) -> dict[str, Spot]:
@@ -177,16 +184,30 @@ def _arm(body: Body, name: str, side: float, pose: tuple[Spot, float, float, flo
     elbow = _reach(shoulder, body.upper_arm, side * math.sin(spread), pitch)
     wrist = _reach(elbow, body.forearm, side * math.sin(spread) * 0.25, pitch + bend)
     hand = _reach(wrist, 0.035, 0.0, pitch + bend)
-    return {f"{name}_shoulder": shoulder, f"{name}_elbow": elbow, f"{name}_wrist": wrist, f"{name}_hand": hand}
+    return {
+        f"{name}_shoulder": shoulder,
+        f"{name}_elbow": elbow,
+        f"{name}_wrist": wrist,
+        f"{name}_hand": hand,
+    }
 
 
 def _holding_arm(body: Body, name: str, side: float, shoulder: Spot) -> dict[str, Spot]:
     elbow = _reach(shoulder, body.upper_arm * 0.97, side * 0.22, math.radians(8))
     wrist = _reach(elbow, body.forearm * 0.98, -side * 0.42, math.radians(104))
     hand = _reach(wrist, 0.03, -side * 0.3, math.radians(110))
-    return {f"{name}_shoulder": shoulder, f"{name}_elbow": elbow, f"{name}_wrist": wrist, f"{name}_hand": hand}
+    return {
+        f"{name}_shoulder": shoulder,
+        f"{name}_elbow": elbow,
+        f"{name}_wrist": wrist,
+        f"{name}_hand": hand,
+    }
 
 
 def _reach(start: Spot, length: float, sideways: float, pitch: float) -> Spot:
     flat = math.sqrt(max(0.0, 1.0 - sideways**2)) * length
-    return (start[0] + sideways * length, start[1] - flat * math.cos(pitch), start[2] + flat * math.sin(pitch))
+    return (
+        start[0] + sideways * length,
+        start[1] - flat * math.cos(pitch),
+        start[2] + flat * math.sin(pitch),
+    )

@@ -9,7 +9,10 @@ from passerby.data.synthetic.canvas import Canvas, Colour, Point, darker
 from passerby.data.synthetic.people import Identity, View
 from passerby.data.synthetic.skeleton import Body, Joints, Lens, Spot
 
-__all__ = ["Sketch", "along"]
+__all__ = ["Limb", "Sketch", "along"]
+
+Limb = tuple[tuple[Spot, Spot], tuple[float, float]]
+"""The two ends of a limb and its radius at each, in body heights."""
 
 
 def along(start: Spot, end: Spot, share: float) -> Spot:
@@ -58,14 +61,22 @@ class Sketch:
         nx, ny = self._shaded_side(ends)
         first, last = wide[0] * 0.46, wide[1] * 0.46
         self.canvas.capsule(
-            ((ends[0][0] + nx * first, ends[0][1] + ny * first), (ends[1][0] + nx * last, ends[1][1] + ny * last)),
+            (
+                (ends[0][0] + nx * first, ends[0][1] + ny * first),
+                (ends[1][0] + nx * last, ends[1][1] + ny * last),
+            ),
             (wide[0] * 0.54, wide[1] * 0.54),
             darker(colour, 0.15),
             part,
         )
 
-    def cuff(self, bones: tuple[Spot, Spot], shares: tuple[float, float], radii: tuple[float, float],
-             paint: tuple[Colour, int]) -> None:
+    def cuff(
+        self,
+        bones: tuple[Spot, Spot],
+        shares: tuple[float, float],
+        radii: tuple[float, float],
+        paint: tuple[Colour, int],
+    ) -> None:
         """A band around a limb between two shares of its length."""
         a, b = self.lens.point(bones[0]), self.lens.point(bones[1])
         nx, ny = self._shaded_side((a, b))
@@ -73,8 +84,14 @@ class Sketch:
         q = (a[0] + (b[0] - a[0]) * shares[1], a[1] + (b[1] - a[1]) * shares[1])
         r0, r1 = (self.px(radii[0] + (radii[1] - radii[0]) * s) for s in shares)
         self.canvas.polygon(
-            [(p[0] - nx * r0, p[1] - ny * r0), (p[0] + nx * r0, p[1] + ny * r0),
-             (q[0] + nx * r1, q[1] + ny * r1), (q[0] - nx * r1, q[1] - ny * r1)], *paint)
+            [
+                (p[0] - nx * r0, p[1] - ny * r0),
+                (p[0] + nx * r0, p[1] + ny * r0),
+                (q[0] + nx * r1, q[1] + ny * r1),
+                (q[0] - nx * r1, q[1] - ny * r1),
+            ],
+            *paint,
+        )
 
     def _shaded_side(self, ends: tuple[Point, Point]) -> Point:
         dx, dy = ends[1][0] - ends[0][0], ends[1][1] - ends[0][1]

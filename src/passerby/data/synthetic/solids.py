@@ -8,8 +8,9 @@ rings is a polygon; a direction around the body is given in degrees, 0 in front,
 from __future__ import annotations
 
 import math
+from bisect import bisect_right
 from collections.abc import Sequence
-from functools import lru_cache
+from functools import cached_property, lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -42,7 +43,7 @@ def _smoothing(count: int) -> Points:
 
 
 _FAN = np.linspace(-1.0, 1.0, 9)
-_DOME = np.sqrt(np.clip(1.0 - _FAN**2, 0.0, None))
+_STEPS: list[float] = _FAN.tolist()
 
 
 class Solid:
@@ -52,60 +53,77 @@ class Solid:
         rings: From bottom to top, at least two.
         lens: Who looks.
         axis: The spot (x, z) of the stack's axis in body coordinates.
-        smooth: Whether the rings are joined by a curve or by straight lines.
     """
 
-    def __init__(
-        self, rings: Sequence[Ring], lens: Lens, *, axis: tuple[float, float] = (0.0, 0.0), smooth: bool = True
-    ) -> None:
-        table = np.asarray(rings, np.float64)
-        if smooth:
-            table = _smoothing(len(rings)) @ table
+    def __init__(self, rings: Sequence[Ring], lens: Lens, *, axis: tuple[float, float] = (0.0, 0.0)) -> None:
+        table = _smoothing(len(rings)) @ np.asarray(rings, np.float64)
         self.lens = lens
         self.axis = axis
-        self._heights = table[:, 0]
-        self._table = table
         c, s = lens.cos, lens.sin
         offset = table[:, 3] + axis[1]
-        self._half = np.sqrt((table[:, 1] * c) ** 2 + (table[:, 2] * s) ** 2) * lens.scale
-        self._deep = np.sqrt((table[:, 1] * s) ** 2 + (table[:, 2] * c) ** 2)
-        self._near = offset * c - axis[0] * s
+        across, along = table[:, 1] ** 2, table[:, 2] ** 2
+        self._table = table
+        self._half = np.sqrt(across * c**2 + along * s**2) * lens.scale
+        self._deep = np.sqrt(across * s**2 + along * c**2)
         self._mid = lens.x0 + lens.scale * (axis[0] * c + offset * s)
-        self._level = lens.y0 - lens.scale * (table[:, 0] - lens.pitch * self._near)
+        self._level = lens.y0 - lens.scale * (table[:, 0] - lens.pitch * (offset * c - axis[0] * s))
+
+    @cached_property
+    def _rows(self) -> list[list[float]]:
+        """A ring each: height, half-width, half-depth, offset; then what the lens sees of it."""
+        seen = np.stack([self._mid, self._half, self._level, self._deep], 1)
+        rows: list[list[float]] = np.concatenate([self._table, seen], 1).tolist()
+        return rows
+
+    @cached_property
+    def _heights(self) -> list[float]:
+        return [row[0] for row in self._rows]
+
+    def _at(self, height: float) -> list[float]:
+        """The ring at a height, clamped to the stack."""
+        rows = self._rows
+        index = bisect_right(self._heights, height)
+        if index <= 0 or index >= len(rows):
+            return rows[0 if index <= 0 else -1]
+        low, high = rows[index - 1], rows[index]
+        share = (height - low[0]) / (high[0] - low[0])
+        return [a + share * (b - a) for a, b in zip(low, high, strict=True)]
 
     def outline(self, low: float = -1.0, high: float = 1.0) -> Points:
         """The silhouette, or an upright slice of it between two shares of the half-width in [−1, 1].
 
+        The lower edge bulges downwards, because the camera looks down.
+
         Shape:
             (P, 2) in pixels.
         """
-        left = np.stack([self._mid + low * self._half, self._level], 1)
-        right = np.stack([self._mid + high * self._half, self._level], 1)
-        hem = self._rim(0, low, high)
-        return np.concatenate([hem, right, left[::-1]])
-
-    def _rim(self, index: int, low: float, high: float) -> Points:
-        """The front edge of one ring, which bulges downwards because the camera looks down."""
+        count = len(self._mid)
+        points = np.empty((9 + 2 * count, 2))
         share = 0.5 * (low + high) + 0.5 * (high - low) * _FAN
-        sag = np.sqrt(np.clip(1.0 - share**2, 0.0, None)) * self._deep[index]
-        return np.stack(
-            [self._mid[index] + share * self._half[index],
-             self._level[index] + self.lens.scale * self.lens.pitch * sag], 1)
+        sag = np.sqrt(1.0 - np.minimum(share**2, 1.0)) * self._deep[0]
+        points[:9, 0] = self._mid[0] + share * self._half[0]
+        points[:9, 1] = self._level[0] + self.lens.scale * self.lens.pitch * sag
+        points[9 : 9 + count, 0] = self._mid + high * self._half
+        points[9 : 9 + count, 1] = self._level
+        points[9 + count :, 0] = (self._mid + low * self._half)[::-1]
+        points[9 + count :, 1] = self._level[::-1]
+        return points
 
-    def _at(self, heights: Points) -> tuple[Points, ...]:
-        return tuple(
-            np.interp(heights, self._heights, v) for v in (self._mid, self._half, self._level, self._deep)
-        )
-
-    def band(self, bottom: float, top: float, sides: tuple[float, float] = (-1.0, 1.0)) -> Points:
+    def band(self, bottom: float, top: float, sides: tuple[float, float] = (-1.0, 1.0)) -> list[Point]:
         """A belt around the front between two heights (in body units)."""
         low, high = sides
-        share = 0.5 * (low + high) + 0.5 * (high - low) * _FAN
-        mid, half, level, deep = self._at(np.array([bottom, top]))
-        sag = np.sqrt(np.clip(1.0 - share**2, 0.0, None)) * self.lens.scale * self.lens.pitch
-        lower = np.stack([mid[0] + share * half[0], level[0] + sag * deep[0]], 1)
-        upper = np.stack([mid[1] + share * half[1], level[1] + sag * deep[1]], 1)
-        return np.concatenate([lower, upper[::-1]])
+        middle, half = 0.5 * (low + high), 0.5 * (high - low)
+        pitch = self.lens.scale * self.lens.pitch
+        edges = []
+        for height in (bottom, top):
+            *_, mid, wide, level, deep = self._at(height)
+            edge = []
+            for step in _STEPS:
+                share = middle + half * step
+                sag = math.sqrt(max(0.0, 1.0 - share * share)) * deep * pitch
+                edge.append((mid + share * wide, level + sag))
+            edges.append(edge)
+        return edges[0] + edges[1][::-1]
 
     def faces(self, direction: float) -> float:
         """Cosine between a direction around the body and the viewer: positive where it can be seen."""
@@ -113,33 +131,25 @@ class Solid:
 
     def spot(self, height: float, direction: float) -> Point:
         """Pixel of a spot on the surface."""
-        points = self.edge(np.array([height]), direction)
-        return (float(points[0, 0]), float(points[0, 1]))
-
-    def edge(self, heights: Points, direction: float) -> Points:
-        """Pixels (P, 2) of the surface in one direction at several heights."""
         angle = math.radians(direction)
-        a, b, z = (np.interp(heights, self._heights, self._table[:, i]) for i in (1, 2, 3))
+        _, a, b, z, *_ = self._at(height)
         side, front = a * math.sin(angle) + self.axis[0], b * math.cos(angle) + z + self.axis[1]
-        c, s, lens = self.lens.cos, self.lens.sin, self.lens
-        near = front * c - side * s
-        return np.stack(
-            [lens.x0 + lens.scale * (side * c + front * s), lens.y0 - lens.scale * (heights - lens.pitch * near)], 1
-        )
+        return self.lens.point((side, height, front))
 
-    def strip(self, span: tuple[float, float], directions: tuple[float, float]) -> Points | None:
+    def edge(self, span: tuple[float, float], direction: float, count: int = 6) -> list[Point]:
+        """Pixels of the surface in one direction, from one height to another."""
+        low, high = span
+        return [self.spot(low + (high - low) * i / (count - 1), direction) for i in range(count)]
+
+    def strip(self, span: tuple[float, float], directions: tuple[float, float]) -> list[Point] | None:
         """An upright patch between two heights and two directions, None where it faces away.
 
         The part that can be seen is within 90° of the viewer; the patch is cut there.
         """
         first, last = directions
-        middle = 0.5 * (first + last) + self.lens.yaw
-        turns = 360.0 * round(middle / 360.0)
+        turns = 360.0 * round((0.5 * (first + last) + self.lens.yaw) / 360.0)
         low = max(first + self.lens.yaw - turns, -90.0)
         high = min(last + self.lens.yaw - turns, 90.0)
         if high <= low:
             return None
-        heights = np.linspace(span[0], span[1], 6)
-        left = self.edge(heights, low - self.lens.yaw)
-        right = self.edge(heights, high - self.lens.yaw)
-        return np.concatenate([left, right[::-1]])
+        return self.edge(span, low - self.lens.yaw) + self.edge(span, high - self.lens.yaw)[::-1]

@@ -14,7 +14,14 @@ from passerby.data.synthetic.canvas import Canvas, Colour, Point, darker, lighte
 __all__ = ["cast_shadow", "draw_clutter", "draw_occluder"]
 
 METAL: Colour = (92, 98, 112)
-MUTED: tuple[Colour, ...] = ((176, 104, 86), (96, 128, 138), (198, 164, 104), (122, 118, 142), (140, 158, 132), (168, 148, 136))
+MUTED: tuple[Colour, ...] = (
+    (176, 104, 86),
+    (96, 128, 138),
+    (198, 164, 104),
+    (122, 118, 142),
+    (140, 158, 132),
+    (168, 148, 136),
+)
 LEAF: tuple[Colour, ...] = ((104, 142, 104), (128, 158, 108), (92, 130, 116))
 
 Spot = tuple[Point, float]  # foot of the thing in pixels, pixels per picture height
@@ -63,7 +70,9 @@ def _bollard(canvas: Canvas, spot: Spot, colour: Colour) -> None:
     del colour
     cast_shadow(canvas, (x, y), (0.06 * u, 0.014 * u))
     canvas.capsule(((x, y - 0.21 * u), (x, y)), (0.018 * u, 0.02 * u), METAL)
-    canvas.capsule(((x + 0.007 * u, y - 0.21 * u), (x + 0.008 * u, y)), (0.01 * u, 0.011 * u), darker(METAL, 0.25))
+    canvas.capsule(
+        ((x + 0.007 * u, y - 0.21 * u), (x + 0.008 * u, y)), (0.01 * u, 0.011 * u), darker(METAL, 0.25)
+    )
     canvas.rectangle((x - 0.019 * u, y - 0.19 * u, x + 0.019 * u, y - 0.165 * u), (232, 222, 200))
 
 
@@ -71,23 +80,53 @@ def _bin(canvas: Canvas, spot: Spot, colour: Colour) -> None:
     (x, y), u = spot
     cast_shadow(canvas, (x, y), (0.1 * u, 0.02 * u))
     body = mix(colour, METAL, 0.4)
-    canvas.polygon([(x - 0.055 * u, y - 0.19 * u), (x + 0.055 * u, y - 0.19 * u), (x + 0.046 * u, y), (x - 0.046 * u, y)], body)
-    canvas.polygon([(x + 0.018 * u, y - 0.19 * u), (x + 0.055 * u, y - 0.19 * u), (x + 0.046 * u, y), (x + 0.016 * u, y)],
-                   darker(body, 0.18))
-    canvas.capsule(((x - 0.05 * u, y - 0.195 * u), (x + 0.05 * u, y - 0.195 * u)), (0.013 * u, 0.013 * u), darker(body, 0.3))
+    canvas.polygon(
+        [
+            (x - 0.055 * u, y - 0.19 * u),
+            (x + 0.055 * u, y - 0.19 * u),
+            (x + 0.046 * u, y),
+            (x - 0.046 * u, y),
+        ],
+        body,
+    )
+    canvas.polygon(
+        [
+            (x + 0.018 * u, y - 0.19 * u),
+            (x + 0.055 * u, y - 0.19 * u),
+            (x + 0.046 * u, y),
+            (x + 0.016 * u, y),
+        ],
+        darker(body, 0.18),
+    )
+    canvas.capsule(
+        ((x - 0.05 * u, y - 0.195 * u), (x + 0.05 * u, y - 0.195 * u)),
+        (0.013 * u, 0.013 * u),
+        darker(body, 0.3),
+    )
 
 
 def _planter(canvas: Canvas, spot: Spot, colour: Colour) -> None:
     (x, y), u = spot
     cast_shadow(canvas, (x, y), (0.15 * u, 0.024 * u))
     leaf = LEAF[sum(colour) % len(LEAF)]
-    for k, (dx, dy, r) in enumerate(((-0.07, -0.15, 0.05), (0.07, -0.15, 0.05), (0.0, -0.2, 0.062), (-0.03, -0.14, 0.05),
-                                     (0.04, -0.17, 0.045))):
+    for k, (dx, dy, r) in enumerate(
+        (
+            (-0.07, -0.15, 0.05),
+            (0.07, -0.15, 0.05),
+            (0.0, -0.2, 0.062),
+            (-0.03, -0.14, 0.05),
+            (0.04, -0.17, 0.045),
+        )
+    ):
         canvas.ellipse((x + dx * u, y + dy * u), (r * u, r * u), lighter(leaf, 0.18) if k in (2, 3) else leaf)
-    canvas.polygon([(x - 0.11 * u, y - 0.11 * u), (x + 0.11 * u, y - 0.11 * u), (x + 0.09 * u, y), (x - 0.09 * u, y)],
-                   lighter(colour, 0.12))
-    canvas.polygon([(x + 0.03 * u, y - 0.11 * u), (x + 0.11 * u, y - 0.11 * u), (x + 0.09 * u, y), (x + 0.025 * u, y)],
-                   darker(colour, 0.1))
+    canvas.polygon(
+        [(x - 0.11 * u, y - 0.11 * u), (x + 0.11 * u, y - 0.11 * u), (x + 0.09 * u, y), (x - 0.09 * u, y)],
+        lighter(colour, 0.12),
+    )
+    canvas.polygon(
+        [(x + 0.03 * u, y - 0.11 * u), (x + 0.11 * u, y - 0.11 * u), (x + 0.09 * u, y), (x + 0.025 * u, y)],
+        darker(colour, 0.1),
+    )
 
 
 def _lamp(canvas: Canvas, spot: Spot, colour: Colour) -> None:
@@ -97,7 +136,9 @@ def _lamp(canvas: Canvas, spot: Spot, colour: Colour) -> None:
     canvas.capsule(((x, y - 0.95 * u), (x, y)), (0.009 * u, 0.013 * u), post)
     canvas.capsule(((x, y - 0.03 * u), (x, y)), (0.02 * u, 0.024 * u), darker(post, 0.2))
     canvas.ellipse((x, y - 0.97 * u), (0.045 * u, 0.05 * u), (250, 240, 210))
-    canvas.capsule(((x - 0.035 * u, y - 1.015 * u), (x + 0.035 * u, y - 1.015 * u)), (0.01 * u, 0.01 * u), post)
+    canvas.capsule(
+        ((x - 0.035 * u, y - 1.015 * u), (x + 0.035 * u, y - 1.015 * u)), (0.01 * u, 0.01 * u), post
+    )
 
 
 def _sign(canvas: Canvas, spot: Spot, colour: Colour) -> None:
@@ -127,27 +168,60 @@ def _bicycle(canvas: Canvas, spot: Spot, colour: Colour) -> None:
     for dx in (-0.13 * u, 0.13 * u):
         for k in range(16):
             a, b = k * np.pi / 8, (k + 1) * np.pi / 8
-            canvas.line([(x + dx + r * float(np.cos(a)), y - r + r * float(np.sin(a))),
-                         (x + dx + r * float(np.cos(b)), y - r + r * float(np.sin(b)))], rim * 2, ink)
+            canvas.line(
+                [
+                    (x + dx + r * float(np.cos(a)), y - r + r * float(np.sin(a))),
+                    (x + dx + r * float(np.cos(b)), y - r + r * float(np.sin(b))),
+                ],
+                rim * 2,
+                ink,
+            )
     back, front, crank = (x - 0.13 * u, y - r), (x + 0.13 * u, y - r), (x - 0.02 * u, y - r * 0.95)
     seat, bar = (x - 0.06 * u, y - 0.2 * u), (x + 0.09 * u, y - 0.2 * u)
     for pair in ((back, seat), (back, crank), (crank, seat), (seat, bar), (crank, bar), (bar, front)):
         canvas.line(list(pair), 0.016 * u, colour)
-    canvas.capsule(((seat[0] - 0.025 * u, seat[1] - 0.022 * u), (seat[0] + 0.025 * u, seat[1] - 0.024 * u)),
-                   (0.01 * u, 0.007 * u), ink)
-    canvas.line([bar, (bar[0] - 0.008 * u, bar[1] - 0.04 * u), (bar[0] + 0.03 * u, bar[1] - 0.045 * u)], 0.014 * u, ink)
+    canvas.capsule(
+        ((seat[0] - 0.025 * u, seat[1] - 0.022 * u), (seat[0] + 0.025 * u, seat[1] - 0.024 * u)),
+        (0.01 * u, 0.007 * u),
+        ink,
+    )
+    canvas.line(
+        [bar, (bar[0] - 0.008 * u, bar[1] - 0.04 * u), (bar[0] + 0.03 * u, bar[1] - 0.045 * u)],
+        0.014 * u,
+        ink,
+    )
 
 
 def _board(canvas: Canvas, spot: Spot, colour: Colour) -> None:
     (x, y), u = spot
     cast_shadow(canvas, (x, y), (0.12 * u, 0.018 * u))
-    canvas.polygon([(x - 0.065 * u, y - 0.23 * u), (x + 0.065 * u, y - 0.23 * u), (x + 0.085 * u, y), (x - 0.085 * u, y)],
-                   mix(colour, (150, 110, 80), 0.5))
-    canvas.polygon([(x - 0.052 * u, y - 0.212 * u), (x + 0.052 * u, y - 0.212 * u), (x + 0.068 * u, y - 0.03 * u),
-                    (x - 0.068 * u, y - 0.03 * u)], (70, 78, 84))
+    canvas.polygon(
+        [
+            (x - 0.065 * u, y - 0.23 * u),
+            (x + 0.065 * u, y - 0.23 * u),
+            (x + 0.085 * u, y),
+            (x - 0.085 * u, y),
+        ],
+        mix(colour, (150, 110, 80), 0.5),
+    )
+    canvas.polygon(
+        [
+            (x - 0.052 * u, y - 0.212 * u),
+            (x + 0.052 * u, y - 0.212 * u),
+            (x + 0.068 * u, y - 0.03 * u),
+            (x - 0.068 * u, y - 0.03 * u),
+        ],
+        (70, 78, 84),
+    )
     for k in range(3):
-        canvas.line([(x - 0.035 * u, y - (0.17 - 0.04 * k) * u), (x + (0.035 - 0.012 * k) * u, y - (0.17 - 0.04 * k) * u)],
-                    0.008 * u, (226, 222, 206))
+        canvas.line(
+            [
+                (x - 0.035 * u, y - (0.17 - 0.04 * k) * u),
+                (x + (0.035 - 0.012 * k) * u, y - (0.17 - 0.04 * k) * u),
+            ],
+            0.008 * u,
+            (226, 222, 206),
+        )
 
 
 # ---------------------------------------------------------------------- in front
@@ -156,8 +230,15 @@ def _board(canvas: Canvas, spot: Spot, colour: Colour) -> None:
 def _bush(canvas: Canvas, spot: Spot, colour: Colour) -> None:
     (x, y), u = spot
     leaf = LEAF[sum(colour) % len(LEAF)]
-    for dx, dy, r, light in ((0.0, 0.0, 0.2, 0.0), (-0.2, 0.05, 0.16, 0.0), (0.2, 0.06, 0.16, -1), (-0.1, -0.1, 0.12, 0.12),
-                             (0.1, -0.12, 0.12, 0.0), (-0.17, -0.02, 0.08, 0.2), (0.0, -0.14, 0.07, 0.2)):
+    for dx, dy, r, light in (
+        (0.0, 0.0, 0.2, 0.0),
+        (-0.2, 0.05, 0.16, 0.0),
+        (0.2, 0.06, 0.16, -1),
+        (-0.1, -0.1, 0.12, 0.12),
+        (0.1, -0.12, 0.12, 0.0),
+        (-0.17, -0.02, 0.08, 0.2),
+        (0.0, -0.14, 0.07, 0.2),
+    ):
         tone = darker(leaf, 0.12) if light < 0 else lighter(leaf, light)
         canvas.ellipse((x + dx * u, y + dy * u), (r * u, r * u), tone)
 
@@ -192,8 +273,17 @@ def _car(canvas: Canvas, spot: Spot, colour: Colour) -> None:
     sign = 1.0 if left else -1.0
     edge = -0.05 * u if left else width + 0.05 * u
     nose = x + sign * 0.05 * u
-    canvas.polygon([(edge, y - 0.3 * u), (nose - sign * 0.14 * u, y - 0.27 * u), (nose - sign * 0.02 * u, y - 0.22 * u),
-                    (nose, y - 0.1 * u), (nose, y), (edge, y)], colour)
+    canvas.polygon(
+        [
+            (edge, y - 0.3 * u),
+            (nose - sign * 0.14 * u, y - 0.27 * u),
+            (nose - sign * 0.02 * u, y - 0.22 * u),
+            (nose, y - 0.1 * u),
+            (nose, y),
+            (edge, y),
+        ],
+        colour,
+    )
     canvas.polygon([(edge, y - 0.12 * u), (nose, y - 0.11 * u), (nose, y), (edge, y)], darker(colour, 0.2))
     canvas.ellipse((nose - sign * 0.035 * u, y - 0.175 * u), (0.024 * u, 0.03 * u), (252, 242, 208))
     canvas.ellipse((nose - sign * 0.16 * u, y), (0.085 * u, 0.085 * u), (56, 54, 66))

@@ -70,7 +70,7 @@ class _Section:
     protocol_name: str
     protocol: str
     remarks: Sequence[str]
-    tiles: Sequence[tuple[str, float, str]]
+    tiles: Sequence[tuple[str, float | None, str]]
     rows: Sequence[_Row]
     charts: Sequence[Chart]
     random: Sequence[Card]
@@ -178,7 +178,7 @@ def _describe_section(evaluation: Evaluation, *, with_model: bool) -> str:
 
 
 def _create_section(evaluation: Evaluation, title: str, *, anchor: str, pictures: int, seed: int) -> _Section:
-    summary = evaluation.summary()
+    summary = evaluation.metrics()
     rows = _create_rows(evaluation)
     shares = [row.share / 100 for row in rows]
     scores = [(row.values["mA"] or 0.0) / 100 for row in rows]
@@ -191,7 +191,7 @@ def _create_section(evaluation: Evaluation, title: str, *, anchor: str, pictures
         protocol_name=evaluation.protocol.name,
         protocol=evaluation.protocol_line,
         remarks=_create_remarks(evaluation),
-        tiles=[(TITLES[name], 100 * summary[name], meaning) for name, meaning in MEANINGS.items()],
+        tiles=[(TITLES[n], _to_percent(summary[n]), meaning) for n, meaning in MEANINGS.items()],
         rows=rows,
         charts=[
             draw_rarity(f"{anchor}-rarity", shares, scores),
@@ -236,11 +236,15 @@ def _create_rows(evaluation: Evaluation) -> list[_Row]:
         evaluation.schema, evaluation.metrics()["per_attribute"].values(), strict=True
     ):
         names = ("mA", "tpr", "tnr", "f1", "precision", "recall", "accuracy", "AP")
-        values = {n: None if scores[n] is None else 100 * scores[n] for n in names}
+        values = {n: _to_percent(scores[n]) for n in names}
         known = scores["positives"] + scores["negatives"]
         share = 100 * scores["positives"] / max(1, known)
         rows.append(_Row(attribute.name, attribute.description, scores["positives"], share, values))
     return sorted(rows, key=lambda row: -(row.values["mA"] or 0.0))
+
+
+def _to_percent(fraction: float | None) -> float | None:
+    return None if fraction is None else 100 * fraction
 
 
 def _draw_training(runs: Sequence[Run]) -> list[Chart]:

@@ -1,0 +1,197 @@
+"""Metrics of 1,000,000 × 35 predictions: passerby against straightforward NumPy, in time and in memory.
+
+Both get the same arrays, with 5 % unknown labels, and return mA, accuracy, precision, recall, F1 and the values of
+each attribute. The table shows the best of several alternating runs, because other programs on the machine only ever
+slow a run down. The NumPy version has nothing to gain from threads; passerby is therefore measured with one thread
+too, and once more with all of them. Peak extra memory is how far the resident memory of a fresh process rises above
+what the arrays and the imports had taken, measured by the operating system (Linux).
+
+    python benchmarks/metrics.py [--json FILE] [--rows N] [--attributes A] [--repeats R]
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import multiprocessing
+import sys
+import time
+from collections.abc import Callable
+from multiprocessing.connection import Connection
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from passerby.metrics import AttributeMetrics
+
+THRESHOLD = 0.5
+TARGET_SPEED_UP = 3.0
+TARGET_EXTRA_MB = 200.0
+Scores = dict[str, Any]
+
+
+def create_data(rows: int, attributes: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
+    """Predictions that are mostly right, of attributes between rare and common."""
+    rng = np.random.default_rng(0)
+    ratio = np.linspace(0.02, 0.6, attributes, dtype=np.float32)
+    labels = (rng.random((rows, attributes), dtype=np.float32) < ratio).astype(np.int8)
+    probs = rng.random((rows, attributes), dtype=np.float32)
+    probs = np.where(labels == 1, np.sqrt(probs), probs * probs)
+    labels[rng.random((rows, attributes), dtype=np.float32) < 0.05] = -1
+    return probs, labels
+
+
+def score_with_numpy(probs: NDArray[np.float32], labels: NDArray[np.int8]) -> Scores:
+    """The definitions, written down with NumPy as one would."""
+    positive, negative = labels == 1, labels == 0
+    predicted = (probs > THRESHOLD) & (positive | negative)
+    both = predicted & positive
+
+    hits, predicted_count = both.sum(0), predicted.sum(0)
+    positives, negatives = positive.sum(0), negative.sum(0)
+    rejected = negatives - (predicted_count - hits)
+    tpr, tnr = hits / np.maximum(positives, 1), rejected / np.maximum(negatives, 1)
+
+    in_row, labelled, claimed = both.sum(1), positive.sum(1), predicted.sum(1)
+    accuracy = (in_row / np.maximum(labelled + claimed - in_row, 1)).mean()
+    precision = (in_row / np.maximum(claimed, 1)).mean()
+    recall = (in_row / np.maximum(labelled, 1)).mean()
+    return {
+        "mA": ((tpr + tnr) / 2).mean(),
+        "accuracy": accuracy,
+        "precision": precision,
+        "recall": recall,
+        "f1": 2 * precision * recall / (precision + recall),
+        "per_attribute_mA": (tpr + tnr) / 2,
+        "per_attribute_accuracy": (hits + rejected) / np.maximum(positives + negatives, 1),
+        "per_attribute_precision": hits / np.maximum(predicted_count, 1),
+        "per_attribute_recall": tpr,
+        "per_attribute_f1": 2 * hits / np.maximum(predicted_count + positives, 1),
+    }
+
+
+def score_with_passerby(probs: NDArray[np.float32], labels: NDArray[np.int8]) -> Scores:
+    """The same from the streaming metric, its checks of the input included."""
+    metric = AttributeMetrics(probs.shape[1], thresholds=THRESHOLD)
+    metric.update(torch.from_numpy(probs), torch.from_numpy(labels))
+    scores = metric.compute()
+    names = ("mA", "accuracy", "precision", "recall", "f1")
+    return {n: getattr(scores, n) for n in (*names, *(f"per_attribute_{m}" for m in names if m in PER_ATTRIBUTE))}
+
+
+PER_ATTRIBUTE = ("mA", "accuracy", "precision", "recall", "f1")
+SYSTEMS: dict[str, Callable[..., Scores]] = {"numpy": score_with_numpy, "passerby": score_with_passerby}
+
+
+def measure_seconds(probs: NDArray[np.float32], labels: NDArray[np.int8], repeats: int) -> dict[str, float]:
+    """Best time of NumPy, passerby with one thread and passerby with all, in turns."""
+    every = torch.get_num_threads()
+    runs = {"numpy": (score_with_numpy, 1), "passerby": (score_with_passerby, 1)}
+    if every > 1:
+        runs[f"passerby, {every} threads"] = (score_with_passerby, every)
+    best = dict.fromkeys(runs, float("inf"))
+    for _ in range(repeats):
+        for name, (score, threads) in runs.items():
+            torch.set_num_threads(threads)
+            start = time.perf_counter()
+            score(probs, labels)
+            best[name] = min(best[name], time.perf_counter() - start)
+    torch.set_num_threads(every)
+    return best
+
+
+def _read_status_mb(key: str) -> float:
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return next(float(line.split()[1]) / 1024 for line in lines if line.startswith(key + ":"))
+
+
+def _report_memory(name: str, shape: tuple[int, int], pipe: Connection) -> None:
+    data = create_data(*shape)
+    warm = create_data(256, shape[1])
+    torch.set_num_threads(1)
+    SYSTEMS[name](*warm)  # what a first call imports and sets up is no cost of the size
+    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    before = _read_status_mb("VmRSS")
+    SYSTEMS[name](*data)
+    pipe.send(_read_status_mb("VmHWM") - before)
+
+
+def measure_extra_mb(name: str, shape: tuple[int, int]) -> float:
+    """Rise of the resident memory of a fresh process during one run, in MB (2^20 bytes)."""
+    context = multiprocessing.get_context("spawn")
+    here, there = context.Pipe(duplex=False)
+    process = context.Process(target=_report_memory, args=(name, shape, there))
+    process.start()
+    there.close()
+    try:
+        extra = float(here.recv())
+    except EOFError:
+        raise RuntimeError(f"the process that measures the memory of {name} ended without an answer") from None
+    finally:
+        process.join()
+    return extra
+
+
+def check_agreement(ours: Scores, theirs: Scores) -> float:
+    """Largest difference between the two results."""
+    difference = max(float(np.abs(np.asarray(ours[k]) - np.asarray(theirs[k])).max()) for k in theirs)
+    if not difference < 1e-9:
+        raise RuntimeError(f"the two implementations differ by {difference}: their times cannot be compared")
+    return difference
+
+
+def run(rows: int, attributes: int, repeats: int) -> dict[str, Any]:
+    """Measure everything."""
+    probs, labels = create_data(rows, attributes)
+    difference = check_agreement(score_with_passerby(probs, labels), score_with_numpy(probs, labels))
+    seconds = measure_seconds(probs, labels, repeats)
+    extra_mb = {name: measure_extra_mb(name, (rows, attributes)) for name in SYSTEMS}
+    speed_up = seconds["numpy"] / seconds["passerby"]
+    return {
+        "rows": rows,
+        "attributes": attributes,
+        "repeats": repeats,
+        "largest_difference": difference,
+        "seconds": seconds,
+        "speed_up": speed_up,
+        "extra_mb": extra_mb,
+        "numpy": np.__version__,
+        "torch": torch.__version__,
+        "reached": speed_up >= TARGET_SPEED_UP and extra_mb["passerby"] < TARGET_EXTRA_MB,
+    }
+
+
+def print_table(result: dict[str, Any]) -> None:
+    """The result for a person."""
+    print(f"Metrics of {result['rows']:,} × {result['attributes']} predictions, best of {result['repeats']} runs")
+    print(f"  {'':<24}{'seconds':>10}{'× numpy':>10}{'extra MB':>10}")
+    for name, seconds in result["seconds"].items():
+        memory = result["extra_mb"].get(name)
+        ratio = result["seconds"]["numpy"] / seconds
+        label = name if "," in name else f"{name}, 1 thread"
+        print(f"  {label:<24}{seconds:>10.3f}{ratio:>10.2f}{'' if memory is None else f'{memory:.1f}':>10}")
+    print(f"  largest difference {result['largest_difference']:.1e}")
+    verdict = "reached" if result["reached"] else "MISSED"
+    print(f"  target: ≥ {TARGET_SPEED_UP:g} × numpy with one thread, < {TARGET_EXTRA_MB:g} MB extra: {verdict}")
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Measure, print, and return 0 if the targets were reached."""
+    parser = argparse.ArgumentParser(description="Speed and memory of the metrics against NumPy.")
+    parser.add_argument("--json", type=Path, help="also write the numbers to this file")
+    parser.add_argument("--rows", type=int, default=1_000_000)
+    parser.add_argument("--attributes", type=int, default=35)
+    parser.add_argument("--repeats", type=int, default=7)
+    options = parser.parse_args(arguments)
+    result = run(options.rows, options.attributes, options.repeats)
+    print_table(result)
+    if options.json:
+        options.json.write_text(json.dumps(result, indent=2) + "\n")
+    return 0 if result["reached"] else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())

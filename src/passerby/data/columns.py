@@ -1,0 +1,121 @@
+"""The columns of a manifest, and what may stand in them."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from passerby.errors import ManifestError
+from passerby.schema import AttributeSchema
+
+__all__ = [
+    "COLUMNS",
+    "PARTS_OF_A_SPLIT",
+    "check_length",
+    "check_lists",
+    "check_paths",
+    "check_relative_path",
+    "check_split",
+    "check_table",
+]
+
+PARTS_OF_A_SPLIT = ("train", "val", "test")
+COLUMNS = {
+    "image": pa.string(),
+    "box": pa.list_(pa.float32(), 4),
+    "identity": pa.string(),
+    "camera": pa.string(),
+    "mask": pa.string(),
+    "parsing": pa.string(),
+    "keypoints": pa.list_(pa.float32(), 51),
+}
+"""The columns that every manifest has, beside those of labels and splits."""
+
+_DRIVE = re.compile(r"[A-Za-z]:")
+
+
+def check_relative_path(path: str) -> str:
+    """Return `path` with POSIX separators if it stays below the root.
+
+    Raises:
+        ManifestError: If it is absolute or leaves the root through `..`.
+
+    Example:
+        >>> check_relative_path("images/00001.png")
+        'images/00001.png'
+    """
+    pure = PurePosixPath(path.replace("\\", "/"))
+    if not pure.parts or pure.is_absolute() or ".." in pure.parts or _DRIVE.match(path):
+        raise ManifestError(
+            f"expected a path that stays below the root, got {path!r}; make it relative to --root"
+        )
+    return str(pure)
+
+
+def check_table(path: Path, table: pa.Table, schema: AttributeSchema) -> None:
+    """Make sure that a table read from a file, which anyone may have edited, keeps the promises of `create`."""
+    wanted = COLUMNS | {f"label:{name}": pa.int8() for name in schema.names}
+    for name, kind in wanted.items():
+        if table.column_names.count(name) != 1:
+            raise ManifestError(f"{path} lacks the column {name!r}; make it anew with `passerby prepare`")
+        if table.column(name).type != kind:
+            raise ManifestError(f"{path}, column {name!r}: expected {kind}, got {table.column(name).type}")
+        if name.startswith("label:"):
+            values = pc.unique(table.column(name)).to_pylist()
+            if set(values) - {-1, 0, 1}:
+                raise ManifestError(
+                    f"{path}, column {name!r}: expected labels 1, 0 or -1, got also {values[:5]}"
+                )
+    if table.column("image").null_count:
+        raise ManifestError(f"{path} has rows without image; make it anew with `passerby prepare`")
+    for name in ("image", "mask", "parsing"):
+        check_paths(name, table.column(name).to_pylist(), len(table))
+    check_lists("box", table.column("box").to_pylist(), len(table), 4)
+    for name in table.column_names:
+        if name.startswith("split:"):
+            check_split(name.removeprefix("split:"), table.column(name).to_pylist(), len(table))
+
+
+def check_split(name: str, parts: Sequence[str | None], n: int) -> pa.Array:
+    """A split's parts as a column."""
+    unknown = set(parts) - {*PARTS_OF_A_SPLIT, None}
+    if unknown:
+        raise ManifestError(
+            f"split {name!r}: expected the parts {', '.join(PARTS_OF_A_SPLIT)} or none, "
+            f"got {sorted(map(str, unknown))[:5]}"
+        )
+    return pa.array(check_length(f"split {name}", parts, n), pa.string())
+
+
+def check_length(name: str, values: Sequence[Any] | None, n: int) -> list[Any]:
+    """The values as a list, None for each row where there are none; refuses another number of rows."""
+    if values is None:
+        return [None] * n
+    if len(values) != n:
+        raise ManifestError(f"column {name!r}: expected {n} values, got {len(values)}")
+    return list(values)
+
+
+def check_paths(name: str, values: Sequence[str | None] | None, n: int) -> list[str | None]:
+    """Paths that stay below the root."""
+    return [None if v is None else check_relative_path(v) for v in check_length(name, values, n)]
+
+
+def check_lists(name: str, values: Sequence[Any] | None, n: int, length: int) -> list[Any]:
+    """Lists of a fixed length; boxes have area."""
+    column = check_length(name, values, n)
+    for row, value in enumerate(column):
+        if value is None:
+            continue
+        if len(value) != length:
+            raise ManifestError(f"column {name!r}, row {row}: expected {length} numbers, got {len(value)}")
+        if name == "box" and not (value[2] > value[0] and value[3] > value[1]):
+            raise ManifestError(
+                f"row {row}: expected a box (left, top, right, bottom) with area, got {list(value)}"
+            )
+    return column

@@ -1,0 +1,197 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image, ImageOps
+from typer.testing import CliRunner, Result
+
+from passerby.bundle import Bundle, load
+from passerby.cli import app
+from passerby.errors import BundleError, DataError
+from passerby.models import create_model
+from passerby.schema import Attribute, AttributeSchema
+from passerby.types import Preprocess
+
+
+@pytest.fixture(scope="module")
+def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    torch.manual_seed(4)
+    attributes = (
+        Attribute("Hat", "wears a hat"),
+        Attribute("Bag", "carries a bag"),
+        Attribute("Boots", "wears boots"),
+    )
+    model = create_model("baseline", schema=AttributeSchema("toy", attributes), backbone="test_resnet")
+    with torch.no_grad():
+        model.classifier.weight.mul_(20)  # type: ignore[operator, union-attr]  # so that pictures differ clearly
+    path = tmp_path_factory.mktemp("model") / "bundle"
+    Bundle(model, Preprocess(64, 48), (0.0, 1.0, 0.0)).save(path)  # Hat and Boots always, Bag never
+    return path
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    rng = np.random.default_rng(0)
+    for name in ("one.jpg", "two.png", "more/three.jpg"):
+        path = tmp_path / name
+        path.parent.mkdir(exist_ok=True)
+        Image.fromarray(rng.integers(0, 256, (80, 40, 3), dtype=np.uint8)).save(path)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def run(bundle: Path, *arguments: str) -> Result:
+    return CliRunner().invoke(app, ["predict", str(bundle), *arguments, "--device", "cpu", "--threads", "2"])
+
+
+def test_table(bundle: Path, folder: Path) -> None:
+    result = run(bundle, "one.jpg", "*.png", "more")
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert [line.split()[0] for line in lines[1:]] == ["one.jpg", "two.png", "more/three.jpg"]
+    assert all("Hat" in line and "Boots" in line and "Bag" not in line for line in lines[1:])
+    assert result.stderr == ""
+
+
+def test_jsonl_equals_python(bundle: Path, folder: Path) -> None:
+    result = run(bundle, ".", "--format", "jsonl", "--batch-size", "2")
+    assert result.exit_code == 0
+    rows = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [row["source"] for row in rows] == ["one.jpg", "two.png", "more/three.jpg"]
+    model = load(bundle)
+    for row in rows:
+        expected = model(row["source"])
+        assert list(row["probabilities"].values()) == pytest.approx(expected.probabilities, abs=1e-5)
+        assert row["present"] == ["Hat", "Boots"]
+
+
+def test_csv_into_a_file(bundle: Path, folder: Path) -> None:
+    result = run(bundle, "one.jpg", "two.png", "--format", "csv", "--out", "out.csv")
+    assert result.exit_code == 0
+    assert result.stdout == ""
+    with (folder / "out.csv").open(newline="") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == ["source", "present", "Hat", "Bag", "Boots"]
+    assert [row[:2] for row in rows[1:]] == [["one.jpg", "Hat; Boots"], ["two.png", "Hat; Boots"]]
+
+
+def test_all_and_top(bundle: Path, folder: Path) -> None:
+    assert "Bag" in run(bundle, "one.jpg", "--all").stdout
+    assert sum(word in run(bundle, "one.jpg", "--top", "1").stdout for word in ("Hat", "Bag", "Boots")) == 1
+    for wrong in (("--all", "--top", "1"), ("--all", "--format", "csv"), ("--top", "2", "--format", "jsonl")):
+        result = run(bundle, "one.jpg", *wrong)
+        assert result.exit_code == 2
+        assert "--top" in result.stderr
+
+
+def test_flip_changes_the_numbers(bundle: Path, folder: Path) -> None:
+    plain, flipped = (run(bundle, "one.jpg", "--format", "jsonl", *more).stdout for more in ((), ("--flip",)))
+    assert json.loads(plain)["probabilities"] != json.loads(flipped)["probabilities"]
+
+
+def test_corrupt_pictures_are_skipped_and_named(bundle: Path, folder: Path) -> None:
+    (folder / "broken.jpg").write_bytes((folder / "one.jpg").read_bytes()[:200])
+    (folder / "text.png").write_text("no picture")
+    result = run(bundle, ".", "--format", "jsonl")
+    assert result.exit_code == 1
+    assert [json.loads(line)["source"] for line in result.stdout.splitlines()] == [
+        "one.jpg",
+        "two.png",
+        "more/three.jpg",
+    ]
+    assert "broken.jpg" in result.stderr
+    assert "text.png" in result.stderr
+    assert "skipped 2 of 5" in result.stderr
+
+
+def test_user_errors(bundle: Path, folder: Path) -> None:
+    """`main` prints these and ends with status 2; see `test_status_of_the_real_command`."""
+    assert isinstance(run(bundle, "gone.jpg").exception, DataError)
+    assert isinstance(run(folder, "one.jpg").exception, BundleError)
+    assert isinstance(run(bundle, "one.jpg", "--out", "no/such/file.txt").exception, DataError)
+    assert run(bundle, "one.jpg", "--batch-size", "0").exit_code == 2
+    assert run(bundle).exit_code == 2
+
+
+def test_failing_run_leaves_no_output_file(
+    bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*args: object) -> None:
+        raise MemoryError
+
+    monkeypatch.setattr(Bundle, "predict_batch", fail)
+    assert run(bundle, "one.jpg", "--out", "out.txt").exit_code == 1
+    assert not (folder / "out.txt").exists()
+
+
+@pytest.mark.slow
+def test_status_of_the_real_command(bundle: Path, folder: Path) -> None:
+    (folder / "text.png").write_text("no picture")
+    for sources, status, words in (
+        (["one.jpg"], 0, ""),
+        (["one.jpg", "text.png"], 1, "text.png"),
+        (["gone.jpg"], 2, "no pictures at: gone.jpg"),
+    ):
+        done = subprocess.run(
+            [sys.executable, "-c", "from passerby.cli import main; main()", "predict", str(bundle), *sources],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        assert done.returncode == status, done.stderr
+        assert words in done.stderr
+        assert "Traceback" not in done.stderr
+
+
+def smooth(height: int = 96, width: int = 48) -> Image.Image:
+    """A grey picture without fine detail, lighter to the lower right, that JPEG keeps well."""
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray((40 + 1.2 * y + 1.5 * x).clip(0, 255).astype(np.uint8))
+
+
+def save_every_kind(folder: Path) -> list[str]:
+    """The same grey picture in every mode that cameras, scanners and editors leave behind."""
+    grey = smooth()
+    rgb = grey.convert("RGB")
+    pixels = np.asarray(grey)
+    rgb.save(folder / "rgb.png")
+    rgb.save(folder / "rgb.jpg", quality=98)
+    grey.save(folder / "grey.png")
+    grey.convert("P").save(folder / "palette.png")
+    clear = Image.merge("RGBA", (*rgb.split(), Image.new("L", rgb.size, 255)))
+    clear.save(folder / "alpha.png")
+    Image.merge("LA", (grey, Image.new("L", grey.size, 255))).save(folder / "grey-alpha.png")
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(folder / "sixteen.png")
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(folder / "sixteen.tif")
+    zero = Image.new("L", grey.size, 0)
+    Image.merge("CMYK", (zero, zero, zero, ImageOps.invert(grey))).save(folder / "cmyk.jpg", quality=98)
+    exif = Image.Exif()
+    exif[0x0112] = 6  # turn by 90° clockwise to see it upright
+    rgb.transpose(Image.Transpose.ROTATE_90).save(folder / "turned.jpg", quality=98, exif=exif)
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_pictures_of_every_kind(bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = save_every_kind(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    result = run(bundle, ".", "--format", "csv")
+    assert result.exit_code == 0, result.stderr
+    rows = {row["source"]: row for row in csv.DictReader(io.StringIO(result.stdout))}
+    assert sorted(rows) == names
+    expected = rows["rgb.png"]
+    for name, row in rows.items():
+        for attribute in ("Hat", "Bag", "Boots"):
+            assert float(row[attribute]) == pytest.approx(float(expected[attribute]), abs=0.02), name
+    smooth().transpose(Image.Transpose.ROTATE_90).save("not-turned.png")
+    wrong = json.loads(run(bundle, "not-turned.png", "--format", "jsonl").stdout)["probabilities"]
+    assert any(
+        abs(wrong[a] - float(expected[a])) > 0.05 for a in wrong
+    )  # orientation makes a difference here

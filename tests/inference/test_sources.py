@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from passerby.errors import DataError
+from passerby.inference import find_images
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    for name in (
+        "b.jpg", "a.PNG", "notes.txt", "sub/d.jpeg", "sub/deep/c.webp", "sub/x.csv", ".hidden/e.jpg", ".f.jpg",
+        "odd[1].jpg", "data.bin", "empty/readme.md",
+    ):  # fmt: skip
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("sources", "expected"),
+    [
+        (["b.jpg"], ["b.jpg"]),
+        (["."], ["a.PNG", "b.jpg", "odd[1].jpg", "sub/d.jpeg", "sub/deep/c.webp"]),
+        (["sub"], ["sub/d.jpeg", "sub/deep/c.webp"]),
+        (["*.jpg"], ["b.jpg", "odd[1].jpg"]),
+        (["*"], ["a.PNG", "b.jpg", "odd[1].jpg", "sub/d.jpeg", "sub/deep/c.webp"]),
+        (["**/*.webp"], ["sub/deep/c.webp"]),
+        (["sub/?.jpeg"], ["sub/d.jpeg"]),
+        (["odd[1].jpg"], ["odd[1].jpg"]),  # a file of that very name, no pattern
+        (["data.bin"], ["data.bin"]),  # named outright
+        (["sub", "b.jpg", "*.jpg", "./b.jpg"], ["sub/d.jpeg", "sub/deep/c.webp", "b.jpg", "odd[1].jpg"]),
+    ],
+)
+def test_what_sources_stand_for(tree: Path, sources: list[str], expected: list[str]) -> None:
+    assert sorted(map(str, find_images(sources))) == sorted(expected)
+    if len(sources) > 1 or sources == ["sub"]:
+        assert [str(p) for p in find_images(sources)] == expected
+
+
+def test_absolute_pattern(tree: Path) -> None:
+    assert find_images([str(tree / "s*" / "*.jpeg")]) == [tree / "sub" / "d.jpeg"]
+
+
+@pytest.mark.parametrize("wrong", ["gone.jpg", "gone/", "*.tiff", "empty"])
+def test_barren_sources_are_all_named(tree: Path, wrong: str) -> None:
+    with pytest.raises(DataError, match="no pictures at: ") as caught:
+        find_images(["b.jpg", wrong, "also-gone.jpg"])
+    assert wrong in str(caught.value)
+    assert "also-gone.jpg" in str(caught.value)
+    assert " b.jpg" not in str(caught.value)
+
+
+def test_links_in_a_circle(tree: Path) -> None:
+    (tree / "sub" / "round").symlink_to(tree / "sub")
+    assert len(find_images(["sub"])) == 2

@@ -1,0 +1,112 @@
+from __future__ import annotations
+
+import csv
+import io
+import json
+from pathlib import Path
+
+import pytest
+
+from passerby.errors import DataError
+from passerby.inference import WRITERS, open_output, write_csv, write_jsonl, write_table
+from passerby.types import Prediction
+
+NAMES, THRESHOLDS = ("Hat", "Bag, big", "Mütze"), (0.5, 0.25, 0.75)
+PREDICTIONS = [
+    Prediction("a.jpg", NAMES, (0.9, 0.26, 0.7), THRESHOLDS),
+    Prediction('odd "name", [b].jpg', NAMES, (0.1, 0.1, 0.12345678), THRESHOLDS),
+]
+
+
+def written(form: str) -> str:
+    stream = io.StringIO()
+    WRITERS[form](iter(PREDICTIONS), stream)
+    return stream.getvalue()
+
+
+def test_jsonl() -> None:
+    first, second = (json.loads(line) for line in written("jsonl").splitlines())
+    assert first == {
+        "source": "a.jpg",
+        "present": ["Hat", "Bag, big"],
+        "probabilities": {"Hat": 0.9, "Bag, big": 0.26, "Mütze": 0.7},
+    }
+    assert second["present"] == []
+    assert second["probabilities"]["Mütze"] == 0.123457
+
+
+def test_csv_reads_back() -> None:
+    rows = list(csv.DictReader(io.StringIO(written("csv"))))
+    assert rows[0] == {
+        "source": "a.jpg",
+        "present": "Hat; Bag, big",
+        "Hat": "0.900000",
+        "Bag, big": "0.260000",
+        "Mütze": "0.700000",
+    }
+    assert rows[1]["source"] == 'odd "name", [b].jpg'
+    assert len(rows) == 2
+
+
+def test_table_shows_what_is_present_likeliest_first() -> None:
+    lines = written("table").splitlines()
+    assert "Hat 0.90  Bag, big 0.26" in lines[1]
+    assert "Mütze" not in lines[1]
+    assert lines[2].split(".jpg")[1].strip() == "none"
+    assert "[b].jpg" in lines[2]  # brackets are no markup
+
+
+def test_table_of_everything_and_of_the_likeliest() -> None:
+    stream = io.StringIO()
+    write_table(PREDICTIONS, stream, everything=True)
+    assert "Hat 0.90  Mütze 0.70  Bag, big 0.26" in stream.getvalue()
+    stream = io.StringIO()
+    write_table(PREDICTIONS, stream, top=2)
+    assert "Hat 0.90  Mütze 0.70" in stream.getvalue()
+    assert "0.26" not in stream.getvalue()
+
+
+def test_table_refuses_contradictions() -> None:
+    with pytest.raises(DataError, match="got both"):
+        write_table(PREDICTIONS, io.StringIO(), everything=True, top=2)
+    with pytest.raises(DataError, match="at least 1"):
+        write_table(PREDICTIONS, io.StringIO(), top=0)
+
+
+@pytest.mark.parametrize("write", [write_jsonl, write_csv])
+def test_lines_go_out_one_by_one(write: object) -> None:
+    stream = io.StringIO()
+    seen = []
+
+    def predictions() -> object:
+        for prediction in PREDICTIONS:
+            seen.append(stream.getvalue())
+            yield prediction
+
+    write(predictions(), stream)  # type: ignore[operator]
+    assert "a.jpg" in seen[1]
+
+
+def test_output_file_appears_only_when_whole(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    path.write_text("earlier")
+    with open_output(path) as stream:
+        stream.write("half")
+        assert path.read_text() == "earlier"
+    assert path.read_text() == "half"
+    with pytest.raises(KeyboardInterrupt), open_output(path) as stream:
+        stream.write("interrupted")
+        raise KeyboardInterrupt
+    assert path.read_text() == "half"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_output_in_a_folder_that_does_not_exist(tmp_path: Path) -> None:
+    with pytest.raises(DataError, match="folder that exists"), open_output(tmp_path / "no" / "out.csv"):
+        pass
+
+
+def test_standard_output(capsys: pytest.CaptureFixture[str]) -> None:
+    with open_output(None) as stream:
+        stream.write("hello")
+    assert capsys.readouterr().out == "hello"
