@@ -10,10 +10,10 @@ from passerby.inference import find_images
 
 @pytest.fixture
 def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    for name in (
-        "b.jpg", "a.PNG", "notes.txt", "sub/d.jpeg", "sub/deep/c.webp", "sub/x.csv", ".hidden/e.jpg", ".f.jpg",
-        "odd[1].jpg", "data.bin", "empty/readme.md",
-    ):  # fmt: skip
+    names = (
+        "b.jpg a.PNG notes.txt sub/d.jpeg sub/deep/c.webp sub/x.csv .hidden/e.jpg .f.jpg odd[1].jpg data.bin"
+    )
+    for name in (*names.split(), "empty/readme.md"):
         path = tmp_path / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.touch()

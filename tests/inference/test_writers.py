@@ -87,6 +87,12 @@ def test_lines_go_out_one_by_one(write: object) -> None:
     assert "a.jpg" in seen[1]
 
 
+def write_and_interrupt(path: Path) -> None:
+    with open_output(path) as stream:
+        stream.write("interrupted")
+        raise KeyboardInterrupt
+
+
 def test_output_file_appears_only_when_whole(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("earlier")
@@ -94,9 +100,8 @@ def test_output_file_appears_only_when_whole(tmp_path: Path) -> None:
         stream.write("half")
         assert path.read_text() == "earlier"
     assert path.read_text() == "half"
-    with pytest.raises(KeyboardInterrupt), open_output(path) as stream:
-        stream.write("interrupted")
-        raise KeyboardInterrupt
+    with pytest.raises(KeyboardInterrupt):
+        write_and_interrupt(path)
     assert path.read_text() == "half"
     assert list(tmp_path.iterdir()) == [path]
 

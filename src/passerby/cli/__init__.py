@@ -14,6 +14,7 @@ from passerby.cli.prepare import prepare
 from passerby.cli.report import report
 from passerby.cli.results import results
 from passerby.cli.synth import synth
+from passerby.cli.train import train
 from passerby.errors import PasserbyError
 
 __all__ = ["app", "main"]
@@ -27,6 +28,7 @@ app = typer.Typer(
 )
 app.command()(prepare)
 app.command()(synth)
+app.command()(train)
 app.command()(results)
 app.command()(report)
 app.command()(evaluate)

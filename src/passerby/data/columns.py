@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Sequence
 from pathlib import Path, PurePosixPath
@@ -58,7 +59,7 @@ def check_relative_path(path: str) -> str:
 
 
 def check_table(path: Path, table: pa.Table, schema: AttributeSchema) -> None:
-    """Make sure that a table read from a file, which anyone may have edited, keeps the promises of `create`."""
+    """Make sure that a table from a file, which anyone may have edited, keeps the promises of a manifest."""
     wanted = COLUMNS | {f"label:{name}": pa.int8() for name in schema.names}
     for name, kind in wanted.items():
         if table.column_names.count(name) != 1:
@@ -114,7 +115,7 @@ def check_lists(name: str, values: Sequence[Any] | None, n: int, length: int) ->
             continue
         if len(value) != length:
             raise ManifestError(f"column {name!r}, row {row}: expected {length} numbers, got {len(value)}")
-        if name == "box" and not (value[2] > value[0] and value[3] > value[1]):
+        if name == "box" and not (value[0] < value[2] < math.inf and value[1] < value[3] < math.inf):
             raise ManifestError(
                 f"row {row}: expected a box (left, top, right, bottom) with area, got {list(value)}"
             )

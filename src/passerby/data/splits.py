@@ -103,8 +103,8 @@ def identity_disjoint_split(
         best = min(best, (search.drift, search.test_images))
     raise DataError(
         f"found no identity-disjoint split with a drift of at most {max_drift} and at least "
-        f"{min_test_images} test images; the nearest had {best[0]:.3f} and {best[1]}: allow more drift or fewer images, "
-        f"or try another seed"
+        f"{min_test_images} test images; the nearest had {best[0]:.3f} and {best[1]}: allow more drift or "
+        f"fewer images, or try another seed"
     )
 
 

@@ -17,6 +17,9 @@ __all__ = ["draw_prediction"]
 
 _PAPER, _INK, _FAINT, _TRACK, _YES, _NO = "#ffffff", "#1c2430", "#8a93a0", "#e9ecf0", "#1f7a6d", "#b9c1cb"
 
+_LINE_PX = 18
+"""The least height of a line of text and its bar."""
+
 
 class _Row(NamedTuple):
     name: str
@@ -36,7 +39,7 @@ def draw_prediction(
     Args:
         image: A path, a PIL image, or an RGB array (H, W, 3) of uint8.
         prediction: What the bundle said about it.
-        top: How many attributes to show.
+        top: How many attributes to show; fewer where the height leaves no room for so many legible lines.
         height_px: Height of the drawing; the picture is scaled to it, the text follows.
 
     Raises:
@@ -52,7 +55,7 @@ def draw_prediction(
         raise DataError(f"expected top ≥ 1 and height_px ≥ 64, got {top} and {height_px}")
     photo = read_image(Image.fromarray(image) if isinstance(image, np.ndarray) else image)
     width_px = max(1, round(photo.width * height_px / photo.height))
-    rows = _likeliest(prediction, top)
+    rows = _likeliest(prediction, min(top, height_px // _LINE_PX))
     panel = _draw_panel(rows, height_px)
     drawing = Image.new("RGB", (width_px + panel.width, height_px), _PAPER)
     drawing.paste(photo.resize((width_px, height_px), Image.Resampling.LANCZOS), (0, 0))

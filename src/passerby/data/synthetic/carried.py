@@ -21,7 +21,7 @@ __all__ = [
 
 def draw_backpack(sketch: Sketch) -> None:
     """The pack itself; straps are drawn over the chest apart."""
-    body, thorax, pelvis = sketch.body, sketch.joints["thorax"], sketch.joints["pelvis"]
+    body, thorax = sketch.body, sketch.joints["thorax"]
     size, colour = sketch.object_scale, sketch.identity.colours["pack"]
     high = thorax[1] + 0.005
     low = high - (0.255 if not sketch.wears("AgeLess18") else 0.22) * (0.35 + 0.65 * size)
@@ -46,15 +46,14 @@ def draw_backpack(sketch: Sketch) -> None:
     sketch.canvas.polygon(pocket, lighter(colour, 0.16), Part.BACKPACK)
     flap = pack.band(high - 0.085 * size, high - 0.075 * size, (-0.8, 0.8))
     sketch.canvas.polygon(flap, darker(colour, 0.4), Part.BACKPACK)
-    x, y = pack.spot(low + 0.3 * (high - low), 180) if sketch.lens.cos < -0.3 else (0.0, 0.0)
     if sketch.lens.cos < -0.3:
+        x, y = pack.spot(low + 0.3 * (high - low), 180)
         sketch.canvas.ellipse(
             (x, y),
             (sketch.px(0.014) * size, sketch.px(0.014) * size),
             sketch.identity.colours["accent"],
             Part.BACKPACK,
         )
-    del pelvis
 
 
 def draw_backpack_straps(sketch: Sketch, trunk: Solid) -> None:

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from passerby.data.synthetic.canvas import Colour, darker, lighter, mix
-from passerby.data.synthetic.parts import Part
 from passerby.data.synthetic import patterns
+from passerby.data.synthetic.canvas import darker, lighter, mix
+from passerby.data.synthetic.parts import Part
 from passerby.data.synthetic.sketch import Sketch, along
 from passerby.data.synthetic.solids import Ring, Solid
 
@@ -60,28 +60,20 @@ def draw_neck(sketch: Sketch) -> None:
 
 def draw_upper(sketch: Sketch, trunk: Solid) -> None:
     """The upper garment without its sleeves."""
-    canvas, cloth = sketch.canvas, patterns.get_cloth(sketch)
-    canvas.polygon(trunk.outline(), cloth, Part.UPPER)
+    cloth = patterns.get_cloth(sketch)
+    sketch.canvas.polygon(trunk.outline(), cloth, Part.UPPER)
     patterns.draw_upper_pattern(sketch, trunk)
-    canvas.polygon(trunk.outline(0.62, 1.0), *_shade(sketch, trunk))
-    if sketch.wears("UpperStride") or sketch.wears("UpperPlaid"):
-        patterns.draw_upper_pattern(sketch, trunk, sides=(0.62, 1.0))
-    if sketch.wears("UpperSplice"):
-        patterns._draw_splice(sketch, trunk, (0.62, 1.0))
-    _draw_collar(sketch, trunk)
+    sketch.canvas.polygon(trunk.outline(0.62, 1.0), darker(cloth, 0.14), Part.UPPER)
+    patterns.draw_upper_pattern(sketch, trunk, sides=(0.62, 1.0))
+    _draw_collar(sketch)
     if sketch.wears("LongCoat"):
         _draw_buttons(sketch, trunk)
     if sketch.wears("UpperLogo"):
         patterns.draw_logo(sketch, trunk)
 
 
-def _shade(sketch: Sketch, trunk: Solid) -> tuple[Colour, int]:
-    del trunk
-    return darker(patterns.get_cloth(sketch), 0.14), Part.UPPER
-
-
-def _draw_collar(sketch: Sketch, trunk: Solid) -> None:
-    body, cloth = sketch.body, patterns.get_cloth(sketch)
+def _draw_collar(sketch: Sketch) -> None:
+    cloth = patterns.get_cloth(sketch)
     thorax = sketch.joints["thorax"]
     front = sketch.lens.cos > 0.15
     wide = 0.043 if sketch.wears("Female") else 0.046
@@ -108,7 +100,6 @@ def _draw_collar(sketch: Sketch, trunk: Solid) -> None:
             darker(cloth, 0.22),
             Part.UPPER,
         )
-    del body, trunk
 
 
 def _draw_buttons(sketch: Sketch, trunk: Solid) -> None:
@@ -212,7 +203,9 @@ def draw_arm(sketch: Sketch, side: str) -> None:
         sketch.limb(
             (shoulder, along(shoulder, elbow, 0.5)), (0.0345 * thick, 0.036 * thick), cloth, Part.SLEEVE
         )
-        patterns.draw_sleeve_pattern(sketch, side, ((shoulder, end), (0.038 * thick, 0.036 * thick)), (0.2, 0.6))
+        patterns.draw_sleeve_pattern(
+            sketch, side, ((shoulder, end), (0.038 * thick, 0.036 * thick)), (0.2, 0.6)
+        )
         sketch.cuff(
             (shoulder, end), (0.94, 1.08), (0.038 * thick, 0.038 * thick), (darker(cloth, 0.22), Part.SLEEVE)
         )

@@ -59,15 +59,15 @@ class SynthConfig:
     Args:
         height: Height of a picture in pixels.
         width: Width of a picture in pixels.
-        difficulty: From 0 (clean) to 1: blur, noise, low resolution, colour cast, weak contrast, people cut by
-            the frame, viewpoints near the border between two classes.
+        difficulty: From 0 (clean) to 1: blur, noise, low resolution, colour cast, people cut by the frame,
+            viewpoints near the border between two classes.
         imbalance: From 0 (every attribute about as frequent as its absence, where that makes sense) to 1
             (long-tailed, as on a real street).
         distractors: Expected number of other people in a picture.
         occlusion: Probability that something stands in front of the person.
         clutter: From 0 (bare scene) to 1 (full of street furniture).
-        object_scale: Size of the things that attributes are read from (hat, glasses, bags, held objects, print on
-            the chest, patterns) relative to the body; 1 is natural, less makes small attributes.
+        object_scale: Size of the things that attributes are read from (hat, glasses, bags, held objects,
+            print on the chest, patterns) relative to the body; 1 is natural, less makes small attributes.
         figure_scale: Height of the person relative to the frame; 1 fills a tight crop.
         views_per_identity: Number of consecutive indices that show the same person.
         cameras: Number of cameras; each has its scene, colour cast, height, viewpoint tendency and sharpness.

@@ -26,10 +26,7 @@ __all__ = ["get_split", "write_dataset"]
 
 COLUMNS = ("image", "identity", "camera", "split", *ATTRIBUTES, "mask", "parsing", "keypoints")
 # Twelve of twenty identities train, three validate, five test; the first three are one of each.
-SPLIT_CYCLE = (
-    "train test val train train test train train test train "
-    "val train train test train train test train val train"
-).split()
+SPLIT_CYCLE = tuple({"r": "train", "v": "val", "t": "test"}[letter] for letter in "rtvrrtrrtrvrrtrrtrvr")
 CHUNK = 32
 
 Row = tuple[dict[str, str], dict[str, list[float]], list[list[float]]]
@@ -58,11 +55,11 @@ def write_dataset(
 ) -> Path:
     """Draw people and write them with everything that is known about them.
 
-    The folder holds `people.csv` (image, identity, camera, split, the 26 attributes as 1, 0 or empty for unknown,
-    mask, parsing, 51 numbers of COCO keypoints), `images/`, `masks/` (8-bit PNG, 0 and 255), `parsing/` (8-bit PNG,
-    Look-Into-Person class 0 … 19), `boxes.json` (tight box of each visible attribute, left top right bottom),
-    `keypoints_mpii.json` (16 × x, y, score) and `synth.json` (how it was made). It is written beside its place and
-    renamed when complete, so a half-written set never stays.
+    The folder holds `people.csv` (image, identity, camera, split, the 26 attributes as 1, 0 or empty for
+    unknown, mask, parsing, 51 numbers of COCO keypoints), `images/`, `masks/` (8-bit PNG, 0 and 255),
+    `parsing/` (8-bit PNG, Look-Into-Person class 0 … 19), `boxes.json` (tight box of each visible attribute:
+    left, top, right, bottom), `keypoints_mpii.json` (16 × x, y, score) and `synth.json` (how it was made).
+    It is written beside its place and renamed when complete, so a half-written set never stays.
 
     Args:
         out: The folder; must be absent or empty unless `overwrite`.
@@ -84,7 +81,8 @@ def write_dataset(
     out = Path(out)
     if count < 1 or workers < 1 or image_format not in ("jpg", "png"):
         raise ConfigError(
-            f"expected count ≥ 1, workers ≥ 1 and format jpg or png, got {count}, {workers} and {image_format!r}"
+            f"expected count ≥ 1, workers ≥ 1 and format jpg or png, "
+            f"got {count}, {workers} and {image_format!r}"
         )
     _check_place(out, overwrite)
     config = config or SynthConfig()
@@ -123,7 +121,8 @@ def _check_place(out: Path, overwrite: bool) -> None:
         return
     if not (overwrite and (out / "synth.json").is_file()):
         raise DataError(
-            f"expected {out} to be absent or empty; choose another folder, or allow overwriting a set that synth made"
+            f"expected {out} to be absent or empty; choose another folder, "
+            f"or allow overwriting (--overwrite) where a set made by synth lies"
         )
 
 

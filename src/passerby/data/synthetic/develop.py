@@ -1,4 +1,4 @@
-"""From the drawn canvas to the picture a camera delivers: soft light, colour cast, blur, low resolution, noise."""
+"""From the drawn canvas to what a camera delivers: soft light, colour cast, blur, low resolution, noise."""
 
 from __future__ import annotations
 

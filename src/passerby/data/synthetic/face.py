@@ -10,6 +10,7 @@ __all__ = ["draw_ear", "draw_face"]
 
 
 def draw_face(head: Head) -> None:
+    """Skin, eyes, nose, mouth and beard, as far as they can be seen."""
     skin = head.identity.skin
     patch = _face_patch(head)
     if patch is None:
@@ -24,9 +25,7 @@ def draw_face(head: Head) -> None:
         if abs(sideways) > 0.35:
             head.canvas.polygon([root, tip, base], skin, Part.FACE)
         else:
-            head.canvas.capsule(
-                (nose, base), (head.px(0.035), head.px(0.055)), darker(skin, 0.12), Part.FACE
-            )
+            head.canvas.capsule((nose, base), (head.px(0.035), head.px(0.055)), darker(skin, 0.12), Part.FACE)
     if head.identity.beard:
         _draw_beard(head)
     _draw_features(head)
@@ -64,9 +63,7 @@ def _draw_features(head: Head) -> None:
             continue
         eye = head.skull.spot(head.height(0.50), side * 25)
         brow = (eye[0], eye[1] - head.px(0.11))
-        head.canvas.ellipse(
-            eye, (head.px(0.042) * max(0.6, seen), head.px(0.055)), (38, 28, 38), Part.FACE
-        )
+        head.canvas.ellipse(eye, (head.px(0.042) * max(0.6, seen), head.px(0.055)), (38, 28, 38), Part.FACE)
         half = head.px(0.085) * seen
         head.canvas.line(
             [(brow[0] - half, brow[1]), (brow[0] + half, brow[1])],
@@ -108,6 +105,7 @@ def _draw_beard(head: Head) -> None:
 
 
 def draw_ear(head: Head) -> None:
+    """Ears that no hair covers."""
     if head.identity.hair_style in ("long", "bob", "curly"):
         return
     for side in (-1, 1):

@@ -3,59 +3,72 @@
 from __future__ import annotations
 
 from passerby.data.synthetic import carried, clothes, lower
-from passerby.data.synthetic.head import Head
+from passerby.data.synthetic.head import draw_behind_head, draw_head
 from passerby.data.synthetic.sketch import Sketch
+from passerby.data.synthetic.skull import Head
+from passerby.data.synthetic.solids import Solid
 
 __all__ = ["draw_figure"]
+
+TURNED = 0.3  # cosine of the yaw beyond which a pack is wholly behind or before the trunk
 
 
 def draw_figure(sketch: Sketch) -> None:
     """Draw a person; what lies nearer to the viewer covers what lies behind."""
-    facing = sketch.lens.cos
     trunk = clothes.create_trunk(sketch)
     head = Head(sketch, sketch.lens.turned(sketch.view.head_turn))
     arms = sorted(("left", "right"), key=lambda side: _nearness(sketch, side))
     behind = [side for side in arms if _nearness(sketch, side) < -0.045]
-    held_behind = sketch.view.hold and sketch.lens.near(sketch.joints["left_hand"]) < -0.03
-    bag_side = "left" if sketch.identity.side > 0 else "right"
-    bag_behind = sketch.lens.near((float(sketch.identity.side), 0.0, 0.0)) < -0.35
-
-    head.draw_behind()
-    if facing > 0.3 and sketch.wears("Backpack"):
-        carried.draw_backpack(sketch)
-    if held_behind:
-        carried.draw_held(sketch)
-    for side in behind:
-        _draw_arm(sketch, side, bag_side)
-    if sketch.wears("ShoulderBag") and bag_behind:
-        carried.draw_shoulder_bag(sketch)
-    _draw_lower_half(sketch)
+    draw_behind_head(head)
+    _draw_things_behind(sketch, behind)
+    _draw_legs(sketch)
     clothes.draw_neck(sketch)
     if sketch.wears("LongCoat"):
         clothes.draw_coat_tail(sketch)
     clothes.draw_upper(sketch, trunk)
-    if sketch.identity.tucked and not sketch.wears("Skirt&Dress"):
-        lower.draw_hips(sketch)
-    elif sketch.identity.tucked:
-        lower.draw_skirt(sketch)
+    if sketch.identity.tucked:
+        _draw_lower_garment(sketch)
+    _draw_things_before(sketch, trunk)
+    for side in arms:
+        if side not in behind:
+            _draw_arm(sketch, side)
+    if sketch.wears("Backpack") and sketch.lens.cos <= -TURNED:
+        carried.draw_backpack(sketch)
+    draw_head(head)
+
+
+def _draw_things_behind(sketch: Sketch, arms: list[str]) -> None:
+    if sketch.wears("Backpack") and sketch.lens.cos > TURNED:
+        carried.draw_backpack(sketch)
+    if sketch.view.hold and _holds_behind(sketch):
+        carried.draw_held(sketch)
+    for side in arms:
+        _draw_arm(sketch, side)
+    if sketch.wears("ShoulderBag") and _bag_is_behind(sketch):
+        carried.draw_shoulder_bag(sketch)
+
+
+def _draw_things_before(sketch: Sketch, trunk: Solid) -> None:
     if sketch.wears("Backpack"):
         carried.draw_backpack_straps(sketch, trunk)
-        if -0.3 < facing <= 0.3:
+        if -TURNED < sketch.lens.cos <= TURNED:
             carried.draw_backpack(sketch)
     if sketch.wears("ShoulderBag"):
         carried.draw_strap(sketch, trunk)
-        if not bag_behind:
+        if not _bag_is_behind(sketch):
             carried.draw_shoulder_bag(sketch)
     if sketch.identity.scarf:
         clothes.draw_scarf(sketch)
-    if sketch.view.hold and not held_behind:
+    if sketch.view.hold and not _holds_behind(sketch):
         carried.draw_held(sketch)
-    for side in arms:
-        if side not in behind:
-            _draw_arm(sketch, side, bag_side)
-    if facing <= -0.3 and sketch.wears("Backpack"):
-        carried.draw_backpack(sketch)
-    head.draw()
+
+
+def _holds_behind(sketch: Sketch) -> bool:
+    return sketch.lens.near(sketch.joints["left_hand"]) < -0.03
+
+
+def _bag_is_behind(sketch: Sketch) -> bool:
+    return sketch.lens.near((float(sketch.identity.side), 0.0, 0.0)) < -0.35
 
 
 def _nearness(sketch: Sketch, side: str) -> float:
@@ -66,24 +79,25 @@ def _nearness(sketch: Sketch, side: str) -> float:
     return nearness
 
 
-def _draw_arm(sketch: Sketch, side: str, bag_side: str) -> None:
-    if sketch.wears("HandBag") and side == bag_side:
+def _draw_arm(sketch: Sketch, side: str) -> None:
+    if sketch.wears("HandBag") and side == ("left" if sketch.identity.side > 0 else "right"):
         carried.draw_hand_bag(sketch, side)
     clothes.draw_arm(sketch, side)
 
 
-def _draw_lower_half(sketch: Sketch) -> None:
-    legs = sorted(
-        ("left", "right"),
-        key=lambda side: sketch.lens.near(
-            tuple(
-                a + b
-                for a, b in zip(sketch.joints[f"{side}_ankle"], sketch.joints[f"{side}_hip"], strict=True)
-            )
-        ),
-    )
-    for side in legs:
+def _draw_legs(sketch: Sketch) -> None:
+    def nearness(side: str) -> float:
+        return sketch.lens.near(sketch.joints[f"{side}_ankle"]) + sketch.lens.near(
+            sketch.joints[f"{side}_hip"]
+        )
+
+    for side in sorted(("left", "right"), key=nearness):
         lower.draw_leg(sketch, side)
+    if not sketch.identity.tucked:
+        _draw_lower_garment(sketch)
+
+
+def _draw_lower_garment(sketch: Sketch) -> None:
     if sketch.wears("Skirt&Dress"):
         lower.draw_skirt(sketch)
     else:

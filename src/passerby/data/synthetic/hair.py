@@ -11,6 +11,7 @@ __all__ = ["draw_hair", "draw_locks", "draw_long_hair", "draw_ring_of_hair", "dr
 
 
 def draw_hair(head: Head) -> None:
+    """The hair on the skull."""
     hair = head.identity.hair
     style = head.identity.hair_style
     if style == "bald":
@@ -46,12 +47,11 @@ def _draw_curls(head: Head, solid: Solid, hair: Colour) -> None:
     for t, radius in ((1.0, 0.15), (0.9, 0.15), (0.7, 0.14), (0.5, 0.13), (low, 0.12)):
         edge = solid.band(head.height(t - 0.01), head.height(t))
         for share, colour in ((0, hair), (8, darker(hair, 0.16))):
-            head.canvas.ellipse(
-                edge[share], (head.px(radius), head.px(radius)), colour, Part.HAIR
-            )
+            head.canvas.ellipse(edge[share], (head.px(radius), head.px(radius)), colour, Part.HAIR)
 
 
 def draw_ring_of_hair(head: Head) -> None:
+    """What is left of an old man's hair."""
     for first, last in ((78.0, 150.0), (150.0, 210.0), (210.0, 282.0)):
         patch = head.skull.strip((head.height(0.14), head.height(0.54)), (first, last))
         if patch is not None:
@@ -59,6 +59,7 @@ def draw_ring_of_hair(head: Head) -> None:
 
 
 def draw_long_hair(head: Head) -> None:
+    """Hair that falls down the neck or the back."""
     style = head.identity.hair_style
     if style not in ("long", "bob"):
         return
@@ -78,6 +79,7 @@ def draw_long_hair(head: Head) -> None:
 
 
 def draw_locks(head: Head) -> None:
+    """Long hair in front of the shoulders, beside the face."""
     for side in (-1, 1):
         if head.skull.faces(side * 80) < -0.1:
             continue
@@ -97,6 +99,7 @@ def draw_locks(head: Head) -> None:
 
 
 def draw_tail(head: Head) -> None:
+    """A pony tail or a bun."""
     hair, size = head.identity.hair, head.body.head
     chin = head.joints["chin"]
     if head.identity.hair_style == "pony":
@@ -104,12 +107,8 @@ def draw_tail(head: Head) -> None:
         middle = head.lens.point((0.0, chin[1] + 0.35 * size, chin[2] - 0.82 * size))
         end = head.lens.point((0.0, chin[1] - 0.35 * size, chin[2] - 0.72 * size))
         head.canvas.capsule((knot, middle), (head.px(0.10), head.px(0.17)), hair, Part.HAIR)
-        head.canvas.capsule(
-            (middle, end), (head.px(0.17), head.px(0.05)), darker(hair, 0.12), Part.HAIR
-        )
-        head.canvas.ellipse(
-            knot, (head.px(0.09), head.px(0.07)), head.identity.colours["accent"], Part.HAIR
-        )
+        head.canvas.capsule((middle, end), (head.px(0.17), head.px(0.05)), darker(hair, 0.12), Part.HAIR)
+        head.canvas.ellipse(knot, (head.px(0.09), head.px(0.07)), head.identity.colours["accent"], Part.HAIR)
     elif head.identity.hair_style == "bun":
         knot = head.lens.point((0.0, chin[1] + 0.92 * size, chin[2] - 0.36 * size))
         head.canvas.ellipse(knot, (head.px(0.2), head.px(0.19)), darker(hair, 0.08), Part.HAIR)

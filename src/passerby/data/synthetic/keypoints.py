@@ -6,8 +6,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.data.synthetic.parts import Part
-from passerby.data.synthetic.sketch import Sketch
 from passerby.data.synthetic.skeleton import Spot
+from passerby.data.synthetic.sketch import Sketch
 
 __all__ = ["COCO_NAMES", "MPII_NAMES", "compute_keypoints"]
 

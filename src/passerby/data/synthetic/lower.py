@@ -6,8 +6,8 @@ import math
 
 from passerby.data.synthetic.canvas import Colour, darker, lighter, mix
 from passerby.data.synthetic.parts import Part
-from passerby.data.synthetic.sketch import Sketch, along
 from passerby.data.synthetic.skeleton import Spot
+from passerby.data.synthetic.sketch import Sketch, along
 from passerby.data.synthetic.solids import Solid
 
 __all__ = ["draw_hips", "draw_leg", "draw_skirt"]
@@ -68,12 +68,11 @@ def _draw_leg_ornament(
     colour = darker(_ornament(sketch), 0.16) if sketch.is_far(side) else _ornament(sketch)
     fine = sketch.object_scale
     outwards = 1.0 if side == "left" else -1.0
-    if sketch.wears("LowerStripe"):
-        if sketch.lens.near((outwards, 0.0, 0.0)) > -0.6:
-            p, q = ((x + outwards * r * 0.62, y, z) for (x, y, z), r in ((start, r0), (end, r1)))
-            ends = sketch.lens.point(p), sketch.lens.point(q)
-            wide = sketch.px(0.3 * fine * 0.5 * (r0 + r1))
-            sketch.canvas.capsule(ends, (wide, wide), colour, Part.LOWER_STRIPE)
+    if sketch.wears("LowerStripe") and sketch.lens.near((outwards, 0.0, 0.0)) > -0.6:
+        p, q = ((x + outwards * r * 0.62, y, z) for (x, y, z), r in ((start, r0), (end, r1)))
+        ends = sketch.lens.point(p), sketch.lens.point(q)
+        wide = sketch.px(0.3 * fine * 0.5 * (r0 + r1))
+        sketch.canvas.capsule(ends, (wide, wide), colour, Part.LOWER_STRIPE)
     if sketch.wears("LowerPattern"):
         for i, share in enumerate((0.08, 0.3, 0.52, 0.74, 0.95)):
             x, y = sketch.lens.point(along(start, end, share))

@@ -1,8 +1,9 @@
 """What each drawn pixel belongs to.
 
-Every primitive is drawn with a part beside its colour, so masks, parsing maps, boxes and labels follow from the
-picture itself. Things that are carried (bags with their straps, held objects) are parts without a class among
-the twenty of Look-Into-Person: they are background (0) in the parsing map and in the mask, as in that data set.
+Every primitive is drawn with a part beside its colour, so masks, parsing maps, boxes and labels follow from
+the picture itself. Things that are carried (bags with their straps, held objects) are parts without a class
+among the twenty of Look-Into-Person: they are background (0) in the parsing map and in the mask, as in that
+data set.
 """
 
 from __future__ import annotations

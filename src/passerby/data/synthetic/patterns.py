@@ -9,20 +9,30 @@ from passerby.data.synthetic.parts import Part
 from passerby.data.synthetic.sketch import Limb, Sketch
 from passerby.data.synthetic.solids import Solid
 
-__all__ = ["draw_logo", "draw_sleeve_pattern", "draw_tail_pattern", "draw_upper_pattern", "get_cloth", "get_span"]
+__all__ = [
+    "draw_logo",
+    "draw_sleeve_pattern",
+    "draw_tail_pattern",
+    "draw_upper_pattern",
+    "get_cloth",
+    "get_span",
+]
 
 
 def get_cloth(sketch: Sketch) -> Colour:
+    """Colour of the upper garment."""
     return sketch.identity.colours["coat" if sketch.wears("LongCoat") else "upper"]
 
 
 def get_span(sketch: Sketch) -> tuple[float, float]:
+    """Heights between which the upper garment carries its pattern."""
     lift = sketch.joints["pelvis"][1] - sketch.body.hip
     low = sketch.body.waist - 0.01 if sketch.identity.tucked else sketch.body.hip - 0.02
     return low + lift, sketch.body.shoulder + lift - 0.006
 
 
 def draw_upper_pattern(sketch: Sketch, trunk: Solid, sides: tuple[float, float] = (-1.0, 1.0)) -> None:
+    """Stripes, plaid or blocks of colour on the trunk, or on its shaded side alone."""
     accent = sketch.identity.colours["accent"]
     shaded = sides[0] > 0
     low, high = get_span(sketch)
@@ -84,6 +94,7 @@ def _draw_splice(sketch: Sketch, trunk: Solid, sides: tuple[float, float]) -> No
 
 
 def draw_logo(sketch: Sketch, trunk: Solid) -> None:
+    """A print on the chest, seen from the front."""
     seen = trunk.faces(0)
     if seen < 0.25:
         return
@@ -141,6 +152,7 @@ def draw_logo(sketch: Sketch, trunk: Solid) -> None:
 
 
 def draw_tail_pattern(sketch: Sketch, solid: Solid, span: tuple[float, float]) -> None:
+    """Stripes or plaid on the skirts of a coat."""
     accent, cloth, fine = sketch.identity.colours["accent"], get_cloth(sketch), sketch.object_scale
     plaid = sketch.wears("UpperPlaid")
     if not (plaid or sketch.wears("UpperStride")):
@@ -157,6 +169,7 @@ def draw_tail_pattern(sketch: Sketch, solid: Solid, span: tuple[float, float]) -
 
 
 def draw_sleeve_pattern(sketch: Sketch, side: str, limb: Limb, shares: tuple[float, ...]) -> None:
+    """Stripes or plaid around a part of a sleeve."""
     bones, radii = limb
     accent = sketch.identity.colours["accent"]
     if sketch.wears("UpperStride"):
@@ -171,4 +184,3 @@ def draw_sleeve_pattern(sketch: Sketch, side: str, limb: Limb, shares: tuple[flo
         sketch.cuff(
             bones, (share - 0.06 * sketch.object_scale, share + 0.06 * sketch.object_scale), radii, paint
         )
-

@@ -1,7 +1,7 @@
 """Who is drawn: identities, and one view of an identity by a camera.
 
-Every choice is made whether it is needed or not, from streams of random numbers that belong to the identity, the
-view and the camera. So forcing one attribute leaves everything else of the picture as it was.
+Every choice is made whether it is needed or not, from streams of random numbers that belong to the identity,
+the view and the camera. So forcing one attribute leaves everything else of the picture as it was.
 """
 
 from __future__ import annotations
@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 from passerby.data.synthetic import palettes
 from passerby.data.synthetic.canvas import Colour
@@ -94,7 +93,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class View:
-    """One passing of an identity before a camera; angles in degrees, `yaw` 0 faces the viewer, 90 faces right."""
+    """One passing of an identity before a camera; angles in degrees, yaw 0 faces the viewer, 90 faces right."""
 
     direction: str
     yaw: float
@@ -129,7 +128,7 @@ def check_force(force: Mapping[str, bool] | None) -> dict[str, bool]:
         both = [name for name in group if chosen.get(name)]
         if len(both) > 1:
             raise ConfigError(f"force: {both[0]} and {both[1]} exclude each other; ask for one of them")
-        if group[0] and all(chosen.get(name) is False for name in group):
+        if all(chosen.get(name) is False for name in group):
             raise ConfigError(f"force: one of {', '.join(group)} has to be present; leave one of them free")
     if chosen.get("LongCoat") and chosen.get("ShortSleeve"):
         raise ConfigError("force: a LongCoat has long sleeves; ask for LongCoat or ShortSleeve")
@@ -240,7 +239,7 @@ def create_view(
 ) -> View:
     """How this identity passes this camera; `dice` is the stream of the picture's index."""
     identity, camera = who
-    free: dict[str, Any] = {name: (1.0, 1.0) for name in _YAWS}
+    free = dict.fromkeys(_YAWS, (1.0, 1.0))
     free[camera.favourite] = (1.8, 1.8)
     direction = _choose_one(config, dice, free, force)
     spread = 20.0 + 22.0 * config.difficulty
@@ -256,7 +255,7 @@ def create_view(
         phase=dice.choice((-1.0, 1.0)) * dice.uniform(0.35, 1.0),
         standing=dice.random() < 0.25,
         arm_spread=dice.uniform(5, 13),
-        hold=_hold(identity, dice.random(), config),
+        hold=identity.wears["HoldObjectsInFront"],
         held_style=int(dice.random() * 4),
         centre=0.5 + dice.uniform(-1, 1) * (0.03 + 0.07 * hard),
         height=dice.uniform(0.86, 0.93)
@@ -264,8 +263,3 @@ def create_view(
         - (0.05 if identity.wears["AgeLess18"] else 0),
         cut=max(0.0, dice.uniform(-3.0, 1.0)) * 0.2 * hard,
     )
-
-
-def _hold(identity: Identity, chance: float, config: SynthConfig) -> bool:
-    del chance, config
-    return identity.wears["HoldObjectsInFront"]

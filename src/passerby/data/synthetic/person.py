@@ -20,8 +20,8 @@ from passerby.data.synthetic.keypoints import compute_keypoints
 from passerby.data.synthetic.labels import compute_boxes, compute_labels
 from passerby.data.synthetic.parts import compute_parsing_table
 from passerby.data.synthetic.scenery import WIDTHS, create_scene
-from passerby.data.synthetic.sketch import Sketch
 from passerby.data.synthetic.skeleton import Lens, create_body, create_joints
+from passerby.data.synthetic.sketch import Sketch
 from passerby.errors import ConfigError
 from passerby.types import Box
 
@@ -39,7 +39,8 @@ class SyntheticPerson:
         labels: In the order of `ATTRIBUTES`: 1 yes, 0 no, −1 cannot be seen in this picture.
         mask: 1 on the person, without carried things and whatever stands in front; exactly `parsing > 0`.
         parsing: Classes of Look-Into-Person; carried things (bags, straps, held objects) are background.
-        keypoints_mpii: In MPII order; x px, y px, score (1 seen, 0.5 hidden by the own body, 0 occluded or outside).
+        keypoints_mpii: In MPII order; x px, y px, score (1 seen, 0.5 hidden by the person's own body or things,
+            0 behind something else or outside the picture).
         keypoints_coco: The same for COCO's 17.
         boxes: Tight box of the visible pixels of each attribute with label 1; attributes of the whole person
             (sex, age, viewpoint) have the box of the person.
@@ -78,8 +79,8 @@ def draw_person(
         config: How the people are drawn.
         seed: Which world of people, cameras and scenes.
         index: Which picture of that world; neighbours share an identity (`config.views_per_identity`).
-        force: Attributes that have to be present or absent; all else stays as it would be, so two pictures with
-            opposite values differ by that attribute (and by what it entails: a long coat has long sleeves).
+        force: Attributes that have to be present or absent; all else stays as it would be, so two pictures
+            with opposite values differ by that attribute (and what it entails: a long coat has long sleeves).
 
     Raises:
         ConfigError: If the index is negative or `force` is unknown or contradictory.

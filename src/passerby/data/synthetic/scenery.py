@@ -1,4 +1,4 @@
-"""The places where cameras stand: one wide, softly blurred scene a camera, of which each picture shows a window."""
+"""Where cameras stand: one wide, softly blurred scene a camera, of which each picture shows a window."""
 
 from __future__ import annotations
 

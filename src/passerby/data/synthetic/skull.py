@@ -7,8 +7,8 @@ from functools import cached_property
 
 from passerby.data.synthetic.canvas import Canvas
 from passerby.data.synthetic.people import Identity
-from passerby.data.synthetic.sketch import Sketch
 from passerby.data.synthetic.skeleton import Body, Joints, Lens
+from passerby.data.synthetic.sketch import Sketch
 from passerby.data.synthetic.solids import Ring, Solid
 
 __all__ = ["FACE_ANGLES", "FACE_HEIGHTS", "SKULL", "Head"]

@@ -1,8 +1,8 @@
 """Bodies made of stacked ellipses (trunk, head, skirt, hat): their outline and patches of their surface.
 
-A ring is an ellipse in a horizontal plane: height `y`, half-width `a` (to the sides), half-depth `b` (front to
-back) and the forward offset `z` of its centre. Seen from any side its silhouette is a segment, so a stack of
-rings is a polygon; a direction around the body is given in degrees, 0 in front, 90 at the person's left.
+A ring is an ellipse in a horizontal plane: height `y`, half-width `a` (to the sides), half-depth `b` (front
+to back) and the forward offset `z` of its centre. Seen from any side its silhouette is a segment, so a stack
+of rings is a polygon; a direction around the body is given in degrees, 0 in front, 90 at the person's left.
 """
 
 from __future__ import annotations

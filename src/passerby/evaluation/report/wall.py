@@ -25,7 +25,7 @@ __all__ = [
     "create_confusions",
 ]
 
-THUMBNAIL_PX = 224
+THUMBNAIL_PX = 280
 SHOWN_VERDICTS = 10
 Kind = Literal["right", "extra", "missed", "unknown"]
 ORDER: Sequence[Kind] = ("extra", "missed", "right", "unknown")
