@@ -48,17 +48,16 @@ def score_with_numpy(probs: NDArray[np.float32], labels: NDArray[np.int8]) -> Sc
     """The definitions, written down with NumPy as one would."""
     positive, negative = labels == 1, labels == 0
     predicted = (probs > THRESHOLD) & (positive | negative)
-    both = predicted & positive
+    both, either = predicted & positive, predicted | positive
 
-    hits, predicted_count = both.sum(0), predicted.sum(0)
-    positives, negatives = positive.sum(0), negative.sum(0)
-    rejected = negatives - (predicted_count - hits)
-    tpr, tnr = hits / np.maximum(positives, 1), rejected / np.maximum(negatives, 1)
+    tp, tn = both.sum(axis=0), (negative & ~predicted).sum(axis=0)
+    positives, negatives, claimed = positive.sum(axis=0), negative.sum(axis=0), predicted.sum(axis=0)
+    tpr, tnr = tp / np.maximum(positives, 1), tn / np.maximum(negatives, 1)
 
-    in_row, labelled, claimed = both.sum(1), positive.sum(1), predicted.sum(1)
-    accuracy = (in_row / np.maximum(labelled + claimed - in_row, 1)).mean()
-    precision = (in_row / np.maximum(claimed, 1)).mean()
-    recall = (in_row / np.maximum(labelled, 1)).mean()
+    shared = both.sum(axis=1)
+    accuracy = (shared / np.maximum(either.sum(axis=1), 1)).mean()
+    precision = (shared / np.maximum(predicted.sum(axis=1), 1)).mean()
+    recall = (shared / np.maximum(positive.sum(axis=1), 1)).mean()
     return {
         "mA": ((tpr + tnr) / 2).mean(),
         "accuracy": accuracy,
@@ -66,10 +65,10 @@ def score_with_numpy(probs: NDArray[np.float32], labels: NDArray[np.int8]) -> Sc
         "recall": recall,
         "f1": 2 * precision * recall / (precision + recall),
         "per_attribute_mA": (tpr + tnr) / 2,
-        "per_attribute_accuracy": (hits + rejected) / np.maximum(positives + negatives, 1),
-        "per_attribute_precision": hits / np.maximum(predicted_count, 1),
+        "per_attribute_accuracy": (tp + tn) / np.maximum(positives + negatives, 1),
+        "per_attribute_precision": tp / np.maximum(claimed, 1),
         "per_attribute_recall": tpr,
-        "per_attribute_f1": 2 * hits / np.maximum(predicted_count + positives, 1),
+        "per_attribute_f1": 2 * tp / np.maximum(claimed + positives, 1),
     }
 
 
@@ -79,7 +78,9 @@ def score_with_passerby(probs: NDArray[np.float32], labels: NDArray[np.int8]) ->
     metric.update(torch.from_numpy(probs), torch.from_numpy(labels))
     scores = metric.compute()
     names = ("mA", "accuracy", "precision", "recall", "f1")
-    return {n: getattr(scores, n) for n in (*names, *(f"per_attribute_{m}" for m in names if m in PER_ATTRIBUTE))}
+    return {
+        n: getattr(scores, n) for n in (*names, *(f"per_attribute_{m}" for m in names if m in PER_ATTRIBUTE))
+    }
 
 
 PER_ATTRIBUTE = ("mA", "accuracy", "precision", "recall", "f1")
@@ -129,7 +130,9 @@ def measure_extra_mb(name: str, shape: tuple[int, int]) -> float:
     try:
         extra = float(here.recv())
     except EOFError:
-        raise RuntimeError(f"the process that measures the memory of {name} ended without an answer") from None
+        raise RuntimeError(
+            f"the process that measures the memory of {name} ended without an answer"
+        ) from None
     finally:
         process.join()
     return extra
@@ -166,7 +169,9 @@ def run(rows: int, attributes: int, repeats: int) -> dict[str, Any]:
 
 def print_table(result: dict[str, Any]) -> None:
     """The result for a person."""
-    print(f"Metrics of {result['rows']:,} × {result['attributes']} predictions, best of {result['repeats']} runs")
+    print(
+        f"Metrics of {result['rows']:,} × {result['attributes']} predictions, best of {result['repeats']} runs"
+    )
     print(f"  {'':<24}{'seconds':>10}{'× numpy':>10}{'extra MB':>10}")
     for name, seconds in result["seconds"].items():
         memory = result["extra_mb"].get(name)
@@ -175,7 +180,9 @@ def print_table(result: dict[str, Any]) -> None:
         print(f"  {label:<24}{seconds:>10.3f}{ratio:>10.2f}{'' if memory is None else f'{memory:.1f}':>10}")
     print(f"  largest difference {result['largest_difference']:.1e}")
     verdict = "reached" if result["reached"] else "MISSED"
-    print(f"  target: ≥ {TARGET_SPEED_UP:g} × numpy with one thread, < {TARGET_EXTRA_MB:g} MB extra: {verdict}")
+    print(
+        f"  target: ≥ {TARGET_SPEED_UP:g} × numpy with one thread, < {TARGET_EXTRA_MB:g} MB extra: {verdict}"
+    )
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -15,26 +15,43 @@ from typer.testing import CliRunner, Result
 
 from passerby.bundle import Bundle, load
 from passerby.cli import app
+from passerby.data.images import normalise
 from passerby.errors import BundleError, DataError
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess
 
 
+def smooth(height: int = 96, width: int = 48) -> Image.Image:
+    """A grey picture without fine detail, lighter to the lower right, that JPEG keeps well."""
+    y, x = np.mgrid[:height, :width]
+    return Image.fromarray((40 + 1.2 * y + 1.5 * x).clip(0, 255).astype(np.uint8))
+
+
 @pytest.fixture(scope="module")
 def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
     torch.manual_seed(4)
-    attributes = (
-        Attribute("Hat", "wears a hat"),
-        Attribute("Bag", "carries a bag"),
-        Attribute("Boots", "wears boots"),
-    )
-    model = create_model("baseline", schema=AttributeSchema("toy", attributes), backbone="test_resnet")
-    with torch.no_grad():
-        model.classifier.weight.mul_(20)  # type: ignore[operator, union-attr]  # so that pictures differ clearly
+    names = {"Hat": "wears a hat", "Bag": "carries a bag", "Boots": "wears boots"}
+    schema = AttributeSchema("toy", tuple(Attribute(*pair) for pair in names.items()))
+    model = create_model("baseline", schema=schema, backbone="test_resnet")
+    bundle = Bundle(model, Preprocess(64, 48), (0.0, 1.0, 0.0))  # Hat and Boots always, Bag never
+    upright = smooth().convert("RGB")
+    tell_apart(bundle, upright, upright.transpose(Image.Transpose.ROTATE_90))
     path = tmp_path_factory.mktemp("model") / "bundle"
-    Bundle(model, Preprocess(64, 48), (0.0, 1.0, 0.0)).save(path)  # Hat and Boots always, Bag never
+    bundle.save(path)
     return path
+
+
+@torch.no_grad()
+def tell_apart(bundle: Bundle, one: Image.Image, other: Image.Image) -> None:
+    """Set the classifier so that its logits are ±2 for the two pictures."""
+    images = torch.stack([bundle.prepare(one), bundle.prepare(other)])
+    features = bundle.model(normalise(images, bundle.preprocess)).features.mean((2, 3))
+    direction = features[0] - features[1]
+    direction = 4 * direction / direction.square().sum()
+    classifier = bundle.model.classifier
+    classifier.weight.copy_(direction.expand_as(classifier.weight))  # type: ignore[union-attr, operator]
+    classifier.bias.fill_(float(2 - direction @ features[0]))  # type: ignore[union-attr, operator]
 
 
 @pytest.fixture
@@ -85,7 +102,8 @@ def test_csv_into_a_file(bundle: Path, folder: Path) -> None:
 
 def test_all_and_top(bundle: Path, folder: Path) -> None:
     assert "Bag" in run(bundle, "one.jpg", "--all").stdout
-    assert sum(word in run(bundle, "one.jpg", "--top", "1").stdout for word in ("Hat", "Bag", "Boots")) == 1
+    likeliest = run(bundle, "one.jpg", "--top", "2").stdout
+    assert sum(word in likeliest for word in ("Hat", "Bag", "Boots")) == 2
     for wrong in (("--all", "--top", "1"), ("--all", "--format", "csv"), ("--top", "2", "--format", "jsonl")):
         result = run(bundle, "one.jpg", *wrong)
         assert result.exit_code == 2
@@ -151,12 +169,6 @@ def test_status_of_the_real_command(bundle: Path, folder: Path) -> None:
         assert "Traceback" not in done.stderr
 
 
-def smooth(height: int = 96, width: int = 48) -> Image.Image:
-    """A grey picture without fine detail, lighter to the lower right, that JPEG keeps well."""
-    y, x = np.mgrid[:height, :width]
-    return Image.fromarray((40 + 1.2 * y + 1.5 * x).clip(0, 255).astype(np.uint8))
-
-
 def save_every_kind(folder: Path) -> list[str]:
     """The same grey picture in every mode that cameras, scanners and editors leave behind."""
     grey = smooth()
@@ -189,9 +201,7 @@ def test_pictures_of_every_kind(bundle: Path, tmp_path: Path, monkeypatch: pytes
     expected = rows["rgb.png"]
     for name, row in rows.items():
         for attribute in ("Hat", "Bag", "Boots"):
-            assert float(row[attribute]) == pytest.approx(float(expected[attribute]), abs=0.02), name
+            assert float(row[attribute]) == pytest.approx(float(expected[attribute]), abs=0.05), name
     smooth().transpose(Image.Transpose.ROTATE_90).save("not-turned.png")
     wrong = json.loads(run(bundle, "not-turned.png", "--format", "jsonl").stdout)["probabilities"]
-    assert any(
-        abs(wrong[a] - float(expected[a])) > 0.05 for a in wrong
-    )  # orientation makes a difference here
+    assert all(abs(wrong[a] - float(expected[a])) > 0.5 for a in wrong)  # orientation makes a difference

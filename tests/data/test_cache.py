@@ -106,7 +106,7 @@ def test_without_guidance_there_is_none(root: Path, tmp_path: Path) -> None:
 
 def test_mask_values_above_zero_are_the_person(root: Path, tmp_path: Path) -> None:
     for i in range(COUNT):
-        size = Image.open(root / f"{i}.png").size
+        size = read_image(root / f"{i}.png").size
         Image.new("L", size, 37).save(root / "masks" / f"{i}.png")
     paths = [f"masks/{i}.png" for i in range(COUNT)]
     cache = PackedCache.build(create_manifest(root, masks=paths, parsing=paths), SMALL, tmp_path)

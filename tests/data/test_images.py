@@ -1,8 +1,9 @@
-"""Every kind of picture becomes upright 8-bit RGB or a named error; boxes, keypoints, maps go the same way."""
+"""Every kind of picture becomes upright 8-bit RGB or a named error; boxes, points and maps follow."""
 
 from __future__ import annotations
 
 import io
+import os
 import struct
 import zlib
 from pathlib import Path
@@ -379,3 +380,18 @@ def test_normalise_refuses_other_types_and_shapes() -> None:
         normalise(torch.zeros(1, 4, 4, 3, dtype=torch.uint8), Preprocess())
     with pytest.raises(DataError, match="out"):
         normalise(torch.zeros(1, 3, 4, 4, dtype=torch.uint8), Preprocess(), out=torch.zeros(1, 3, 4, 5))
+
+
+@pytest.mark.realdata
+def test_real_maps_fit_their_photos() -> None:
+    if "PASSERBY_DATA" not in os.environ:
+        pytest.skip("PASSERBY_DATA is not set")
+    root = Path(os.environ["PASSERBY_DATA"])
+    for path in sorted((root / "peta" / "masks").iterdir())[::1900]:
+        values = load_map(path)
+        assert values.shape[::-1] == read_image(root / "peta" / "images" / f"{path.stem}.jpg").size
+        assert values.max() <= 1
+    for path in sorted((root / "ccp" / "annotations" / "pixel-level").glob("*.mat"))[::150]:
+        values = load_map(path)
+        assert values.shape[::-1] == read_image(root / "ccp" / "photos" / f"{path.stem}.jpg").size
+        assert 0 < values.max() <= 58

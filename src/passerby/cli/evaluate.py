@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from enum import StrEnum
+from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -156,7 +157,7 @@ def _draw_summary(evaluation: Evaluation) -> Table:
     summary = evaluation.summary()
     for name in summary:
         table.add_column(name, justify="right", style="bold" if name in ("mA", "f1") else None)
-    table.add_row(*(f"{100 * value:.2f}" for value in summary.values()))
+    table.add_row(*("–" if isnan(value) else f"{100 * value:.2f}" for value in summary.values()))
     return table
 
 

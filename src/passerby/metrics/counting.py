@@ -30,6 +30,7 @@ _GROUP = 128
 _CELLS_A_CHUNK = 2**18  # buffers of 2 MB, which stay in the cache of a CPU
 _CELLS_A_CHUNK_ELSEWHERE = 2**23
 _LOW_BITS = 0x0101010101010101
+_LOW_NIBBLES = 0x0F0F0F0F0F0F0F0F
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,69 +115,91 @@ def compute_counts(
     work_dtype = torch.float64 if probs.dtype == torch.float64 else torch.float32
     limits = create_thresholds(thresholds, num_attributes).to(probs.device, work_dtype)
     counter = _Counter(size, limits, unknown)
-    total = Counts.create_empty(num_attributes, device=probs.device)
     for start in range(0, len(probs), size):
-        total = total + counter.count(probs[start : start + size], labels[start : start + size])
-    return total
+        counter.add(probs[start : start + size], labels[start : start + size])
+    return counter.counts(len(probs))
 
 
 class _Counter:
     """Counts chunk after chunk in the same few buffers.
 
-    Everything is done with additions and bit operations on bytes, which the CPU does 32 or 64 at a time,
-    where comparisons and sums of booleans go one by one:
+    Everything is comparisons, additions and bit operations between tensors of one width, which a CPU does 32
+    or 64 at a time; comparisons into booleans, and sums of booleans, go one by one.
 
-    - `flags` holds one byte of 0 or 1 a cell: hits, predicted, positives, unknown;
-    - a column is summed in groups of 128 rows, whose sum still fits a byte;
-    - a row is padded to whole words of eight bytes. Adding its words adds eight columns at once, and one
-      multiplication by 0x0101…01 brings the sum of the eight bytes into the highest one.
+    - `flags` holds one byte of 0 or 1 a cell: predicted, positives, unknown, hits.
+    - A column is summed in groups of 128 rows, whose sum still fits a byte.
+    - A row is padded to whole words of eight bytes. Adding its words adds eight columns at once, and one
+      multiplication by 0x0101…01 brings the sum of the eight bytes into the highest. The sum of at most 15
+      words fits four bits, so predicted and positives share a byte.
     """
 
     def __init__(self, size: int, thresholds: Tensor, unknown: Unknown) -> None:
         device, columns = thresholds.device, len(thresholds)
-        self.thresholds, self.unknown = thresholds, unknown
-        self.margin = torch.empty(size, columns, dtype=thresholds.dtype, device=device)
-        self.flags = torch.zeros(4, size, columns, dtype=torch.int8, device=device)
-        self.padded = torch.zeros(3, size, -(-columns // 8) * 8, dtype=torch.int8, device=device)
+        one_for_all = bool((thresholds == thresholds[0]).all())
+        self.thresholds = thresholds[0] if one_for_all else thresholds
+        self.unknown = unknown
+        self.above = torch.empty(size, columns, dtype=thresholds.dtype, device=device)
+        self.bytes = torch.zeros(5, size, columns, dtype=torch.int8, device=device)
+        self.flags, self.both_in_one = self.bytes[:4], self.bytes[4]
+        self.padded = torch.zeros(2, size, -(-columns // 8) * 8, dtype=torch.int8, device=device)
+        self.in_row = torch.zeros(3, size, dtype=torch.int64, device=device)
+        self.by_column = torch.zeros(4, columns, dtype=torch.int64, device=device)
+        self.labelled_rows = torch.zeros((), dtype=torch.int64, device=device)
+        self.shares = torch.zeros(3, dtype=torch.int64, device=device)
 
-    def count(self, probs: Tensor, labels: Tensor) -> Counts:
-        """Counts of at most `size` rows."""
+    def counts(self, rows: int) -> Counts:
+        """The result, given how many rows were added."""
+        predicted, positives, unknown, hits = self.by_column
+        total = torch.tensor(rows, device=self.flags.device)
+        return Counts(
+            positives, rows - unknown - positives, predicted, hits, total, self.labelled_rows, *self.shares
+        )
+
+    def add(self, probs: Tensor, labels: Tensor) -> None:
+        """Count at most `size` rows."""
         n, columns = probs.shape
         any_unknown = _check_values(probs, labels) and self.unknown == "ignore"
         labels = labels.to(torch.int8)
         if n < self.flags.shape[1]:
             self.flags.zero_()
-        hits, predicted, positives, unknown = self.flags[:, :n]
-        torch.sub(probs, self.thresholds, out=self.margin[:n])
-        predicted.copy_(self.margin[:n].sign_())
+        predicted, positives, unknown, hits = self.flags[:, :n]
+        # A comparison into a tensor of its own type is several times as fast as one into booleans.
+        predicted.copy_(torch.gt(probs.to(self.above.dtype), self.thresholds, out=self.above[:n]))
+        torch.gt(labels, 0, out=positives)
         if any_unknown:
-            torch.clamp(labels, max=0, out=unknown)  # −1 where unknown
-            predicted.add_(unknown)
-            unknown.neg_()
+            torch.lt(labels, 0, out=unknown)
+            torch.gt(predicted, unknown, out=predicted)
         else:
             unknown.zero_()
-        predicted.relu_()
-        torch.clamp(labels, min=0, out=positives)
         torch.bitwise_and(predicted, positives, out=hits)
-        bytes_ = self.flags.view(torch.uint8).view(4, _GROUP, -1)  # (4, 128, size / 128 · A)
-        sums = bytes_.sum(1, dtype=torch.uint8).view(4, -1, columns).sum(1)  # (4, A)
-        return Counts(sums[2], n - sums[3] - sums[2], sums[1], sums[0], *self._add_up_rows(n))
+        groups = self.flags.view(torch.uint8).view(4, _GROUP, -1)  # (4, 128, size / 128 · A)
+        self.by_column += groups.sum(1, dtype=torch.uint8).view(4, -1, columns).sum(1)
+        self._add_rows()
 
-    def _add_up_rows(self, n: int) -> tuple[Tensor, ...]:
-        """Rows, rows with a positive label, and the three sums of shares."""
+    def _add_rows(self) -> None:
+        self._sum_rows()
+        predicted, positives, hits = self.in_row.double()
+        self.labelled_rows += positives.count_nonzero()
+        hits_in_units = hits * float(SHARE_UNIT)
+        wholes = (predicted + positives - hits, predicted, positives)
+        for share, whole in zip(self.shares, wholes, strict=True):
+            share += (hits_in_units / whole.clamp_(min=1)).round_().sum().long()
+
+    def _sum_rows(self) -> None:
+        """Put predicted, positives and hits of each row into `in_row`."""
         columns = self.flags.shape[2]
-        if columns <= 255:
-            self.padded[:, :, :columns].copy_(self.flags[:3])
-            words = self.padded.view(torch.int64).sum(2)  # (3, size)
-            in_row = words.mul_(_LOW_BITS).bitwise_right_shift_(56).bitwise_and_(0xFF)
-        else:  # such a sum may not fit a byte
-            in_row = self.flags[:3].sum(2)
-        hits, predicted, positives = in_row.double()
-        either = predicted + positives - hits
-        unit = float(SHARE_UNIT)
-        shares = ((hits * unit / whole.clamp(min=1)).round_() for whole in (either, predicted, positives))
-        rows = torch.tensor(n, device=self.flags.device)
-        return (rows, positives.count_nonzero(), *(share.sum().long() for share in shares))
+        predicted, positives, _, hits = self.flags
+        if columns > 120:  # more than 15 words
+            for flag, row in zip((predicted, positives, hits), self.in_row, strict=True):
+                torch.sum(flag, 1, out=row)
+            return
+        torch.add(predicted, positives, alpha=16, out=self.both_in_one)
+        self.padded[:, :, :columns].copy_(self.bytes[3:])
+        words = self.padded.view(torch.int64).sum(2)  # (2, size)
+        torch.bitwise_and(words[1], _LOW_NIBBLES, out=self.in_row[0])
+        torch.bitwise_and(words[1].bitwise_right_shift_(4), _LOW_NIBBLES, out=self.in_row[1])
+        self.in_row[2].copy_(words[0])
+        self.in_row.mul_(_LOW_BITS).bitwise_right_shift_(56)
 
 
 def create_thresholds(thresholds: float | Sequence[float] | Tensor, num_attributes: int) -> Tensor:
@@ -226,7 +249,7 @@ def check_values(probs: Tensor, labels: Tensor) -> None:
 
 def _check_values(probs: Tensor, labels: Tensor) -> bool:
     """The same; returns whether any label is unknown."""
-    low, high = (float(v) for v in torch.aminmax(probs))
+    low, high = float(probs.amin()), float(probs.amax())  # faster than aminmax
     if not (low >= 0 and high <= 1):  # also where one is NaN
         raise DataError(
             f"expected probabilities in [0, 1], got values from {low:g} to {high:g}; "

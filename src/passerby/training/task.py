@@ -90,7 +90,7 @@ class AttributeTask(LightningModule):
         total = terms["total"]
         if not torch.isfinite(total):
             names = [self.image_names[row] for row in batch.rows.tolist()]
-            values = {name: float(term) for name, term in terms.items()}
+            values = {name: float(term.detach()) for name, term in terms.items()}
             raise TrainingError(
                 f"the loss is not finite at step {self.global_step} (epoch {self.current_epoch}): {values}; "
                 f"pictures of the batch: {', '.join(names)}"

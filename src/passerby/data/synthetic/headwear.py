@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import numpy as np
+import math
 
 from passerby.data.synthetic.canvas import Colour, darker, lighter, mix
 from passerby.data.synthetic.parts import Part
@@ -60,29 +60,24 @@ def _draw_brim(head: Head, low: float) -> None:
 
 def draw_peak(head: Head) -> None:
     """The peak of a cap."""
-    size = head.scale
-    low = _rim(size)
-    chin, head = head.joints["chin"], head.body.head
-    angles = np.radians(np.linspace(-68, 68, 9))
+    size, long = head.scale, head.body.head
+    low, (_, _, z) = _rim(size), head.joints["chin"]
+    angles = [math.radians(17.0 * k - 68.0) for k in range(9)]
     outer = [
         head.lens.point(
             (
-                float(np.sin(a)) * 0.42 * head * size,
+                math.sin(a) * 0.42 * long * size,
                 head.height(low - 0.02),
-                chin[2] + (0.2 + float(np.cos(a)) * 0.66 * size) * head,
+                z + (0.2 + math.cos(a) * 0.66 * size) * long,
             )
         )
         for a in angles
     ]
     inner = [
         head.lens.point(
-            (
-                float(np.sin(a)) * 0.42 * head * size,
-                head.height(low + 0.07),
-                chin[2] + float(np.cos(a)) * 0.46 * head,
-            )
+            (math.sin(a) * 0.42 * long * size, head.height(low + 0.07), z + math.cos(a) * 0.46 * long)
         )
-        for a in angles[::-1]
+        for a in reversed(angles)
     ]
     head.canvas.polygon(outer + inner, darker(head.identity.colours["hat"], 0.34), Part.HAT)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from passerby.data.synthetic import palettes
-from passerby.data.synthetic.canvas import Colour
+from passerby.data.synthetic.canvas import Colour, mix
 from passerby.data.synthetic.config import ATTRIBUTES, SynthConfig
 from passerby.errors import ConfigError
 
@@ -93,7 +93,7 @@ class Camera:
 
 @dataclass(frozen=True)
 class View:
-    """One passing of an identity before a camera; angles in degrees, yaw 0 faces the viewer, 90 faces right."""
+    """One passing of an identity before a camera; in degrees, yaw 0 faces the viewer, 90 faces right."""
 
     direction: str
     yaw: float
@@ -153,11 +153,15 @@ def create_identity(config: SynthConfig, seed: int, number: int, force: Mapping[
         style = "bun"
     hair = palettes.HAIR[int(dice.random() * len(palettes.HAIR))]
     grey = palettes.GREY_HAIR[int(look["grey"] * len(palettes.GREY_HAIR))]
+    hair = grey if old else hair
     skirt = wears["Skirt&Dress"]
+    colours = palettes.create_outfit(dice)
+    if sum(abs(a - b) for a, b in zip(colours["hat"], hair, strict=True)) < 120:  # a hat has to show
+        colours["hat"] = mix(hair, (214, 69, 65) if sum(hair) > 450 else (248, 236, 214), 0.8)
     return Identity(
         wears=wears,
         skin=palettes.SKIN[int(dice.random() * len(palettes.SKIN))],
-        hair=grey if old else hair,
+        hair=hair,
         hair_style=style,
         beard=not female and not child and look["beard"] < 0.3,
         hat_style=("cap", "beanie", "brim", "cap")[int(look["hat"] * 4)],
@@ -167,7 +171,7 @@ def create_identity(config: SynthConfig, seed: int, number: int, force: Mapping[
         glasses_dark=dice.random() < 0.4,
         logo_style=int(dice.random() * 4),
         pattern_style=int(dice.random() * 3),
-        colours=palettes.create_outfit(dice),
+        colours=colours,
         girth=min(1.32, max(0.86, 1.0 + 0.09 * shape)),
         stature=stature,
         side=1 if dice.random() < 0.5 else -1,

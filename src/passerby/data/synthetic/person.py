@@ -39,8 +39,8 @@ class SyntheticPerson:
         labels: In the order of `ATTRIBUTES`: 1 yes, 0 no, −1 cannot be seen in this picture.
         mask: 1 on the person, without carried things and whatever stands in front; exactly `parsing > 0`.
         parsing: Classes of Look-Into-Person; carried things (bags, straps, held objects) are background.
-        keypoints_mpii: In MPII order; x px, y px, score (1 seen, 0.5 hidden by the person's own body or things,
-            0 behind something else or outside the picture).
+        keypoints_mpii: In MPII order; x px, y px, score (1 seen, 0.5 hidden by the own body or
+            things, 0 behind something else or outside the picture).
         keypoints_coco: The same for COCO's 17.
         boxes: Tight box of the visible pixels of each attribute with label 1; attributes of the whole person
             (sex, age, viewpoint) have the box of the person.
