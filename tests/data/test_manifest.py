@@ -35,13 +35,16 @@ def make_manifest(root: Path, **changes: Any) -> Manifest:
 
 
 @pytest.mark.parametrize(
-    ("path", "expected"), [("a.jpg", "a.jpg"), ("a\\b.jpg", "a/b.jpg"), ("a/./b.jpg", "a/b.jpg"), ("12:30/a.jpg", "12:30/a.jpg")]
+    ("path", "expected"),
+    [("a.jpg", "a.jpg"), ("a\\b.jpg", "a/b.jpg"), ("a/./b.jpg", "a/b.jpg"), ("12:30/a.jpg", "12:30/a.jpg")],
 )
 def test_relative_paths_pass(path, expected):
     assert check_relative_path(path) == expected
 
 
-@pytest.mark.parametrize("path", ["", ".", "/etc/passwd", "../a.jpg", "a/../../b.jpg", "..\\a.jpg", "C:/a.jpg", "c:\\a.jpg", "\\a"])
+@pytest.mark.parametrize(
+    "path", ["", ".", "/etc/passwd", "../a.jpg", "a/../../b.jpg", "..\\a.jpg", "C:/a.jpg", "c:\\a.jpg", "\\a"]
+)
 def test_paths_that_leave_the_root_are_refused(path):
     with pytest.raises(ManifestError, match="below the root"):
         check_relative_path(path)
@@ -115,7 +118,9 @@ def test_unknown_split_or_empty_part_lists_what_there_is(tmp_path):
     manifest = make_manifest(tmp_path)
     with pytest.raises(ManifestError, match="no split 'mine' in this manifest; it has official, half"):
         manifest.split("mine", "train")
-    with pytest.raises(ManifestError, match=r"no rows in part 'val'; rows by part: \{'train': 1, 'val': 0, 'test': 1\}"):
+    with pytest.raises(
+        ManifestError, match=r"no rows in part 'val'; rows by part: \{'train': 1, 'val': 0, 'test': 1\}"
+    ):
         manifest.split("half", "val")
 
 
@@ -245,7 +250,10 @@ def set_column(name: str, values: Any) -> Any:
         (set_column("label:Hat", pa.array([1, 0, None], pa.int8())), "column 'label:Hat': expected labels"),
         (set_column("label:Hat", pa.array([1, 0, 1], pa.int64())), "expected int8, got int64"),
         (set_column("split:half", pa.array(["train", "dev", None])), "split 'half': expected the parts"),
-        (set_column("box", pa.array([None, None, [3, 3, 2, 2]], pa.list_(pa.float32(), 4))), "expected a box"),
+        (
+            set_column("box", pa.array([None, None, [3, 3, 2, 2]], pa.list_(pa.float32(), 4))),
+            "expected a box",
+        ),
         (lambda table, meta: table.drop_columns("label:Male"), "lacks the column 'label:Male'"),
         (lambda table, meta: table.drop_columns("keypoints"), "lacks the column 'keypoints'"),
         (lambda table, meta: meta.pop("schema") and None, "not a manifest of passerby"),
@@ -263,7 +271,7 @@ def test_edited_manifests_are_refused(tmp_path, change, message):
 
 def test_absent_truncated_and_foreign_files_are_refused(tmp_path):
     path = tmp_path / "m.parquet"
-    with pytest.raises(ManifestError, match="no manifest at .*make one with `passerby prepare`"):
+    with pytest.raises(ManifestError, match=r"no manifest at .*make one with `passerby prepare`"):
         Manifest.load(path)
     make_manifest(tmp_path).write(path)
     path.write_bytes(path.read_bytes()[:-30])

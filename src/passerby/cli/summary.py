@@ -85,21 +85,21 @@ def _splits(summary: Summary) -> Table:
 def _print_problems(summary: Summary, console: Console) -> None:
     degenerate = [a.name for a in summary.attributes if not (a.positives and a.negatives)]
     if degenerate:
-        _print_list(console, f"{len(degenerate)} attributes have no yes or no no", degenerate)
+        _print_list(console, f"Attributes without a yes or without a no ({len(degenerate)})", degenerate)
     if summary.missing:
-        _print_list(console, f"{len(summary.missing):,} pictures are missing", summary.missing)
+        _print_list(console, f"Missing pictures ({len(summary.missing):,})", summary.missing)
     if summary.check is None:
         console.print("[dim]Pictures were not read: unreadable ones and duplicates are not known.[/]")
         return
     unreadable, duplicates = summary.check.unreadable, summary.check.duplicates
     if unreadable:
         _print_list(
-            console, f"{len(unreadable):,} pictures are unreadable", [f"{p}: {why}" for p, why in unreadable]
+            console, f"Unreadable pictures ({len(unreadable):,})", [f"{p}: {why}" for p, why in unreadable]
         )
     if duplicates:
         extra = sum(len(g) - 1 for g in duplicates)
         lines = [" = ".join(g[:SHOWN]) for g in duplicates]
-        _print_list(console, f"{extra:,} pictures repeat another one byte by byte", lines)
+        _print_list(console, f"Pictures that repeat another one byte by byte ({extra:,})", lines)
     if not (unreadable or duplicates or summary.missing):
         console.print("[green]Every picture is there, readable and different from the others.[/]")
 

@@ -30,7 +30,9 @@ def test_formats_names_every_data_set_and_is_read_only():
         FORMATS["mine"] = FORMATS["peta"]  # type: ignore[index]
 
 
-@pytest.mark.parametrize(("name", "count"), [("peta", 105), ("pa100k", 26), ("rap1", 92), ("rap2", 54), ("wider", 14)])
+@pytest.mark.parametrize(
+    ("name", "count"), [("peta", 105), ("pa100k", 26), ("rap1", 92), ("rap2", 54), ("wider", 14)]
+)
 def test_load_schema(name, count):
     schema = load_schema(name)
     assert (schema.name, len(schema)) == (name, count)

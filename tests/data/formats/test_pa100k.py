@@ -44,7 +44,7 @@ def add_images(root: Path, *names: str) -> None:
 
 @pytest.fixture
 def read_changed(complete, tmp_path, monkeypatch) -> Callable[..., Any]:
-    """Read the data set after a change of its annotation; writing 100,000 names to a real file takes ten seconds."""
+    """Read the data set after a change of its annotation; a real file of 100,000 names takes ten seconds."""
 
     def read(change: Callable[[dict[str, Any]], object] = len, *, allow_missing: bool = True) -> Any:
         content = dict(complete)
@@ -93,8 +93,14 @@ def set_label(value: int) -> Callable[[dict[str, Any]], None]:
     ("change", "message"),
     [
         (lambda c: c.pop("test_label"), "lacks test_label"),
-        (lambda c: c.update(val_images_name=c["val_images_name"][:-1]), "val_images_name: expected 10000 strings, got 9999"),
-        (lambda c: c.update(train_label=c["train_label"][:, :25]), "train_label: expected shape 80000 × 26, got 80000 × 25"),
+        (
+            lambda c: c.update(val_images_name=c["val_images_name"][:-1]),
+            "val_images_name: expected 10000 strings, got 9999",
+        ),
+        (
+            lambda c: c.update(train_label=c["train_label"][:, :25]),
+            "train_label: expected shape 80000 × 26, got 80000 × 25",
+        ),
         (lambda c: c.update(attributes=c["attributes"][::-1]), "attribute 1 is 'boots', expected 'Female'"),
         (lambda c: c.update(val_images_name=c["test_images_name"]), "every picture once, 10000 occur again"),
         (set_label(2), r"val_label: expected whole numbers from 0 to 1, got 2 at index \(3, 5\)"),

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +18,7 @@ ROWS = 19_000
 
 
 def make_content() -> dict[str, Any]:
-    """PETA.mat with made-up labels, full in size: row r (from 0) holds attribute r mod 105, identity r // 2 + 1."""
+    """PETA.mat in full size, made up: row r (from 0) holds attribute r mod 105, identity r // 2 + 1."""
     data = np.zeros((ROWS, 109), np.uint16)
     data[:, 0] = np.arange(1, ROWS + 1)
     data[:, 1] = np.arange(ROWS) // 2 + 1
@@ -54,7 +55,12 @@ def root(tmp_path: Path) -> Path:
 
 def test_reads_evaluated_attributes_splits_and_identities(root):
     manifest = peta.read(root, allow_missing=True)
-    assert manifest.images == ["images/00001.png", "images/00002.JPG", "images/09501.bmp", "images/19000.jpeg"]
+    assert manifest.images == [
+        "images/00001.png",
+        "images/00002.JPG",
+        "images/09501.bmp",
+        "images/19000.jpeg",
+    ]
     assert manifest.schema.names == peta.EVALUATED
     assert len(peta.EVALUATED) == 35
     assert manifest.identities == ["1", "1", "4751", "9500"]
@@ -65,7 +71,7 @@ def test_reads_evaluated_attributes_splits_and_identities(root):
 
 
 def test_rows_of_partitions_count_from_one(root):
-    """Row 1 of the file is the first picture; off by one would put picture 9,501 into train of partition 1."""
+    """Row 1 of the file is the first picture; off by one would put picture 9,501 into train."""
     parts = peta.read(root, allow_missing=True).table
     assert parts.column("split:official-1").to_pylist() == ["train", "train", "val", "test"]
     assert parts.column("split:official-2").to_pylist() == ["test", "train", "train", "test"]
@@ -84,9 +90,7 @@ def test_missing_images_are_counted(root):
 
 def test_guidance_beside_the_images_is_picked_up(root):
     add_images(root, "masks/00002.png")
-    (root / "keypoints_coco17.json").write_text(
-        '[{"image": "09501.jpg", "keypoints": [%s]}]' % ", ".join(["1.5"] * 51)
-    )
+    (root / "keypoints_coco17.json").write_text(json.dumps([{"image": "09501.jpg", "keypoints": [1.5] * 51}]))
     manifest = peta.read(root, allow_missing=True)
     assert manifest.paths("mask") == [None, "masks/00002.png", None, None]
     keypoints = manifest.keypoints()
@@ -132,11 +136,20 @@ def shorten_train(content: dict[str, Any]) -> None:
         (swap_names, "attribute 1 is 'personalLess45', expected 'personalLess30'"),
         (set_cell(7, 50, 2), r"labels in data: expected whole numbers from 0 to 1, got 2 at index \(7, 46\)"),
         (set_cell(7, 0, 9), "picture numbers 1 to 19000"),
-        (set_value("selected_attribute", np.arange(1, 36)[None]), "selected_attribute: .*from 5 to 109, got 1"),
+        (
+            set_value("selected_attribute", np.arange(1, 36)[None]),
+            "selected_attribute: .*from 5 to 109, got 1",
+        ),
         (set_value("selected_attribute", np.arange(6, 41)[None]), "columns 5 to 39 of data"),
-        (lambda c: c.__setitem__("partion_attribute", c["partion_attribute"][:4]), "expected 5 partitions, got 4"),
+        (
+            lambda c: c.__setitem__("partion_attribute", c["partion_attribute"][:4]),
+            "expected 5 partitions, got 4",
+        ),
         (shorten_train, "partion_attribute 1: expected 9500 rows in train, got 9499"),
-        (change_partition("test", 0, 0), "partion_attribute 3: test: expected whole numbers from 1 to 19000, got 0"),
+        (
+            change_partition("test", 0, 0),
+            "partion_attribute 3: test: expected whole numbers from 1 to 19000, got 0",
+        ),
         (change_partition("val", 0, 3), "partion_attribute 3: row 3 occurs in train and in val"),
     ],
 )
@@ -199,7 +212,11 @@ def test_original_layout_below_a_peta_folder(archive_root):
     [
         ("PETA/PETA dataset/CUHK/archive/0002.png", FormatError, "line 1: expected `original path,"),
         ("PETA/PETA dataset/CUHK/archive/0002.png,PETA/images/x.png", FormatError, "line 1"),
-        ("PETA/PETA dataset/CUHK/archive/0002.png,PETA/images/19001.png", FormatError, "from 1 to 19000 once, got 19001"),
+        (
+            "PETA/PETA dataset/CUHK/archive/0002.png,PETA/images/19001.png",
+            FormatError,
+            "from 1 to 19000 once, got 19001",
+        ),
         ("0002.png,PETA/images/00001.png", FormatError, "expected `PETA dataset/<subset>/archive/<file>`"),
         ("../CUHK/archive/0002.png,PETA/images/00001.png", ManifestError, "below the root"),
         ("/CUHK/archive/0002.png,PETA/images/00001.png", ManifestError, "below the root"),
@@ -231,7 +248,11 @@ def test_label_key(subset, name, key):
 
 @pytest.mark.parametrize(
     ("name", "camera"),
-    [("PRID/archive/0001_a.png", "PRID-a"), ("TownCentre/archive/0_16.jpg", "TownCentre"), ("CUHK/archive/0002.png", None)],
+    [
+        ("PRID/archive/0001_a.png", "PRID-a"),
+        ("TownCentre/archive/0_16.jpg", "TownCentre"),
+        ("CUHK/archive/0002.png", None),
+    ],
 )
 def test_camera_from_the_original_name(name, camera):
     assert peta_archive.find_camera(f"PETA dataset/{name}") == camera
@@ -263,7 +284,7 @@ def test_damaged_label_file_is_named(tmp_path, text, message):
 
 
 def write_whole_archive(root: Path) -> None:
-    """The original layout of all pictures: odd numbers from CUHK, even ones from MIT, labels of the .mat file."""
+    """The original layout, whole: odd numbers from CUHK, even ones from MIT, labels of the .mat file."""
     cuhk, mit, lines = [], [], []
     for n in range(1, ROWS + 1):
         name = peta.SCHEMA.names[(n - 1) % 105].replace("footwearSneaker", "footwearSneakers")
@@ -293,7 +314,7 @@ def test_labels_from_text_agree_and_differences_are_counted(root, caplog):
 
 
 def test_labels_from_text_need_every_picture(root):
-    with pytest.raises(FormatError, match="file_mapping.txt with 19000 lines"):
+    with pytest.raises(FormatError, match=r"file_mapping\.txt with 19000 lines"):
         peta.read(root, allow_missing=True, labels="text")
     write_whole_archive(root)
     path = root / "PETA dataset/MIT/archive/Label.txt"

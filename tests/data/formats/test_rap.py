@@ -233,12 +233,27 @@ def drop_area(content: dict[str, Any]) -> None:
     [
         (lambda c: c.pop("attribute_exp"), "missing attribute_exp"),
         (lambda c: c.update(label=c["label"][:, :51]), "label: expected shape 41585 × 92, got 41585 × 51"),
-        (lambda c: c.update(position=c["position"][:, :4]), r"position: expected 41585 × 16 numbers, got \(41585, 4\)"),
-        (lambda c: c.update(attribute_eng=c["attribute_eng"][::-1]), "attribute_eng: attribute 1 is 'shoes-Mixture'"),
-        (lambda c: c.update(attribute_exp=c["attribute_exp"][::-1]), "attribute_exp: attribute 1 is 'CarrybyHand'"),
-        (lambda c: c.update(attribute_exp=c["attribute_exp"][:35]), "attribute_exp: expected 51 strings, got 35"),
+        (
+            lambda c: c.update(position=c["position"][:, :4]),
+            r"position: expected 41585 × 16 numbers, got \(41585, 4\)",
+        ),
+        (
+            lambda c: c.update(attribute_eng=c["attribute_eng"][::-1]),
+            "attribute_eng: attribute 1 is 'shoes-Mixture'",
+        ),
+        (
+            lambda c: c.update(attribute_exp=c["attribute_exp"][::-1]),
+            "attribute_exp: attribute 1 is 'CarrybyHand'",
+        ),
+        (
+            lambda c: c.update(attribute_exp=c["attribute_exp"][:35]),
+            "attribute_exp: expected 51 strings, got 35",
+        ),
         (lambda c: c.update(identity=c["identity"][:9]), "expected 41,585 identities, got 9"),
-        (lambda c: set_label(c, "label", 3), r"label: expected whole numbers from 0 to 2, got 3 at index \(5, 2\)"),
+        (
+            lambda c: set_label(c, "label", 3),
+            r"label: expected whole numbers from 0 to 2, got 3 at index \(5, 2\)",
+        ),
         (lambda c: c.update(partion=c["partion"][:3]), "expected 5 partitions, got 3"),
         (shift_partition, "partion 1: train_index: expected whole numbers from 1 to 41585, got 0"),
         (repeat_row, "partion 1: row 1 occurs twice"),
@@ -256,11 +271,23 @@ def test_v1_damage_is_named(pretend, change: Callable[[dict[str, Any]], object],
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda c: c.update(data=c["data"][:, :151]), r"data: expected 84928 × 152 numbers, got \(84928, 151\)"),
+        (
+            lambda c: c.update(data=c["data"][:, :151]),
+            r"data: expected 84928 × 152 numbers, got \(84928, 151\)",
+        ),
         (lambda c: set_label(c, "data", 3), "labels in data: expected whole numbers from 0 to 2, got 3"),
-        (lambda c: c.update(selected_attribute=c["selected_attribute"] + 1), "selected attributes: attribute 1 is 'unused1'"),
-        (lambda c: c.update(selected_attribute=c["selected_attribute"][:, :51]), "selected_attribute: expected shape 54"),
-        (lambda c: c["partition_attribute"][4, 0].pop("val_index"), "partition_attribute 5: .*missing val_index"),
+        (
+            lambda c: c.update(selected_attribute=c["selected_attribute"] + 1),
+            "selected attributes: attribute 1 is 'unused1'",
+        ),
+        (
+            lambda c: c.update(selected_attribute=c["selected_attribute"][:, :51]),
+            "selected_attribute: expected shape 54",
+        ),
+        (
+            lambda c: c["partition_attribute"][4, 0].pop("val_index"),
+            "partition_attribute 5: .*missing val_index",
+        ),
     ],
 )
 def test_v2_damage_is_named(pretend, change: Callable[[dict[str, Any]], object], message):
@@ -280,7 +307,8 @@ def test_partition_that_leaves_rows_out_is_refused():
 
 
 @pytest.mark.parametrize(
-    ("have", "want"), [("Hat", "hs-Hat"), ("SportShoes", "shoes-Sport"), ("Female", "Femal"), ("Pushing", "action-Pusing")]
+    ("have", "want"),
+    [("Hat", "hs-Hat"), ("SportShoes", "shoes-Sport"), ("Female", "Femal"), ("Pushing", "action-Pusing")],
 )
 def test_names_agree_though_spelled_differently(have, want):
     rap.check_names([have], [want], what="toy")

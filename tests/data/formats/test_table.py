@@ -98,7 +98,11 @@ def test_guidance_columns(root):
     for name in ("m.png", "p.png"):
         (root / name).touch()
     points = " ".join(["2.5"] * 51)
-    write(root, f'image,mask,parsing,keypoints,Hat\na.jpg,m.png,p.png,{points},1\nb/b.png,,,"{json.dumps([1] * 51)}",1\n')
+    write(
+        root,
+        f"image,mask,parsing,keypoints,Hat\na.jpg,m.png,p.png,{points},1\n"
+        f'b/b.png,,,"{json.dumps([1] * 51)}",1\n',
+    )
     manifest = table.read(root)
     assert manifest.paths("mask") == ["m.png", None]
     assert manifest.paths("parsing") == ["p.png", None]
@@ -145,7 +149,11 @@ def test_given_attributes_are_taken_in_their_order(root):
 @pytest.mark.parametrize(
     ("schema", "error", "message"),
     [
-        ("name,description\nCloak,wears a cloak\n", FormatError, "expected columns for Cloak; it has Hat, Wears a cape"),
+        (
+            "name,description\nCloak,wears a cloak\n",
+            FormatError,
+            "expected columns for Cloak; it has Hat, Wears a cape",
+        ),
         ("name,colour\nHat,red\n", SchemaError, "expected the columns of passerby.schema.Attribute"),
     ],
 )
@@ -169,7 +177,11 @@ def test_schema_that_does_not_fit_is_refused(root, schema, error, message):
         ("image,identity\na.jpg,1\n", FormatError, "expected attribute columns; it has none"),
         ("image,Hat\na.jpg,1\na.jpg\n", FormatError, "row 2: expected 2 cells, got 1"),
         ("image,Hat\na.jpg,1\n,1\n", FormatError, "row 2, column 'image': expected the path of a picture"),
-        ("image,Hat\na.jpg,1\na.jpg,2\n", FormatError, "row 2, column 'Hat': expected 1, 0 or nothing .*got '2'"),
+        (
+            "image,Hat\na.jpg,1\na.jpg,2\n",
+            FormatError,
+            "row 2, column 'Hat': expected 1, 0 or nothing .*got '2'",
+        ),
         ("image,Hat\na.jpg,yes\n", FormatError, "row 1, column 'Hat'"),
         ("image,Hat\n../a.jpg,1\n", ManifestError, "row 1, column 'image': .*below the root"),
         ("image,Hat\n/etc/a.jpg,1\n", ManifestError, "below the root"),
@@ -177,9 +189,21 @@ def test_schema_that_does_not_fit_is_refused(root, schema, error, message):
         ("image,mask,Hat\na.jpg,m.png,1\n", DataError, "row 1: mask m.png is not under"),
         ("image,x0,y0,x1,y1,Hat\na.jpg,5,5,5,9,1\n", FormatError, "row 1: expected x1 > x0"),
         ("image,x0,y0,x1,y1,Hat\na.jpg,5,5,,9,1\n", FormatError, "row 1: expected x1 > x0"),
-        ("image,x0,y0,x1,y1,Hat\na.jpg,5,5,nan,9,1\n", FormatError, "column 'x1': expected a finite number of pixels"),
-        ("image,keypoints,Hat\na.jpg,1 2 3,1\n", FormatError, r"expected 51 numbers \(17 × x, y, score\), got 3"),
-        ("image,split,Hat\na.jpg,training,1\n", ManifestError, "split 'own': expected the parts train, val, test"),
+        (
+            "image,x0,y0,x1,y1,Hat\na.jpg,5,5,nan,9,1\n",
+            FormatError,
+            "column 'x1': expected a finite number of pixels",
+        ),
+        (
+            "image,keypoints,Hat\na.jpg,1 2 3,1\n",
+            FormatError,
+            r"expected 51 numbers \(17 × x, y, score\), got 3",
+        ),
+        (
+            "image,split,Hat\na.jpg,training,1\n",
+            ManifestError,
+            "split 'own': expected the parts train, val, test",
+        ),
         ('image,Hat\n"a.jpg,1\n', FormatError, "no CSV file"),
     ],
 )
