@@ -1,10 +1,10 @@
 """Metrics of 1,000,000 × 35 predictions: passerby against straightforward NumPy, in time and in memory.
 
 Both get the same arrays, with 5 % unknown labels, and return mA, accuracy, precision, recall, F1 and the
-values of each attribute. Time is the best of several runs in turns, because other programs on the machine only
-ever slow a run down. NumPy runs this on one thread; passerby is measured with one, which is what the target is
-about, and once more with as many as torch takes. Extra memory is how far the resident memory of a fresh
-process rises above what arrays and imports had taken, by the peak that the operating system notes (Linux).
+values of each attribute. Time is the best of several runs in turns, because other programs on the machine
+only ever slow a run down. NumPy runs this on one thread; passerby is measured with one, which is what the
+target is about, and once more with as many as torch takes. Extra memory is how far the resident memory of a
+fresh process rises above what arrays and imports had taken, by the peak the kernel notes (Linux).
 
     python benchmarks/metrics.py
 """

@@ -1,6 +1,6 @@
 """How fast `import passerby` and `passerby --help` are, beside the bare interpreter and `import torch`.
 
-    python benchmarks/startup.py
+python benchmarks/startup.py
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ def main() -> int:
     except Exception as error:
         print(ADVICE.format(error=f"{type(error).__name__}: {error}"), file=sys.stderr)
         return 1
-    print(f"torch {torch.__version__}, torchvision {torchvision.__version__}, timm {timm.__version__}: working together")
+    versions = ", ".join(f"{module.__name__} {module.__version__}" for module in (torch, torchvision, timm))
+    print(f"installed: {versions}; they work together")
     return 0
 
 

@@ -1,4 +1,4 @@
-"""A model, a loss or a data set of one's own: its module, one line in a mapping, its test, its row in the docs."""
+"""A model, loss or data set of one's own: a module, one line in a mapping, a test, a row in the docs."""
 
 from collections.abc import Callable
 from pathlib import Path

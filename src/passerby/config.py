@@ -64,7 +64,7 @@ class InputSection(Section):
 
 
 class AugmentationSection(Section):
-    """Random changes of the training pictures; the meaning of each: `passerby.data.transforms.Augmentation`."""
+    """Random changes of the training pictures, explained in `passerby.data.transforms.Augmentation`."""
 
     pad_px: Annotated[int, Field(ge=0)] = 10
     flip: bool = True

@@ -133,7 +133,7 @@ def test_a_wrong_option_lists_the_valid_ones(options: dict[str, Any], message: s
 
 
 def test_a_wrong_name_lists_the_valid_ones() -> None:
-    with pytest.raises(ConfigError, match="no loss 'bcee'; choose one of .*bce"):
+    with pytest.raises(ConfigError, match=r"no loss 'bcee'; choose one of .*bce"):
         create_loss("bcee", positive_ratio=RATIO)
 
 

@@ -89,7 +89,7 @@ def test_a_seed_fixes_a_run_and_another_seed_gives_another(make_recipe: MakeReci
         assert_equal(final_state(tmp_path / "a"), final_state(tmp_path / "c"))
 
 
-class _Stop(Exception):
+class PowerFailureError(Exception):
     """Stands for the power failing."""
 
 
@@ -120,11 +120,11 @@ def test_a_resumed_run_equals_an_unbroken_one(
     def write_then_stop(self: LastCheckpoint, trainer: object, *, due: bool) -> None:
         written(self, trainer, due=due)  # type: ignore[arg-type]
         if trainer.global_step == stop_at:  # type: ignore[attr-defined]
-            raise _Stop
+            raise PowerFailureError
 
     with monkeypatch.context() as patch:
         patch.setattr(LastCheckpoint, "_write", write_then_stop)
-        with pytest.raises(_Stop):
+        with pytest.raises(PowerFailureError):
             train(recipe, tmp_path / "broken", say=quiet)
     assert not (tmp_path / "broken" / "bundle").exists()
     resumed = train(recipe, tmp_path / "broken", resume=True, say=quiet)
@@ -275,7 +275,7 @@ def test_a_broken_picture_is_named(
     recipe = make_recipe(data={"broken": broken}, training={"epochs": 1})
     lines: list[str] = []
     if broken == "stop":
-        with pytest.raises(DataError, match="005.png"):
+        with pytest.raises(DataError, match=r"005\.png"):
             train(recipe, tmp_path / "run", say=lines.append)
     else:
         outcome = train(recipe, tmp_path / "run", say=lines.append)

@@ -42,6 +42,7 @@ from passerby.data.columns import (
     check_table,
 )
 from passerby.errors import ManifestError, SchemaError
+from passerby.files import replace_file
 from passerby.schema import AttributeSchema
 
 __all__ = ["PARTS_OF_A_SPLIT", "Manifest", "check_relative_path"]
@@ -243,7 +244,6 @@ class Manifest:
     def write(self, path: Path) -> None:
         """Write to Parquet, through a temporary name, so that nothing half-written stays."""
         path = Path(path)
-        path.parent.mkdir(parents=True, exist_ok=True)
         root = Path(os.path.relpath(self.root.resolve(), path.parent.resolve())).as_posix()
         meta = {
             "version": FORMAT_VERSION,
@@ -251,12 +251,8 @@ class Manifest:
             "root": root,
             "schema": self.schema.to_dict(),
         }
-        temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-        try:
+        with replace_file(path) as temporary:
             pq.write_table(self.table.replace_schema_metadata({"passerby": json.dumps(meta)}), temporary)
-            temporary.replace(path)
-        finally:
-            temporary.unlink(missing_ok=True)
 
     @classmethod
     def load(cls, path: Path, *, root: Path | None = None) -> Manifest:

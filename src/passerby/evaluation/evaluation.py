@@ -25,6 +25,7 @@ from passerby.errors import DataError, SchemaError
 from passerby.evaluation.files import read_json, write_json
 from passerby.evaluation.protocols import Protocol, load_protocol
 from passerby.evaluation.results import Result, find_commit
+from passerby.files import replace_file
 from passerby.schema import AttributeSchema
 
 if TYPE_CHECKING:
@@ -176,13 +177,8 @@ class Evaluation:
     def write(self, folder: Path) -> None:
         """Write `predictions.parquet` and `evaluation.json` (last, so that a folder with it is complete)."""
         folder = Path(folder)
-        folder.mkdir(parents=True, exist_ok=True)
-        temporary = folder / f".predictions.{os.getpid()}.tmp"
-        try:
+        with replace_file(folder / "predictions.parquet") as temporary:
             pq.write_table(self._table(), temporary)
-            temporary.replace(folder / "predictions.parquet")
-        finally:
-            temporary.unlink(missing_ok=True)
         write_json(folder / "evaluation.json", self._to_dict(folder))
 
     def _table(self) -> pa.Table:

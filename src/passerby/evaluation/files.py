@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from passerby.errors import DataError
+from passerby.files import replace_file
 
 __all__ = ["read_json", "slugify", "write_json"]
 
@@ -26,14 +26,9 @@ def slugify(text: str) -> str:
 
 def write_json(path: Path, values: Mapping[str, Any]) -> None:
     """Write indented JSON through a temporary name; NaN becomes an error, not invalid JSON."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+    text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+    with replace_file(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def read_json(path: Path) -> dict[str, Any]:

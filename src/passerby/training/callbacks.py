@@ -14,12 +14,13 @@ from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, WeightAveraging
 from torch import Tensor
 
+from passerby.files import replace_file
 from passerby.training.task import AttributeTask
 
-__all__ = ["EpochLog", "Interrupted", "LastCheckpoint", "create_ema"]
+__all__ = ["EpochLog", "InterruptedRunError", "LastCheckpoint", "create_ema"]
 
 
-class Interrupted(Exception):
+class InterruptedRunError(Exception):
     """The user pressed Ctrl-C; the checkpoint is written."""
 
 
@@ -94,15 +95,17 @@ class EpochLog(Callback):
 
     def _write(self, trainer: Trainer) -> None:
         row = self.rows[-1]
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        temporary = self.path.with_suffix(".tmp")
-        with temporary.open("w", newline="", encoding="utf-8") as file:
+        with (
+            replace_file(self.path) as temporary,
+            temporary.open("w", newline="", encoding="utf-8") as file,
+        ):
             writer = csv.DictWriter(file, fieldnames=list(row))
             writer.writeheader()
             writer.writerows(self.rows)
-        temporary.replace(self.path)
         for logger in trainer.loggers:
-            logger.log_metrics({k: v for k, v in row.items() if k not in ("epoch", "step")}, step=trainer.global_step)
+            logger.log_metrics(
+                {k: v for k, v in row.items() if k not in ("epoch", "step")}, step=trainer.global_step
+            )
         done = len(self.rows)
         left = sum(r["seconds"] for r in self.rows) / done * (self.epochs - done)
         self.say(
@@ -123,7 +126,7 @@ class LastCheckpoint(Checkpoint):
         every_steps: Optimiser steps between checkpoints within an epoch, or None.
 
     Raises:
-        Interrupted: After the checkpoint that the first Ctrl-C asks for.
+        InterruptedRunError: After the checkpoint that the first Ctrl-C asks for.
     """
 
     def __init__(self, path: Path, *, every_steps: int | None) -> None:
@@ -161,7 +164,7 @@ class LastCheckpoint(Checkpoint):
         if due or self._asked_to_stop:
             trainer.save_checkpoint(self.path)
         if self._asked_to_stop:
-            raise Interrupted
+            raise InterruptedRunError
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Give Ctrl-C back its usual meaning."""

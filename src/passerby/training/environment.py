@@ -20,7 +20,10 @@ def describe_environment() -> dict[str, Any]:
         "passerby": version("passerby"),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
-        **{name: version(name) for name in ("torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy")},
+        **{
+            name: version(name)
+            for name in ("torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy")
+        },
         "cpus": os.cpu_count(),
         "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
         "commit": find_commit(),

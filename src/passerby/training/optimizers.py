@@ -33,9 +33,7 @@ def create_optimizer(model: nn.Module, section: OptimizerSection) -> torch.optim
     return kind(groups, lr=section.lr)
 
 
-def compute_lr_factor(
-    step: int, section: ScheduleSection, *, steps_per_epoch: int, epochs: int
-) -> float:
+def compute_lr_factor(step: int, section: ScheduleSection, *, steps_per_epoch: int, epochs: int) -> float:
     """What the base learning rate is multiplied by at a step: a closed form, so that resuming is exact.
 
     Args:

@@ -11,8 +11,9 @@ from passerby.config import Recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError
 from passerby.evaluation import evaluate
-from passerby.training.engine import TrainingOutcome, train
+from passerby.training.engine import train
 from passerby.training.environment import is_other_process
+from passerby.training.run_folder import TrainingOutcome
 
 __all__ = ["parse_seeds", "train_seeds"]
 
@@ -67,7 +68,8 @@ def train_seeds(
     if len(outcomes) > 1:
         for name in outcomes[0].val_scores:
             values = [outcome.val_scores[name] for outcome in outcomes]
-            say(f"val {name}: {statistics.fmean(values):.4f} ± {statistics.stdev(values):.4f} ({len(values)} seeds)")
+            mean, sd = statistics.fmean(values), statistics.stdev(values)
+            say(f"val {name}: {mean:.4f} ± {sd:.4f} ({len(values)} seeds)")
     return outcomes
 
 

@@ -50,7 +50,7 @@ class AttributeTask(LightningModule):
     ) -> None:
         super().__init__()
         layout = torch.channels_last if recipe.training.channels_last else torch.contiguous_format
-        self.model = model.to(memory_format=layout)  # type: ignore[call-overload]
+        self.model = model.to(memory_format=layout)
         self.criterion = criterion
         self.recipe = recipe
         self.preprocess = preprocess
@@ -63,6 +63,7 @@ class AttributeTask(LightningModule):
         self.train_loss = MeanMetric()
         self.val_scores: dict[str, float] = {}
         self.plateau: ReduceLROnPlateau | None = None
+        self._restored: dict[str, Any] | None = None
 
     def forward(self, batch: Batch) -> Output:
         """Normalise the uint8 pictures of a batch and run the model."""
@@ -148,17 +149,16 @@ class AttributeTask(LightningModule):
         checkpoint["train_loss"] = [self.train_loss.mean_value.cpu(), self.train_loss.weight.cpu()]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take it back; the schedulers exist by now only for `plateau`'s sake in `on_fit_start`."""
+        """Remember it until optimiser and metrics exist."""
         self._restored = checkpoint
 
     def on_train_start(self) -> None:
-        """Restore the plateau and the running loss once optimiser and metrics exist."""
-        restored = getattr(self, "_restored", None)
-        if restored is None:
+        """Take back what a checkpoint kept."""
+        if self._restored is None:
             return
         if self.plateau is not None:
-            self.plateau.load_state_dict(restored["plateau"])
-        value, weight = restored["train_loss"]
+            self.plateau.load_state_dict(self._restored["plateau"])
+        value, weight = self._restored["train_loss"]
         self.train_loss.mean_value = value.to(self.device)
         self.train_loss.weight = weight.to(self.device)
         self._restored = None

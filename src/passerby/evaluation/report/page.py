@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import re
 import statistics
 from collections.abc import Sequence
@@ -27,6 +26,7 @@ from passerby.evaluation.report.wall import (
     create_cards,
     create_confusions,
 )
+from passerby.files import replace_file
 
 __all__ = ["create_report", "write_report"]
 
@@ -130,14 +130,8 @@ def create_report(
 
 def write_report(path: Path, html: str) -> None:
     """Write the file through a temporary name."""
-    path = Path(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
+    with replace_file(path) as temporary:
         temporary.write_text(html, encoding="utf-8")
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
 
 
 def _describe_model(evaluation: Evaluation) -> str:

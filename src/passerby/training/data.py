@@ -1,0 +1,112 @@
+"""The rows, labels and pictures that a recipe trains and validates on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from passerby.config import Recipe
+from passerby.data.cache import PackedCache
+from passerby.data.loader import BatchLoader
+from passerby.data.manifest import Manifest
+from passerby.data.transforms import Augmentation
+from passerby.errors import TrainingError
+from passerby.types import Preprocess
+
+__all__ = ["TrainingData"]
+
+
+@dataclass(frozen=True)
+class TrainingData:
+    """A manifest with its packed pictures, and which of its rows train and validate.
+
+    Args:
+        manifest: Cut down to the recipe's attributes.
+        cache: Its pictures at the recipe's size.
+        labels: (N, A) in {1, 0, −1}.
+        train_rows: Rows with a readable picture, ascending.
+        val_rows: Likewise.
+    """
+
+    manifest: Manifest
+    cache: PackedCache
+    labels: NDArray[np.int8]
+    train_rows: NDArray[np.int64]
+    val_rows: NDArray[np.int64]
+
+    @classmethod
+    def load(cls, recipe: Recipe, preprocess: Preprocess, say: Callable[[str], None]) -> TrainingData:
+        """Read the manifest and pack its pictures; `say` hears of each one that is skipped.
+
+        Raises:
+            ManifestError: If the manifest or its split does not fit the recipe.
+            DataError: If a picture cannot be read and the recipe says `broken: stop`.
+        """
+        section = recipe.data
+        manifest = Manifest.load(section.manifest, root=section.root)
+        if section.attributes is not None:
+            manifest = manifest.select_attributes(section.attributes)
+        workers = max(1, recipe.training.workers)
+        cache = PackedCache.build(manifest, preprocess, section.cache, broken=section.broken, workers=workers)
+        for image, reason in cache.broken:
+            say(f"skipped {image}: {reason}")
+        train_rows = np.sort(np.concatenate([manifest.split_rows(section.split, p) for p in section.train]))
+        val_rows = manifest.split_rows(section.split, section.val)
+        usable = np.asarray(cache.valid)
+        return cls(
+            manifest, cache, manifest.labels, train_rows[usable[train_rows]], val_rows[usable[val_rows]]
+        )
+
+    @property
+    def positive_ratio(self) -> torch.Tensor:
+        """Share of positives among the known training labels, (A,)."""
+        labels = self.labels[self.train_rows]
+        known = np.maximum((labels >= 0).sum(axis=0), 1)
+        return torch.from_numpy(((labels == 1).sum(axis=0) / known).astype(np.float32))
+
+    def create_loaders(
+        self, recipe: Recipe, *, guidance: tuple[str, ...], rank: int, world_size: int
+    ) -> tuple[BatchLoader, BatchLoader]:
+        """Loaders of one process for training and validation.
+
+        Validation rows are dealt out without padding, so that metrics merge exactly and no row counts twice.
+
+        Raises:
+            TrainingError: If the training rows do not fill one batch on each process.
+        """
+        t = recipe.training
+        training = BatchLoader(
+            self.cache,
+            labels=self.labels,
+            rows=self.train_rows,
+            batch_size=t.batch_size,
+            augmentation=Augmentation(**recipe.augmentation.model_dump()),
+            shuffle=True,
+            drop_last=True,
+            seed=recipe.seed,
+            rank=rank,
+            world_size=world_size,
+            workers=t.workers,
+            guidance=guidance,
+        )
+        validation = BatchLoader(
+            self.cache,
+            labels=self.labels,
+            rows=self.val_rows[rank::world_size],
+            batch_size=t.batch_size * 2,
+            augmentation=None,
+            shuffle=False,
+            drop_last=False,
+            workers=t.workers,
+            guidance=guidance,
+        )
+        if not len(training):
+            raise TrainingError(
+                f"{len(self.train_rows)} training pictures make no full batch of {t.batch_size} on "
+                f"{world_size} process(es); lower training.batch_size"
+            )
+        return training, validation

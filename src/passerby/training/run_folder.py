@@ -1,0 +1,178 @@
+"""The folder of a run: what is in it before the first step, and what stays after the last.
+
+```
+RUN/
+  recipe.yaml          the recipe with every default written out
+  environment.json     versions, machine, commit
+  logs/metrics.csv     one row an epoch; logs/tensorboard beside it
+  checkpoints/         best.ckpt (by the selected validation score) and last.ckpt
+  bundle/              the best weights, ready to predict
+  outcome.json         best epoch and its scores, once the run is finished
+```
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from passerby.bundle import Bundle
+from passerby.config import Recipe
+from passerby.errors import TrainingError
+from passerby.files import replace_file
+from passerby.models.base import AttributeModel
+from passerby.training.data import TrainingData
+from passerby.training.environment import describe_environment, is_other_process
+from passerby.types import Preprocess
+
+__all__ = ["RunFolder", "TrainingOutcome"]
+
+
+@dataclass(frozen=True)
+class TrainingOutcome:
+    """What a finished run leaves.
+
+    Args:
+        run: The run folder.
+        bundle: The best model in it.
+        best_epoch: Counted from 1.
+        val_scores: Its validation scores, in [0, 1], by name (`mA`, `accuracy`, `precision`, …).
+        seconds: Training time, all resumed parts together.
+    """
+
+    run: Path
+    bundle: Path
+    best_epoch: int
+    val_scores: dict[str, float]
+    seconds: float
+
+
+@dataclass(frozen=True)
+class RunFolder:
+    """Where the parts of a run lie."""
+
+    path: Path
+
+    @property
+    def last(self) -> Path:
+        """The checkpoint to go on from."""
+        return self.path / "checkpoints" / "last.ckpt"
+
+    @property
+    def best(self) -> Path:
+        """The checkpoint of the best epoch so far."""
+        return self.path / "checkpoints" / "best.ckpt"
+
+    @property
+    def bundle(self) -> Path:
+        """The best weights, once the run is finished."""
+        return self.path / "bundle"
+
+    def open(self, recipe: Recipe, *, resume: bool) -> TrainingOutcome | None:
+        """Create the folder, or check that the one to resume fits; return the outcome of a finished run.
+
+        Raises:
+            TrainingError: If it is there already (without `resume`) or holds another recipe (with it).
+        """
+        if is_other_process():
+            return None
+        if not resume:
+            if self.path.exists() and any(self.path.iterdir()):
+                raise TrainingError(
+                    f"{self.path} is there already; give another --out, or --resume to go on with it"
+                )
+        elif (self.path / "recipe.yaml").is_file():
+            if (self.path / "recipe.yaml").read_text(encoding="utf-8") != recipe.to_yaml():
+                raise TrainingError(
+                    f"{self.path}/recipe.yaml differs from the recipe given; resume with the same recipe and "
+                    "overrides, or start a new run in another folder"
+                )
+            if (self.path / "outcome.json").is_file():
+                values = json.loads((self.path / "outcome.json").read_text(encoding="utf-8"))
+                return TrainingOutcome(self.path, self.bundle, **values)
+        self._write("recipe.yaml", recipe.to_yaml())
+        self._write("environment.json", json.dumps(describe_environment(), indent=2) + "\n")
+        return None
+
+    def finish(
+        self,
+        recipe: Recipe,
+        model: AttributeModel,
+        *,
+        preprocess: Preprocess,
+        data: TrainingData,
+        rows: list[dict[str, float]],
+    ) -> TrainingOutcome:
+        """Turn the best checkpoint into a bundle and note the outcome.
+
+        Args:
+            model: Takes the weights of the best checkpoint.
+            rows: The log, one row an epoch.
+        """
+        checkpoint = torch.load(self.best, map_location="cpu", weights_only=True)
+        weights = {
+            name.removeprefix("model."): value
+            for name, value in checkpoint["state_dict"].items()
+            if name.startswith("model.")
+        }
+        model.load_state_dict(weights)
+        best = rows[checkpoint["epoch"]]
+        values: dict[str, Any] = {
+            "best_epoch": int(best["epoch"]) + 1,
+            "val_scores": {k.removeprefix("val_"): v for k, v in best.items() if k.startswith("val_")},
+            "seconds": round(sum(row["seconds"] for row in rows), 1),
+        }
+        outcome = TrainingOutcome(self.path, self.bundle, **values)
+        if not is_other_process():
+            bundle = Bundle(
+                model.cpu().eval(),
+                preprocess,
+                thresholds=(0.5,) * len(data.manifest.schema),
+                metadata=_describe_training(recipe, data, values),
+            )
+            shutil.rmtree(self.bundle, ignore_errors=True)
+            bundle.save(self.bundle)
+            self._write("outcome.json", json.dumps(values, indent=2) + "\n")
+        return outcome
+
+    def _write(self, name: str, text: str) -> None:
+        with replace_file(self.path / name) as temporary:
+            temporary.write_text(text, encoding="utf-8")
+
+
+def _describe_training(recipe: Recipe, data: TrainingData, outcome: Mapping[str, Any]) -> dict[str, Any]:
+    """What the bundle says about its origin; no paths of this machine."""
+    return {
+        "system": recipe.model.name,
+        "variant": recipe.variant,
+        "backbone": recipe.model.arguments.get("backbone"),
+        "pretraining": _describe_pretraining(recipe),
+        "dataset": data.manifest.dataset,
+        "split": recipe.data.split,
+        "train_parts": list(recipe.data.train),
+        "train_images": len(data.train_rows),
+        "manifest": data.manifest.fingerprint,
+        "protocol": recipe.protocol,
+        "selection": f"best {recipe.training.select} on {recipe.data.val}",
+        "ema": recipe.training.ema,
+        "seed": recipe.seed,
+        "epochs": recipe.training.epochs,
+        **outcome,
+        "environment": describe_environment(),
+    }
+
+
+def _describe_pretraining(recipe: Recipe) -> str:
+    if recipe.model.start_from is not None:
+        start = Bundle.load(recipe.model.start_from).metadata
+        words = (start.get("system"), start.get("variant"), start.get("dataset"))
+        return "bundle " + " ".join(str(word) for word in words if word)
+    if isinstance(recipe.model.pretrained, str):
+        return Path(recipe.model.pretrained).name.removesuffix(".safetensors")
+    return "imagenet" if recipe.model.pretrained else "none"
