@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 import torch
@@ -15,6 +16,7 @@ from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.data.transforms import Augmentation
 from passerby.errors import TrainingError
+from passerby.losses import compute_positive_ratio
 from passerby.types import Preprocess
 
 __all__ = ["TrainingData"]
@@ -61,12 +63,9 @@ class TrainingData:
             manifest, cache, manifest.labels, train_rows[usable[train_rows]], val_rows[usable[val_rows]]
         )
 
-    @property
-    def positive_ratio(self) -> torch.Tensor:
-        """Share of positives among the known training labels, (A,)."""
-        labels = self.labels[self.train_rows]
-        known = np.maximum((labels >= 0).sum(axis=0), 1)
-        return torch.from_numpy(((labels == 1).sum(axis=0) / known).astype(np.float32))
+    def compute_positive_ratio(self, *, unknown: Literal["ignore", "negative"]) -> torch.Tensor:
+        """Share of positives among the training labels, (A,) in [0, 1]."""
+        return compute_positive_ratio(torch.from_numpy(self.labels[self.train_rows]), unknown=unknown)
 
     def create_loaders(
         self, recipe: Recipe, *, guidance: tuple[str, ...], rank: int, world_size: int

@@ -54,7 +54,8 @@ def train(
     preprocess = Preprocess(**recipe.input.model_dump())
     data = TrainingData.load(recipe, preprocess, say)
     model = _create_start(recipe, data.manifest.schema, say)
-    criterion = create_loss(recipe.loss.name, positive_ratio=data.positive_ratio, **recipe.loss.arguments)
+    ratio = data.compute_positive_ratio(unknown=recipe.loss.arguments.get("unknown", "ignore"))
+    criterion = create_loss(recipe.loss.name, positive_ratio=ratio, **recipe.loss.arguments)
     log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs, say=say)
     with _quiet_lightning():
         trainer = _create_trainer(recipe, folder, log)

@@ -15,6 +15,7 @@ from passerby.config import Recipe
 from passerby.data.images import normalise
 from passerby.data.loader import BatchLoader
 from passerby.errors import TrainingError
+from passerby.evaluation.protocols import load_protocol
 from passerby.metrics import AttributeMetrics, MeanAveragePrecision
 from passerby.models.base import AttributeModel
 from passerby.training.optimizers import create_optimizer, create_step_schedule
@@ -57,8 +58,13 @@ class AttributeTask(LightningModule):
         self.steps_per_epoch = steps_per_epoch
         self.image_names = image_names
         self.layout = layout
-        self.scores = AttributeMetrics(len(model.schema))
-        self.average_precision = MeanAveragePrecision(len(model.schema))
+        protocol = load_protocol(recipe.protocol)
+        self.scores = AttributeMetrics(
+            len(model.schema),
+            thresholds=protocol.choose_thresholds((0.5,) * len(model.schema)),
+            unknown=protocol.unknown,
+        )
+        self.average_precision = MeanAveragePrecision(len(model.schema), unknown=protocol.unknown)
         self.val_loss = MeanMetric()
         self.train_loss = MeanMetric()
         self.val_scores: dict[str, float] = {}
