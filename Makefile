@@ -24,16 +24,17 @@ help:  ## Show this help
 
 demo: .venv/.ready  ## Draw people, train on them, evaluate, predict, write demo/report.html
 	rm -rf demo
-	$(PASSERBY) synth --out demo/people --count 3000 --height 160 --width 120
-	$(PASSERBY) prepare table --root demo/people --out demo/people.parquet
+	$(PASSERBY) synth --out demo/people --count 8000 --height 128 --width 96 --difficulty 0.15 --workers 2
+	$(PASSERBY) prepare table --root demo/people --out demo/people.parquet --no-check-images
 	$(PASSERBY) train recipes/baseline/demo.yaml --out demo/run
-	$(PASSERBY) evaluate demo/run/bundle --data demo/people.parquet --split own --part test --out demo/test
-	$(PASSERBY) synth --out demo/strangers --count 8 --seed 2026
+	$(PASSERBY) evaluate demo/run/bundle --data demo/people.parquet --out demo/test
+	$(PASSERBY) synth --out demo/strangers --count 8 --seed 2026 --views 1
 	$(PASSERBY) predict demo/run/bundle demo/strangers/images
-	$(PASSERBY) report demo/run --evaluation demo/test --out demo/report.html
+	$(PASSERBY) report demo/run demo/test --out demo/report.html
+	@echo "Open demo/report.html in a browser."
 
 test: .venv/.ready  ## Run the tests (with PASSERBY_DATA set, also those on real data)
-	$(BIN)/python -m pytest -n auto
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 
 check: .venv/.ready  ## Style, types, layers
 	$(BIN)/ruff check .

@@ -10,7 +10,6 @@ those of Look-Into-Person; `load_pixels` reads them.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,10 @@ from numpy.typing import NDArray
 from PIL import Image, UnidentifiedImageError
 
 from passerby.data.formats.files import find_file, find_guidance, find_images, keep_present, load_schema
-from passerby.data.formats.matlab import load_mat, unpack_integers, unpack_strings
+from passerby.data.formats.matlab import check_strings, load_mat, unpack_integers
 from passerby.data.manifest import Manifest
-from passerby.errors import ConfigError, FormatError
+from passerby.data.splits import random_split
+from passerby.errors import FormatError
 
 __all__ = ["SCHEMA", "load_pixels", "read"]
 
@@ -28,7 +28,6 @@ SCHEMA = load_schema("ccp")
 """The 58 labels without `null`: attribute i is pixel value i + 1."""
 
 PHOTOS = 1_004
-PROPORTIONS = {"train": 0.7, "val": 0.1, "test": 0.2}
 ANNOTATIONS = "annotations/pixel-level"
 
 
@@ -41,17 +40,19 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
         seed: Of the split.
 
     Returns:
-        A manifest with the split `random-seed<seed>`: CCP has no official one, so 70 % of the 1,004 photos
+        A manifest with the split `random-<seed>`: CCP has no official one, so 70 % of the 1,004 photos
         are drawn for train, 10 % for val and 20 % for test. A photo's part does not depend on which others
         are there. Who is in a photo is not known, so a person may occur in several parts.
 
     Raises:
         FormatError: If a file is missing, truncated or of another version, a label is out of range, or an
             annotation does not have the size of its photo.
-        ConfigError: If the seed is negative.
+        DataError: If the seed is negative.
     """
     root = Path(root)
-    _check_names(find_file(root, "label_list.mat"))
+    path = find_file(root, "label_list.mat")
+    names = load_mat(path, required=["label_list"])["label_list"]
+    check_strings(names, ("null", *SCHEMA.names), what=f"{path.name}: label_list")
     numbers = [f"{number:04d}" for number in range(1, PHOTOS + 1)]
     found = find_images(root, "photos")
     pixels = [f"{ANNOTATIONS}/{number}.mat" for number in numbers]
@@ -63,7 +64,7 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
     labels = np.zeros((len(rows), len(SCHEMA)), np.int8)
     for at, row in enumerate(rows):
         labels[at, _find_tags(root, image=paths[at], pixels=pixels[row])] = 1
-    parts = _draw_parts(seed)
+    parts = random_split(PHOTOS, seed=seed)
     guidance = find_guidance(root, (numbers[row] for row in rows))
     return Manifest.create(
         "ccp",
@@ -71,7 +72,7 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
         root=root,
         images=paths,
         labels=labels,
-        splits={f"random-seed{seed}": [parts[row] for row in rows]},
+        splits={f"random-{seed}": [parts[row] for row in rows]},
         masks=guidance.masks,
         parsing=[pixels[row] for row in rows],
         keypoints=guidance.keypoints,
@@ -93,18 +94,6 @@ def load_pixels(path: Path) -> NDArray[np.uint8]:
     return checked.astype(np.uint8)
 
 
-def _check_names(path: Path) -> None:
-    names = unpack_strings(
-        load_mat(path, required=["label_list"])["label_list"],
-        what=f"{path.name}: label_list",
-        count=1 + len(SCHEMA),
-    )
-    expected = ("null", *SCHEMA.names)
-    for place, (got, want) in enumerate(zip(names, expected, strict=True)):
-        if got != want:
-            raise FormatError(f"{path}: label {place} is {got!r}, expected {want!r}; another version of CCP?")
-
-
 def _find_tags(root: Path, *, image: str, pixels: str) -> NDArray[np.int64]:
     """Positions in `SCHEMA` of the labels that occur in a photo."""
     values = load_pixels(root / pixels)
@@ -120,16 +109,3 @@ def _find_tags(root: Path, *, image: str, pixels: str) -> NDArray[np.int64]:
         )
     counts = np.bincount(values.reshape(-1), minlength=1 + len(SCHEMA))
     return np.flatnonzero(counts[1:])
-
-
-def _draw_parts(seed: int) -> Sequence[str]:
-    """The part of each of the 1,004 photos."""
-    if seed < 0:
-        raise ConfigError(f"expected a seed of 0 or above, got {seed}")
-    order = np.random.default_rng(seed).permutation(PHOTOS)
-    parts = np.full(PHOTOS, "test", dtype=object)
-    train = round(PHOTOS * PROPORTIONS["train"])
-    val = round(PHOTOS * PROPORTIONS["val"])
-    parts[order[:train]] = "train"
-    parts[order[train : train + val]] = "val"
-    return [str(part) for part in parts]

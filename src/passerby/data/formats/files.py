@@ -45,7 +45,7 @@ def find_file(root: Path, *candidates: str) -> Path:
     for candidate in candidates:
         if (root / candidate).is_file():
             return root / candidate
-    raise FormatError(f"expected {' or '.join(candidates)} under {root}, found neither; check --root")
+    raise FormatError(f"found no {' or '.join(candidates)} under {root}; check --root")
 
 
 def find_images(root: Path, *folders: str) -> dict[str, str]:
@@ -114,20 +114,23 @@ class GuidancePaths:
     """What was found beside the pictures, one entry a picture; None where there is nothing."""
 
     masks: list[str | None]
+    parsing: list[str | None]
     keypoints: list[list[float] | None]
 
 
 def find_guidance(root: Path, stems: Iterable[str]) -> GuidancePaths:
-    """Pick up `masks/<stem>.*` and `keypoints_coco17.json` where they are there.
+    """Pick up `masks/<stem>.*`, `parsing/<stem>.*` and `keypoints_coco17.json` where they exist.
 
     Args:
         root: The data set's root.
         stems: Names of the pictures without folder and extension, in manifest order.
     """
-    masks = find_images(root, "masks")
+    masks, parsing = find_images(root, "masks"), find_images(root, "parsing")
     keypoints = {PurePosixPath(name).stem: values for name, values in load_keypoints(root).items()}
     stems = list(stems)
-    return GuidancePaths([masks.get(s) for s in stems], [keypoints.get(s) for s in stems])
+    return GuidancePaths(
+        *([found.get(s) for s in stems] for found in (masks, parsing)), [keypoints.get(s) for s in stems]
+    )
 
 
 def load_keypoints(root: Path) -> dict[str, list[float]]:

@@ -181,6 +181,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         identities=names,
         cameras=cameras,
         masks=guidance.masks,
+        parsing=guidance.parsing,
         keypoints=guidance.keypoints,
     )
 

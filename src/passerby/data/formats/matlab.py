@@ -7,7 +7,7 @@ published files are compressed and carry checksums, so that any damaged byte is 
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,16 @@ from numpy.typing import NDArray
 
 from passerby.errors import FormatError
 
-__all__ = ["load_mat", "unpack_integers", "unpack_strings", "unpack_struct"]
+__all__ = [
+    "check_strings",
+    "load_mat",
+    "unpack_integers",
+    "unpack_partitions",
+    "unpack_strings",
+    "unpack_struct",
+]
+
+PARTITIONS = 5
 
 _AGAIN = "copy or download the file again"
 
@@ -144,6 +153,23 @@ def unpack_strings(cells: NDArray[Any], *, what: str, count: int | None = None) 
     return strings
 
 
+def check_strings(cells: NDArray[Any], expected: Sequence[str], *, what: str) -> None:
+    """Make sure that a MATLAB cell array holds the expected strings in the expected order.
+
+    Raises:
+        FormatError: If the count or a string differs; the message names the first.
+
+    Example:
+        >>> check_strings(np.array([["Female"], ["Hat"]], dtype=object), ["Female", "Hat"], what="toy")
+    """
+    strings = unpack_strings(cells, what=what, count=len(expected))
+    for position, (got, want) in enumerate(zip(strings, expected, strict=True), start=1):
+        if got != want:
+            raise FormatError(
+                f"{what}: cell {position} is {got!r}, expected {want!r}; another version of the data set?"
+            )
+
+
 def unpack_integers(
     value: NDArray[Any],
     *,
@@ -190,3 +216,49 @@ def unpack_integers(
             f"(counted from 0); {_AGAIN}"
         )
     return array.astype(np.int64)
+
+
+def unpack_partitions(
+    cells: NDArray[Any], *, sizes: Mapping[str, int | None], rows: int, what: str
+) -> dict[str, list[str | None]]:
+    """Turn the five partitions of PETA or RAP, structs of rows counted from 1, into one part a row.
+
+    Args:
+        cells: Cell array of five structs.
+        sizes: Number of rows by field, such as `train` or `train_index`; None where any number will do.
+        rows: Number of rows that the parts of a partition cover together.
+        what: How to name the array in errors.
+
+    Returns:
+        The parts `train`, `val`, `test` of the splits `official-1` … `official-5`.
+
+    Raises:
+        FormatError: If there are not five, or one does not put every row into one part.
+    """
+    cells = np.asarray(cells).reshape(-1)
+    if len(cells) != PARTITIONS:
+        raise FormatError(f"{what}: expected {PARTITIONS} partitions, got {len(cells)}; another version?")
+    splits = {}
+    for k, cell in enumerate(cells, start=1):
+        record = unpack_struct(cell, required=list(sizes), what=f"{what} {k}")
+        parts: list[str | None] = [None] * rows
+        for field, size in sizes.items():
+            part = field.removesuffix("_index")
+            numbers = unpack_integers(
+                record[field], what=f"{what} {k}: {field}", low=1, high=rows, shape=(None,)
+            )
+            if size is not None and len(numbers) != size:
+                raise FormatError(
+                    f"{what} {k}: expected {size:,} rows in {field}, got {len(numbers):,}; {_AGAIN}"
+                )
+            for number in numbers:
+                before = parts[number - 1]
+                if before is not None:
+                    raise FormatError(
+                        f"{what} {k}: row {number} occurs in {before} and again in {part}; {_AGAIN}"
+                    )
+                parts[number - 1] = part
+        if None in parts:
+            raise FormatError(f"{what} {k}: row {parts.index(None) + 1} is in no part; {_AGAIN}")
+        splits[f"official-{k}"] = parts
+    return splits

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from passerby.data.formats.files import find_file, find_guidance, find_images, keep_present, load_schema
-from passerby.data.formats.matlab import load_mat, unpack_integers, unpack_strings
+from passerby.data.formats.matlab import check_strings, load_mat, unpack_integers, unpack_strings
 from passerby.data.manifest import Manifest
 from passerby.errors import FormatError
 
@@ -28,7 +28,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         allow_missing: Go on without the pictures that are not there.
 
     Returns:
-        A manifest with the split `official`; PA-100K tells neither identities nor cameras.
+        A manifest with the split `official`; PA-100K gives neither identities nor cameras.
 
     Raises:
         FormatError: If a file is missing, truncated, of another version or out of range.
@@ -36,13 +36,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     root = Path(root)
     path = find_file(root, "annotation.mat", "annotation/annotation.mat")
     content = _load_annotation(path)
-    names = unpack_strings(content["attributes"], what=f"{path.name}: attributes", count=len(SCHEMA))
-    if tuple(names) != SCHEMA.names:
-        wrong = next(i for i, (a, b) in enumerate(zip(names, SCHEMA.names, strict=True)) if a != b)
-        raise FormatError(
-            f"{path}: attribute {wrong + 1} is {names[wrong]!r}, expected {SCHEMA.names[wrong]!r}; "
-            f"another version?"
-        )
+    check_strings(content["attributes"], SCHEMA.names, what=f"{path.name}: attributes")
     files: list[str] = []
     parts: list[str | None] = []
     labels = []
@@ -55,7 +49,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         )
         parts += [part] * size
     if len(set(files)) != len(files):
-        raise FormatError(f"{path}: expected every picture once, {len(files) - len(set(files))} occur again")
+        raise FormatError(f"{path}: expected every picture once, {len(files) - len(set(files))} occur again; copy it again")
     stems = [PurePosixPath(f).stem for f in files]
     found = find_images(root, "data", "release_data/release_data", "release_data")
     images = [found.get(s) for s in stems]
@@ -69,6 +63,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         labels=np.concatenate(labels)[rows].astype(np.int8),
         splits={"official": [parts[r] for r in rows]},
         masks=guidance.masks,
+        parsing=guidance.parsing,
         keypoints=guidance.keypoints,
     )
 

@@ -11,7 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.data.formats.files import find_file, find_guidance, find_images, keep_present, load_schema
-from passerby.data.formats.matlab import load_mat, unpack_integers, unpack_strings, unpack_struct
+from passerby.data.formats.matlab import (
+    check_strings,
+    load_mat,
+    unpack_integers,
+    unpack_partitions,
+    unpack_struct,
+)
 from passerby.data.formats.peta_archive import Archive, find_camera, load_archive, load_label_files
 from passerby.data.manifest import Manifest
 from passerby.errors import FormatError
@@ -26,7 +32,6 @@ EVALUATED = SCHEMA.names[:35]
 
 ROWS = 19_000
 ID_COLUMNS = 4
-PARTITIONS = 5
 PARTITION_SIZES = {"train": 9_500, "val": 1_900, "test": 7_600}
 
 logger = logging.getLogger(__name__)
@@ -79,6 +84,7 @@ def read(
         identities=[str(content.identities[r]) for r in rows],
         cameras=[find_camera(n) if n else None for n in names],
         masks=guidance.masks,
+        parsing=guidance.parsing,
         keypoints=guidance.keypoints,
     )
     return manifest if attributes == "all" else manifest.select_attributes(EVALUATED)
@@ -97,17 +103,7 @@ def _load_annotation(path: Path) -> _Annotation:
         required=["data", "attribute", "selected_attribute", "partion_attribute"],  # sic
         what=f"{path.name}: peta",
     )
-    names = unpack_strings(record["attribute"], what=f"{path.name}: attribute", count=len(SCHEMA))
-    wrong = [
-        (n, have, want)
-        for n, (have, want) in enumerate(zip(names, SCHEMA.names, strict=True))
-        if have != want
-    ]
-    if wrong:
-        raise FormatError(
-            f"{path}: attribute {wrong[0][0] + 1} is {wrong[0][1]!r}, expected {wrong[0][2]!r}; "
-            f"another version?"
-        )
+    check_strings(record["attribute"], SCHEMA.names, what=f"{path.name}: attribute")
     shape = (ROWS, ID_COLUMNS + len(SCHEMA))
     data = unpack_integers(record["data"], what=f"{path.name}: data", low=0, high=ROWS, shape=shape)
     unpack_integers(data[:, ID_COLUMNS:], what=f"{path.name}: labels in data", low=0, high=1)
@@ -122,38 +118,16 @@ def _load_annotation(path: Path) -> _Annotation:
         high=shape[1],
         shape=(None,),
     )
-    evaluated = tuple(names[i - 1 - ID_COLUMNS] for i in selected)
+    evaluated = tuple(SCHEMA.names[i - 1 - ID_COLUMNS] for i in selected)
     if evaluated != EVALUATED:
         raise FormatError(
             f"{path}: expected selected_attribute to be the columns 5 to 39 of data, "
             f"got {selected.tolist()[:5]} …; another version?"
         )
-    splits = _read_partitions(record["partion_attribute"], what=f"{path.name}: partion_attribute")
+    splits = unpack_partitions(
+        record["partion_attribute"], sizes=PARTITION_SIZES, rows=ROWS, what=f"{path.name}: partion_attribute"
+    )
     return _Annotation(data[:, ID_COLUMNS:].astype(np.int8), data[:, 1], splits)
-
-
-def _read_partitions(cells: NDArray[np.object_], *, what: str) -> dict[str, list[str | None]]:
-    cells = np.asarray(cells).reshape(-1)
-    if len(cells) != PARTITIONS:
-        raise FormatError(f"{what}: expected {PARTITIONS} partitions, got {len(cells)}; another version?")
-    splits = {}
-    for k, cell in enumerate(cells, start=1):
-        record = unpack_struct(cell, required=list(PARTITION_SIZES), what=f"{what} {k}")
-        parts: list[str | None] = [None] * ROWS
-        for part, size in PARTITION_SIZES.items():
-            numbers = unpack_integers(
-                record[part], what=f"{what} {k}: {part}", low=1, high=ROWS, shape=(None,)
-            )
-            if len(numbers) != size:
-                raise FormatError(f"{what} {k}: expected {size} rows in {part}, got {len(numbers)}")
-            for number in numbers:
-                if parts[number - 1] is not None:
-                    raise FormatError(
-                        f"{what} {k}: row {number} occurs in {parts[number - 1]} and in {part}; copy it again"
-                    )
-                parts[number - 1] = part
-        splits[f"official-{k}"] = parts
-    return splits
 
 
 def _replace_labels(content: _Annotation, root: Path, archive: Archive) -> _Annotation:

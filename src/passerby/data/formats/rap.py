@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -21,15 +20,11 @@ __all__ = [
     "find_rap_images",
     "load_rap",
     "read_identities",
-    "read_partitions",
     "to_labels",
 ]
 
 ROWS = {"RAP v1": 41_585, "RAP v2": 84_928}
-PARTITIONS = 5
 FOLDERS = ("RAP_dataset", "images", ".")
-
-logger = logging.getLogger(__name__)
 
 
 def load_rap(root: Path, *, version: str, required: Sequence[str]) -> tuple[Path, dict[str, Any]]:
@@ -55,40 +50,6 @@ def load_rap(root: Path, *, version: str, required: Sequence[str]) -> tuple[Path
 def to_labels(values: NDArray[np.int64]) -> NDArray[np.int8]:
     """Turn 0 no, 1 yes, 2 unknown into 0, 1, −1."""
     return np.where(values == 2, -1, values).astype(np.int8)
-
-
-def read_partitions(
-    cells: Any, *, sizes: Mapping[str, int | None], rows: int, what: str
-) -> dict[str, list[str | None]]:
-    """Turn partitions of 1-based rows into one part a row.
-
-    Args:
-        cells: Cell array of five structs.
-        sizes: Number of rows by field, such as `train_index`; None where any number will do.
-        rows: Number of rows that the parts of a partition cover together.
-        what: How to name the array in errors.
-    """
-    cells = np.asarray(cells).reshape(-1)
-    if len(cells) != PARTITIONS:
-        raise FormatError(f"{what}: expected {PARTITIONS} partitions, got {len(cells)}; another version?")
-    splits = {}
-    for k, cell in enumerate(cells, start=1):
-        record = unpack_struct(np.asarray(cell), required=list(sizes), what=f"{what} {k}")
-        parts: list[str | None] = [None] * rows
-        for field, size in sizes.items():
-            numbers = unpack_integers(
-                record[field], what=f"{what} {k}: {field}", low=1, high=rows, shape=(None,)
-            )
-            if size is not None and len(numbers) != size:
-                raise FormatError(f"{what} {k}: expected {size:,} rows in {field}, got {len(numbers):,}")
-            for number in numbers:
-                if parts[number - 1] is not None:
-                    raise FormatError(f"{what} {k}: row {number} occurs twice; copy the file again")
-                parts[number - 1] = field.removesuffix("_index")
-        if None in parts:
-            raise FormatError(f"{what} {k}: row {parts.index(None) + 1} is in no part; copy the file again")
-        splits[f"official-{k}"] = parts
-    return splits
 
 
 def read_identities(record: Mapping[str, Any], fields: Sequence[str], *, rows: int) -> list[str | None]:
@@ -119,7 +80,7 @@ def find_rap_images(
     root: Path, names: Sequence[str], *, dataset: str, allow_missing: bool
 ) -> tuple[list[int], list[str]]:
     """The rows whose picture is there, and their paths relative to the root."""
-    found = {stem: str(PurePosixPath(path)) for stem, path in find_images(root, *FOLDERS).items()}
+    found = find_images(root, *FOLDERS)
     images = [found.get(PurePosixPath(n).stem) for n in names]
     rows = keep_present(images, dataset=dataset, where=root / FOLDERS[0], allow_missing=allow_missing)
     return rows, [image for image in images if image is not None]
@@ -128,7 +89,8 @@ def find_rap_images(
 def check_names(have: Sequence[str], want: Sequence[str], *, what: str, share: float = 1.0) -> None:
     """Make sure that two lists name the same attributes in the same order, though spelled differently.
 
-    Names agree when they have a word in common: `shoes-Sport` and `SportShoes`, `hs-Hat` and `Hat`.
+    Names agree when the words of one are all among those of the other: `shoes-Sport` and `SportShoes`,
+    `hs-Hat` and `Hat`; but not `hs-Hat` and `hs-Glasses`.
 
     Args:
         have: Names in the file.
@@ -139,7 +101,8 @@ def check_names(have: Sequence[str], want: Sequence[str], *, what: str, share: f
     Raises:
         FormatError: If fewer agree.
     """
-    differ = [i for i, (a, b) in enumerate(zip(have, want, strict=True)) if not _words(a) & _words(b)]
+    words = [(_words(a), _words(b)) for a, b in zip(have, want, strict=True)]
+    differ = [i for i, (a, b) in enumerate(words) if not (a <= b or b <= a)]
     if len(differ) > (1 - share) * len(want):
         first = differ[0]
         raise FormatError(

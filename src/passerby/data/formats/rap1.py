@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.formats.files import load_schema
-from passerby.data.formats.matlab import unpack_integers, unpack_strings
+from passerby.data.formats.files import find_guidance, load_schema
+from passerby.data.formats.matlab import unpack_integers, unpack_partitions, unpack_strings
 from passerby.data.formats.rap import (
     check_names,
     find_camera,
     find_rap_images,
     load_rap,
     read_identities,
-    read_partitions,
     to_labels,
 )
 from passerby.data.manifest import Manifest
@@ -67,7 +66,7 @@ def read(
     )
     labels = _read_labels(path, record)
     names = unpack_strings(record["imagesname"], what=f"{path.name}: imagesname", count=ROWS)
-    splits = read_partitions(record["partion"], sizes=PART_SIZES, rows=ROWS, what=f"{path.name}: partion")
+    splits = unpack_partitions(record["partion"], sizes=PART_SIZES, rows=ROWS, what=f"{path.name}: partion")
     position = np.asarray(record["position"], dtype=np.float64)
     if position.shape != (ROWS, 4 * len(BOX_NAMES)):
         raise FormatError(
@@ -76,6 +75,7 @@ def read(
         )
     identities = read_identities(record, ["identity"], rows=ROWS)
     rows, images = find_rap_images(root, names, dataset="RAP v1", allow_missing=allow_missing)
+    guidance = find_guidance(root, (PurePosixPath(names[r]).stem for r in rows))
     manifest = Manifest.create(
         "rap1",
         SCHEMA,
@@ -86,6 +86,9 @@ def read(
         boxes=[_person_box(path, position[r], r) for r in rows] if frames else None,
         identities=[identities[r] for r in rows],
         cameras=[find_camera(names[r]) for r in rows],
+        masks=guidance.masks,
+        parsing=guidance.parsing,
+        keypoints=guidance.keypoints,
     )
     return manifest if attributes == "all" else manifest.select_attributes(EVALUATED)
 

@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from passerby.data.formats.files import load_schema
-from passerby.data.formats.matlab import unpack_integers, unpack_strings
+from passerby.data.formats.files import find_guidance, load_schema
+from passerby.data.formats.matlab import unpack_integers, unpack_partitions, unpack_strings
 from passerby.data.formats.rap import (
     check_names,
     find_camera,
     find_rap_images,
     load_rap,
     read_identities,
-    read_partitions,
     to_labels,
 )
 from passerby.data.manifest import Manifest
@@ -66,7 +65,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     )
     check_names([attributes[i - 1] for i in selected], SCHEMA.names, what=f"{path.name}: selected attributes")
     labels = unpack_integers(data[:, selected - 1], what=f"{path.name}: labels in data", low=0, high=2)
-    splits = read_partitions(
+    splits = unpack_partitions(
         record["partition_attribute"],
         sizes=dict.fromkeys(PARTS),
         rows=ROWS,
@@ -74,6 +73,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     )
     identities = read_identities(record, ["person_identity", "identity"], rows=ROWS)
     rows, images = find_rap_images(root, names, dataset="RAP v2", allow_missing=allow_missing)
+    guidance = find_guidance(root, (PurePosixPath(names[r]).stem for r in rows))
     return Manifest.create(
         "rap2",
         SCHEMA,
@@ -83,4 +83,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         splits={k: [parts[r] for r in rows] for k, parts in splits.items()},
         identities=[identities[r] for r in rows],
         cameras=[find_camera(names[r]) for r in rows],
+        masks=guidance.masks,
+        parsing=guidance.parsing,
+        keypoints=guidance.keypoints,
     )

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from passerby.data.formats.files import find_images, keep_present, load_schema
-from passerby.data.manifest import Manifest, check_relative_path
+from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest, check_relative_path
 from passerby.errors import FormatError
 
 __all__ = ["SCHEMA", "read"]
@@ -25,7 +25,6 @@ __all__ = ["SCHEMA", "read"]
 SCHEMA = load_schema("upar")
 """The 40 attributes, in the order of the file."""
 
-PARTS = ("train", "val", "test")
 MARKET_NAME = re.compile(r"(\d{4})_(c[1-6])s")
 
 logger = logging.getLogger(__name__)
@@ -59,7 +58,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     """
     root = Path(root)
     rows = _Rows()
-    for part in PARTS:
+    for part in PARTS_OF_A_SPLIT:
         path = next(
             (p for p in (root / f"{part}.csv", root / "annotations" / f"{part}.csv") if p.is_file()), None
         )

@@ -1,0 +1,75 @@
+"""What the README tells a newcomer to type does what it says."""
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import passerby
+from passerby.config import load_recipe
+from passerby.data.formats.pa100k import SCHEMA
+from passerby.types import Preprocess
+
+HOUSE = Path(__file__).parents[1]
+README = (HOUSE / "README.md").read_text(encoding="utf-8")
+
+
+def read_block(heading: str) -> str:
+    """The first shell block below a heading."""
+    section = README.split(f"## {heading}\n", 1)[1].split("\n## ", 1)[0]
+    found = re.search(r"```sh\n(.*?)```", section, re.DOTALL)
+    assert found, f"no shell block below {heading!r}"
+    return found[1]
+
+
+@pytest.fixture
+def checkout(tmp_path: Path) -> Path:
+    """A folder with what the README's commands refer to, and an untrained model where `make demo` leaves one."""
+    for name in ("recipes", "examples"):
+        (tmp_path / name).symlink_to(HOUSE / name)
+    recipe = load_recipe(HOUSE / "recipes" / "baseline" / "demo.yaml")
+    model = passerby.create_model("baseline", schema=SCHEMA, pretrained=False, **recipe.model.arguments)
+    size = Preprocess(recipe.input.height, recipe.input.width)
+    passerby.Bundle(model, size, thresholds=(0.5,) * len(SCHEMA), metadata={}).save(tmp_path / "demo/run/bundle")
+    return tmp_path
+
+
+@pytest.mark.slow
+def test_data_of_ones_own_from_prepare_to_predict_exactly_as_printed(checkout: Path) -> None:
+    tools = Path(sys.executable).parent
+    environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(
+        ["sh", "-e", "-c", read_block("Your own data")],
+        cwd=checkout,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=500,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "shop/photos/customer239.jpg" in done.stdout
+    labels = (checkout / "shop" / "labels.csv").read_text().splitlines()
+    assert any(",," in line or line.endswith(",") for line in labels), "no unknown labels in the example"
+    manifest = passerby.Manifest.load(checkout / "shop.parquet")
+    assert (manifest.labels == -1).any()
+    assert list((checkout / "results").rglob("*.json"))
+
+
+def test_the_python_example_runs(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    from PIL import Image
+
+    found = re.search(r"```python\n(.*?)```", README, re.DOTALL)
+    assert found
+    Image.new("RGB", (60, 120), "teal").save(checkout / "photo.jpg")
+    monkeypatch.chdir(checkout)
+    exec(compile(found[1], "README.md", "exec"), {})
+    assert capsys.readouterr().out
+
+
+def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
+    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", README):
+        assert (HOUSE / target).exists(), target
