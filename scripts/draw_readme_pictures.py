@@ -1,6 +1,6 @@
 """Make the pictures of the README: drawn people, and the demo's report as a browser shows it.
 
-    make demo && .venv/bin/python scripts/draw_readme_pictures.py
+make demo && .venv/bin/python scripts/draw_readme_pictures.py
 """
 
 from __future__ import annotations

@@ -152,6 +152,12 @@ def test_weights_in_channels_last_are_saved_as_any(bundle: Bundle, tmp_path: Pat
     assert torch.equal(load(tmp_path / "b").predict_batch(pixels_of(bundle)), expected)
 
 
+def test_auto_takes_what_is_there(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "b")
+    expected = "cuda" if torch.cuda.is_available() else "cpu"
+    assert load(tmp_path / "b", device="auto").device.type == expected
+
+
 def test_unknown_device(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "b")
     with pytest.raises(BundleError, match="no device 'warp'"):

@@ -58,6 +58,7 @@ def test_overrides_read_numbers_as_people_write_them(
         ("data.split=", r"data\.split: "),
         ("seed", r"expected an override like optimizer\.lr=1e-4, got 'seed'"),
         ("seed.x=1", r"seed: "),
+        ("seed=4294967296", r"seed: .*less than 4294967296"),
         ("model.pretrained=${NOT_THERE_AT_ALL}/w", r"variable NOT_THERE_AT_ALL is not set"),
         ("data.split=[", r"not valid YAML"),
     ],
@@ -65,6 +66,12 @@ def test_overrides_read_numbers_as_people_write_them(
 def test_wrong_values_are_named(recipe_path: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recipe(recipe_path, [override])
+
+
+def test_a_warm_up_longer_than_the_run_is_refused(recipe_path: Path) -> None:
+    changes = ["schedule.name=cosine", "training.epochs=5", "schedule.warmup_epochs=6"]
+    with pytest.raises(ConfigError, match=r"recipe: schedule\.warmup_epochs is longer[^\n]*\)$"):
+        load_recipe(recipe_path, changes)
 
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:

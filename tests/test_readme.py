@@ -33,7 +33,9 @@ def checkout(tmp_path: Path) -> Path:
     recipe = load_recipe(HOUSE / "recipes" / "baseline" / "demo.yaml")
     model = passerby.create_model("baseline", schema=SCHEMA, pretrained=False, **recipe.model.arguments)
     size = Preprocess(recipe.input.height, recipe.input.width)
-    passerby.Bundle(model, size, thresholds=(0.5,) * len(SCHEMA), metadata={}).save(tmp_path / "demo/run/bundle")
+    passerby.Bundle(model, size, thresholds=(0.5,) * len(SCHEMA), metadata={}).save(
+        tmp_path / "demo/run/bundle"
+    )
     return tmp_path
 
 
@@ -59,7 +61,9 @@ def test_data_of_ones_own_from_prepare_to_predict_exactly_as_printed(checkout: P
     assert list((checkout / "results").rglob("*.json"))
 
 
-def test_the_python_example_runs(checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+def test_the_python_example_runs(
+    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     from PIL import Image
 
     found = re.search(r"```python\n(.*?)```", README, re.DOTALL)

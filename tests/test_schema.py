@@ -47,13 +47,31 @@ def test_a_lone_attribute_is_its_own_category() -> None:
     assert Attribute("Hat", "wears a hat").category == "Hat"
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_every_part_has_keypoints_in_range(part: str) -> None:
-    attribute = replace(HAT, part=part)
-    assert attribute.keypoints_mpii == PART_KEYPOINTS_MPII[part]
-    assert attribute.keypoints_coco == PART_KEYPOINTS_COCO[part]
-    assert set(attribute.keypoints_mpii) <= set(range(16))
-    assert set(attribute.keypoints_coco) <= set(range(17))
+def test_keypoints_of_parts_are_those_of_sspnet() -> None:
+    """Table A.12: head 7–9, shoulder 12, 13, arms 10–15, hip 2, 3, 6, legs 0–5, whole body 0–15."""
+    shoulder, arms, hip = {12, 13}, set(range(10, 16)), {2, 3, 6}
+    expected = {
+        "head": {7, 8, 9} | shoulder,
+        "torso": shoulder | arms | hip,
+        "bottom": hip | set(range(6)),
+        "all": set(range(16)),
+    }
+    assert {part: set(points) for part, points in PART_KEYPOINTS_MPII.items()} == expected
+    assert tuple(expected) == PARTS
+
+
+def test_coco_keypoints_of_parts_are_the_same_joints() -> None:
+    """Beside the face, which COCO marks by five points and MPII by none, both name the same joints."""
+    same = dict(zip(range(5, 17), (13, 12, 14, 11, 15, 10, 3, 2, 4, 1, 5, 0), strict=True))
+    for part in PARTS:
+        ours = {same[p] for p in PART_KEYPOINTS_COCO[part] if p >= 5}
+        assert ours == set(PART_KEYPOINTS_MPII[part]) & set(same.values())
+        assert set(range(5)).isdisjoint(PART_KEYPOINTS_COCO[part]) == (part in ("torso", "bottom"))
+    assert HAT.keypoints_mpii == PART_KEYPOINTS_MPII["head"]
+    assert HAT.keypoints_coco == PART_KEYPOINTS_COCO["head"]
+
+
+def test_tasks_are_the_seven_of_man() -> None:
     assert len(TASKS) == 7
 
 
@@ -165,9 +183,18 @@ def test_csv_reads_what_it_says(tmp_path: Path) -> None:
         ("name,description,classes\nHat,wears a hat,two\n", "two"),
         ("name,description,part\nHat,wears a hat,hand\n", "expected a part"),
         ("name,description\n", "no attributes"),
+        ('name,description\nHat,"wears a hat\n', "expected a CSV file of attributes"),
     ],
 )
 def test_csv_with_an_error_is_refused(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "toy.csv").write_text(text)
     with pytest.raises(SchemaError, match=message):
+        AttributeSchema.from_csv(tmp_path / "toy.csv")
+
+
+def test_csv_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SchemaError, match=r"expected a CSV file of attributes at .*nowhere\.csv"):
+        AttributeSchema.from_csv(tmp_path / "nowhere.csv")
+    (tmp_path / "toy.csv").write_bytes(b"name,description\nH\xfct,x\n")
+    with pytest.raises(SchemaError, match="expected a CSV file of attributes"):
         AttributeSchema.from_csv(tmp_path / "toy.csv")

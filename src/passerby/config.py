@@ -37,10 +37,13 @@ class DataSection(Section):
     Args:
         manifest: The Parquet file that `passerby prepare` wrote.
         root: Folder of the pictures, if not the one noted in the manifest.
-        split: Name of the split; its `train` part trains, its `val` part selects.
+        split: Name of the split.
+        train: Parts of the split that train; `[train, val]` is a habit of the field, and leaves nothing to
+            select on but the test part.
+        val: Part that selects the epoch.
         attributes: Names to keep, in this order; null keeps all.
         cache: Folder of the packed picture caches.
-        broken: What to do about a picture that cannot be read.
+        broken: A picture that cannot be read stops the run before its first step, or is skipped and named.
     """
 
     manifest: Path
@@ -150,6 +153,7 @@ class TrainingSection(Section):
         ema: Decay of the exponential moving average of the weights, which is then what is validated and
             saved; null for none. The decay rises as (1 + n) / (10 + n) in the first steps.
         clip_norm: Largest gradient norm; null for no clipping.
+        precision: Of the arithmetic; the `mixed` ones keep the weights in 32 bits.
         early_stopping: Epochs without a better `select` before the run ends; null for never.
         select: Validation score that chooses the best epoch.
         checkpoint_every_steps: Also write a checkpoint every so many steps; null for once an epoch.
@@ -180,7 +184,7 @@ class Recipe(Section):
     """
 
     variant: str = "default"
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     protocol: str = "honest"
     data: DataSection
     input: InputSection = InputSection()
@@ -190,6 +194,12 @@ class Recipe(Section):
     optimizer: OptimizerSection = OptimizerSection()
     schedule: ScheduleSection = ScheduleSection()
     training: TrainingSection = TrainingSection()
+
+    @model_validator(mode="after")
+    def _warmup_ends(self) -> Recipe:
+        if self.schedule.warmup_epochs > self.training.epochs:
+            raise ValueError("schedule.warmup_epochs is longer than the whole run (training.epochs)")
+        return self
 
     def to_yaml(self) -> str:
         """The whole recipe, defaults included, as YAML that `load_recipe` reads."""
@@ -276,7 +286,9 @@ def _explain(problem: Mapping[str, Any]) -> str:
         return f"{path}: unknown key; {hint}"
     if problem["type"] == "missing":
         return f"{path}: missing; it has no default"
-    return f"{path}: {problem['msg'].removeprefix('Value error, ')}, got {problem['input']!r}"
+    if problem["type"] == "value_error":
+        return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
+    return f"{path}: {problem['msg']}, got {problem['input']!r}"
 
 
 def _fields_at(location: Sequence[str]) -> Sequence[str]:

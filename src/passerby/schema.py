@@ -8,7 +8,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal, Self, overload
+from typing import Any, Literal, Self, get_args, overload
 
 from passerby.errors import SchemaError
 
@@ -22,10 +22,13 @@ __all__ = [
     "Match",
 ]
 
-TASKS = ("full body", "head", "upper body", "lower body", "footwear", "accessory", "action")
+Task = Literal["full body", "head", "upper body", "lower body", "footwear", "accessory", "action"]
+Part = Literal["head", "torso", "bottom", "all"]
+
+TASKS: tuple[Task, ...] = get_args(Task)
 """Task groups of MAN (Yaghoubi et al., 2020), Table 3; PETA has no action."""
 
-PARTS = ("head", "torso", "bottom", "all")
+PARTS: tuple[Part, ...] = get_args(Part)
 """Body parts of SSPNet (Shen et al., 2023), Table A.11."""
 
 PART_KEYPOINTS_MPII: Mapping[str, tuple[int, ...]] = {
@@ -46,9 +49,6 @@ PART_KEYPOINTS_COCO: Mapping[str, tuple[int, ...]] = {
 
 OPPOSITES = {"male": "female"}
 """Concepts that are each other's negation in every data set known here."""
-
-Task = Literal["full body", "head", "upper body", "lower body", "footwear", "accessory", "action"]
-Part = Literal["head", "torso", "bottom", "all"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,11 +250,19 @@ class AttributeSchema:
     def from_csv(cls, path: Path, *, name: str | None = None) -> Self:
         """Read a table with one attribute a line and the fields of `Attribute` as columns.
 
+        Args:
+            path: The CSV file, in UTF-8.
+            name: Name of the schema; by default the file's stem.
+
         Raises:
-            SchemaError: If a column is unknown or `name` or `description` is missing.
+            SchemaError: If the file cannot be read, a column is unknown, or `name` or `description` is
+                missing.
         """
-        with path.open(newline="", encoding="utf-8") as file:
-            rows = list(csv.DictReader(file))
+        try:
+            with path.open(newline="", encoding="utf-8-sig") as file:
+                rows = list(csv.DictReader(file, restval="", strict=True))
+        except (OSError, UnicodeDecodeError, csv.Error) as error:
+            raise SchemaError(f"expected a CSV file of attributes at {path}: {error}") from error
         try:
             fields: list[dict[str, Any]] = [{**row, "classes": int(row.get("classes") or 2)} for row in rows]
             attributes = tuple(Attribute(**f) for f in fields)

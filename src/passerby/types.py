@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from passerby.errors import DataError
+from passerby.errors import DataError, SchemaError
 
 if TYPE_CHECKING:
     import torch
@@ -66,6 +66,9 @@ class Preprocess:
         std: Per-channel standard deviation, divided by.
         resize: `stretch` to height × width whatever the aspect ratio (the field's habit), or `pad` with
             zeros to the aspect ratio first (MAN).
+
+    Raises:
+        DataError: If a side is below 1 pixel, a standard deviation is not positive, or `resize` is unknown.
     """
 
     height: int = 256
@@ -73,6 +76,14 @@ class Preprocess:
     mean: tuple[float, float, float] = (0.485, 0.456, 0.406)
     std: tuple[float, float, float] = (0.229, 0.224, 0.225)
     resize: Literal["stretch", "pad"] = "stretch"
+
+    def __post_init__(self) -> None:
+        if self.height < 1 or self.width < 1:
+            raise DataError(f"expected an input of at least 1 × 1 pixel, got {self.height} × {self.width}")
+        if len(self.mean) != 3 or len(self.std) != 3 or not min(self.std) > 0:
+            raise DataError(f"expected three means and three positive stds, got {self.mean} and {self.std}")
+        if self.resize not in ("stretch", "pad"):
+            raise DataError(f"expected resize stretch or pad, got {self.resize!r}")
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -106,7 +117,10 @@ class Guidance:
     def to(self, device: torch.device | str) -> Guidance:
         """The same guidance on another device."""
         return Guidance(
-            *(None if t is None else t.to(device) for t in (self.masks, self.parsing, self.keypoints))
+            *(
+                None if t is None else t.to(device, non_blocking=True)
+                for t in (self.masks, self.parsing, self.keypoints)
+            )
         )
 
 
@@ -160,6 +174,9 @@ class Prediction:
         probabilities: One number in [0, 1] an attribute.
         thresholds: An attribute is present when its probability is *strictly* above its threshold.
 
+    Raises:
+        SchemaError: From `prediction[name]`, if there is no attribute of that name.
+
     Example:
         >>> p = Prediction("a.jpg", ("Hat", "Glasses"), (0.9, 0.2), (0.5, 0.5))
         >>> p.present
@@ -181,6 +198,8 @@ class Prediction:
         )
 
     def __getitem__(self, name: str) -> float:
+        if name not in self.names:
+            raise SchemaError(f"no attribute {name!r} was predicted; expected one of {', '.join(self.names)}")
         return self.probabilities[self.names.index(name)]
 
     def to_dict(self) -> dict[str, Any]:

@@ -130,11 +130,18 @@ def test_corrupt_pictures_are_skipped_and_named(bundle: Path, folder: Path) -> N
     assert "skipped 2 of 5" in result.stderr
 
 
+def test_csv_of_corrupt_pictures_alone_has_its_header(bundle: Path, folder: Path) -> None:
+    (folder / "text.png").write_text("no picture")
+    result = run(bundle, "text.png", "--format", "csv")
+    assert result.exit_code == 1
+    assert result.stdout == "source,present,Hat,Bag,Boots\n"
+
+
 def test_user_errors(bundle: Path, folder: Path) -> None:
     """`main` prints these and ends with status 2; see `test_status_of_the_real_command`."""
     assert isinstance(run(bundle, "gone.jpg").exception, DataError)
     assert isinstance(run(folder, "one.jpg").exception, BundleError)
-    assert isinstance(run(bundle, "one.jpg", "--out", "no/such/file.txt").exception, DataError)
+    assert isinstance(run(bundle, "one.jpg", "--out", "one.jpg/file.txt").exception, DataError)
     assert run(bundle, "one.jpg", "--batch-size", "0").exit_code == 2
     assert run(bundle).exit_code == 2
 

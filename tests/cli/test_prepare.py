@@ -126,8 +126,8 @@ def test_options_of_the_table(root, tmp_path):
     ("arguments", "message"),
     [
         (("pets",), "no data set 'pets'; expected one of peta, pa100k"),
-        (("pa100k", "--attributes", "all"), "--attributes means nothing to pa100k"),
-        (("peta", "--frames"), "--frames means nothing to peta"),
+        (("pa100k", "--attributes", "all"), "--attributes is no option of pa100k"),
+        (("peta", "--frames"), "--frames is no option of peta"),
         (("peta", "--attributes", "some"), "--attributes: expected evaluated or all, got 'some'"),
         (("peta", "--labels", "csv"), "--labels: expected mat or text, got 'csv'"),
     ],
@@ -150,7 +150,7 @@ def test_errors_reach_a_person_as_one_line(tmp_path, monkeypatch, capsys):
         main()
     assert stop.value.code == 2
     error = capsys.readouterr().err
-    assert error.startswith("passerby: FormatError: expected PETA.mat")
+    assert error.startswith("passerby: FormatError: found no PETA.mat")
     assert "Traceback" not in error
 
 

@@ -21,6 +21,7 @@ from passerby.data.images import (
     load_map,
     normalise,
     read_image,
+    read_size,
     resize_image,
     resize_map,
 )
@@ -49,6 +50,14 @@ def test_path_string_bytes_and_pil_image_give_the_same_picture(tmp_path: Path) -
         result = read_image(source)
         assert result.mode == "RGB"
         np.testing.assert_array_equal(np.asarray(result), want)
+
+
+def test_size_of_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
+    (tmp_path / "a.jpg").write_bytes(b"nothing")
+    with pytest.raises(ImageError, match=r"cannot read the picture .*a\.jpg: it is damaged"):
+        read_size(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match=r"b\.jpg: there is no such file"):
+        read_size(tmp_path / "b.jpg")
 
 
 def test_the_callers_image_is_neither_changed_nor_shared() -> None:
@@ -159,7 +168,7 @@ SIDES = {
 
 
 @pytest.mark.parametrize("orientation", range(1, 9))
-@pytest.mark.parametrize("suffix", ["png", "jpg"])
+@pytest.mark.parametrize("suffix", ["png", "jpg", "tiff"])
 def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None:
     pixels = np.zeros((32, 16, 3), np.uint8)
     pixels[:8, :8] = (255, 0, 0)  # stored: row 0, column 0
@@ -171,6 +180,7 @@ def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None
     row_side, column_side = SIDES[orientation]
     opposite = {"top": "bottom", "bottom": "top", "left": "right", "right": "left"}
     assert got.shape[:2] == ((32, 16) if orientation < 5 else (16, 32))
+    assert read_size(path) == got.shape[1::-1]
 
     def corner(*sides: str) -> np.ndarray:
         return got[0 if "top" in sides else -1, 0 if "left" in sides else -1]

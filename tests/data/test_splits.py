@@ -57,6 +57,13 @@ def test_random_split_depends_on_the_seed_alone():
     assert random_split(100, seed=4) != random_split(100, seed=5)
 
 
+def test_negative_seed_is_refused():
+    with pytest.raises(DataError, match="seed of 0 or above, got -1"):
+        random_split(10, seed=-1)
+    with pytest.raises(DataError, match="seed of 0 or above, got -1"):
+        identity_disjoint_split(make_manifest(), seed=-1)
+
+
 def test_random_split_is_not_in_order():
     assert random_split(1_000)[:700] != ["train"] * 700
 
@@ -141,7 +148,7 @@ def test_rows_without_identity_stay_outside():
 def test_no_identities_at_all_is_told():
     manifest = make_manifest(5, unknown_identities=5)
     without = manifest.take([i for i, identity in enumerate(manifest.identities) if identity is None])
-    with pytest.raises(DataError, match="tells no identities; take a random split"):
+    with pytest.raises(DataError, match="has no identities; take a random split"):
         identity_disjoint_split(without)
 
 

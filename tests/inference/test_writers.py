@@ -3,12 +3,15 @@ from __future__ import annotations
 import csv
 import io
 import json
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import TextIO
 
 import pytest
 
 from passerby.errors import DataError
-from passerby.inference import WRITERS, open_output, write_csv, write_jsonl, write_table
+from passerby.inference import open_output, write_csv, write_jsonl, write_table
 from passerby.types import Prediction
 
 NAMES, THRESHOLDS = ("Hat", "Bag, big", "Mütze"), (0.5, 0.25, 0.75)
@@ -18,14 +21,17 @@ PREDICTIONS = [
 ]
 
 
-def written(form: str) -> str:
+write_named_csv = partial(write_csv, names=NAMES)
+
+
+def written(write: Callable[[Iterable[Prediction], TextIO], None]) -> str:
     stream = io.StringIO()
-    WRITERS[form](iter(PREDICTIONS), stream)
+    write(iter(PREDICTIONS), stream)
     return stream.getvalue()
 
 
 def test_jsonl() -> None:
-    first, second = (json.loads(line) for line in written("jsonl").splitlines())
+    first, second = (json.loads(line) for line in written(write_jsonl).splitlines())
     assert first == {
         "source": "a.jpg",
         "present": ["Hat", "Bag, big"],
@@ -36,7 +42,7 @@ def test_jsonl() -> None:
 
 
 def test_csv_reads_back() -> None:
-    rows = list(csv.DictReader(io.StringIO(written("csv"))))
+    rows = list(csv.DictReader(io.StringIO(written(write_named_csv))))
     assert rows[0] == {
         "source": "a.jpg",
         "present": "Hat; Bag, big",
@@ -48,8 +54,14 @@ def test_csv_reads_back() -> None:
     assert len(rows) == 2
 
 
+def test_csv_without_predictions_has_its_header() -> None:
+    stream = io.StringIO()
+    write_csv((), stream, names=NAMES)
+    assert list(csv.reader(io.StringIO(stream.getvalue()))) == [["source", "present", *NAMES]]
+
+
 def test_table_shows_what_is_present_likeliest_first() -> None:
-    lines = written("table").splitlines()
+    lines = written(write_table).splitlines()
     assert "Hat 0.90  Bag, big 0.26" in lines[1]
     assert "Mütze" not in lines[1]
     assert lines[2].split(".jpg")[1].strip() == "none"
@@ -73,17 +85,17 @@ def test_table_refuses_contradictions() -> None:
         write_table(PREDICTIONS, io.StringIO(), top=0)
 
 
-@pytest.mark.parametrize("write", [write_jsonl, write_csv])
-def test_lines_go_out_one_by_one(write: object) -> None:
+@pytest.mark.parametrize("write", [write_jsonl, write_named_csv])
+def test_lines_go_out_one_by_one(write: Callable[[Iterable[Prediction], TextIO], None]) -> None:
     stream = io.StringIO()
     seen = []
 
-    def predictions() -> object:
+    def predictions() -> Iterator[Prediction]:
         for prediction in PREDICTIONS:
             seen.append(stream.getvalue())
             yield prediction
 
-    write(predictions(), stream)  # type: ignore[operator]
+    write(predictions(), stream)
     assert "a.jpg" in seen[1]
 
 
@@ -106,8 +118,12 @@ def test_output_file_appears_only_when_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_output_in_a_folder_that_does_not_exist(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="folder that exists"), open_output(tmp_path / "no" / "out.csv"):
+def test_output_in_a_new_folder_and_below_a_file(tmp_path: Path) -> None:
+    with open_output(tmp_path / "new" / "out.csv") as stream:
+        stream.write("whole")
+    assert (tmp_path / "new" / "out.csv").read_text() == "whole"
+    wrong = tmp_path / "new" / "out.csv" / "other.csv"
+    with pytest.raises(DataError, match="cannot write"), open_output(wrong):
         pass
 
 

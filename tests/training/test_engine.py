@@ -19,9 +19,11 @@ from safetensors.torch import load_file
 from passerby.bundle import Bundle
 from passerby.config import Recipe, load_recipe
 from passerby.data.manifest import Manifest
-from passerby.errors import DataError, TrainingError
-from passerby.training import engine, train
+from passerby.errors import ConfigError, DataError, TrainingError
+from passerby.training import engine, environment, train
 from passerby.training.callbacks import LastCheckpoint
+from passerby.training.run_folder import RunFolder
+from passerby.types import Output
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -82,7 +84,7 @@ def test_it_learns(make_recipe: MakeRecipe, tmp_path: Path) -> None:
 
 
 def test_a_seed_fixes_a_run_and_another_seed_gives_another(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
+    for name, seed in (("a", 0), ("b", 0), ("c", 2**32 - 1)):
         train(make_recipe().model_copy(update={"seed": seed}), tmp_path / name, say=quiet)
     assert_equal(final_state(tmp_path / "a"), final_state(tmp_path / "b"))
     with pytest.raises(AssertionError):
@@ -199,6 +201,77 @@ def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(make_recipe: MakeRecip
     resumed = train(recipe, tmp_path / "run", resume=True, say=quiet)
     whole = train(recipe, tmp_path / "whole", say=quiet)
     assert_equal(final_state(whole.run), final_state(resumed.run))
+
+
+def test_early_stopping_holds_after_a_power_failure(
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = make_recipe(training={"epochs": 30, "early_stopping": 1}, optimizer={"lr": 1e-12})
+    whole = train(recipe, tmp_path / "whole", say=quiet)
+
+    def fail(*args: object, **kwargs: object) -> None:
+        raise PowerFailureError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(RunFolder, "finish", fail)
+        with pytest.raises(PowerFailureError):
+            train(recipe, tmp_path / "broken", say=quiet)
+    resumed = train(recipe, tmp_path / "broken", resume=True, say=quiet)
+    assert read_log(resumed.run) == read_log(whole.run)
+    assert_equal(final_state(whole.run), final_state(resumed.run))
+
+
+def test_a_run_that_never_started_is_not_in_the_way(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="nonsense"):
+        train(make_recipe(loss={"name": "nonsense"}), tmp_path / "run", say=quiet)
+    train(make_recipe(training={"epochs": 1}), tmp_path / "run", say=quiet)
+    assert (tmp_path / "run" / "outcome.json").is_file()
+
+
+def test_the_bundle_notes_the_commit_that_the_run_started_with(
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    commits = iter(("first", "second", "third"))
+    monkeypatch.setattr(environment, "find_commit", lambda: next(commits))
+    outcome = train(make_recipe(training={"epochs": 1}), tmp_path / "run", say=quiet)
+    noted = Bundle.load(outcome.bundle).metadata["environment"]
+    assert noted["commit"] == "first"
+    assert noted["device"] == "cpu"
+
+
+def test_a_device_that_is_not_there_is_explained(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    if torch.cuda.is_available() or torch.backends.mps.is_available():
+        pytest.skip("there is a GPU")
+    with pytest.raises(TrainingError, match=r"training\.accelerator=gpu"):
+        train(make_recipe(training={"accelerator": "gpu"}), tmp_path / "run", say=quiet)
+
+
+@pytest.mark.parametrize("step", [6, 8])  # within an epoch, and its last
+def test_weights_that_are_not_finite_are_neither_kept_nor_measured(
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
+) -> None:
+    create = engine.create_loss
+
+    def create_spoiler(*args: object, **kwargs: object) -> torch.nn.Module:
+        loss = create(*args, **kwargs)  # type: ignore[arg-type]
+        calls = {"n": 0}
+
+        class Spoiler(torch.nn.Module):
+            """Finite loss, infinite gradient."""
+
+            def forward(self, output: Output, labels: torch.Tensor, batch: object) -> dict[str, torch.Tensor]:
+                calls["n"] += self.training
+                if calls["n"] == step and self.training:
+                    output.logits.register_hook(lambda gradient: gradient * float("inf"))
+                terms: dict[str, torch.Tensor] = loss(output, labels, batch)
+                return terms
+
+        return Spoiler()
+
+    monkeypatch.setattr(engine, "create_loss", create_spoiler)
+    with pytest.raises(TrainingError, match=f"not finite after step {step} .*last good checkpoint"):
+        train(make_recipe(training={"checkpoint_every_steps": 1}), tmp_path / "run", say=quiet)
+    assert all(torch.isfinite(value).all() for value in final_state(tmp_path / "run").values())
 
 
 def test_resuming_with_another_recipe_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:

@@ -85,11 +85,13 @@ class Bundle:
         return next(self.model.parameters()).device
 
     def to(self, device: str | torch.device) -> Bundle:
-        """Move the model to a device such as `cuda:0`, in place.
+        """Move the model to a device such as `cuda:0`, in place; `auto` is a GPU if there is one.
 
         Raises:
             BundleError: If there is no such device.
         """
+        if device == "auto":
+            device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self.model.to(device)
         except (RuntimeError, AssertionError) as error:
@@ -218,7 +220,7 @@ def load(
 
     Args:
         path_or_hub_id: A folder, a zip, or `owner/name` on the Hugging Face Hub.
-        device: Where the model shall be.
+        device: Where the model shall be, such as `cuda:0`; `auto` is a GPU if there is one.
         revision: Branch, tag or commit on the Hub; only for a Hub name.
 
     Raises:

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from passerby.errors import BundleError
+from passerby.files import replace_file
 
 __all__ = [
     "CARD",
@@ -191,21 +192,18 @@ def write_files(path: Path, files: Mapping[str, bytes]) -> None:
     """
     path = path.expanduser().resolve()
     _refuse_to_overwrite(path)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        if path.suffix.lower() == ".zip":
+    if path.suffix.lower() == ".zip":
+        with replace_file(path) as temporary:
             temporary.write_bytes(_zip(files))
-            temporary.replace(path)
-        else:
-            temporary.mkdir()
-            for name, content in files.items():
-                (temporary / name).write_bytes(content)
-            _replace_folder(temporary, path)
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+        _replace_folder(temporary, path)
     finally:
-        if temporary.is_dir():
-            shutil.rmtree(temporary)
-        temporary.unlink(missing_ok=True)
+        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def _zip(files: Mapping[str, bytes]) -> bytes:

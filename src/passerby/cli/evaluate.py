@@ -39,7 +39,9 @@ class Broken(StrEnum):
 
 
 def evaluate(
-    bundle: Annotated[Path, typer.Argument(help="A bundle: folder or .zip.")],
+    bundle: Annotated[
+        str, typer.Argument(help="A bundle: folder, zip, or owner/name on the Hugging Face Hub.")
+    ],
     data: Annotated[Path, typer.Option(help="Manifest that `passerby prepare` wrote.")],
     split: Annotated[
         str | None, typer.Option(help="Name of the split; may be left out where the manifest has only one.")
@@ -66,10 +68,15 @@ def evaluate(
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 128,
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode pictures.")] = 2,
-    device: Annotated[str, typer.Option(help="Where the network runs: cpu, cuda, cuda:1, mps.")] = "cpu",
+    device: Annotated[
+        str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
+    ] = "auto",
     broken: Annotated[Broken, typer.Option(help="What to do about an unreadable picture.")] = Broken.stop,
 ) -> None:
-    """Score a bundle on one part of a split: table on screen, JSON, predictions as Parquet."""
+    """Score a bundle on one part of a split.
+
+    A table on the screen; scores as JSON and predictions as Parquet with --out.
+    """
     from rich.console import Console
 
     from passerby.bundle import Bundle

@@ -65,19 +65,19 @@ def predict(
         )
 
     from passerby.bundle import load
-    from passerby.inference import WRITERS, Predictor, find_images, open_output, write_table
+    from passerby.inference import Predictor, find_images, open_output, write_csv, write_jsonl, write_table
 
     paths = find_images(pictures)
-    predictor = Predictor(
-        load(bundle, device=_choose_device(device)), batch_size=batch_size, threads=threads, flip=flip
-    )
+    predictor = Predictor(load(bundle, device=device), batch_size=batch_size, threads=threads, flip=flip)
     skipped: list[Skipped] = []
     with open_output(out) as stream:
         predictions = _predict(predictor, paths, skipped)
         if form is Format.table:
             write_table(predictions, stream, top=top, everything=everything)
+        elif form is Format.csv:
+            write_csv(predictions, stream, names=predictor.bundle.schema.names)
         else:
-            WRITERS[form](predictions, stream)
+            write_jsonl(predictions, stream)
     if skipped:
         typer.echo(f"passerby: skipped {len(skipped)} of {len(paths)} pictures", err=True)
         raise typer.Exit(1)
@@ -100,11 +100,3 @@ def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) ->
                 typer.echo(f"passerby: skipped: {item.reason}", err=True)
             else:
                 yield item
-
-
-def _choose_device(name: str) -> str:
-    if name != "auto":
-        return name
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"

@@ -55,7 +55,7 @@ def prepare(
     split: Annotated[
         list[SplitKind] | None, typer.Option(help="Make a further split; may be repeated.")
     ] = None,
-    seed: Annotated[int, typer.Option(help="Seed of the splits made by --split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the splits made by --split.")] = 0,
     max_drift: Annotated[
         float,
         typer.Option(help="identity-disjoint: largest difference of an attribute's ratio between parts."),
@@ -74,9 +74,16 @@ def prepare(
     from passerby.data.summary import summarise
 
     console = Console()
-    options = {"table": table, "schema": schema, "name": name, "labels": labels, "frames": frames or None}
+    options = {
+        "attributes": attributes,
+        "table": table,
+        "schema": schema,
+        "name": name,
+        "labels": labels,
+        "frames": frames or None,
+    }
     with _shown_warnings(console):
-        manifest = _read(dataset, root, allow_missing, {"attributes": attributes, **options})
+        manifest = _read(dataset, root, allow_missing, options)
     for kind in dict.fromkeys(split or []):
         manifest = _add_split(manifest, kind, seed=seed, max_drift=max_drift, min_test_images=min_test_images)
     check = _check(manifest, console) if check_images else None
@@ -100,7 +107,7 @@ def _read(dataset: str, root: Path, allow_missing: bool, options: Mapping[str, A
     given = {k: v for k, v in options.items() if v is not None}
     for option in given:
         if option not in taken:
-            raise ConfigError(f"--{option} means nothing to {dataset}; leave it out")
+            raise ConfigError(f"--{option} is no option of {dataset}; leave it out")
     _check_choice(given, "labels", ("mat", "text"))
     if dataset == "table" and "attributes" in given:
         given["attributes"] = [a.strip() for a in given["attributes"].split(",")]

@@ -24,7 +24,10 @@ def report(
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave pictures of people out.")] = False,
     seed: Annotated[int, typer.Option(help="Draws the people who are shown at random.")] = 0,
 ) -> None:
-    """Write a self-contained report: scores, attributes, training curves, predictions right and wrong."""
+    """Write a self-contained HTML page about runs and scores.
+
+    Scores, attributes, training curves, predictions right and wrong.
+    """
     from passerby.evaluation.report import create_report, load_sources, write_report
 
     runs, evaluations = load_sources(paths, images=images)

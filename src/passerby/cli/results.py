@@ -23,7 +23,10 @@ def results(
     ] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
-    """Print score files as a table: one line a recipe, mean ± standard deviation over its seeds."""
+    """Print score files as one table, seeds averaged.
+
+    One line a recipe, mean ± standard deviation over its seeds.
+    """
     from passerby.evaluation.results import aggregate, format_markdown, load_results
 
     rows = aggregate(load_results(paths or [Path("results")]))

@@ -6,6 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from passerby.data.manifest import PARTS_OF_A_SPLIT
 from passerby.data.summary import Summary
 
 __all__ = ["print_summary"]
@@ -36,16 +37,16 @@ def _counts(summary: Summary) -> Table:
     cells = summary.rows * len(summary.attributes)
     share = f" ({100 * unknown / cells:.2f} % of the labels)" if unknown else ""
     grid.add_row("unknown labels", f"{unknown:,}{share}")
-    known = f"{summary.identities:,}" if summary.identities else "not told"
+    known = f"{summary.identities:,}" if summary.identities else "not known"
     without = (
         f", {summary.without_identity:,} persons without"
         if summary.identities and summary.without_identity
         else ""
     )
     grid.add_row("identities", known + without)
-    grid.add_row("cameras", f"{summary.cameras}" if summary.cameras else "not told")
+    grid.add_row("cameras", f"{summary.cameras}" if summary.cameras else "not known")
     guidance = ", ".join(f"{name} {n:,}" for name, n in summary.guidance.items() if n)
-    grid.add_row("beside", guidance or "nothing")
+    grid.add_row("guidance", guidance or "none")
     return grid
 
 
@@ -70,13 +71,13 @@ def _attributes(summary: Summary) -> Table:
 def _splits(summary: Summary) -> Table:
     table = Table(title="Splits", title_justify="left", header_style="bold", pad_edge=False, box=None)
     table.add_column("split", no_wrap=True)
-    for part in ("train", "val", "test"):
+    for part in PARTS_OF_A_SPLIT:
         table.add_column(part, justify="right")
     table.add_column("shared identities", justify="right")
     table.add_column("train rows with one", justify="right")
     for name, parts in summary.parts.items():
         shared = summary.shared.get(name)
-        cells = [f"{parts[p]:,}" if p in parts else "–" for p in ("train", "val", "test")]
+        cells = [f"{parts[p]:,}" if p in parts else "–" for p in PARTS_OF_A_SPLIT]
         touched = f"{shared.train_rows:,} ({100 * shared.train_share:.0f} %)" if shared else "not known"
         table.add_row(escape(name), *cells, f"{shared.identities:,}" if shared else "not known", touched)
     return table

@@ -10,14 +10,12 @@ import typer
 
 __all__ = ["synth"]
 
-SHARE = {"min": 0.0, "max": 1.0}
-
 
 class ImageFormat(StrEnum):
     """How pictures are stored."""
 
-    JPG = "jpg"
-    PNG = "png"
+    jpg = "jpg"
+    png = "png"
 
 
 def synth(
@@ -49,7 +47,7 @@ def synth(
     cameras: Annotated[int, typer.Option(min=1, max=64, help="Number of cameras.")] = 8,
     image_format: Annotated[
         ImageFormat, typer.Option("--format", help="How pictures are stored.")
-    ] = ImageFormat.JPG,
+    ] = ImageFormat.jpg,
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set that synth made.")] = False,
 ) -> None:

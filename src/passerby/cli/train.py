@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+__all__ = ["train"]
+
 
 def train(
     recipe: Annotated[Path, typer.Argument(help="A recipe, such as recipes/baseline/peta.yaml.")],
@@ -22,7 +24,10 @@ def train(
     ] = False,
     results: Annotated[Path, typer.Option(help="Where --test writes its score files.")] = Path("results"),
 ) -> None:
-    """Train a model; the run folder then holds its log, checkpoints and the best bundle."""
+    """Train a model by a recipe, with one or several seeds.
+
+    The run folder then holds the log, the checkpoints and the best bundle.
+    """
     from passerby.config import load_recipe
     from passerby.training.seeds import parse_seeds, train_seeds
 

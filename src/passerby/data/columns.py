@@ -62,15 +62,17 @@ def check_table(path: Path, table: pa.Table, schema: AttributeSchema) -> None:
     """Make sure that a table from a file, which anyone may have edited, keeps the promises of a manifest."""
     wanted = COLUMNS | {f"label:{name}": pa.int8() for name in schema.names}
     for name, kind in wanted.items():
-        if table.column_names.count(name) != 1:
-            raise ManifestError(f"{path} lacks the column {name!r}; make it anew with `passerby prepare`")
+        if (count := table.column_names.count(name)) != 1:
+            raise ManifestError(
+                f"{path}: expected one column {name!r}, got {count}; make it anew with `passerby prepare`"
+            )
         if table.column(name).type != kind:
             raise ManifestError(f"{path}, column {name!r}: expected {kind}, got {table.column(name).type}")
         if name.startswith("label:"):
-            values = pc.unique(table.column(name)).to_pylist()
-            if set(values) - {-1, 0, 1}:
+            wrong = [v for v in pc.unique(table.column(name)).to_pylist() if v not in (-1, 0, 1)]
+            if wrong:
                 raise ManifestError(
-                    f"{path}, column {name!r}: expected labels 1, 0 or -1, got also {values[:5]}"
+                    f"{path}, column {name!r}: expected labels 1, 0 or -1, got also {wrong[:5]}"
                 )
     if table.column("image").null_count:
         raise ManifestError(f"{path} has rows without image; make it anew with `passerby prepare`")

@@ -31,6 +31,7 @@ __all__ = [
     "load_map",
     "normalise",
     "read_image",
+    "read_size",
     "resize_image",
     "resize_map",
 ]
@@ -90,6 +91,22 @@ def read_image(
             return _to_upright_rgb(image, background)
     except Exception as error:  # decoders raise nearly anything on a damaged file
         raise ImageError(f"cannot read the picture {name}: {_reason(error)}") from error
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """Width and height in pixels of what `read_image` would give, upright, without decoding the pixels.
+
+    Raises:
+        ImageError: If the file is missing, empty, corrupt or of an unknown kind; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            on_its_side = image.getexif().get(_ORIENTATION_TAG) in (5, 6, 7, 8)
+            if on_its_side and image.format != "TIFF":  # of a TIFF, PIL itself gives the upright size
+                return image.height, image.width
+            return image.size
+    except Exception as error:  # as in read_image
+        raise ImageError(f"cannot read the picture {path}: {_reason(error)}") from error
 
 
 def _name_of(source: object) -> str:

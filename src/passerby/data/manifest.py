@@ -24,7 +24,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
@@ -165,8 +165,8 @@ class Manifest:
         """Crop of each row in pixels (left, top, right, bottom), None for the whole picture."""
         return [None if b is None else tuple(b) for b in self._column("box")]
 
-    def paths(self, column: str) -> list[str | None]:
-        """The paths of `mask` or `parsing`, relative to the root."""
+    def paths(self, column: Literal["mask", "parsing"]) -> list[str | None]:
+        """The masks or parsing maps, as paths relative to the root; None where a row has none."""
         return self._column(column)
 
     def keypoints(self) -> NDArray[np.float32] | None:
@@ -211,7 +211,7 @@ class Manifest:
             ManifestError: If there is a split of that name already, or a part of another name.
         """
         if name in self.split_names:
-            raise ManifestError(f"there is a split {name!r} already; give the new one another name")
+            raise ManifestError(f"there is a split {name!r} already; give the new one another name or seed")
         column = check_split(name, parts, len(self))
         return replace(self, table=self.table.append_column(f"split:{name}", column))
 

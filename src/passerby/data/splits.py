@@ -14,9 +14,11 @@ from passerby.errors import DataError
 __all__ = ["compute_drift", "identity_disjoint_split", "random_split"]
 
 RESTARTS = 5
+"""Deals of the identities from which the search sets out, before it gives up."""
 STEPS = 2_000
+"""Exchanges of two identities after which a search gives up."""
 CANDIDATES = 128
-"""Exchanges of two identities that are weighed at each step."""
+"""Exchanges that are weighed at each step."""
 
 
 def random_split(count: int, *, ratios: Sequence[float] = (0.7, 0.1, 0.2), seed: int = 0) -> list[str]:
@@ -25,17 +27,18 @@ def random_split(count: int, *, ratios: Sequence[float] = (0.7, 0.1, 0.2), seed:
     Args:
         count: Number of rows.
         ratios: Shares of train, val and test, which add up to 1; a share of 0 leaves a part empty.
-        seed: Fixes the outcome.
+        seed: Fixes the outcome; 0 or more.
 
     Raises:
-        DataError: If the ratios do not add up to 1, or a part with a positive share would stay empty.
+        DataError: If the seed is negative, the ratios do not add up to 1, or a part with a positive share
+            would stay empty.
 
     Example:
         >>> random_split(5, ratios=(0.6, 0.2, 0.2), seed=1)
         ['train', 'train', 'val', 'test', 'train']
     """
     ends = _part_ends(count, ratios, what="rows")
-    order = np.random.default_rng(seed).permutation(count)
+    order = _create_rng(seed).permutation(count)
     parts = np.empty(count, dtype=object)
     for part, rows in zip(PARTS_OF_A_SPLIT, np.split(order, ends), strict=True):
         parts[rows] = part
@@ -62,13 +65,13 @@ def identity_disjoint_split(
         manifest: Rows without identity stay outside the split (None).
         ratios: Shares of train, val and test among the identities, and within one hundredth (or one
             identity's images) among the images.
-        seed: Fixes the outcome.
+        seed: Fixes the outcome; 0 or more.
         max_drift: Largest difference, in [0, 1], of an attribute's share of positives between two parts.
         min_test_images: The test part has at least so many images.
 
     Raises:
-        DataError: If there are too few identities or images, or no such split was found; the message says how
-            near the search came.
+        DataError: If the seed is negative, there are too few identities or images, or no such split was
+            found; the message says how near the search came.
 
     Example:
         >>> from pathlib import Path
@@ -83,11 +86,11 @@ def identity_disjoint_split(
     identities = manifest.identities
     rows = np.array([i for i, identity in enumerate(identities) if identity is not None], dtype=np.int64)
     if not len(rows):
-        raise DataError(f"manifest {manifest.dataset!r} tells no identities; take a random split instead")
+        raise DataError(f"manifest {manifest.dataset!r} has no identities; take a random split instead")
     groups = np.unique([str(identities[i]) for i in rows], return_inverse=True)[1].reshape(-1)
     counts = _count(groups, manifest.labels[rows])
     ends = _part_ends(len(counts.images), ratios, what="identities")
-    rng = np.random.default_rng(seed)
+    rng = _create_rng(seed)
     best = (np.inf, 0)
     for _ in range(RESTARTS):
         order = rng.permutation(len(counts.images))
@@ -231,6 +234,12 @@ class _Search:
         images = sums[..., 0]
         errors: NDArray[np.float64] = np.abs(images / images.sum(axis=-1, keepdims=True) - self._ratios)
         return errors
+
+
+def _create_rng(seed: int) -> np.random.Generator:
+    if seed < 0:
+        raise DataError(f"expected a seed of 0 or above, got {seed}")
+    return np.random.default_rng(seed)
 
 
 def _part_ends(count: int, ratios: Sequence[float], *, what: str) -> list[int]:

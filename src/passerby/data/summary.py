@@ -114,7 +114,6 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
     pictures = list(dict.fromkeys(manifest.images))
     splits = {name: manifest.table.column(f"split:{name}").to_pylist() for name in manifest.split_names}
     cameras = manifest.table.column("camera").to_pylist()
-    count = manifest.table.num_rows
     return Summary(
         dataset=manifest.dataset,
         rows=len(manifest),
@@ -129,7 +128,7 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
         without_identity=sum(i is None for i in identities),
         cameras=len({c for c in cameras if c is not None}),
         guidance={
-            name: count - manifest.table.column(name).null_count
+            name: len(manifest) - manifest.table.column(name).null_count
             for name in ("box", "mask", "parsing", "keypoints")
         },
         missing=[p for p in pictures if not (manifest.root / p).is_file()],

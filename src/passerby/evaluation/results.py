@@ -57,7 +57,7 @@ class Result:
         input_size: Height and width in pixels.
         protocol: `name`, and in words: threshold, unknown, selection (split and epoch rule), ema.
         seed: Seed of the training run.
-        epochs: Epochs trained.
+        epochs: Epochs of the recipe; early stopping may have ended the run before.
         device: Where it was trained.
         commit: Commit of the code, None outside a checkout.
         metrics: mA, accuracy, precision, recall, f1, mAP in [0, 1]; per_attribute by attribute name.

@@ -3,11 +3,10 @@
 from passerby.inference.draw import draw_prediction
 from passerby.inference.predictor import PredictionResult, Predictor, Skipped
 from passerby.inference.sources import IMAGE_SUFFIXES, find_images
-from passerby.inference.writers import WRITERS, open_output, write_csv, write_jsonl, write_table
+from passerby.inference.writers import open_output, write_csv, write_jsonl, write_table
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "WRITERS",
     "PredictionResult",
     "Predictor",
     "Skipped",

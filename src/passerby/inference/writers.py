@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import csv
 import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
-from types import MappingProxyType
 from typing import TextIO
 
 from rich.console import Console
@@ -17,9 +15,10 @@ from rich.table import Table
 from rich.text import Text
 
 from passerby.errors import DataError
+from passerby.files import replace_file
 from passerby.types import Prediction
 
-__all__ = ["WRITERS", "open_output", "write_csv", "write_jsonl", "write_table"]
+__all__ = ["open_output", "write_csv", "write_jsonl", "write_table"]
 
 
 def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
@@ -34,14 +33,15 @@ def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
         stream.flush()
 
 
-def write_csv(predictions: Iterable[Prediction], stream: TextIO) -> None:
-    """Write a header and one row a picture: `source`, `present` (names joined by `; `), each probability."""
+def write_csv(predictions: Iterable[Prediction], stream: TextIO, *, names: Sequence[str]) -> None:
+    """Write a header and one row a picture: `source`, `present` (names joined by `; `), each probability.
+
+    Args:
+        names: The attributes, in the order of the predictions; the header needs them before there is one.
+    """
     writer = csv.writer(stream, lineterminator="\n")
-    header: tuple[str, ...] | None = None
+    writer.writerow(("source", "present", *names))
     for prediction in predictions:
-        if header is None:
-            header = prediction.names
-            writer.writerow(("source", "present", *header))
         probabilities = (f"{p:.6f}" for p in prediction.probabilities)
         writer.writerow((prediction.source, "; ".join(prediction.present), *probabilities))
         stream.flush()
@@ -89,39 +89,23 @@ def _attributes(prediction: Prediction, *, top: int | None, everything: bool) ->
     return text or Text("none", style="dim")
 
 
-WRITERS: Mapping[str, Callable[[Iterable[Prediction], TextIO], None]] = MappingProxyType(
-    {
-        "table": write_table,
-        "jsonl": write_jsonl,
-        "csv": write_csv,
-    }
-)
-"""Every form of output by its name on the command line."""
-
-
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
     """Standard output, or a file that appears only when all is written.
 
     Args:
-        path: The file; None for standard output.
+        path: The file, whose folder is made if need be; None for standard output.
 
     Raises:
-        DataError: If the file cannot be written; the folder must exist.
+        DataError: If the file cannot be written.
     """
     if path is None:
         yield sys.stdout
         return
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        stream = temporary.open("w", encoding="utf-8", newline="")
-    except OSError as error:
-        raise DataError(
-            f"cannot write {path} ({error.strerror}); give a path in a folder that exists"
-        ) from error
-    try:
-        with stream:
-            yield stream
-        temporary.replace(path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with ExitStack() as stack:
+        try:
+            temporary = stack.enter_context(replace_file(path))
+            stream = stack.enter_context(temporary.open("w", encoding="utf-8", newline=""))
+        except OSError as error:
+            raise DataError(f"cannot write {path} ({error.strerror}); give another path") from error
+        yield stream

@@ -56,16 +56,6 @@ class Baseline(AttributeModel):
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(self.backbone.channels, len(schema))
 
-    @property
-    def input_mean(self) -> tuple[float, float, float]:
-        """Per-channel mean of pixel values in [0, 1] that the backbone's weights expect."""
-        return self.backbone.input_mean
-
-    @property
-    def input_std(self) -> tuple[float, float, float]:
-        """Per-channel standard deviation that the backbone's weights expect."""
-        return self.backbone.input_std
-
     def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
         """Score pictures; the guidance is not used."""
         del guidance

@@ -11,13 +11,13 @@ from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
-from lightning.pytorch.callbacks import Callback, Checkpoint, WeightAveraging
+from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, WeightAveraging
 from torch import Tensor
 
 from passerby.files import replace_file
-from passerby.training.task import AttributeTask
+from passerby.training.task import AttributeTask, check_weights
 
-__all__ = ["EpochLog", "InterruptedRunError", "LastCheckpoint", "create_ema"]
+__all__ = ["EpochLog", "InterruptedRunError", "LastCheckpoint", "LastingEarlyStopping", "create_ema"]
 
 
 class InterruptedRunError(Exception):
@@ -37,6 +37,15 @@ def create_ema(decay: float) -> WeightAveraging:
         return torch.lerp(averaged, current, 1 - now)
 
     return WeightAveraging(avg_fn=average)
+
+
+class LastingEarlyStopping(EarlyStopping):
+    """Early stopping that a resumed run remembers: one that was killed after it does not train on."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Stop at once if the checkpoint is that of the last epoch."""
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
 
 
 class EpochLog(Callback):
@@ -127,6 +136,7 @@ class LastCheckpoint(Checkpoint):
 
     Raises:
         InterruptedRunError: After the checkpoint that the first Ctrl-C asks for.
+        TrainingError: Instead of writing weights that are not finite.
     """
 
     def __init__(self, path: Path, *, every_steps: int | None) -> None:
@@ -161,9 +171,12 @@ class LastCheckpoint(Checkpoint):
         self._write(trainer, due=True)
 
     def _write(self, trainer: Trainer, *, due: bool) -> None:
-        if due or self._asked_to_stop:
+        # Processes hear of Ctrl-C a step apart, and must write together.
+        stop = trainer.strategy.reduce_boolean_decision(self._asked_to_stop, all=False)
+        if due or stop:
+            check_weights(trainer.lightning_module, trainer.global_step)
             trainer.save_checkpoint(self.path)
-        if self._asked_to_stop:
+        if stop:
             raise InterruptedRunError
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:

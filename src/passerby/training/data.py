@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -42,7 +43,7 @@ class TrainingData:
 
     @classmethod
     def load(cls, recipe: Recipe, preprocess: Preprocess, say: Callable[[str], None]) -> TrainingData:
-        """Read the manifest and pack its pictures; `say` hears of each one that is skipped.
+        """Read the manifest and pack its pictures; `say` hears how far that is, and what is skipped.
 
         Raises:
             ManifestError: If the manifest or its split does not fit the recipe.
@@ -53,7 +54,14 @@ class TrainingData:
         if section.attributes is not None:
             manifest = manifest.select_attributes(section.attributes)
         workers = max(1, recipe.training.workers)
-        cache = PackedCache.build(manifest, preprocess, section.cache, broken=section.broken, workers=workers)
+        cache = PackedCache.build(
+            manifest,
+            preprocess,
+            section.cache,
+            broken=section.broken,
+            workers=workers,
+            progress=_say_tenths(say),
+        )
         for image, reason in cache.broken:
             say(f"skipped {image}: {reason}")
         train_rows = np.sort(np.concatenate([manifest.split_rows(section.split, p) for p in section.train]))
@@ -109,3 +117,18 @@ class TrainingData:
                 f"{world_size} process(es); lower training.batch_size"
             )
         return training, validation
+
+
+def _say_tenths(say: Callable[[str], None]) -> Callable[[int, int], None]:
+    """Progress of packing, in a line each tenth of the way, with the time still to go."""
+    start, said = time.monotonic(), 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal said
+        tenths = 10 * done // max(1, total)
+        if tenths > said:
+            said = tenths
+            left_s = (time.monotonic() - start) / done * (total - done)
+            say(f"packing pictures: {done:,} of {total:,}, {left_s:.0f} s to go")
+
+    return progress

@@ -9,20 +9,29 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
-from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from passerby.bundle import Bundle
 from passerby.config import Recipe
 from passerby.data.loader import BatchLoader
 from passerby.errors import TrainingError
+from passerby.evaluation.protocols import load_protocol
 from passerby.losses import create_loss
 from passerby.models import create_model
 from passerby.models.base import AttributeModel
 from passerby.schema import AttributeSchema
-from passerby.training.callbacks import EpochLog, InterruptedRunError, LastCheckpoint, create_ema
+from passerby.training.callbacks import (
+    EpochLog,
+    InterruptedRunError,
+    LastCheckpoint,
+    LastingEarlyStopping,
+    create_ema,
+)
 from passerby.training.data import TrainingData
+from passerby.training.origin import describe_origin
 from passerby.training.run_folder import RunFolder, TrainingOutcome
 from passerby.training.task import AttributeTask
 from passerby.types import Preprocess
@@ -44,7 +53,9 @@ def train(
     Raises:
         TrainingError: If the folder is there already (without `resume`), holds another recipe (with it), the
             loss is not finite, or the run was interrupted; the message names the checkpoint to go on from.
+        ConfigError: If there is no such protocol or loss.
     """
+    load_protocol(recipe.protocol)  # a wrong name is told before the work
     folder = RunFolder(Path(run))
     finished = folder.open(recipe, resume=resume)
     if finished is not None:
@@ -57,6 +68,7 @@ def train(
     ratio = data.compute_positive_ratio(unknown=recipe.loss.arguments.get("unknown", "ignore"))
     criterion = create_loss(recipe.loss.name, positive_ratio=ratio, **recipe.loss.arguments)
     log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs, say=say)
+    origin = describe_origin(recipe, data)  # now: the files it names may be gone when training ends
     with _quiet_lightning():
         trainer = _create_trainer(recipe, folder, log)
         loaders = data.create_loaders(
@@ -69,9 +81,9 @@ def train(
             preprocess=preprocess,
             steps_per_epoch=len(loaders[0]),
             image_names=data.manifest.images,
-        )
+        ).to(trainer.strategy.root_device)  # before fitting, or EMA would keep its average on the CPU
         _fit(trainer, task, loaders, folder=folder, resume=resume)
-    outcome = folder.finish(recipe, task.model, preprocess=preprocess, data=data, rows=log.rows)
+    outcome = folder.finish(task.model, preprocess=preprocess, origin=origin, rows=log.rows)
     trainer.strategy.barrier("bundle")
     return outcome
 
@@ -120,23 +132,29 @@ def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog) -> Trainer
     if t.ema is not None:
         callbacks.append(create_ema(t.ema))
     if t.early_stopping is not None:
-        callbacks.append(EarlyStopping(f"val_{t.select}", mode="max", patience=t.early_stopping))
-    return Trainer(
-        accelerator=t.accelerator,
-        devices=t.devices,
-        strategy="ddp" if t.devices > 1 else "auto",
-        precision=t.precision,
-        max_epochs=t.epochs,
-        gradient_clip_val=t.clip_norm,
-        callbacks=callbacks,
-        logger=TensorBoardLogger(folder.path / "logs", name="", version="tensorboard"),
-        default_root_dir=folder.path,
-        use_distributed_sampler=False,
-        num_sanity_val_steps=0,
-        log_every_n_steps=10,
-        enable_model_summary=False,
-        enable_progress_bar=sys.stderr.isatty(),
-    )
+        callbacks.append(LastingEarlyStopping(f"val_{t.select}", mode="max", patience=t.early_stopping))
+    try:
+        return Trainer(
+            accelerator=t.accelerator,
+            devices=t.devices,
+            strategy="ddp" if t.devices > 1 else "auto",
+            precision=t.precision,
+            max_epochs=t.epochs,
+            gradient_clip_val=t.clip_norm,
+            callbacks=callbacks,
+            logger=TensorBoardLogger(folder.path / "logs", name="", version="tensorboard"),
+            default_root_dir=folder.path,
+            use_distributed_sampler=False,
+            num_sanity_val_steps=0,
+            log_every_n_steps=10,
+            enable_model_summary=False,
+            enable_progress_bar=sys.stderr.isatty(),
+        )
+    except MisconfigurationException as error:
+        raise TrainingError(
+            f"training.accelerator={t.accelerator} with training.devices={t.devices} is not to be had here "
+            f"({error}); take auto, or cpu"
+        ) from error
 
 
 def _fit(

@@ -14,8 +14,12 @@ from passerby.evaluation.results import find_commit
 __all__ = ["describe_environment", "is_other_process"]
 
 
-def describe_environment() -> dict[str, Any]:
-    """Versions, device and commit, as plain values; neither host names nor paths."""
+def describe_environment(accelerator: str) -> dict[str, Any]:
+    """Versions, device and commit, as plain values; neither host names nor paths.
+
+    Args:
+        accelerator: What the recipe asks for: `auto`, `cpu`, `gpu` or `mps`.
+    """
     return {
         "passerby": version("passerby"),
         "python": platform.python_version(),
@@ -25,9 +29,16 @@ def describe_environment() -> dict[str, Any]:
             for name in ("torch", "torchvision", "timm", "lightning", "torchmetrics", "numpy")
         },
         "cpus": os.cpu_count(),
-        "device": torch.cuda.get_device_name() if torch.cuda.is_available() else "cpu",
+        "device": _describe_device(accelerator),
         "commit": find_commit(),
     }
+
+
+def _describe_device(accelerator: str) -> str:
+    """The device that Lightning takes for an accelerator."""
+    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
+        return torch.cuda.get_device_name()
+    return "mps" if accelerator != "cpu" and torch.backends.mps.is_available() else "cpu"
 
 
 def is_other_process() -> bool:

@@ -14,7 +14,6 @@ RUN/
 from __future__ import annotations
 
 import json
-import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,11 +22,10 @@ from typing import Any
 import torch
 
 from passerby.bundle import Bundle
-from passerby.config import Recipe
+from passerby.config import Recipe, load_recipe
 from passerby.errors import TrainingError
 from passerby.files import replace_file
 from passerby.models.base import AttributeModel
-from passerby.training.data import TrainingData
 from passerby.training.environment import describe_environment, is_other_process
 from passerby.types import Preprocess
 
@@ -77,18 +75,23 @@ class RunFolder:
     def open(self, recipe: Recipe, *, resume: bool) -> TrainingOutcome | None:
         """Create the folder, or check that the one to resume fits; return the outcome of a finished run.
 
+        A folder that holds no more than a recipe, because the run failed before its first step, is used
+        again.
+
         Raises:
             TrainingError: If it is there already (without `resume`) or holds another recipe (with it).
+            ConfigError: If the recipe in it cannot be read.
         """
         if is_other_process():
             return None
         if not resume:
-            if self.path.exists() and any(self.path.iterdir()):
+            held = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
+            if held - {"recipe.yaml", "environment.json"}:
                 raise TrainingError(
                     f"{self.path} is there already; give another --out, or --resume to go on with it"
                 )
         elif (self.path / "recipe.yaml").is_file():
-            if (self.path / "recipe.yaml").read_text(encoding="utf-8") != recipe.to_yaml():
+            if load_recipe(self.path / "recipe.yaml") != recipe:
                 raise TrainingError(
                     f"{self.path}/recipe.yaml differs from the recipe given; resume with the same recipe and "
                     "overrides, or start a new run in another folder"
@@ -96,23 +99,25 @@ class RunFolder:
             if (self.path / "outcome.json").is_file():
                 values = json.loads((self.path / "outcome.json").read_text(encoding="utf-8"))
                 return TrainingOutcome(self.path, self.bundle, **values)
+        environment = describe_environment(recipe.training.accelerator)
         self._write("recipe.yaml", recipe.to_yaml())
-        self._write("environment.json", json.dumps(describe_environment(), indent=2) + "\n")
+        self._write("environment.json", json.dumps(environment, indent=2) + "\n")
         return None
 
     def finish(
         self,
-        recipe: Recipe,
         model: AttributeModel,
         *,
         preprocess: Preprocess,
-        data: TrainingData,
+        origin: Mapping[str, Any],
         rows: list[dict[str, float]],
     ) -> TrainingOutcome:
         """Turn the best checkpoint into a bundle and note the outcome.
 
         Args:
             model: Takes the weights of the best checkpoint.
+            preprocess: How its pictures were prepared.
+            origin: What the bundle says about its training; the outcome and the environment are added.
             rows: The log, one row an epoch.
         """
         checkpoint = torch.load(self.best, map_location="cpu", weights_only=True)
@@ -133,46 +138,17 @@ class RunFolder:
             bundle = Bundle(
                 model.cpu().eval(),
                 preprocess,
-                thresholds=(0.5,) * len(data.manifest.schema),
-                metadata=_describe_training(recipe, data, values),
+                metadata={**origin, **values, "environment": self._environment()},
             )
-            shutil.rmtree(self.bundle, ignore_errors=True)
             bundle.save(self.bundle)
             self._write("outcome.json", json.dumps(values, indent=2) + "\n")
         return outcome
 
+    def _environment(self) -> dict[str, Any]:
+        """As it was when the run started or was resumed: the checkout may have moved on since."""
+        values: dict[str, Any] = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
+        return values
+
     def _write(self, name: str, text: str) -> None:
         with replace_file(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
-
-
-def _describe_training(recipe: Recipe, data: TrainingData, outcome: Mapping[str, Any]) -> dict[str, Any]:
-    """What the bundle says about its origin; no paths of this machine."""
-    return {
-        "system": recipe.model.name,
-        "variant": recipe.variant,
-        "backbone": recipe.model.arguments.get("backbone"),
-        "pretraining": _describe_pretraining(recipe),
-        "dataset": data.manifest.dataset,
-        "split": recipe.data.split,
-        "train_parts": list(recipe.data.train),
-        "train_images": len(data.train_rows),
-        "manifest": data.manifest.fingerprint,
-        "protocol": recipe.protocol,
-        "selection": f"best {recipe.training.select} on {recipe.data.val}",
-        "ema": recipe.training.ema,
-        "seed": recipe.seed,
-        "epochs": recipe.training.epochs,
-        **outcome,
-        "environment": describe_environment(),
-    }
-
-
-def _describe_pretraining(recipe: Recipe) -> str:
-    if recipe.model.start_from is not None:
-        start = Bundle.load(recipe.model.start_from).metadata
-        words = (start.get("system"), start.get("variant"), start.get("dataset"))
-        return "bundle " + " ".join(str(word) for word in words if word)
-    if isinstance(recipe.model.pretrained, str):
-        return Path(recipe.model.pretrained).name.removesuffix(".safetensors")
-    return "imagenet" if recipe.model.pretrained else "none"

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import statistics
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+
+import numpy as np
 
 from passerby.bundle import Bundle
 from passerby.config import Recipe
@@ -22,16 +23,17 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     """Read `0,1,2`.
 
     Raises:
-        ConfigError: If it is not a list of different whole numbers from 0.
+        ConfigError: If it is not a list of different whole numbers from 0 to 2³² − 1.
 
     Example:
         >>> parse_seeds("0,1,2")
         (0, 1, 2)
     """
     words = [word.strip() for word in text.split(",")]
-    if not all(word.isdecimal() for word in words) or len(set(words)) != len(words):
+    seeds = tuple(int(word) if word.isdecimal() else -1 for word in words)
+    if not all(0 <= seed < 2**32 for seed in seeds) or len(set(seeds)) != len(seeds):
         raise ConfigError(f"expected different seeds like 0,1,2; got {text!r}")
-    return tuple(int(word) for word in words)
+    return seeds
 
 
 def train_seeds(
@@ -46,15 +48,18 @@ def train_seeds(
     """Train the recipe once a seed, in `out` itself for one seed, in `out/seed<k>` for several.
 
     Args:
+        resume: Go on with the seeds that are unfinished, and start those that never began.
         results: If given, the best bundle of each seed is scored once on the split's test part and the score
             file is written below this folder.
+        say: Receives one line an epoch, the scores, and their mean ± standard deviation over the seeds.
 
     Raises:
         ConfigError: For several seeds on several devices; start those one by one.
+        TrainingError: See `passerby.training.train`.
     """
     if len(seeds) > 1 and recipe.training.devices > 1:
         raise ConfigError("several seeds need training.devices=1; on several devices start them one by one")
-    outcomes = []
+    outcomes, test_scores = [], []
     for seed in seeds:
         run = out if len(seeds) == 1 else out / f"seed{seed}"
         one = recipe.model_copy(update={"seed": seed})
@@ -64,26 +69,36 @@ def train_seeds(
             continue
         say(f"{run}: best epoch {outcome.best_epoch}, bundle in {outcome.bundle}")
         if results is not None:
-            _test(one, outcome, results, say)
-    if len(outcomes) > 1:
-        for name in outcomes[0].val_scores:
-            values = [outcome.val_scores[name] for outcome in outcomes]
-            mean, sd = statistics.fmean(values), statistics.stdev(values)
-            say(f"val {name}: {mean:.4f} ± {sd:.4f} ({len(values)} seeds)")
+            test_scores.append(_test(one, outcome, results, say))
+    _say_spread(recipe.data.val, [outcome.val_scores for outcome in outcomes], say)
+    _say_spread("test", test_scores, say)
     return outcomes
 
 
-def _test(recipe: Recipe, outcome: TrainingOutcome, results: Path, say: Callable[[str], None]) -> None:
-    manifest = Manifest.load(recipe.data.manifest, root=recipe.data.root)
+def _say_spread(part: str, scores: Sequence[Mapping[str, float]], say: Callable[[str], None]) -> None:
+    """Mean ± standard deviation (n − 1 in the denominator) of each score over the seeds."""
+    if len(scores) < 2:
+        return
+    for name in scores[0]:
+        values = [each[name] for each in scores]
+        say(f"{part} {name}: {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} ({len(values)} seeds)")
+
+
+def _test(
+    recipe: Recipe, outcome: TrainingOutcome, results: Path, say: Callable[[str], None]
+) -> dict[str, float]:
     evaluation = evaluate(
-        Bundle.load(outcome.bundle),
-        manifest,
+        Bundle.load(outcome.bundle, device="cpu" if recipe.training.accelerator == "cpu" else "auto"),
+        Manifest.load(recipe.data.manifest, root=recipe.data.root),
         split=recipe.data.split,
         part="test",
         protocol=recipe.protocol,
         cache=recipe.data.cache,
+        broken=recipe.data.broken,
+        workers=max(1, recipe.training.workers),
     )
     evaluation.write(outcome.run / "test")
     path = evaluation.to_result().write(results)
     summary = "  ".join(f"{name} {value:.2%}" for name, value in evaluation.summary().items())
     say(f"{recipe.data.split}/test: {summary}  →  {path}")
+    return evaluation.summary()

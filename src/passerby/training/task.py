@@ -21,7 +21,21 @@ from passerby.models.base import AttributeModel
 from passerby.training.optimizers import create_optimizer, create_step_schedule
 from passerby.types import Batch, Output, Preprocess
 
-__all__ = ["AttributeTask"]
+__all__ = ["AttributeTask", "check_weights"]
+
+
+def check_weights(model: nn.Module, step: int) -> None:
+    """Refuse weights that are not finite before they are measured or kept.
+
+    Raises:
+        TrainingError: If a weight is infinite or NaN; the message names the step and the first such tensor.
+    """
+    for name, weight in model.named_parameters():
+        if not torch.isfinite(weight).all():
+            raise TrainingError(
+                f"the weights are not finite after step {step} (first: {name}); lower optimizer.lr or "
+                "training.clip_norm"
+            )
 
 
 class AttributeTask(LightningModule):
@@ -88,7 +102,8 @@ class AttributeTask(LightningModule):
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
         """Seed dropout from the step alone, so that a resumed run draws what an unbroken one would."""
         del batch, batch_idx
-        torch.manual_seed((self.recipe.seed * 1009 + self.global_rank) * 2**32 + self.global_step)
+        stream = self.recipe.seed * 1009 + self.global_rank
+        torch.manual_seed((stream * 2**32 + self.global_step) % 2**63)
 
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
@@ -108,6 +123,10 @@ class AttributeTask(LightningModule):
         return total
 
     # ------------------------------------------------------------------ validation
+
+    def on_validation_start(self) -> None:
+        """Measure no weights that are not finite."""
+        check_weights(self.model, self.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
         """Collect probabilities and loss."""

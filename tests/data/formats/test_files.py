@@ -42,7 +42,7 @@ def test_find_file_takes_the_first_and_names_all(tmp_path):
     (tmp_path / "b").mkdir()
     (tmp_path / "b" / "x.mat").touch()
     assert find_file(tmp_path, "x.mat", "b/x.mat") == tmp_path / "b" / "x.mat"
-    with pytest.raises(FormatError, match=r"y\.mat or b/y\.mat.*check --root"):
+    with pytest.raises(FormatError, match=r"found no y\.mat or b/y\.mat under .*; check --root"):
         find_file(tmp_path, "y.mat", "b/y.mat")
 
 
@@ -69,11 +69,14 @@ def test_keep_present_refuses_an_empty_folder_even_when_told(tmp_path):
 
 
 def test_find_guidance_goes_by_stem(tmp_path):
-    (tmp_path / "masks").mkdir()
+    for folder in ("masks", "parsing"):
+        (tmp_path / folder).mkdir()
     (tmp_path / "masks" / "00001.png").touch()
+    (tmp_path / "parsing" / "00002.png").touch()
     write_keypoints(tmp_path, [{"image": "00002.jpg", "keypoints": POINTS, "score": 0.5}])
     guidance = find_guidance(tmp_path, ["00001", "00002"])
     assert guidance.masks == ["masks/00001.png", None]
+    assert guidance.parsing == [None, "parsing/00002.png"]
     assert guidance.keypoints == [None, POINTS]
 
 

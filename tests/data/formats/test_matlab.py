@@ -6,7 +6,14 @@ import numpy as np
 import pytest
 import scipy.io
 
-from passerby.data.formats.matlab import load_mat, unpack_integers, unpack_strings, unpack_struct
+from passerby.data.formats.matlab import (
+    check_strings,
+    load_mat,
+    unpack_integers,
+    unpack_partitions,
+    unpack_strings,
+    unpack_struct,
+)
 from passerby.errors import FormatError
 
 
@@ -136,3 +143,40 @@ def test_values_out_of_range_or_shape_are_named(values: list[object], message: s
 def test_rows_and_columns_flatten(shape: tuple[int, ...]) -> None:
     values = np.arange(3).reshape(shape)
     assert unpack_integers(values, what="x", low=0, high=2, shape=(None,)).tolist() == [0, 1, 2]
+
+
+def test_strings_are_compared_in_order() -> None:
+    check_strings(cells("Hat", "Bag"), ["Hat", "Bag"], what="toy")
+    with pytest.raises(FormatError, match="toy: cell 2 is 'Bag', expected 'Cap'"):
+        check_strings(cells("Hat", "Bag"), ["Hat", "Cap"], what="toy")
+    with pytest.raises(FormatError, match="toy: expected 1 strings, got 2"):
+        check_strings(cells("Hat", "Bag"), ["Hat"], what="toy")
+
+
+def partitions(train: list[int], test: list[int], *, count: int = 5) -> np.ndarray:
+    record = np.empty((1, 1), dtype=[("train_index", "O"), ("test_index", "O")])
+    record["train_index"][0, 0], record["test_index"][0, 0] = np.array([train]), np.array([test])
+    return cells(*[record] * count)
+
+
+def test_partitions_count_rows_from_one() -> None:
+    sizes = {"train_index": 2, "test_index": None}
+    splits = unpack_partitions(partitions([3, 1], [2]), sizes=sizes, rows=3, what="toy")
+    assert splits == {f"official-{k}": ["train", "test", "train"] for k in range(1, 6)}
+
+
+@pytest.mark.parametrize(
+    ("train", "test", "message"),
+    [
+        ([1, 2], [4], "toy 1: row 3 is in no part"),
+        ([1, 2], [2, 3, 4], "toy 1: row 2 occurs in train and again in test"),
+        ([0, 1], [2, 3], "toy 1: train_index: expected whole numbers from 1 to 4, got 0"),
+        ([1], [2, 3, 4], "toy 1: expected 2 rows in train_index, got 1"),
+    ],
+)
+def test_damaged_partitions_are_named(train: list[int], test: list[int], message: str) -> None:
+    sizes = {"train_index": 2, "test_index": None}
+    with pytest.raises(FormatError, match=message):
+        unpack_partitions(partitions(train, test), sizes=sizes, rows=4, what="toy")
+    with pytest.raises(FormatError, match="toy: expected 5 partitions, got 4"):
+        unpack_partitions(partitions(train, test, count=4), sizes=sizes, rows=4, what="toy")

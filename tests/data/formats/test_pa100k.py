@@ -101,7 +101,10 @@ def set_label(value: int) -> Callable[[dict[str, Any]], None]:
             lambda c: c.update(train_label=c["train_label"][:, :25]),
             "train_label: expected shape 80000 × 26, got 80000 × 25",
         ),
-        (lambda c: c.update(attributes=c["attributes"][::-1]), "attribute 1 is 'boots', expected 'Female'"),
+        (
+            lambda c: c.update(attributes=c["attributes"][::-1]),
+            "attributes: cell 1 is 'boots', expected 'Female'",
+        ),
         (lambda c: c.update(val_images_name=c["test_images_name"]), "every picture once, 10000 occur again"),
         (set_label(2), r"val_label: expected whole numbers from 0 to 1, got 2 at index \(3, 5\)"),
     ],

@@ -133,7 +133,7 @@ def shorten_train(content: dict[str, Any]) -> None:
         (lambda c: c.pop("selected_attribute"), "missing selected_attribute"),
         (lambda c: c.__setitem__("data", c["data"][:-1]), "expected shape 19000 × 109, got 18999 × 109"),
         (lambda c: c.__setitem__("attribute", c["attribute"][:61]), "expected 105 strings, got 61"),
-        (swap_names, "attribute 1 is 'personalLess45', expected 'personalLess30'"),
+        (swap_names, "attribute: cell 1 is 'personalLess45', expected 'personalLess30'"),
         (set_cell(7, 50, 2), r"labels in data: expected whole numbers from 0 to 1, got 2 at index \(7, 46\)"),
         (set_cell(7, 0, 9), "picture numbers 1 to 19000"),
         (
@@ -145,12 +145,12 @@ def shorten_train(content: dict[str, Any]) -> None:
             lambda c: c.__setitem__("partion_attribute", c["partion_attribute"][:4]),
             "expected 5 partitions, got 4",
         ),
-        (shorten_train, "partion_attribute 1: expected 9500 rows in train, got 9499"),
+        (shorten_train, "partion_attribute 1: expected 9,500 rows in train, got 9,499"),
         (
             change_partition("test", 0, 0),
             "partion_attribute 3: test: expected whole numbers from 1 to 19000, got 0",
         ),
-        (change_partition("val", 0, 3), "partion_attribute 3: row 3 occurs in train and in val"),
+        (change_partition("val", 0, 3), "partion_attribute 3: row 3 occurs in train and again in val"),
     ],
 )
 def test_other_versions_and_damage_are_named(tmp_path, change, message):
@@ -160,7 +160,7 @@ def test_other_versions_and_damage_are_named(tmp_path, change, message):
 
 
 def test_truncated_and_absent_files_are_named(tmp_path):
-    with pytest.raises(FormatError, match=r"expected PETA\.mat or PETA/PETA\.mat"):
+    with pytest.raises(FormatError, match=r"found no PETA\.mat or PETA/PETA\.mat"):
         peta.read(tmp_path)
     write_peta(tmp_path)
     content = (tmp_path / "PETA.mat").read_bytes()

@@ -127,6 +127,21 @@ def test_classes_count_the_evaluated_values_of_a_category(name: str) -> None:
         assert a.classes == max(2, evaluated[a.category] or everywhere[a.category]), a
 
 
+def test_columns_of_rap1_come_in_three_blocks() -> None:
+    """0–50 evaluated, 51–62 viewpoint and occlusion, 63–91 colours."""
+    names = SCHEMAS["rap1"].names
+    assert all(n.startswith(("face", "occlusion")) for n in names[51:63])
+    assert all(n.startswith(("up-", "low-", "shoes-")) for n in names[63:])
+    assert not any(n.startswith(("face", "occlusion", "up-", "low-")) for n in names[:51])
+
+
+def test_order_of_wider() -> None:
+    assert SCHEMAS["wider"].names == (
+        *("Male", "longHair", "sunglass", "Hat", "Tshirt", "longSleeve", "formal"),
+        *("shorts", "jeans", "longPants", "skirt", "faceMask", "logo", "stripe"),
+    )
+
+
 def test_tasks_of_peta_and_rap_are_those_of_man() -> None:
     peta = SCHEMAS["peta"].select(SCHEMAS["peta"].names[:35])
     assert names_by(peta, "task") == MAN_PETA

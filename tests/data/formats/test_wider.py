@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from passerby.data.formats import wider
-from passerby.errors import FormatError, ManifestError
+from passerby.errors import FormatError, ImageError, ManifestError
 
 YES = [1] + [0] * 12 + [-1]
 
@@ -132,5 +132,5 @@ def test_truncated_files_are_named(tmp_path, text):
 
 def test_unreadable_picture_is_named(root):
     (root / "Image/test/2--Group/c.jpg").write_bytes(b"nothing")
-    with pytest.raises(FormatError, match=r"c\.jpg is no picture"):
+    with pytest.raises(ImageError, match=r"cannot read the picture .*c\.jpg"):
         wider.read(root)

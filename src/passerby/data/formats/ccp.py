@@ -14,10 +14,10 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, UnidentifiedImageError
 
 from passerby.data.formats.files import find_file, find_guidance, find_images, keep_present, load_schema
 from passerby.data.formats.matlab import check_strings, load_mat, unpack_integers
+from passerby.data.images import read_size
 from passerby.data.manifest import Manifest
 from passerby.data.splits import random_split
 from passerby.errors import FormatError
@@ -47,6 +47,7 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
     Raises:
         FormatError: If a file is missing, truncated or of another version, a label is out of range, or an
             annotation does not have the size of its photo.
+        ImageError: If a photo cannot be read.
         DataError: If the seed is negative.
     """
     root = Path(root)
@@ -97,11 +98,7 @@ def load_pixels(path: Path) -> NDArray[np.uint8]:
 def _find_tags(root: Path, *, image: str, pixels: str) -> NDArray[np.int64]:
     """Positions in `SCHEMA` of the labels that occur in a photo."""
     values = load_pixels(root / pixels)
-    try:
-        with Image.open(root / image) as picture:
-            width, height = picture.size
-    except (OSError, UnidentifiedImageError) as error:
-        raise FormatError(f"{root / image} is truncated or no picture ({error}); copy it again") from error
+    width, height = read_size(root / image)
     if values.shape != (height, width):
         raise FormatError(
             f"{root / pixels}: expected {height} × {width} labels (height × width), the size of {image}, "

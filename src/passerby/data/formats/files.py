@@ -129,7 +129,9 @@ def find_guidance(root: Path, stems: Iterable[str]) -> GuidancePaths:
     keypoints = {PurePosixPath(name).stem: values for name, values in load_keypoints(root).items()}
     stems = list(stems)
     return GuidancePaths(
-        *([found.get(s) for s in stems] for found in (masks, parsing)), [keypoints.get(s) for s in stems]
+        masks=[masks.get(s) for s in stems],
+        parsing=[parsing.get(s) for s in stems],
+        keypoints=[keypoints.get(s) for s in stems],
     )
 
 

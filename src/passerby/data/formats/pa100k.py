@@ -49,7 +49,9 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         )
         parts += [part] * size
     if len(set(files)) != len(files):
-        raise FormatError(f"{path}: expected every picture once, {len(files) - len(set(files))} occur again; copy it again")
+        raise FormatError(
+            f"{path}: expected every picture once, {len(files) - len(set(files))} occur again; copy it again"
+        )
     stems = [PurePosixPath(f).stem for f in files]
     found = find_images(root, "data", "release_data/release_data", "release_data")
     images = [found.get(s) for s in stems]

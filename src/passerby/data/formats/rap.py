@@ -102,7 +102,7 @@ def check_names(have: Sequence[str], want: Sequence[str], *, what: str, share: f
         FormatError: If fewer agree.
     """
     words = [(_words(a), _words(b)) for a, b in zip(have, want, strict=True)]
-    differ = [i for i, (a, b) in enumerate(words) if not (a <= b or b <= a)]
+    differ = [i for i, (a, b) in enumerate(words) if not a or not (a <= b or b <= a)]
     if len(differ) > (1 - share) * len(want):
         first = differ[0]
         raise FormatError(

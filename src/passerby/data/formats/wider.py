@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from PIL import Image
 
 from passerby.data.formats.files import find_file, keep_present, load_schema
+from passerby.data.images import read_size
 from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest, check_relative_path
 from passerby.errors import FormatError
 
@@ -27,8 +27,6 @@ PERSONS = 57_524
 FILES = ("wider_attribute_trainval.json", "wider_attribute_test.json")
 LABELS = {-1: 0, 0: -1, 1: 1}
 """The file's no, unspecified, yes as ours; note that 0 and −1 change places."""
-ORIENTATION = 0x0112
-TURNED = (5, 6, 7, 8)
 
 logger = logging.getLogger(__name__)
 
@@ -57,6 +55,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
 
     Raises:
         FormatError: If a file is missing, truncated, of other counts or out of range.
+        ImageError: If a picture cannot be read: its size is needed to clip the boxes.
     """
     root = Path(root)
     persons = [p for name in FILES for p in _load_persons(find_file(root, name, f"Anno/{name}"))]
@@ -67,7 +66,8 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
             f"got {len(persons):,} in {count:,}; copy {' and '.join(FILES)} again"
         )
     folder = next((f for f in ("Image", "Images", ".") if (root / f).is_dir()), ".")
-    sizes = {image: _find_size(root / folder / image) for image in dict.fromkeys(p.image for p in persons)}
+    paths = {image: root / folder / image for image in dict.fromkeys(p.image for p in persons)}
+    sizes = {image: read_size(path) if path.is_file() else None for image, path in paths.items()}
     kept = keep_present(
         [p.image if sizes[p.image] else None for p in persons],
         dataset="WIDER-Attribute (counted by person)",
@@ -126,18 +126,6 @@ def _read_target(target: Mapping[str, Any], *, image: str, part: str, where: str
         )
     x, y, width, height = box
     return _Person(image, (x, y, x + width, y + height), labels, part, where)
-
-
-def _find_size(path: Path) -> tuple[int, int] | None:
-    """Width and height as shown (EXIF orientation applied), None if the picture is not there."""
-    if not path.is_file():
-        return None
-    try:
-        with Image.open(path) as image:
-            width, height = image.size
-            return (height, width) if image.getexif().get(ORIENTATION) in TURNED else (width, height)
-    except (OSError, SyntaxError, ValueError) as error:
-        raise FormatError(f"{path} is no picture that can be opened ({error}); copy it again") from error
 
 
 def _clip_boxes(

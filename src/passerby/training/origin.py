@@ -1,0 +1,42 @@
+"""What a bundle says about its training."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from passerby.bundle import Bundle
+from passerby.config import Recipe
+from passerby.training.data import TrainingData
+
+__all__ = ["describe_origin"]
+
+
+def describe_origin(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
+    """What the bundle says about its origin; no paths of this machine."""
+    return {
+        "system": recipe.model.name,
+        "variant": recipe.variant,
+        "backbone": recipe.model.arguments.get("backbone"),
+        "pretraining": _describe_pretraining(recipe),
+        "dataset": data.manifest.dataset,
+        "split": recipe.data.split,
+        "train_parts": list(recipe.data.train),
+        "train_images": len(data.train_rows),
+        "manifest": data.manifest.fingerprint,
+        "protocol": recipe.protocol,
+        "selection": f"best {recipe.training.select} on {recipe.data.val}",
+        "ema": recipe.training.ema,
+        "seed": recipe.seed,
+        "epochs": recipe.training.epochs,
+    }
+
+
+def _describe_pretraining(recipe: Recipe) -> str:
+    if recipe.model.start_from is not None:
+        start = Bundle.load(recipe.model.start_from).metadata
+        words = (start.get("system"), start.get("variant"), start.get("dataset"))
+        return "bundle " + " ".join(str(word) for word in words if word)
+    if isinstance(recipe.model.pretrained, str):
+        return Path(recipe.model.pretrained).name.removesuffix(".safetensors")
+    return "imagenet" if recipe.model.pretrained else "none"

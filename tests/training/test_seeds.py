@@ -1,0 +1,81 @@
+"""Several seeds in one command, and the test part read once a seed."""
+
+import re
+import statistics
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from typer.testing import CliRunner
+
+from passerby.cli import app
+from passerby.config import Recipe
+from passerby.errors import ConfigError
+from passerby.evaluation import Evaluation, Result
+from passerby.training.seeds import parse_seeds, train_seeds
+
+MakeRecipe = Callable[..., Recipe]
+
+
+@pytest.mark.parametrize("text", ["", "a", "0,0", "0,,1", "-1", "1.5", "4294967296"])
+def test_what_is_no_list_of_seeds_is_refused(text: str) -> None:
+    with pytest.raises(ConfigError, match="expected different seeds"):
+        parse_seeds(text)
+
+
+def test_seeds_are_trained_tested_and_averaged(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    lines: list[str] = []
+    recipe = make_recipe(training={"epochs": 1})
+    results = tmp_path / "results"
+    outcomes = train_seeds(recipe, tmp_path / "runs", seeds=(3, 5), results=results, say=lines.append)
+    assert [outcome.run for outcome in outcomes] == [tmp_path / "runs" / "seed3", tmp_path / "runs" / "seed5"]
+    scores = [Result.load(p) for p in sorted(results.rglob("*.json"))]
+    assert [(s.seed, s.split, s.epochs, s.device) for s in scores] == [
+        (3, "own/test", 1, "cpu"),
+        (5, "own/test", 1, "cpu"),
+    ]
+    for outcome, score in zip(outcomes, scores, strict=True):
+        assert Evaluation.load(outcome.run / "test").metrics() == score.metrics
+    for part, values in (
+        ("val", [outcome.val_scores["mA"] for outcome in outcomes]),
+        ("test", [score.metrics["mA"] for score in scores]),
+    ):
+        mean, sd = statistics.fmean(values), statistics.stdev(values)
+        assert f"{part} mA: {mean:.4f} ± {sd:.4f} (2 seeds)" in lines
+
+
+def test_a_broken_test_picture_is_skipped_where_the_recipe_says_so(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    (tmp_path / "people" / "images" / "047.png").write_bytes(b"no picture")
+    recipe = make_recipe(data={"broken": "skip"}, training={"epochs": 1})
+    train_seeds(recipe, tmp_path / "run", seeds=(0,), results=tmp_path / "results", say=lambda line: None)
+    evaluation = Evaluation.load(tmp_path / "run" / "test")
+    assert [image for image, _ in evaluation.skipped] == ["images/047.png"]
+    assert len(evaluation) == 7
+
+
+def test_several_seeds_on_several_devices_are_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="one by one"):
+        train_seeds(make_recipe(training={"devices": 2}), tmp_path / "run", seeds=(0, 1))
+
+
+def test_the_command_trains_tests_and_goes_on(
+    make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path
+) -> None:
+    (tmp_path / "recipe.yaml").write_text(make_recipe(data={"manifest": "elsewhere.parquet"}).to_yaml())
+    words = [
+        "train",
+        str(tmp_path / "recipe.yaml"),
+        "--data",
+        str(manifest_path),
+        "--out",
+        str(tmp_path / "r"),
+    ]
+    words += ["--set", "training.epochs=1", "--test", "--results", str(tmp_path / "results")]
+    done = CliRunner().invoke(app, words)
+    assert done.exit_code == 0, done.output
+    assert re.search(r"^epoch 1/1 .* mA \d+\.\d\d%", done.output, re.MULTILINE)
+    assert (tmp_path / "results" / "tiny" / "baseline-test_resnet-default-seed0.json").is_file()
+    again = CliRunner().invoke(app, [*words, "--resume"])
+    assert "is finished already" in again.output
