@@ -2,6 +2,7 @@
 SHELL := /bin/sh
 PYTHON ?= python3
 BIN := .venv/bin
+UV := .uv/bin/uv
 PASSERBY := $(BIN)/passerby
 # A GPU build of torch is what the package index offers; its wheels are large, so retry slow downloads.
 export UV_HTTP_TIMEOUT ?= 600
@@ -15,10 +16,10 @@ help:  ## Show this help
 .venv/.ready: pyproject.toml requirements.txt scripts/prove_install.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "passerby needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
-	@test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	@test -x $(BIN)/uv || $(BIN)/python -m pip install --quiet --disable-pip-version-check uv
-	$(BIN)/uv pip install --quiet --python $(BIN)/python -r requirements.txt
-	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --editable .
+	@test -x $(UV) || $(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
+	@test -x $(BIN)/python || $(UV) venv --quiet --python $(PYTHON) .venv
+	$(UV) pip install --quiet --python $(BIN)/python -r requirements.txt
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
 	$(BIN)/python scripts/prove_install.py
 	@touch $@
 
@@ -48,9 +49,9 @@ bench: .venv/.ready  ## Measure speed and size, as ratios against named alternat
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/synthetic.py
 
-requirements:  ## Pin anew what the project's ranges allow today
-	$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --group dev --no-header --no-annotate \
+requirements: .venv/.ready  ## Pin anew what the project's ranges allow today
+	$(UV) pip compile --quiet --universal --python-version 3.11 --group dev --no-header --no-annotate \
 	  --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.txt
 
 clean:  ## Remove what the other targets made
-	rm -rf .venv demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf .venv .uv demo .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -403,6 +403,7 @@ def forge(folder: Path, change: Callable[[dict[str, Any]], None], weights: bytes
         (lambda c: c.update(thresholds={}), "of other attributes"),
         (lambda c: c["thresholds"].update(Hat=7), "thresholds in"),
         (lambda c: c["preprocess"].update(colour="BGR"), "cannot rebuild"),
+        (lambda c: c["preprocess"].update(height=0), "cannot rebuild"),
     ],
 )
 def test_config_that_makes_no_sense(

@@ -27,7 +27,7 @@ def read_block(heading: str) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """A folder with what the README's commands refer to, and an untrained model where `make demo` leaves one."""
+    """What the README's commands refer to, with an untrained model where `make demo` leaves its own."""
     for name in ("recipes", "examples"):
         (tmp_path / name).symlink_to(HOUSE / name)
     recipe = load_recipe(HOUSE / "recipes" / "baseline" / "demo.yaml")

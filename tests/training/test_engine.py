@@ -250,28 +250,49 @@ def test_a_device_that_is_not_there_is_explained(make_recipe: MakeRecipe, tmp_pa
 def test_weights_that_are_not_finite_are_neither_kept_nor_measured(
     make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: int
 ) -> None:
-    create = engine.create_loss
-
-    def create_spoiler(*args: object, **kwargs: object) -> torch.nn.Module:
-        loss = create(*args, **kwargs)  # type: ignore[arg-type]
-        calls = {"n": 0}
-
-        class Spoiler(torch.nn.Module):
-            """Finite loss, infinite gradient."""
-
-            def forward(self, output: Output, labels: torch.Tensor, batch: object) -> dict[str, torch.Tensor]:
-                calls["n"] += self.training
-                if calls["n"] == step and self.training:
-                    output.logits.register_hook(lambda gradient: gradient * float("inf"))
-                terms: dict[str, torch.Tensor] = loss(output, labels, batch)
-                return terms
-
-        return Spoiler()
-
-    monkeypatch.setattr(engine, "create_loss", create_spoiler)
+    spoil(monkeypatch, step, with_infinite_gradient)
     with pytest.raises(TrainingError, match=f"not finite after step {step} .*last good checkpoint"):
         train(make_recipe(training={"checkpoint_every_steps": 1}), tmp_path / "run", say=quiet)
     assert all(torch.isfinite(value).all() for value in final_state(tmp_path / "run").values())
+
+
+STILL: dict[str, object] = {"optimizer": {"lr": 1e-12, "weight_decay": 0.0}, "augmentation": {"pad_px": 0}}
+
+
+def start_from(make_recipe: MakeRecipe, bundle: Path, **sections: dict[str, object]) -> Recipe:
+    """One epoch that hardly moves the weights."""
+    model = {"start_from": bundle, **sections.pop("model", {})}
+    return make_recipe(**{**STILL, "training": {"epochs": 1}, "model": model, **sections})
+
+
+def trained_part(run: Path) -> dict[str, torch.Tensor]:
+    return {k: v for k, v in weights(run).items() if k.endswith(("weight", "bias"))}
+
+
+def test_a_run_starts_from_a_bundle(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    first = train(make_recipe(training={"epochs": 1}), tmp_path / "first", say=quiet)
+    again = train(start_from(make_recipe, first.bundle), tmp_path / "again", say=quiet)
+    for name, value in trained_part(first.run).items():
+        assert torch.allclose(weights(again.run)[name], value, atol=1e-6), name
+    assert Bundle.load(again.bundle).metadata["pretraining"] == "bundle baseline default tiny"
+
+
+def test_a_run_starts_from_a_bundle_of_other_attributes(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    first = train(make_recipe(training={"epochs": 1}), tmp_path / "first", say=quiet)
+    recipe = start_from(make_recipe, first.bundle, data={"attributes": ["Bright", "BlueBottom", "RedTop"]})
+    lines: list[str] = []
+    again = train(recipe, tmp_path / "again", say=lines.append)
+    assert any(line.endswith("; fresh: classifier.bias, classifier.weight") for line in lines)
+    for name, value in trained_part(first.run).items():
+        same = torch.allclose(weights(again.run)[name], value, atol=1e-6)
+        assert same != name.startswith("classifier"), name
+
+
+def test_a_bundle_of_another_backbone_is_no_start(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    first = train(make_recipe(training={"epochs": 1}), tmp_path / "first", say=quiet)
+    other = start_from(make_recipe, first.bundle, model={"arguments": {"backbone": "test_vit"}})
+    with pytest.raises(TrainingError, match=r"model\.start_from: only \d+ of \d+ tensors"):
+        train(other, tmp_path / "again", say=quiet)
 
 
 def test_resuming_with_another_recipe_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -308,24 +329,41 @@ def test_the_average_is_what_is_validated_and_saved(make_recipe: MakeRecipe, tmp
     assert any(not torch.equal(saved[name], raw[name]) for name in saved)
 
 
-def test_a_loss_that_is_not_finite_stops_with_all_names(
-    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+Terms = dict[str, torch.Tensor]
+
+
+def spoil(monkeypatch: pytest.MonkeyPatch, step: int, change: Callable[[Output, Terms], Terms]) -> None:
+    """Change the loss terms of one training step, counted from 1."""
     create = engine.create_loss
 
-    def create_broken(*args: object, **kwargs: object) -> torch.nn.Module:
+    def create_spoiled(*args: object, **kwargs: object) -> torch.nn.Module:
         loss = create(*args, **kwargs)  # type: ignore[arg-type]
         calls = {"n": 0}
 
-        class Broken(torch.nn.Module):
-            def forward(self, output: object, labels: torch.Tensor, batch: object) -> dict[str, torch.Tensor]:
-                terms = loss(output, labels, batch)
+        class Spoiled(torch.nn.Module):
+            def forward(self, output: Output, labels: torch.Tensor, batch: object) -> Terms:
+                terms: Terms = loss(output, labels, batch)
                 calls["n"] += self.training
-                return {"total": terms["total"] * (float("nan") if calls["n"] == 6 else 1.0)}
+                return change(output, terms) if self.training and calls["n"] == step else terms
 
-        return Broken()
+        return Spoiled()
 
-    monkeypatch.setattr(engine, "create_loss", create_broken)
+    monkeypatch.setattr(engine, "create_loss", create_spoiled)
+
+
+def with_nan(output: Output, terms: Terms) -> Terms:
+    return {**terms, "total": terms["total"] * float("nan")}
+
+
+def with_infinite_gradient(output: Output, terms: Terms) -> Terms:
+    output.logits.register_hook(lambda gradient: gradient * float("inf"))
+    return terms
+
+
+def test_a_loss_that_is_not_finite_stops_with_all_names(
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spoil(monkeypatch, 6, with_nan)
     with pytest.raises(TrainingError) as caught:
         train(make_recipe(), tmp_path / "run", say=quiet)
     text = str(caught.value)

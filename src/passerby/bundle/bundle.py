@@ -23,7 +23,7 @@ from passerby.bundle.card import render_card
 from passerby.bundle.files import CARD, CONFIG, WEIGHTS, Content, encode_config, read_files, write_files
 from passerby.bundle.hub import download, upload
 from passerby.data.images import normalise, read_image, resize_image
-from passerby.errors import BundleError, ImageError, ModelError, SchemaError
+from passerby.errors import BundleError, DataError, ImageError, ModelError, SchemaError
 from passerby.models import AttributeModel, create_model
 from passerby.schema import AttributeSchema
 from passerby.types import Prediction, Preprocess
@@ -236,7 +236,7 @@ def load(
     content = read_files(path)
     try:
         bundle = _restore(content, path)
-    except (KeyError, TypeError, ValueError, AttributeError, ModelError, SchemaError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, DataError, ModelError, SchemaError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise BundleError(f"{path}: this passerby cannot rebuild the model ({reason})") from error
     return bundle.to(device)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from enum import StrEnum
 from math import isnan
 from pathlib import Path
@@ -11,9 +9,9 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from passerby.cli.progress import show_progress
 
+if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
@@ -88,7 +86,7 @@ def evaluate(
     manifest = Manifest.load(data, root=root)
     name, chosen = _choose_split(manifest, split, part.value)
     loaded = Bundle.load(bundle, device=device)
-    with _show_progress() as progress:
+    with show_progress("evaluating") as progress:
         evaluation = run_evaluation(
             loaded,
             manifest,
@@ -122,18 +120,6 @@ def _choose_split(manifest: Manifest, split: str | None, part: str) -> tuple[str
         have = ", ".join(manifest.split_names) or "none"
         raise ManifestError(f"say which split with --split; the manifest has {have}")
     return manifest.split_names[0], split or part
-
-
-@contextmanager
-def _show_progress() -> Iterator[Callable[[int, int], None]]:
-    """A bar with the time still to go, on stderr, gone when done."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-    columns = (TextColumn("evaluate"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=Console(stderr=True), transient=True) as bars:
-        task = bars.add_task("evaluate", total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
 
 
 def _print_scores(console: Console, evaluation: Evaluation) -> None:

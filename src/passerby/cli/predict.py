@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.progress import show_progress
+
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -85,16 +87,11 @@ def predict(
 
 def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) -> Iterator[Prediction]:
     """Predictions one by one, with a progress bar where people watch; what is skipped is named at once."""
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from passerby.inference import Skipped
 
-    console = Console(stderr=True)
-    columns = (TextColumn("predicting"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    hidden = not console.is_terminal or len(paths) <= predictor.batch_size
-    with Progress(*columns, console=console, transient=True, disable=hidden) as progress:
-        for item in progress.track(predictor.stream(paths), total=len(paths)):
+    with show_progress("predicting", hidden=len(paths) <= predictor.batch_size) as progress:
+        for done, item in enumerate(predictor.stream(paths), start=1):
+            progress(done, len(paths))
             if isinstance(item, Skipped):
                 skipped.append(item)
                 typer.echo(f"passerby: skipped: {item.reason}", err=True)

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -89,20 +90,21 @@ def train(
 
 
 def _create_start(recipe: Recipe, schema: AttributeSchema, say: Callable[[str], None]) -> AttributeModel:
-    """The network with the weights that training begins with."""
+    """The network with the weights that training begins with.
+
+    From a bundle of other attributes it takes everything but what belongs to single attributes.
+    """
     section = recipe.model
     if section.start_from is None:
         return create_model(section.name, schema=schema, pretrained=section.pretrained, **section.arguments)
     model = create_model(section.name, schema=schema, pretrained=False, **section.arguments)
     given = Bundle.load(section.start_from).model
     mine = model.state_dict()
-    other_attributes = given.schema.names != schema.names
+    unfit = set() if given.schema.names == schema.names else _find_attribute_tensors(given)
     taken = {
         name: value
         for name, value in given.state_dict().items()
-        if name in mine
-        and value.shape == mine[name].shape
-        and not (other_attributes and value.ndim and value.shape[0] == len(given.schema))
+        if name in mine and value.shape == mine[name].shape and name not in unfit
     }
     fresh = sorted(set(mine) - set(taken))
     if len(fresh) > len(mine) // 2:
@@ -113,6 +115,14 @@ def _create_start(recipe: Recipe, schema: AttributeSchema, say: Callable[[str], 
     model.load_state_dict({**mine, **taken})
     say(f"starting from {section.start_from}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""))
     return model
+
+
+def _find_attribute_tensors(model: AttributeModel) -> set[str]:
+    """Names of the tensors that belong to single attributes: those that one attribute more would change."""
+    first = model.schema[0]
+    longer = AttributeSchema("longer", (*model.schema, replace(first, name=f"{first.name} again")))
+    other = create_model(model.name, schema=longer, **model.arguments).state_dict()
+    return {name for name, value in model.state_dict().items() if value.shape != other[name].shape}
 
 
 def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog) -> Trainer:
