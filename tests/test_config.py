@@ -4,6 +4,7 @@ import pytest
 
 from passerby.config import Recipe, load_recipe
 from passerby.errors import ConfigError
+from passerby.evaluation.protocols import load_protocol
 
 MINIMAL = "data: {manifest: people.parquet, split: own}\n"
 
@@ -66,6 +67,17 @@ def test_overrides_read_numbers_as_people_write_them(
 def test_wrong_values_are_named(recipe_path: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recipe(recipe_path, [override])
+
+
+def test_selecting_on_what_flatters_is_refused(recipe_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"val is among data\.train"):
+        load_recipe(recipe_path, ["data.train=[train,val]"])
+    with pytest.raises(ConfigError, match="select-on-test"):
+        load_recipe(recipe_path, ["data.val=test"])
+    recipe = load_recipe(
+        recipe_path, ["data.val=test", "data.train=[train,val]", "protocol=threshold-0.45+select-on-test"]
+    )
+    assert load_protocol(recipe.protocol).threshold == 0.45
 
 
 def test_a_warm_up_longer_than_the_run_is_refused(recipe_path: Path) -> None:

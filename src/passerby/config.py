@@ -38,9 +38,9 @@ class DataSection(Section):
         manifest: The Parquet file that `passerby prepare` wrote.
         root: Folder of the pictures, if not the one noted in the manifest.
         split: Name of the split.
-        train: Parts of the split that train; `[train, val]` is a habit of the field, and leaves nothing to
-            select on but the test part.
-        val: Part that selects the epoch.
+        train: Parts of the split that train.
+        val: Part that selects the epoch, none of those that train. `test`, a habit of the field, flatters the
+            score and needs the protocol `select-on-test`.
         attributes: Names to keep, in this order; null keeps all.
         cache: Folder of the packed picture caches.
         broken: A picture that cannot be read stops the run before its first step, or is skipped and named.
@@ -194,6 +194,16 @@ class Recipe(Section):
     optimizer: OptimizerSection = OptimizerSection()
     schedule: ScheduleSection = ScheduleSection()
     training: TrainingSection = TrainingSection()
+
+    @model_validator(mode="after")
+    def _selects_honestly(self) -> Recipe:
+        if self.data.val in self.data.train:
+            raise ValueError(
+                f"data.val: {self.data.val} is among data.train; select on a part that does not train"
+            )
+        if self.data.val == "test" and "select-on-test" not in self.protocol.split("+"):
+            raise ValueError("data.val: test flatters the score; use val, or say protocol: select-on-test")
+        return self
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Recipe:

@@ -66,6 +66,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         "threshold-0.5": Protocol("threshold-0.5", threshold=0.5),
         "threshold-0.45": Protocol("threshold-0.45", threshold=0.45),
         "unknown-negative": Protocol("unknown-negative", unknown="negative"),
+        "select-on-test": Protocol("select-on-test"),  # scores like "honest"; a recipe needs it for val: test
     }
 )
 """The protocols with a name; `threshold-<t>` takes any number between 0 and 1."""
