@@ -67,7 +67,7 @@ def prepare(
         bool, typer.Option(help="Decode every picture, to find unreadable ones and exact duplicates.")
     ] = True,
 ) -> None:
-    """Read a data set's own files and write one manifest (Parquet), with a summary to check it by."""
+    """Turn a data set's own files into one manifest."""
     from rich.console import Console
 
     from passerby.cli.summary import print_summary

@@ -51,7 +51,7 @@ def synth(
     workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 1,
     overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set that synth made.")] = False,
 ) -> None:
-    """Draw a data set of pedestrians with labels, masks, parsing maps, keypoints and boxes.
+    """Draw a data set of people with labels, masks, parsing maps, keypoints, boxes.
 
     `passerby prepare table --root OUT` reads it.
     """
