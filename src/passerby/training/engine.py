@@ -7,7 +7,6 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from pathlib import Path
 
 from lightning.fabric.utilities.exceptions import MisconfigurationException
@@ -15,15 +14,11 @@ from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
-from passerby.bundle import Bundle
 from passerby.config import Recipe
 from passerby.data.loader import BatchLoader
 from passerby.errors import TrainingError
 from passerby.evaluation.protocols import load_protocol
 from passerby.losses import create_loss
-from passerby.models import create_model
-from passerby.models.base import AttributeModel
-from passerby.schema import AttributeSchema
 from passerby.training.callbacks import (
     EpochLog,
     InterruptedRunError,
@@ -34,6 +29,7 @@ from passerby.training.callbacks import (
 from passerby.training.data import TrainingData
 from passerby.training.origin import describe_origin
 from passerby.training.run_folder import RunFolder, TrainingOutcome
+from passerby.training.start import create_start
 from passerby.training.task import AttributeTask
 from passerby.types import Preprocess
 
@@ -65,7 +61,7 @@ def train(
     seed_everything(recipe.seed, verbose=False)
     preprocess = Preprocess(**recipe.input.model_dump())
     data = TrainingData.load(recipe, preprocess, say)
-    model = _create_start(recipe, data.manifest.schema, say)
+    model = create_start(recipe.model, data.manifest.schema, say=say)
     ratio = data.compute_positive_ratio(unknown=recipe.loss.arguments.get("unknown", "ignore"))
     criterion = create_loss(recipe.loss.name, positive_ratio=ratio, **recipe.loss.arguments)
     log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs, say=say)
@@ -87,42 +83,6 @@ def train(
     outcome = folder.finish(task.model, preprocess=preprocess, origin=origin, rows=log.rows)
     trainer.strategy.barrier("bundle")
     return outcome
-
-
-def _create_start(recipe: Recipe, schema: AttributeSchema, say: Callable[[str], None]) -> AttributeModel:
-    """The network with the weights that training begins with.
-
-    From a bundle of other attributes it takes everything but what belongs to single attributes.
-    """
-    section = recipe.model
-    if section.start_from is None:
-        return create_model(section.name, schema=schema, pretrained=section.pretrained, **section.arguments)
-    model = create_model(section.name, schema=schema, pretrained=False, **section.arguments)
-    given = Bundle.load(section.start_from).model
-    mine = model.state_dict()
-    unfit = set() if given.schema.names == schema.names else _find_attribute_tensors(given)
-    taken = {
-        name: value
-        for name, value in given.state_dict().items()
-        if name in mine and value.shape == mine[name].shape and name not in unfit
-    }
-    fresh = sorted(set(mine) - set(taken))
-    if len(fresh) > len(mine) // 2:
-        raise TrainingError(
-            f"model.start_from: only {len(taken)} of {len(mine)} tensors of {section.start_from} fit; "
-            "expected a bundle of the same system and backbone"
-        )
-    model.load_state_dict({**mine, **taken})
-    say(f"starting from {section.start_from}" + (f"; fresh: {', '.join(fresh)}" if fresh else ""))
-    return model
-
-
-def _find_attribute_tensors(model: AttributeModel) -> set[str]:
-    """Names of the tensors that belong to single attributes: those that one attribute more would change."""
-    first = model.schema[0]
-    longer = AttributeSchema("longer", (*model.schema, replace(first, name=f"{first.name} again")))
-    other = create_model(model.name, schema=longer, **model.arguments).state_dict()
-    return {name for name, value in model.state_dict().items() if value.shape != other[name].shape}
 
 
 def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog) -> Trainer:
