@@ -58,7 +58,7 @@ def test_data_of_ones_own_from_prepare_to_predict_exactly_as_printed(checkout: P
     assert any(",," in line or line.endswith(",") for line in labels), "no unknown labels in the example"
     manifest = passerby.Manifest.load(checkout / "shop.parquet")
     assert (manifest.labels == -1).any()
-    assert list((checkout / "results").rglob("*.json"))
+    assert list((checkout / "runs" / "shop").rglob("*-seed0.json"))
 
 
 def test_the_python_example_runs(

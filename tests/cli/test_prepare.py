@@ -43,7 +43,7 @@ def test_writes_a_manifest_and_a_summary(root, tmp_path):
         "Hat",
         "50.0",
         "unknown labels",
-        "Every picture is there, readable",
+        "Every picture in the manifest is readable",
         "Wrote table.parquet",
     ):
         assert text in result.output

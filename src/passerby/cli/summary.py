@@ -102,7 +102,7 @@ def _print_problems(summary: Summary, console: Console) -> None:
         lines = [" = ".join(g[:SHOWN]) for g in duplicates]
         _print_list(console, f"Pictures that repeat another one byte by byte ({extra:,})", lines)
     if not (unreadable or duplicates or summary.missing):
-        console.print("[green]Every picture is there, readable and different from the others.[/]")
+        console.print("[green]Every picture in the manifest is readable and different from the others.[/]")
 
 
 def _print_list(console: Console, title: str, lines: list[str]) -> None:

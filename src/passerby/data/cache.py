@@ -174,7 +174,8 @@ def _open_if_fresh(path: Path, sizes: NDArray[np.int64]) -> PackedCache | None:
 
 
 def _describe(broken: list[tuple[str, str]], root: Path) -> str:
-    lines = [f"{len(broken)} files of {root} cannot be read; mend them, or choose to skip broken pictures:"]
+    advice = "mend them, or skip them (data.broken=skip, --broken skip)"
+    lines = [f"{len(broken)} files of {root} cannot be read; {advice}:"]
     lines += [f"  {reason}" for _, reason in broken[:20]]
     if len(broken) > 20:
         lines.append(f"  … and {len(broken) - 20} more")

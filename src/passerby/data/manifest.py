@@ -191,7 +191,8 @@ class Manifest:
         """
         if name not in self.split_names:
             raise ManifestError(
-                f"no split {name!r} in this manifest; it has {', '.join(self.split_names) or 'none'}"
+                f"no split {name!r} in this manifest; it has {', '.join(self.split_names) or 'none'}; "
+                "`passerby prepare … --split random` makes one, data.split=… or --split chooses one"
             )
         column = np.asarray(self._column(f"split:{name}"), dtype=object)
         rows = np.flatnonzero(column == part)
