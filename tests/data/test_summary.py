@@ -96,3 +96,10 @@ def test_largest_group_of_duplicates_comes_first(root):
     manifest = Manifest.create("toy", SCHEMA, root=root, images=names, labels=[[0, 0]] * 5, splits={})
     assert check_images(manifest).duplicates == [["2.png", "3.png", "4.png"], ["0.png", "1.png"]]
     assert summarise(manifest, check=check_images(manifest)).check == check_images(manifest)
+
+
+def test_a_box_that_misses_its_picture_is_named(root):
+    boxes = [(9, 9, 12, 12), None, None, None, None]
+    [(picture, reason)] = check_images(make_manifest(root, boxes=boxes)).unreadable
+    assert picture == "a.png"
+    assert "expected a box that overlaps the picture of 4 × 4 pixels" in reason

@@ -9,9 +9,10 @@ from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from passerby.data.images import read_image
+from passerby.data.images import compute_placement, read_image
 from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest
-from passerby.errors import ImageError
+from passerby.errors import DataError, ImageError
+from passerby.types import Preprocess
 
 __all__ = ["AttributeCount", "ImageCheck", "SharedIdentities", "Summary", "check_images", "summarise"]
 
@@ -141,6 +142,8 @@ def check_images(
 ) -> ImageCheck:
     """Read and decode every picture that is there; find the unreadable ones and exact duplicates.
 
+    A picture of which a box misses all pixels counts as unreadable too.
+
     Args:
         manifest: Any manifest; a picture of several persons is read once.
         workers: Number of threads; by default one a core.
@@ -149,16 +152,24 @@ def check_images(
     pictures = [p for p in dict.fromkeys(manifest.images) if (manifest.root / p).is_file()]
     unreadable: list[tuple[str, str]] = []
     by_hash: defaultdict[bytes, list[str]] = defaultdict(list)
+    boxes: defaultdict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
+    for picture, box in zip(manifest.images, manifest.boxes(), strict=True):
+        if box is not None:
+            boxes[picture].append(box)
 
     def read(picture: str) -> tuple[bytes, str | None]:
         content = b""
         try:
             content = (manifest.root / picture).read_bytes()
-            read_image(content)
+            image = read_image(content)
+            for box in boxes.get(picture, ()):
+                compute_placement(image.size, Preprocess(), box)
         except OSError as error:
             return content, str(error)
         except ImageError as error:
             return content, str(error).partition(": ")[2]
+        except DataError as error:
+            return content, str(error)
         return hashlib.blake2b(content, digest_size=16).digest(), None
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
