@@ -158,19 +158,7 @@ def check_images(
             boxes[picture].append(box)
 
     def read(picture: str) -> tuple[bytes, str | None]:
-        content = b""
-        try:
-            content = (manifest.root / picture).read_bytes()
-            image = read_image(content)
-            for box in boxes.get(picture, ()):
-                compute_placement(image.size, Preprocess(), box)
-        except OSError as error:
-            return content, str(error)
-        except ImageError as error:
-            return content, str(error).partition(": ")[2]
-        except DataError as error:
-            return content, str(error)
-        return hashlib.blake2b(content, digest_size=16).digest(), None
+        return _read(manifest.root / picture, boxes.get(picture, ()))
 
     with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
         for done, (picture, (digest, reason)) in enumerate(
@@ -184,6 +172,20 @@ def check_images(
                 progress(done, len(pictures))
     duplicates = sorted((g for g in by_hash.values() if len(g) > 1), key=len, reverse=True)
     return ImageCheck(unreadable, duplicates)
+
+
+def _read(path: Path, boxes: Sequence[tuple[float, float, float, float]]) -> tuple[bytes, str | None]:
+    """Digest of a file, and why it or a box of it cannot be used."""
+    try:
+        content = path.read_bytes()
+        image = read_image(content)
+        for box in boxes:
+            compute_placement(image.size, Preprocess(), box)
+    except ImageError as error:
+        return b"", str(error).partition(": ")[2]
+    except (OSError, DataError) as error:
+        return b"", str(error)
+    return hashlib.blake2b(content, digest_size=16).digest(), None
 
 
 def _count_parts(parts: Sequence[str | None]) -> dict[str, int]:
