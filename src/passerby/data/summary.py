@@ -8,6 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from passerby.data.images import compute_placement, read_image
 from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest
