@@ -11,6 +11,7 @@ import pytest
 import passerby
 from passerby.config import load_recipe
 from passerby.data.formats.pa100k import SCHEMA
+from passerby.evaluation.results import aggregate, format_markdown, load_results
 from passerby.types import Preprocess
 
 HOUSE = Path(__file__).parents[1]
@@ -72,6 +73,10 @@ def test_the_python_example_runs(
     monkeypatch.chdir(checkout)
     exec(compile(found[1], "README.md", "exec"), {})
     assert capsys.readouterr().out
+
+
+def test_the_table_of_scores_is_made_from_the_files() -> None:
+    assert format_markdown(aggregate(load_results([HOUSE / "results"]))) in README
 
 
 def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
