@@ -219,25 +219,57 @@ class Recipe(Section):
 def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe, apply `key.sub=value` overrides, check everything.
 
+    A recipe may say `extends: other.yaml` (a path beside its own) and then only what differs: its sections
+    are laid over those of the other, key by key. A list replaces a list, and a section that names another
+    model, loss, optimiser or schedule takes over nothing of the section below.
+
     Args:
         path: A YAML file. `${NAME}` in a string stands for the environment variable NAME.
         overrides: Such as `optimizer.lr=1e-4`; the value is read as YAML.
 
     Raises:
-        ConfigError: If the file is missing or no YAML, a key is unknown (the nearest valid one is proposed),
-            a value is out of range, or an environment variable is not set.
+        ConfigError: If the file is missing or no YAML, recipes extend each other in a circle, a key is
+            unknown (the nearest valid one is proposed), a value is out of range, or an environment variable
+            is not set.
     """
+    values = _read(Path(path))
+    for override in overrides:
+        _apply_override(values, override)
+    return _validate(_expand(values, str(path)), str(path))
+
+
+def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
+    """The values of a recipe, laid over those of the one that it extends."""
     try:
-        values = yaml.safe_load(Path(path).read_text(encoding="utf-8"))
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise ConfigError(f"no recipe at {path}; recipes lie in recipes/<system>/") from None
+        wanted = f", which {above[-1]} extends" if above else ""
+        raise ConfigError(f"no recipe at {path}{wanted}; recipes lie in recipes/<system>/") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
         raise ConfigError(f"{path}: expected a mapping of sections, got {type(values).__name__}")
-    for override in overrides:
-        _apply_override(values, override)
-    return _validate(_expand(values, str(path)), str(path))
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: extends: expected the path of another recipe, got {base!r}")
+    chain = (*above, path)
+    below = path.parent / base
+    if below.resolve() in [each.resolve() for each in chain]:
+        raise ConfigError(f"{path}: extends: {base} extends this recipe in turn; let one of them stand alone")
+    return _lay_over(_read(below, chain), values)
+
+
+def _lay_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """Key by key; where `above` has another `name`, nothing of that section below remains."""
+    if "name" in above and above["name"] != below.get("name"):
+        return dict(above)
+    both = {**below, **above}
+    for key in set(below) & set(above):
+        if isinstance(below[key], Mapping) and isinstance(above[key], Mapping):
+            both[key] = _lay_over(below[key], above[key])
+    return both
 
 
 def _apply_override(values: dict[str, Any], override: str) -> None:

@@ -155,13 +155,16 @@ class Output:
 
     Shape:
         logits: (N, A) float, the final score of each attribute before the sigmoid.
-        branches: Named logits (N, A) or maps that a system's criterion needs; empty for a plain network.
+        branches: Named logits (N, A) that a system's criterion needs; empty for a plain network.
         features: (N, C, h, w), the map that localisation looks at.
+        maps: Named maps (N, A, h, w), or (N, 1, h, w) for all attributes, that a system can show, such as its
+            attention; empty for a plain network.
     """
 
     logits: Tensor
     branches: Mapping[str, Tensor] = field(default_factory=dict)
     features: Tensor | None = None
+    maps: Mapping[str, Tensor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)

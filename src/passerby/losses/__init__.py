@@ -15,17 +15,27 @@ from torch import Tensor, nn
 
 from passerby.errors import ConfigError
 from passerby.losses.bce import BinaryCrossEntropy
+from passerby.losses.diaa import DIAALoss
+from passerby.losses.focal import WeightedFocal
 from passerby.losses.functional import (
     compute_binary_cross_entropy,
+    compute_focal_loss,
+    compute_history_std,
     compute_label_weights,
     compute_positive_ratio,
     reduce_terms,
 )
+from passerby.losses.history import PredictionHistory
 
 __all__ = [
     "LOSSES",
     "BinaryCrossEntropy",
+    "DIAALoss",
+    "PredictionHistory",
+    "WeightedFocal",
     "compute_binary_cross_entropy",
+    "compute_focal_loss",
+    "compute_history_std",
     "compute_label_weights",
     "compute_positive_ratio",
     "create_loss",
@@ -35,20 +45,23 @@ __all__ = [
 LOSSES: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
         "bce": BinaryCrossEntropy,
+        "diaa": DIAALoss,
+        "focal": WeightedFocal,
     }
 )
 
 
-def create_loss(name: str, *, positive_ratio: Tensor, **kwargs: Any) -> nn.Module:
+def create_loss(name: str, *, positive_ratio: Tensor, rows: Tensor | None = None, **kwargs: Any) -> nn.Module:
     """Build a loss by name.
 
     Args:
         name: A key of `LOSSES`.
         positive_ratio: Share of positives of each attribute in the training split, unknown ones excluded.
+        rows: Rows of the manifest that train; a loss that remembers something of each sample needs them.
         kwargs: Keyword arguments of that loss.
 
     Shape:
-        positive_ratio: (A,) float in [0, 1].
+        positive_ratio: (A,) float in [0, 1]; rows: (S,) int64, ascending.
 
     Returns:
         A module called as `criterion(output, labels, batch)`; it returns scalar terms by name, with `total`.
@@ -64,10 +77,12 @@ def create_loss(name: str, *, positive_ratio: Tensor, **kwargs: Any) -> nn.Modul
     """
     if name not in LOSSES:
         raise ConfigError(f"no loss {name!r}; choose one of {', '.join(sorted(LOSSES))}")
-    valid = [p for p in inspect.signature(LOSSES[name]).parameters if p != "positive_ratio"]
+    given = {"positive_ratio": positive_ratio, "rows": rows}
+    parameters = inspect.signature(LOSSES[name]).parameters
+    valid = [p for p in parameters if p not in given]
     wrong = sorted(set(kwargs) - set(valid))
     if wrong:
         raise ConfigError(
             f"loss {name!r} has no argument {wrong[0]!r}; it takes {', '.join(valid) or 'none'}"
         )
-    return LOSSES[name](positive_ratio=positive_ratio, **kwargs)
+    return LOSSES[name](**{k: v for k, v in given.items() if k in parameters}, **kwargs)

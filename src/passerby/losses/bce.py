@@ -29,7 +29,7 @@ class BinaryCrossEntropy(nn.Module):
         positive_ratio: Share of positives of each attribute in the training split, unknown ones excluded.
         reduction: `sum` over attributes and mean over the batch (SB), or `mean` over all known cells; see
             `reduce_terms` for the divisors.
-        weighting: `none`, `sb`, `sb-printed` or `wpal`; see `compute_label_weights`.
+        weighting: `none`, `sb`, `sb-printed`, `wpal` or `diaa`; see `compute_label_weights`.
         unknown: `ignore` gives unknown labels no loss and no gradient (Da-HAR), `negative` takes them for a
             no (the literature's habit).
 
@@ -85,6 +85,21 @@ class BinaryCrossEntropy(nn.Module):
             DataError: If labels and logits do not fit each other or the ratios.
         """
         del batch
+        loss = self.compute(output.logits, labels)
+        return {"bce": loss, "total": loss}
+
+    def compute(self, logits: Tensor, labels: Tensor, *, factors: Tensor | None = None) -> Tensor:
+        """The loss of these logits alone.
+
+        Args:
+            factors: What the loss of each cell is multiplied by before the reduction.
+
+        Shape:
+            logits: (N, A); labels: (N, A) in {1, 0, −1}; factors: (N, A); returns: () float.
+
+        Raises:
+            DataError: If labels and logits do not fit each other or the ratios.
+        """
         if labels.shape[-1] != len(self.positive_weights):
             raise DataError(
                 f"expected labels of {len(self.positive_weights)} attributes, as the positive ratios have, "
@@ -93,9 +108,13 @@ class BinaryCrossEntropy(nn.Module):
         if self.unknown == "negative":
             labels = labels.masked_fill(labels == -1, 0)
         weights = None if self.weighting == "none" else (self.positive_weights, self.negative_weights)
-        cells = compute_binary_cross_entropy(output.logits, labels, weights=weights)
-        loss = reduce_terms(cells, labels >= 0, reduction=self.reduction)
-        return {"bce": loss, "total": loss}
+        cells = self._compute_cells(logits, labels, weights)
+        if factors is not None:
+            cells = cells * factors
+        return reduce_terms(cells, labels >= 0, reduction=self.reduction)
+
+    def _compute_cells(self, logits: Tensor, labels: Tensor, weights: tuple[Tensor, Tensor] | None) -> Tensor:
+        return compute_binary_cross_entropy(logits, labels, weights=weights)
 
     def extra_repr(self) -> str:
         """The options, for `print(criterion)`."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Literal, get_args
 
 import torch
 import torch.nn.functional as F
@@ -15,6 +15,8 @@ __all__ = [
     "Unknown",
     "Weighting",
     "compute_binary_cross_entropy",
+    "compute_focal_loss",
+    "compute_history_std",
     "compute_label_weights",
     "compute_positive_ratio",
     "reduce_terms",
@@ -22,7 +24,7 @@ __all__ = [
 
 Reduction = Literal["sum", "mean"]
 Unknown = Literal["ignore", "negative"]
-Weighting = Literal["none", "sb", "sb-printed", "wpal"]
+Weighting = Literal["none", "sb", "sb-printed", "wpal", "diaa"]
 
 
 def compute_positive_ratio(labels: Tensor, *, unknown: Unknown = "ignore") -> Tensor:
@@ -61,6 +63,7 @@ def compute_label_weights(weighting: Weighting, positive_ratio: Tensor) -> tuple
     | `sb` | exp(1 − r) | exp(r) |
     | `sb-printed` | exp(r) | exp(1 − r) |
     | `wpal` | 1 / (2r) | 1 / (2(1 − r)) |
+    | `diaa` | exp(−r) | exp(−r) |
 
     Paper:
         `sb`: Jia et al., arXiv 2107.03576; SSPNet (2023), Eq. 11 prints the exponents the other way round,
@@ -68,6 +71,7 @@ def compute_label_weights(weighting: Weighting, positive_ratio: Tensor) -> tuple
         `wpal`: MTMS (2019), Eq. 2; Da-HAR (AAAI 2020), Eq. 2. Departure: where r is exactly 0 (or 1) the
         weight of yes (or no) would be infinite; the training split has no such label, so the weight is set
         to 1 and only matters for the loss on another split.
+        `diaa`: DIAA (ECCV 2018), Eq. 4: one weight an attribute, a_c being its prior.
 
     Shape:
         positive_ratio: (A,) in [0, 1].
@@ -97,8 +101,10 @@ def compute_label_weights(weighting: Weighting, positive_ratio: Tensor) -> tuple
         pair = torch.exp(ratio), torch.exp(1 - ratio)
     elif weighting == "wpal":
         pair = torch.where(ratio > 0, 0.5 / ratio, 1.0), torch.where(ratio < 1, 0.5 / (1 - ratio), 1.0)
+    elif weighting == "diaa":
+        pair = torch.exp(-ratio), torch.exp(-ratio)
     else:
-        raise ConfigError(f"no weighting {weighting!r}; choose one of none, sb, sb-printed, wpal")
+        raise ConfigError(f"no weighting {weighting!r}; choose one of {', '.join(get_args(Weighting))}")
     return pair[0].float(), pair[1].float()
 
 
@@ -127,17 +133,79 @@ def compute_binary_cross_entropy(
         >>> compute_binary_cross_entropy(torch.tensor([[0.0, 200.0, 7.0]]), torch.tensor([[1, 0, -1]]))
         tensor([[  0.6931, 200.0000,   0.0000]])
     """
-    check_labels(logits, labels)
-    if logits.dtype not in (torch.float32, torch.float64):
-        logits = logits.float()
-    known = labels >= 0
-    # Filled before the cross-entropy: a gradient of 0 · inf would be NaN if it were masked only afterwards.
-    logits = logits.masked_fill(~known, 0.0)
-    positive = labels > 0
+    logits, positive, known = _prepare(logits, labels)
     loss = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
     if weights is not None:
         loss = loss * torch.where(positive, weights[0], weights[1]).to(loss.dtype)
     return loss * known
+
+
+def compute_focal_loss(
+    logits: Tensor, labels: Tensor, *, gamma: float = 0.5, weights: tuple[Tensor, Tensor] | None = None
+) -> Tensor:
+    """Focal loss of every cell, not yet reduced.
+
+    −w₁ · y · (1 − σ(x))^γ · log σ(x) − w₀ · (1 − y) · σ(x)^γ · log(1 − σ(x)). A cell whose label is unknown
+    has loss 0 and gradient 0, whatever its logit. With γ = 0 it is the binary cross-entropy.
+
+    Paper:
+        DIAA (ECCV 2018), Eq. 4, after Lin et al., *Focal Loss for Dense Object Detection* (ICCV 2017). The
+        power is taken as exp(γ · log(1 − p)), which no sure prediction overflows or makes NaN.
+
+    Shape:
+        logits: (N, A) of any floating type; half types are computed as float32.
+        labels: (N, A) in {1 yes, 0 no, −1 unknown}.
+        weights: two of (A,) or (N, A): for y = 1 and for y = 0.
+        returns: (N, A) float32 (float64 for float64 logits).
+
+    Args:
+        gamma: 0 or larger; how much less a sample counts that is already told well.
+
+    Raises:
+        ConfigError: If γ is negative.
+        DataError: As `compute_binary_cross_entropy`.
+
+    Example:
+        >>> compute_focal_loss(torch.tensor([[0.0, 200.0, 7.0]]), torch.tensor([[1, 0, -1]]))
+        tensor([[  0.4901, 200.0000,   0.0000]])
+    """
+    if not gamma >= 0:
+        raise ConfigError(f"expected a gamma of 0 or larger, got {gamma}")
+    logits, positive, known = _prepare(logits, labels)
+    toward = torch.where(positive, logits, -logits)  # the larger, the better told
+    loss = torch.exp(gamma * F.logsigmoid(-toward)) * F.softplus(-toward)
+    if weights is not None:
+        loss = loss * torch.where(positive, weights[0], weights[1]).to(loss.dtype)
+    return loss * known
+
+
+def compute_history_std(probs: Tensor, count: Tensor) -> Tensor:
+    """How much the predictions of past epochs scatter, with the correction for a short history.
+
+    With v the variance of the stored probabilities (divided by their number, as estimated in the history):
+    √(v + v² / (|H| − 1)). Fewer than two stored predictions scatter by 0.
+
+    Paper:
+        DIAA (ECCV 2018), Eq. 5, after Chang et al., *Active Bias* (NIPS 2017). p(y_s|x_s) is taken an
+        attribute each, as the published code does: a person's hat may be uncertain while the sex is not. The
+        variance is the same for the probability of a yes and for that of the true label.
+
+    Shape:
+        probs: (N, T, A) float in [0, 1], the stored ones first along T; the rest is not looked at.
+        count: (N,) whole numbers in [0, T]: how many are stored.
+        returns: (N, A) float32.
+
+    Example:
+        >>> probs = torch.tensor([[[0.2], [0.6], [0.0]]])
+        >>> compute_history_std(probs, torch.tensor([2]))  # v = 0.04
+        tensor([[0.2040]])
+    """
+    probs = probs.float()
+    stored = (torch.arange(probs.shape[1], device=probs.device) < count[:, None])[:, :, None]  # (N, T, 1)
+    number = count.clamp(min=1)[:, None].to(probs.dtype)  # (N, 1)
+    mean = (probs * stored).sum(1) / number
+    variance = ((probs - mean[:, None]).square() * stored).sum(1) / number
+    return (variance + variance.square() / (number - 1).clamp(min=1)).sqrt()
 
 
 def reduce_terms(terms: Tensor, known: Tensor, *, reduction: Reduction = "sum") -> Tensor:
@@ -167,6 +235,16 @@ def reduce_terms(terms: Tensor, known: Tensor, *, reduction: Reduction = "sum") 
     if reduction == "mean":
         return terms.sum() / known.sum().clamp(min=1)
     raise ConfigError(f"no reduction {reduction!r}; choose one of sum, mean")
+
+
+def _prepare(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+    """Logits in at least 32 bits with zeros where the label is unknown, the positive and the known cells."""
+    check_labels(logits, labels)
+    if logits.dtype not in (torch.float32, torch.float64):
+        logits = logits.float()
+    known = labels >= 0
+    # Filled before the loss: a gradient of 0 · inf would be NaN if it were masked only afterwards.
+    return logits.masked_fill(~known, 0.0), labels > 0, known
 
 
 def check_labels(logits: Tensor, labels: Tensor) -> None:

@@ -11,16 +11,28 @@ from types import MappingProxyType
 from typing import Any
 
 from passerby.errors import ModelError
-from passerby.models.backbones import Backbone, create_backbone
+from passerby.models.backbones import Backbone, StagedBackbone, create_backbone, create_staged_backbone
 from passerby.models.base import AttributeModel
 from passerby.models.baseline import Baseline
+from passerby.models.diaa import DIAA
 from passerby.schema import AttributeSchema
 
-__all__ = ["MODELS", "AttributeModel", "Backbone", "Baseline", "create_backbone", "create_model"]
+__all__ = [
+    "DIAA",
+    "MODELS",
+    "AttributeModel",
+    "Backbone",
+    "Baseline",
+    "StagedBackbone",
+    "create_backbone",
+    "create_model",
+    "create_staged_backbone",
+]
 
 MODELS: Mapping[str, type[AttributeModel]] = MappingProxyType(
     {
         "baseline": Baseline,
+        "diaa": DIAA,
     }
 )
 """Every model by its name in recipes and bundles."""

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import torch
 from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
@@ -63,7 +64,8 @@ def train(
     data = TrainingData.load(recipe, preprocess, say)
     model = create_start(recipe.model, data.manifest.schema, say=say)
     ratio = data.compute_positive_ratio(unknown=recipe.loss.arguments.get("unknown", "ignore"))
-    criterion = create_loss(recipe.loss.name, positive_ratio=ratio, **recipe.loss.arguments)
+    rows = torch.from_numpy(data.train_rows)
+    criterion = create_loss(recipe.loss.name, positive_ratio=ratio, rows=rows, **recipe.loss.arguments)
     log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs, say=say)
     origin = describe_origin(recipe, data)  # now: the files it names may be gone when training ends
     with _quiet_lightning():

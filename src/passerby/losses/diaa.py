@@ -1,0 +1,120 @@
+"""DIAA's total loss: weighted focal on the primary logits, the history's weights on the attention."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from passerby.errors import ConfigError, DataError
+from passerby.losses.bce import BinaryCrossEntropy
+from passerby.losses.focal import WeightedFocal
+from passerby.losses.functional import Reduction, Unknown, Weighting
+from passerby.losses.history import PredictionHistory
+from passerby.types import Batch, Output
+
+__all__ = ["DIAALoss"]
+
+
+class DIAALoss(nn.Module):
+    """L = L_w(ŷp) + Σ_i (1 + std(H)) · L_b(ŷa_i).
+
+    The primary logits get the weighted focal loss. The logits of each attention module get the binary
+    cross-entropy, weighted up where the predictions for that sample have scattered over the last epochs.
+
+    Paper: DIAA (ECCV 2018), Eq. 3–7. The history is that of the final prediction ŷ of the training passes,
+    one for all modules (Eq. 5 has no index i), and its scatter is taken an attribute each (see
+    `compute_history_std`); it looks at earlier epochs only. The paper says "some burn-in epochs"; 2 is the
+    published code's. The weights get no gradient. In evaluation mode the history is neither used nor changed,
+    so that validation losses of different epochs can be compared.
+
+    Args:
+        positive_ratio: Share of positives of each attribute in the training split, unknown ones excluded.
+        rows: Rows of the manifest that train; keys of the history.
+        gamma: Of the focal loss.
+        weighting: Of the primary loss, as in `BinaryCrossEntropy`; `diaa` is the paper's.
+        history: Weight the attention losses by the history; without it they are plain L_b.
+        window: Epochs that the history keeps.
+        burn_in: Epochs before it begins.
+        reduction: As in `BinaryCrossEntropy`.
+        unknown: As in `BinaryCrossEntropy`.
+
+    Shape:
+        positive_ratio: (A,) float in [0, 1]; rows: (S,) int64, ascending.
+
+    Raises:
+        ConfigError: If an option has no such value.
+        DataError: If a ratio is out of range or the rows are missing while `history` is on.
+
+    Example:
+        >>> criterion = DIAALoss(positive_ratio=torch.tensor([0.5]), rows=torch.arange(4))
+        >>> branches = {"primary": torch.zeros(4, 1), "attention4": torch.zeros(4, 1)}
+        >>> output = Output(torch.zeros(4, 1), branches=branches)
+        >>> labels = torch.ones(4, 1)
+        >>> batch = Batch(torch.empty(4, 3, 8, 8), labels, rows=torch.arange(4))
+        >>> sorted(criterion(output, labels, batch))
+        ['attention4', 'primary', 'total']
+    """
+
+    def __init__(
+        self,
+        *,
+        positive_ratio: Tensor,
+        rows: Tensor | None = None,
+        gamma: float = 0.5,
+        weighting: Weighting = "diaa",
+        history: bool = True,
+        window: int = 5,
+        burn_in: int = 2,
+        reduction: Reduction = "sum",
+        unknown: Unknown = "ignore",
+    ) -> None:
+        super().__init__()
+        self.primary = WeightedFocal(
+            positive_ratio=positive_ratio,
+            gamma=gamma,
+            weighting=weighting,
+            reduction=reduction,
+            unknown=unknown,
+        )
+        self.attention = BinaryCrossEntropy(
+            positive_ratio=positive_ratio, reduction=reduction, unknown=unknown
+        )
+        self.history: PredictionHistory | None = None
+        if history:
+            if rows is None:
+                raise DataError("the history needs the rows that train; give rows=…, or history=False")
+            self.history = PredictionHistory(rows, len(positive_ratio), window=window, burn_in=burn_in)
+
+    def forward(self, output: Output, labels: Tensor, batch: Batch | None = None) -> dict[str, Tensor]:
+        """Named terms of the loss; in training mode the history is first used, then brought up to date.
+
+        Shape:
+            output: logits (N, A), branches `primary` and one or more others, (N, A) each.
+            labels: (N, A) in {1, 0, −1}; batch: its rows (N,) key the history.
+            returns: a term for each branch and `total`, all () float.
+
+        Raises:
+            ConfigError: If the model has no such branches.
+            DataError: If labels and logits do not fit, or the batch is missing while the history needs it.
+        """
+        others = [name for name in output.branches if name != "primary"]
+        if "primary" not in output.branches or not others:
+            raise ConfigError(
+                "loss 'diaa' needs the branches primary and attention…, which the model 'diaa' has; "
+                f"got {', '.join(output.branches) or 'none'}; for a plain network take the loss 'focal'"
+            )
+        factors = self._weigh(output.logits, batch) if self.training else None
+        terms = {"primary": self.primary.compute(output.branches["primary"], labels)}
+        for name in others:
+            terms[name] = self.attention.compute(output.branches[name], labels, factors=factors)
+        return {**terms, "total": torch.stack(list(terms.values())).sum()}
+
+    def _weigh(self, logits: Tensor, batch: Batch | None) -> Tensor | None:
+        """1 + std of each cell from the epochs before; then remember this one."""
+        if self.history is None:
+            return None
+        if batch is None:
+            raise DataError("loss 'diaa' keeps a history by sample and needs the batch; pass it on")
+        factors = 1 + self.history.compute_std(batch.rows)
+        self.history.update(batch.rows, logits.detach().float().sigmoid())
+        return factors

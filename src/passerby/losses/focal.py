@@ -1,0 +1,75 @@
+"""Focal loss on the final logits, weighted by how common an attribute is."""
+
+from __future__ import annotations
+
+from torch import Tensor
+
+from passerby.errors import ConfigError
+from passerby.losses.bce import BinaryCrossEntropy
+from passerby.losses.functional import Reduction, Unknown, Weighting, compute_focal_loss
+from passerby.types import Batch, Output
+
+__all__ = ["WeightedFocal"]
+
+
+class WeightedFocal(BinaryCrossEntropy):
+    """Focal loss over all attributes: class weights for imbalance, the focal factor for hard samples.
+
+    Paper: DIAA (ECCV 2018), Eq. 4, with γ = 0.5 and w_c = exp(−a_c), a_c being the share of positives of the
+    attribute in the training split (its "prior class distribution"). The published code never applies it.
+
+    Args:
+        positive_ratio: Share of positives of each attribute in the training split, unknown ones excluded.
+        gamma: 0 or larger; 0 gives the weighted binary cross-entropy.
+        weighting: As in `BinaryCrossEntropy`; `diaa` is the paper's.
+        reduction: As in `BinaryCrossEntropy`.
+        unknown: As in `BinaryCrossEntropy`.
+
+    Shape:
+        positive_ratio: (A,) float in [0, 1].
+
+    Raises:
+        ConfigError: If an option has no such value, or γ is negative.
+        DataError: If a ratio is out of range.
+
+    Example:
+        >>> import torch
+        >>> criterion = WeightedFocal(positive_ratio=torch.tensor([0.0]))
+        >>> terms = criterion(Output(torch.zeros(4, 1)), torch.ones(4, 1))
+        >>> round(terms["total"].item(), 4)  # √½ · log 2
+        0.4901
+    """
+
+    def __init__(
+        self,
+        *,
+        positive_ratio: Tensor,
+        gamma: float = 0.5,
+        weighting: Weighting = "diaa",
+        reduction: Reduction = "sum",
+        unknown: Unknown = "ignore",
+    ) -> None:
+        super().__init__(
+            positive_ratio=positive_ratio, reduction=reduction, weighting=weighting, unknown=unknown
+        )
+        if not gamma >= 0:
+            raise ConfigError(f"expected a gamma of 0 or larger, got {gamma}")
+        self.gamma = gamma
+
+    def forward(self, output: Output, labels: Tensor, batch: Batch | None = None) -> dict[str, Tensor]:
+        """Named terms of the loss.
+
+        Shape:
+            output: logits (N, A); labels: (N, A) in {1, 0, −1}; batch: not needed by this loss.
+            returns: `focal` and `total`, both () float, here the same number.
+        """
+        del batch
+        loss = self.compute(output.logits, labels)
+        return {"focal": loss, "total": loss}
+
+    def _compute_cells(self, logits: Tensor, labels: Tensor, weights: tuple[Tensor, Tensor] | None) -> Tensor:
+        return compute_focal_loss(logits, labels, gamma=self.gamma, weights=weights)
+
+    def extra_repr(self) -> str:
+        """The options, for `print(criterion)`."""
+        return f"gamma={self.gamma}, {super().extra_repr()}"

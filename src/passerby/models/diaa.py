@@ -1,0 +1,240 @@
+"""DIAA: attribute-specific attention at two scales, aggregated at score level."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from passerby.errors import ModelError
+from passerby.models.backbones import create_staged_backbone
+from passerby.models.base import AttributeModel
+from passerby.schema import AttributeSchema
+from passerby.types import Guidance, Output
+
+__all__ = ["DIAA", "Aggregation", "AttentionClassifier", "VisualAttention"]
+
+Aggregation = Literal["score", "upsample", "max-pool", "strided-conv"]
+
+
+class VisualAttention(nn.Module):
+    """One spatial attention map an attribute, weighted by the confidence in that attribute.
+
+    Three 1×1 convolutions (batch normalisation and ReLU after the first two) give z, and Eq. 2 normalises it:
+    a = exp z / Σ exp z over the positions. Beside it one 1×1 convolution and a sigmoid give the confidence.
+
+    Paper: Sarafianos et al., ECCV 2018, section 3.1, Fig. 3 and Eq. 2. The widths are not printed; 512 is
+    that of the published code and of SRN, on which the section builds. The last convolution has neither
+    normalisation nor ReLU, or the softmax could not tell places below zero apart, and no bias, which the
+    softmax would cancel.
+
+    Args:
+        channels: Channels of the features.
+        attributes: Number of attributes A.
+        hidden: Width of the first two convolutions.
+        confidence_weighting: Have the confidence branch.
+
+    Shape:
+        features: (N, C, h, w) float.
+        returns: attention (N, A, h, w), each map in [0, 1] with sum 1, and the confidence (N, A, h, w) in
+            [0, 1] or None.
+
+    Example:
+        >>> attention, confidence = VisualAttention(8, 3, hidden=4)(torch.randn(2, 8, 5, 4))
+        >>> torch.allclose(attention.sum((2, 3)), torch.ones(2, 3)), confidence.shape
+        (True, torch.Size([2, 3, 5, 4]))
+    """
+
+    def __init__(
+        self, channels: int, attributes: int, *, hidden: int = 512, confidence_weighting: bool = True
+    ) -> None:
+        super().__init__()
+        self.attention = nn.Sequential(
+            *_pointwise(channels, hidden),
+            *_pointwise(hidden, hidden),
+            nn.Conv2d(hidden, attributes, kernel_size=1, bias=False),
+        )
+        self.confidence = nn.Conv2d(channels, attributes, kernel_size=1) if confidence_weighting else None
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor | None]:
+        """Attention and confidence of every attribute at every position."""
+        scores = self.attention(features)  # (N, A, h, w)
+        attention = scores.flatten(2).softmax(2).view_as(scores)
+        return attention, None if self.confidence is None else self.confidence(features).sigmoid()
+
+
+class AttentionClassifier(nn.Module):
+    """Logits from the (confidence-weighted) attention maps of all attributes.
+
+    Paper: Sarafianos et al., ECCV 2018, section 3.1, says "a classifier". The published code puts 1×1
+    convolutions of 256 and 512 channels (batch normalisation, ReLU) over the maps, then a convolution as
+    large as the map with 1,024 channels: at 14×14 that layer alone has 103 million parameters, more than
+    twice the primary network, and ties the model to one input size, against the section's own "simple" and
+    the "light-weight" of section 4.4. Here global average pooling and one linear layer follow the 1×1
+    convolutions.
+
+    Args:
+        attributes: Number of attributes A.
+        hidden: Widths of the 1×1 convolutions; empty for pooling and the linear layer alone.
+
+    Shape:
+        maps: (N, A, h, w) float; multiplied by h · w first, so that even attention is 1 everywhere and
+            neither the input size nor the ε of the normalisation matters.
+        returns: logits (N, A).
+    """
+
+    def __init__(self, attributes: int, *, hidden: Sequence[int] = (256, 512)) -> None:
+        super().__init__()
+        widths = (attributes, *hidden)
+        layers = [layer for pair in pairwise(widths) for layer in _pointwise(*pair)]
+        self.layers = nn.Sequential(*layers)
+        self.linear = nn.Linear(widths[-1], attributes)
+
+    def forward(self, maps: Tensor) -> Tensor:
+        """Classify the maps."""
+        features = self.layers(maps * (maps.shape[2] * maps.shape[3]))
+        logits: Tensor = self.linear(features.mean((2, 3)))
+        return logits
+
+
+class DIAA(AttributeModel):
+    """Deep imbalanced attribute classification: visual attention at several scales beside a primary network.
+
+    The primary network is the whole backbone with a linear classifier over its pooled features (ŷp). After
+    the third and the fourth stage an attention module looks at the features, and a classifier of its own
+    turns its confidence-weighted maps into logits (ŷa1, ŷa2). The score is their mean, (ŷp + ŷa1 + ŷa2) / 3.
+
+    Paper: Sarafianos, Xu, Kakadiaris, *Deep Imbalanced Attribute Classification using Visual Attention
+    Aggregation*, ECCV 2018, section 3.1; train it with the loss `diaa`. Departures: any backbone with
+    stages; optional dropout in the primary classifier; see `VisualAttention` and `AttentionClassifier` for
+    what the paper leaves open. With feature aggregation (section 4.4) the maps of both scales become one sum,
+    hence one classifier and the mean of two logits.
+
+    Args:
+        schema: The attributes, in the order of the logits.
+        backbone: Name of a timm model that can be cut into stages.
+        pretrained: Weights of the backbone: True (timm's own), the path of a `.safetensors` file, or False.
+        dropout: Probability of dropping a pooled feature of the primary classifier in training.
+        backbone_arguments: Further arguments of the timm model, plain JSON values; see `create_backbone`.
+        attention_stages: Stages (1 to 4) that get an attention module; the paper's are 3 and 4. Its rows with
+            a single scale do not say which; ours take 4, where SRN has its only one.
+        aggregation: `score` averages the logits of all classifiers. The others add up the maps of two stages
+            first: `upsample` enlarges the smaller (bilinear), `max-pool` pools the larger, `strided-conv`
+            takes the larger through a 3×3 convolution of stride 2, the best of the three in section 4.4.
+        confidence_weighting: Multiply the attention by the sigmoid of the confidence branch.
+        attention_channels: Width of the convolutions in an attention module.
+        classifier_channels: Widths of the 1×1 convolutions in an attention module's classifier.
+
+    Raises:
+        ModelError: If the backbone has no stages, or an argument is out of its range.
+
+    Shape:
+        images: (N, 3, H, W) float.
+        returns: logits (N, A); branches `primary` and `attention3`, `attention4` (`attention` after feature
+            aggregation), (N, A) each; features (N, C, h, w) of stage 4; maps `attention3`, `attention4` and,
+            with confidence weighting, `confidence3`, `confidence4`, (N, A, h, w) each.
+    """
+
+    def __init__(
+        self,
+        schema: AttributeSchema,
+        *,
+        backbone: str = "resnet101",
+        pretrained: bool | str | Path = False,
+        dropout: float = 0.0,
+        backbone_arguments: Mapping[str, Any] | None = None,
+        attention_stages: Sequence[int] = (3, 4),
+        aggregation: Aggregation = "score",
+        confidence_weighting: bool = True,
+        attention_channels: int = 512,
+        classifier_channels: Sequence[int] = (256, 512),
+    ) -> None:
+        super().__init__(schema)
+        _check(dropout, attention_stages, aggregation, (attention_channels, *classifier_channels))
+        self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(self.backbone.channels, len(schema))
+        self.stages = tuple(attention_stages)
+        self.aggregation = aggregation
+        self.attention = nn.ModuleDict(
+            {
+                str(stage): VisualAttention(
+                    self.backbone.stage_channels[stage - 1],
+                    len(schema),
+                    hidden=attention_channels,
+                    confidence_weighting=confidence_weighting,
+                )
+                for stage in self.stages
+            }
+        )
+        self.shrink = (
+            nn.Conv2d(len(schema), len(schema), kernel_size=3, stride=2, padding=1, bias=False)
+            if aggregation == "strided-conv"
+            else None
+        )
+        names = [f"attention{stage}" for stage in self.stages] if aggregation == "score" else ["attention"]
+        self.attention_classifiers = nn.ModuleDict(
+            {name: AttentionClassifier(len(schema), hidden=classifier_channels) for name in names}
+        )
+
+    def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        """Score pictures; the guidance is not used."""
+        del guidance
+        features, maps, weighted = images, {}, {}
+        for stage in (1, 2, 3, 4):
+            features = self.backbone.run_stage(stage, features)
+            if stage in self.stages:
+                attention, confidence = self.attention[str(stage)](features)
+                maps[f"attention{stage}"] = weighted[f"attention{stage}"] = attention
+                if confidence is not None:
+                    maps[f"confidence{stage}"] = confidence
+                    weighted[f"attention{stage}"] = attention * confidence
+        if self.aggregation != "score":
+            weighted = {"attention": self._add_up(*weighted.values())}
+        branches = {"primary": self.classifier(self.dropout(features.mean((2, 3))))}
+        for name, each in weighted.items():
+            branches[name] = self.attention_classifiers[name](each)
+        logits = torch.stack(list(branches.values())).mean(0)
+        return Output(logits, branches=branches, features=features, maps=maps)
+
+    def _add_up(self, larger: Tensor, smaller: Tensor) -> Tensor:
+        """One map an attribute from those of two stages, each scaled so that even attention is 1."""
+        larger, smaller = (maps * (maps.shape[2] * maps.shape[3]) for maps in (larger, smaller))
+        if self.aggregation == "upsample":
+            size = (larger.shape[2], larger.shape[3])
+            smaller = F.interpolate(smaller, size=size, mode="bilinear", align_corners=False)
+        elif self.aggregation == "max-pool":
+            larger = F.max_pool2d(larger, kernel_size=2, stride=2, ceil_mode=True)
+        elif self.shrink is not None:
+            larger = self.shrink(larger)
+        if larger.shape != smaller.shape:
+            raise ModelError(
+                f"maps of {tuple(larger.shape[2:])} and {tuple(smaller.shape[2:])} positions cannot be "
+                f"added; {self.aggregation} halves them once: take neighbouring attention_stages, or upsample"
+            )
+        return (larger + smaller) / (larger.shape[2] * larger.shape[3])
+
+
+def _pointwise(channels: int, out: int) -> tuple[nn.Module, ...]:
+    """A 1×1 convolution with batch normalisation (which makes its bias idle) and ReLU."""
+    return nn.Conv2d(channels, out, kernel_size=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
+
+
+def _check(dropout: float, stages: Sequence[int], aggregation: str, widths: Sequence[int]) -> None:
+    if not 0 <= dropout < 1:
+        raise ModelError(f"expected a dropout in [0, 1), got {dropout}")
+    if aggregation not in get_args(Aggregation):
+        raise ModelError(f"no aggregation {aggregation!r}; choose one of {', '.join(get_args(Aggregation))}")
+    if not stages or not set(stages) <= {1, 2, 3, 4} or list(stages) != sorted(set(stages)):
+        raise ModelError(f"expected attention_stages from 1 to 4, ascending, got {list(stages)}")
+    if aggregation != "score" and len(stages) != 2:
+        raise ModelError(f"aggregation {aggregation} adds up two stages, got attention_stages {list(stages)}")
+    if any(not isinstance(width, int) or width < 1 for width in widths):
+        raise ModelError(
+            f"expected widths (attention_channels, classifier_channels) >= 1, got {list(widths)}"
+        )
