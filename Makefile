@@ -48,6 +48,7 @@ bench: .venv/.ready  ## Measure speed and size, as ratios against named alternat
 	$(BIN)/python benchmarks/loader.py
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/synthetic.py
+	$(BIN)/python benchmarks/systems.py
 
 requirements: .venv/.ready  ## Pin anew what the project's ranges allow today
 	$(UV) pip compile --quiet --universal --python-version 3.11 --group dev --no-header --no-annotate \

@@ -104,6 +104,43 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
         load_recipe(tmp_path / "list.yaml")
 
 
+def test_a_recipe_lays_what_differs_over_another(tmp_path: Path) -> None:
+    (tmp_path / "base.yaml").write_text(
+        "data: {manifest: m.parquet, split: own, train: [train, val], val: test}\n"
+        "protocol: select-on-test\n"
+        "loss: {name: bce, arguments: {weighting: sb}}\n"
+        "optimizer: {name: sgd, lr: 0.1, momentum: 0.7}\n"
+    )
+    (tmp_path / "sub").mkdir()
+    (tmp_path / "sub" / "middle.yaml").write_text(
+        "extends: ../base.yaml\ndata: {train: [train]}\noptimizer: {lr: 0.2}\n"
+    )
+    (tmp_path / "top.yaml").write_text("extends: sub/middle.yaml\nloss: {name: focal}\nvariant: top\n")
+    recipe = load_recipe(tmp_path / "top.yaml", ["optimizer.lr=0.3"])
+    assert (recipe.data.split, recipe.data.train, recipe.data.val) == ("own", ("train",), "test")
+    assert recipe.variant == "top"
+    assert recipe.loss.name == "focal"
+    assert recipe.loss.arguments == {}  # those of another loss are not taken over
+    assert (recipe.optimizer.name, recipe.optimizer.lr, recipe.optimizer.momentum) == ("sgd", 0.3, 0.7)
+    assert load_recipe(tmp_path / "sub" / "middle.yaml").loss.arguments == {"weighting": "sb"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("extends: none.yaml", r"no recipe at .*none\.yaml, which .*a\.yaml extends"),
+        ("extends: b.yaml", r"b\.yaml: extends: a\.yaml extends this recipe in turn"),
+        ("extends: a.yaml", r"a\.yaml: extends: a\.yaml extends this recipe in turn"),
+        ("extends: [b.yaml]", r"a\.yaml: extends: expected the path of another recipe"),
+    ],
+)
+def test_a_recipe_that_extends_nothing_sound_is_explained(tmp_path: Path, text: str, message: str) -> None:
+    (tmp_path / "a.yaml").write_text(f"{text}\n")
+    (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(tmp_path / "a.yaml")
+
+
 def test_environment_variables_stand_for_paths(recipe_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PASSERBY_WEIGHTS", "/somewhere")
     recipe = load_recipe(recipe_path, ["model.pretrained=${PASSERBY_WEIGHTS}/w.safetensors"])

@@ -83,6 +83,8 @@ def test_table_files_and_score_file_agree(place: Path, tmp_path: Path) -> None:
     )
     result = Result.load(tmp_path / "r" / "toy" / "baseline-test_resnet-sb-seed2.json")
     assert result.metrics == evaluation.metrics()
+    beside = pq.read_table(tmp_path / "r" / "toy" / "baseline-test_resnet-sb-seed2.parquet")
+    assert beside.equals(pq.read_table(tmp_path / "e" / "predictions.parquet"))
     assert json.loads((tmp_path / "e" / "evaluation.json").read_text())["metrics"] == evaluation.metrics()
     assert pq.read_table(tmp_path / "e" / "predictions.parquet").num_rows == 5
 

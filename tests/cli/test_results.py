@@ -48,9 +48,21 @@ def test_the_table_on_screen(folder: Path) -> None:
     assert "honest" in result.output
 
 
-def test_scores_are_whole_even_on_a_narrow_screen(folder: Path) -> None:
-    result = CliRunner().invoke(app, ["results", str(folder)], env={"COLUMNS": "100"})
-    assert result.output.count("82.00 ± 1.41") == len(METRICS)
+@pytest.mark.parametrize("width", [60, 80])
+def test_scores_are_whole_even_on_a_narrow_screen(folder: Path, width: int) -> None:
+    result = CliRunner().invoke(app, ["results", str(folder)], env={"COLUMNS": str(width)})
+    assert result.output.count("82.00") == result.output.count("±1.41") == len(METRICS)
+    assert max(map(len, result.output.splitlines())) <= width
+    assert "peta official-1/test · 2 seeds" in result.output or width < 80
+
+
+def test_what_all_rows_share_stands_above_the_table(folder: Path) -> None:
+    result = CliRunner().invoke(app, ["results", str(folder)], env={"COLUMNS": "200"})
+    title, _, table = result.output.partition("\n")
+    assert title == "baseline · resnet50 · sb · pretraining imagenet · 256×192 · 30 epochs · protocol honest"
+    assert "pa100k official-1/test · 1 seed " in table
+    assert "peta official-1/test · 2 seeds " in table
+    assert "resnet50" not in table
 
 
 def test_markdown(folder: Path) -> None:

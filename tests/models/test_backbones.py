@@ -10,7 +10,7 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from passerby.errors import ModelError
-from passerby.models.backbones import Backbone, create_backbone
+from passerby.models.backbones import Backbone, create_backbone, create_staged_backbone
 
 
 @pytest.mark.parametrize(
@@ -209,3 +209,87 @@ def test_given_imagenet_weights_recognise_as_timm_does() -> None:
         features = backbone(images)
         assert features.shape == (1, 1280, 4, 3)
         torch.testing.assert_close(reference.classifier(features.mean((2, 3))), reference(images))
+
+
+STAGED = [
+    ("resnet50", {}, (256, 512, 1024, 2048)),
+    ("resnet101", {}, (256, 512, 1024, 2048)),
+    ("densenet121", {}, (256, 512, 1024, 1024)),
+    ("densenet201", {}, (256, 512, 1792, 1920)),
+    ("swin_small_patch4_window7_224", {"img_size": [96, 64]}, (96, 192, 384, 768)),
+    ("convnext_tiny", {}, (96, 192, 384, 768)),
+    ("mobilenetv2_100", {}, (24, 32, 96, 1280)),
+]
+
+
+@pytest.mark.parametrize(("name", "arguments", "channels"), STAGED, ids=[case[0] for case in STAGED])
+@torch.no_grad()
+def test_stages_end_at_their_strides_and_make_up_the_whole(
+    name: str, arguments: dict[str, object], channels: tuple[int, ...]
+) -> None:
+    torch.manual_seed(0)
+    backbone = create_staged_backbone(name, arguments=arguments).eval()
+    assert backbone.stage_channels == channels
+    images = torch.randn(2, 3, 96, 64)
+    features = images
+    for stage, stride in zip((1, 2, 3, 4), backbone.strides, strict=True):
+        features = backbone.run_stage(stage, features)
+        assert features.shape == (2, channels[stage - 1], 96 // stride, 64 // stride)
+    assert torch.equal(features, Backbone.forward(backbone, images))
+    assert torch.equal(features, backbone(images))
+    assert features.shape[1] == backbone.channels
+
+
+@pytest.mark.parametrize("name", ["test_resnet", "swin_tiny_patch4_window7_224"])
+@torch.no_grad()
+def test_features_between_stages_can_be_replaced(name: str) -> None:
+    """What a system puts in between is all that the later stages see."""
+    arguments = {"img_size": [64, 64], "embed_dim": 24, "depths": [1, 1, 1, 1]} if "swin" in name else {}
+    backbone = create_staged_backbone(name, arguments=arguments).eval()
+    one, other = torch.randn(2, 1, 3, 64, 64)
+
+    def run(images: torch.Tensor, last: int) -> torch.Tensor:
+        for stage in range(1, last + 1):
+            images = backbone.run_stage(stage, images)
+        return images
+
+    replaced = run(other, 3)
+    assert torch.equal(backbone.run_stage(4, replaced), run(other, 4))
+    assert not torch.equal(backbone.run_stage(4, run(one, 3) * 0.5), run(one, 4))
+
+
+def test_cutting_changes_neither_weights_nor_mode() -> None:
+    torch.manual_seed(1)
+    whole = create_backbone("test_resnet")
+    torch.manual_seed(1)
+    staged = create_staged_backbone("test_resnet")
+    assert staged.training
+    assert whole.state_dict().keys() == staged.state_dict().keys()
+    for key, value in whole.state_dict().items():
+        assert torch.equal(value, staged.state_dict()[key]), key
+    assert all(not m._forward_hooks for m in staged.modules())
+    staged(torch.randn(2, 3, 64, 64)).sum().backward()
+    assert all(p.grad is not None for p in staged.parameters())
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments", "message"),
+    [
+        ("test_vit", {"img_size": [64, 48]}, "no chain of layers"),
+        ("test_resnet", {"output_stride": 8}, "no stage that ends at stride"),
+    ],
+)
+def test_a_network_without_stages_is_refused(name: str, arguments: dict[str, object], message: str) -> None:
+    with pytest.raises(ModelError, match=rf"{message}.*choose a backbone with features at strides"):
+        create_staged_backbone(name, arguments=arguments)
+
+
+def test_a_wrong_stage_or_size_is_explained() -> None:
+    with pytest.raises(ModelError, match="expected a stage from 1 to 4, got 5"):
+        create_staged_backbone("test_resnet").run_stage(5, torch.zeros(1, 3, 64, 64))
+    swin = create_staged_backbone(
+        "swin_tiny_patch4_window7_224",
+        arguments={"img_size": [64, 64], "embed_dim": 24, "depths": [1, 1, 1, 1]},
+    )
+    with pytest.raises(ModelError, match=r"takes pictures of \(64, 64\) pixels"):
+        swin.run_stage(1, torch.zeros(1, 3, 32, 32))

@@ -20,12 +20,24 @@ from passerby.bundle import Bundle
 from passerby.config import Recipe, load_recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, TrainingError
+from passerby.schema import Attribute, AttributeSchema
 from passerby.training import engine, environment, train
 from passerby.training.callbacks import LastCheckpoint
 from passerby.training.run_folder import RunFolder
+from passerby.training.start import create_start
 from passerby.types import Output
 
 MakeRecipe = Callable[..., Recipe]
+
+DIAA: dict[str, dict[str, object]] = {
+    "model": {
+        "name": "diaa",
+        "pretrained": False,
+        "arguments": {"backbone": "test_resnet", "attention_channels": 8, "classifier_channels": [8]},
+    },
+    "loss": {"name": "diaa", "arguments": {"burn_in": 0}},
+}
+"""A system whose loss remembers every sample: with three epochs, the third is weighted by two predictions."""
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -104,8 +116,10 @@ class PowerFailureError(Exception):
             "training": {"checkpoint_every_steps": 1},
             "schedule": {"name": "plateau", "patience": 0, "factor": 0.5, "warmup_epochs": 0},
         },
+        {"training": {"checkpoint_every_steps": 1}, **DIAA},
+        {"training": {"ema": 0.9, "checkpoint_every_steps": 1}, **DIAA},
     ],
-    ids=["ema-cosine", "plateau"],
+    ids=["ema-cosine", "plateau", "diaa", "diaa-ema"],
 )
 def test_a_resumed_run_equals_an_unbroken_one(
     make_recipe: MakeRecipe,
@@ -174,8 +188,11 @@ def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
 
 
 @pytest.mark.slow
-def test_kill_minus_nine_in_mid_epoch_then_resume(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    recipe = make_recipe(training={"checkpoint_every_steps": 1, "ema": 0.9})
+@pytest.mark.parametrize("system", [{}, DIAA], ids=["baseline", "diaa"])
+def test_kill_minus_nine_in_mid_epoch_then_resume(
+    make_recipe: MakeRecipe, tmp_path: Path, system: dict[str, dict[str, object]]
+) -> None:
+    recipe = make_recipe(training={"checkpoint_every_steps": 1, "ema": 0.9}, **system)
     process = start_slow_run(recipe, tmp_path)
     wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", process)
     time.sleep(0.3)
@@ -294,6 +311,27 @@ def test_a_start_of_other_attributes_keeps_what_both_know_by_name(
     assert after["classifier.weight"].shape[0] == 3
 
 
+def test_a_start_of_other_attributes_sorts_every_axis_of_attributes(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    arguments = {"backbone": "test_resnet", "aggregation": "strided-conv", "attention_channels": 4}
+    model = {"name": "diaa", "pretrained": False, "arguments": {**arguments, "classifier_channels": []}}
+    recipe = make_recipe(model=model, loss=DIAA["loss"], training={"epochs": 1})
+    first = train(recipe, tmp_path / "first", say=quiet)
+    section = recipe.model.model_copy(update={"start_from": first.bundle})
+    given = Bundle.load(first.bundle)
+    names = ("Bright", "New", "RedTop")
+    schema = AttributeSchema("other", tuple(Attribute(name, "has it") for name in names))
+    started = create_start(section, schema, say=quiet).state_dict()
+    theirs = given.model.state_dict()
+    mine, old = [0, 2], [2, 0]  # Bright and RedTop, here and in the bundle
+    for name in ("shrink.weight", "attention_classifiers.attention.linear.weight"):
+        assert torch.equal(started[name][mine][:, mine], theirs[name][old][:, old]), name
+    name = "attention.3.attention.6.weight"
+    assert torch.equal(started[name][mine], theirs[name][old])
+    assert started[name][1].abs().sum() > 0
+
+
 def test_a_bundle_of_another_backbone_is_no_start(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     first = train(make_recipe(training={"epochs": 1}), tmp_path / "first", say=quiet)
     other = start_from(make_recipe, first.bundle, model={"arguments": {"backbone": "test_vit"}})
@@ -409,6 +447,36 @@ def test_selected_attributes_keep_their_order(make_recipe: MakeRecipe, tmp_path:
     recipe = make_recipe(data={"attributes": ["Bright", "RedTop"]}, training={"epochs": 1})
     bundle = Bundle.load(train(recipe, tmp_path / "run", say=quiet).bundle)
     assert bundle.schema.names == ("Bright", "RedTop")
+
+
+def test_the_history_of_a_run_holds_every_sample_that_trained(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    run = train(make_recipe(**DIAA), tmp_path / "run", say=quiet).run
+    state = final_state(run)
+    assert state["criterion.history.visits"].tolist() == [3] * 32
+    kept = state["criterion.history.probs"]
+    assert kept.dtype == torch.float16
+    assert kept.shape == (32, 5, 3)
+    assert bool((kept[:, :3] > 0).all())
+    assert not kept[:, 3:].any()
+    assert not any("history" in name for name in weights(run))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_two_processes_keep_one_history(make_recipe: MakeRecipe, tmp_path: Path, ema: float | None) -> None:
+    """Samples change places between the processes from epoch to epoch, yet none is lost or counted twice."""
+    recipe = make_recipe(training={"devices": 2, "batch_size": 4, "ema": ema}, **DIAA)
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "passerby", "train", str(tmp_path / "recipe.yaml"), "--out", str(run)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    state = final_state(run)
+    assert state["criterion.history.visits"].tolist() == [3] * 32
+    assert bool((state["criterion.history.probs"][:, :3] > 0).all())
 
 
 @pytest.mark.slow

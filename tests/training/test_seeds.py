@@ -34,6 +34,7 @@ def test_seeds_are_trained_tested_and_averaged(make_recipe: MakeRecipe, tmp_path
         (3, "own/test", 1, "cpu"),
         (5, "own/test", 1, "cpu"),
     ]
+    assert len(list(results.rglob("*.parquet"))) == 2
     for outcome, score in zip(outcomes, scores, strict=True):
         assert Evaluation.load(outcome.run / "test").metrics() == score.metrics
     for part, values in (

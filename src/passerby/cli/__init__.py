@@ -8,7 +8,10 @@ from typing import Annotated
 import typer
 
 from passerby import __version__
+from passerby.cli.attention import attention
+from passerby.cli.compare import compare
 from passerby.cli.evaluate import evaluate
+from passerby.cli.models import models
 from passerby.cli.predict import predict
 from passerby.cli.prepare import prepare
 from passerby.cli.report import report
@@ -27,7 +30,18 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (synth, prepare, train, evaluate, predict, results, report):  # as the work flows
+for command in (
+    synth,
+    prepare,
+    train,
+    evaluate,
+    predict,
+    attention,
+    results,
+    compare,
+    report,
+    models,
+):  # as the work flows
     app.command()(command)
 
 

@@ -106,7 +106,7 @@ def evaluate(
         console.print(f"Predictions and scores in {out}", highlight=False)
     if result is not None:
         facts = {k: v for k, v in {"seed": seed, "variant": variant}.items() if v is not None}
-        console.print(f"Score file {evaluation.to_result(**facts).write(result)}", highlight=False)
+        console.print(f"Score file {evaluation.write_result(result, **facts)}", highlight=False)
 
 
 def _choose_split(manifest: Manifest, split: str | None, part: str) -> tuple[str, str]:

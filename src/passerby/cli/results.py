@@ -3,16 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from rich.table import Table
-
-    from passerby.evaluation.results import Aggregate
 
 __all__ = ["results"]
 
@@ -33,26 +26,13 @@ def results(
     if markdown:
         typer.echo(format_markdown(rows), nl=False)
         return
-    from rich.console import Console
+    from passerby.cli.tables import Line, print_scores
+    from passerby.evaluation.results import METRICS
+    from passerby.evaluation.tables import describe_facts, name_rows
 
-    Console().print(_draw_table(rows))
-
-
-def _draw_table(rows: Sequence[Aggregate]) -> Table:
-    from rich.markup import escape
-    from rich.table import Table
-
-    from passerby.evaluation.results import HEADINGS, METRICS, describe_cells
-
-    table = Table(title="Scores in per cent, mean ± standard deviation over seeds", title_justify="left")
-    for heading in HEADINGS:
-        table.add_column(heading, overflow="fold")
-    for metric in METRICS:
-        table.add_column(
-            metric, justify="right", no_wrap=True, style="bold" if metric in ("mA", "f1") else None
-        )
-    for i, row in enumerate(rows):
+    shared, names = name_rows([describe_facts(row.first, seeds=len(row.results)) for row in rows])
+    lines = []
+    for i, (name, row) in enumerate(zip(names, rows, strict=True)):
         last = i + 1 == len(rows) or rows[i + 1].first.dataset != row.first.dataset
-        cells = (*map(escape, describe_cells(row)), *(row.format(metric) for metric in METRICS))
-        table.add_row(*cells, end_section=last)
-    return table
+        lines.append(Line(name, [row.format_parts(metric) for metric in METRICS], last))
+    print_scores(lines, above=(shared, "In per cent, mean ± standard deviation over seeds."))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from passerby.evaluation.compare import compare
+from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.evaluate import evaluate
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.protocols import PROTOCOLS, Protocol, load_protocol
@@ -10,10 +12,12 @@ from passerby.evaluation.results import Aggregate, Result, aggregate, format_mar
 __all__ = [
     "PROTOCOLS",
     "Aggregate",
+    "Comparison",
     "Evaluation",
     "Protocol",
     "Result",
     "aggregate",
+    "compare",
     "evaluate",
     "format_markdown",
     "load_protocol",

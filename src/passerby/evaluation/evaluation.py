@@ -17,15 +17,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from passerby.errors import DataError, SchemaError
 from passerby.evaluation.files import read_json, write_json
+from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.protocols import Protocol, load_protocol
 from passerby.evaluation.results import Result, find_commit
-from passerby.files import replace_file
 from passerby.schema import AttributeSchema
 
 if TYPE_CHECKING:
@@ -172,26 +170,37 @@ class Evaluation:
             "skipped_images": len(self.skipped),
         }
 
+    @property
+    def predictions(self) -> Predictions:
+        """The predictions alone."""
+        return Predictions(
+            self.schema.names, self.images, self.identities, self.boxes, self.rows, self.probs, self.labels
+        )
+
     # ------------------------------------------------------------------ files
 
     def write(self, folder: Path) -> None:
         """Write `predictions.parquet` and `evaluation.json` (last, so that a folder with it is complete)."""
         folder = Path(folder)
-        with replace_file(folder / "predictions.parquet") as temporary:
-            pq.write_table(self._table(), temporary)
+        self.predictions.write(folder / "predictions.parquet")
         write_json(folder / "evaluation.json", self._to_dict(folder))
 
-    def _table(self) -> pa.Table:
-        columns: dict[str, pa.Array] = {
-            "image": pa.array(self.images, pa.string()),
-            "identity": pa.array(self.identities, pa.string()),
-            "box": pa.array(self.boxes, pa.list_(pa.float32(), 4)),
-            "row": pa.array(self.rows, pa.int64()),
-        }
-        for i, name in enumerate(self.schema.names):
-            columns[f"prob:{name}"] = pa.array(self.probs[:, i], pa.float32())
-            columns[f"label:{name}"] = pa.array(self.labels[:, i], pa.int8())
-        return pa.table(columns)
+    def write_result(self, target: Path, **facts: Any) -> Path:
+        """Write the score file, and before it the predictions beside it: same name, `.parquet`.
+
+        Predictions hold labels of the data set, so git ignores them; `passerby compare` needs them.
+
+        Args:
+            target: A path that ends with `.json`, or the folder of results.
+            facts: See `to_result`.
+
+        Returns:
+            Where the score file was written.
+        """
+        result = self.to_result(**facts)
+        path = result.locate(target)
+        self.predictions.write(path.with_suffix(".parquet"))
+        return result.write(path)
 
     def _to_dict(self, folder: Path) -> dict[str, Any]:
         return {
@@ -229,11 +238,7 @@ class Evaluation:
         values = read_json(folder / "evaluation.json")
         try:
             schema = AttributeSchema.from_dict(values["schema"])
-            table = pq.read_table(folder / "predictions.parquet")
-            probs, labels = (
-                np.stack([table.column(f"{kind}:{n}").to_numpy() for n in schema.names], axis=1)
-                for kind in ("prob", "label")
-            )
+            found = Predictions.load(folder / "predictions.parquet").select(schema.names)
             evaluation = cls(
                 dataset=values["dataset"],
                 split=values["split"],
@@ -241,12 +246,12 @@ class Evaluation:
                 protocol=load_protocol(values["protocol"]),
                 thresholds=tuple(values["thresholds"]),
                 schema=schema,
-                images=table.column("image").to_pylist(),
-                identities=table.column("identity").to_pylist(),
-                boxes=[None if b is None else tuple(b) for b in table.column("box").to_pylist()],
-                rows=table.column("row").to_numpy(),
-                probs=probs,
-                labels=labels,
+                images=found.images,
+                identities=found.identities,
+                boxes=found.boxes,
+                rows=found.rows,
+                probs=found.probs,
+                labels=found.labels,
                 root=Path(root) if root else folder / values["root"],
                 input_size=(int(values["input_size"][0]), int(values["input_size"][1])),
                 device=values["device"],
@@ -255,7 +260,7 @@ class Evaluation:
                 metadata=values["metadata"],
             )
             noted = float(values["metrics"]["mA"])
-        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError, SchemaError) as error:
+        except (DataError, KeyError, ValueError, TypeError, SchemaError) as error:
             raise DataError(
                 f"{folder} is no complete evaluation ({error}); make it anew with `passerby evaluate … --out`"
             ) from error

@@ -25,6 +25,9 @@ __all__ = ["METRICS", "Aggregate", "Result", "aggregate", "find_commit", "format
 METRICS = ("mA", "accuracy", "precision", "recall", "f1", "mAP")
 """The overall metrics, in the order of every table."""
 
+COMPARISON_SUFFIX = ".comparison.json"
+"""How the name of a file ends that `passerby compare --out` writes; such files may lie among the results."""
+
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "system": ((str,), "a name such as 'baseline'"),
     "variant": ((str,), "a name such as 'sb'"),
@@ -115,9 +118,13 @@ class Result:
         Returns:
             Where it was written.
         """
-        target = Path(target) if Path(target).suffix == ".json" else Path(target) / self.path
+        target = self.locate(target)
         write_json(target, asdict(self))
         return target
+
+    def locate(self, target: Path) -> Path:
+        """Where `write` writes to."""
+        return Path(target) if Path(target).suffix == ".json" else Path(target) / self.path
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -163,13 +170,23 @@ def load_results(paths: Iterable[Path]) -> list[Result]:
     Raises:
         DataError: If a path does not exist, holds no score file, or a file is damaged.
     """
-    results = []
-    for path in map(Path, paths):
-        files = sorted(path.rglob("*.json")) if path.is_dir() else [path]
-        if not files:
-            raise DataError(f"no score files below {path}; `passerby evaluate … --result` writes them")
-        results += [Result.load(file) for file in files]
-    return results
+    return [Result.load(file) for path in paths for file in find_score_files(path)]
+
+
+def find_score_files(path: Path) -> list[Path]:
+    """The file itself, or the score files below a folder by name; stored comparisons are none.
+
+    Raises:
+        DataError: If there is none.
+    """
+    path = Path(path)
+    if path.name.endswith(COMPARISON_SUFFIX):
+        raise DataError(f"{path} is a stored comparison, no score file; `passerby compare {path}` prints it")
+    found = sorted(path.rglob("*.json")) if path.is_dir() else [path]
+    files = [file for file in found if not file.name.endswith(COMPARISON_SUFFIX)]
+    if not files:
+        raise DataError(f"no score files below {path}; `passerby evaluate … --result` writes them")
+    return files
 
 
 # ---------------------------------------------------------------------- several seeds
@@ -201,8 +218,12 @@ class Aggregate:
 
     def format(self, metric: str) -> str:
         """A metric in per cent: `81.52 ± 0.21`, or `81.52` with a single seed."""
-        text = f"{100 * self.mean[metric]:.2f}"
-        return text if self.sd is None else f"{text} ± {100 * self.sd[metric]:.2f}"
+        return " ".join(self.format_parts(metric)).strip()
+
+    def format_parts(self, metric: str) -> tuple[str, str]:
+        """Mean and standard deviation apart: `81.52` and `± 0.21`, the latter empty with a single seed."""
+        spread = "" if self.sd is None else f"± {100 * self.sd[metric]:.2f}"
+        return f"{100 * self.mean[metric]:.2f}", spread
 
 
 def aggregate(results: Sequence[Result]) -> list[Aggregate]:

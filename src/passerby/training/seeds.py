@@ -98,7 +98,7 @@ def _test(
         workers=max(1, recipe.training.workers),
     )
     evaluation.write(outcome.run / "test")
-    path = evaluation.to_result().write(results)
+    path = evaluation.write_result(results)
     summary = "  ".join(f"{name} {value:.2%}" for name, value in evaluation.summary().items())
     say(f"{recipe.data.split}/test: {summary}  →  {path}")
     return evaluation.summary()

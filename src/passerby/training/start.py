@@ -53,26 +53,31 @@ def create_start(
     return model
 
 
-def _find_attribute_axes(model: AttributeModel) -> dict[str, int]:
-    """For each tensor with an entry an attribute, the axis that one attribute more lengthens."""
+def _find_attribute_axes(model: AttributeModel) -> dict[str, tuple[int, ...]]:
+    """For each tensor with an entry an attribute, the axes that one attribute more lengthens."""
     first = model.schema[0]
     longer = AttributeSchema("longer", (*model.schema, replace(first, name=f"{first.name} again")))
     other = create_model(model.name, schema=longer, **model.arguments).state_dict()
     axes = {}
     for name, value in model.state_dict().items():
-        for axis, (size, longer_size) in enumerate(zip(value.shape, other[name].shape, strict=True)):
-            if longer_size == size + 1 == len(longer):
-                axes[name] = axis
+        sizes = zip(value.shape, other[name].shape, strict=True)
+        if found := tuple(i for i, (size, more) in enumerate(sizes) if more == size + 1 == len(longer)):
+            axes[name] = found
     return axes
 
 
 def _sort_by_name(
-    fresh: Tensor, given: Tensor, axis: int, *, ours: AttributeSchema, other: AttributeSchema
+    fresh: Tensor, given: Tensor, axes: tuple[int, ...], *, ours: AttributeSchema, other: AttributeSchema
 ) -> Tensor:
-    """The entries of `given` in our order; an attribute that it does not know gets that of `fresh`."""
-    entries = [
-        given.select(axis, other.index(name)) if name in other else fresh.select(axis, i)
-        for i, name in enumerate(ours.names)
-    ]
-    same_shape = all(entry.shape == entries[0].shape for entry in entries)
-    return torch.stack(entries, dim=axis) if same_shape else given
+    """The entries of `given` in our order; an attribute that it does not know keeps that of `fresh`."""
+    others = [axis for axis in range(given.ndim) if axis not in axes]
+    if [given.shape[axis] for axis in others] != [fresh.shape[axis] for axis in others]:
+        return given
+    shared = [name for name in ours.names if name in other]
+    mine, theirs = ([schema.index(name) for name in shared] for schema in (ours, other))
+    places = [torch.tensor(mine) if i in axes else torch.arange(n) for i, n in enumerate(fresh.shape)]
+    for axis in axes:
+        given = given.index_select(axis, torch.tensor(theirs))
+    merged = fresh.clone()
+    merged[torch.meshgrid(*places, indexing="ij")] = given
+    return merged

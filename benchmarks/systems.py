@@ -1,0 +1,235 @@
+"""How much time a system takes beside the baseline on the same backbone, in inference and in training.
+
+- inference: the forward pass in evaluation mode, one picture and 32 at a time. Target: no more than the ratio
+  of the two networks' multiply-accumulates, plus 5 %.
+- training: forward pass, the system's own criterion (DIAA's with its history past the burn-in; the baseline's
+  is the binary cross-entropy), backward pass, Adam. Target: 1.25 times the baseline's step.
+
+Weights and pictures are random; neither changes the time. Rounds of the system and of the baseline alternate,
+and each pair gives a ratio, so that whatever else runs on the machine slows both; printed are the median and
+the quartiles of the ratios. Threads are those that torch takes from the environment (OMP_NUM_THREADS).
+
+    python benchmarks/systems.py --backbone resnet50 --size 224x224
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import math
+import os
+import platform
+import statistics
+import time
+from collections.abc import Callable
+from typing import Any
+
+import torch
+
+from passerby.losses import create_loss
+from passerby.models import AttributeModel, create_model
+from passerby.models.complexity import compute_complexity
+from passerby.schema import Attribute, AttributeSchema
+from passerby.types import Batch
+
+SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
+    "diaa": ("diaa", {}),
+    "diaa, upsample": ("diaa", {"aggregation": "upsample"}),
+    "diaa, max-pool": ("diaa", {"aggregation": "max-pool"}),
+    "diaa, strided-conv": ("diaa", {"aggregation": "strided-conv"}),
+}
+"""What is measured: system and arguments by the name to print."""
+
+CRITERIA = {"baseline": "bce", "diaa": "diaa"}
+TARGET_OVER_GMACS = 1.05
+TARGET_TRAINING = 1.25
+TRAINING_ROWS = 9_500  # as many samples as PETA trains on
+SHORTEST_ROUND_S = 0.03
+Side = Callable[[], None]
+
+
+def create(name: str, args: argparse.Namespace, device: str) -> AttributeModel:
+    """A network with random weights."""
+    system, arguments = SYSTEMS.get(name, ("baseline", {}))
+    schema = AttributeSchema("bench", tuple(Attribute(f"a{i}", "is there") for i in range(args.attributes)))
+    return create_model(system, schema=schema, backbone=args.backbone, **arguments).to(device)
+
+
+def prepare_inference(model: AttributeModel, images: torch.Tensor) -> Side:
+    """A forward pass in evaluation mode."""
+    model.eval()
+
+    def forward() -> None:
+        with torch.inference_mode():
+            model(images)
+
+    return forward
+
+
+def prepare_training(model: AttributeModel, images: torch.Tensor) -> Side:
+    """A training step with the system's own criterion."""
+    count, attributes = len(images), len(model.schema)
+    labels = torch.randint(0, 2, (count, attributes), dtype=torch.int8, device=images.device)
+    rows = torch.randperm(TRAINING_ROWS)[:count].to(images.device)
+    batch = Batch(images, labels, rows)
+    criterion = create_loss(
+        CRITERIA[model.name],
+        positive_ratio=torch.full((attributes,), 0.3),
+        rows=torch.arange(TRAINING_ROWS),
+    ).to(images.device)
+    optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
+    model.train()
+    output = model(images)
+    for _ in range(10):  # past the burn-in and once round the history
+        criterion(output, labels, batch)
+
+    def step() -> None:
+        optimizer.zero_grad(set_to_none=True)
+        criterion(model(images), labels, batch)["total"].backward()
+        optimizer.step()
+
+    return step
+
+
+def measure(side: Side, repeats: int, device: str) -> float:
+    """Seconds of one call."""
+    if device != "cpu":
+        torch.cuda.synchronize()
+    start = time.perf_counter()
+    for _ in range(repeats):
+        side()
+    if device != "cpu":
+        torch.cuda.synchronize()
+    return (time.perf_counter() - start) / repeats
+
+
+def compare(baseline: Side, system: Side, budget_s: float, device: str) -> dict[str, Any]:
+    """Alternate short rounds of both sides until the budget is spent; at least 8 pairs."""
+    sides = (baseline, system)
+    for side in (*sides, *sides):
+        slowest = measure(side, 1, device)  # the first calls choose algorithms and fill caches
+    repeats = max(1, math.ceil(SHORTEST_ROUND_S / slowest))
+    pairs: list[tuple[float, float]] = []
+    end = time.perf_counter() + budget_s
+    while len(pairs) < 8 or time.perf_counter() < end:
+        order = (0, 1) if len(pairs) % 2 == 0 else (1, 0)
+        seconds = {i: measure(sides[i], repeats, device) for i in order}
+        pairs.append((seconds[0], seconds[1]))
+    low, ratio, high = statistics.quantiles((b / a for a, b in pairs), n=4, method="inclusive")
+    return {
+        "pairs": len(pairs),
+        "baseline_s": statistics.median(a for a, _ in pairs),
+        "system_s": statistics.median(b for _, b in pairs),
+        "ratio": ratio,
+        "quartiles": [low, high],
+    }
+
+
+def run_inference(name: str, args: argparse.Namespace, device: str) -> list[dict[str, Any]]:
+    """One system beside the baseline at each batch size."""
+    baseline, system = create("baseline", args, device), create(name, args, device)
+    macs = [compute_complexity(model, size_px=args.size).macs for model in (baseline, system)]
+    results = []
+    for count in args.batch:
+        images = torch.randn(count, 3, *args.size, device=device)
+        sides = (prepare_inference(baseline, images), prepare_inference(system, images))
+        facts = {"system": name, "task": "inference", "device": device, "batch": count, "size_px": args.size}
+        result = {**facts, **compare(*sides, args.seconds, device), "gmacs_ratio": macs[1] / macs[0]}
+        results.append({**result, "target": TARGET_OVER_GMACS * macs[1] / macs[0]})
+    return results
+
+
+def run_training(name: str, args: argparse.Namespace, device: str) -> dict[str, Any]:
+    """One system's training step beside the baseline's."""
+    images = torch.randn(args.train_batch, 3, *args.train_size, device=device)
+    sides = tuple(prepare_training(create(side, args, device), images) for side in ("baseline", name))
+    facts = {"system": name, "task": "training", "device": device, "batch": len(images)}
+    macs = [
+        compute_complexity(create(side, args, "cpu"), size_px=args.train_size).macs
+        for side in ("baseline", name)
+    ]
+    result = compare(sides[0], sides[1], args.train_seconds, device)
+    return {
+        **facts,
+        "size_px": args.train_size,
+        **result,
+        "gmacs_ratio": macs[1] / macs[0],
+        "target": TARGET_TRAINING,
+    }
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """Measure everything on every device."""
+    devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
+    results: list[dict[str, Any]] = []
+    for device in devices if args.device == "all" else [args.device]:
+        for name in SYSTEMS:
+            results += run_inference(name, args, device)
+        results += [run_training(name, args, device) for name, (_, changes) in SYSTEMS.items() if not changes]
+    for result in results:
+        result["reached"] = result["ratio"] <= result["target"]
+    return {
+        "backbone": args.backbone,
+        "attributes": args.attributes,
+        "threads": torch.get_num_threads(),
+        "load": os.getloadavg()[0],
+        "machine": platform.machine(),
+        "gpu": torch.cuda.get_device_name() if "cuda" in devices else None,
+        "torch": torch.__version__,
+        "results": results,
+    }
+
+
+def print_table(report: dict[str, Any]) -> None:
+    """The result for a person."""
+    gpu = f", {report['gpu']}" if report["gpu"] else ""
+    print(
+        f"{report['backbone']}, {report['attributes']} attributes, {report['threads']} threads, "
+        f"load {report['load']:.1f}, torch {report['torch']}{gpu}\n"
+    )
+    print(f"{'task':<30}{'system':<20}{'ms/image':>9}{'× baseline':>12} {'quartiles':<13}", end="")
+    print(f"{'pairs':>6}{'× GMACs':>9}{'target':>8}")
+    for r in report["results"]:
+        size = "×".join(map(str, r["size_px"]))
+        task = f"{r['device']}, {r['task']}, {r['batch']} of {size}"
+        low, high = r["quartiles"]
+        print(
+            f"{task:<30}{r['system']:<20}{1000 * r['system_s'] / r['batch']:>9.2f}{r['ratio']:>12.3f} ",
+            end="",
+        )
+        verdict = "reached" if r["reached"] else "MISSED"
+        print(f"{f'{low:.3f}–{high:.3f}':<13}{r['pairs']:>6}{r['gmacs_ratio']:>9.3f}", end="")
+        print(f"{r['target']:>8.3f} {verdict}")
+
+
+def parse_size(text: str) -> tuple[int, int]:
+    """Height and width in pixels."""
+    height, width = text.lower().replace("×", "x").split("x")
+    return int(height), int(width)
+
+
+def main() -> None:
+    """Print a table, or JSON; a missed target is told, and fails nothing."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backbone", default="mobilenetv2_100", help="such as resnet50")
+    parser.add_argument("--attributes", type=int, default=35)
+    parser.add_argument("--size", type=parse_size, default=(256, 192), help="of inference, height x width")
+    parser.add_argument("--batch", type=int, nargs="+", default=[1, 32], help="pictures at a time")
+    parser.add_argument("--train-size", type=parse_size, default=(128, 96))
+    parser.add_argument("--train-batch", type=int, default=64)
+    parser.add_argument("--seconds", type=float, default=4, help="for a system and batch size")
+    parser.add_argument("--train-seconds", type=float, default=15, help="for a system's training")
+    parser.add_argument("--device", choices=("all", "cpu", "cuda"), default="all")
+    parser.add_argument("--json", action="store_true")
+    args = parser.parse_args()
+    report = run(args)
+    if args.json:
+        print(json.dumps(report, indent=1))
+    else:
+        print_table(report)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,128 @@
+"""`passerby attention`: where a model looked, drawn over the pictures."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from passerby.cli.progress import show_progress
+
+if TYPE_CHECKING:
+    from passerby.bundle import Bundle
+    from passerby.inference import AttentionMaps
+    from passerby.schema import AttributeSchema
+
+__all__ = ["attention"]
+
+
+def attention(
+    bundle: Annotated[
+        str, typer.Argument(help="A bundle: folder, zip, or owner/name on the Hugging Face Hub.")
+    ],
+    pictures: Annotated[
+        list[str],
+        typer.Argument(help="Pictures of one person each: files, folders (searched through), patterns."),
+    ],
+    attributes: Annotated[
+        str | None,
+        typer.Option(
+            help="Such as Hat,Backpack.", show_default="those present and the likeliest others, up to six"
+        ),
+    ] = None,
+    maps: Annotated[
+        str | None,
+        typer.Option(
+            help="Such as attention4,attention3*confidence3 (product),attention3+attention4 (mean).",
+            show_default="all but confidences",
+        ),
+    ] = None,
+    out: Annotated[
+        Path | None,
+        typer.Option(
+            help="The figure: .png, .jpg, .webp, .pdf …",
+            dir_okay=False,
+            show_default="attention.png, or none if --raw is given",
+        ),
+    ] = None,
+    raw: Annotated[
+        Path | None, typer.Option(help="Folder for one .npz a picture, with the maps.", file_okay=False)
+    ] = None,
+    columns: Annotated[int, typer.Option(min=1, help="Attributes beside each other.")] = 6,
+    height: Annotated[
+        int, typer.Option(min=64, max=4096, help="Of a picture in the figure, in pixels.")
+    ] = 256,
+    device: Annotated[
+        str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
+    ] = "auto",
+) -> None:
+    """Draw where a model looked for each attribute.
+
+    Exit status: 0 all pictures read, 1 some skipped (named on standard error), 2 nothing done for an error
+    that you can mend.
+    """
+    if out is None and raw is None:
+        out = Path("attention.png")
+
+    from passerby.bundle import load
+    from passerby.inference import check_figure, draw_attention, find_images, save_figure
+
+    paths = find_images(pictures)
+    if out is not None:
+        check_figure(out, count=len(paths), height_px=height)
+    model = load(bundle, device=device)
+    chosen = None if attributes is None else _split_attributes(attributes, model.schema)
+    names = None if maps is None else [name.strip() for name in maps.split(",")]
+    kept, read = _compute(model, paths, names=names, raw=raw, keep=out is not None)
+    if out is not None and kept:
+        figure = draw_attention(kept, attributes=chosen, names=names, columns=columns, height_px=height)
+        save_figure(out, figure)
+        typer.echo(f"{out}: {len(kept)} picture(s), {figure.width} × {figure.height} pixels")
+    if raw is not None and read:
+        typer.echo(f"{raw}: {read} file(s)")
+    if read < len(paths):
+        typer.echo(f"passerby: skipped {len(paths) - read} of {len(paths)} pictures", err=True)
+        raise typer.Exit(1)
+
+
+def _split_attributes(text: str, schema: AttributeSchema) -> list[str]:
+    """Names between commas; a name that has a comma itself may stand alone."""
+    names = [text] if text in schema else [name.strip() for name in text.split(",")]
+    for name in names:
+        schema.index(name)  # proposes the nearest name
+    return names
+
+
+def _compute(
+    model: Bundle, paths: list[Path], *, names: list[str] | None, raw: Path | None, keep: bool
+) -> tuple[list[AttentionMaps], int]:
+    """The maps of all pictures if they are to be kept, and how many pictures could be read."""
+    from passerby.inference import Skipped, combine_maps, save_maps, stream_maps
+
+    kept: list[AttentionMaps] = []
+    read = 0
+    places = [] if raw is None else _place_raw(raw, paths)
+    with show_progress("looking", hidden=len(paths) <= 16) as progress:
+        for done, item in enumerate(stream_maps(model, paths), start=1):
+            progress(done, len(paths))
+            if isinstance(item, Skipped):
+                typer.echo(f"passerby: skipped: {item.reason}", err=True)
+                continue
+            if not read:
+                for name in names or ():
+                    combine_maps(item, name)  # a wrong name ends the command before it has written anything
+            read += 1
+            if raw is not None:
+                save_maps(places[done - 1], item)
+            if keep:
+                kept.append(item)
+    return kept, read
+
+
+def _place_raw(folder: Path, paths: list[Path]) -> list[Path]:
+    """Where the maps of each picture go: as the pictures lie below the folder that has them all."""
+    full = [os.path.abspath(path) for path in paths]  # noqa: PTH100  (takes .. out and leaves links alone)
+    common = os.path.commonpath([os.path.dirname(path) for path in full])  # noqa: PTH120
+    return [folder / f"{os.path.relpath(path, common)}.npz" for path in full]

@@ -1,0 +1,136 @@
+"""`passerby compare`: runs in one table, with intervals of their differences to one of them."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from passerby.cli.progress import show_progress
+
+if TYPE_CHECKING:
+    from passerby.cli.tables import Line
+    from passerby.evaluation.comparison import Comparison
+
+__all__ = ["compare"]
+
+
+class Metric(StrEnum):
+    """An overall metric."""
+
+    mA = "mA"  # noqa: N815 - the metric's name
+    accuracy = "accuracy"
+    precision = "precision"
+    recall = "recall"
+    f1 = "f1"
+    mAP = "mAP"  # noqa: N815
+
+
+class Unit(StrEnum):
+    """What is drawn."""
+
+    image = "image"
+    identity = "identity"
+
+
+def compare(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(help="Score files, folders of them, evaluation folders; or one stored comparison."),
+    ],
+    baseline: Annotated[
+        str | None, typer.Option(help="Variant, system or whole name of the run to compare to.")
+    ] = None,
+    metric: Annotated[
+        list[Metric] | None,
+        typer.Option(help="Metric with an interval; repeat for several [default: mA, f1, mAP]."),
+    ] = None,
+    resamples: Annotated[int, typer.Option(min=1, help="Number of resamples.")] = 1000,
+    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
+    by: Annotated[Unit, typer.Option(help="Draw images, or identities with all their images.")] = Unit.image,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="File to keep it in; its name ends in .comparison.json.")
+    ] = None,
+) -> None:
+    """Compare runs to a baseline, with intervals.
+
+    One table, seeds averaged; paired bootstrap intervals of the differences from per-person predictions.
+    """
+    from passerby.errors import ConfigError
+    from passerby.evaluation.compare import DEFAULT_METRICS
+    from passerby.evaluation.compare import compare as run_comparison
+    from passerby.evaluation.comparison import Comparison, check_comparison_path
+    from passerby.evaluation.results import COMPARISON_SUFFIX
+
+    if any(path.name.endswith(COMPARISON_SUFFIX) for path in paths):
+        _check_alone(context, paths)
+        _print(Comparison.load(paths[0]), markdown)
+        return
+    if baseline is None:
+        raise ConfigError("say with --baseline which run the others are compared to: its variant or system")
+    if out is not None:
+        check_comparison_path(out)
+    with show_progress("resampling") as progress:
+        comparison = run_comparison(
+            paths,
+            baseline=baseline,
+            metrics=[one.value for one in metric] if metric else DEFAULT_METRICS,
+            resamples=resamples,
+            level=level,
+            by=by.value,
+            seed=seed,
+            progress=progress,
+        )
+    if out is not None:
+        comparison.write(out)
+    _print(comparison, markdown)
+
+
+def _check_alone(context: typer.Context, paths: list[Path]) -> None:
+    """A stored comparison is printed as it is: nothing that would change it may be given."""
+    from passerby.errors import ConfigError
+
+    names = [name for name in context.params if name not in ("paths", "markdown")]
+    given = [
+        f"--{name}"
+        for name in names
+        if (source := context.get_parameter_source(name)) is not None and source.name != "DEFAULT"
+    ]
+    if len(paths) > 1 or given:
+        extra = ", ".join(given) or f"{len(paths)} paths"
+        raise ConfigError(f"expected one stored comparison and at most --markdown beside it, got {extra}")
+
+
+def _print(comparison: Comparison, markdown: bool) -> None:
+    if markdown:
+        typer.echo(comparison.format_markdown(), nl=False)
+        return
+    from passerby.cli.tables import print_scores
+
+    shared, names = comparison.name_runs()
+    lines = [line for i, name in enumerate(names) for line in _create_lines(comparison, i, name)]
+    print_scores(lines, above=(shared, comparison.describe()))
+
+
+def _create_lines(comparison: Comparison, i: int, name: str) -> list[Line]:
+    from passerby.cli.tables import Line
+    from passerby.evaluation.results import METRICS
+
+    run = comparison.runs[i]
+    scores = [run.format_score(metric) for metric in METRICS]
+    if run.differences is None:
+        return [Line(name, scores, True)]
+    formatted = {metric: each.format() for metric, each in run.differences.items()}
+    empty = ("", "", "")
+    difference, interval, share = zip(*(formatted.get(metric, empty) for metric in METRICS), strict=True)
+    return [
+        Line(name, scores),
+        Line("  difference", [(text,) for text in difference]),
+        Line(f"  {100 * comparison.level:g} % interval", [tuple(text.split()) for text in interval]),
+        Line("  share ≤ 0, in %", [(text,) for text in share], True),
+    ]

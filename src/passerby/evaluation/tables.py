@@ -1,0 +1,88 @@
+"""What the tables of scores have in common: what all rows share stands above, the rest names the row."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol
+
+__all__ = ["SHORT_NAMES", "Described", "describe_facts", "name_rows"]
+
+SHORT_NAMES: Mapping[str, str] = {
+    "mA": "mA",
+    "accuracy": "Acc",
+    "precision": "Prec",
+    "recall": "Rec",
+    "f1": "F1",
+    "mAP": "mAP",
+}
+"""Headings of the metrics, in the order of every table; six of them fit on a screen of 80 columns."""
+
+_OF_THE_MODEL = ("system", "backbone", "variant")
+
+
+class Described(Protocol):
+    """Anything with the facts of a score."""
+
+    @property
+    def system(self) -> str: ...  # noqa: D102
+    @property
+    def backbone(self) -> str: ...  # noqa: D102
+    @property
+    def variant(self) -> str: ...  # noqa: D102
+    @property
+    def dataset(self) -> str: ...  # noqa: D102
+    @property
+    def split(self) -> str: ...  # noqa: D102
+    @property
+    def pretraining(self) -> str: ...  # noqa: D102
+    @property
+    def input_size(self) -> tuple[int, int]: ...  # noqa: D102
+    @property
+    def epochs(self) -> int: ...  # noqa: D102
+    @property
+    def protocol(self) -> Mapping[str, Any]: ...  # noqa: D102
+
+
+def describe_facts(run: Described, *, seeds: int) -> dict[str, str]:
+    """What one must know of a row to compare it, in words; empty what was not recorded."""
+    rules = {k: v for k, v in run.protocol.items() if k not in ("best_epoch", "skipped_images")}
+    height, width = run.input_size
+    return {
+        "data": f"{run.dataset} {run.split}",
+        **{name: str(getattr(run, name)) for name in _OF_THE_MODEL},
+        "pretraining": f"pretraining {run.pretraining.removesuffix('.safetensors')}",
+        "size": f"{height}×{width}",
+        "epochs": f"{run.epochs} epochs",
+        "protocol": f"protocol {rules.pop('name')}",
+        **{name: _describe_rule(name, value) for name, value in rules.items()},
+        "seeds": "1 seed" if seeds == 1 else f"{seeds} seeds",
+    }
+
+
+def _describe_rule(name: str, value: object) -> str:
+    if name == "ema":
+        return "no EMA" if value is None else f"EMA {value}"
+    if name == "selection":
+        return f"epoch by {value}" if value else "selection unknown"
+    return value if isinstance(value, str) else f"{name} {json.dumps(value, ensure_ascii=False)}"
+
+
+def name_rows(facts: Sequence[Mapping[str, str]]) -> tuple[str, tuple[str, ...]]:
+    """Split the facts into the line above the table and a name for each row.
+
+    Example:
+        >>> name_rows([{"system": "man", "size": "64×32"}, {"system": "mtms", "size": "64×32"}])
+        ('64×32', ('man', 'mtms'))
+        >>> name_rows([{"system": "man", "size": "64×32"}])
+        ('64×32', ('man',))
+    """
+    keys = list(dict.fromkeys(key for row in facts for key in row))
+    own = [key for key in keys if len({row.get(key, "") for row in facts}) > 1]
+    own = own or [key for key in keys if key in _OF_THE_MODEL]  # a single row needs a name, too
+    shared = [key for key in keys if key not in own]
+    return _join(facts[0], shared), tuple(_join(row, own) for row in facts)
+
+
+def _join(facts: Mapping[str, str], keys: Sequence[str]) -> str:
+    return " · ".join(word for key in keys if (word := facts.get(key, "")))

@@ -1,0 +1,94 @@
+"""What the papers say that their networks cost: one line a figure."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+__all__ = ["DEFAULT_ATTRIBUTES", "DEFAULT_SIZE_PX", "PUBLISHED", "Setting", "select_settings"]
+
+DEFAULT_ATTRIBUTES = 35
+DEFAULT_SIZE_PX = (224, 224)
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """A system on a backbone, what it is counted with, and the figures that a paper gives for that.
+
+    Args:
+        system: A key of `passerby.models.MODELS`.
+        backbone: Name of a timm model.
+        attributes: Outputs of the classifier that the paper counted.
+        size_px: Height and width of the input, in pixels.
+        parameters: Published number of parameters, in millions; None if there is none.
+        gmacs: Published multiply-accumulates of one picture, in thousands of millions; None if there is none.
+        source: Paper and table.
+        arguments: Further arguments of that system, such as an ablation's.
+    """
+
+    system: str
+    backbone: str
+    attributes: int = DEFAULT_ATTRIBUTES
+    size_px: tuple[int, int] = DEFAULT_SIZE_PX
+    parameters: float | None = None
+    gmacs: float | None = None
+    source: str = ""
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+
+
+PUBLISHED: tuple[Setting, ...] = (
+    # Table 2 counts the primary networks as timm and torchvision ship them: with 1000 classes of ImageNet.
+    Setting("baseline", "resnet50", 1000, (224, 224), 25.6, None, "DIAA, Table 2"),
+    Setting("baseline", "densenet121", 1000, (224, 224), 8.1, None, "DIAA, Table 2"),
+    Setting("baseline", "resnet101", 1000, (224, 224), 44.7, None, "DIAA, Table 2"),
+    Setting("baseline", "resnet152", 1000, (224, 224), 60.4, None, "DIAA, Table 2"),
+    Setting("baseline", "densenet201", 1000, (224, 224), 20.2, None, "DIAA, Table 2"),
+    # "GFLOPs" of Table 3 are multiply-accumulates. The text states inputs of 256×192, but the figures of both
+    # backbones are those of 256×128.
+    Setting("baseline", "resnet50", 26, (256, 128), 23.56, 2.69, "SSPNet, Table 3"),
+    Setting("baseline", "resnet50", 26, (256, 192), 23.56, 2.69, "SSPNet, Table 3, size as stated"),
+    Setting("baseline", "swin_small_patch4_window7_224", 26, (256, 128), 48.86, 7.74, "SSPNet, Table 3"),
+    # Stated without the number of classes; its data sets have 14 (WIDER-Attribute) and 51 (RAP).
+    Setting("baseline", "resnet101", 14, (224, 224), 45.4, None, "Da-HAR, complexity analysis"),
+    # The paper gives no figure for the full model; these are the primary networks of its Table 2.
+    Setting("diaa", "resnet50", 14, (224, 224)),
+    Setting("diaa", "densenet121", 14, (224, 224)),
+    Setting("diaa", "resnet101", 14, (224, 224)),
+    Setting("diaa", "resnet152", 14, (224, 224)),
+    Setting("diaa", "densenet201", 14, (224, 224)),
+)
+"""Every system on the backbones of its paper."""
+
+
+def select_settings(
+    systems: tuple[str, ...],
+    *,
+    backbone: str | None = None,
+    size_px: tuple[int, int] | None = None,
+    attributes: int | None = None,
+) -> tuple[Setting, ...]:
+    """What to count: the papers' settings of some systems, or others of one's own.
+
+    With neither a size nor a number of attributes, the papers' own settings are taken; a system that no paper
+    has on that backbone is counted at 224×224 with 35 attributes. With either, each system is counted there,
+    on the given backbone or on those of its paper.
+
+    Example:
+        >>> [s.source for s in select_settings(("baseline",), backbone="resnet152")]
+        ['DIAA, Table 2']
+        >>> select_settings(("baseline",), backbone="convnext_tiny", size_px=(256, 192))[0].size_px
+        (256, 192)
+    """
+    found: list[Setting] = []
+    for system in systems:
+        known = [s for s in PUBLISHED if s.system == system and backbone in (None, s.backbone)]
+        if known and size_px is None and attributes is None:
+            found += known
+            continue
+        backbones = [backbone] if backbone else list(dict.fromkeys(s.backbone for s in known))
+        own = (attributes or DEFAULT_ATTRIBUTES, size_px or DEFAULT_SIZE_PX)
+        for name in backbones:
+            same = [s for s in known if s.backbone == name and (s.attributes, s.size_px) == own]
+            found += same or [Setting(system, name, *own)]
+    return tuple(found)

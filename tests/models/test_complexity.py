@@ -1,0 +1,200 @@
+"""Counts by hand, and against the figures that the papers print."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from passerby.errors import ModelError
+from passerby.models import MODELS, create_model
+from passerby.models.complexity import compute_complexity, count_setting, create_shapes_only
+from passerby.models.published import PUBLISHED, Setting, select_settings
+from passerby.schema import Attribute, AttributeSchema
+
+
+class ByHand(nn.Module):
+    """A convolution, a grouped one, a linear layer, a matrix product; and things that do not count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.conv = nn.Conv2d(3, 8, kernel_size=3, stride=2, padding=1)  # 3 · 9 · 8 + 8 parameters
+        self.norm = nn.BatchNorm2d(8)  # 16
+        self.grouped = nn.Conv2d(8, 8, kernel_size=3, padding=1, groups=4, bias=False)  # 2 · 9 · 8
+        self.linear = nn.Linear(8, 5)  # 45
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        features = torch.relu(self.grouped(self.norm(self.conv(images))))
+        rows = features.flatten(2)
+        relations = rows @ rows.transpose(1, 2)  # (N, 8, 8)
+        return self.linear(features.mean((2, 3)) + relations.mean(2))
+
+
+def test_parameters_and_macs_by_hand() -> None:
+    network = ByHand()
+    complexity = compute_complexity(network, size_px=(10, 6))  # maps of 5 × 3
+    assert complexity.parameters == (3 * 9 * 8 + 8) + 16 + 2 * 9 * 8 + 45
+    positions = 5 * 3
+    assert complexity.macs == positions * (3 * 9 * 8) + positions * (2 * 9 * 8) + 8 * 8 * positions + 8 * 5
+    assert complexity.size_px == (10, 6)
+
+
+def test_a_shared_layer_is_stored_once_and_computed_twice() -> None:
+    layer = nn.Conv2d(3, 3, kernel_size=1, bias=False)
+    complexity = compute_complexity(nn.Sequential(layer, layer), size_px=(4, 4))
+    assert (complexity.parameters, complexity.macs) == (9, 2 * 9 * 16)
+
+
+def test_counting_changes_nothing() -> None:
+    network = ByHand().train()
+    network.norm.eval()  # a mode of its own must come back too
+    network.linear.weight.requires_grad_(False)
+    network(torch.randn(2, 3, 8, 8)).sum().backward()
+    gradients = {name: p.grad for name, p in network.named_parameters()}
+    before = {name: (id(t), t.clone()) for name, t in network.state_dict(keep_vars=True).items()}
+    random_state = torch.get_rng_state()
+
+    compute_complexity(network, size_px=(8, 8))
+
+    assert torch.equal(torch.get_rng_state(), random_state)
+    assert (network.training, network.conv.training, network.norm.training) == (True, True, False)
+    for name, tensor in network.state_dict(keep_vars=True).items():
+        assert id(tensor) == before[name][0]
+        assert torch.equal(tensor, before[name][1])
+    assert all(p.grad is gradients[name] for name, p in network.named_parameters())
+    assert [n for n, p in network.named_parameters() if not p.requires_grad] == ["linear.weight"]
+
+
+@pytest.mark.parametrize("system", sorted(MODELS))
+def test_a_network_with_values_counts_as_one_with_shapes_only(system: str) -> None:
+    schema = AttributeSchema("toy", tuple(Attribute(f"a{i}", "is there") for i in range(5)))
+    real = create_model(system, schema=schema, backbone="test_resnet")
+    shapes = create_shapes_only(system, backbone="test_resnet", attributes=5, size_px=(64, 48))
+    assert all(p.is_meta for p in shapes.parameters())
+    assert compute_complexity(real, size_px=(64, 48)) == compute_complexity(shapes, size_px=(64, 48))
+
+
+def published(source: str, **fields: object) -> list[Setting]:
+    chosen = [s for s in PUBLISHED if s.source == source and s.system == "baseline"]
+    return [s for s in chosen if all(getattr(s, k) == v for k, v in fields.items())]
+
+
+@pytest.mark.parametrize("setting", published("DIAA, Table 2"), ids=lambda s: s.backbone)
+def test_primary_networks_of_diaa(setting: Setting) -> None:
+    assert count_setting(setting).parameters_ratio == pytest.approx(1, abs=0.02)
+
+
+def test_all_of_diaas_primary_networks_are_listed() -> None:
+    figures = {s.backbone: s.parameters for s in published("DIAA, Table 2")}
+    assert figures == {
+        "resnet50": 25.6,
+        "densenet121": 8.1,
+        "resnet101": 44.7,
+        "resnet152": 60.4,
+        "densenet201": 20.2,
+    }
+
+
+@pytest.mark.parametrize("setting", published("SSPNet, Table 3"), ids=lambda s: s.backbone)
+def test_baselines_of_sspnet_are_those_of_256_x_128(setting: Setting) -> None:
+    assert setting.size_px == (256, 128)
+    count = count_setting(setting)
+    assert count.parameters_ratio == pytest.approx(1, abs=0.02)
+    assert count.gmacs_ratio == pytest.approx(1, abs=0.03)
+
+
+def test_resnet50_at_the_size_that_sspnet_states() -> None:
+    (setting,) = published("SSPNet, Table 3, size as stated")
+    count = count_setting(setting)
+    assert setting.size_px == (256, 192)
+    assert count.counted.macs / 1e9 == pytest.approx(4.0, abs=0.01)
+    assert count.gmacs_ratio == pytest.approx(1.49, abs=0.01)
+
+
+@pytest.mark.parametrize(
+    "setting", [s for s in PUBLISHED if s.system != "baseline"], ids=lambda s: f"{s.system}-{s.backbone}"
+)
+def test_a_system_costs_more_than_its_primary_network(setting: Setting) -> None:
+    count = count_setting(setting)
+    assert count.baseline is not None
+    assert count.parameters_overhead is not None
+    assert count.gmacs_overhead is not None
+    assert 0 < count.parameters_overhead < 0.5
+    assert 0 < count.gmacs_overhead < 0.1
+    assert count.counted.parameters - count.baseline.parameters == pytest.approx(
+        count.parameters_overhead * count.baseline.parameters
+    )
+
+
+def test_overhead_of_diaa_by_hand() -> None:
+    """Two attention modules and their classifiers on ResNet-50, 14 attributes."""
+    attributes, parameters, macs = 14, 0, 0
+    for channels, positions in ((1024, 14 * 14), (2048, 7 * 7)):
+        convolutions = channels * 512 + 512 * 512 + 512 * attributes + channels * attributes  # confidence
+        convolutions += attributes * 256 + 256 * 512
+        norms, biases = 2 * (512 + 512 + 256 + 512), attributes
+        linear = 512 * attributes
+        parameters += convolutions + norms + biases + linear + attributes
+        macs += convolutions * positions + linear
+    (setting,) = select_settings(("diaa",), backbone="resnet50")
+    count = count_setting(setting)
+    assert count.baseline is not None
+    assert count.counted.parameters - count.baseline.parameters == parameters
+    assert count.counted.macs - count.baseline.macs == macs
+
+
+def test_every_system_is_published_on_some_backbone() -> None:
+    assert {s.system for s in PUBLISHED} == set(MODELS)
+
+
+def test_a_backbone_of_fixed_size_is_created_for_the_given_one() -> None:
+    setting = Setting("baseline", "test_vit", 5, (80, 48))
+    count = count_setting(setting)
+    assert count.counted.size_px == (80, 48)
+    assert count.counted.macs < count_setting(Setting("baseline", "test_vit", 5, (96, 96))).counted.macs
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        (Setting("nonsense", "resnet50"), "baseline"),
+        (Setting("baseline", "resnt50"), "did you mean .*resnet50"),
+        (Setting("baseline", "test_resnet", 0), "at least 1 attribute"),
+        (Setting("baseline", "test_resnet", 5, (0, 48)), "at least 1 × 1 pixel"),
+        (Setting("diaa", "test_vit", 5, (64, 64)), "stages"),
+    ],
+    ids=["system", "backbone", "attributes", "size", "stages"],
+)
+def test_refusals(setting: Setting, message: str) -> None:
+    with pytest.raises(ModelError, match=message):
+        count_setting(setting)
+
+
+def test_a_network_that_cannot_take_the_size() -> None:
+    network = nn.Sequential(nn.Conv2d(3, 4, kernel_size=5), nn.BatchNorm2d(4)).train()
+    with pytest.raises(ModelError, match="cannot be counted at 3 × 3 pixels"):
+        compute_complexity(network, size_px=(3, 3))
+    assert all(module.training for module in network.modules())
+
+
+def test_own_settings() -> None:
+    assert select_settings(("baseline",), backbone="resnet152")[0].attributes == 1000
+    (own,) = select_settings(("baseline",), backbone="test_resnet")
+    assert (own.attributes, own.size_px, own.parameters) == (35, (224, 224), None)
+    (same,) = select_settings(("baseline",), backbone="resnet152", size_px=(224, 224), attributes=1000)
+    assert same.parameters == 60.4
+    (other,) = select_settings(("baseline",), backbone="resnet152", attributes=14)
+    assert other.parameters is None
+    assert len(select_settings(("baseline",), size_px=(256, 192))) == 6  # each backbone once
+
+
+def test_the_page_lists_every_setting() -> None:
+    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
+    lines = [[cell.strip() for cell in line.split("|")] for line in page.splitlines()]
+    listed = [(c[1], c[2], c[3], c[8], c[13]) for c in lines if len(c) == 15]
+    for s in PUBLISHED:
+        size = f"{s.size_px[0]}×{s.size_px[1]}"
+        row = (s.system, s.backbone, str(s.attributes), size, s.source or "–")
+        assert row in listed, "write docs/models.md anew with `passerby models --markdown`"
