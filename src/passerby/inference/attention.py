@@ -1,0 +1,285 @@
+"""The maps a system shows beside its scores (attention, masks): computed, combined, written for programs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from difflib import get_close_matches
+from pathlib import Path
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from passerby.bundle import Bundle, Picture, source_of
+from passerby.data.images import normalise
+from passerby.errors import DataError, ImageError, ModelError
+from passerby.files import replace_file
+from passerby.inference.predictor import Skipped
+from passerby.types import Output
+
+__all__ = [
+    "SYSTEMS_WITH_MAPS",
+    "AttentionMaps",
+    "combine_maps",
+    "compute_maps",
+    "enlarge_maps",
+    "save_maps",
+    "stream_maps",
+]
+
+SYSTEMS_WITH_MAPS = ("diaa",)
+"""Names of the models whose output has maps."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class AttentionMaps:
+    """What a system shows for one picture.
+
+    Args:
+        source: Where the picture came from: a path, or `<image>` when it came from memory.
+        picture: What the network saw, before normalisation.
+        names: Attribute names, in the order of the bundle's schema.
+        probabilities: One number in [0, 1] an attribute.
+        thresholds: An attribute is present when its probability is strictly above its threshold.
+        maps: The maps by name, in the order in which the model gives them.
+
+    Shape:
+        picture: (H, W, 3) uint8 RGB.
+        maps: (A, h, w) float32 ≥ 0 each; h and w differ from map to map.
+    """
+
+    source: str
+    picture: NDArray[np.uint8]
+    names: tuple[str, ...]
+    probabilities: tuple[float, ...]
+    thresholds: tuple[float, ...]
+    maps: Mapping[str, NDArray[np.float32]]
+
+    @property
+    def present(self) -> tuple[str, ...]:
+        """Names of the attributes whose probability is above their threshold."""
+        triples = zip(self.names, self.probabilities, self.thresholds, strict=True)
+        return tuple(name for name, p, threshold in triples if p > threshold)
+
+
+# ---------------------------------------------------------------------- computing
+
+
+def compute_maps(bundle: Bundle, image: Picture) -> AttentionMaps:
+    """Compute the maps of one picture, without gradients and in evaluation mode.
+
+    The model's mode and state are left as they were.
+
+    Args:
+        bundle: Its model must give maps, see `SYSTEMS_WITH_MAPS`.
+        image: A path or a picture in memory; see `Picture`.
+
+    Raises:
+        ImageError: If the picture cannot be read.
+        ModelError: If the model gives no maps, or maps that are no (N, A, h, w) of finite numbers ≥ 0.
+
+    Example:
+        >>> from PIL import Image
+        >>> from passerby import create_model
+        >>> from passerby.schema import Attribute, AttributeSchema
+        >>> from passerby.types import Preprocess
+        >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
+        >>> bundle = Bundle(create_model("diaa", schema=schema, backbone="test_resnet"), Preprocess(64, 48))
+        >>> maps = compute_maps(bundle, Image.new("RGB", (40, 90)))
+        >>> maps.maps["attention3"].shape, maps.maps["attention4"].shape
+        ((1, 4, 3), (1, 2, 2))
+    """
+    return _compute(bundle, [bundle.prepare(image)], [source_of(image)])[0]
+
+
+def stream_maps(
+    bundle: Bundle, pictures: Iterable[Picture], *, batch_size: int = 16
+) -> Iterator[AttentionMaps | Skipped]:
+    """Compute the maps of many pictures, one after the other in the order given.
+
+    A picture that cannot be read comes out as `Skipped`; any other error ends the stream.
+
+    Args:
+        bundle: As for `compute_maps`.
+        pictures: Asked for as they are needed.
+        batch_size: Pictures that go through the network at a time; no more are held.
+
+    Raises:
+        DataError: If `batch_size` is below 1.
+        ModelError: As from `compute_maps`.
+    """
+    if batch_size < 1:
+        raise DataError(f"expected batch_size of at least 1, got {batch_size}")
+    batch: list[tuple[str, Tensor | Skipped]] = []
+    for picture in pictures:
+        source = source_of(picture)
+        try:
+            batch.append((source, bundle.prepare(picture)))
+        except ImageError as error:
+            batch.append((source, Skipped(source, str(error))))
+        if len(batch) == batch_size:
+            yield from _compute_readable(bundle, batch)
+            batch = []
+    yield from _compute_readable(bundle, batch)
+
+
+def _compute_readable(
+    bundle: Bundle, batch: Sequence[tuple[str, Tensor | Skipped]]
+) -> Iterator[AttentionMaps | Skipped]:
+    readable = [(source, item) for source, item in batch if isinstance(item, Tensor)]
+    computed: Iterator[AttentionMaps] = iter(())
+    if readable:
+        computed = iter(_compute(bundle, [item for _, item in readable], [source for source, _ in readable]))
+    for _, item in batch:
+        yield item if isinstance(item, Skipped) else next(computed)
+
+
+def _compute(bundle: Bundle, images: Sequence[Tensor], sources: Sequence[str]) -> list[AttentionMaps]:
+    """Maps of prepared pictures, each (3, H, W) uint8, in one batch."""
+    inputs = torch.stack(list(images))
+    with torch.inference_mode(), _evaluating(bundle.model):
+        output: Output = bundle.model(normalise(inputs.to(bundle.device), bundle.preprocess))
+        maps = _check_maps(output, bundle)
+        probs = output.logits.float().sigmoid().tolist()
+    pictures = inputs.permute(0, 2, 3, 1).contiguous().numpy()  # (N, H, W, 3)
+    return [
+        AttentionMaps(
+            source,
+            pictures[i].copy(),
+            bundle.schema.names,
+            tuple(probs[i]),
+            bundle.thresholds,
+            {name: values[i].copy() for name, values in maps.items()},
+        )
+        for i, source in enumerate(sources)
+    ]
+
+
+def _check_maps(output: Output, bundle: Bundle) -> dict[str, NDArray[np.float32]]:
+    """The maps as arrays (N, A, h, w); one map for all attributes is repeated for each."""
+    system = bundle.model.name
+    if not output.maps:
+        raise ModelError(
+            f"a {system} model has no maps to show; systems that have them: {', '.join(SYSTEMS_WITH_MAPS)}"
+        )
+    count, attributes = output.logits.shape
+    arrays = {}
+    for name, values in output.maps.items():
+        if values.ndim != 4 or values.shape[0] != count or values.shape[1] not in (1, attributes):
+            raise ModelError(
+                f"expected the map {name!r} of a {system} model as ({count}, {attributes} or 1, h, w), "
+                f"got {tuple(values.shape)}"
+            )
+        array: NDArray[np.float32] = values.float().expand(-1, attributes, -1, -1).cpu().numpy()
+        if not (np.isfinite(array).all() and (array >= 0).all()):
+            raise ModelError(f"expected finite numbers ≥ 0 in the map {name!r} of a {system} model")
+        arrays[name] = array
+    return arrays
+
+
+@contextmanager
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; then every module is in the mode in which it was."""
+    modes = [(module, module.training) for module in model.modules()]
+    model.eval()
+    try:
+        yield
+    finally:
+        for module, training in modes:
+            module.training = training
+
+
+# ---------------------------------------------------------------------- combining
+
+
+def combine_maps(maps: AttentionMaps, expression: str) -> NDArray[np.float32]:
+    """One map an attribute from those that the model gives.
+
+    Args:
+        maps: What the system shows.
+        expression: A name, such as `attention3`; names joined by `*` for their product, such as
+            `attention3*confidence3`, what DIAA classifies; terms joined by `+` for their mean, to which each
+            term contributes the same: all are divided by their sums over the positions first. Maps of
+            different sizes are enlarged to the largest, bilinear.
+
+    Raises:
+        ModelError: If there is no map of that name.
+
+    Shape:
+        (A, h, w) float32 ≥ 0.
+
+    Example:
+        >>> delta, even = np.float32([[[0, 1], [0, 0]]]), np.full((1, 2, 2), 0.5, np.float32)
+        >>> picture = np.zeros((4, 4, 3), np.uint8)
+        >>> maps = AttentionMaps("a.jpg", picture, ("Hat",), (0.9,), (0.5,), {"delta": delta, "even": even})
+        >>> combine_maps(maps, "delta+even").tolist()
+        [[[0.125, 0.625], [0.125, 0.125]]]
+    """
+    terms = [[_look_up(maps, name.strip()) for name in term.split("*")] for term in expression.split("+")]
+    sizes = [each.shape[1:] for term in terms for each in term]
+    size = (max(h for h, _ in sizes), max(w for _, w in sizes))
+    products: list[NDArray[np.float32]] = []
+    for term in terms:
+        product = enlarge_maps(term[0], size)
+        for factor in term[1:]:
+            product = product * enlarge_maps(factor, size)
+        products.append(product)
+    if len(products) == 1:
+        return products[0]
+    sums = [each.sum((1, 2), keepdims=True) for each in products]
+    shares = [each / np.where(total > 0, total, 1) for each, total in zip(products, sums, strict=True)]
+    mean: NDArray[np.float32] = np.mean(np.stack(shares), axis=0, dtype=np.float32)
+    return mean
+
+
+def enlarge_maps(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
+    """Resize maps, bilinear; the corners of the first and the last cell are those of the picture.
+
+    Shape:
+        values: (A, h, w) float32. Returns (A, *size).
+    """
+    if values.shape[1:] == size:
+        return values
+    batch = torch.from_numpy(np.ascontiguousarray(values))[None]
+    enlarged: NDArray[np.float32] = F.interpolate(batch, size=size, mode="bilinear")[0].numpy()
+    return enlarged
+
+
+def _look_up(maps: AttentionMaps, name: str) -> NDArray[np.float32]:
+    if name not in maps.maps:
+        near = get_close_matches(name, maps.maps, n=1)
+        hint = f"; did you mean {near[0]}?" if near else ""
+        raise ModelError(f"no map {name!r}; the model gives {', '.join(maps.maps)}{hint}")
+    return maps.maps[name]
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def save_maps(path: Path, maps: AttentionMaps) -> None:
+    """Write everything as one `.npz` that `numpy.load` reads without pickle.
+
+    It holds `source`, `picture` (H, W, 3), `attributes`, `probabilities` and `thresholds` (A,), `maps` (the
+    names of the maps) and, for each of those names, `map_<name>` (A, h, w) float32.
+
+    Raises:
+        DataError: If the file cannot be written.
+    """
+    arrays: dict[str, NDArray[np.generic]] = {
+        "source": np.array(maps.source),
+        "picture": maps.picture,
+        "attributes": np.array(maps.names),
+        "probabilities": np.array(maps.probabilities, np.float32),
+        "thresholds": np.array(maps.thresholds, np.float32),
+        "maps": np.array(list(maps.maps)),
+        **{f"map_{name}": values for name, values in maps.maps.items()},
+    }
+    try:
+        with replace_file(path) as temporary, temporary.open("wb") as file:
+            np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # a keyword of its own is a bool
+    except OSError as error:
+        raise DataError(f"cannot write {path} ({error.strerror}); give another folder") from error

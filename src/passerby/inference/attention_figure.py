@@ -1,0 +1,324 @@
+"""Attention maps over their pictures as one figure: a block a picture, a column an attribute, a row a map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from math import ceil
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from passerby.errors import DataError, SchemaError
+from passerby.files import replace_file
+from passerby.inference.attention import AttentionMaps, combine_maps
+from passerby.inference.overlay import compute_scale, draw_bar, draw_overlay
+
+__all__ = [
+    "MAX_SIDE_PX",
+    "check_figure",
+    "choose_attributes",
+    "choose_maps",
+    "draw_attention",
+    "save_figure",
+]
+
+MAX_SIDE_PX = 60_000
+"""Longest side of a figure; JPEG for one knows no sides above 65,535 pixels."""
+
+_PAPER, _INK, _FAINT, _YES, _RULE = "#ffffff", "#1c2430", "#6b7480", "#1f7a6d", "#d5dae0"
+_GAP_PX = 8
+_NOTE = "Each map has its own scale: from 0 to its peak, but at least to three times its mean."
+
+
+# ---------------------------------------------------------------------- choosing
+
+
+def choose_attributes(maps: AttentionMaps, count: int = 6) -> tuple[str, ...]:
+    """The attributes worth a look: all that are present, then the likeliest others up to `count`.
+
+    Example:
+        >>> picture = np.zeros((4, 4, 3), np.uint8)
+        >>> names, probabilities, thresholds = ("Hat", "Bag", "Sex"), (0.2, 0.6, 0.7), (0.1, 0.8, 0.5)
+        >>> maps = AttentionMaps("a.jpg", picture, names, probabilities, thresholds, {})
+        >>> choose_attributes(maps, 3), choose_attributes(maps, 1)
+        (('Sex', 'Hat', 'Bag'), ('Sex', 'Hat'))
+    """
+    likeliest = sorted(zip(maps.probabilities, maps.names, strict=True), key=lambda pair: -pair[0])
+    present = [name for _, name in likeliest if name in maps.present]
+    others = [name for _, name in likeliest if name not in maps.present]
+    return tuple(present + others[: max(0, count - len(present))])
+
+
+def choose_maps(maps: AttentionMaps) -> tuple[str, ...]:
+    """The maps worth a look: all but confidences, which say how sure the model is and not where it looks."""
+    return tuple(name for name in maps.maps if not name.startswith("confidence")) or tuple(maps.maps)
+
+
+# ---------------------------------------------------------------------- the figure
+
+
+@dataclass(frozen=True)
+class _Grid:
+    """Sizes in pixels of the parts of a block, for cells of one size."""
+
+    cell: tuple[int, int]
+    text: int
+
+    @property
+    def column(self) -> int:
+        """A cell, or the least room that its numbers need."""
+        return max(self.cell[0], 10 * self.text)
+
+    @property
+    def margin(self) -> int:
+        """The names of the maps, turned by a quarter."""
+        return 2 * self.text
+
+    @property
+    def head(self) -> int:
+        """Name and probability of an attribute."""
+        return round(3.2 * self.text)
+
+    @property
+    def foot(self) -> int:
+        """Colour bar and its numbers."""
+        return round(2.6 * self.text)
+
+
+def draw_attention(
+    maps: AttentionMaps | Sequence[AttentionMaps],
+    *,
+    attributes: Sequence[str] | None = None,
+    names: Sequence[str] | None = None,
+    columns: int = 6,
+    height_px: int = 256,
+) -> Image.Image:
+    """Draw maps over their pictures, as in Fig. 4 of DIAA.
+
+    Every picture has a block: itself, then a column an attribute (with its probability and whether it is
+    present) and a row a map. Under each map stand its colour bar, the value at its bright end and how many
+    times the mean its peak is: 1 for a map that is even, h · w for one that looks at a single cell.
+
+    Args:
+        maps: Of one picture or of several, from `compute_maps`.
+        attributes: Which to show, in this order; by default `choose_attributes` of each picture.
+        names: Which maps to show; see `combine_maps` for products and means. By default `choose_maps`.
+        columns: So many attributes beside each other at most; further ones follow below, in even lines.
+        height_px: Height of a picture in the figure.
+
+    Raises:
+        DataError: If there is no picture, nothing to show, `columns` is below 1, `height_px` below 64, or a
+            side of the figure would be above `MAX_SIDE_PX`.
+        SchemaError: If there is no such attribute.
+        ModelError: If there is no such map.
+
+    Example:
+        >>> spot = np.eye(4, 3, dtype=np.float32)[None]
+        >>> picture = np.zeros((64, 48, 3), np.uint8)
+        >>> maps = AttentionMaps("a.jpg", picture, ("Hat",), (0.9,), (0.5,), {"spot": spot})
+        >>> draw_attention(maps, height_px=128).mode
+        'RGB'
+    """
+    several = [maps] if isinstance(maps, AttentionMaps) else list(maps)
+    if not several or columns < 1 or height_px < 64:
+        raise DataError(
+            f"expected at least one picture, columns ≥ 1 and height_px ≥ 64, got {len(several)} pictures, "
+            f"{columns} and {height_px}"
+        )
+    blocks = [
+        _draw_block(
+            each,
+            choose_attributes(each) if attributes is None else attributes,
+            choose_maps(each) if names is None else names,
+            columns=columns,
+            height_px=height_px,
+        )
+        for each in several
+    ]
+    text_px = _text_px(height_px)
+    width = max(block.width for block in blocks)
+    height = sum(block.height + 2 * _GAP_PX for block in blocks) + 2 * text_px
+    _check_sides(width, height)
+    figure = Image.new("RGB", (width, height), _PAPER)
+    pen, top = ImageDraw.Draw(figure), 0
+    for block in blocks:
+        figure.paste(block, (0, top))
+        top += block.height + _GAP_PX
+        pen.line((_GAP_PX, top, width - _GAP_PX, top), fill=_RULE)
+        top += _GAP_PX
+    _write(pen, (_GAP_PX, top), _NOTE, width=width - 2 * _GAP_PX, size=text_px - 2)
+    return figure
+
+
+def _draw_block(
+    maps: AttentionMaps, attributes: Sequence[str], names: Sequence[str], *, columns: int, height_px: int
+) -> Image.Image:
+    """One picture and its maps, on a paper of its own."""
+    chosen = [_index(maps, name) for name in attributes]
+    shown = {name: combine_maps(maps, name) for name in names}
+    if not chosen or not shown:
+        raise DataError("expected at least one attribute and one map to show, got none; leave the option out")
+    height, width, _ = maps.picture.shape
+    grid = _Grid((max(1, round(width * height_px / height)), height_px), _text_px(height_px))
+    beside = ceil(len(chosen) / ceil(len(chosen) / columns))  # seven in six columns: four and three
+    lines = [chosen[i : i + beside] for i in range(0, len(chosen), beside)]
+    line_px = grid.head + len(shown) * (height_px + grid.foot)
+    left = _GAP_PX + grid.column + grid.margin
+    size = (left + len(lines[0]) * (grid.column + _GAP_PX), 2 * grid.text + len(lines) * line_px)
+    _check_sides(*size)
+    block = Image.new("RGB", size, _PAPER)
+    pen = ImageDraw.Draw(block)
+    _write(pen, (_GAP_PX, round(0.6 * grid.text)), maps.source, width=size[0] - 2 * _GAP_PX, size=grid.text)
+    top = 2 * grid.text
+    photo = Image.fromarray(maps.picture).resize(grid.cell, Image.Resampling.LANCZOS)
+    block.paste(photo, (_GAP_PX, top + grid.head))
+    for line in lines:
+        for i, attribute in enumerate(line):
+            x = left + i * (grid.column + _GAP_PX)
+            _write_head(pen, (x, top), maps, attribute, grid)
+            for row, values in enumerate(shown.values()):
+                y = top + grid.head + row * (height_px + grid.foot)
+                _draw_cell(block, (x, y), maps.picture, values[attribute], grid)
+        for row, (name, values) in enumerate(shown.items()):
+            label = f"{name} ({values.shape[1]} × {values.shape[2]})"
+            y = top + grid.head + row * (height_px + grid.foot)
+            block.paste(_turn(label, grid), (left - round(1.6 * grid.text), y))
+        top += line_px
+    return block
+
+
+def _draw_cell(
+    block: Image.Image,
+    at: tuple[int, int],
+    picture: NDArray[np.uint8],
+    values: NDArray[np.float32],
+    grid: _Grid,
+) -> None:
+    """An overlay, its colour bar from 0 to the scale, and the numbers under it."""
+    (x, y), (width, height) = at, grid.cell
+    block.paste(draw_overlay(picture, values).resize(grid.cell, Image.Resampling.LANCZOS), at)
+    pen, scale = ImageDraw.Draw(block), compute_scale(values)
+    bar_px = max(4, round(0.4 * grid.text))
+    block.paste(draw_bar(width, bar_px), (x, y + height + 3))
+    mean = float(values.mean())
+    peak = f"peak {values.max() / mean:.1f} × mean" if mean > 0 else "all 0"
+    size, below = grid.text - 3, y + height + bar_px + 5
+    _write(pen, (x, below), "0", width=size, size=size, fill=_FAINT)
+    _write(pen, (x + grid.column // 2, below), peak, width=grid.column, size=size, fill=_FAINT, anchor="ma")
+    _write(pen, (x + grid.column, below), f"{scale:.2g}", width=width, size=size, fill=_FAINT, anchor="ra")
+
+
+def _write_head(
+    pen: ImageDraw.ImageDraw, at: tuple[int, int], maps: AttentionMaps, attribute: int, grid: _Grid
+) -> None:
+    p, present = maps.probabilities[attribute], maps.probabilities[attribute] > maps.thresholds[attribute]
+    verdict = f"{100 * p:.2f} %, {'present' if present else 'not present'}"
+    x, y = at
+    _write(pen, (x, y), maps.names[attribute], width=grid.column, size=grid.text)
+    y += round(1.4 * grid.text)
+    _write(pen, (x, y), verdict, width=grid.column, size=grid.text - 1, fill=_YES if present else _FAINT)
+
+
+def _write(
+    pen: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    text: str,
+    *,
+    width: int,
+    size: int,
+    fill: str = _INK,
+    anchor: str = "la",
+) -> None:
+    """Write one line: smaller where it is too long for the width; below 8 pixels its end is left out."""
+    font = _font(size)
+    while size > 8 and font.getlength(text) > width:
+        size -= 1
+        font = _font(size)
+    if font.getlength(text) > width:
+        while text and font.getlength(f"{text}…") > width:
+            text = text[:-1]
+        text = f"{text}…"
+    pen.text(at, text, fill=fill, font=font, anchor=anchor)
+
+
+def _turn(label: str, grid: _Grid) -> Image.Image:
+    """A label that reads from the bottom to the top, centred on a cell's height."""
+    height = grid.cell[1]
+    strip = Image.new("RGB", (height, round(1.5 * grid.text)), _PAPER)
+    pen = ImageDraw.Draw(strip)
+    _write(pen, (height // 2, 0), label, width=height, size=grid.text - 1, fill=_FAINT, anchor="ma")
+    return strip.transpose(Image.Transpose.ROTATE_90)
+
+
+def _index(maps: AttentionMaps, name: str) -> int:
+    if name not in maps.names:
+        raise SchemaError(f"no attribute {name!r} to show; expected some of {', '.join(maps.names)}")
+    return maps.names.index(name)
+
+
+def _text_px(height_px: int) -> int:
+    return max(11, round(height_px / 19))
+
+
+@lru_cache(maxsize=32)
+def _font(size_px: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which matplotlib carries: Pillow's own font knows no × and few alphabets."""
+    from matplotlib import get_data_path
+
+    return ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size_px)
+
+
+# ---------------------------------------------------------------------- the file
+
+
+def check_figure(path: Path, *, count: int, height_px: int) -> None:
+    """Refuse a figure that cannot be drawn or written, before anything is computed.
+
+    Args:
+        path: The file; its suffix says the format.
+        count: Number of pictures.
+        height_px: Height of each in the figure.
+
+    Raises:
+        DataError: If no picture format has that suffix, or the pictures are too many for one figure.
+
+    Example:
+        >>> check_figure(Path("attention.doc"), count=1, height_px=256)
+        Traceback (most recent call last):
+        passerby.errors.DataError: no format to write attention.doc in; end it in .png, .jpg, .webp or .pdf
+    """
+    _format_of(path)
+    _check_sides(1, count * height_px)
+
+
+def save_figure(path: Path, figure: Image.Image) -> None:
+    """Write a figure in the format that the suffix says, whole or not at all.
+
+    Raises:
+        DataError: If no picture format has that suffix, or the file cannot be written.
+    """
+    form = _format_of(path)
+    try:
+        with replace_file(path) as temporary:
+            figure.save(temporary, format=form)
+    except (OSError, ValueError) as error:  # formats have limits of their own, such as 16,383 pixels in WebP
+        raise DataError(f"cannot write {path} ({error}); give another path, or end it in .png") from error
+
+
+def _format_of(path: Path) -> str:
+    form = Image.registered_extensions().get(path.suffix.lower())
+    if form is None or form not in Image.SAVE:
+        raise DataError(f"no format to write {path} in; end it in .png, .jpg, .webp or .pdf")
+    return form
+
+
+def _check_sides(width: int, height: int) -> None:
+    if max(width, height) > MAX_SIDE_PX:
+        raise DataError(
+            f"a figure of {width} × {height} pixels or more is above the {MAX_SIDE_PX} allowed; give fewer "
+            "pictures or attributes, or a smaller height"
+        )
