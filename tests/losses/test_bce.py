@@ -34,6 +34,7 @@ def loop_loss(labels: Tensor, *, reduction: str, weighting: str, unknown: str) -
                 "sb": math.exp(1 - r) if y else math.exp(r),
                 "sb-printed": math.exp(r) if y else math.exp(1 - r),
                 "wpal": 1 / (2 * r) if y else 1 / (2 * (1 - r)),
+                "diaa": math.exp(-r),
             }[weighting]
             p = 1 / (1 + math.exp(-x))
             total -= weight * (y * math.log(p) + (1 - y) * math.log(1 - p))
@@ -42,7 +43,7 @@ def loop_loss(labels: Tensor, *, reduction: str, weighting: str, unknown: str) -
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-@pytest.mark.parametrize("weighting", ["none", "sb", "sb-printed", "wpal"])
+@pytest.mark.parametrize("weighting", ["none", "sb", "sb-printed", "wpal", "diaa"])
 @pytest.mark.parametrize("unknown", ["ignore", "negative"])
 def test_equals_the_equations_in_a_loop(reduction: str, weighting: str, unknown: str) -> None:
     options = {"reduction": reduction, "weighting": weighting, "unknown": unknown}
@@ -123,7 +124,7 @@ def test_on_a_gpu_the_loss_is_that_of_the_cpu() -> None:
     [
         ({"reduction": "max"}, "sum, mean"),
         ({"unknown": "maybe"}, "ignore, negative"),
-        ({"weighting": "focal"}, "none, sb, sb-printed, wpal"),
+        ({"weighting": "focal"}, "none, sb, sb-printed, wpal, diaa"),
         ({"gamma": 2}, "no argument 'gamma'; it takes reduction, weighting, unknown"),
     ],
 )

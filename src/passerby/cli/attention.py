@@ -29,13 +29,13 @@ def attention(
     attributes: Annotated[
         str | None,
         typer.Option(
-            help="Such as Hat,Backpack.", show_default="those present and the likeliest others, up to six"
+            help="Such as Hat,Backpack.", show_default="all present, and the likeliest others up to six"
         ),
     ] = None,
     maps: Annotated[
         str | None,
         typer.Option(
-            help="Such as attention4,attention3*confidence3 (product),attention3+attention4 (mean).",
+            help="Such as attention3,attention4; a*b is the product of two maps, a+b their mean.",
             show_default="all but confidences",
         ),
     ] = None,
@@ -50,7 +50,7 @@ def attention(
     raw: Annotated[
         Path | None, typer.Option(help="Folder for one .npz a picture, with the maps.", file_okay=False)
     ] = None,
-    columns: Annotated[int, typer.Option(min=1, help="Attributes beside each other.")] = 6,
+    columns: Annotated[int, typer.Option(min=1, help="Attributes beside each other, at most.")] = 6,
     height: Annotated[
         int, typer.Option(min=64, max=4096, help="Of a picture in the figure, in pixels.")
     ] = 256,

@@ -15,8 +15,8 @@ class PredictionHistory(nn.Module):
     """The predictions of the last epochs, kept by sample: a ring of `window` probabilities an attribute.
 
     It is keyed by the row of the manifest, so the order of a loader does not matter. Each sample counts its
-    own visits (one an epoch), so no epoch has to be announced. Both live in buffers, hence in every
-    checkpoint, also in the middle of an epoch. On several processes each update is gathered, so that all of
+    own visits (one an epoch), so no epoch has to be announced. Rows, visits and predictions live in buffers,
+    hence in every checkpoint, also in the middle of an epoch. On several processes each update is gathered, so that all of
     them hold the same history at every step, wherever a sample goes in the next epoch.
 
     Args:
@@ -54,7 +54,7 @@ class PredictionHistory(nn.Module):
             raise DataError(f"expected rows of shape (S,), ascending, without repeats, got {rows!r}")
         self.window = window
         self.burn_in = burn_in
-        self.register_buffer("rows", rows.clone(), persistent=False)
+        self.register_buffer("rows", rows.clone())
         self.register_buffer("visits", torch.zeros(len(rows), dtype=torch.int32))
         self.register_buffer("probs", torch.zeros(len(rows), window, attributes, dtype=torch.float16))
 
