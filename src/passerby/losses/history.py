@@ -16,8 +16,8 @@ class PredictionHistory(nn.Module):
 
     It is keyed by the row of the manifest, so the order of a loader does not matter. Each sample counts its
     own visits (one an epoch), so no epoch has to be announced. Rows, visits and predictions live in buffers,
-    hence in every checkpoint, also in the middle of an epoch. On several processes each update is gathered, so that all of
-    them hold the same history at every step, wherever a sample goes in the next epoch.
+    hence in every checkpoint, also in the middle of an epoch. On several processes each update is gathered,
+    so that all of them hold the same history at every step, wherever a sample goes in the next epoch.
 
     Args:
         rows: Rows of the manifest that train.
