@@ -384,7 +384,7 @@ def test_under_bfloat16_autocast_it_is_computed_in_float32() -> None:
 
 
 def test_a_checkpoint_holds_the_history_alone() -> None:
-    assert set(make().state_dict()) == {"history.visits", "history.probs"}
+    assert set(make().state_dict()) == {"history.rows", "history.visits", "history.probs"}
     assert not list(make().parameters())
 
 

@@ -196,9 +196,9 @@ def test_memory_is_five_halves_a_cell_however_long_the_training() -> None:
     assert history.probs.shape == (samples, 5, attributes)
     assert history.probs.element_size() == 2
     state = history.state_dict()
-    assert set(state) == {"visits", "probs"}
+    assert set(state) == {"rows", "visits", "probs"}
     size = sum(each.numel() * each.element_size() for each in state.values())
-    assert size == 2 * 5 * samples * attributes + 4 * samples
+    assert size == 2 * 5 * samples * attributes + (4 + 8) * samples
     assert not list(history.parameters())
 
 

@@ -20,7 +20,7 @@ SCHEMA = AttributeSchema("contract", tuple(Attribute(f"a{i}", f"has property {i}
 
 SMALL: dict[str, dict[str, Any]] = {
     "baseline": {"backbone": "test_resnet", "dropout": 0.3},
-    "diaa": {"backbone": "test_resnet", "dropout": 0.3, "attention_channels": 8, "classifier_channels": [6]},
+    "diaa": {"backbone": "test_resnet", "dropout": 0.3, "attention_channels": 8},
 }
 
 

@@ -33,7 +33,7 @@ DIAA: dict[str, dict[str, object]] = {
     "model": {
         "name": "diaa",
         "pretrained": False,
-        "arguments": {"backbone": "test_resnet", "attention_channels": 8, "classifier_channels": [8]},
+        "arguments": {"backbone": "test_resnet", "attention_channels": 8},
     },
     "loss": {"name": "diaa", "arguments": {"burn_in": 0}},
 }
@@ -315,7 +315,7 @@ def test_a_start_of_other_attributes_sorts_every_axis_of_attributes(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     arguments = {"backbone": "test_resnet", "aggregation": "strided-conv", "attention_channels": 4}
-    model = {"name": "diaa", "pretrained": False, "arguments": {**arguments, "classifier_channels": []}}
+    model = {"name": "diaa", "pretrained": False, "arguments": arguments}
     recipe = make_recipe(model=model, loss=DIAA["loss"], training={"epochs": 1})
     first = train(recipe, tmp_path / "first", say=quiet)
     section = recipe.model.model_copy(update={"start_from": first.bundle})
@@ -330,6 +330,8 @@ def test_a_start_of_other_attributes_sorts_every_axis_of_attributes(
     name = "attention.3.attention.6.weight"
     assert torch.equal(started[name][mine], theirs[name][old])
     assert started[name][1].abs().sum() > 0
+    strangers = AttributeSchema("strangers", (Attribute("New", "has it"),))  # none in common: all are fresh
+    assert create_start(section, strangers, say=quiet).schema.names == ("New",)
 
 
 def test_a_bundle_of_another_backbone_is_no_start(make_recipe: MakeRecipe, tmp_path: Path) -> None:

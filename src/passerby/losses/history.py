@@ -94,7 +94,10 @@ class PredictionHistory(nn.Module):
         slots = torch.searchsorted(self.rows, rows).clamp(max=len(self.rows) - 1)
         if rows.device.type == "cpu" and not bool((self.rows[slots] == rows).all()):
             strange = rows[self.rows[slots] != rows].tolist()
-            raise DataError(f"rows {strange[:5]} are none of the {len(self.rows)} that train")
+            raise DataError(
+                f"rows {strange[:5]} are none of the {len(self.rows)} that train; "
+                "give the rows of the training split, and resume with the data that the run began with"
+            )
         return slots
 
     def extra_repr(self) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -18,6 +17,9 @@ from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output
 
 __all__ = ["DIAA", "Aggregation", "AttentionClassifier", "VisualAttention"]
+
+_GRIDS = ((56, 56), (28, 28), (14, 14), (7, 7))
+"""Positions of each stage's map of the paper's 224×224 pictures, at strides 4, 8, 16 and 32."""
 
 Aggregation = Literal["score", "upsample", "max-pool", "strided-conv"]
 
@@ -69,37 +71,39 @@ class VisualAttention(nn.Module):
 
 
 class AttentionClassifier(nn.Module):
-    """Logits from the (confidence-weighted) attention maps of all attributes.
+    """One linear layer over the (confidence-weighted) attention maps of all attributes, place by place.
 
-    Paper: Sarafianos et al., ECCV 2018, section 3.1, says "a classifier". The published code puts 1×1
-    convolutions of 256 and 512 channels (batch normalisation, ReLU) over the maps, then a convolution as
-    large as the map with 1,024 channels: at 14×14 that layer alone has 103 million parameters, more than
-    twice the primary network, and ties the model to one input size, against the section's own "simple" and
-    the "light-weight" of section 4.4. Here global average pooling and one linear layer follow the 1×1
-    convolutions.
+    Paper: Sarafianos et al., ECCV 2018, section 3.1: each mask is "fed to a classifier". Like the classifier
+    of the primary network, (W_p, b_p), it is a single linear layer here, with a weight for every attribute's
+    map at every position, so *where* the attention lies counts. Batch normalisation before it brings the maps
+    to one scale. The published code puts a convolutional network over the maps, whose layer as large as the
+    map has 103 million parameters at 14×14: more than twice the primary network, against the section's own
+    "simple". Its two 1×1 convolutions with pooling in place of that layer were tried, and forget the place:
+    docs/diaa.md has the numbers.
 
     Args:
         attributes: Number of attributes A.
-        hidden: Widths of the 1×1 convolutions; empty for pooling and the linear layer alone.
+        grid: Rows and columns of the positions that have weights; maps of another size are resampled to it
+            (bilinear), so that the model takes pictures of any size.
 
     Shape:
-        maps: (N, A, h, w) float; multiplied by h · w first, so that even attention is 1 everywhere and
-            neither the input size nor the ε of the normalisation matters.
-        returns: logits (N, A).
+        maps: (N, A, h, w) float; returns: logits (N, A).
     """
 
-    def __init__(self, attributes: int, *, hidden: Sequence[int] = (256, 512)) -> None:
+    def __init__(self, attributes: int, *, grid: tuple[int, int]) -> None:
         super().__init__()
-        widths = (attributes, *hidden)
-        layers = [layer for pair in pairwise(widths) for layer in _pointwise(*pair)]
-        self.layers = nn.Sequential(*layers)
-        self.linear = nn.Linear(widths[-1], attributes)
+        self.grid = grid
+        self.normalisation = nn.BatchNorm2d(attributes)
+        self.linear = nn.Conv2d(attributes, attributes, kernel_size=grid)  # as large as the maps
 
     def forward(self, maps: Tensor) -> Tensor:
         """Classify the maps."""
-        features = self.layers(maps * (maps.shape[2] * maps.shape[3]))
-        logits: Tensor = self.linear(features.mean((2, 3)))
-        return logits
+        # Even attention becomes 1 everywhere, or the ε of the normalisation would drown the maps.
+        maps = self.normalisation(maps * (maps.shape[2] * maps.shape[3]))
+        if maps.shape[2:] != self.grid:
+            maps = F.interpolate(maps, size=self.grid, mode="bilinear", align_corners=False)
+        logits: Tensor = self.linear(maps)  # (N, A, 1, 1)
+        return logits.flatten(1)
 
 
 class DIAA(AttributeModel):
@@ -128,7 +132,6 @@ class DIAA(AttributeModel):
             takes the larger through a 3×3 convolution of stride 2, the best of the three in section 4.4.
         confidence_weighting: Multiply the attention by the sigmoid of the confidence branch.
         attention_channels: Width of the convolutions in an attention module.
-        classifier_channels: Widths of the 1×1 convolutions in an attention module's classifier.
 
     Raises:
         ModelError: If the backbone has no stages, or an argument is out of its range.
@@ -152,10 +155,9 @@ class DIAA(AttributeModel):
         aggregation: Aggregation = "score",
         confidence_weighting: bool = True,
         attention_channels: int = 512,
-        classifier_channels: Sequence[int] = (256, 512),
     ) -> None:
         super().__init__(schema)
-        _check(dropout, attention_stages, aggregation, (attention_channels, *classifier_channels))
+        _check(dropout, attention_stages, aggregation, attention_channels)
         self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(self.backbone.channels, len(schema))
@@ -177,9 +179,14 @@ class DIAA(AttributeModel):
             if aggregation == "strided-conv"
             else None
         )
-        names = [f"attention{stage}" for stage in self.stages] if aggregation == "score" else ["attention"]
+        classified = {f"attention{stage}": stage for stage in self.stages}
+        if aggregation != "score":
+            classified = {"attention": self.stages[0 if aggregation == "upsample" else 1]}
         self.attention_classifiers = nn.ModuleDict(
-            {name: AttentionClassifier(len(schema), hidden=classifier_channels) for name in names}
+            {
+                name: AttentionClassifier(len(schema), grid=_GRIDS[stage - 1])
+                for name, stage in classified.items()
+            }
         )
 
     def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
@@ -225,7 +232,7 @@ def _pointwise(channels: int, out: int) -> tuple[nn.Module, ...]:
     return nn.Conv2d(channels, out, kernel_size=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)
 
 
-def _check(dropout: float, stages: Sequence[int], aggregation: str, widths: Sequence[int]) -> None:
+def _check(dropout: float, stages: Sequence[int], aggregation: str, channels: int) -> None:
     if not 0 <= dropout < 1:
         raise ModelError(f"expected a dropout in [0, 1), got {dropout}")
     if aggregation not in get_args(Aggregation):
@@ -234,7 +241,5 @@ def _check(dropout: float, stages: Sequence[int], aggregation: str, widths: Sequ
         raise ModelError(f"expected attention_stages from 1 to 4, ascending, got {list(stages)}")
     if aggregation != "score" and len(stages) != 2:
         raise ModelError(f"aggregation {aggregation} adds up two stages, got attention_stages {list(stages)}")
-    if any(not isinstance(width, int) or width < 1 for width in widths):
-        raise ModelError(
-            f"expected widths (attention_channels, classifier_channels) >= 1, got {list(widths)}"
-        )
+    if channels < 1:
+        raise ModelError(f"expected attention_channels of at least 1, got {channels}")

@@ -75,9 +75,10 @@ def _sort_by_name(
         return given
     shared = [name for name in ours.names if name in other]
     mine, theirs = ([schema.index(name) for name in shared] for schema in (ours, other))
-    places = [torch.tensor(mine) if i in axes else torch.arange(n) for i, n in enumerate(fresh.shape)]
+    here, there = (torch.tensor(indices, dtype=torch.int64) for indices in (mine, theirs))
+    places = [here if i in axes else torch.arange(n) for i, n in enumerate(fresh.shape)]
     for axis in axes:
-        given = given.index_select(axis, torch.tensor(theirs))
+        given = given.index_select(axis, there)
     merged = fresh.clone()
     merged[torch.meshgrid(*places, indexing="ij")] = given
     return merged
