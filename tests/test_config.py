@@ -1,10 +1,18 @@
+import json
+from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
-from passerby.config import Recipe, load_recipe
+from passerby.config import load_recipe
 from passerby.errors import ConfigError
 from passerby.evaluation.protocols import load_protocol
+from passerby.losses import create_loss
+from passerby.models import create_model
+from passerby.schema import Attribute, AttributeSchema
 
 MINIMAL = "data: {manifest: people.parquet, split: own}\n"
 
@@ -154,4 +162,73 @@ def test_environment_variables_stand_for_paths(recipe_path: Path, monkeypatch: p
 )
 def test_every_recipe_of_the_house_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
-    assert isinstance(load_recipe(path), Recipe)
+    recipe = load_recipe(path)
+    build_model(recipe.model.name, json.dumps(recipe.model.arguments))
+    rows, ratio = torch.arange(4), torch.full((3,), 0.5)
+    create_loss(recipe.loss.name, positive_ratio=ratio, rows=rows, **recipe.loss.arguments)
+
+
+@cache
+def build_model(name: str, arguments: str) -> None:
+    schema = AttributeSchema("tiny", tuple(Attribute(f"a{i}", "has it") for i in range(3)))
+    with torch.device("meta"):
+        create_model(name, schema=schema, **json.loads(arguments))
+
+
+def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for key, value in values.items():
+        flat.update(
+            flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {prefix + key: value}
+        )
+    return flat
+
+
+ATTENTION = {"model.arguments.attention_stages", "model.name", "loss.name", "loss.arguments.history"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "row", "below", "named"),
+    [
+        ("wider", "primary-resnet50", "primary-resnet101", {"model.arguments.backbone"}),
+        ("wider", "primary-densenet121", "primary-resnet101", {"model.arguments.backbone"}),
+        ("wider", "primary-resnet152", "primary-resnet101", {"model.arguments.backbone"}),
+        ("wider", "primary-densenet201", "primary-resnet101", {"model.arguments.backbone"}),
+        ("wider", "class-weights", "primary-resnet101", {"loss.arguments.weighting"}),
+        ("wider", "focal", "class-weights", {"loss.name", "loss.arguments.gamma"}),
+        ("wider", "attention", "focal", ATTENTION),
+        ("wider", "attention-loss", "attention", {"loss.arguments.history"}),
+        ("wider", "multi-scale", "attention", {"model.arguments.attention_stages"}),
+        ("wider", "full", "multi-scale", {"loss.arguments.history"}),
+        ("wider", "full", "../../wider", set()),
+        ("wider", "no-confidence", "full", {"model.arguments.confidence_weighting"}),
+        *(
+            row
+            for folder, plain in (("peta-densenet121", "primary"), ("peta-mobilenetv2-128x96", "baseline"))
+            for row in (
+                (folder, "class-weights", plain, {"loss.arguments.weighting"}),
+                (folder, "focal", "class-weights", {"loss.name", "loss.arguments.gamma"}),
+                (folder, "attention", "focal", ATTENTION),
+                (folder, "score-aggregation", "attention", {"model.arguments.attention_stages"}),
+                (folder, "feature-aggregation", "score-aggregation", {"model.arguments.aggregation"}),
+                (folder, "full", "score-aggregation", {"loss.arguments.history"}),
+            )
+        ),
+        ("peta-densenet121", "feature-upsample", "feature-aggregation", {"model.arguments.aggregation"}),
+        ("peta-densenet121", "feature-max-pool", "feature-aggregation", {"model.arguments.aggregation"}),
+        ("peta-densenet121", "full", "../../peta", {"model.arguments.backbone"}),
+        ("peta", "primary-resnet101", "../peta-densenet121/primary", {"model.arguments.backbone"}),
+    ],
+)
+def test_a_row_of_a_table_changes_what_it_names(
+    folder: str, row: str, below: str, named: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What only one of two systems or losses knows (`gamma`, `history` …) may come in with it."""
+    monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
+    rows = Path(__file__).parents[1] / "recipes" / "diaa" / "ablations" / folder
+    one, other = (flatten(load_recipe(rows / f"{name}.yaml").model_dump()) for name in (row, below))
+    silent = {"model.arguments.aggregation": "score", "model.arguments.confidence_weighting": True}
+    silent |= {"loss.arguments.window": 5, "loss.arguments.burn_in": 2}
+    one, other = {**silent, **one}, {**silent, **other}
+    changed = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
+    assert changed - {"variant"} == named

@@ -304,6 +304,19 @@ def test_a_missing_sibling_is_named_with_its_command(tmp_path: Path) -> None:
     assert command in message
 
 
+def test_a_folder_goes_on_without_what_has_no_predictions_and_says_so(tmp_path: Path) -> None:
+    folder = write(tmp_path, make("plain"), make("a"), make("b"))
+    lost = next(path for path in sorted(folder.rglob("*.parquet")) if "-a-" in path.name)
+    lost.unlink()
+    heard: list[str] = []
+    comparison = compare([folder], baseline="plain", resamples=10, say=heard.append)
+    assert [run.variant for run in comparison.runs] == ["plain", "b"]
+    assert len(heard) == 1
+    assert str(lost) in heard[0]
+    with pytest.raises(DataError, match="no predictions at"):  # named by the user: never left out
+        compare([folder, lost.with_suffix(".json")], baseline="plain", say=heard.append)
+
+
 def change_label(evaluation: Evaluation) -> Evaluation:
     labels = evaluation.labels.copy()
     labels[5, 2] = 1 - labels[5, 2]

@@ -465,6 +465,19 @@ def test_the_history_of_a_run_holds_every_sample_that_trained(
     assert not any("history" in name for name in weights(run))
 
 
+def test_an_average_shares_what_the_criterion_remembers(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    sections = {**DIAA, "training": {"ema": 0.9}}
+    run = train(make_recipe(**sections), tmp_path / "run", say=quiet).run
+    checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
+    for name in ("visits", "probs", "rows"):
+        averaged, current = (
+            checkpoint[key][f"criterion.history.{name}"] for key in ("state_dict", "current_model_state")
+        )
+        assert torch.equal(averaged, current), name
+    name = "model.classifier.weight"
+    assert not torch.equal(checkpoint["state_dict"][name], checkpoint["current_model_state"][name])
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("ema", [None, 0.9])
 def test_two_processes_keep_one_history(make_recipe: MakeRecipe, tmp_path: Path, ema: float | None) -> None:

@@ -85,6 +85,7 @@ def compare(
             by=by.value,
             seed=seed,
             progress=progress,
+            say=lambda line: typer.echo(line, err=True),
         )
     if out is not None:
         comparison.write(out)

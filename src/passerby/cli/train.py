@@ -37,9 +37,16 @@ def train(
     loaded = load_recipe(recipe, changes)
     train_seeds(
         loaded,
-        out or Path("runs") / f"{recipe.parent.name}-{recipe.stem}",
+        out or Path("runs") / _name_run(recipe),
         seeds=parse_seeds(seeds) if seeds else (loaded.seed,),
         resume=resume,
         results=results if test else None,
         say=typer.echo,
     )
+
+
+def _name_run(recipe: Path) -> str:
+    """The way below `recipes`, such as `diaa-ablations-wider-focal`; elsewhere folder and file."""
+    parts = recipe.resolve().with_suffix("").parts
+    below = parts[parts.index("recipes") + 1 :] if "recipes" in parts[:-1] else parts[-2:]
+    return "-".join(below)

@@ -35,6 +35,7 @@ def compare(
     by: Literal["image", "identity"] = "image",
     seed: int = 0,
     progress: Progress | None = None,
+    say: Callable[[str], None] | None = None,
 ) -> Comparison:
     """Compare runs, seeds averaged, to one of them.
 
@@ -54,6 +55,8 @@ def compare(
             intervals by image too narrow.
         seed: Seed of the draws.
         progress: Called with the number of models resampled and of all.
+        say: Hears which score files of a folder are left out, because their predictions are missing; without
+            it that is an error.
 
     Raises:
         ConfigError: If an option is out of range, no single run has the name of the baseline, or protocols or
@@ -62,7 +65,7 @@ def compare(
             attributes.
     """
     _check_options(metrics, resamples, level)
-    sources = pair_sources(find_sources(paths))
+    sources = pair_sources(find_sources(paths, say=say))
     runs = _put_first(aggregate([source.result for source in sources]), baseline)
     groups = number_groups(sources[0].predictions, by)
     samples = {}

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -71,8 +71,12 @@ class Source:
         )
 
 
-def find_sources(paths: Sequence[Path]) -> list[Source]:
+def find_sources(paths: Sequence[Path], *, say: Callable[[str], None] | None = None) -> list[Source]:
     """Read score files, folders of score files and evaluation folders, each once.
+
+    Args:
+        say: Hears which score files *of a folder* are left out for want of their predictions; without it, and
+            for a file that was named itself, that is an error.
 
     Raises:
         DataError: If a path holds no score, predictions are missing, or a file is damaged.
@@ -84,7 +88,11 @@ def find_sources(paths: Sequence[Path]) -> list[Source]:
             found.setdefault(file.resolve(), file)
     scores = {file: Result.load(file) for file in found.values() if not file.is_dir()}
     missing = [file for file in scores if not _find_sibling(file).is_file()]
-    if missing:
+    named = {Path(path).resolve() for path in paths}
+    if missing and say is not None and not any(file.resolve() in named for file in missing):
+        say(f"left out, {_describe_missing(missing, scores[missing[0]])}")
+        found = {key: file for key, file in found.items() if file not in missing}
+    elif missing:
         raise DataError(_describe_missing(missing, scores[missing[0]]))
     return [_load_source(file, scores.get(file)) for file in found.values()]
 

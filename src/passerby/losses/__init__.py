@@ -56,7 +56,8 @@ def create_loss(name: str, *, positive_ratio: Tensor, rows: Tensor | None = None
 
     Args:
         name: A key of `LOSSES`.
-        positive_ratio: Share of positives of each attribute in the training split, unknown ones excluded.
+        positive_ratio: Share of positives of each attribute in the training split; unknown ones are left out,
+            or counted as a no by a loss that takes them so.
         rows: Rows of the manifest that train; a loss that remembers something of each sample needs them.
         kwargs: Keyword arguments of that loss.
 

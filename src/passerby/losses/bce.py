@@ -26,7 +26,8 @@ class BinaryCrossEntropy(nn.Module):
         Da-HAR (AAAI 2020), Eq. 1–2. Departures: see `compute_label_weights`.
 
     Args:
-        positive_ratio: Share of positives of each attribute in the training split, unknown ones excluded.
+        positive_ratio: Share of positives of each attribute in the training split; unknown ones are left out,
+            or counted as a no with `unknown: negative`.
         reduction: `sum` over attributes and mean over the batch (SB), or `mean` over all known cells; see
             `reduce_terms` for the divisors.
         weighting: `none`, `sb`, `sb-printed`, `wpal` or `diaa`; see `compute_label_weights`.

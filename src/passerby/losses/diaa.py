@@ -24,11 +24,13 @@ class DIAALoss(nn.Module):
     Paper: DIAA (ECCV 2018), Eq. 3–7. The history is that of the final prediction ŷ of the training passes,
     one for all modules (Eq. 5 has no index i), and its scatter is taken an attribute each (see
     `compute_history_std`); it looks at earlier epochs only. The paper says "some burn-in epochs"; 2 is the
-    published code's. The weights get no gradient. In evaluation mode the history is neither used nor changed,
+    published code's, which uses the weights from three stored predictions on, this from two, the least that
+    scatter. The weights get no gradient. In evaluation mode the history is neither used nor changed,
     so that validation losses of different epochs can be compared.
 
     Args:
-        positive_ratio: Share of positives of each attribute in the training split, unknown ones excluded.
+        positive_ratio: Share of positives of each attribute in the training split; unknown ones are left out,
+            or counted as a no with `unknown: negative`.
         rows: Rows of the manifest that train; keys of the history.
         gamma: Of the focal loss.
         weighting: Of the primary loss, as in `BinaryCrossEntropy`; `diaa` is the paper's.

@@ -19,7 +19,8 @@ class WeightedFocal(BinaryCrossEntropy):
     attribute in the training split (its "prior class distribution"). The published code never applies it.
 
     Args:
-        positive_ratio: Share of positives of each attribute in the training split, unknown ones excluded.
+        positive_ratio: Share of positives of each attribute in the training split; unknown ones are left out,
+            or counted as a no with `unknown: negative`.
         gamma: 0 or larger; 0 gives the weighted binary cross-entropy.
         weighting: As in `BinaryCrossEntropy`; `diaa` is the paper's.
         reduction: As in `BinaryCrossEntropy`.

@@ -66,7 +66,7 @@ class PredictionHistory(nn.Module):
             rows: (N,) int64; returns: (N, A) float32, 0 for a sample with fewer than two.
 
         Raises:
-            DataError: If a row is none of those that train (found out on the CPU only).
+            DataError: If a row is none of those that train.
         """
         slots = self._find(rows)
         count = (self.visits[slots] - self.burn_in).clamp(0, self.window)
@@ -80,7 +80,7 @@ class PredictionHistory(nn.Module):
             rows: (N,) int64, each once; probs: (N, A) float in [0, 1]; the same N on all processes.
 
         Raises:
-            DataError: If a row is none of those that train (found out on the CPU only).
+            DataError: If a row is none of those that train.
         """
         rows, probs = _gather(rows), _gather(probs.to(self.probs.dtype))
         slots = self._find(rows)
@@ -92,7 +92,7 @@ class PredictionHistory(nn.Module):
 
     def _find(self, rows: Tensor) -> Tensor:
         slots = torch.searchsorted(self.rows, rows).clamp(max=len(self.rows) - 1)
-        if rows.device.type == "cpu" and not bool((self.rows[slots] == rows).all()):
+        if not bool((self.rows[slots] == rows).all()):
             strange = rows[self.rows[slots] != rows].tolist()
             raise DataError(
                 f"rows {strange[:5]} are none of the {len(self.rows)} that train; "

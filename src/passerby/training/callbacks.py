@@ -24,19 +24,30 @@ class InterruptedRunError(Exception):
     """The user pressed Ctrl-C; the checkpoint is written."""
 
 
+class _ModelAveraging(WeightAveraging):
+    """Averages the model; the criterion's state stays one and the same."""
+
+    def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        """Create the average, and let it share the criterion."""
+        super().setup(trainer, pl_module, stage)
+        if stage == "fit" and self._average_model is not None:
+            self._average_model.module.criterion = pl_module.criterion
+
+
 def create_ema(decay: float) -> WeightAveraging:
     """An exponential moving average of weights and batch-norm statistics, validated and saved in their place.
 
-    The decay rises as min(decay, (1 + n) / (10 + n)), so that a short run does not average its start.
+    The decay rises as min(decay, (1 + n) / (10 + n)), so that a short run does not average its start. What
+    the criterion remembers is not averaged: the average shares it with the model in training.
     """
 
     def average(averaged: Tensor, current: Tensor, number: Tensor | int) -> Tensor:
         now = min(decay, (1 + int(number)) / (10 + int(number)))
-        if not averaged.dtype.is_floating_point:
+        if not averaged.dtype.is_floating_point or averaged.data_ptr() == current.data_ptr():
             return current
         return torch.lerp(averaged, current, 1 - now)
 
-    return WeightAveraging(avg_fn=average)
+    return _ModelAveraging(avg_fn=average)
 
 
 class LastingEarlyStopping(EarlyStopping):

@@ -67,6 +67,8 @@ class AttributeTask(LightningModule):
         layout = torch.channels_last if recipe.training.channels_last else torch.contiguous_format
         self.model = model.to(memory_format=layout)
         self.criterion = criterion
+        # Each process keeps the criterion's state up to date itself: sending it every step would be waste.
+        self._ddp_params_and_buffers_to_ignore = [f"criterion.{n}" for n, _ in criterion.named_buffers()]
         self.recipe = recipe
         self.preprocess = preprocess
         self.steps_per_epoch = steps_per_epoch
