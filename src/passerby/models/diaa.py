@@ -78,8 +78,7 @@ class AttentionClassifier(nn.Module):
     map at every position, so *where* the attention lies counts. Batch normalisation before it brings the maps
     to one scale. The published code puts a convolutional network over the maps, whose layer as large as the
     map has 103 million parameters at 14×14: more than twice the primary network, against the section's own
-    "simple". Its two 1×1 convolutions with pooling in place of that layer were tried, and forget the place:
-    docs/diaa.md has the numbers.
+    "simple"; with pooling in place of that layer, it would forget the place.
 
     Args:
         attributes: Number of attributes A.
