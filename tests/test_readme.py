@@ -11,6 +11,7 @@ import pytest
 import passerby
 from passerby.config import load_recipe
 from passerby.data.formats.pa100k import SCHEMA
+from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.results import aggregate, format_markdown, load_results
 from passerby.types import Preprocess
 
@@ -82,3 +83,11 @@ def test_the_table_of_scores_is_made_from_the_files() -> None:
 def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", README):
         assert (HOUSE / target).exists(), target
+
+
+def test_the_comparison_of_diaa_is_made_from_its_file() -> None:
+    stored = Comparison.load(HOUSE / "results" / "peta" / "diaa.comparison.json")
+    assert stored.format_markdown() in (HOUSE / "docs" / "diaa.md").read_text(encoding="utf-8")
+    scores = {r.variant: r.metrics for r in load_results([HOUSE / "results" / "peta"])}
+    for run in stored.runs:
+        assert run.scores["mA"] == (scores[run.variant]["mA"],)

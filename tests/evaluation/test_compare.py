@@ -315,6 +315,21 @@ def test_a_folder_goes_on_without_what_has_no_predictions_and_says_so(tmp_path: 
     assert str(lost) in heard[0]
     with pytest.raises(DataError, match="no predictions at"):  # named by the user: never left out
         compare([folder, lost.with_suffix(".json")], baseline="plain", say=heard.append)
+    for path in folder.rglob("*.parquet"):
+        path.unlink()
+    with pytest.raises(DataError, match="no predictions at"):  # nothing would be left
+        compare([folder], baseline="plain", say=heard.append)
+
+
+def test_a_run_without_one_of_its_seeds_is_refused(tmp_path: Path) -> None:
+    folder = write(tmp_path, make("plain"), make("a", seed=0), make("a", seed=1))
+    next(
+        path for path in sorted(folder.rglob("*.parquet")) if path.name.endswith("-a-seed1.parquet")
+    ).unlink()
+    heard: list[str] = []
+    with pytest.raises(DataError, match="other seeds of that run have theirs"):
+        compare([folder], baseline="plain", say=heard.append)
+    assert not heard
 
 
 def change_label(evaluation: Evaluation) -> Evaluation:
@@ -497,7 +512,7 @@ def test_markdown_has_a_line_a_run(stored: tuple[Comparison, Path]) -> None:
     text = comparison.format_markdown()
     lines = text.splitlines()
     assert lines[0].startswith("drawn official/test · baseline · net · pretraining none · 32×16 · 3 epochs")
-    assert "30 paired resamples of 30 identities (60 people, seed 0)" in lines[2]
+    assert "30 paired resamples of 30 identities (60 pictures, seed 0)" in lines[2]
     assert lines[6].startswith("| plain · 1 seed | ")
     assert lines[7].startswith("| better · 2 seeds | ")
     assert comparison.runs[1].differences is not None

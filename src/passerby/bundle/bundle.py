@@ -238,7 +238,10 @@ def load(
         bundle = _restore(content, path)
     except (KeyError, TypeError, ValueError, AttributeError, DataError, ModelError, SchemaError) as error:
         reason = f"{type(error).__name__}: {error}"
-        raise BundleError(f"{path}: this passerby cannot rebuild the model ({reason})") from error
+        raise BundleError(
+            f"{path}: this passerby cannot rebuild the model ({reason}); load it with the version that wrote "
+            "it (its config.json may name the commit), or train the model again"
+        ) from error
     return bundle.to(device)
 
 

@@ -106,7 +106,10 @@ def _check_options(metrics: Sequence[str], resamples: int, level: float) -> None
 def _put_first(runs: Sequence[Aggregate], name: str) -> list[Aggregate]:
     """The runs with the baseline first."""
     if len(runs) < 2:
-        raise DataError(f"expected at least two runs to compare, got {len(runs)}; give more paths")
+        raise DataError(
+            f"expected at least two runs to compare, got {len(runs)} with predictions ({runs[0].title}); "
+            "give more paths"
+        )
     called = (
         [run.first.variant for run in runs],
         [run.first.system for run in runs],

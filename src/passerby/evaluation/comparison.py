@@ -141,7 +141,7 @@ class Comparison:
         text = (
             "In per cent, mean ± standard deviation over seeds. "
             f"Below: difference to the first run, its {100 * self.level:g} % interval over "
-            f"{self.resamples:,} paired resamples of {self.groups:,} {drawn} ({self.people:,} people, "
+            f"{self.resamples:,} paired resamples of {self.groups:,} {drawn} ({self.people:,} pictures, "
             f"seed {self.seed}), and the share of resamples in which it is 0 or less."
         )
         if not self.incomplete:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from passerby.evaluation.bootstrap import WeightedMetrics
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.protocols import load_protocol
-from passerby.evaluation.results import METRICS, Result, find_score_files
+from passerby.evaluation.results import METRICS, Result, find_score_files, identify
 
 __all__ = ["Source", "find_sources", "pair_sources"]
 
@@ -89,12 +89,24 @@ def find_sources(paths: Sequence[Path], *, say: Callable[[str], None] | None = N
     scores = {file: Result.load(file) for file in found.values() if not file.is_dir()}
     missing = [file for file in scores if not _find_sibling(file).is_file()]
     named = {Path(path).resolve() for path in paths}
-    if missing and say is not None and not any(file.resolve() in named for file in missing):
-        say(f"left out, {_describe_missing(missing, scores[missing[0]])}")
-        found = {key: file for key, file in found.items() if file not in missing}
-    elif missing:
-        raise DataError(_describe_missing(missing, scores[missing[0]]))
+    kept = {key: file for key, file in found.items() if file not in missing}
+    if missing:
+        reason = _describe_missing(missing, scores[missing[0]])
+        if say is None or not kept or any(file.resolve() in named for file in missing):
+            raise DataError(reason)
+        _check_whole_runs(missing, scores)
+        say(f"left out, {reason}")
+    found = kept
     return [_load_source(file, scores.get(file)) for file in found.values()]
+
+
+def _check_whole_runs(missing: Sequence[Path], scores: Mapping[Path, Result]) -> None:
+    """Refuse to leave out some seeds of a run and keep others: its mean would be another."""
+    lost = [identify(scores[file]) for file in missing]
+    for file, result in scores.items():
+        if file not in missing and identify(result) in lost:
+            gap = missing[lost.index(identify(result))]
+            raise DataError(f"{_describe_missing([gap], scores[gap])}; other seeds of that run have theirs")
 
 
 def _find_sibling(file: Path) -> Path:

@@ -234,11 +234,12 @@ def aggregate(results: Sequence[Result]) -> list[Aggregate]:
     """
     groups: dict[tuple[Any, ...], list[Result]] = {}
     for result in results:
-        groups.setdefault(_identity(result), []).append(result)
+        groups.setdefault(identify(result), []).append(result)
     return [_aggregate_one(group) for _, group in sorted(groups.items())]
 
 
-def _identity(r: Result) -> tuple[Any, ...]:
+def identify(r: Result) -> tuple[Any, ...]:
+    """What the seeds of one recipe agree in."""
     rules = {k: v for k, v in r.protocol.items() if k not in ("best_epoch", "skipped_images")}
     protocol = json.dumps(rules, sort_keys=True)
     return (
