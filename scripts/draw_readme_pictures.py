@@ -1,6 +1,7 @@
-"""Make the pictures of the README: drawn people, and the demo's report as a browser shows it.
+"""Make the pictures of README and docs: drawn people, the demo's report in a browser, DIAA's attention.
 
-make demo && .venv/bin/python scripts/draw_readme_pictures.py
+make demo && .venv/bin/passerby train recipes/diaa/demo.yaml --out demo/diaa
+.venv/bin/python scripts/draw_readme_pictures.py
 """
 
 from __future__ import annotations
@@ -13,10 +14,13 @@ from pathlib import Path
 
 from PIL import Image
 
+from passerby.bundle import Bundle
 from passerby.data.synthetic import SynthConfig, draw_person
+from passerby.inference import compute_maps, draw_attention
 
 IMAGES = Path("docs/images")
 REPORT = Path("demo/report.html")
+DIAA = Path("demo/diaa/bundle")
 CHROMIUM = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars "
     "--disable-background-networking --disable-component-update --disable-sync"
@@ -47,7 +51,20 @@ def shoot_report(height: int = 1500) -> None:
     Image.open(target).convert("RGB").quantize(128).save(target, optimize=True)
 
 
+def show_attention() -> None:
+    """Where DIAA's demo looks for three attributes in two drawn people of its test part."""
+    bundle = Bundle.load(DIAA)
+    people = [Path(f"demo/people/images/{number:06d}.jpg") for number in (52, 5)]
+    figure = draw_attention(
+        [compute_maps(bundle, person) for person in people],
+        attributes=("Hat", "boots", "Glasses"),
+        names=("attention3",),
+    )
+    figure.quantize(128).save(IMAGES / "attention.png", optimize=True)
+
+
 if __name__ == "__main__":
     IMAGES.mkdir(parents=True, exist_ok=True)
     draw_people()
     shoot_report()
+    show_attention()
