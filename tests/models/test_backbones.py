@@ -10,7 +10,8 @@ from safetensors.torch import load_file, save_file
 from torch import nn
 
 from passerby.errors import ModelError
-from passerby.models.backbones import Backbone, create_backbone, create_staged_backbone
+from passerby.models.backbones import Backbone, create_backbone
+from passerby.models.staged import create_staged_backbone
 
 
 @pytest.mark.parametrize(

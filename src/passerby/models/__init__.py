@@ -11,10 +11,11 @@ from types import MappingProxyType
 from typing import Any
 
 from passerby.errors import ModelError
-from passerby.models.backbones import Backbone, StagedBackbone, create_backbone, create_staged_backbone
+from passerby.models.backbones import Backbone, create_backbone
 from passerby.models.base import AttributeModel
 from passerby.models.baseline import Baseline
 from passerby.models.diaa import DIAA
+from passerby.models.staged import StagedBackbone, create_staged_backbone
 from passerby.schema import AttributeSchema
 
 __all__ = [

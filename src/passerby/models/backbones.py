@@ -15,17 +15,12 @@ from torch import Tensor, nn
 
 from passerby.errors import ModelError
 
-__all__ = ["Backbone", "StagedBackbone", "create_backbone", "create_staged_backbone"]
+__all__ = ["Backbone", "build_backbone", "create_backbone"]
 
 _PROBE_SIDE_PX = 128
 """Side of the empty picture that shows what a network of free input size returns."""
 
 _Kind = TypeVar("_Kind", bound="Backbone")
-
-_STAGED_HINT = (
-    "choose a backbone with features at strides 4, 8, 16 and 32, such as resnet50, densenet121, "
-    "convnext_tiny or swin_small_patch4_window7_224"
-)
 
 _RESERVED = {"num_classes", "in_chans", "features_only", "pretrained", "checkpoint_path"}
 
@@ -71,19 +66,20 @@ class Backbone(nn.Module):
         self.input_std = _triple(config.get("std"), default=(0.229, 0.224, 0.225))
         self._fixed_size_px = _fixed_size(network)
         self._prefix_tokens = int(getattr(network, "num_prefix_tokens", 0) or 0)
-        self._channels_last = getattr(network, "output_fmt", None) == "NHWC"
+        self.channels_last = getattr(network, "output_fmt", None) == "NHWC"
         _drop_unused(network, self._probe())
 
     def forward(self, images: Tensor) -> Tensor:
         """Compute the map of features."""
-        size = self._check_size(images)
+        size = self.check_size(images)
         features: Any = self.network.forward_features(images)
         if not isinstance(features, Tensor) or features.ndim not in (3, 4):
             kind = tuple(features.shape) if isinstance(features, Tensor) else type(features).__name__
             raise ModelError(f"expected a backbone that returns a map or tokens, not {kind}; choose another")
         return self._tokens_to_map(features, size) if features.ndim == 3 else self._channels_first(features)
 
-    def _check_size(self, images: Tensor) -> tuple[int, int]:
+    def check_size(self, images: Tensor) -> tuple[int, int]:
+        """Height and width of pictures (N, 3, H, W); ModelError if the network insists on others."""
         size = (images.shape[2], images.shape[3])
         if self._fixed_size_px is not None and size != self._fixed_size_px:
             raise ModelError(
@@ -93,7 +89,7 @@ class Backbone(nn.Module):
         return size
 
     def _channels_first(self, features: Tensor) -> Tensor:
-        if self._channels_last or features.shape[1] != self.channels:
+        if self.channels_last or features.shape[1] != self.channels:
             features = features.permute(0, 3, 1, 2)  # (N, h, w, C) → (N, C, h, w)
         if features.shape[1] != self.channels:
             raise ModelError(
@@ -114,7 +110,8 @@ class Backbone(nn.Module):
             )
         return tokens.transpose(1, 2).reshape(-1, self.channels, h, count // h)  # (N, C, h, w)
 
-    def _probe_size_px(self) -> tuple[int, int]:
+    def probe_size_px(self) -> tuple[int, int]:
+        """Height and width of a picture that the network takes."""
         return self._fixed_size_px or (_PROBE_SIDE_PX, _PROBE_SIDE_PX)
 
     def _probe(self) -> Tensor:
@@ -122,124 +119,9 @@ class Backbone(nn.Module):
         training = self.training
         self.eval()
         with torch.enable_grad():
-            features = Backbone.forward(self, torch.zeros(1, 3, *self._probe_size_px()))
+            features = Backbone.forward(self, torch.zeros(1, 3, *self.probe_size_px()))
         self.train(training)
         return features
-
-
-class StagedBackbone(Backbone):
-    """A timm network cut at its stage boundaries, so that a system can read or replace features in between.
-
-    The first three stages end where timm says that the features of stride 4, 8 and 16 (pixels of the picture)
-    are complete; the fourth takes all that is left before the classifier (a last normalisation, MobileNetV2's
-    widening convolution). The weights are those of `Backbone`, under the same names.
-
-    Args:
-        network: A timm model created with `num_classes=0`.
-
-    Attributes:
-        stage_channels: Number of channels after each stage.
-
-    Raises:
-        ModelError: If the network is no chain of layers, or has no map at one of the strides (vision
-            transformers of a single scale).
-
-    Shape:
-        images: (N, 3, H, W) float.
-        returns: (N, C, h, w) float, as `Backbone`.
-
-    Example:
-        >>> backbone = create_staged_backbone("test_resnet")
-        >>> features = torch.zeros(2, 3, 64, 64)
-        >>> for stage in (1, 2, 3, 4):
-        ...     features = backbone.run_stage(stage, features)
-        ...     print(stage, *features.shape)
-        1 2 32 16 16
-        2 2 48 8 8
-        3 2 192 4 4
-        4 2 96 2 2
-    """
-
-    strides = (4, 8, 16, 32)
-    stage_channels: tuple[int, int, int, int]
-
-    def __init__(self, network: Any) -> None:
-        super().__init__(network)
-        self._stages = self._cut()
-        features, channels = torch.zeros(1, 3, *self._probe_size_px()), []
-        training = self.training
-        self.eval()
-        with torch.no_grad():
-            for stage in range(1, 5):
-                features = self.run_stage(stage, features)
-                channels.append(int(features.shape[1]))
-        self.train(training)
-        self.stage_channels = (channels[0], channels[1], channels[2], channels[3])
-
-    def run_stage(self, stage: int, features: Tensor) -> Tensor:
-        """Run one stage, 1 to 4, on the pictures (stage 1) or on the map of the stage before.
-
-        Shape:
-            features: (N, 3, H, W) for stage 1, else (N, C, h, w) as the stage before returned it, or a
-                replacement of that shape.
-            returns: (N, C', h', w').
-
-        Raises:
-            ModelError: If there is no such stage, or the network insists on another size of the pictures.
-        """
-        if stage not in (1, 2, 3, 4):
-            raise ModelError(f"expected a stage from 1 to 4, got {stage!r}")
-        if stage == 1:
-            self._check_size(features)
-        elif self._channels_last:
-            features = features.permute(0, 2, 3, 1)  # (N, h, w, C)
-        for name in self._stages[stage - 1]:
-            features = self.network.get_submodule(name)(features)
-        return features.permute(0, 3, 1, 2) if self._channels_last else features  # (N, C, h, w)
-
-    def forward(self, images: Tensor) -> Tensor:
-        """Compute the map of features, stage by stage."""
-        features = images
-        for stage in (1, 2, 3, 4):
-            features = self.run_stage(stage, features)
-        return features
-
-    def _cut(self) -> tuple[tuple[str, ...], ...]:
-        """Names of the layers of each stage."""
-        chain = _find_chain(self.network, torch.zeros(1, 3, *self._probe_size_px()))
-        ends = {info["reduction"]: info["module"] for info in getattr(self.network, "feature_info", ())}
-        stages: list[tuple[str, ...]] = []
-        first = 0
-        for stride in self.strides[:3]:
-            end = ends.get(stride)
-            inside = [i for i, name in enumerate(chain) if f"{name}.".startswith(f"{end}.")]
-            if not inside or inside[-1] < first or len(chain) == inside[-1] + 1:
-                raise ModelError(
-                    f"{type(self.network).__name__} has no stage that ends at stride {stride}, so it cannot "
-                    f"be cut into stages; {_STAGED_HINT}"
-                )
-            stages.append(chain[first : inside[-1] + 1])
-            first = inside[-1] + 1
-        stages.append(chain[first:])
-        return tuple(stages)
-
-
-def create_staged_backbone(
-    name: str,
-    *,
-    pretrained: bool | str | Path = False,
-    arguments: Mapping[str, Any] | None = None,
-) -> StagedBackbone:
-    """Create a timm network, load its weights and cut it into stages; otherwise as `create_backbone`.
-
-    Raises:
-        ModelError: As `create_backbone`, and if the network has no stages.
-
-    Example:
-        >>> create_staged_backbone("test_resnet").stage_channels
-        (32, 48, 192, 96)
-    """
-    return _create(StagedBackbone, name, pretrained, arguments)
 
 
 def create_backbone(
@@ -266,12 +148,13 @@ def create_backbone(
         >>> create_backbone("test_resnet").channels
         96
     """
-    return _create(Backbone, name, pretrained, arguments)
+    return build_backbone(Backbone, name, pretrained, arguments)
 
 
-def _create(
+def build_backbone(
     kind: type[_Kind], name: str, pretrained: bool | str | Path, arguments: Mapping[str, Any] | None
 ) -> _Kind:
+    """Create a backbone of one of the kinds; see `create_backbone`."""
     if not timm.is_model(name):
         near = get_close_matches(name.split(".")[0], timm.list_models(), n=4, cutoff=0.5)
         hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models() for the names"
@@ -383,48 +266,3 @@ def _parameters_behind(tensor: Tensor) -> set[int]:
             found.add(id(node.variable))
         pending.extend(function for function, _ in node.next_functions)
     return found
-
-
-def _find_chain(network: nn.Module, images: Tensor) -> tuple[str, ...]:
-    """Names of the layers that turn pictures into features one after the other.
-
-    Found by watching which children run and what they pass on; containers that only chain are opened.
-
-    Raises:
-        ModelError: If anything happens between two layers: running them in turn would not be the same.
-    """
-    calls: list[tuple[str, Any, Any]] = []
-    opened = {"": network}
-    children = {}
-    while opened:
-        prefix, container = opened.popitem()
-        for name, child in container.named_children():
-            path = f"{prefix}.{name}" if prefix else name
-            if isinstance(child, nn.Sequential) and type(child).forward is nn.Sequential.forward:
-                opened[path] = child
-            else:
-                children[path] = child
-    hooks = [
-        child.register_forward_hook(lambda _m, given, got, path=path: calls.append((path, given[0], got)))
-        for path, child in children.items()
-    ]
-    training = network.training
-    network.eval()
-    try:
-        with torch.no_grad():
-            features = network.forward_features(images)  # type: ignore[operator]
-    finally:
-        for hook in hooks:
-            hook.remove()
-        network.train(training)
-    given = images
-    for _, received, returned in calls:
-        if received is not given:
-            break
-        given = returned
-    else:
-        if given is features:
-            return tuple(path for path, _, _ in calls)
-    raise ModelError(
-        f"{type(network).__name__} is no chain of layers, so it cannot be cut into stages; {_STAGED_HINT}"
-    )

@@ -11,8 +11,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from passerby.errors import ModelError
-from passerby.models.backbones import create_staged_backbone
 from passerby.models.base import AttributeModel
+from passerby.models.staged import create_staged_backbone
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output
 
