@@ -47,6 +47,6 @@ def train(
 
 def _name_run(recipe: Path) -> str:
     """The way below `recipes`, such as `diaa-ablations-wider-focal`; elsewhere folder and file."""
-    parts = recipe.resolve().with_suffix("").parts
-    below = parts[parts.index("recipes") + 1 :] if "recipes" in parts[:-1] else parts[-2:]
-    return "-".join(below)
+    *folders, name = recipe.resolve().with_suffix("").parts
+    last = max((i for i, folder in enumerate(folders) if folder == "recipes"), default=len(folders) - 2)
+    return "-".join([*folders[last + 1 :], name])
