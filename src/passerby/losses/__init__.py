@@ -25,12 +25,15 @@ from passerby.losses.functional import (
     compute_positive_ratio,
     reduce_terms,
 )
+from passerby.losses.hierarchical import HierarchicalLoss
 from passerby.losses.history import PredictionHistory
+from passerby.schema import AttributeSchema
 
 __all__ = [
     "LOSSES",
     "BinaryCrossEntropy",
     "DIAALoss",
+    "HierarchicalLoss",
     "PredictionHistory",
     "WeightedFocal",
     "compute_binary_cross_entropy",
@@ -47,11 +50,19 @@ LOSSES: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
         "bce": BinaryCrossEntropy,
         "diaa": DIAALoss,
         "focal": WeightedFocal,
+        "hierarchical": HierarchicalLoss,
     }
 )
 
 
-def create_loss(name: str, *, positive_ratio: Tensor, rows: Tensor | None = None, **kwargs: Any) -> nn.Module:
+def create_loss(
+    name: str,
+    *,
+    positive_ratio: Tensor,
+    rows: Tensor | None = None,
+    schema: AttributeSchema | None = None,
+    **kwargs: Any,
+) -> nn.Module:
     """Build a loss by name.
 
     Args:
@@ -59,6 +70,7 @@ def create_loss(name: str, *, positive_ratio: Tensor, rows: Tensor | None = None
         positive_ratio: Share of positives of each attribute in the training split; unknown ones are left out,
             or counted as a no by a loss that takes them so.
         rows: Rows of the manifest that train; a loss that remembers something of each sample needs them.
+        schema: The attributes; a loss that treats groups of them apart needs it.
         kwargs: Keyword arguments of that loss.
 
     Shape:
@@ -78,7 +90,7 @@ def create_loss(name: str, *, positive_ratio: Tensor, rows: Tensor | None = None
     """
     if name not in LOSSES:
         raise ConfigError(f"no loss {name!r}; choose one of {', '.join(sorted(LOSSES))}")
-    given = {"positive_ratio": positive_ratio, "rows": rows}
+    given = {"positive_ratio": positive_ratio, "rows": rows, "schema": schema}
     parameters = inspect.signature(LOSSES[name]).parameters
     valid = [p for p in parameters if p not in given]
     wrong = sorted(set(kwargs) - set(valid))

@@ -41,3 +41,17 @@ class AttributeModel(nn.Module, ABC):
             images: (N, 3, H, W) float, normalised as the bundle's `Preprocess` says.
             returns: `Output` with logits (N, A) and the map (N, C, h, w) that localisation looks at.
         """
+
+    def observe(self, output: Output, labels: Tensor) -> None:
+        """Look at the labels of a training batch beside the optimiser; most models have nothing to do.
+
+        Called after the forward pass of each training step, on every process. What is learnt here belongs in
+        buffers of whole numbers: they travel in checkpoints, and an average of weights takes them as they are.
+
+        Shape:
+            output: what `forward` returned; labels: (N, A) in {1, 0, −1}.
+        """
+
+    def describe_state(self) -> Mapping[str, float]:
+        """Numbers for the log of each epoch about what the model observed; always the same names."""
+        return {}

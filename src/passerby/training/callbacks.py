@@ -106,6 +106,7 @@ class EpochLog(Callback):
             "train_loss": train_loss,
             "lr": float(trainer.optimizers[0].param_groups[0]["lr"]),
             **pl_module.val_scores,
+            **pl_module.model.describe_state(),
             "seconds": round(self._elapsed(), 3),
         }
         self.rows.append(row)

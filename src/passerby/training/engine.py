@@ -65,7 +65,9 @@ def train(
     model = create_start(recipe.model, data.manifest.schema, say=say)
     ratio = data.compute_positive_ratio(unknown=recipe.loss.arguments.get("unknown", "ignore"))
     rows = torch.from_numpy(data.train_rows)
-    criterion = create_loss(recipe.loss.name, positive_ratio=ratio, rows=rows, **recipe.loss.arguments)
+    criterion = create_loss(
+        recipe.loss.name, positive_ratio=ratio, rows=rows, schema=model.schema, **recipe.loss.arguments
+    )
     log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs, say=say)
     origin = describe_origin(recipe, data)  # now: the files it names may be gone when training ends
     with _quiet_lightning():

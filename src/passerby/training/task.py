@@ -110,7 +110,8 @@ class AttributeTask(LightningModule):
     def training_step(self, batch: Batch, batch_idx: int) -> Tensor:
         """Loss of one batch."""
         del batch_idx
-        terms: dict[str, Tensor] = self.criterion(self(batch), batch.labels, batch)
+        output = self(batch)
+        terms: dict[str, Tensor] = self.criterion(output, batch.labels, batch)
         total = terms["total"]
         if not torch.isfinite(total):
             names = [self.image_names[row] for row in batch.rows.tolist()]
@@ -119,6 +120,7 @@ class AttributeTask(LightningModule):
                 f"the loss is not finite at step {self.global_step} (epoch {self.current_epoch}): {values}; "
                 f"pictures of the batch: {', '.join(names)}"
             )
+        self.model.observe(output, batch.labels)
         self.train_loss.update(total.detach(), len(batch.labels))
         for name, term in terms.items():
             self.log(f"loss/{name}", term.detach(), on_step=True, on_epoch=False, prog_bar=name == "total")

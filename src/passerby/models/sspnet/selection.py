@@ -1,0 +1,117 @@
+"""Adaptive feature scale selection: which level of the pyramid serves which attributes best."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, distributed, nn
+
+from passerby.errors import ModelError
+
+__all__ = ["ScaleSelection"]
+
+
+class ScaleSelection(nn.Module):
+    """Chooses for each group of attributes the scale with the best mean accuracy (mA) in training.
+
+    Every candidate scale has a classifier of its own, and all of them train on every batch, with the same
+    weight, whatever the choice is: a scale that is behind today can lead tomorrow, and the comparison stays
+    fair. What is compared is their hits on the training samples as the network trains on them (augmented, in
+    training mode, threshold 0.5), the same samples for all scales: shares of the positives and of the
+    negatives that are right, a mean of both an attribute, a mean over the group's attributes that have had
+    both. After each batch the best scale of a group takes over, if it is strictly better than the present one.
+
+    The counts forget: whenever more than `memory` samples are in them, they are halved, so that the mA is that
+    of the last one to two memories, an old one counting less. They are whole numbers in buffers, added up over
+    all processes, and travel in every checkpoint; so does the choice. A bundle keeps the choice of the moment
+    when its weights were saved.
+
+    Paper: Shen et al., 2023, section 3.2.2, Eq. 4 and Fig. 3, which say that the scale of maximum mA "is
+    iteratively updated in the training phase" and used in the test phase; the rest is ours, as its published
+    code has no selection.
+
+    Args:
+        groups: Indices of the attributes of each group; one index each for a selection by attribute.
+        start: Scale of each attribute, 1 to 3, before the first batch.
+        memory: Samples after which the counts are halved.
+
+    Attributes:
+        scales: Scale of each attribute now, 1 to 3.
+
+    Raises:
+        ModelError: If the memory is below 1.
+
+    Example:
+        >>> selection = ScaleSelection([[0]], start=[3])
+        >>> labels = torch.tensor([[1], [0]])
+        >>> right, wrong = torch.tensor([[2.0], [-2.0]]), torch.tensor([[-2.0], [2.0]])
+        >>> selection.update(torch.stack([right, wrong, wrong]), labels)  # logits from P1, P2, P3
+        >>> selection.scales
+        (1,)
+    """
+
+    hits: Tensor
+    seen: Tensor
+    samples: Tensor
+    choice: Tensor
+
+    def __init__(self, groups: Sequence[Sequence[int]], *, start: Sequence[int], memory: int = 8192) -> None:
+        super().__init__()
+        if memory < 1:
+            raise ModelError(f"expected a selection_memory of at least 1 sample, got {memory}")
+        self.groups = tuple(tuple(group) for group in groups)
+        self.memory = memory
+        self.scales = tuple(start)
+        attributes = len(start)
+        self.register_buffer("hits", torch.zeros(3, attributes, 2, dtype=torch.int64))
+        self.register_buffer("seen", torch.zeros(attributes, 2, dtype=torch.int64))
+        self.register_buffer("samples", torch.zeros((), dtype=torch.int64))
+        self.register_buffer("choice", torch.tensor(start, dtype=torch.int64))
+        self.register_load_state_dict_post_hook(_take_over_choice)
+
+    @torch.no_grad()
+    def update(self, logits: Tensor, labels: Tensor) -> None:
+        """Count the hits of a batch on all processes, and choose.
+
+        Shape:
+            logits: (3, N, A), from P1, P2 and P3; labels: (N, A) in {1, 0, −1}; −1 is not counted.
+        """
+        truth = torch.stack((labels == 1, labels == 0), dim=-1)  # (N, A, 2)
+        said = torch.stack((logits > 0, logits <= 0), dim=-1)  # (3, N, A, 2)
+        counts = torch.cat((truth.sum(0).unsqueeze(0), (said & truth).sum(1)))  # (4, A, 2)
+        samples = torch.tensor(len(labels), device=counts.device)
+        if distributed.is_available() and distributed.is_initialized():
+            distributed.all_reduce(counts)
+            distributed.all_reduce(samples)
+        self.seen += counts[0]
+        self.hits += counts[1:]
+        self.samples += samples
+        if self.samples > self.memory:
+            for count in (self.seen, self.hits, self.samples):
+                count //= 2
+        self._choose()
+
+    def compute_mean_accuracy(self) -> Tensor:
+        """Running mA of each attribute at each scale, (3, A) float in [0, 1]; NaN without both answers."""
+        return (self.hits / self.seen).mean(2)
+
+    def _choose(self) -> None:
+        accuracy, scales = self.compute_mean_accuracy().cpu(), list(self.scales)
+        for group in self.groups:
+            means = accuracy[:, list(group)].nanmean(1)  # (3,)
+            present = scales[group[0]]
+            best = int(means.argmax()) + 1
+            if means[best - 1] > means[present - 1]:  # never true of NaN
+                for index in group:
+                    scales[index] = best
+        self.scales = tuple(scales)
+        self.choice.copy_(torch.tensor(scales))
+
+
+def _take_over_choice(selection: nn.Module, incompatible: Any) -> None:
+    """Keep the plain numbers, which decide what is computed, in step with the buffer."""
+    del incompatible
+    if isinstance(selection, ScaleSelection) and not selection.choice.is_meta:
+        selection.scales = tuple(selection.choice.tolist())
