@@ -12,7 +12,7 @@ from passerby.errors import ConfigError
 from passerby.evaluation.protocols import load_protocol
 from passerby.losses import create_loss
 from passerby.models import create_model
-from passerby.schema import Attribute, AttributeSchema
+from passerby.schema import PARTS, Attribute, AttributeSchema
 
 MINIMAL = "data: {manifest: people.parquet, split: own}\n"
 
@@ -165,14 +165,19 @@ def test_every_recipe_of_the_house_is_valid(path: Path, monkeypatch: pytest.Monk
     recipe = load_recipe(path)
     build_model(recipe.model.name, json.dumps(recipe.model.arguments))
     rows, ratio = torch.arange(4), torch.full((3,), 0.5)
-    create_loss(recipe.loss.name, positive_ratio=ratio, rows=rows, **recipe.loss.arguments)
+    create_loss(
+        recipe.loss.name, positive_ratio=ratio, rows=rows, schema=tiny_schema(), **recipe.loss.arguments
+    )
 
 
 @cache
 def build_model(name: str, arguments: str) -> None:
-    schema = AttributeSchema("tiny", tuple(Attribute(f"a{i}", "has it") for i in range(3)))
     with torch.device("meta"):
-        create_model(name, schema=schema, **json.loads(arguments))
+        create_model(name, schema=tiny_schema(), **json.loads(arguments))
+
+
+def tiny_schema() -> AttributeSchema:
+    return AttributeSchema("tiny", tuple(Attribute(f"a{i}", "has it") for i in range(3)))
 
 
 def flatten(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -220,15 +225,75 @@ ATTENTION = {"model.arguments.attention_stages", "model.name", "loss.name", "los
         ("peta", "primary-resnet101", "../peta-densenet121/primary", {"model.arguments.backbone"}),
     ],
 )
-def test_a_row_of_a_table_changes_what_it_names(
+def test_a_row_of_diaa_changes_what_it_names(
     folder: str, row: str, below: str, named: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What only one of two systems or losses knows (`gamma`, `history` …) may come in with it."""
     monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
-    rows = Path(__file__).parents[1] / "recipes" / "diaa" / "ablations" / folder
-    one, other = (flatten(load_recipe(rows / f"{name}.yaml").model_dump()) for name in (row, below))
     silent = {"model.arguments.aggregation": "score", "model.arguments.confidence_weighting": True}
     silent |= {"loss.arguments.window": 5, "loss.arguments.burn_in": 2}
-    one, other = {**silent, **one}, {**silent, **other}
-    changed = {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)}
-    assert changed - {"variant"} == named
+    assert find_changes(f"diaa/ablations/{folder}", row, below, silent) == named
+
+
+WHERE = "model.arguments.locations"
+PRIOR = "model.arguments.spatial_prior"
+OFFSETS = "model.arguments.offsets"
+SCALES = {f"model.arguments.scales.{part}" for part in PARTS}
+SELECTION = {"model.arguments.selection"}
+SWIN = {"model.arguments.backbone", "model.arguments.backbone_arguments.img_size"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "row", "below", "named"),
+    [
+        *(
+            row
+            for folder in ("pa100k", "peta-mobilenetv2-128x96")
+            for row in (
+                (folder, "afss", "sspnet-s", {WHERE, PRIOR}),
+                (folder, "afss-offset", "sspnet-s", {PRIOR}),
+                (folder, "afss-prior", "sspnet-s", {OFFSETS}),
+                (folder, "ple", "sspnet-s", SELECTION | SCALES),
+                (folder, "sspnet-k", "sspnet-s", {WHERE}),
+                (folder, "sspnet-r", "sspnet-s", {WHERE, "model.arguments.smoothing"}),
+            )
+        ),
+        ("pa100k", "sspnet-s", "../../pa100k", set()),
+        ("pa100k", "sspnet-r-by-attribute", "sspnet-r", SELECTION),
+        *(("pa100k", f"sspnet-r-p{scale}", "sspnet-r", SELECTION | SCALES) for scale in (1, 2, 3)),
+        *(("pa100k", f"sspnet-k-offsets-{m}", "sspnet-k", {OFFSETS}) for m in (1, 2, 4, 5)),
+        *(
+            ("pa100k", f"sspnet-s-ratio-{r}", "sspnet-s", {"model.arguments.sampling_ratio"})
+            for r in (25, 50, 100)
+        ),
+        *(("pa100k", f"sspnet-{sort}-swin", f"sspnet-{sort}", SWIN) for sort in "rks"),
+        ("pa100k", "baseline-swin", "baseline", SWIN),
+        (
+            "pa100k",
+            "baseline",
+            "../../../baseline/peta",
+            {"model.arguments.backbone"}
+            | {"data.manifest", "data.split", "training.batch_size", "training.ema"},
+        ),
+        (
+            "peta-mobilenetv2-128x96",
+            "baseline",
+            "../../../diaa/ablations/peta-mobilenetv2-128x96/baseline",
+            {"loss.arguments.weighting"},
+        ),
+    ],
+)
+def test_a_row_of_sspnet_changes_what_it_names(
+    folder: str, row: str, below: str, named: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
+    assert find_changes(f"sspnet/ablations/{folder}", row, below, {}) == named
+
+
+def find_changes(folder: str, row: str, below: str, silent: Mapping[str, Any]) -> set[str]:
+    """Keys in which two recipes of a folder differ; `silent` are defaults that only one of them names."""
+    rows = Path(__file__).parents[1] / "recipes" / folder
+    one, other = (
+        {**silent, **flatten(load_recipe(rows / f"{name}.yaml").model_dump())} for name in (row, below)
+    )
+    return {key for key in one.keys() | other.keys() if one.get(key) != other.get(key)} - {"variant"}

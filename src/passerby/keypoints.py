@@ -1,4 +1,4 @@
-"""Keypoints of persons: from the 17 of COCO, which detectors give, to the 16 of MPII, which papers speak of."""
+"""Keypoints of persons: from the 17 of COCO, which detectors give, to the 16 of MPII, which papers use."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from passerby.errors import DataError
 __all__ = ["MEAN_POSE_MPII", "convert_coco_to_mpii"]
 
 _FROM_COCO = (16, 14, 12, 11, 13, 15, -1, -1, -1, -1, 10, 8, 6, 5, 7, 9)
-"""COCO's index of each MPII keypoint: ankle, knee and hip (right, then left), wrist, elbow and shoulder (right),
-shoulder, elbow and wrist (left); pelvis, thorax, upper neck and head top (6 to 9) follow from others."""
+"""COCO's index of each MPII keypoint: ankle, knee, hip (right), hip, knee, ankle (left), four that follow
+from others (pelvis, thorax, upper neck, head top), wrist, elbow, shoulder (right), shoulder, elbow, wrist
+(left)."""
 
 _NOSE, _SHOULDERS, _HIPS = 0, [5, 6], [11, 12]
 

@@ -9,6 +9,7 @@ from typer.testing import CliRunner, Result
 
 from passerby.cli import app
 from passerby.errors import ConfigError, ModelError
+from passerby.models import MODELS
 
 
 def run(*options: str, columns: int = 100) -> Result:
@@ -40,7 +41,7 @@ def test_the_full_model_shows_its_overhead_and_no_figure_of_the_paper() -> None:
 def test_own_settings_and_json() -> None:
     result = run("--backbone", "test_resnet", "--size", "64x48", "--attributes", "5", "--json")
     counts = {count["system"]: count for count in json.loads(result.stdout)["counts"]}
-    assert set(counts) == {"baseline", "diaa"}
+    assert set(counts) == set(MODELS)
     for count in counts.values():
         assert (count["size_px"], count["attributes"]) == ([64, 48], 5)
         assert count["published_parameters"] is None

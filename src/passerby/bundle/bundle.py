@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import tempfile
+import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -26,7 +27,7 @@ from passerby.data.images import normalise, read_image, resize_image
 from passerby.errors import BundleError, DataError, ImageError, ModelError, SchemaError
 from passerby.models import AttributeModel, create_model
 from passerby.schema import AttributeSchema
-from passerby.types import Prediction, Preprocess
+from passerby.types import Guidance, Prediction, Preprocess
 
 __all__ = ["Bundle", "Picture", "load", "source_of"]
 
@@ -121,8 +122,13 @@ class Bundle:
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())  # (3, H, W)
 
     @torch.inference_mode()
-    def predict_batch(self, images: Tensor) -> Tensor:
+    def predict_batch(self, images: Tensor, guidance: Guidance | None = None) -> Tensor:
         """Probabilities of a batch of prepared pictures.
+
+        A model that looks at masks or keypoints and gets none warns, and says what it does instead.
+
+        Args:
+            guidance: What the model's `guidance` names, if there is any.
 
         Shape:
             images: (N, 3, H, W) uint8, of the size that `preprocess` says, on any device.
@@ -139,7 +145,14 @@ class Bundle:
             )
         self.model.eval()
         inputs = normalise(images.to(self.device, non_blocking=True), self.preprocess)
-        probs: Tensor = self.model(inputs).logits.float().sigmoid()
+        guidance = Guidance() if guidance is None else guidance.to(self.device)
+        for kind in self.model.guidance:
+            if getattr(guidance, kind) is None:
+                warnings.warn(
+                    f"{self.model.name} looks at {kind} and got none: {self.model.without_guidance}",
+                    stacklevel=3,
+                )
+        probs: Tensor = self.model(inputs, guidance).logits.float().sigmoid()
         return probs
 
     def describe(self, probs: Tensor, sources: Sequence[str]) -> list[Prediction]:

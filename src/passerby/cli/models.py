@@ -101,7 +101,7 @@ def _cells(count: Count) -> tuple[str, ...]:
     """One line of the table, in the order of `HEADINGS`."""
     setting = count.setting
     return (
-        setting.system,
+        setting.variant or setting.system,
         setting.backbone,
         str(setting.attributes),
         f"{count.counted.parameters / 1e6:.2f}",

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import tempfile
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
@@ -15,11 +17,12 @@ from numpy.typing import NDArray
 
 from passerby.data.cache import PackedCache
 from passerby.data.images import read_image, resize_image
+from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError, SchemaError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.protocols import load_protocol
-from passerby.types import Preprocess
+from passerby.types import Batch, Preprocess
 
 if TYPE_CHECKING:
     from passerby.bundle import Bundle
@@ -27,7 +30,6 @@ if TYPE_CHECKING:
 __all__ = ["evaluate"]
 
 Images = NDArray[np.uint8]
-Chunk = tuple[NDArray[np.int64], Images]
 Progress = Callable[[int, int], None]
 
 
@@ -55,7 +57,8 @@ def evaluate(
         protocol: See `passerby.evaluation.protocols`.
         batch_size: Pictures at a time.
         cache: Folder of the packed picture caches, shared with training: the whole manifest is packed there
-            if it is not yet. None decodes the pictures of this part on the fly.
+            if it is not yet. None decodes the pictures of this part on the fly; for a model that looks at
+            masks, parsing maps or keypoints, it packs them in a temporary folder.
         device: Such as `cpu` or `cuda`; None leaves the bundle where it is.
         broken: A picture that cannot be read stops the evaluation, or is left out and listed in `skipped`.
         workers: Threads that decode.
@@ -74,16 +77,32 @@ def evaluate(
         bundle.to(device)
     start = time.monotonic()
     skipped: list[tuple[str, str]] = []
-    batches = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-    if cache is None:
-        keep_going = skipped if broken == "skip" else None
-        chunks = _decode(manifest, batches, preprocess=bundle.preprocess, workers=workers, skipped=keep_going)
-    else:
-        packed = PackedCache.build(manifest, bundle.preprocess, cache, broken=broken, workers=workers)
-        chunks = _read_packed(packed, batches)
-        wanted = {manifest.images[row] for row in rows}
-        skipped += [pair for pair in packed.broken if pair[0] in wanted]
-    kept, probs = _predict(bundle, chunks, len(rows), progress)
+    with ExitStack() as stack:
+        if cache is None and not bundle.model.guidance:
+            pieces = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+            keep_going = skipped if broken == "skip" else None
+            batches: Iterable[Batch] = _decode(
+                manifest, pieces, preprocess=bundle.preprocess, workers=workers, skipped=keep_going
+            )
+        else:
+            source, numbers, folder = manifest, rows, cache
+            if folder is None:
+                source, numbers = manifest.take(rows), np.arange(len(rows))
+                folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="passerby-")))
+            packed = PackedCache.build(source, bundle.preprocess, folder, broken=broken, workers=workers)
+            wanted = {manifest.images[row] for row in rows}
+            skipped += [pair for pair in packed.broken if pair[0] in wanted]
+            batches = BatchLoader(
+                packed,
+                labels=source.labels,
+                rows=numbers,
+                batch_size=batch_size,
+                workers=workers,
+                guidance=bundle.model.guidance,
+            )
+        kept, probs = _predict(bundle, batches, len(rows), progress)
+        if cache is None and bundle.model.guidance:
+            kept = rows[kept]
     chosen = manifest.take(kept)
     return Evaluation(
         dataset=manifest.dataset,
@@ -128,30 +147,20 @@ def _describe_origin(bundle: Bundle) -> dict[str, object]:
 
 
 def _predict(
-    bundle: Bundle, chunks: Iterator[Chunk], total: int, progress: Progress | None
+    bundle: Bundle, batches: Iterable[Batch], total: int, progress: Progress | None
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    import torch
-
     rows: list[NDArray[np.int64]] = []
     probs: list[NDArray[np.float32]] = []
     done = 0
-    for numbers, images in chunks:
-        batch = torch.from_numpy(np.ascontiguousarray(images.transpose(0, 3, 1, 2)))  # (N, 3, H, W)
-        probs.append(bundle.predict_batch(batch).float().cpu().numpy())
-        rows.append(numbers)
-        done += len(numbers)
+    for batch in batches:
+        probs.append(bundle.predict_batch(batch.images, batch.guidance).float().cpu().numpy())
+        rows.append(batch.rows.numpy())
+        done += len(batch.rows)
         if progress is not None:
             progress(done, total)
     if not done:
         raise DataError(f"none of the {total} pictures could be read; check --root")
     return np.concatenate(rows), np.concatenate(probs)
-
-
-def _read_packed(cache: PackedCache, batches: list[NDArray[np.int64]]) -> Iterator[Chunk]:
-    for numbers in batches:
-        readable = numbers[cache.valid[numbers]]
-        if len(readable):
-            yield readable, np.asarray(cache.images[readable])
 
 
 def _decode(
@@ -161,9 +170,11 @@ def _decode(
     preprocess: Preprocess,
     workers: int,
     skipped: list[tuple[str, str]] | None,
-) -> Iterator[Chunk]:
+) -> Iterator[Batch]:
     """Decode in threads, one batch ahead of the network; unreadable pictures go to `skipped` if given."""
-    images, boxes = manifest.images, manifest.boxes()
+    import torch
+
+    images, boxes, labels = manifest.images, manifest.boxes(), manifest.labels
     with ThreadPoolExecutor(max(1, workers)) as pool:
         waiting: deque[list[Future[Images]]] = deque()
         upcoming = iter(batches)
@@ -182,7 +193,8 @@ def _decode(
                         raise
                     skipped.append((images[row], str(error)))
             if good:
-                yield np.asarray(good, np.int64), np.stack(pictures)
+                read = torch.from_numpy(np.ascontiguousarray(np.stack(pictures).transpose(0, 3, 1, 2)))
+                yield Batch(read, torch.from_numpy(labels[good]), torch.tensor(good))
 
 
 def _decode_one(path: Path, preprocess: Preprocess, box: tuple[float, float, float, float] | None) -> Images:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 
@@ -23,14 +25,14 @@ class HierarchicalLoss(nn.Module):
     mean counts: the gradient of the shared layers keeps its size, and no candidate is favoured.
 
     Paper: Shen et al., 2023, Eq. 10–12. Eq. 11 prints the weights the other way round; by default the rarer
-    answer weighs more, as in the field's code and in the paper's words (`weighting: sb-printed` is as printed).
-    Eq. 10 also lacks its minus.
+    answer weighs more, as in the field's code and in the paper's words (`weighting: sb-printed` is as
+    printed). Eq. 10 also lacks its minus.
 
     Args:
         positive_ratio: Share of positives of each attribute in the training split.
         schema: The attributes; their `part` makes the groups.
-        weighting, reduction, unknown: As in `BinaryCrossEntropy`. With reduction `mean`, a mean over the known
-            cells of each group.
+        weighting, reduction, unknown: As in `BinaryCrossEntropy`. With reduction `mean`, a mean over the
+            known cells of each group.
 
     Shape:
         positive_ratio: (A,) float in [0, 1].
@@ -62,24 +64,24 @@ class HierarchicalLoss(nn.Module):
         if len(positive_ratio) != len(schema):
             raise DataError(f"expected {len(schema)} positive ratios, got {len(positive_ratio)}")
         self.groups = schema.group_by("part")
-        self.criteria = nn.ModuleDict(
-            {
-                f"part_{part}": BinaryCrossEntropy(
+        self.criteria = nn.ModuleList(
+            [
+                BinaryCrossEntropy(
                     positive_ratio=positive_ratio[list(members)],
                     reduction=reduction,
                     weighting=weighting,
                     unknown=unknown,
                 )
-                for part, members in self.groups.items()
-            }
+                for members in self.groups.values()
+            ]
         )
 
     def forward(self, output: Output, labels: Tensor, batch: Batch | None = None) -> dict[str, Tensor]:
         """Named terms of the loss.
 
         Shape:
-            output: logits (N, A), branches (N, A) if there are candidates; labels: (N, A) in {1, 0, −1}; batch:
-                not needed by this loss.
+            output: logits (N, A), branches (N, A) if there are candidates; labels: (N, A) in {1, 0, −1};
+                batch: not needed by this loss.
             returns: a term a group, and `total`, () float each.
 
         Raises:
@@ -91,10 +93,10 @@ class HierarchicalLoss(nn.Module):
             raise DataError(f"expected logits and labels of one shape (N, A), got {shapes}")
         scored = list(output.branches.values()) or [output.logits]
         terms: dict[str, Tensor] = {}
-        for part, members in self.groups.items():
-            criterion = self.criteria[f"part_{part}"]
+        for (part, members), criterion in zip(self.groups.items(), self.criteria, strict=True):
+            compute = cast(BinaryCrossEntropy, criterion).compute
             index = torch.tensor(members, device=labels.device)
             own = labels.index_select(1, index)
-            losses = [criterion.compute(logits.index_select(1, index), own) for logits in scored]
+            losses = [compute(logits.index_select(1, index), own) for logits in scored]
             terms[part] = torch.stack(losses).mean()
         return {**terms, "total": torch.stack(list(terms.values())).sum()}

@@ -22,10 +22,10 @@ from passerby.schema import AttributeSchema
 __all__ = [
     "DIAA",
     "MODELS",
-    "SSPNet",
     "AttributeModel",
     "Backbone",
     "Baseline",
+    "SSPNet",
     "StagedBackbone",
     "create_backbone",
     "create_model",

@@ -27,7 +27,9 @@ class AttributeModel(nn.Module, ABC):
     name: str
     arguments: Mapping[str, Any]
     guidance: tuple[str, ...] = ()
-    """Fields of `Guidance` that training this model needs; a loader prepares no others."""
+    """Fields of `Guidance` that this model looks at; a loader prepares no others."""
+    without_guidance: str = ""
+    """What the model does for a picture without them, as the end of a sentence."""
 
     def __init__(self, schema: AttributeSchema) -> None:
         super().__init__()
@@ -45,8 +47,9 @@ class AttributeModel(nn.Module, ABC):
     def observe(self, output: Output, labels: Tensor) -> None:
         """Look at the labels of a training batch beside the optimiser; most models have nothing to do.
 
-        Called after the forward pass of each training step, on every process. What is learnt here belongs in
-        buffers of whole numbers: they travel in checkpoints, and an average of weights takes them as they are.
+        Called after the forward pass of each training step, on every process. What is learnt here belongs
+        in buffers of whole numbers: they travel in checkpoints, and an average of weights takes them as they
+        are.
 
         Shape:
             output: what `forward` returned; labels: (N, A) in {1, 0, −1}.

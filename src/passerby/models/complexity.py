@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from passerby.errors import ModelError
 from passerby.models import AttributeModel, create_model
 from passerby.models.published import Setting
-from passerby.schema import Attribute, AttributeSchema
+from passerby.schema import PARTS, Attribute, AttributeSchema
 
 __all__ = ["Complexity", "Count", "compute_complexity", "count_setting", "create_shapes_only"]
 
@@ -87,7 +87,8 @@ def create_shapes_only(
 ) -> AttributeModel:
     """A model whose tensors have shapes but neither values nor memory (torch's meta device).
 
-    A backbone that insists on one size (vision transformers, Swin) is created for the given one.
+    Its attributes are spread over the parts of the body. A backbone that insists on one size (vision
+    transformers, Swin) is created for the given one.
 
     Args:
         system: A key of `passerby.models.MODELS`.
@@ -108,7 +109,10 @@ def create_shapes_only(
     if attributes < 1:
         raise ModelError(f"expected at least 1 attribute, got {attributes}")
     schema = AttributeSchema(
-        "count", tuple(Attribute(f"a{i}", f"has property {i}") for i in range(attributes))
+        "count",
+        tuple(
+            Attribute(f"a{i}", f"has property {i}", part=PARTS[i % len(PARTS)]) for i in range(attributes)
+        ),
     )
     given = dict(arguments or {})
     config = timm.get_pretrained_cfg(backbone, allow_unregistered=True) if timm.is_model(backbone) else None

@@ -25,6 +25,7 @@ class Setting:
         gmacs: Published multiply-accumulates of one picture, in thousands of millions; None if there is none.
         source: Paper and table.
         arguments: Further arguments of that system, such as an ablation's.
+        variant: What the paper calls the system with these arguments, if not by the system's name.
     """
 
     system: str
@@ -35,7 +36,23 @@ class Setting:
     gmacs: float | None = None
     source: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    variant: str = ""
 
+
+_SSPNET: Mapping[str, Mapping[str, Any]] = {
+    "SSPNet-R": {"locations": "regions", "smoothing": False},
+    "SSPNet-K": {"locations": "keypoints"},
+    "SSPNet-S": {"locations": "sparse"},
+}
+"""The three sorts of prior locations; at prediction with the scales that section 4.2 of the paper finds."""
+
+_SSPNET_COSTS = (
+    ("resnet50", (("SSPNet-R", 24.73, 2.92), ("SSPNet-K", 26.27, 3.31), ("SSPNet-S", 26.30, 3.32))),
+    (
+        "swin_small_patch4_window7_224",
+        (("SSPNet-R", 49.96, 8.13), ("SSPNet-K", 52.43, 8.65), ("SSPNet-S", 52.44, 8.65)),
+    ),
+)
 
 PUBLISHED: tuple[Setting, ...] = (
     # Table 2 counts the primary networks as timm and torchvision ship them: with 1000 classes of ImageNet.
@@ -57,6 +74,15 @@ PUBLISHED: tuple[Setting, ...] = (
     Setting("diaa", "resnet101", 14, (224, 224)),
     Setting("diaa", "resnet152", 14, (224, 224)),
     Setting("diaa", "densenet201", 14, (224, 224)),
+    *(
+        Setting("sspnet", backbone, 26, size, parameters, gmacs, source, _SSPNET[variant], variant)
+        for backbone, costs in _SSPNET_COSTS
+        for size, source in (
+            ((256, 128), "SSPNet, Table 3"),
+            ((256, 192), "SSPNet, Table 3, size as stated"),
+        )
+        for variant, parameters, gmacs in costs
+    ),
 )
 """Every system on the backbones of its paper."""
 
@@ -86,9 +112,15 @@ def select_settings(
         if known and size_px is None and attributes is None:
             found += known
             continue
-        backbones = [backbone] if backbone else list(dict.fromkeys(s.backbone for s in known))
         own = (attributes or DEFAULT_ATTRIBUTES, size_px or DEFAULT_SIZE_PX)
-        for name in backbones:
-            same = [s for s in known if s.backbone == name and (s.attributes, s.size_px) == own]
-            found += same or [Setting(system, name, *own)]
+        others = [s for s in PUBLISHED if s.system == system]
+        variants = {s.variant: s.arguments for s in known or others} or {"": {}}
+        for name in [backbone] if backbone else list(dict.fromkeys(s.backbone for s in known)):
+            for variant, arguments in variants.items():
+                same = [
+                    s
+                    for s in known
+                    if (s.backbone, s.variant, s.attributes, s.size_px) == (name, variant, *own)
+                ]
+                found += same or [Setting(system, name, *own, arguments=arguments, variant=variant)]
     return tuple(found)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -115,9 +116,9 @@ class RegionLocations(Locations):
 class SparseLocations(Locations):
     """PLE-S: evenly spread positions in the rows of the part, with learned offsets.
 
-    A share `ratio` of the positions is taken, √ratio of the rows and √ratio of the columns, so that the points
-    keep the grid that pyramid pooling needs. They are positions of the map, hence without offsets their
-    features are the map's own.
+    A share `ratio` of the positions is taken, √ratio of the rows and √ratio of the columns, so that the
+    points keep the grid that pyramid pooling needs. They are positions of the map, hence without offsets
+    their features are the map's own.
 
     Paper: Shen et al., 2023, Eq. 8–9, section 4.2 ("taking 75% of the feature points").
 
@@ -159,12 +160,12 @@ class SparseLocations(Locations):
         points = [
             torch.stack((x.repeat(len(y)), y.repeat_interleave(len(x))), dim=1)
             .float()
-            .expand(len(features), -1, -1)
+            .expand(features.shape[0], -1, -1)
             for y, x in grids.values()
         ]
-        sampled = sample_around(features, [self.samplers[group] for group in groups], points)
+        sampled = sample_around(features, _pick(self.samplers, groups), points)
         return {
-            group: pool_pyramid(own.unflatten(2, (len(grids[group][0]), len(grids[group][1]))))
+            group: pool_pyramid(own.view(*own.shape[:2], *(len(side) for side in grids[group])))
             for group, own in zip(groups, sampled, strict=True)
         }
 
@@ -172,10 +173,10 @@ class SparseLocations(Locations):
 class KeypointLocations(Locations):
     """PLE-K: the keypoints of the part, with learned offsets.
 
-    Pyramid pooling needs places, and keypoints have no grid: the first level is the maximum over all keypoints
-    of the part; the four cells of the second are its upper right, upper left, lower right and lower left limbs
-    (the person's own right and left; what lies in the middle belongs to both), upper and lower as in a person
-    who stands. A cell without a keypoint takes the maximum over all.
+    Pyramid pooling needs places, and keypoints have no grid: the first level is the maximum over all
+    keypoints of the part; the four cells of the second are its upper right, upper left, lower right and lower
+    left (the person's own right and left; what lies in the middle belongs to both), upper and lower as in a
+    person who stands. A cell without a keypoint takes the maximum over all.
 
     Paper: Shen et al., 2023, Eq. 6–7, Table A.12. How keypoints are pooled is not in it.
 
@@ -204,11 +205,11 @@ class KeypointLocations(Locations):
         indices = [self.get_buffer(f"indices_{self.parts[group]}") for group in groups]
         points = [places.index_select(1, index) for index in indices]  # (N, K, 2) each
         if self.samplers:
-            sampled = sample_around(features, [self.samplers[group] for group in groups], points)
+            sampled = sample_around(features, _pick(self.samplers, groups), points)
         else:
             all_points = torch.cat(points, dim=1).unsqueeze(2)
             read = sample_weighted(features, all_points, torch.ones_like(all_points[..., 0]))
-            sampled = read.split([len(index) for index in indices], dim=2)
+            sampled = torch.split(read, [len(index) for index in indices], dim=2)
         return {
             group: _pool_cells(own, self.get_buffer(f"cells_{self.parts[group]}"))
             for group, own in zip(groups, sampled, strict=True)
@@ -218,6 +219,10 @@ class KeypointLocations(Locations):
 def _create_samplers(parts: Mapping[str, Part], channels: int, offsets: int) -> nn.ModuleDict:
     """The offsets of each group; none if the points themselves are read."""
     return nn.ModuleDict({group: OffsetSampling(channels, offsets) for group in parts if offsets})
+
+
+def _pick(samplers: nn.ModuleDict, groups: Sequence[str]) -> list[OffsetSampling]:
+    return [cast(OffsetSampling, samplers[group]) for group in groups]
 
 
 def _pool_cells(sampled: Tensor, cells: Tensor) -> Tensor:
@@ -242,8 +247,8 @@ def _divide(members: tuple[int, ...]) -> list[list[bool]]:
 def place_keypoints(keypoints: Tensor | None, *, images: Tensor, least_score: float) -> Tensor:
     """MPII keypoints as shares of the picture's width and height.
 
-    A keypoint that is missing, outside of the picture, or of a score below `least_score` is put where it is in
-    a pedestrian on average, so the prior is as good as a fixed place there; so are all if there are none.
+    A keypoint that is missing, outside of the picture, or of a score below `least_score` is put where it is
+    in a pedestrian on average, so the prior is as good as a fixed place there; so are all if there are none.
 
     Args:
         keypoints: (N, 17, 3), COCO order, in pixels of the input; or None.
@@ -253,7 +258,7 @@ def place_keypoints(keypoints: Tensor | None, *, images: Tensor, least_score: fl
     Returns:
         (N, 16, 2) float32, x and y in [0, 1].
     """
-    mean = torch.tensor(MEAN_POSE_MPII, device=images.device).expand(len(images), -1, -1)
+    mean = torch.tensor(MEAN_POSE_MPII, device=images.device).expand(images.shape[0], -1, -1)
     if keypoints is None:
         return mean
     points = convert_coco_to_mpii(keypoints.float())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, Literal, get_args
+from typing import Any, Literal, cast, get_args
 
 import torch
 from torch import Tensor, nn
@@ -36,15 +36,14 @@ _PUBLISHED_SCALES: Mapping[Part, int] = {"head": 1, "torso": 2, "bottom": 2, "al
 class SSPNet(AttributeModel):
     """Scale and spatial priors: a feature pyramid, read for each part of the body at its scale and place.
 
-    The attributes fall into up to four groups by the part of the body (`Attribute.part`). Each group is scored
-    by one linear layer over features that are read off one level of the pyramid (AFSS) at the places where the
-    part is expected (PLE), and pooled.
+    The attributes fall into up to four groups by the part of the body (`Attribute.part`). Each group is
+    scored by one linear layer over features that are read off one level of the pyramid (AFSS) at the places
+    where the part is expected (PLE), and pooled.
 
     Paper: Shen et al., *SSPNet: Scale and spatial priors guided generalizable and interpretable pedestrian
-    attribute recognition*, Pattern Recognition 2024 (arXiv 2023), sections 3.2.1–3.2.4; train it with the loss
-    `hierarchical`. Departures and what the paper leaves open: see `FeaturePyramid`, `ScaleSelection`,
-    `OffsetSampling` and the three sorts of `Locations`. In training all scales are computed and scored; in
-    evaluation only the chosen ones.
+    attribute recognition*, 2023, sections 3.2.1–3.2.4; train it with the loss `hierarchical`. For what the
+    paper leaves open see `FeaturePyramid`, `ScaleSelection`, `OffsetSampling` and the three sorts of
+    `Locations`. In training all scales are computed and scored; in evaluation only the chosen ones.
 
     Args:
         schema: The attributes, in the order of the logits; their `part` makes the groups.
@@ -72,7 +71,7 @@ class SSPNet(AttributeModel):
     Shape:
         images: (N, 3, H, W) float; guidance: keypoints (N, 17, 3).
         returns: logits (N, A); in training with a selection, branches `P1`, `P2`, `P3`, (N, A) each; features
-            (N, C, h, w), the finest level in use.
+            (N, C, h, w) of stage 4, from which every attribute is computed.
     """
 
     def __init__(
@@ -99,7 +98,9 @@ class SSPNet(AttributeModel):
         _check(
             dropout, locations, offsets, sampling_ratio, keypoint_score, selection, scales, pyramid_channels
         )
-        self.guidance = ("keypoints",) if locations == "keypoints" else ()
+        if locations == "keypoints":
+            self.guidance = ("keypoints",)
+            self.without_guidance = "the average pose of a pedestrian takes their place"
         self.keypoint_score = keypoint_score
         self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
         self.pyramid = FeaturePyramid(self.backbone.stage_channels, pyramid_channels, smoothing=smoothing)
@@ -110,7 +111,9 @@ class SSPNet(AttributeModel):
         self.selection: ScaleSelection | None = None
         if selection != "fixed":
             single = {name: (i,) for i, name in enumerate(schema.names)}
-            self._deciding: Mapping[str, tuple[int, ...]] = self.groups if selection == "group" else single
+            self._deciding: Mapping[str, tuple[int, ...]] = (
+                {part: self.groups[part] for part in self.groups} if selection == "group" else single
+            )
             self.selection = ScaleSelection(
                 list(self._deciding.values()), start=start, memory=selection_memory
             )
@@ -155,18 +158,18 @@ class SSPNet(AttributeModel):
                 if candidates or any(self.scales[i] == scale for i in members)
             ]
             pooled = self.locations[f"P{scale}"](levels[scale], used, keypoints)
-            classifiers = self.classifiers[f"P{scale}"]
+            classifiers = cast(nn.ModuleDict, self.classifiers[f"P{scale}"])
             for part in used:
                 scored[scale].append(classifiers[part](self.dropout(pooled[part])))
                 columns[scale].extend(self.groups[part])
-        # (N, A) in the schema's order from each level; a level that does not score an attribute has no column.
+        # A level has columns, in the order of `columns`, for the attributes that it scores.
         by_level = {scale: torch.cat(scored[scale], dim=1) for scale in wanted}
         chosen = [by_level[s][:, columns[s].index(i)] for i, s in enumerate(self.scales)]
         branches = {}
         if candidates:
             order = [columns[1].index(i) for i in range(len(self.schema))]
             branches = {f"P{scale}": by_level[scale][:, order] for scale in wanted}
-        return Output(torch.stack(chosen, dim=1), branches=branches, features=levels[min(self.scales)])
+        return Output(torch.stack(chosen, dim=1), branches=branches, features=features)
 
     def observe(self, output: Output, labels: Tensor) -> None:
         """Let AFSS count the hits of a training batch."""

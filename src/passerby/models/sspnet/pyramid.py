@@ -16,9 +16,9 @@ class FeaturePyramid(nn.Module):
     A 1×1 convolution brings each stage to one width; from the last stage downwards each sum is enlarged
     (bilinear) and added to the next finer stage. A 3×3 convolution smooths P1, P2 and P3.
 
-    Paper: Shen et al., 2023, section 3.2.2, after Lin et al., CVPR 2017. Width, bilinear sums and smoothing are
-    those of the published code. Table 3 fits SSPNet-R without the smoothing (24.7 million parameters; the three
-    3×3 convolutions alone have 1.8) and SSPNet-K and -S with it, so it is an argument.
+    Paper: Shen et al., 2023, section 3.2.2, after Lin et al., CVPR 2017. Width, bilinear sums and smoothing
+    are those of the published code. Table 3's parameters on ResNet-50 fit SSPNet-K and -S with the smoothing
+    (1.8 million) and SSPNet-R without, so it is an argument.
 
     Args:
         stage_channels: Channels of the four stages, at strides 4, 8, 16 and 32.

@@ -57,21 +57,21 @@ class OffsetSampling(nn.Module):
     """How the features of reference points are read at M learned offsets from each.
 
     Φ(P) = Σ_m A_m · W_m · x(P + ΔP_m). One 1×1 convolution of the map, read at P, gives the offsets ΔP, in
-    positions of the map, and the offset weights W (softmax over the M). A is one learned number an offset. The
-    first offset starts at the point itself and the others on a circle of one position around it, so that they
-    learn different things; all A start at 1. With zero offsets, Φ(P) = x(P).
+    positions of the map, and the offset weights W (softmax over the M). A is one learned number an offset.
+    The first offset starts at the point itself and the others on a circle of one position around it, so that
+    they learn different things; all A start at 1. With zero offsets, Φ(P) = x(P).
 
     Paper: Shen et al., 2023, Eq. 6 and 8, which name A_m "the learnable weight parameter" and W_m "the offset
-    weight" and leave open where they come from. The 1×1 convolution and the softmax are those of the published
-    code. That code's grid reads half a position beside the point even with zero offsets; this one does not.
+    weight" and leave open where they come from. The 1×1 convolution and the softmax are those of the
+    published code. That code's grid reads beside the point even with zero offsets; this one does not.
 
     Args:
         channels: Channels of the map.
         offsets: M, at least 1.
 
     Attributes:
-        propose: The convolution; of its 3 · M channels the first 2 · M are offsets (x, y, x, y, …), the others
-            are weights before the softmax.
+        propose: The convolution; of its 3 · M channels the first 2 · M are offsets (x, y, x, y, …), the
+            others are weights before the softmax.
         scale: (M,), the A_m.
     """
 
@@ -117,9 +117,9 @@ def sample_around(
     read = sample_weighted(proposed, everywhere, torch.ones_like(everywhere[..., 0])).transpose(1, 2)
     counts = [each.shape[1] for each in points]
     shifts, weights = [], []
-    for i, (own, sampler) in enumerate(zip(read.split(counts, dim=1), samplers, strict=True)):
+    for i, (own, sampler) in enumerate(zip(torch.split(read, counts, dim=1), samplers, strict=True)):
         own = own[..., 3 * number * i : 3 * number * (i + 1)]  # (N, P, 3 · M)
-        shifts.append(own[..., : 2 * number].unflatten(2, (number, 2)))
+        shifts.append(own[..., : 2 * number].reshape(*own.shape[:2], number, 2))
         weights.append(own[..., 2 * number :].softmax(2) * sampler.scale)
     moved = everywhere + torch.cat(shifts, dim=1).to(everywhere.dtype)
-    return sample_weighted(features, moved, torch.cat(weights, dim=1)).split(counts, dim=2)
+    return torch.split(sample_weighted(features, moved, torch.cat(weights, dim=1)), counts, dim=2)

@@ -18,15 +18,16 @@ class ScaleSelection(nn.Module):
 
     Every candidate scale has a classifier of its own, and all of them train on every batch, with the same
     weight, whatever the choice is: a scale that is behind today can lead tomorrow, and the comparison stays
-    fair. What is compared is their hits on the training samples as the network trains on them (augmented, in
+    fair. What is compared are their hits on the training samples as the network trains on them (augmented, in
     training mode, threshold 0.5), the same samples for all scales: shares of the positives and of the
     negatives that are right, a mean of both an attribute, a mean over the group's attributes that have had
-    both. After each batch the best scale of a group takes over, if it is strictly better than the present one.
+    both. After each batch the best scale of a group takes over if it is strictly better than the present
+    one.
 
-    The counts forget: whenever more than `memory` samples are in them, they are halved, so that the mA is that
-    of the last one to two memories, an old one counting less. They are whole numbers in buffers, added up over
-    all processes, and travel in every checkpoint; so does the choice. A bundle keeps the choice of the moment
-    when its weights were saved.
+    The counts forget: whenever more than `memory` samples are in them, they are halved, so that the mA is
+    that of the last one to two memories, an old one counting less. They are whole numbers in buffers, added
+    up over all processes, and travel in every checkpoint; so does the choice. A bundle keeps the choice of
+    the moment when its weights were saved.
 
     Paper: Shen et al., 2023, section 3.2.2, Eq. 4 and Fig. 3, which say that the scale of maximum mA "is
     iteratively updated in the training phase" and used in the test phase; the rest is ours, as its published
@@ -69,7 +70,7 @@ class ScaleSelection(nn.Module):
         self.register_buffer("seen", torch.zeros(attributes, 2, dtype=torch.int64))
         self.register_buffer("samples", torch.zeros((), dtype=torch.int64))
         self.register_buffer("choice", torch.tensor(start, dtype=torch.int64))
-        self.register_load_state_dict_post_hook(_take_over_choice)
+        self.register_load_state_dict_post_hook(_take_over_choice)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def update(self, logits: Tensor, labels: Tensor) -> None:
