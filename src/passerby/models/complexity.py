@@ -110,9 +110,7 @@ def create_shapes_only(
         raise ModelError(f"expected at least 1 attribute, got {attributes}")
     schema = AttributeSchema(
         "count",
-        tuple(
-            Attribute(f"a{i}", f"has property {i}", part=PARTS[i % len(PARTS)]) for i in range(attributes)
-        ),
+        tuple(Attribute(f"a{i}", f"has property {i}", part=PARTS[i % len(PARTS)]) for i in range(attributes)),
     )
     given = dict(arguments or {})
     config = timm.get_pretrained_cfg(backbone, allow_unregistered=True) if timm.is_model(backbone) else None
