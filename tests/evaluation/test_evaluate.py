@@ -55,6 +55,53 @@ def test_predictions_are_those_of_the_bundle(bundle: Bundle, manifest: Manifest)
     assert evaluation.skipped == []
 
 
+class FirstKeypoint(MeanColour):
+    """Scores each picture by where its first keypoint is; says so where it has none."""
+
+    guidance = ("keypoints",)
+    without_guidance = "the middle takes their place"
+
+    def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        width = images.shape[3]
+        if guidance is None or guidance.keypoints is None:
+            x = torch.full((len(images), 1), width / 2)
+        else:
+            x = guidance.keypoints[:, 0, :1]
+        return Output((x / width).expand(-1, len(self.schema)) + self.bias)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+@pytest.mark.parametrize("batch_size", [7, 64])
+def test_keypoints_reach_a_model_that_looks_at_them(
+    manifest: Manifest, schema: AttributeSchema, tmp_path: Path, packed: bool, batch_size: int
+) -> None:
+    places = np.random.default_rng(0).uniform(1, 20, (len(manifest), 17, 3)).astype(np.float32)
+    given = Manifest.create(
+        manifest.dataset,
+        manifest.schema,
+        root=manifest.root,
+        images=manifest.images,
+        labels=manifest.labels,
+        splits={"official": ["train"] * 30 + ["test"] * (len(manifest) - 30)},
+        keypoints=[row.tolist() for row in places.reshape(len(manifest), 51)],
+    )
+    bundle = Bundle(FirstKeypoint(schema), Preprocess(32, 16), ())
+    cache = tmp_path / "cache" if packed else None
+    evaluation = evaluate(bundle, given, split="official", batch_size=batch_size, cache=cache)
+    assert evaluation.rows.tolist() == list(range(30, len(manifest)))
+    for row, probs in zip(evaluation.rows, evaluation.probs, strict=True):
+        picture = read_image(given.root / given.images[row])
+        x = (places[row, 0, 0] + 0.5) * 16 / picture.width - 0.5  # stretched to a width of 16 pixels
+        assert probs[0] == pytest.approx(1 / (1 + np.exp(-x / 16)), abs=1e-5)
+
+
+def test_a_model_without_its_keypoints_says_what_it_does(manifest: Manifest, schema: AttributeSchema) -> None:
+    bundle = Bundle(FirstKeypoint(schema), Preprocess(32, 16), ())
+    with pytest.warns(UserWarning, match=r"looks at keypoints and got none: the middle takes their place"):
+        evaluation = evaluate(bundle, manifest, split="official")
+    assert evaluation.probs[0, 0] == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-5)
+
+
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_the_batch_size_changes_nothing(bundle: Bundle, manifest: Manifest, batch_size: int) -> None:
     one = evaluate(bundle, manifest, split="official", batch_size=20)

@@ -20,6 +20,7 @@ from passerby.bundle import Bundle
 from passerby.config import Recipe, load_recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, TrainingError
+from passerby.models import SSPNet
 from passerby.schema import Attribute, AttributeSchema
 from passerby.training import engine, environment, train
 from passerby.training.callbacks import LastCheckpoint
@@ -38,6 +39,16 @@ DIAA: dict[str, dict[str, object]] = {
     "loss": {"name": "diaa", "arguments": {"burn_in": 0}},
 }
 """A system whose loss remembers every sample: with three epochs, the third is weighted by two predictions."""
+
+SSPNET: dict[str, dict[str, object]] = {
+    "model": {
+        "name": "sspnet",
+        "pretrained": False,
+        "arguments": {"backbone": "test_resnet", "pyramid_channels": 8, "selection_memory": 20},
+    },
+    "loss": {"name": "hierarchical", "arguments": {"weighting": "sb"}},
+}
+"""A system that counts beside the optimiser, and halves its counts within each epoch."""
 
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
@@ -118,8 +129,10 @@ class PowerFailureError(Exception):
         },
         {"training": {"checkpoint_every_steps": 1}, **DIAA},
         {"training": {"ema": 0.9, "checkpoint_every_steps": 1}, **DIAA},
+        {"training": {"checkpoint_every_steps": 1}, **SSPNET},
+        {"training": {"ema": 0.9, "checkpoint_every_steps": 1}, **SSPNET},
     ],
-    ids=["ema-cosine", "plateau", "diaa", "diaa-ema"],
+    ids=["ema-cosine", "plateau", "diaa", "diaa-ema", "sspnet", "sspnet-ema"],
 )
 def test_a_resumed_run_equals_an_unbroken_one(
     make_recipe: MakeRecipe,
@@ -492,6 +505,47 @@ def test_two_processes_keep_one_history(make_recipe: MakeRecipe, tmp_path: Path,
     state = final_state(run)
     assert state["criterion.history.visits"].tolist() == [3] * 32
     assert bool((state["criterion.history.probs"][:, :3] > 0).all())
+
+
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_the_chosen_scales_are_logged_and_kept_in_the_bundle(
+    make_recipe: MakeRecipe, tmp_path: Path, ema: float | None
+) -> None:
+    run = train(make_recipe(training={"ema": ema}, **SSPNET), tmp_path / "run", say=quiet).run
+    log = read_log(run)
+    for row in log:
+        for part in ("torso", "bottom", "all"):
+            running = [float(row[f"running_mA/{part}/P{scale}"]) for scale in (1, 2, 3)]
+            assert running[int(float(row[f"scale/{part}"])) - 1] == max(running)
+    best = max(log, key=lambda row: float(row["val_mA"]))
+    model = Bundle.load(run / "bundle").model
+    assert isinstance(model, SSPNet)
+    expected = [int(float(best[f"scale/{part}"])) for part in ("torso", "bottom", "all")]
+    assert list(model.scales) == expected
+    assert weights(run)["selection.choice"].tolist() == expected
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("ema", [None, 0.9])
+def test_two_processes_count_each_sample_once(
+    make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path, ema: float | None
+) -> None:
+    recipe = make_recipe(training={"devices": 2, "batch_size": 4, "ema": ema}, **SSPNET)
+    arguments = {**recipe.model.arguments, "selection_memory": 1000}
+    recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"arguments": arguments})})
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "passerby", "train", str(tmp_path / "recipe.yaml"), "--out", str(run)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    state = final_state(run)
+    assert int(state["model.selection.samples"]) == 3 * 32
+    manifest = Manifest.load(manifest_path)
+    labels = torch.from_numpy(manifest.labels[manifest.split_rows("own", "train")])
+    expected = torch.stack([(labels == 1).sum(0), (labels == 0).sum(0)], dim=1)
+    assert torch.equal(state["model.selection.seen"], 3 * expected)
+    assert bool((state["model.selection.hits"] <= state["model.selection.seen"]).all())
 
 
 @pytest.mark.slow

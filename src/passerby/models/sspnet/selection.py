@@ -12,6 +12,9 @@ from passerby.errors import ModelError
 
 __all__ = ["ScaleSelection"]
 
+ROUNDING = 1e-9
+"""Two means of fewer than 10,000 samples, in double precision, are equal or further apart than this."""
+
 
 class ScaleSelection(nn.Module):
     """Chooses for each group of attributes the scale with the best mean accuracy (mA) in training.
@@ -99,12 +102,12 @@ class ScaleSelection(nn.Module):
         return (self.hits / self.seen).mean(2)
 
     def _choose(self) -> None:
-        accuracy, scales = self.compute_mean_accuracy().cpu(), list(self.scales)
+        accuracy, scales = (self.hits.cpu().double() / self.seen.cpu()).mean(2), list(self.scales)
         for group in self.groups:
             means = accuracy[:, list(group)].nanmean(1)  # (3,)
             present = scales[group[0]]
             best = int(means.argmax()) + 1
-            if means[best - 1] > means[present - 1]:  # never true of NaN
+            if means[best - 1] > means[present - 1] + ROUNDING:  # never true of NaN
                 for index in group:
                     scales[index] = best
         self.scales = tuple(scales)
