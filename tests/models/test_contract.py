@@ -31,6 +31,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "diaa, upsample": {"backbone": "test_resnet", "attention_channels": 8, "aggregation": "upsample"},
     "diaa, max-pool": {"backbone": "test_resnet", "attention_channels": 8, "aggregation": "max-pool"},
     "diaa, strided-conv": {"backbone": "test_resnet", "attention_channels": 8, "aggregation": "strided-conv"},
+    "man": {"backbone": "test_resnet", "dropout": 0.3, "hidden": [16, 16, 16]},
+    "man, light": {"backbone": "test_resnet", "hidden": [8, 8, 8], "stride": 8, "multi_task": False},
+    "man, unmasked": {"backbone": "test_resnet", "hidden": [8, 8, 8], "masked": False},
     "sspnet": {"backbone": "test_resnet", "dropout": 0.3, "pyramid_channels": 8},
     "sspnet, k": {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "keypoints"},
     "sspnet, r": {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "regions"},
@@ -58,9 +61,14 @@ def pictures(count: int = 3) -> Tensor:
 
 
 def guide(count: int = 3) -> Guidance:
-    """Keypoints anywhere in the picture; some of them missing."""
-    draws = torch.rand(count, 17, 3, generator=torch.Generator().manual_seed(7))
-    return Guidance(keypoints=draws * torch.tensor([SIZE[1], SIZE[0], 1.0]))
+    """Keypoints anywhere in the picture, some of them missing; masks of half of it."""
+    generator = torch.Generator().manual_seed(7)
+    draws = torch.rand(count, 17, 3, generator=generator)
+    masks = (torch.rand(count, 1, SIZE[0] // 8, SIZE[1] // 8, generator=generator) > 0.5).float()
+    return Guidance(
+        masks=masks.repeat_interleave(8, 2).repeat_interleave(8, 3),
+        keypoints=draws * torch.tensor([SIZE[1], SIZE[0], 1.0]),
+    )
 
 
 each_model = pytest.mark.parametrize("name", sorted(SMALL))

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 
 from passerby.errors import ConfigError
 from passerby.losses.bce import BinaryCrossEntropy
+from passerby.losses.category import CategoryWeighted
 from passerby.losses.diaa import DIAALoss
 from passerby.losses.focal import WeightedFocal
 from passerby.losses.functional import (
@@ -32,6 +33,7 @@ from passerby.schema import AttributeSchema
 __all__ = [
     "LOSSES",
     "BinaryCrossEntropy",
+    "CategoryWeighted",
     "DIAALoss",
     "HierarchicalLoss",
     "PredictionHistory",
@@ -48,6 +50,7 @@ __all__ = [
 LOSSES: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
     {
         "bce": BinaryCrossEntropy,
+        "category": CategoryWeighted,
         "diaa": DIAALoss,
         "focal": WeightedFocal,
         "hierarchical": HierarchicalLoss,

@@ -15,12 +15,14 @@ from passerby.models.backbones import Backbone, create_backbone
 from passerby.models.base import AttributeModel
 from passerby.models.baseline import Baseline
 from passerby.models.diaa import DIAA
+from passerby.models.man import MAN
 from passerby.models.sspnet import SSPNet
 from passerby.models.staged import StagedBackbone, create_staged_backbone
 from passerby.schema import AttributeSchema
 
 __all__ = [
     "DIAA",
+    "MAN",
     "MODELS",
     "AttributeModel",
     "Backbone",
@@ -36,6 +38,7 @@ MODELS: Mapping[str, type[AttributeModel]] = MappingProxyType(
     {
         "baseline": Baseline,
         "diaa": DIAA,
+        "man": MAN,
         "sspnet": SSPNet,
     }
 )

@@ -80,8 +80,8 @@ class StagedBackbone(Backbone):
         Raises:
             ModelError: If there is no such stage, or the network insists on another size of the pictures.
         """
-        if stage not in (1, 2, 3, 4):
-            raise ModelError(f"expected a stage from 1 to 4, got {stage!r}")
+        if not isinstance(stage, int) or not 1 <= stage <= len(self._stages):
+            raise ModelError(f"expected a stage from 1 to {len(self._stages)}, got {stage!r}")
         if stage == 1:
             self.check_size(features)
         elif self.channels_last:
@@ -90,10 +90,25 @@ class StagedBackbone(Backbone):
             features = self.network.get_submodule(name)(features)
         return features.permute(0, 3, 1, 2) if self.channels_last else features  # (N, C, h, w)
 
+    def keep_stages(self, count: int) -> None:
+        """Drop the layers of all stages after the first `count`, 1 to 4, and their weights.
+
+        Example:
+            >>> backbone = create_staged_backbone("test_resnet")
+            >>> backbone.keep_stages(3)
+            >>> backbone.channels, tuple(backbone(torch.zeros(1, 3, 64, 64)).shape)
+            (192, (1, 192, 4, 4))
+        """
+        for names in self._stages[count:]:
+            for name in names:
+                self.network.set_submodule(name, nn.Identity())
+        self._stages = self._stages[:count]
+        self.channels = self.stage_channels[count - 1]
+
     def forward(self, images: Tensor) -> Tensor:
         """Compute the map of features, stage by stage."""
         features = images
-        for stage in (1, 2, 3, 4):
+        for stage in range(1, len(self._stages) + 1):
             features = self.run_stage(stage, features)
         return features
 

@@ -1,0 +1,103 @@
+"""MAN's loss: categories of many classes do not outweigh those of few."""
+
+from __future__ import annotations
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor, nn
+
+from passerby.errors import ConfigError, DataError
+from passerby.losses.bce import BinaryCrossEntropy
+from passerby.losses.focal import WeightedFocal
+from passerby.losses.functional import Reduction, Unknown, Weighting
+from passerby.schema import AttributeSchema
+from passerby.types import Batch, Output
+
+__all__ = ["CategoryWeighted"]
+
+Base = Literal["bce", "focal"]
+
+
+class CategoryWeighted(nn.Module):
+    """Binary cross-entropy, or focal loss, of which each attribute counts 1/R.
+
+    R is the number of classes of the attribute's category (`Attribute.classes`), 2 for a lone question: all
+    categories weigh about the same, whether they have two classes or ten.
+
+    Paper: MAN (2020), Eq. 4–5, with `base: bce`; Table 8 also has it on the focal loss, whose γ it doesn't
+    give: that of Lin et al., 2.
+
+    Args:
+        positive_ratio: Share of positives of each attribute in the training split.
+        schema: The attributes; their `classes` are R.
+        base: `bce` or `focal`.
+        gamma: Of the focal loss.
+        weighting, reduction, unknown: As in `BinaryCrossEntropy`. With reduction `mean` the sum of the
+            weighted cells is divided by their number.
+
+    Shape:
+        positive_ratio: (A,) float in [0, 1].
+
+    Raises:
+        ConfigError: If an option has no such value.
+        DataError: If the ratios are not those of the schema.
+
+    Example:
+        >>> from passerby.schema import Attribute
+        >>> ages = ("child", "young", "grown", "old")
+        >>> schema = AttributeSchema("toy", tuple(Attribute(a, f"is {a}", classes=4) for a in ages))
+        >>> loss = CategoryWeighted(positive_ratio=torch.full((4,), 0.25), schema=schema)
+        >>> terms = loss(Output(torch.zeros(3, 4)), torch.tensor([[1, 0, 0, 0]] * 3))
+        >>> round(terms["total"].item(), 4)  # 4 · log 2 / 4
+        0.6931
+    """
+
+    share: Tensor
+
+    def __init__(
+        self,
+        *,
+        positive_ratio: Tensor,
+        schema: AttributeSchema,
+        base: Base = "bce",
+        gamma: float = 2.0,
+        weighting: Weighting = "none",
+        reduction: Reduction = "sum",
+        unknown: Unknown = "ignore",
+    ) -> None:
+        super().__init__()
+        if len(positive_ratio) != len(schema):
+            raise DataError(f"expected {len(schema)} positive ratios, got {len(positive_ratio)}")
+        if base not in get_args(Base):
+            raise ConfigError(f"no base {base!r}; choose one of {', '.join(get_args(Base))}")
+        self.base: Base = base
+        self.criterion = (
+            BinaryCrossEntropy(
+                positive_ratio=positive_ratio, reduction=reduction, weighting=weighting, unknown=unknown
+            )
+            if base == "bce"
+            else WeightedFocal(
+                positive_ratio=positive_ratio,
+                gamma=gamma,
+                reduction=reduction,
+                weighting=weighting,
+                unknown=unknown,
+            )
+        )
+        share = torch.tensor([1 / attribute.classes for attribute in schema])
+        self.register_buffer("share", share, persistent=False)  # (A,); it follows from the schema
+
+    def forward(self, output: Output, labels: Tensor, batch: Batch | None = None) -> dict[str, Tensor]:
+        """Named terms of the loss.
+
+        Shape:
+            output: logits (N, A); labels: (N, A) in {1, 0, −1}; batch: not needed by this loss.
+            returns: the base's name and `total`, both () float, here the same number.
+
+        Raises:
+            DataError: If labels and logits do not fit each other or the ratios.
+        """
+        del batch
+        loss = self.criterion.compute(output.logits, labels, factors=self.share)
+        return {self.base: loss, "total": loss}

@@ -1,0 +1,5 @@
+"""MAN (2020): multi-task attribute network with hard attention to the person."""
+
+from passerby.models.man.model import MAN
+
+__all__ = ["MAN"]

@@ -1,0 +1,120 @@
+"""MAN: the person's features alone, and a classifier of its own for each task."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from passerby.errors import ModelError
+from passerby.models.base import AttributeModel
+from passerby.models.man.masking import mask_features
+from passerby.models.staged import create_staged_backbone
+from passerby.schema import AttributeSchema
+from passerby.types import Guidance, Output
+
+__all__ = ["MAN"]
+
+_STAGES = {8: 2, 16: 3}
+
+
+class MAN(AttributeModel):
+    """Multi-task attribute network: a mask of the person over the last map, then dense layers for each task.
+
+    The backbone ends at stride 16 (ResNet-50: 1024 channels, 16×16 at 256×256); the map is multiplied by the
+    mask at its size, pooled (a mean over all cells, masked ones included), and given to the tasks of the
+    schema (`Attribute.task`). Each task has Dense-ReLU-Dropout twice, Dense-ReLU, Dense.
+
+    Paper: Yaghoubi et al., *An attention-based deep learning model for multiple pedestrian attributes
+    recognition*, 2020, sections 3.2–3.5 and 4.4. It doesn't say how wide the dense layers are. Its published
+    code gives all-ones masks to training by default; here masks are those of the data. The residual backbone
+    of its own is any network of timm that can be cut into stages.
+
+    Args:
+        schema: The attributes, in the order of the logits; their `task` makes the classifiers.
+        backbone: Name of a timm model that can be cut into stages.
+        pretrained: Weights of the backbone: True (timm's own), the path of a `.safetensors` file, or False.
+        dropout: Probability of dropping a hidden feature in training, after the first two dense layers.
+        backbone_arguments: Further arguments of the timm model, plain JSON values; see `create_backbone`.
+        stride: Where the backbone ends, 16, or 8 for the light variant of Table 7 (three residual blocks).
+        hidden: Widths of the three dense layers of a task.
+        multi_task: Dense layers for each task; without, all attributes share them (Table 7, first row).
+        masked: Have the product with the mask; without, the model looks at no mask.
+
+    Raises:
+        ModelError: If the backbone has no stages, or an argument is out of its range.
+
+    Shape:
+        images: (N, 3, H, W) float; guidance: masks (N, 1, H, W), 1 on the person. A mask that is empty at the
+            map's size, or missing, counts as all ones.
+        returns: logits (N, A); features (N, C, h, w) after the product; maps `before` and `after` it, the
+            means over the channels, (N, 1, h, w).
+    """
+
+    def __init__(
+        self,
+        schema: AttributeSchema,
+        *,
+        backbone: str = "resnet50",
+        pretrained: bool | str | Path = False,
+        dropout: float = 0.7,
+        backbone_arguments: Mapping[str, Any] | None = None,
+        stride: int = 16,
+        hidden: Sequence[int] = (512, 512, 512),
+        multi_task: bool = True,
+        masked: bool = True,
+    ) -> None:
+        super().__init__(schema)
+        if not 0 <= dropout < 1:
+            raise ModelError(f"expected a dropout in [0, 1), got {dropout}")
+        if stride not in _STAGES:
+            raise ModelError(f"expected a stride of 8 or 16, got {stride!r}")
+        if len(hidden) != 3 or min(hidden) < 1:
+            raise ModelError(f"expected three widths of hidden layers, each at least 1, got {list(hidden)}")
+        if masked:
+            self.guidance = ("masks",)
+            self.without_guidance = "the whole picture counts as the person"
+        self.stages = _STAGES[stride]
+        self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
+        self.backbone.keep_stages(self.stages)
+        tasks = schema.group_by("task") if multi_task else {"all": tuple(range(len(schema)))}
+        widths = (self.backbone.stage_channels[self.stages - 1], *hidden)
+        self.classifiers = nn.ModuleDict(
+            {task: _create_classifier(widths, len(members), dropout) for task, members in tasks.items()}
+        )
+        columns = [i for members in tasks.values() for i in members]
+        self._order = [columns.index(i) for i in range(len(schema))]
+
+    def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        """Score pictures."""
+        features = images
+        for stage in range(1, self.stages + 1):
+            features = self.backbone.run_stage(stage, features)
+        before = features
+        if self.guidance and guidance is not None and guidance.masks is not None:
+            features = mask_features(features, guidance.masks)
+        pooled = features.mean((2, 3))  # (N, C)
+        logits = torch.cat([classify(pooled) for classify in self.classifiers.values()], dim=1)
+        maps = {
+            "before": before.detach().mean(1, keepdim=True),
+            "after": features.detach().mean(1, keepdim=True),
+        }
+        return Output(logits[:, self._order], features=features, maps=maps)
+
+
+def _create_classifier(widths: Sequence[int], attributes: int, dropout: float) -> nn.Sequential:
+    first, second, third, last = widths
+    return nn.Sequential(
+        nn.Linear(first, second),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(second, third),
+        nn.ReLU(),
+        nn.Dropout(dropout),
+        nn.Linear(third, last),
+        nn.ReLU(),
+        nn.Linear(last, attributes),
+    )
