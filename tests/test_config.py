@@ -63,6 +63,8 @@ def test_overrides_read_numbers_as_people_write_them(
         ("optimizer.name=adagrad", r"optimizer\.name: .*'adam', 'adamw' or 'sgd', got 'adagrad'"),
         ("schedule.warmup_epochs=2", r"schedule: schedule plateau has no warm-up"),
         ("schedule.name=step", r"schedule: schedule step needs milestones"),
+        ("schedule.name=inverse-time", r"schedule: schedule inverse-time needs a decay"),
+        ("schedule.decay=1e-6", r"schedule: schedule inverse-time needs a decay .*, the others have none"),
         ("training.epochs=0", r"training\.epochs: "),
         ("data.split=", r"data\.split: "),
         ("seed", r"expected an override like optimizer\.lr=1e-4, got 'seed'"),

@@ -129,13 +129,15 @@ class ScheduleSection(Section):
         factor: What a plateau or a milestone multiplies the rate by.
         patience: Epochs without improvement that a plateau waits.
         milestones: Epochs at which `step` multiplies by `factor`.
+        decay: `inverse-time` divides the rate by 1 + decay · steps (Keras).
     """
 
-    name: Literal["constant", "plateau", "cosine", "step"] = "plateau"
+    name: Literal["constant", "plateau", "cosine", "step", "inverse-time"] = "plateau"
     warmup_epochs: Annotated[float, Field(ge=0)] = 0.0
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
     patience: Annotated[int, Field(ge=0)] = 4
     milestones: tuple[Annotated[int, Field(ge=1)], ...] = ()
+    decay: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
     def _fits(self) -> ScheduleSection:
@@ -143,6 +145,8 @@ class ScheduleSection(Section):
             raise ValueError("schedule plateau has no warm-up; choose cosine, step or constant")
         if (self.name == "step") != bool(self.milestones):
             raise ValueError("schedule step needs milestones (epochs), the others have none")
+        if (self.name == "inverse-time") != bool(self.decay):
+            raise ValueError("schedule inverse-time needs a decay (a step), the others have none")
         return self
 
 

@@ -48,6 +48,11 @@ def test_step_multiplies_at_its_milestones() -> None:
     assert factors(schedule, 2, 4) == pytest.approx([1, 1, 0.1, 0.1, 0.1, 0.1, 0.01, 0.01])
 
 
+def test_inverse_time_is_that_of_keras() -> None:
+    schedule = ScheduleSection(name="inverse-time", decay=0.25)
+    assert factors(schedule, 2, 2) == pytest.approx([1, 1 / 1.25, 1 / 1.5, 1 / 1.75])
+
+
 def test_cosine_falls_to_almost_nothing() -> None:
     values = factors(ScheduleSection(name="cosine"), 10, 10)
     assert values[0] == 1

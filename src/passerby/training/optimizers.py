@@ -55,6 +55,8 @@ def compute_lr_factor(step: int, section: ScheduleSection, *, steps_per_epoch: i
         return 0.5 * (1 + math.cos(math.pi * (step - warmup) / max(1.0, total - warmup)))
     if section.name == "step":
         return float(section.factor ** bisect_right(section.milestones, step // steps_per_epoch))
+    if section.name == "inverse-time":
+        return 1 / (1 + section.decay * step)
     return 1.0
 
 
