@@ -83,6 +83,9 @@ PUBLISHED: tuple[Setting, ...] = (
         )
         for variant, parameters, gmacs in costs
     ),
+    # The paper gives no figures. Its map of 16×16×1024 is that of ResNet-50 before its last stage.
+    Setting("man", "resnet50", 35, (256, 256), variant="MAN"),
+    Setting("man", "resnet50", 35, (128, 128), arguments={"stride": 8}, variant="MAN, light"),
 )
 """Every system on the backbones of its paper."""
 
