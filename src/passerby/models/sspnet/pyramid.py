@@ -23,6 +23,7 @@ class FeaturePyramid(nn.Module):
     Args:
         stage_channels: Channels of the four stages, at strides 4, 8, 16 and 32.
         channels: Width of the pyramid.
+        scales: The levels that will be wanted; there are no layers for others.
         smoothing: Have the 3×3 convolutions.
 
     Example:
@@ -33,12 +34,24 @@ class FeaturePyramid(nn.Module):
         {3: (2, 5, 8, 6), 1: (2, 5, 32, 24)}
     """
 
-    def __init__(self, stage_channels: Sequence[int], channels: int, *, smoothing: bool = True) -> None:
+    def __init__(
+        self,
+        stage_channels: Sequence[int],
+        channels: int,
+        *,
+        scales: Sequence[int] = (1, 2, 3),
+        smoothing: bool = True,
+    ) -> None:
         super().__init__()
-        self.lateral = nn.ModuleList(nn.Conv2d(c, channels, kernel_size=1) for c in stage_channels)
+        self.lateral = nn.ModuleList(
+            nn.Conv2d(c, channels, kernel_size=1) if stage >= min(scales) else nn.Identity()
+            for stage, c in enumerate(stage_channels, start=1)
+        )
         self.smoothing = nn.ModuleList(
-            nn.Conv2d(channels, channels, kernel_size=3, padding=1) if smoothing else nn.Identity()
-            for _ in range(3)
+            nn.Conv2d(channels, channels, kernel_size=3, padding=1)
+            if smoothing and scale in scales
+            else nn.Identity()
+            for scale in (1, 2, 3)
         )
 
     def forward(self, stages: Sequence[Tensor], scales: Sequence[int]) -> dict[int, Tensor]:
@@ -46,7 +59,7 @@ class FeaturePyramid(nn.Module):
 
         Args:
             stages: Maps of the four stages, (N, Cᵢ, hᵢ, wᵢ) each.
-            scales: Which of 1 (stride 4), 2 and 3 (stride 16).
+            scales: Which of 1 (stride 4), 2 and 3 (stride 16), among those the pyramid was made for.
 
         Returns:
             A map (N, C, h, w) for each scale.
