@@ -119,7 +119,7 @@ class Evaluation:
         return {**self.scores.summary(), "mAP": self.mAP}
 
     @property
-    def mA_per_part(self) -> dict[str, float]:
+    def mean_accuracy_per_part(self) -> dict[str, float]:
         """The mean mA of the attributes of each part of the body, in [0, 1] (SSPNet's Table 1)."""
         values = self.scores.per_attribute_mA
         return {
@@ -143,7 +143,7 @@ class Evaluation:
                 "threshold": self.thresholds[i],
             }
         overall = {k: None if math.isnan(v) else v for k, v in self.summary().items()}
-        return {**overall, "per_attribute": per_attribute, "mA_per_part": self.mA_per_part}
+        return {**overall, "per_attribute": per_attribute, "mA_per_part": self.mean_accuracy_per_part}
 
     def to_result(self, **facts: Any) -> Result:
         """The score file of this evaluation.
