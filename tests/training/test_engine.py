@@ -354,7 +354,7 @@ def test_a_start_of_other_attributes_finds_their_rows_in_the_classifier_of_a_par
     first = train(recipe, tmp_path / "first", say=quiet)
     section = recipe.model.model_copy(update={"start_from": first.bundle})
     theirs = Bundle.load(first.bundle).model.state_dict()
-    parts: dict[str, Part] = {"Bright": "all", "New": "torso", "RedTop": "torso", "Old": "head"}
+    parts: dict[str, Part] = {"Bright": "all", "New": "torso", "RedTop": "torso", "Low": "bottom"}
     schema = AttributeSchema("other", tuple(Attribute(n, "has it", part=p) for n, p in parts.items()))
     started = create_start(section, schema, say=quiet).state_dict()
     for scale in (1, 2, 3):

@@ -28,7 +28,7 @@ def create_start(
     What the other network observed of its training samples (`AttributeModel.observed`) is left behind.
 
     Raises:
-        TrainingError: If the bundle is of another system or backbone.
+        TrainingError: If the bundle is of another system or backbone, or (SSPNet) lacks a part of the body.
     """
     if section.start_from is None:
         return create_model(section.name, schema=schema, pretrained=section.pretrained, **section.arguments)
@@ -50,7 +50,7 @@ def create_start(
     if len(taken) < len(mine):
         raise TrainingError(
             f"model.start_from: only {len(taken)} of {len(mine)} tensors of {section.start_from} fit; "
-            "expected a bundle of the same system and backbone"
+            "expected a bundle of the same system and backbone, and for sspnet of the same parts of the body"
         )
     model.load_state_dict(taken)
     fresh = [name for name in schema.names if name not in given.schema]
