@@ -85,9 +85,10 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         assert (HOUSE / target).exists(), target
 
 
-def test_the_comparison_of_diaa_is_made_from_its_file() -> None:
-    stored = Comparison.load(HOUSE / "results" / "peta" / "diaa.comparison.json")
-    assert stored.format_markdown() in (HOUSE / "docs" / "diaa.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize("system", ["diaa", "sspnet"])
+def test_the_comparison_of_a_page_is_made_from_its_file(system: str) -> None:
+    stored = Comparison.load(HOUSE / "results" / "peta" / f"{system}.comparison.json")
+    assert stored.format_markdown() in (HOUSE / "docs" / f"{system}.md").read_text(encoding="utf-8")
     scores = {r.variant: r.metrics for r in load_results([HOUSE / "results" / "peta"])}
     for run in stored.runs:
         assert run.scores["mA"] == (scores[run.variant]["mA"],)

@@ -23,7 +23,8 @@ MEAN_POSE_MPII: tuple[tuple[float, float], ...] = (
 )
 """Where each MPII keypoint is in a cropped pedestrian on average: x and y as shares of the width and height.
 
-Means over PETA's pictures (keypoints with a score of at least 0.5), made symmetric and rounded."""
+Means over all of PETA's pictures, those of test parts too (keypoints with a score of at least 0.5), made
+symmetric and rounded."""
 
 
 def convert_coco_to_mpii(keypoints: Tensor) -> Tensor:

@@ -155,7 +155,9 @@ class Output:
 
     Shape:
         logits: (N, A) float, the final score of each attribute before the sigmoid.
-        branches: Named logits (N, A) that a system's criterion needs; empty for a plain network.
+        branches: Named logits (N, A) that a system's own criterion needs; empty for a plain network.
+        candidates: Named logits (N, A) that compete in training to become `logits` (SSPNet's scales); every
+            criterion scores all of them, see `scored`. Empty where there is no competition.
         features: (N, C, h, w), the map that localisation looks at.
         maps: Named maps (N, A, h, w), or (N, 1, h, w) for all attributes, that a system can show, such as its
             attention; empty for a plain network.
@@ -165,6 +167,12 @@ class Output:
     branches: Mapping[str, Tensor] = field(default_factory=dict)
     features: Tensor | None = None
     maps: Mapping[str, Tensor] = field(default_factory=dict)
+    candidates: Mapping[str, Tensor] = field(default_factory=dict)
+
+    @property
+    def scored(self) -> tuple[Tensor, ...]:
+        """What a criterion scores, and takes the mean of: the candidates, or else `logits` alone."""
+        return tuple(self.candidates.values()) or (self.logits,)
 
 
 @dataclass(frozen=True, slots=True)

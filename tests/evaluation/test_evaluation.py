@@ -28,6 +28,19 @@ def test_scores_follow_the_protocol_by_hand(evaluation: Evaluation) -> None:
     assert (scores["positives"], scores["negatives"]) == ((labels == 1).sum(), (labels == 0).sum())
 
 
+def test_a_part_has_the_mean_of_its_attributes(make: Make) -> None:
+    evaluation = make()
+    names = evaluation.schema.names
+    schema = replace(
+        evaluation.schema,
+        attributes=tuple(replace(a, part="head" if i else "bottom") for i, a in enumerate(evaluation.schema)),
+    )
+    metrics = replace(evaluation, schema=schema).metrics()
+    each = [metrics["per_attribute"][name]["mA"] for name in names]
+    expected = {"head": sum(each[1:]) / len(each[1:]), "bottom": each[0]}
+    assert metrics["mA_per_part"] == pytest.approx(expected, abs=1e-6)
+
+
 def test_unknown_counts_as_no_only_when_asked(make: Make) -> None:
     honest, negative = make(), make(protocol="unknown-negative")
     unknown = (honest.labels == -1).sum(axis=0)
@@ -51,7 +64,7 @@ def test_the_line_says_how_the_epoch_was_chosen(evaluation: Evaluation) -> None:
 def test_metrics_are_plain_json(evaluation: Evaluation) -> None:
     metrics = evaluation.metrics()
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    assert set(metrics) == {*METRICS, "per_attribute"}
+    assert set(metrics) == {*METRICS, "per_attribute", "mA_per_part"}
     assert all(0 <= metrics[name] <= 1 for name in METRICS)
     assert metrics["per_attribute"]["Umbrella <open>"]["positives"] == 0
 

@@ -84,6 +84,15 @@ def test_only_known_labels_have_a_gradient_and_negative_takes_unknown_for_no() -
     assert torch.equal(compute_loss(unknown="negative"), compute_loss(no))
 
 
+@pytest.mark.parametrize("name", ["bce", "focal"])
+def test_candidates_are_scored_in_place_of_the_logits(name: str) -> None:
+    criterion = create_loss(name, positive_ratio=RATIO, weighting="sb")
+    each = [criterion(Output(LOGITS * factor), LABELS)["total"] for factor in (1, 2, -1)]
+    competing = {f"P{i}": LOGITS * factor for i, factor in enumerate((1, 2, -1))}
+    together = criterion(Output(torch.full_like(LOGITS, 50.0), candidates=competing), LABELS)["total"]
+    assert together.item() == pytest.approx(sum(x.item() for x in each) / 3)
+
+
 def test_labels_are_left_alone() -> None:
     labels = LABELS.clone()
     compute_loss(labels, unknown="negative")

@@ -38,6 +38,12 @@ SMALL: dict[str, dict[str, Any]] = {
     "sspnet, k": {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "keypoints"},
     "sspnet, r": {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "regions"},
     "sspnet, fixed": {"backbone": "test_resnet", "pyramid_channels": 8, "selection": "fixed", "offsets": 0},
+    "sspnet, p3": {
+        "backbone": "test_resnet",
+        "pyramid_channels": 8,
+        "selection": "fixed",
+        "scales": dict.fromkeys(("head", "torso", "bottom", "all"), 3),
+    },
 }
 """Small models by name; after a comma, what distinguishes a further one of the same system."""
 
@@ -71,12 +77,18 @@ def guide(count: int = 3) -> Guidance:
     )
 
 
+def pick(guidance: Guidance, sample: int) -> Guidance:
+    """That of one sample."""
+    assert guidance.keypoints is not None
+    return Guidance(keypoints=guidance.keypoints[sample : sample + 1])
+
+
 each_model = pytest.mark.parametrize("name", sorted(SMALL))
 
 
 @each_model
 def test_shapes(name: str) -> None:
-    output = make(name).eval()(pictures())
+    output = make(name).eval()(pictures(), guide())
     assert output.logits.shape == (3, len(SCHEMA))
     assert output.logits.isfinite().all()
     assert output.features is not None
@@ -87,14 +99,23 @@ def test_shapes(name: str) -> None:
 @each_model
 def test_gradient_reaches_every_attribute_and_every_parameter(name: str) -> None:
     model = make(name).train()
+    own = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
+    learnt = dict.fromkeys(own, 0.0)
     for attribute in range(len(SCHEMA)):
         model.zero_grad(set_to_none=True)
         output = model(pictures(4), guide(4))
-        scored = (output.logits, *output.branches.values())
+        scored = (output.logits, *output.branches.values(), *output.candidates.values())
         torch.stack([logits[:, attribute].square().sum() for logits in scored]).sum().backward()
-        without = [n for n, p in model.named_parameters() if p.requires_grad and p.grad is None]
-        assert not without
+        gradients = {name: p.grad for name, p in model.named_parameters()}
+        assert None not in gradients.values()
+        for name in learnt:
+            learnt[name] += float(gradients[name].abs().sum())  # type: ignore[union-attr]
         assert any(p.grad.abs().sum() > 0 for p in model.backbone.parameters())  # type: ignore[union-attr]
+        if hasattr(model, "classifier"):
+            bias = model.classifier.bias.grad  # type: ignore[union-attr]
+            assert bias[attribute] != 0
+            assert (bias[[i for i in range(len(SCHEMA)) if i != attribute]] == 0).all()
+    assert not [name for name, total in learnt.items() if total == 0]
 
 
 @each_model
@@ -106,7 +127,7 @@ def test_all_parameters_learn(name: str) -> None:
 @each_model
 def test_features_lead_to_the_logits(name: str) -> None:
     """Localisation needs the gradient of a logit with respect to the map."""
-    output = make(name).eval()(pictures())
+    output = make(name).eval()(pictures(), guide())
     assert output.features is not None
     (gradient,) = torch.autograd.grad(output.logits[:, 0].sum(), output.features)
     assert gradient.abs().sum() > 0
@@ -115,13 +136,13 @@ def test_features_lead_to_the_logits(name: str) -> None:
 @each_model
 @torch.no_grad()
 def test_samples_are_independent_in_eval(name: str) -> None:
-    model, images = make(name).eval(), pictures(4)
-    together = model(images).logits
-    alone = torch.cat([model(image[None]).logits for image in images])
+    model, images, guidance = make(name).eval(), pictures(4), guide(4)
+    together = model(images, guidance).logits
+    alone = torch.cat([model(images[i : i + 1], pick(guidance, i)).logits for i in range(4)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
     changed = images.clone()
     changed[0] = 9.0
-    torch.testing.assert_close(model(changed).logits[1:], together[1:], rtol=1e-4, atol=1e-5)
+    torch.testing.assert_close(model(changed, guidance).logits[1:], together[1:], rtol=1e-4, atol=1e-5)
 
 
 @each_model
@@ -130,7 +151,7 @@ def test_eval_is_deterministic_and_leaves_the_input_alone(name: str) -> None:
     model, images = make(name).eval(), pictures()
     before = images.clone()
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    assert torch.equal(model(images).logits, model(images).logits)
+    assert torch.equal(model(images, guide()).logits, model(images, guide()).logits)
     assert torch.equal(images, before)
     for key, value in model.state_dict().items():
         assert torch.equal(value, state[key]), key
@@ -140,7 +161,7 @@ def test_eval_is_deterministic_and_leaves_the_input_alone(name: str) -> None:
 def test_training_leaves_the_input_alone(name: str) -> None:
     images = pictures(4)
     before = images.clone()
-    make(name).train()(images).logits.sum().backward()
+    make(name).train()(images, guide(4)).logits.sum().backward()
     assert torch.equal(images, before)
 
 
@@ -148,8 +169,8 @@ def test_training_leaves_the_input_alone(name: str) -> None:
 @torch.no_grad()
 def test_channels_last_gives_the_same(name: str) -> None:
     model, images = make(name).eval(), pictures()
-    expected = model(images).logits
-    again = model.to(memory_format=torch.channels_last)(images.to(memory_format=torch.channels_last))
+    expected = model(images, guide()).logits
+    again = model.to(memory_format=torch.channels_last)(images.to(memory_format=torch.channels_last), guide())
     torch.testing.assert_close(again.logits, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -161,7 +182,7 @@ def test_name_and_arguments_and_weights_make_it_again(name: str) -> None:
     again.load_state_dict(model.state_dict(), strict=True)
     assert again.name == name.split(",")[0]
     assert again.arguments == model.arguments
-    assert torch.equal(again.eval()(pictures()).logits, model(pictures()).logits)
+    assert torch.equal(again.eval()(pictures(), guide()).logits, model(pictures(), guide()).logits)
 
 
 @each_model

@@ -21,7 +21,7 @@ from passerby.config import Recipe, load_recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, TrainingError
 from passerby.models import SSPNet
-from passerby.schema import Attribute, AttributeSchema
+from passerby.schema import Attribute, AttributeSchema, Part
 from passerby.training import engine, environment, train
 from passerby.training.callbacks import LastCheckpoint
 from passerby.training.run_folder import RunFolder
@@ -345,6 +345,35 @@ def test_a_start_of_other_attributes_sorts_every_axis_of_attributes(
     assert started[name][1].abs().sum() > 0
     strangers = AttributeSchema("strangers", (Attribute("New", "has it"),))  # none in common: all are fresh
     assert create_start(section, strangers, say=quiet).schema.names == ("New",)
+
+
+def test_a_start_of_other_attributes_finds_their_rows_in_the_classifier_of_a_part(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    recipe = make_recipe(training={"epochs": 1}, **SSPNET)
+    first = train(recipe, tmp_path / "first", say=quiet)
+    section = recipe.model.model_copy(update={"start_from": first.bundle})
+    theirs = Bundle.load(first.bundle).model.state_dict()
+    parts: dict[str, Part] = {"Bright": "all", "New": "torso", "RedTop": "torso", "Low": "bottom"}
+    schema = AttributeSchema("other", tuple(Attribute(n, "has it", part=p) for n, p in parts.items()))
+    started = create_start(section, schema, say=quiet).state_dict()
+    for scale in (1, 2, 3):
+        for name in ("weight", "bias"):
+            torso = f"classifiers.P{scale}.torso.{name}"
+            assert torch.equal(started[torso][1:], theirs[torso])
+            assert not torch.equal(started[torso][:1], theirs[torso])
+            everywhere = f"classifiers.P{scale}.all.{name}"
+            assert torch.equal(started[everywhere], theirs[everywhere])
+    assert torch.equal(started["pyramid.lateral.0.weight"], theirs["pyramid.lateral.0.weight"])
+    assert theirs["selection.samples"] > 0
+    assert not any(started[f"selection.{name}"].any() for name in ("hits", "seen", "samples"))
+
+
+def test_what_a_model_looks_at_must_be_there_in_training(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    model: dict[str, object] = {**SSPNET["model"]}
+    model["arguments"] = {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "keypoints"}
+    with pytest.raises(TrainingError, match=r"sspnet looks at keypoints, and nobody in .* has any"):
+        train(make_recipe(model=model, loss=SSPNET["loss"]), tmp_path / "run", say=quiet)
 
 
 def test_a_bundle_of_another_backbone_is_no_start(make_recipe: MakeRecipe, tmp_path: Path) -> None:

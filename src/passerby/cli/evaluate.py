@@ -151,6 +151,8 @@ def _draw_summary(evaluation: Evaluation) -> Table:
     for name in summary:
         table.add_column(name, justify="right", style="bold" if name in ("mA", "f1") else None)
     table.add_row(*("–" if isnan(value) else f"{100 * value:.2f}" for value in summary.values()))
+    parts = (f"{part} {100 * value:.2f}" for part, value in evaluation.mean_accuracy_per_part.items())
+    table.caption, table.caption_justify = f"mA by part: {', '.join(parts)}", "left"
     return table
 
 

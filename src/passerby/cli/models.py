@@ -83,7 +83,7 @@ def _count(
         except ModelError as error:
             if len(settings) == 1 or (not counts and setting is settings[-1]):
                 raise
-            refused.append(f"{setting.system} on {setting.backbone}: {error}")
+            refused.append(f"{setting.variant or setting.system} on {setting.backbone}: {error}")
     return counts, refused
 
 

@@ -118,8 +118,17 @@ class Evaluation:
         """The overall metrics by name, in [0, 1]; mAP is NaN where no attribute has a positive."""
         return {**self.scores.summary(), "mAP": self.mAP}
 
+    @property
+    def mean_accuracy_per_part(self) -> dict[str, float]:
+        """The mean mA of the attributes of each part of the body, in [0, 1] (SSPNet's Table 1)."""
+        values = self.scores.per_attribute_mA
+        return {
+            part: float(values[list(members)].mean())
+            for part, members in self.schema.group_by("part").items()
+        }
+
     def metrics(self) -> dict[str, Any]:
-        """Overall metrics and `per_attribute` by name, in [0, 1]; None what cannot be measured."""
+        """Overall metrics, `per_attribute` and `mA_per_part`, in [0, 1]; None what cannot be measured."""
         columns: dict[str, list[float]] = {
             n: getattr(self.scores, f"per_attribute_{n}").tolist() for n in PER_ATTRIBUTE
         }
@@ -134,7 +143,7 @@ class Evaluation:
                 "threshold": self.thresholds[i],
             }
         overall = {k: None if math.isnan(v) else v for k, v in self.summary().items()}
-        return {**overall, "per_attribute": per_attribute}
+        return {**overall, "per_attribute": per_attribute, "mA_per_part": self.mean_accuracy_per_part}
 
     def to_result(self, **facts: Any) -> Result:
         """The score file of this evaluation.

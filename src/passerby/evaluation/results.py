@@ -27,6 +27,8 @@ METRICS = ("mA", "accuracy", "precision", "recall", "f1", "mAP")
 
 COMPARISON_SUFFIX = ".comparison.json"
 """How the name of a file ends that `passerby compare --out` writes; such files may lie among the results."""
+BENCHMARK_SUFFIX = ".benchmark.json"
+"""How the name of a file ends that a script in `benchmarks/` writes; it may lie there, too."""
 
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "system": ((str,), "a name such as 'baseline'"),
@@ -174,7 +176,7 @@ def load_results(paths: Iterable[Path]) -> list[Result]:
 
 
 def find_score_files(path: Path) -> list[Path]:
-    """The file itself, or the score files below a folder by name; stored comparisons are none.
+    """The file itself, or the score files below a folder by name; stored comparisons and benchmarks are none.
 
     Raises:
         DataError: If there is none.
@@ -183,7 +185,7 @@ def find_score_files(path: Path) -> list[Path]:
     if path.name.endswith(COMPARISON_SUFFIX):
         raise DataError(f"{path} is a stored comparison, no score file; `passerby compare {path}` prints it")
     found = sorted(path.rglob("*.json")) if path.is_dir() else [path]
-    files = [file for file in found if not file.name.endswith(COMPARISON_SUFFIX)]
+    files = [file for file in found if not file.name.endswith((COMPARISON_SUFFIX, BENCHMARK_SUFFIX))]
     if not files:
         raise DataError(f"no score files below {path}; `passerby evaluate … --result` writes them")
     return files

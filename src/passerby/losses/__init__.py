@@ -83,8 +83,8 @@ def create_loss(
         A module called as `criterion(output, labels, batch)`; it returns scalar terms by name, with `total`.
 
     Raises:
-        ConfigError: If there is no loss of that name, or it has no such argument; the message lists the valid
-            names.
+        ConfigError: If there is no loss of that name, it has no such argument (the message lists the valid
+            names), or needs rows or schema and got none.
 
     Example:
         >>> import torch
@@ -97,8 +97,11 @@ def create_loss(
     parameters = inspect.signature(LOSSES[name]).parameters
     valid = [p for p in parameters if p not in given]
     wrong = sorted(set(kwargs) - set(valid))
+    missing = [k for k, v in given.items() if v is None and k in parameters]
     if wrong:
         raise ConfigError(
             f"loss {name!r} has no argument {wrong[0]!r}; it takes {', '.join(valid) or 'none'}"
         )
+    if any(parameters[k].default is inspect.Parameter.empty for k in missing):
+        raise ConfigError(f"loss {name!r} needs {', '.join(missing)}; give create_loss(…, {missing[0]}=…)")
     return LOSSES[name](**{k: v for k, v in given.items() if k in parameters}, **kwargs)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import torch
 from torch import Tensor, nn
 
 from passerby.errors import ConfigError, DataError
@@ -86,8 +87,12 @@ class BinaryCrossEntropy(nn.Module):
             DataError: If labels and logits do not fit each other or the ratios.
         """
         del batch
-        loss = self.compute(output.logits, labels)
+        loss = self.compute_scored(output, labels)
         return {"bce": loss, "total": loss}
+
+    def compute_scored(self, output: Output, labels: Tensor, *, factors: Tensor | None = None) -> Tensor:
+        """The loss of the logits, or the mean over those of the candidates, as `compute`."""
+        return torch.stack([self.compute(x, labels, factors=factors) for x in output.scored]).mean()
 
     def compute(self, logits: Tensor, labels: Tensor, *, factors: Tensor | None = None) -> Tensor:
         """The loss of these logits alone.

@@ -65,7 +65,7 @@ class WeightedFocal(BinaryCrossEntropy):
             returns: `focal` and `total`, both () float, here the same number.
         """
         del batch
-        loss = self.compute(output.logits, labels)
+        loss = self.compute_scored(output, labels)
         return {"focal": loss, "total": loss}
 
     def _compute_cells(self, logits: Tensor, labels: Tensor, weights: tuple[Tensor, Tensor] | None) -> Tensor:

@@ -19,10 +19,10 @@ __all__ = ["HierarchicalLoss"]
 class HierarchicalLoss(nn.Module):
     """Sum over the groups of attributes of their weighted binary cross-entropy.
 
-    The groups are the parts of the body of the schema, each attribute in one of them; so the total is that of
-    `bce`, and the terms show which part it comes from. When a model returns candidates beside its logits
-    (`Output.branches`, the scales of SSPNet's selection in training), each of them gets the loss, and their
-    mean counts: the gradient of the shared layers keeps its size, and no candidate is favoured.
+    The groups are the parts of the body of the schema, each attribute in one of them; so with
+    reduction `sum` the total is that of `bce`, and the terms show which part it comes from. When a model
+    returns candidates (`Output.candidates`, the scales of SSPNet's selection in training), each of them gets
+    the loss, and their mean counts: the gradient of the shared layers keeps its size, and none is favoured.
 
     Paper: Shen et al., 2023, Eq. 10–12. Eq. 11 prints the weights the other way round; by default the rarer
     answer weighs more, as in the field's code and in the paper's words (`weighting: sb-printed` is as
@@ -80,7 +80,7 @@ class HierarchicalLoss(nn.Module):
         """Named terms of the loss.
 
         Shape:
-            output: logits (N, A), branches (N, A) if there are candidates; labels: (N, A) in {1, 0, −1};
+            output: logits (N, A), and candidates (N, A) if there are any; labels: (N, A) in {1, 0, −1};
                 batch: not needed by this loss.
             returns: a term a group, and `total`, () float each.
 
@@ -91,12 +91,11 @@ class HierarchicalLoss(nn.Module):
         if labels.shape != output.logits.shape:
             shapes = f"{tuple(output.logits.shape)} and {tuple(labels.shape)}"
             raise DataError(f"expected logits and labels of one shape (N, A), got {shapes}")
-        scored = list(output.branches.values()) or [output.logits]
         terms: dict[str, Tensor] = {}
         for (part, members), criterion in zip(self.groups.items(), self.criteria, strict=True):
             compute = cast(BinaryCrossEntropy, criterion).compute
             index = torch.tensor(members, device=labels.device)
             own = labels.index_select(1, index)
-            losses = [compute(logits.index_select(1, index), own) for logits in scored]
+            losses = [compute(logits.index_select(1, index), own) for logits in output.scored]
             terms[part] = torch.stack(losses).mean()
         return {**terms, "total": torch.stack(list(terms.values())).sum()}

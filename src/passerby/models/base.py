@@ -30,6 +30,8 @@ class AttributeModel(nn.Module, ABC):
     """Fields of `Guidance` that this model looks at; a loader prepares no others."""
     without_guidance: str = ""
     """What the model does for a picture without them, as the end of a sentence."""
+    observed: tuple[str, ...] = ()
+    """Submodules that hold what `observe` learnt; a training that starts from a bundle begins them anew."""
 
     def __init__(self, schema: AttributeSchema) -> None:
         super().__init__()
@@ -54,6 +56,13 @@ class AttributeModel(nn.Module, ABC):
         Shape:
             output: what `forward` returned; labels: (N, A) in {1, 0, −1}.
         """
+
+    def locate_attributes(self) -> Mapping[str, tuple[int, ...]]:
+        """Tensors of the state whose first axis has an entry for some attributes: their numbers, by its name.
+
+        Tensors with an entry for every attribute, in order, need not be named.
+        """
+        return {}
 
     def describe_state(self) -> Mapping[str, float]:
         """Numbers for the log of each epoch about what the model observed; always the same names."""

@@ -40,11 +40,12 @@ class Setting:
 
 
 _SSPNET: Mapping[str, Mapping[str, Any]] = {
-    "SSPNet-R": {"locations": "regions", "smoothing": False},
-    "SSPNet-K": {"locations": "keypoints"},
-    "SSPNet-S": {"locations": "sparse"},
+    "SSPNet-R": {"selection": "fixed", "locations": "regions", "smoothing": False},
+    "SSPNet-K": {"selection": "fixed", "locations": "keypoints"},
+    "SSPNet-S": {"selection": "fixed", "locations": "sparse"},
 }
-"""The three sorts of prior locations; at prediction with the scales that section 4.2 of the paper finds."""
+"""The three sorts of prior locations, at the scales that section 4.2 of the paper finds: what predicts. In
+training, AFSS has classifiers and offsets at the other scales as well."""
 
 _SSPNET_COSTS = (
     ("resnet50", (("SSPNet-R", 24.73, 2.92), ("SSPNet-K", 26.27, 3.31), ("SSPNet-S", 26.30, 3.32))),

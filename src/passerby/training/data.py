@@ -83,8 +83,15 @@ class TrainingData:
         Validation rows are dealt out without padding, so that metrics merge exactly and no row counts twice.
 
         Raises:
-            TrainingError: If the training rows do not fill one batch on each process.
+            TrainingError: If the training rows do not fill one batch on each process, or nobody has what the
+                model looks at beside the picture.
         """
+        if missing := [kind for kind in guidance if getattr(self.cache, kind) is None]:
+            raise TrainingError(
+                f"model {recipe.model.name} looks at {', '.join(missing)}, and nobody in "
+                f"{recipe.data.manifest} has any; `passerby prepare` finds them beside the pictures "
+                "(docs/datasets.md)"
+            )
         t = recipe.training
         training = BatchLoader(
             self.cache,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import torch
@@ -25,27 +25,32 @@ def create_start(
 
     A bundle of other attributes gives all it has: the shared layers, and in the layers with an entry an
     attribute the entries of those attributes that both know by the same name. `say` hears which are fresh.
+    What the other network observed of its training samples (`AttributeModel.observed`) is left behind.
 
     Raises:
-        TrainingError: If the bundle is of another system or backbone.
+        TrainingError: If the bundle is of another system or backbone, or (SSPNet) lacks a part of the body.
     """
     if section.start_from is None:
         return create_model(section.name, schema=schema, pretrained=section.pretrained, **section.arguments)
     model = create_model(section.name, schema=schema, pretrained=False, **section.arguments)
     given = Bundle.load(section.start_from).model
     mine, theirs = model.state_dict(), given.state_dict()
-    axes = _find_attribute_axes(given)
-    taken: dict[str, Tensor] = {}
-    for name in sorted(set(mine) & set(theirs)):
-        value = theirs[name]
-        if name in axes:
-            value = _sort_by_name(mine[name], value, axes[name], ours=schema, other=given.schema)
-        if value.shape == mine[name].shape:
-            taken[name] = value
+    axes, ours, others = _find_attribute_axes(given), _name_rows(model), _name_rows(given)
+    anew = tuple(f"{part}." for part in model.observed)
+    taken: dict[str, Tensor] = {name: value for name, value in mine.items() if name.startswith(anew)}
+    for name in sorted(set(mine) - set(taken)):
+        if name in ours:
+            taken[name] = _take_rows(mine[name], theirs.get(name), ours[name], others.get(name, ()))
+        elif name in theirs:
+            value = theirs[name]
+            if name in axes:
+                value = _sort_by_name(mine[name], value, axes[name], ours=schema, other=given.schema)
+            if value.shape == mine[name].shape:
+                taken[name] = value
     if len(taken) < len(mine):
         raise TrainingError(
             f"model.start_from: only {len(taken)} of {len(mine)} tensors of {section.start_from} fit; "
-            "expected a bundle of the same system and backbone"
+            "expected a bundle of the same system and backbone, and for sspnet of the same parts of the body"
         )
     model.load_state_dict(taken)
     fresh = [name for name in schema.names if name not in given.schema]
@@ -64,6 +69,21 @@ def _find_attribute_axes(model: AttributeModel) -> dict[str, tuple[int, ...]]:
         if found := tuple(i for i, (size, more) in enumerate(sizes) if more == size + 1 == len(longer)):
             axes[name] = found
     return axes
+
+
+def _name_rows(model: AttributeModel) -> dict[str, list[str]]:
+    """Names of the attributes of each row, of the tensors whose rows stand for some of them."""
+    return {
+        name: [model.schema[i].name for i in members] for name, members in model.locate_attributes().items()
+    }
+
+
+def _take_rows(fresh: Tensor, given: Tensor | None, ours: Sequence[str], others: Sequence[str]) -> Tensor:
+    """The rows of `given` in the order of our attributes; those that it does not know stay fresh."""
+    if given is None or given.shape[1:] != fresh.shape[1:]:
+        return fresh
+    rows = [others.index(name) if name in others else None for name in ours]
+    return torch.stack([fresh[i] if row is None else given[row] for i, row in enumerate(rows)])
 
 
 def _sort_by_name(

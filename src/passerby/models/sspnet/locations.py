@@ -253,7 +253,7 @@ def place_keypoints(keypoints: Tensor | None, *, images: Tensor, least_score: fl
     Args:
         keypoints: (N, 17, 3), COCO order, in pixels of the input; or None.
         images: (N, 3, H, W), for their size.
-        least_score: In [0, 1].
+        least_score: In (0, 1]; a missing keypoint has a score of 0.
 
     Returns:
         (N, 16, 2) float32, x and y in [0, 1].

@@ -56,7 +56,7 @@ class SSPNet(AttributeModel):
         spatial_prior: Look for each part where it is expected; without it, on the whole map (all keypoints).
         offsets: M learned offsets a point; 0 for none. Regions have no points.
         sampling_ratio: Share of the positions that become sparse points, in (0, 1].
-        keypoint_score: A keypoint of a lower score counts as missing; see `place_keypoints`.
+        keypoint_score: A keypoint of a lower score counts as missing, in (0, 1]; see `place_keypoints`.
         selection: Choose the scale in training by `group` (AFSS) or by `attribute` (AFSS*), or keep it
             `fixed`.
         scales: Scale of each part, 1 (stride 4), 2 or 3 (stride 16): where AFSS starts, or the fixed ones. By
@@ -70,8 +70,9 @@ class SSPNet(AttributeModel):
 
     Shape:
         images: (N, 3, H, W) float; guidance: keypoints (N, 17, 3).
-        returns: logits (N, A); in training with a selection, branches `P1`, `P2`, `P3`, (N, A) each; features
-            (N, C, h, w) of stage 4, from which every attribute is computed.
+        returns: logits (N, A); in training with a selection, candidates `P1`, `P2`, `P3`, (N, A) each;
+            features (N, C, h, w) of stage 4, which reach every attribute. The heat maps of section 3.2.5 lie
+            on the level of the pyramid that was chosen, which is not returned.
     """
 
     def __init__(
@@ -103,7 +104,6 @@ class SSPNet(AttributeModel):
             self.without_guidance = "the average pose of a pedestrian takes their place"
         self.keypoint_score = keypoint_score
         self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
-        self.pyramid = FeaturePyramid(self.backbone.stage_channels, pyramid_channels, smoothing=smoothing)
         self.dropout = nn.Dropout(dropout)
         groups = schema.group_by("part")
         self.groups: dict[Part, tuple[int, ...]] = {part: groups[part] for part in PARTS if part in groups}
@@ -117,8 +117,12 @@ class SSPNet(AttributeModel):
             self.selection = ScaleSelection(
                 list(self._deciding.values()), start=start, memory=selection_memory
             )
-        self.fixed_scales = tuple(start)
-        trained = sorted(set(start)) if self.selection is None else _SCALES
+            self.observed = ("selection",)
+        self.start_scales = tuple(start)
+        trained = tuple(sorted(set(start))) if self.selection is None else _SCALES
+        self.pyramid = FeaturePyramid(
+            self.backbone.stage_channels, pyramid_channels, scales=trained, smoothing=smoothing
+        )
         self.locations = nn.ModuleDict()
         self.classifiers = nn.ModuleDict()
         for scale in trained:
@@ -134,7 +138,7 @@ class SSPNet(AttributeModel):
     @property
     def scales(self) -> tuple[int, ...]:
         """Scale of each attribute, 1 to 3, at prediction."""
-        return self.fixed_scales if self.selection is None else self.selection.scales
+        return self.start_scales if self.selection is None else self.selection.scales
 
     def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
         """Score pictures."""
@@ -165,17 +169,26 @@ class SSPNet(AttributeModel):
         # A level has columns, in the order of `columns`, for the attributes that it scores.
         by_level = {scale: torch.cat(scored[scale], dim=1) for scale in wanted}
         chosen = [by_level[s][:, columns[s].index(i)] for i, s in enumerate(self.scales)]
-        branches = {}
+        competing = {}
         if candidates:
             order = [columns[1].index(i) for i in range(len(self.schema))]
-            branches = {f"P{scale}": by_level[scale][:, order] for scale in wanted}
-        return Output(torch.stack(chosen, dim=1), branches=branches, features=features)
+            competing = {f"P{scale}": by_level[scale][:, order] for scale in wanted}
+        return Output(torch.stack(chosen, dim=1), candidates=competing, features=features)
 
     def observe(self, output: Output, labels: Tensor) -> None:
         """Let AFSS count the hits of a training batch."""
-        if self.selection is not None and output.branches:
-            logits = torch.stack([output.branches[f"P{scale}"].detach() for scale in _SCALES])
+        if self.selection is not None and output.candidates:
+            logits = torch.stack([output.candidates[f"P{scale}"].detach() for scale in _SCALES])
             self.selection.update(logits, labels)
+
+    def locate_attributes(self) -> Mapping[str, tuple[int, ...]]:
+        """Each classifier has rows for the attributes of its part."""
+        return {
+            f"classifiers.P{scale}.{part}.{name}": members
+            for scale in _SCALES
+            for part, members in self.groups.items()
+            for name in ("weight", "bias")
+        }
 
     def describe_state(self) -> dict[str, float]:
         """The scale and the running mA of every group (or attribute) that AFSS decides on."""
@@ -220,8 +233,8 @@ def _check(
         raise ModelError(f"expected offsets of 0 or more, got {offsets}")
     if not 0 < ratio <= 1:
         raise ModelError(f"expected a sampling_ratio in (0, 1], got {ratio}")
-    if not 0 <= score <= 1:
-        raise ModelError(f"expected a keypoint_score in [0, 1], got {score}")
+    if not 0 < score <= 1:
+        raise ModelError(f"expected a keypoint_score in (0, 1], got {score}; a missing keypoint has 0")
     if set(scales) != set(PARTS) or not set(scales.values()) <= set(_SCALES):
         raise ModelError(f"expected scales 1, 2 or 3 of {', '.join(PARTS)}, got {dict(scales)}")
     if channels < 1:

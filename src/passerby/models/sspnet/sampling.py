@@ -34,7 +34,7 @@ def sample_weighted(features: Tensor, points: Tensor, weights: Tensor) -> Tensor
         grid = (2 * points + 1) / size - 1
         read = F.grid_sample(features, grid, mode="bilinear", padding_mode="border", align_corners=False)
         return (read * weights.unsqueeze(1)).sum(3)
-    points = torch.minimum(points.clamp(min=0), size - 1)
+    points = torch.minimum(points.clamp(min=0), size - 1).nan_to_num()  # a diverged offset is no index
     first = torch.minimum(points.detach().floor(), (size - 2).clamp(min=0))
     right, down = (points - first).unbind(-1)  # (N, P, M) in [0, 1]
     x, y = first.long().unbind(-1)

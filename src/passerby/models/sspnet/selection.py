@@ -13,7 +13,7 @@ from passerby.errors import ModelError
 __all__ = ["ScaleSelection"]
 
 ROUNDING = 1e-9
-"""Two means of fewer than 10,000 samples, in double precision, are equal or further apart than this."""
+"""Means that are closer than this count as equal."""
 
 
 class ScaleSelection(nn.Module):
@@ -28,9 +28,9 @@ class ScaleSelection(nn.Module):
     one.
 
     The counts forget: whenever more than `memory` samples are in them, they are halved, so that the mA is
-    that of the last one to two memories, an old one counting less. They are whole numbers in buffers, added
-    up over all processes, and travel in every checkpoint; so does the choice. A bundle keeps the choice of
-    the moment when its weights were saved.
+    mostly that of the last `memory` samples, older ones counting less and less. They are whole numbers in
+    buffers, added up over all processes, and travel in every checkpoint; so does the choice. A bundle keeps
+    the choice of the moment when its weights were saved.
 
     Paper: Shen et al., 2023, section 3.2.2, Eq. 4 and Fig. 3, which say that the scale of maximum mA "is
     iteratively updated in the training phase" and used in the test phase; the rest is ours, as its published

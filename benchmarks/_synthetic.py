@@ -1,0 +1,214 @@
+"""What the measurements on drawn people share: sets, trainings, intervals, the head of the JSON, figures."""
+
+from __future__ import annotations
+
+import argparse
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, cast
+
+import matplotlib as mpl
+import numpy as np
+import timm
+import torch
+from matplotlib.figure import Figure
+from numpy.typing import NDArray
+from PIL import Image
+from safetensors.torch import save_file
+
+from passerby.bundle import Bundle
+from passerby.config import Recipe, load_recipe
+from passerby.data.formats import FORMATS
+from passerby.data.manifest import Manifest
+from passerby.data.synthetic import SynthConfig, write_dataset
+from passerby.evaluation import Evaluation, evaluate
+from passerby.evaluation.bootstrap import WeightedMetrics, draw_multiplicities
+from passerby.evaluation.compare import number_groups
+from passerby.evaluation.files import write_json
+from passerby.evaluation.results import find_commit
+from passerby.training import train
+
+SPLIT = "own"
+RESAMPLES = 1000
+LEARNING_RATE, WARMUP_EPOCHS = 1e-3, 0.3  # gentler than from scratch
+Floats = NDArray[np.float64]
+
+
+def create_parser(description: str, *, name: str, count: int, epochs: int) -> argparse.ArgumentParser:
+    """The options of both scripts."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--out", type=Path, default=Path("runs/synthetic"), help="sets and run folders")
+    parser.add_argument("--results", type=Path, default=Path(f"results/synthetic/{name}.benchmark.json"))
+    parser.add_argument("--figure", type=Path, default=Path(f"docs/images/{name}.png"))
+    parser.add_argument("--count", type=int, default=count, help="pictures a set, all parts together")
+    parser.add_argument("--epochs", type=int, default=epochs)
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the trainings")
+    parser.add_argument(
+        "--start",
+        type=Path,
+        default=Path("demo/run/bundle"),
+        help="baseline whose backbone all trainings start with",
+    )
+    parser.add_argument("--draw-only", action="store_true", help="only draw the figure, from --results")
+    parser.add_argument("--quick", action="store_true", help="a tiny run that proves nothing, all in --out")
+    return parser
+
+
+def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Read the options; a quick run leaves the committed files alone."""
+    args = parser.parse_args()
+    if args.quick:
+        args.out /= "quick"
+        args.count, args.epochs, args.seeds = 160, 1, args.seeds[:1]
+        args.results, args.figure = args.out / args.results.name, args.out / args.figure.name
+    return args
+
+
+def draw(out: Path, name: str, count: int, config: SynthConfig, *, seed: int = 0) -> Path:
+    """Draw a set and prepare its manifest, unless both are there."""
+    folder, manifest = out / "people" / f"{name}-{count}", out / "people" / f"{name}-{count}.parquet"
+    wanted = json.loads(json.dumps(asdict(config)))
+    about = folder / "synth.json"
+    if not about.is_file() or json.loads(about.read_text(encoding="utf-8"))["config"] != wanted:
+        print(f"drawing {name}", flush=True)
+        write_dataset(folder, count, config, seed=seed, overwrite=True)
+        manifest.unlink(missing_ok=True)
+    if not manifest.is_file():
+        FORMATS["table"](folder, name=f"drawn {name}").write(manifest)
+    return manifest
+
+
+def extract_backbone(bundle: Path, out: Path) -> Path:
+    """The backbone of a baseline as a file of weights that a recipe can name."""
+    model = Bundle.load(bundle, device="cpu").model
+    backbone = str(model.arguments["backbone"])
+    network = timm.create_model(backbone, num_classes=0)
+    trained = cast(torch.nn.Module, model.backbone).state_dict()
+    weights = {**network.state_dict(), **{k.removeprefix("network."): v for k, v in trained.items()}}
+    path = out / f"{backbone} of the demo's baseline.safetensors"
+    out.mkdir(parents=True, exist_ok=True)
+    save_file(weights, path)
+    return path
+
+
+def train_once(
+    recipe: Path, run: Path, *, manifest: Path, args: argparse.Namespace, changes: Sequence[str]
+) -> tuple[Recipe, Bundle]:
+    """Train by a recipe, go on with an unfinished run, or take a finished one as it is."""
+    start = extract_backbone(args.start, args.out)
+    settings = {
+        "data.manifest": manifest,
+        "data.cache": args.out / "cache",
+        "model.pretrained": start,
+        "optimizer.lr": LEARNING_RATE,
+        "schedule.warmup_epochs": WARMUP_EPOCHS,
+        "training.epochs": args.epochs,
+        "training.workers": 1,
+    }
+    loaded = load_recipe(recipe, [*(f"{key}={value}" for key, value in settings.items()), *changes])
+    print(run, flush=True)
+    outcome = train(loaded, run, resume=True, say=lambda line: print(f"  {line}", flush=True))
+    return loaded, Bundle.load(outcome.bundle, device="auto")
+
+
+def test_once(bundle: Bundle, recipe: Recipe, folder: Path) -> Evaluation:
+    """Score the test part once; a stored evaluation is read."""
+    if not (folder / "evaluation.json").is_file():
+        evaluate(
+            bundle,
+            Manifest.load(recipe.data.manifest),
+            split=SPLIT,
+            part="test",
+            protocol=recipe.protocol,
+            cache=recipe.data.cache,
+            workers=1,
+        ).write(folder)
+    return Evaluation.load(folder)
+
+
+def resample(evaluation: Evaluation, names: Sequence[str]) -> Floats:
+    """Mean mA of some attributes in each resample of the identities; the same draws for the same people."""
+    people = evaluation.predictions.select(names)
+    weighted = WeightedMetrics(
+        people.probs,
+        people.labels,
+        thresholds=[evaluation.thresholds[evaluation.schema.names.index(name)] for name in names],
+        unknown=evaluation.protocol.unknown,
+        metrics=("mA",),
+    )
+    draws = draw_multiplicities(number_groups(people, "identity"), resamples=RESAMPLES, seed=0)
+    return np.concatenate([weighted.compute(multiplicities)["mA"] for multiplicities in draws])
+
+
+def describe_interval(value: float, samples: Floats) -> dict[str, float]:
+    """A value with its 95 % percentile interval."""
+    low, high = np.quantile(samples, [0.025, 0.975])
+    return {"value": round(value, 5), "low": round(float(low), 5), "high": round(float(high), 5)}
+
+
+def mean_accuracy(evaluation: Evaluation) -> dict[str, float]:
+    """The mA of each attribute on the test part."""
+    values = evaluation.scores.per_attribute_mA.tolist()
+    return {name: round(value, 5) for name, value in zip(evaluation.schema.names, values, strict=True)}
+
+
+def describe_setting(recipe: Recipe, evaluation: Evaluation, data: Mapping[str, Any]) -> dict[str, Any]:
+    """The head of the JSON: what the numbers were made from; no paths."""
+    return {
+        "data": dict(data),
+        "split": f"{SPLIT}/test; by identity 60 % train, 15 % val, 25 % test",
+        "protocol": evaluation.protocol_line,
+        "interval": f"95 %, bootstrap of the test identities, {RESAMPLES} resamples; not over trainings",
+        "backbone": evaluation.metadata.get("backbone"),
+        "pretraining": evaluation.metadata.get("pretraining"),
+        "commit": find_commit(),
+        "torch": torch.__version__,
+        "device": evaluation.device,
+        "settings": recipe.model_dump(
+            mode="json", include={"input", "augmentation", "optimizer", "schedule", "training"}
+        ),
+    }
+
+
+def write(path: Path, values: Mapping[str, Any]) -> None:
+    """Write the JSON."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, values)
+
+
+def read(path: Path) -> dict[str, Any]:
+    """Read the JSON."""
+    values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+    return values
+
+
+def load_figure(*, columns: int, height: float, widths: Sequence[float] | None = None) -> tuple[Figure, Any]:
+    """A figure 1000 px wide with its axes in a row."""
+    settings: Any = {
+        "font.size": 9,
+        "axes.titlesize": 9.5,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "axes.grid": True,
+        "axes.axisbelow": True,
+        "grid.color": "#e4e4e4",
+        "axes.edgecolor": "#888888",
+    }
+    with mpl.rc_context(settings):
+        figure = Figure(figsize=(10, height), dpi=100, layout="constrained")
+        axes = figure.subplots(1, columns, width_ratios=widths)
+    return figure, axes
+
+
+def save_figure(figure: Figure, path: Path, note: str) -> None:
+    """Write a PNG of few colours, with a line below that says what was measured."""
+    figure.supxlabel(note, fontsize=8, color="#555555")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    figure.savefig(path, metadata={"Software": None})
+    with Image.open(path) as image:
+        small = image.convert("RGB").quantize(128)
+    small.save(path, optimize=True)
