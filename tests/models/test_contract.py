@@ -79,8 +79,9 @@ def guide(count: int = 3) -> Guidance:
 
 def pick(guidance: Guidance, sample: int) -> Guidance:
     """That of one sample."""
-    assert guidance.keypoints is not None
-    return Guidance(keypoints=guidance.keypoints[sample : sample + 1])
+    assert guidance.masks is not None and guidance.keypoints is not None
+    only = slice(sample, sample + 1)
+    return Guidance(masks=guidance.masks[only], keypoints=guidance.keypoints[only])
 
 
 each_model = pytest.mark.parametrize("name", sorted(SMALL))

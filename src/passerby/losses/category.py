@@ -32,7 +32,7 @@ class CategoryWeighted(nn.Module):
         positive_ratio: Share of positives of each attribute in the training split.
         schema: The attributes; their `classes` are R.
         base: `bce` or `focal`.
-        gamma: Of the focal loss.
+        gamma: Of the focal loss, 2 if None.
         weighting, reduction, unknown: As in `BinaryCrossEntropy`. With reduction `mean` the sum of the
             weighted cells is divided by their number.
 
@@ -40,7 +40,7 @@ class CategoryWeighted(nn.Module):
         positive_ratio: (A,) float in [0, 1].
 
     Raises:
-        ConfigError: If an option has no such value.
+        ConfigError: If an option has no such value, or `gamma` is given to `bce`.
         DataError: If the ratios are not those of the schema.
 
     Example:
@@ -61,7 +61,7 @@ class CategoryWeighted(nn.Module):
         positive_ratio: Tensor,
         schema: AttributeSchema,
         base: Base = "bce",
-        gamma: float = 2.0,
+        gamma: float | None = None,
         weighting: Weighting = "none",
         reduction: Reduction = "sum",
         unknown: Unknown = "ignore",
@@ -71,6 +71,8 @@ class CategoryWeighted(nn.Module):
             raise DataError(f"expected {len(schema)} positive ratios, got {len(positive_ratio)}")
         if base not in get_args(Base):
             raise ConfigError(f"no base {base!r}; choose one of {', '.join(get_args(Base))}")
+        if base == "bce" and gamma is not None:
+            raise ConfigError("gamma belongs to base 'focal'; leave it out with 'bce'")
         self.base: Base = base
         self.criterion = (
             BinaryCrossEntropy(
@@ -79,7 +81,7 @@ class CategoryWeighted(nn.Module):
             if base == "bce"
             else WeightedFocal(
                 positive_ratio=positive_ratio,
-                gamma=gamma,
+                gamma=2.0 if gamma is None else gamma,
                 reduction=reduction,
                 weighting=weighting,
                 unknown=unknown,
@@ -99,5 +101,5 @@ class CategoryWeighted(nn.Module):
             DataError: If labels and logits do not fit each other or the ratios.
         """
         del batch
-        loss = self.criterion.compute(output.logits, labels, factors=self.share)
+        loss = self.criterion.compute_scored(output, labels, factors=self.share)
         return {self.base: loss, "total": loss}

@@ -93,12 +93,17 @@ class StagedBackbone(Backbone):
     def keep_stages(self, count: int) -> None:
         """Drop the layers of all stages after the first `count`, 1 to 4, and their weights.
 
+        Raises:
+            ModelError: If there are not that many stages.
+
         Example:
             >>> backbone = create_staged_backbone("test_resnet")
             >>> backbone.keep_stages(3)
             >>> backbone.channels, tuple(backbone(torch.zeros(1, 3, 64, 64)).shape)
             (192, (1, 192, 4, 4))
         """
+        if not isinstance(count, int) or not 1 <= count <= len(self._stages):
+            raise ModelError(f"expected a number of stages from 1 to {len(self._stages)}, got {count!r}")
         for names in self._stages[count:]:
             for name in names:
                 self.network.set_submodule(name, nn.Identity())

@@ -273,7 +273,6 @@ def test_mixed_precision_keeps_the_same_cells(
     assert_same_cells_in(dtype, pixels, cells)
 
 
-@pytest.mark.xfail(reason="autocast runs the two products of resize_masks in 8 bits")
 @pytest.mark.parametrize(("pixels", "cells"), [((100, 60), (7, 4)), ((64, 48), (5, 3))])
 def test_mixed_precision_keeps_the_same_cells_where_they_cut_through_pixels(
     pixels: tuple[int, int], cells: tuple[int, int]

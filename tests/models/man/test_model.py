@@ -212,7 +212,7 @@ def test_no_mask_is_a_mask_of_ones() -> None:
     )
     for guidance in others:
         output = model(images, guidance)
-        assert torch.equal(output.logits, expected.logits)
+        assert_close(output.logits, expected.logits)  # the pooling's order of adding may differ
         assert torch.equal(output.features, expected.features)
     logits = model(images, guide()).logits
     differs = [not torch.allclose(a, b) for a, b in zip(logits, expected.logits, strict=True)]

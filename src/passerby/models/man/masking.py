@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 __all__ = ["mask_features", "resize_masks"]
 
@@ -24,9 +24,8 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
         >>> resize_masks(torch.tensor([[[[1.0, 1, 0, 0], [0, 1, 0, 1]]]]), (1, 2))
         tensor([[[[1., 0.]]]])
     """
-    rows = _overlap(masks.shape[2], size[0], like=masks)  # (h, H)
-    columns = _overlap(masks.shape[3], size[1], like=masks)  # (w, W)
-    cells = (rows @ masks @ columns.T >= 0.5 - 1e-4).to(masks.dtype)
+    shares = _average(_average(masks, size[1]).transpose(2, 3), size[0]).transpose(2, 3)
+    cells = (shares >= 0.5 - 1e-4).to(masks.dtype)
     empty = (cells.amax((2, 3), keepdim=True) == 0).to(masks.dtype)
     return cells + empty
 
@@ -44,11 +43,13 @@ def mask_features(features: Tensor, masks: Tensor) -> Tensor:
     return torch.where(cells > 0, features, torch.zeros((), dtype=features.dtype, device=features.device))
 
 
-def _overlap(pixels: int, cells: int, *, like: Tensor) -> Tensor:
-    """Which share of each cell's length lies on each pixel, (cells, pixels); each row sums to 1."""
-    length = pixels / cells
-    edges = torch.arange(cells + 1, device=like.device, dtype=torch.float64) * length
-    pixel = torch.arange(pixels, device=like.device, dtype=torch.float64)
-    low = torch.maximum(edges[:-1, None], pixel[None])
-    high = torch.minimum(edges[1:, None], pixel[None] + 1)
-    return ((high - low).clamp_min(0) / length).to(like.dtype)
+def _average(values: Tensor, cells: int) -> Tensor:
+    """Means over cells of equal length along the last axis; a cell may begin and end inside a pixel."""
+    pixels = values.shape[-1]
+    edges = [cell * pixels / cells for cell in range(cells + 1)]
+    whole = [min(int(edge), pixels - 1) for edge in edges]
+    part = torch.tensor([edge - pixel for edge, pixel in zip(edges, whole, strict=True)]).to(values)
+    # No product of matrices: mixed precision would round its factors.
+    sums = nn.functional.pad(values, (1, 0)).cumsum(-1)
+    until = sums[..., whole] + values[..., whole] * part  # (…, cells + 1), the sum up to each edge
+    return (until[..., 1:] - until[..., :-1]) * (cells / pixels)
