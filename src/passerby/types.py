@@ -184,6 +184,7 @@ class Prediction:
         names: Attribute names, in the order of the bundle's schema.
         probabilities: One number in [0, 1] an attribute.
         thresholds: An attribute is present when its probability is *strictly* above its threshold.
+        notes: What a reader of the result must know, such as that the model had no mask to look at.
 
     Raises:
         SchemaError: From `prediction[name]`, if there is no attribute of that name.
@@ -200,6 +201,7 @@ class Prediction:
     names: tuple[str, ...]
     probabilities: tuple[float, ...]
     thresholds: tuple[float, ...]
+    notes: tuple[str, ...] = ()
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -214,9 +216,10 @@ class Prediction:
         return self.probabilities[self.names.index(name)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: source, present attributes, probability by name."""
+        """Plain values for JSON: source, present attributes, probability by name; notes if there are any."""
         return {
             "source": self.source,
             "present": list(self.present),
             "probabilities": dict(zip(self.names, self.probabilities, strict=True)),
+            **({"notes": list(self.notes)} if self.notes else {}),
         }

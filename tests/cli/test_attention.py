@@ -9,6 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import passerby.inference
+from passerby.annotators.given import Given
 from passerby.bundle import Bundle, load
 from passerby.cli import app
 from passerby.data.synthetic import SynthConfig, draw_person
@@ -176,3 +177,31 @@ def test_ranges_of_options(bundles: Path, folder: Path) -> None:
     assert run(bundles / "diaa", "one.png", "--columns", "0").exit_code == 2
     assert run(bundles / "diaa", "one.png", "--height", "10").exit_code == 2
     assert run(bundles / "diaa").exit_code == 2
+
+
+def test_a_column_a_task_and_ready_masks(folder: Path) -> None:
+    hat = Attribute("Hat", "wears a hat", task="head")
+    schema = AttributeSchema("toy", (hat, Attribute("Bag", "carries a bag", task="accessory")))
+    torch.manual_seed(2)
+    model = create_model("man", schema=schema, backbone="test_resnet")
+    Bundle(model, Preprocess(96, 64)).save(folder / "man")
+    with Image.open("one.png") as photo:
+        mask = Image.new("L", photo.size, 0)
+    mask.paste(255, (0, 0, mask.width // 2, mask.height))
+    (folder / "masks").mkdir()
+    mask.save(folder / "masks" / "one.png")
+    result = run(folder / "man", "one.png", "--by-task", "--masks", "masks", "--raw", "raw", "--out", "a.png")
+    assert result.exit_code == 0, result.output
+    raw = np.load(folder / "raw" / "one.png.npz")
+    assert raw["maps"].tolist() == ["before", "after", "task"]
+    assert (raw["map_after"][..., -1] == 0).all()
+    assert (raw["map_before"][..., -1] > 0).any()
+    guide = passerby.inference.Guide([Given("masks", "masks")])
+    maps = compute_maps(load(folder / "man"), "one.png", guide=guide)
+    expected = draw_attention(maps, by_task=schema)
+    with Image.open("a.png") as image:
+        assert image.tobytes() == expected.tobytes()
+    assert expected.size == draw_attention(maps, attributes=["Hat", "Bag"]).size
+    wrong = run(folder / "man", "one.png", "--by-task", "--attributes", "Hat")
+    assert wrong.exit_code == 2
+    assert "either --attributes or --by-task" in wrong.output

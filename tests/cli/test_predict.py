@@ -96,7 +96,7 @@ def test_csv_into_a_file(bundle: Path, folder: Path) -> None:
     assert result.stdout == ""
     with (folder / "out.csv").open(newline="") as file:
         rows = list(csv.reader(file))
-    assert rows[0] == ["source", "present", "Hat", "Bag", "Boots"]
+    assert rows[0] == ["source", "present", "Hat", "Bag", "Boots", "notes"]
     assert [row[:2] for row in rows[1:]] == [["one.jpg", "Hat; Boots"], ["two.png", "Hat; Boots"]]
 
 
@@ -134,7 +134,7 @@ def test_csv_of_corrupt_pictures_alone_has_its_header(bundle: Path, folder: Path
     (folder / "text.png").write_text("no picture")
     result = run(bundle, "text.png", "--format", "csv")
     assert result.exit_code == 1
-    assert result.stdout == "source,present,Hat,Bag,Boots\n"
+    assert result.stdout == "source,present,Hat,Bag,Boots,notes\n"
 
 
 def test_user_errors(bundle: Path, folder: Path) -> None:
@@ -212,3 +212,49 @@ def test_pictures_of_every_kind(bundle: Path, tmp_path: Path, monkeypatch: pytes
     smooth().transpose(Image.Transpose.ROTATE_90).save("not-turned.png")
     wrong = json.loads(run(bundle, "not-turned.png", "--format", "jsonl").stdout)["probabilities"]
     assert all(abs(wrong[a] - float(expected[a])) > 0.5 for a in wrong)  # orientation makes a difference
+
+
+@pytest.fixture
+def man(tmp_path: Path) -> Path:
+    torch.manual_seed(5)
+    schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Bag", "carries a bag")))
+    Bundle(create_model("man", schema=schema, backbone="test_resnet"), Preprocess(64, 48)).save(
+        tmp_path / "man"
+    )
+    return tmp_path / "man"
+
+
+def test_what_came_without_a_mask_is_said_in_every_form(man: Path, folder: Path) -> None:
+    note = "no masks given: the whole picture counts as the person"
+    assert f"2 picture(s): {note}" in run(man, "one.jpg", "two.png").stdout
+    rows = list(csv.DictReader(io.StringIO(run(man, "one.jpg", "--format", "csv").stdout)))
+    assert [row["notes"] for row in rows] == [note]
+    assert json.loads(run(man, "one.jpg", "--format", "jsonl").stdout)["notes"] == [note]
+    card = (man / "README.md").read_text()
+    assert "| Looks at | masks; without: the whole picture counts as the person |" in card
+
+
+def test_ready_masks_are_used(man: Path, folder: Path) -> None:
+    (folder / "masks").mkdir()
+    with Image.open("one.jpg") as photo:
+        mask = np.zeros((photo.height, photo.width), np.uint8)
+    mask[:, : mask.shape[1] // 2] = 255
+    Image.fromarray(mask).save(folder / "masks" / "one.png")
+    result = run(man, "one.jpg", "two.png", "--format", "jsonl", "--masks", "masks")
+    assert result.exit_code == 0, result.exception
+    one, two = (json.loads(line) for line in result.stdout.splitlines())
+    assert "notes" not in one
+    assert two["notes"]
+    plain = json.loads(run(man, "one.jpg", "--format", "jsonl").stdout)
+    assert one["probabilities"] != plain["probabilities"]
+
+
+def test_guidance_that_cannot_be_is_refused(man: Path, bundle: Path, folder: Path) -> None:
+    for model, option, value, reason in (
+        (bundle, "--masks", "mask-rcnn", "a baseline model looks at no masks; leave --masks out"),
+        (man, "--keypoints", "vitpose", "a man model looks at no keypoints"),
+        (man, "--masks", "nowhere", "no way 'nowhere' to find masks; choose mask-rcnn"),
+    ):
+        result = run(model, "one.jpg", option, value)
+        assert result.exit_code != 0
+        assert reason in str(result.exception)

@@ -15,7 +15,6 @@ from passerby.bundle import Bundle
 from passerby.data.synthetic import SynthConfig, draw_person
 from passerby.errors import DataError, ImageError, ModelError, SchemaError
 from passerby.inference import (
-    SYSTEMS_WITH_MAPS,
     AttentionMaps,
     Skipped,
     check_figure,
@@ -154,12 +153,11 @@ def test_a_model_without_maps_is_refused_by_name(photo: Image.Image) -> None:
         compute_maps(bundle, photo)
 
 
-def test_the_list_of_systems_is_true(photo: Image.Image) -> None:
-    assert set(SYSTEMS_WITH_MAPS) <= set(MODELS)
+def test_what_has_maps_says_so(photo: Image.Image) -> None:
     for name in MODELS:
         bundle = Bundle(create_model(name, schema=SCHEMA, backbone="test_resnet"), Preprocess(64, 48))
         output = bundle.model(torch.zeros(1, 3, 64, 48))
-        assert bool(output.maps) == (name in SYSTEMS_WITH_MAPS), name
+        assert bool(output.maps) == bundle.model.has_maps, name
 
 
 @pytest.mark.parametrize(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import tempfile
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -108,8 +108,16 @@ class Bundle:
         Raises:
             ImageError: If the picture cannot be read or has another shape than `Picture` says.
         """
-        probs = self.predict_batch(self.prepare(image)[None])
-        return self.describe(probs, [source_of(image)])[0]
+        probs = self.predict_batch(self.prepare(image)[None], warn=False)
+        return self.describe(probs, [source_of(image)], missing=[self.model.guidance])[0]
+
+    def open(self, image: Picture) -> Image.Image:
+        """A picture of any kind as RGB.
+
+        Raises:
+            ImageError: If the picture cannot be read or has another shape than `Picture` says.
+        """
+        return read_image(_to_pil(image) if isinstance(image, Tensor | np.ndarray) else image)
 
     def prepare(self, image: Picture) -> Tensor:
         """Turn a picture into the uint8 input (3, H, W) of the network.
@@ -117,18 +125,18 @@ class Bundle:
         Raises:
             ImageError: If the picture cannot be read or has another shape than `Picture` says.
         """
-        picture = _to_pil(image) if isinstance(image, Tensor | np.ndarray) else image
-        pixels = resize_image(read_image(picture), self.preprocess)  # (H, W, 3)
+        pixels = resize_image(self.open(image), self.preprocess)  # (H, W, 3)
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())  # (3, H, W)
 
     @torch.inference_mode()
-    def predict_batch(self, images: Tensor, guidance: Guidance | None = None) -> Tensor:
+    def predict_batch(self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True) -> Tensor:
         """Probabilities of a batch of prepared pictures.
 
         A model that looks at masks or keypoints and gets none warns, and says what it does instead.
 
         Args:
             guidance: What the model's `guidance` names, if there is any.
+            warn: Off for a caller who says it with the result, as `describe` does.
 
         Shape:
             images: (N, 3, H, W) uint8, of the size that `preprocess` says, on any device.
@@ -147,7 +155,7 @@ class Bundle:
         inputs = normalise(images.to(self.device, non_blocking=True), self.preprocess)
         guidance = Guidance() if guidance is None else guidance.to(self.device)
         for kind in self.model.guidance:
-            if getattr(guidance, kind) is None:
+            if warn and getattr(guidance, kind) is None:
                 warnings.warn(
                     f"{self.model.name} looks at {kind} and got none: {self.model.without_guidance}",
                     stacklevel=3,
@@ -155,11 +163,25 @@ class Bundle:
         probs: Tensor = self.model(inputs, guidance).logits.float().sigmoid()
         return probs
 
-    def describe(self, probs: Tensor, sources: Sequence[str]) -> list[Prediction]:
-        """Give probabilities (N, A) names: one `Prediction` a row."""
-        names = self.schema.names
-        rows = zip(sources, probs.tolist(), strict=True)
-        return [Prediction(source, names, tuple(row), self.thresholds) for source, row in rows]
+    def describe(
+        self, probs: Tensor, sources: Sequence[str], *, missing: Sequence[Collection[str]] | None = None
+    ) -> list[Prediction]:
+        """Give probabilities (N, A) names: one `Prediction` a row.
+
+        Args:
+            missing: For each row the kinds of guidance, such as `masks`, that the picture came without; what
+                the model did instead becomes a note of the prediction.
+        """
+        kinds = [()] * len(sources) if missing is None else missing
+        return [
+            Prediction(source, self.schema.names, tuple(row), self.thresholds, self._explain(absent))
+            for source, row, absent in zip(sources, probs.tolist(), kinds, strict=True)
+        ]
+
+    def _explain(self, missing: Collection[str]) -> tuple[str, ...]:
+        """What the model does without what is missing of its guidance."""
+        kinds = [kind for kind in self.model.guidance if kind in missing]
+        return tuple(f"no {kind} given: {self.model.without_guidance}" for kind in kinds)
 
     # ------------------------------------------------------------------ keeping
 
@@ -188,6 +210,8 @@ class Bundle:
             arguments=self.model.arguments,
             thresholds=self.thresholds,
             metadata=config["metadata"],
+            guidance=self.model.guidance,
+            without_guidance=self.model.without_guidance,
         )
         files = {CONFIG: encode_config(config, weights), WEIGHTS: weights, CARD: card.encode()}
         write_files(Path(path), files)

@@ -92,12 +92,16 @@ def render_card(
     arguments: Mapping[str, Any],
     thresholds: Sequence[float],
     metadata: Mapping[str, Any],
+    guidance: Sequence[str] = (),
+    without_guidance: str = "",
 ) -> str:
     """Write the model card as Markdown, from what the bundle knows.
 
     Args:
         metadata: Origin of the model; the card shows the entries it knows (`dataset`, `split`, `selection`,
             `seed` …) and the scores under `scores` (on the test part) and `val_scores`.
+        guidance: What the model looks at beside the picture.
+        without_guidance: What it does for a picture without.
     """
     backbone = arguments.get("backbone")
     dataset = metadata.get("dataset")
@@ -105,6 +109,7 @@ def render_card(
         "Model": model,
         **({"Backbone": backbone} if backbone else {}),
         "Input": f"{preprocess.height} × {preprocess.width} pixels (height × width), {preprocess.resize}",
+        **({"Looks at": f"{', '.join(guidance)}; without: {without_guidance}"} if guidance else {}),
         **{title: metadata[key] for key, title in _ORIGIN.items() if metadata.get(key) is not None},
     }
     rows = zip(schema, thresholds, strict=True)

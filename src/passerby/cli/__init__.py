@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from passerby import __version__
+from passerby.cli.annotate import annotate
 from passerby.cli.attention import attention
 from passerby.cli.compare import compare
 from passerby.cli.evaluate import evaluate
@@ -33,6 +34,7 @@ app = typer.Typer(
 for command in (
     synth,
     prepare,
+    annotate,
     train,
     evaluate,
     predict,

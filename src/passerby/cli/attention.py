@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from passerby.bundle import Bundle
-    from passerby.inference import AttentionMaps
+    from passerby.inference import AttentionMaps, Guide
     from passerby.schema import AttributeSchema
 
 __all__ = ["attention"]
@@ -50,6 +51,11 @@ def attention(
     raw: Annotated[
         Path | None, typer.Option(help="Folder for one .npz a picture, with the maps.", file_okay=False)
     ] = None,
+    by_task: Annotated[
+        bool, typer.Option("--by-task", help="A column a task, under the attribute it is surest of.")
+    ] = False,
+    masks: MasksOption = None,
+    keypoints: KeypointsOption = None,
     columns: Annotated[int, typer.Option(min=1, help="Attributes beside each other, at most.")] = 6,
     height: Annotated[
         int, typer.Option(min=64, max=4096, help="Of a picture in the figure, in pixels.")
@@ -63,6 +69,8 @@ def attention(
     Exit status: 0 all pictures read, 1 some skipped (named on standard error), 2 nothing done for an error
     that you can mend.
     """
+    if by_task and attributes is not None:
+        raise typer.BadParameter("give either --attributes or --by-task, not both")
     if out is None and raw is None:
         out = Path("attention.png")
 
@@ -75,9 +83,17 @@ def attention(
     model = load(bundle, device=device)
     chosen = None if attributes is None else _split_attributes(attributes, model.schema)
     names = None if maps is None else [name.strip() for name in maps.split(",")]
-    kept, read = _compute(model, paths, names=names, raw=raw, keep=out is not None)
+    guide = create_guide(model, masks=masks, keypoints=keypoints)
+    kept, read = _compute(model, paths, names=names, raw=raw, keep=out is not None, guide=guide)
     if out is not None and kept:
-        figure = draw_attention(kept, attributes=chosen, names=names, columns=columns, height_px=height)
+        figure = draw_attention(
+            kept,
+            attributes=chosen,
+            names=names,
+            by_task=model.schema if by_task else None,
+            columns=columns,
+            height_px=height,
+        )
         save_figure(out, figure)
         typer.echo(f"{out}: {len(kept)} picture(s), {figure.width} × {figure.height} pixels")
     if raw is not None and read:
@@ -96,7 +112,13 @@ def _split_attributes(text: str, schema: AttributeSchema) -> list[str]:
 
 
 def _compute(
-    model: Bundle, paths: list[Path], *, names: list[str] | None, raw: Path | None, keep: bool
+    model: Bundle,
+    paths: list[Path],
+    *,
+    names: list[str] | None,
+    raw: Path | None,
+    keep: bool,
+    guide: Guide | None,
 ) -> tuple[list[AttentionMaps], int]:
     """The maps of all pictures if they are to be kept, and how many pictures could be read."""
     from passerby.inference import Skipped, combine_maps, save_maps, stream_maps
@@ -105,7 +127,7 @@ def _compute(
     read = 0
     places = [] if raw is None else _place_raw(raw, paths)
     with show_progress("looking", hidden=len(paths) <= 16) as progress:
-        for done, item in enumerate(stream_maps(model, paths), start=1):
+        for done, item in enumerate(stream_maps(model, paths, guide=guide), start=1):
             progress(done, len(paths))
             if isinstance(item, Skipped):
                 typer.echo(f"passerby: skipped: {item.reason}", err=True)

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -47,6 +48,8 @@ def predict(
         str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
     ] = "auto",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
+    masks: MasksOption = None,
+    keypoints: KeypointsOption = None,
     everything: Annotated[
         bool, typer.Option("--all", help="In the table: all attributes, not only those present.")
     ] = False,
@@ -70,7 +73,9 @@ def predict(
     from passerby.inference import Predictor, find_images, open_output, write_csv, write_jsonl, write_table
 
     paths = find_images(pictures)
-    predictor = Predictor(load(bundle, device=device), batch_size=batch_size, threads=threads, flip=flip)
+    model = load(bundle, device=device)
+    guide = create_guide(model, masks=masks, keypoints=keypoints)
+    predictor = Predictor(model, batch_size=batch_size, threads=threads, flip=flip, guide=guide)
     skipped: list[Skipped] = []
     with open_output(out) as stream:
         predictions = _predict(predictor, paths, skipped)

@@ -1,7 +1,6 @@
 """Predicting for many pictures: finding, decoding, scoring in batches, writing, drawing, attention."""
 
 from passerby.inference.attention import (
-    SYSTEMS_WITH_MAPS,
     AttentionMaps,
     combine_maps,
     compute_maps,
@@ -10,6 +9,7 @@ from passerby.inference.attention import (
 )
 from passerby.inference.attention_figure import check_figure, draw_attention, save_figure
 from passerby.inference.draw import draw_prediction
+from passerby.inference.guiding import Guide
 from passerby.inference.overlay import draw_overlay
 from passerby.inference.predictor import PredictionResult, Predictor, Skipped
 from passerby.inference.sources import IMAGE_SUFFIXES, find_images
@@ -17,8 +17,8 @@ from passerby.inference.writers import open_output, write_csv, write_jsonl, writ
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "SYSTEMS_WITH_MAPS",
     "AttentionMaps",
+    "Guide",
     "PredictionResult",
     "Predictor",
     "Skipped",

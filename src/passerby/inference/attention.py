@@ -12,17 +12,19 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from PIL import Image
+from torch import nn
 
 from passerby.bundle import Bundle, Picture, source_of
 from passerby.data.images import normalise
 from passerby.errors import DataError, ImageError, ModelError
 from passerby.files import replace_file
+from passerby.inference.guiding import Guide
 from passerby.inference.predictor import Skipped
-from passerby.types import Output
+from passerby.models import MODELS
+from passerby.types import Guidance, Output
 
 __all__ = [
-    "SYSTEMS_WITH_MAPS",
     "AttentionMaps",
     "combine_maps",
     "compute_maps",
@@ -30,9 +32,6 @@ __all__ = [
     "save_maps",
     "stream_maps",
 ]
-
-SYSTEMS_WITH_MAPS = ("diaa",)
-"""Names of the models whose output has maps."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -69,14 +68,15 @@ class AttentionMaps:
 # ---------------------------------------------------------------------- computing
 
 
-def compute_maps(bundle: Bundle, image: Picture) -> AttentionMaps:
+def compute_maps(bundle: Bundle, image: Picture, *, guide: Guide | None = None) -> AttentionMaps:
     """Compute the maps of one picture, without gradients and in evaluation mode.
 
     The model's mode and state are left as they were.
 
     Args:
-        bundle: Its model must give maps, see `SYSTEMS_WITH_MAPS`.
+        bundle: Its model must give maps (`AttributeModel.has_maps`).
         image: A path or a picture in memory; see `Picture`.
+        guide: Finds what the model looks at beside the picture, such as a mask.
 
     Raises:
         ImageError: If the picture cannot be read.
@@ -93,11 +93,11 @@ def compute_maps(bundle: Bundle, image: Picture) -> AttentionMaps:
         >>> maps.maps["attention3"].shape, maps.maps["attention4"].shape
         ((1, 4, 3), (1, 2, 2))
     """
-    return _compute(bundle, [bundle.prepare(image)], [source_of(image)])[0]
+    return _compute(bundle, [bundle.open(image)], [source_of(image)], guide=guide)[0]
 
 
 def stream_maps(
-    bundle: Bundle, pictures: Iterable[Picture], *, batch_size: int = 16
+    bundle: Bundle, pictures: Iterable[Picture], *, batch_size: int = 16, guide: Guide | None = None
 ) -> Iterator[AttentionMaps | Skipped]:
     """Compute the maps of many pictures, one after the other in the order given.
 
@@ -107,6 +107,7 @@ def stream_maps(
         bundle: As for `compute_maps`.
         pictures: Asked for as they are needed.
         batch_size: Pictures that go through the network at a time; no more are held.
+        guide: As for `compute_maps`.
 
     Raises:
         DataError: If `batch_size` is below 1.
@@ -114,35 +115,40 @@ def stream_maps(
     """
     if batch_size < 1:
         raise DataError(f"expected batch_size of at least 1, got {batch_size}")
-    batch: list[tuple[str, Tensor | Skipped]] = []
+    batch: list[tuple[str, Image.Image | Skipped]] = []
     for picture in pictures:
         source = source_of(picture)
         try:
-            batch.append((source, bundle.prepare(picture)))
+            batch.append((source, bundle.open(picture)))
         except ImageError as error:
             batch.append((source, Skipped(source, str(error))))
         if len(batch) == batch_size:
-            yield from _compute_readable(bundle, batch)
+            yield from _compute_readable(bundle, batch, guide=guide)
             batch = []
-    yield from _compute_readable(bundle, batch)
+    yield from _compute_readable(bundle, batch, guide=guide)
 
 
 def _compute_readable(
-    bundle: Bundle, batch: Sequence[tuple[str, Tensor | Skipped]]
+    bundle: Bundle, batch: Sequence[tuple[str, Image.Image | Skipped]], *, guide: Guide | None
 ) -> Iterator[AttentionMaps | Skipped]:
-    readable = [(source, item) for source, item in batch if isinstance(item, Tensor)]
+    readable = [(source, item) for source, item in batch if not isinstance(item, Skipped)]
     computed: Iterator[AttentionMaps] = iter(())
     if readable:
-        computed = iter(_compute(bundle, [item for _, item in readable], [source for source, _ in readable]))
+        images, sources = [item for _, item in readable], [source for source, _ in readable]
+        computed = iter(_compute(bundle, images, sources, guide=guide))
     for _, item in batch:
         yield item if isinstance(item, Skipped) else next(computed)
 
 
-def _compute(bundle: Bundle, images: Sequence[Tensor], sources: Sequence[str]) -> list[AttentionMaps]:
-    """Maps of prepared pictures, each (3, H, W) uint8, in one batch."""
-    inputs = torch.stack(list(images))
+def _compute(
+    bundle: Bundle, images: Sequence[Image.Image], sources: Sequence[str], *, guide: Guide | None
+) -> list[AttentionMaps]:
+    """Maps of opened pictures, in one batch."""
+    inputs = torch.stack([bundle.prepare(image) for image in images])  # (N, 3, H, W)
+    found = Guidance() if guide is None else guide.find(images, sources, bundle.preprocess)[0]
     with torch.inference_mode(), _evaluating(bundle.model):
-        output: Output = bundle.model(normalise(inputs.to(bundle.device), bundle.preprocess))
+        pixels = normalise(inputs.to(bundle.device), bundle.preprocess)
+        output: Output = bundle.model(pixels, found.to(bundle.device))
         maps = _check_maps(output, bundle)
         probs = output.logits.float().sigmoid().tolist()
     pictures = inputs.permute(0, 2, 3, 1).contiguous().numpy()  # (N, H, W, 3)
@@ -162,13 +168,12 @@ def _compute(bundle: Bundle, images: Sequence[Tensor], sources: Sequence[str]) -
 def _check_maps(output: Output, bundle: Bundle) -> dict[str, NDArray[np.float32]]:
     """The maps as arrays (N, A, h, w); one map for all attributes is repeated for each."""
     system = bundle.model.name
-    if not output.maps:
-        raise ModelError(
-            f"a {system} model has no maps to show; systems that have them: {', '.join(SYSTEMS_WITH_MAPS)}"
-        )
+    if not bundle.model.has_maps:
+        able = ", ".join(name for name, model in MODELS.items() if model.has_maps)
+        raise ModelError(f"a {system} model has no maps to show; systems that have them: {able}")
     count, attributes = output.logits.shape
     arrays = {}
-    for name, values in output.maps.items():
+    for name, values in {**output.maps, **bundle.model.explain(output)}.items():
         if values.ndim != 4 or values.shape[0] != count or values.shape[1] not in (1, attributes):
             raise ModelError(
                 f"expected the map {name!r} of a {system} model as ({count}, {attributes} or 1, h, w), "

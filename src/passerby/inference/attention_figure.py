@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -16,11 +16,13 @@ from passerby.errors import DataError, SchemaError
 from passerby.files import replace_file
 from passerby.inference.attention import AttentionMaps, combine_maps
 from passerby.inference.overlay import compute_scale, draw_bar, draw_overlay
+from passerby.schema import AttributeSchema
 
 __all__ = [
     "MAX_SIDE_PX",
     "check_figure",
     "choose_attributes",
+    "choose_by_task",
     "choose_maps",
     "draw_attention",
     "save_figure",
@@ -51,6 +53,25 @@ def choose_attributes(maps: AttentionMaps, count: int = 6) -> tuple[str, ...]:
     present = [name for _, name in likeliest if name in maps.present]
     others = [name for _, name in likeliest if name not in maps.present]
     return tuple(present + others[: max(0, count - len(present))])
+
+
+def choose_by_task(maps: AttentionMaps, schema: AttributeSchema) -> dict[str, str]:
+    """Of each task of the schema the attribute that is furthest above its threshold, or nearest below it.
+
+    Returns:
+        A title a chosen attribute, `task: attribute`, in the order of the tasks.
+
+    Example:
+        >>> from passerby.schema import Attribute
+        >>> asked = tuple(Attribute(name, f"is {name}", task="head") for name in ("Hat", "Bald"))
+        >>> schema = AttributeSchema("toy", asked)
+        >>> picture = np.zeros((4, 4, 3), np.uint8)
+        >>> choose_by_task(AttentionMaps("a.jpg", picture, schema.names, (0.2, 0.6), (0.5, 0.5), {}), schema)
+        {'Bald': 'head: Bald'}
+    """
+    above = [p - threshold for p, threshold in zip(maps.probabilities, maps.thresholds, strict=True)]
+    chosen = {task: max(members, key=above.__getitem__) for task, members in schema.group_by("task").items()}
+    return {maps.names[i]: f"{task}: {maps.names[i]}" for task, i in chosen.items()}
 
 
 def choose_maps(maps: AttentionMaps) -> tuple[str, ...]:
@@ -94,6 +115,7 @@ def draw_attention(
     *,
     attributes: Sequence[str] | None = None,
     names: Sequence[str] | None = None,
+    by_task: AttributeSchema | None = None,
     columns: int = 6,
     height_px: int = 256,
 ) -> Image.Image:
@@ -107,6 +129,7 @@ def draw_attention(
         maps: Of one picture or of several, from `compute_maps`.
         attributes: Which to show, in this order; by default `choose_attributes` of each picture.
         names: Which maps to show; see `combine_maps` for products and means. By default `choose_maps`.
+        by_task: Show an attribute for each task of this schema (`choose_by_task`) instead of `attributes`.
         columns: So many attributes beside each other at most; further ones follow below, in even lines.
         height_px: Height of a picture in the figure.
 
@@ -132,7 +155,7 @@ def draw_attention(
     blocks = [
         _draw_block(
             each,
-            choose_attributes(each) if attributes is None else attributes,
+            _title(each, attributes, by_task),
             choose_maps(each) if names is None else names,
             columns=columns,
             height_px=height_px,
@@ -154,11 +177,20 @@ def draw_attention(
     return figure
 
 
+def _title(
+    maps: AttentionMaps, attributes: Sequence[str] | None, by_task: AttributeSchema | None
+) -> Mapping[str, str]:
+    """The attributes to show, and what stands over each."""
+    if by_task is not None:
+        return choose_by_task(maps, by_task)
+    return {name: name for name in (choose_attributes(maps) if attributes is None else attributes)}
+
+
 def _draw_block(
-    maps: AttentionMaps, attributes: Sequence[str], names: Sequence[str], *, columns: int, height_px: int
+    maps: AttentionMaps, titles: Mapping[str, str], names: Sequence[str], *, columns: int, height_px: int
 ) -> Image.Image:
     """One picture and its maps, on a paper of its own."""
-    chosen = [_index(maps, name) for name in attributes]
+    chosen = [_index(maps, name) for name in titles]
     shown = {name: combine_maps(maps, name) for name in names}
     if not chosen or not shown:
         raise DataError("expected at least one attribute and one map to show, got none; leave the option out")
@@ -179,7 +211,7 @@ def _draw_block(
     for line in lines:
         for i, attribute in enumerate(line):
             x = left + i * (grid.column + _GAP_PX)
-            _write_head(pen, (x, top), maps, attribute, grid)
+            _write_head(pen, (x, top), maps, attribute, titles[maps.names[attribute]], grid)
             for row, values in enumerate(shown.values()):
                 y = top + grid.head + row * (height_px + grid.foot)
                 _draw_cell(block, (x, y), maps.picture, values[attribute], grid)
@@ -213,12 +245,17 @@ def _draw_cell(
 
 
 def _write_head(
-    pen: ImageDraw.ImageDraw, at: tuple[int, int], maps: AttentionMaps, attribute: int, grid: _Grid
+    pen: ImageDraw.ImageDraw,
+    at: tuple[int, int],
+    maps: AttentionMaps,
+    attribute: int,
+    title: str,
+    grid: _Grid,
 ) -> None:
     p, present = maps.probabilities[attribute], maps.probabilities[attribute] > maps.thresholds[attribute]
     verdict = f"{100 * p:.2f} %, {'present' if present else 'not present'}"
     x, y = at
-    _write(pen, (x, y), maps.names[attribute], width=grid.column, size=grid.text)
+    _write(pen, (x, y), title, width=grid.column, size=grid.text)
     y += round(1.4 * grid.text)
     _write(pen, (x, y), verdict, width=grid.column, size=grid.text - 1, fill=_YES if present else _FAINT)
 

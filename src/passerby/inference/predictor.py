@@ -9,11 +9,13 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 
 import torch
+from PIL import Image
 from torch import Tensor
 
 from passerby.bundle import Bundle, Picture, source_of
 from passerby.errors import DataError, ImageError
-from passerby.types import Prediction
+from passerby.inference.guiding import Guide
+from passerby.types import Guidance, Prediction
 
 __all__ = ["PredictionResult", "Predictor", "Skipped"]
 
@@ -59,21 +61,34 @@ class Predictor:
         threads: Decoding threads; by default one a processor, eight at most.
         flip: Average the probabilities of each picture and its mirror image: twice the work, usually a little
             better; leave it out where left and right are themselves attributes.
+        guide: Finds what the model looks at beside the picture, such as a mask; None leaves it without, and
+            each prediction notes what the model did instead.
 
     Raises:
-        DataError: If `batch_size` or `threads` is below 1.
+        DataError: If `batch_size` or `threads` is below 1, or `flip` is asked for together with a guide.
     """
 
     def __init__(
-        self, bundle: Bundle, *, batch_size: int = 32, threads: int | None = None, flip: bool = False
+        self,
+        bundle: Bundle,
+        *,
+        batch_size: int = 32,
+        threads: int | None = None,
+        flip: bool = False,
+        guide: Guide | None = None,
     ) -> None:
         self.bundle = bundle
+        self.guide = guide
         self.batch_size = batch_size
         self.threads = min(8, os.cpu_count() or 1) if threads is None else threads
         self.flip = flip
         for name in ("batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise DataError(f"expected {name} of at least 1, got {getattr(self, name)}")
+        if flip and guide is not None:
+            raise DataError(
+                "a mirrored picture would need mirrored guidance, which is not offered; leave flip out"
+            )
 
     def __call__(
         self, pictures: Iterable[Picture], *, progress: Callable[[int], None] | None = None
@@ -100,7 +115,7 @@ class Predictor:
         At most three batches are held at a time, and the pictures are asked for as they are needed. An
         unreadable picture comes out as `Skipped`; any other error ends the stream.
         """
-        batch: list[tuple[str, Tensor | Skipped]] = []
+        batch: list[tuple[str, _Decoded | Skipped]] = []
         pool = ThreadPoolExecutor(self.threads, thread_name_prefix="passerby-decode")
         try:
             for item in self._decode(pool, pictures):
@@ -115,29 +130,56 @@ class Predictor:
 
     def _decode(
         self, pool: ThreadPoolExecutor, pictures: Iterable[Picture]
-    ) -> Iterator[tuple[str, Tensor | Skipped]]:
-        waiting: deque[tuple[str, Future[Tensor]]] = deque()
+    ) -> Iterator[tuple[str, _Decoded | Skipped]]:
+        waiting: deque[tuple[str, Future[_Decoded]]] = deque()
         for picture in pictures:
-            waiting.append((source_of(picture), pool.submit(self.bundle.prepare, picture)))
+            waiting.append((source_of(picture), pool.submit(self._read, picture)))
             if len(waiting) >= 2 * self.batch_size:
                 yield _collect(*waiting.popleft())
         while waiting:
             yield _collect(*waiting.popleft())
 
-    def _score(self, batch: list[tuple[str, Tensor | Skipped]]) -> Iterator[Prediction | Skipped]:
-        readable = [(source, item) for source, item in batch if isinstance(item, Tensor)]
+    def _read(self, picture: Picture) -> _Decoded:
+        if self.guide is None:
+            return _Decoded(self.bundle.prepare(picture), None)
+        original = self.bundle.open(picture)
+        return _Decoded(self.bundle.prepare(original), original)
+
+    def _score(self, batch: list[tuple[str, _Decoded | Skipped]]) -> Iterator[Prediction | Skipped]:
+        readable = [(source, item) for source, item in batch if isinstance(item, _Decoded)]
         predictions: Iterator[Prediction] = iter(())
         if readable:
-            images = torch.stack([item for _, item in readable])  # (N, 3, H, W)
-            probs = self.bundle.predict_batch(images)
+            images = torch.stack([item.pixels for _, item in readable])  # (N, 3, H, W)
+            guidance, missing = self._guide(readable)
+            probs = self.bundle.predict_batch(images, guidance, warn=False)
             if self.flip:
-                probs = (probs + self.bundle.predict_batch(images.flip(-1))) / 2
-            predictions = iter(self.bundle.describe(probs, [source for source, _ in readable]))
+                probs = (probs + self.bundle.predict_batch(images.flip(-1), warn=False)) / 2
+            sources = [source for source, _ in readable]
+            predictions = iter(self.bundle.describe(probs, sources, missing=missing))
         for _, item in batch:
             yield item if isinstance(item, Skipped) else next(predictions)
 
+    def _guide(self, pictures: list[tuple[str, _Decoded]]) -> tuple[Guidance, list[tuple[str, ...]]]:
+        """Guidance of a batch, and for each picture what the model looks at and was not found."""
+        wanted = self.bundle.model.guidance
+        if self.guide is None:
+            return Guidance(), [wanted] * len(pictures)
+        originals = [item.original for _, item in pictures if item.original is not None]
+        sources = [source for source, _ in pictures]
+        guidance, missing = self.guide.find(originals, sources, self.bundle.preprocess)
+        never = tuple(kind for kind in wanted if kind not in self.guide.kinds)
+        return guidance, [(*never, *kinds) for kinds in missing]
 
-def _collect(source: str, future: Future[Tensor]) -> tuple[str, Tensor | Skipped]:
+
+@dataclass(frozen=True, slots=True)
+class _Decoded:
+    """A picture as the network gets it, (3, H, W) uint8, and as it was where a guide looks at it."""
+
+    pixels: Tensor
+    original: Image.Image | None
+
+
+def _collect(source: str, future: Future[_Decoded]) -> tuple[str, _Decoded | Skipped]:
     try:
         return source, future.result()
     except ImageError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import sys
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -22,7 +23,7 @@ __all__ = ["open_output", "write_csv", "write_jsonl", "write_table"]
 
 
 def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
-    """Write one JSON object a line: `source`, `present` and `probabilities` by name, to six decimals.
+    """Write one JSON object a line: `source`, `present`, `probabilities` (six decimals), `notes` if any.
 
     Each line is out as soon as its prediction is there.
     """
@@ -34,16 +35,19 @@ def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
 
 
 def write_csv(predictions: Iterable[Prediction], stream: TextIO, *, names: Sequence[str]) -> None:
-    """Write a header and one row a picture: `source`, `present` (names joined by `; `), each probability.
+    """Write a header and one row a picture: `source`, `present`, each probability, `notes`.
+
+    Several present ones, and several notes, are joined by `; `.
 
     Args:
         names: The attributes, in the order of the predictions; the header needs them before there is one.
     """
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("source", "present", *names))
+    writer.writerow(("source", "present", *names, "notes"))
     for prediction in predictions:
         probabilities = (f"{p:.6f}" for p in prediction.probabilities)
-        writer.writerow((prediction.source, "; ".join(prediction.present), *probabilities))
+        notes = "; ".join(prediction.notes)
+        writer.writerow((prediction.source, "; ".join(prediction.present), *probabilities, notes))
         stream.flush()
 
 
@@ -70,9 +74,14 @@ def write_table(
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("picture", overflow="fold")
     table.add_column("attributes", overflow="fold")
+    notes: Counter[str] = Counter()
     for prediction in predictions:
+        notes.update(prediction.notes)
         table.add_row(Text(prediction.source), _attributes(prediction, top=top, everything=everything))
-    Console(file=stream, soft_wrap=False, width=None if stream.isatty() else 160).print(table)
+    console = Console(file=stream, soft_wrap=False, width=None if stream.isatty() else 160)
+    console.print(table)
+    for note, count in notes.items():
+        console.print(Text(f"{count} picture(s): {note}", style="yellow"))
 
 
 def _attributes(prediction: Prediction, *, top: int | None, everything: bool) -> Text:

@@ -30,6 +30,8 @@ class AttributeModel(nn.Module, ABC):
     """Fields of `Guidance` that this model looks at; a loader prepares no others."""
     without_guidance: str = ""
     """What the model does for a picture without them, as the end of a sentence."""
+    has_maps: bool = False
+    """Whether the output has maps to show, of attention for example."""
     observed: tuple[str, ...] = ()
     """Submodules that hold what `observe` learnt; a training that starts from a bundle begins them anew."""
 
@@ -56,6 +58,15 @@ class AttributeModel(nn.Module, ABC):
         Shape:
             output: what `forward` returned; labels: (N, A) in {1, 0, −1}.
         """
+
+    def explain(self, output: Output) -> Mapping[str, Tensor]:
+        """Maps to show that cost more than a look at the output; most models have none.
+
+        Shape:
+            output: what `forward` returned in evaluation mode. Returns (N, A, h, w) float ≥ 0 each.
+        """
+        del output
+        return {}
 
     def locate_attributes(self) -> Mapping[str, tuple[int, ...]]:
         """Tensors of the state whose first axis has an entry for some attributes: their numbers, by its name.

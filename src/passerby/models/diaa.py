@@ -142,6 +142,8 @@ class DIAA(AttributeModel):
             with confidence weighting, `confidence3`, `confidence4`, (N, A, h, w) each.
     """
 
+    has_maps = True
+
     def __init__(
         self,
         schema: AttributeSchema,

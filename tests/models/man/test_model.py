@@ -174,7 +174,7 @@ def test_forward_in_plain_steps(stride: int, multi_task: bool, masked: bool) -> 
 
 
 @pytest.mark.parametrize("stride", [16, 8])
-def test_maps_are_the_means_before_and_after_the_product(stride: int) -> None:
+def test_maps_are_the_root_mean_squares_before_and_after_the_product(stride: int) -> None:
     model, images = make(stride=stride), pictures()
     output = model(images, guide())
     before = run_stages(model, images, stride)
@@ -186,10 +186,25 @@ def test_maps_are_the_means_before_and_after_the_product(stride: int) -> None:
         for n in range(3):
             for y in range(h):
                 for x in range(w):
-                    mean = sum(each[n, :, y, x].tolist()) / each.shape[1]
-                    assert output.maps[name][n, 0, y, x].item() == close(mean)
+                    mean = sum(v * v for v in each[n, :, y, x].tolist()) / each.shape[1]
+                    assert output.maps[name][n, 0, y, x].item() == close(mean**0.5)
     assert output.features is not None
     assert output.features.requires_grad
+
+
+def test_heat_map_of_a_task_is_the_gradient_cam_of_its_answers() -> None:
+    model, images = make(), pictures()
+    output = model(images, guide())
+    with torch.inference_mode():
+        found = model.explain(model(images, guide()))["task"]
+    assert found.shape == (3, len(SCHEMA), *output.features.shape[2:])
+    for i, attribute in enumerate(SCHEMA):
+        members = [k for k, other in enumerate(SCHEMA) if other.task == attribute.task]
+        score = output.logits[:, members].abs().sum()
+        (gradient,) = torch.autograd.grad(score, output.features, retain_graph=True)  # (N, C, h, w)
+        heat = (gradient.mean((2, 3), keepdim=True) * output.features).sum(1).relu()
+        torch.testing.assert_close(found[:, i], heat.detach(), rtol=1e-5, atol=1e-7)
+    assert found.max() > 0
 
 
 @pytest.mark.parametrize("arguments", [{"masked": False}, {}])
@@ -212,7 +227,7 @@ def test_no_mask_is_a_mask_of_ones() -> None:
     )
     for guidance in others:
         output = model(images, guidance)
-        assert_close(output.logits, expected.logits)  # the pooling's order of adding may differ
+        torch.testing.assert_close(output.logits, expected.logits)  # the pooling's order of adding may differ
         assert torch.equal(output.features, expected.features)
     logits = model(images, guide()).logits
     differs = [not torch.allclose(a, b) for a, b in zip(logits, expected.logits, strict=True)]

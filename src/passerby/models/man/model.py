@@ -51,8 +51,10 @@ class MAN(AttributeModel):
         images: (N, 3, H, W) float; guidance: masks (N, 1, H, W), 1 on the person. A mask that is empty at the
             map's size, or missing, counts as all ones.
         returns: logits (N, A); features (N, C, h, w) after the product; maps `before` and `after` it, the
-            means over the channels, (N, 1, h, w).
+            root mean squares over the channels, (N, 1, h, w).
     """
+
+    has_maps = True
 
     def __init__(
         self,
@@ -87,6 +89,8 @@ class MAN(AttributeModel):
         )
         columns = [i for members in tasks.values() for i in members]
         self._order = [columns.index(i) for i in range(len(schema))]
+        task_of = {i: number for number, members in enumerate(tasks.values()) for i in members}
+        self._task_of = [task_of[i] for i in range(len(schema))]
 
     def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
         """Score pictures."""
@@ -99,10 +103,32 @@ class MAN(AttributeModel):
         pooled = features.mean((2, 3))  # (N, C)
         logits = torch.cat([classify(pooled) for classify in self.classifiers.values()], dim=1)
         maps = {
-            "before": before.detach().mean(1, keepdim=True),
-            "after": features.detach().mean(1, keepdim=True),
+            "before": before.detach().square().mean(1, keepdim=True).sqrt(),
+            "after": features.detach().square().mean(1, keepdim=True).sqrt(),
         }
         return Output(logits[:, self._order], features=features, maps=maps)
+
+    def explain(self, output: Output) -> Mapping[str, Tensor]:
+        """The heat map of each attribute's task, `task`: what in the picture speaks for the task's answers.
+
+        Paper: Fig. 7, which doesn't say how it was made. Here it is Grad-CAM (Selvaraju et al., 2017) of the
+        sum of the absolute logits of the task.
+
+        Shape:
+            output: of evaluation mode. Returns (N, A, h, w) float ≥ 0.
+        """
+        if output.features is None:
+            raise ModelError("expected an output with features, as `forward` returns; got none")
+        heat = []
+        with torch.inference_mode(mode=False), torch.enable_grad():
+            features = output.features.detach().clone()
+            pooled = features.mean((2, 3)).requires_grad_()
+            for classify in self.classifiers.values():
+                (slope,) = torch.autograd.grad(classify(pooled).abs().sum(), pooled)
+                weighted = torch.einsum("nc,nchw->nhw", slope, features) / features[0, 0].numel()
+                heat.append(weighted.relu())
+        tasks = torch.stack(heat, dim=1)  # (N, T, h, w)
+        return {"task": tasks[:, self._task_of].detach()}
 
 
 def _create_classifier(widths: Sequence[int], attributes: int, dropout: float) -> nn.Sequential:

@@ -1,0 +1,69 @@
+"""What every annotator promises."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+__all__ = ["Annotator", "Kind", "Sample"]
+
+Kind = Literal["masks", "parsing", "keypoints"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One person, cut out of the picture, with what is known of them so far.
+
+    Args:
+        image: The crop, RGB.
+        mask: The person's pixels, or None.
+        parsing: Classes of the pixels, or None.
+        keypoints: Those of COCO in pixels of the crop, or None.
+        source: Where the picture came from, a path if it was a file.
+
+    Shape:
+        mask: (h, w) uint8, 0 or 1. parsing: (h, w) uint8. keypoints: (17, 3) float32: x, y, score.
+    """
+
+    image: Image.Image
+    mask: NDArray[np.uint8] | None = None
+    parsing: NDArray[np.uint8] | None = None
+    keypoints: NDArray[np.float32] | None = None
+    source: str = ""
+
+
+class Annotator(Protocol):
+    """Finds masks, parsing maps or keypoints of persons.
+
+    Attributes:
+        kind: What it finds.
+        name: Of the method, as the command line has it.
+        needs: What it must be given of the same sample beside the picture.
+        classes: Names of the numbers in its parsing maps; empty for another kind.
+    """
+
+    kind: Kind
+    name: str
+    needs: tuple[Kind, ...]
+    classes: tuple[str, ...]
+
+    def describe(self) -> Mapping[str, Any]:
+        """All that its answers depend on, as plain JSON: method, weights (a hash of a local file), thresholds.
+
+        Two annotators with equal descriptions give equal answers.
+        """
+        ...
+
+    def annotate(self, samples: Sequence[Sample]) -> list[NDArray[Any] | None]:
+        """Find it in a batch of samples.
+
+        Returns:
+            One array a sample, of the form that `Sample` has it in, the crop's size; None where no person
+            was found or what is needed is missing.
+        """
+        ...

@@ -1,0 +1,82 @@
+"""An annotator from a line of text, as commands have it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from passerby.errors import ConfigError
+
+if TYPE_CHECKING:
+    from passerby.annotators.base import Annotator, Kind
+
+__all__ = ["METHODS", "create_annotator"]
+
+METHODS: dict[Kind, tuple[str, ...]] = {
+    "masks": ("mask-rcnn", "parsing"),
+    "parsing": ("segformer", "geometric"),
+    "keypoints": ("keypoint-rcnn", "vitpose"),
+}
+"""The methods that find each kind."""
+
+
+def create_annotator(
+    kind: Kind, source: str, *, device: str = "cpu", classes: Literal["lip", "coarse"] = "lip"
+) -> Annotator:
+    """Build an annotator.
+
+    Args:
+        kind: What it is to find.
+        source: A method; `method=weights`, weights being a local path, or a name on the Hub for `segformer`
+            and `vitpose`; or a folder with ready files.
+        device: Where a network runs.
+        classes: Of parsing maps, `lip` or `coarse`.
+
+    Raises:
+        ConfigError: If there is no such method and no such folder, or a method without a network gets weights.
+        ModelError: If the weights cannot be had or do not fit.
+    """
+    method, _, weights = source.partition("=")
+    if method not in METHODS[kind]:
+        if Path(source).is_dir():
+            return _read_folder(kind, source, classes)
+        raise ConfigError(
+            f"no way {source!r} to find {kind}; choose {', '.join(METHODS[kind])}, one of these with "
+            "=weights, or a folder with ready files"
+        )
+    if method in ("geometric", "parsing") and weights:
+        raise ConfigError(f"{method} has no network; leave ={weights} out")
+    if method == "geometric":
+        from passerby.annotators.geometric import GeometricParser
+
+        return GeometricParser()
+    if method == "parsing":
+        from passerby.annotators.union import UnionOfParsing
+        from passerby.parsing import COARSE_CLASSES, LIP_CLASSES
+
+        return UnionOfParsing(LIP_CLASSES if classes == "lip" else COARSE_CLASSES)
+    return _create_network(method, weights, device=device, classes=classes)
+
+
+def _create_network(
+    method: str, weights: str, *, device: str, classes: Literal["lip", "coarse"]
+) -> Annotator:
+    from passerby.annotators.detection import KeypointRCNN, MaskRCNN
+    from passerby.annotators.hub import SegFormer, ViTPose
+
+    given = {"weights": weights} if weights else {}
+    if method == "mask-rcnn":
+        return MaskRCNN(**given, device=device)
+    if method == "keypoint-rcnn":
+        return KeypointRCNN(**given, device=device)
+    if method == "vitpose":
+        return ViTPose(**given, device=device)
+    return SegFormer(**given, classes=classes, device=device)
+
+
+def _read_folder(kind: Kind, folder: str, classes: str) -> Annotator:
+    from passerby.annotators.given import Given
+    from passerby.parsing import COARSE_CLASSES, LIP_CLASSES
+
+    named = LIP_CLASSES if classes == "lip" else COARSE_CLASSES
+    return Given(kind, folder, classes=named if kind == "parsing" else ())

@@ -1,0 +1,52 @@
+"""Options by which a command gets what a model looks at beside the picture."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+if TYPE_CHECKING:
+    from passerby.annotators.base import Kind
+    from passerby.bundle import Bundle
+    from passerby.inference import Guide
+
+__all__ = ["KeypointsOption", "MasksOption", "create_guide"]
+
+MasksOption = Annotated[
+    str | None,
+    typer.Option(
+        help="Where a model that looks at masks finds them: a folder with <name of the picture>.png, or "
+        "mask-rcnn, or mask-rcnn=WEIGHTS.",
+        show_default="none, noted in the result",
+    ),
+]
+KeypointsOption = Annotated[
+    str | None,
+    typer.Option(
+        help="The same for keypoints: a folder with keypoints_coco17.json, or keypoint-rcnn, or vitpose, or "
+        "one of these with =WEIGHTS.",
+        show_default="none, noted in the result",
+    ),
+]
+
+
+def create_guide(bundle: Bundle, *, masks: str | None, keypoints: str | None) -> Guide | None:
+    """What finds the guidance that was asked for, None if nothing was.
+
+    Raises:
+        ConfigError: If the model does not look at it, or there is no such way to find it.
+    """
+    from passerby.annotators.factory import create_annotator
+    from passerby.errors import ConfigError
+    from passerby.inference import Guide
+
+    wanted: dict[Kind, str | None] = {"masks": masks, "keypoints": keypoints}
+    annotators = []
+    for kind, source in wanted.items():
+        if source is None:
+            continue
+        if kind not in bundle.model.guidance:
+            raise ConfigError(f"a {bundle.model.name} model looks at no {kind}; leave --{kind} out")
+        annotators.append(create_annotator(kind, source, device=str(bundle.device)))
+    return Guide(annotators) if annotators else None
