@@ -32,7 +32,7 @@ import torch
 from passerby.losses import create_loss
 from passerby.models import AttributeModel, create_model
 from passerby.models.complexity import compute_complexity
-from passerby.schema import PARTS, Attribute, AttributeSchema
+from passerby.schema import PARTS, TASKS, Attribute, AttributeSchema
 from passerby.types import Batch, Guidance
 
 SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
@@ -40,6 +40,8 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "diaa, upsample": ("diaa", {"aggregation": "upsample"}),
     "diaa, max-pool": ("diaa", {"aggregation": "max-pool"}),
     "diaa, strided-conv": ("diaa", {"aggregation": "strided-conv"}),
+    "man": ("man", {}),
+    "man, light": ("man", {"stride": 8}),
     "sspnet-r": ("sspnet", {"locations": "regions", "smoothing": False}),
     "sspnet-k": ("sspnet", {"locations": "keypoints"}),
     "sspnet-s": ("sspnet", {}),
@@ -50,7 +52,7 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
 """What is measured: system and arguments by the name to print. Narrow pyramids are those of our recipes for
 MobileNetV2, whose stages are narrower than ResNet-50's."""
 
-CRITERIA = {"baseline": "bce", "diaa": "diaa", "sspnet": "hierarchical"}
+CRITERIA = {"baseline": "bce", "diaa": "diaa", "man": "category", "sspnet": "hierarchical"}
 TARGET_OVER_GMACS = 1.05
 TARGETS_TRAINING = {"diaa": 1.25, "sspnet": 1.6}
 TRAINED = ("diaa", *(name for name in SYSTEMS if name.startswith("sspnet")))
@@ -64,15 +66,21 @@ def create(name: str, args: argparse.Namespace, device: str) -> AttributeModel:
     system, arguments = SYSTEMS.get(name, ("baseline", {}))
     schema = AttributeSchema(
         "bench",
-        tuple(Attribute(f"a{i}", "is there", part=PARTS[i % 4]) for i in range(args.attributes)),
+        tuple(
+            Attribute(f"a{i}", "is there", part=PARTS[i % 4], task=TASKS[i % 6])  # as many tasks as PETA has
+            for i in range(args.attributes)
+        ),
     )
     return create_model(system, schema=schema, backbone=args.backbone, **arguments).to(device)
 
 
 def create_guidance(images: torch.Tensor) -> Guidance:
-    """Keypoints anywhere in the pictures."""
-    size = torch.tensor([images.shape[3], images.shape[2], 1.0], device=images.device)
-    return Guidance(keypoints=torch.rand(len(images), 17, 3, device=images.device) * size)
+    """Keypoints anywhere in the pictures, masks of their left halves."""
+    count, _, height, width = images.shape
+    size = torch.tensor([width, height, 1.0], device=images.device)
+    masks = torch.zeros(count, 1, height, width, device=images.device)
+    masks[..., : width // 2] = 1
+    return Guidance(masks=masks, keypoints=torch.rand(count, 17, 3, device=images.device) * size)
 
 
 def prepare_inference(model: AttributeModel, images: torch.Tensor) -> Side:

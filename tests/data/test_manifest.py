@@ -96,6 +96,12 @@ def test_no_rows_at_all(tmp_path):
         ({"splits": {"s": ["train", "valid", None]}}, "split 's': expected the parts .* got .*valid"),
         ({"splits": {"s": ["train"]}}, "expected 3 values, got 1"),
         ({"identities": ["p"]}, "column 'identity': expected 3 values, got 1"),
+        (
+            {"parsing_classes": ["a", "a"]},
+            "at most 255 parsing classes, each of another name, got 2: 'a', 'a'",
+        ),
+        ({"parsing_classes": [str(i) for i in range(256)]}, "at most 255 parsing classes"),
+        ({"parsing_classes": [""]}, "at most 255 parsing classes"),
     ],
 )
 def test_create_refuses_what_is_out_of_range(tmp_path, change, message):
@@ -152,6 +158,51 @@ def test_select_attributes_moves_names_and_labels_together(tmp_path):
         swapped.select_attributes(["Hut"])
 
 
+# ---------------------------------------------------------------------- guidance
+
+
+def test_parsing_classes_stay_with_the_rows(tmp_path):
+    manifest = make_manifest(tmp_path, parsing=["p.png", None, None], parsing_classes=["nothing", "hat"])
+    assert manifest.parsing_classes == ("nothing", "hat")
+    for other in (
+        manifest.take([2]),
+        manifest.split("official", "val"),
+        manifest.with_split("mine", ["test", None, "train"]),
+        manifest.select_attributes(["Hat"]),
+        manifest.with_guidance(masks=[None] * 3),
+    ):
+        assert other.parsing_classes == ("nothing", "hat")
+
+
+def test_with_guidance_replaces_what_is_given(tmp_path):
+    manifest = make_manifest(tmp_path, parsing=["p.png", None, None], parsing_classes=["nothing", "hat"])
+    new = manifest.with_guidance(masks=[None, "m\\b.png", None], keypoints=[POINTS, None, None])
+    assert new.paths("mask") == [None, "m/b.png", None]
+    assert new.paths("parsing") == ["p.png", None, None]
+    assert np.isnan(new.keypoints()[1]).all()
+    assert manifest.paths("mask") == ["m/a.png", None, None]
+    assert new.table.column_names == manifest.table.column_names
+    assert manifest.with_guidance().table.equals(manifest.table)
+    other = manifest.with_guidance(parsing=["q.png"] * 3)
+    assert (other.paths("parsing"), other.parsing_classes) == (["q.png"] * 3, ())
+    named = manifest.with_guidance(parsing_classes=["all", "else"])
+    assert (named.paths("parsing"), named.parsing_classes) == (["p.png", None, None], ("all", "else"))
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"masks": ["a.png"]}, "column 'mask': expected 3 values, got 1"),
+        ({"parsing": ["../a.png", None, None]}, "below the root"),
+        ({"keypoints": [[1.0], None, None]}, "expected 51 numbers, got 1"),
+        ({"parsing_classes": ["a", "a"]}, "each of another name"),
+    ],
+)
+def test_with_guidance_checks_as_create_does(tmp_path, change, message):
+    with pytest.raises(ManifestError, match=message):
+        make_manifest(tmp_path).with_guidance(**change)
+
+
 # ---------------------------------------------------------------------- fingerprint
 
 
@@ -181,6 +232,18 @@ def test_fingerprint_changes_with_any_cell(tmp_path, change):
     assert make_manifest(tmp_path, **change).fingerprint != make_manifest(tmp_path).fingerprint
 
 
+def test_fingerprint_knows_parsing_classes_only_if_they_are_stated(tmp_path):
+    manifest = make_manifest(tmp_path)
+    # of before there were names: caches carry it in their folder's name
+    assert (
+        manifest.fingerprint == make_manifest(tmp_path, parsing_classes=()).fingerprint == "b5b7382edd6a42d2"
+    )
+    prints = {
+        make_manifest(tmp_path, parsing_classes=c).fingerprint for c in ((), ("a",), ("b",), ("a", "b"))
+    }
+    assert len(prints) == 4
+
+
 def test_fingerprint_changes_with_order(tmp_path):
     manifest = make_manifest(tmp_path)
     assert manifest.take([1, 0, 2]).fingerprint != manifest.fingerprint
@@ -199,6 +262,17 @@ def test_what_is_written_is_what_is_read(tmp_path):
     assert loaded.table.equals(manifest.table)
     assert loaded.root == tmp_path / "data"
     assert [p.name for p in (tmp_path / "out").iterdir()] == ["m.parquet"]
+
+
+def test_parsing_classes_are_written_and_files_without_them_read(tmp_path):
+    path = tmp_path / "m.parquet"
+    make_manifest(tmp_path, parsing_classes=["nothing", "hat"]).write(path)
+    assert Manifest.load(path).parsing_classes == ("nothing", "hat")
+    edit(path, lambda table, meta: meta.pop("parsing_classes") and None)
+    assert Manifest.load(path).parsing_classes == ()
+    edit(path, lambda table, meta: meta.update(parsing_classes=5))
+    with pytest.raises(ManifestError, match="not a manifest of passerby"):
+        Manifest.load(path)
 
 
 def test_folder_with_data_and_manifest_can_be_moved(tmp_path):

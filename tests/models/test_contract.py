@@ -79,7 +79,8 @@ def guide(count: int = 3) -> Guidance:
 
 def pick(guidance: Guidance, sample: int) -> Guidance:
     """That of one sample."""
-    assert guidance.masks is not None and guidance.keypoints is not None
+    assert guidance.masks is not None
+    assert guidance.keypoints is not None
     only = slice(sample, sample + 1)
     return Guidance(masks=guidance.masks[only], keypoints=guidance.keypoints[only])
 

@@ -53,7 +53,7 @@ class Annotator(Protocol):
     classes: tuple[str, ...]
 
     def describe(self) -> Mapping[str, Any]:
-        """All that its answers depend on, as plain JSON: method, weights (a hash of a local file), thresholds.
+        """All that its answers depend on, as plain JSON: method, hash of the weights, thresholds.
 
         Two annotators with equal descriptions give equal answers.
         """

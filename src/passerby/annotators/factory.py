@@ -33,7 +33,7 @@ def create_annotator(
         classes: Of parsing maps, `lip` or `coarse`.
 
     Raises:
-        ConfigError: If there is no such method and no such folder, or a method without a network gets weights.
+        ConfigError: If there is no such method or folder, or a method without a network gets weights.
         ModelError: If the weights cannot be had or do not fit.
     """
     method, _, weights = source.partition("=")
@@ -62,16 +62,15 @@ def _create_network(
     method: str, weights: str, *, device: str, classes: Literal["lip", "coarse"]
 ) -> Annotator:
     from passerby.annotators.detection import KeypointRCNN, MaskRCNN
-    from passerby.annotators.hub import SegFormer, ViTPose
+    from passerby.annotators.hub import DEFAULT_SEGFORMER, DEFAULT_VITPOSE, SegFormer, ViTPose
 
-    given = {"weights": weights} if weights else {}
     if method == "mask-rcnn":
-        return MaskRCNN(**given, device=device)
+        return MaskRCNN(weights or "torchvision", device=device)
     if method == "keypoint-rcnn":
-        return KeypointRCNN(**given, device=device)
+        return KeypointRCNN(weights or "torchvision", device=device)
     if method == "vitpose":
-        return ViTPose(**given, device=device)
-    return SegFormer(**given, classes=classes, device=device)
+        return ViTPose(weights or DEFAULT_VITPOSE, device=device)
+    return SegFormer(weights or DEFAULT_SEGFORMER, classes=classes, device=device)
 
 
 def _read_folder(kind: Kind, folder: str, classes: str) -> Annotator:

@@ -56,10 +56,7 @@ def _list_figures(quality: Quality) -> list[tuple[str, str, str]]:
         ],
         "keypoints": [
             (f"mean number with score ≥ {quality.min_score:g}, of 17", _number(keypoints.mean_confident)),
-            (
-                "of these outside of the mask (widened by 2 % of the height)",
-                _percent(keypoints.share_outside),
-            ),
+            ("of these outside of the mask (widened by 2 % of the height)", outside),
             ("rows with more than a third outside", f"{keypoints.rows_outside:,}"),
         ],
     }

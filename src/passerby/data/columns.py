@@ -17,12 +17,14 @@ from passerby.schema import AttributeSchema
 __all__ = [
     "COLUMNS",
     "PARTS_OF_A_SPLIT",
+    "check_classes",
     "check_length",
     "check_lists",
     "check_paths",
     "check_relative_path",
     "check_split",
     "check_table",
+    "make_guidance_columns",
 ]
 
 PARTS_OF_A_SPLIT = ("train", "val", "test")
@@ -93,6 +95,32 @@ def check_split(name: str, parts: Sequence[str | None], n: int) -> pa.Array:
             f"got {sorted(map(str, unknown))[:5]}"
         )
     return pa.array(check_length(f"split {name}", parts, n), pa.string())
+
+
+def check_classes(names: Sequence[str]) -> tuple[str, ...]:
+    """Names of the numbers in parsing maps: different from each other, and at most 255 of them."""
+    classes = tuple(str(name) for name in names)
+    if len(set(classes)) != len(classes) or not all(classes) or len(classes) > 255:
+        raise ManifestError(
+            f"expected at most 255 parsing classes, each of another name, got {len(classes)}: "
+            f"{', '.join(map(repr, classes[:5]))} …"
+        )
+    return classes
+
+
+def make_guidance_columns(
+    n: int,
+    *,
+    masks: Sequence[str | None] | None,
+    parsing: Sequence[str | None] | None,
+    keypoints: Sequence[Any] | None,
+) -> dict[str, pa.Array]:
+    """The columns `mask`, `parsing` and `keypoints` of n rows, checked; all null where None is given."""
+    return {
+        "mask": pa.array(check_paths("mask", masks, n), pa.string()),
+        "parsing": pa.array(check_paths("parsing", parsing, n), pa.string()),
+        "keypoints": pa.array(check_lists("keypoints", keypoints, n, 51), COLUMNS["keypoints"]),
+    }
 
 
 def check_length(name: str, values: Sequence[Any] | None, n: int) -> list[Any]:

@@ -12,8 +12,9 @@ Columns:
 | `mask`, `parsing` | string or null | path relative to the root |
 | `keypoints` | list of 51 float32, or null | COCO-17, (x px, y px, score) each, in pixels of the picture |
 
-The file's metadata (key `passerby`) holds the schema, the data set's name and the root relative to the
-manifest's own folder, so that a folder with data and manifest can be moved as a whole.
+The file's metadata (key `passerby`) holds the schema, the data set's name, the names of the numbers in the
+parsing maps where they are known, and the root relative to the manifest's own folder, so that a folder with
+data and manifest can be moved as a whole.
 """
 
 from __future__ import annotations
@@ -34,12 +35,13 @@ from numpy.typing import NDArray
 from passerby.data.columns import (
     COLUMNS,
     PARTS_OF_A_SPLIT,
+    check_classes,
     check_length,
     check_lists,
-    check_paths,
     check_relative_path,
     check_split,
     check_table,
+    make_guidance_columns,
 )
 from passerby.errors import ManifestError, SchemaError
 from passerby.files import replace_file
@@ -61,6 +63,7 @@ class Manifest:
         schema: Its attributes.
         table: The columns above.
         root: Folder that the paths are relative to.
+        parsing_classes: Names of the numbers 0, 1, … in the parsing maps; empty when they are not stated.
 
     Example:
         >>> from passerby.schema import Attribute, AttributeSchema
@@ -75,6 +78,7 @@ class Manifest:
     schema: AttributeSchema
     table: pa.Table
     root: Path
+    parsing_classes: tuple[str, ...] = ()
 
     @classmethod
     def create(
@@ -92,6 +96,7 @@ class Manifest:
         masks: Sequence[str | None] | None = None,
         parsing: Sequence[str | None] | None = None,
         keypoints: Sequence[Sequence[float] | None] | None = None,
+        parsing_classes: Sequence[str] = (),
     ) -> Manifest:
         """Check all columns and put them into one table.
 
@@ -99,6 +104,7 @@ class Manifest:
             labels: (N, A) in {1, 0, −1}, columns in schema order.
             splits: For each split's name one of `train`, `val`, `test` or None a row.
             keypoints: 51 numbers a row: 17 × (x px, y px, score), COCO order.
+            parsing_classes: Names of the numbers in the parsing maps, where known.
 
         Raises:
             ManifestError: If a length, a label, a path, a box or a split's part is out of range.
@@ -115,9 +121,7 @@ class Manifest:
             "box": pa.array(check_lists("box", boxes, n, 4), COLUMNS["box"]),
             "identity": pa.array(check_length("identity", identities, n), pa.string()),
             "camera": pa.array(check_length("camera", cameras, n), pa.string()),
-            "mask": pa.array(check_paths("mask", masks, n), pa.string()),
-            "parsing": pa.array(check_paths("parsing", parsing, n), pa.string()),
-            "keypoints": pa.array(check_lists("keypoints", keypoints, n, 51), COLUMNS["keypoints"]),
+            **make_guidance_columns(n, masks=masks, parsing=parsing, keypoints=keypoints),
         }
         for name, parts in splits.items():
             columns[f"split:{name}"] = check_split(name, parts, n)
@@ -125,7 +129,7 @@ class Manifest:
             f"label:{name}": pa.array(values[:, i].astype(np.int8), pa.int8())
             for i, name in enumerate(schema.names)
         }
-        return cls(dataset, schema, pa.table(columns), Path(root))
+        return cls(dataset, schema, pa.table(columns), Path(root), check_classes(parsing_classes))
 
     # ------------------------------------------------------------------ columns
 
@@ -226,6 +230,33 @@ class Manifest:
             table = table.append_column(name, column)
         return replace(self, schema=schema, table=table)
 
+    def with_guidance(
+        self,
+        *,
+        masks: Sequence[str | None] | None = None,
+        parsing: Sequence[str | None] | None = None,
+        keypoints: Sequence[Sequence[float] | None] | None = None,
+        parsing_classes: Sequence[str] = (),
+    ) -> Manifest:
+        """A copy with other masks, parsing maps or keypoints; what is None stays as it is.
+
+        Args:
+            parsing_classes: Names of the numbers in the new parsing maps; without `parsing`, new names for
+                those that are there.
+
+        Raises:
+            ManifestError: As in `create`.
+        """
+        given = {"mask": masks, "parsing": parsing, "keypoints": keypoints}
+        made = make_guidance_columns(len(self), masks=masks, parsing=parsing, keypoints=keypoints)
+        table = self.table
+        for name in (name for name, values in given.items() if values is not None):
+            table = table.set_column(table.column_names.index(name), name, made[name])
+        classes = check_classes(parsing_classes)
+        if parsing is None and not classes:
+            classes = self.parsing_classes
+        return replace(self, table=table, parsing_classes=classes)
+
     # ------------------------------------------------------------------ files
 
     @property
@@ -240,6 +271,8 @@ class Manifest:
                 digest.update(column.drop_null().flatten().to_numpy(zero_copy_only=False).tobytes())
             else:
                 digest.update(json.dumps(column.to_pylist()).encode())
+        if self.parsing_classes:  # else as ever, so that caches made before there were names stay valid
+            digest.update(f"\0classes\0{json.dumps(self.parsing_classes)}".encode())
         return digest.hexdigest()[:16]
 
     def write(self, path: Path) -> None:
@@ -252,6 +285,8 @@ class Manifest:
             "root": root,
             "schema": self.schema.to_dict(),
         }
+        if self.parsing_classes:
+            meta["parsing_classes"] = self.parsing_classes
         with replace_file(path) as temporary:
             pq.write_table(self.table.replace_schema_metadata({"passerby": json.dumps(meta)}), temporary)
 
@@ -272,6 +307,7 @@ class Manifest:
             meta = json.loads((table.schema.metadata or {})[b"passerby"])
             version, dataset, written_root = meta["version"], str(meta["dataset"]), str(meta["root"])
             schema = AttributeSchema.from_dict(meta["schema"])
+            classes = check_classes(meta.get("parsing_classes", ()))
         except FileNotFoundError:
             raise ManifestError(f"no manifest at {path}; make one with `passerby prepare`") from None
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, SchemaError) as error:
@@ -285,6 +321,5 @@ class Manifest:
             )
         table = table.replace_schema_metadata(None)
         check_table(path, table, schema)
-        return cls(
-            dataset, schema, table, Path(root) if root else (path.parent.resolve() / written_root).resolve()
-        )
+        place = Path(root) if root else (path.parent.resolve() / written_root).resolve()
+        return cls(dataset, schema, table, place, classes)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import csv
 import json
 import logging
 import os
@@ -11,7 +12,9 @@ import scipy.io
 from PIL import Image
 
 from passerby.data.formats import ccp
+from passerby.data.packing import UNKNOWN_CLASS
 from passerby.errors import DataError, FormatError, ImageError
+from passerby.parsing import COARSE_CLASSES, LIP_CLASSES, LIP_TO_COARSE, convert_parsing
 
 HEIGHT, WIDTH = 6, 4
 
@@ -148,6 +151,52 @@ def test_another_label_list_is_refused(root: Path) -> None:
     (root / "label_list.mat").unlink()
     with pytest.raises(FormatError, match=r"label_list\.mat"):
         ccp.read(root)
+
+
+def test_parsing_table_has_the_classes_in_order() -> None:
+    with Path(ccp.__file__).with_name("ccp_parsing.csv").open(encoding="utf-8", newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == list(ccp.CLASSES)
+    assert len(ccp.CLASSES) == len(ccp.TO_LIP) == len(ccp.TO_COARSE) == 59
+
+
+@pytest.mark.parametrize(
+    ("name", "lip", "coarse"),
+    [
+        ("null", "Background", "background"),
+        ("bag", "Background", "carried"),
+        ("wallet", "Background", "carried"),
+        ("hair", "Hair", "head"),
+        ("glasses", "Sunglasses", "head"),
+        ("jacket", "Coat", "upper"),
+        ("dress", "Dress", "upper"),
+        ("gloves", "Glove", "upper"),
+        ("t-shirt", "UpperClothes", "upper"),
+        ("jeans", "Pants", "lower"),
+        ("tights", "Socks", "lower"),
+        ("wedges", None, "feet"),
+        ("watch", None, "upper"),
+        ("skin", None, None),
+        ("belt", None, None),
+    ],
+)
+def test_label_becomes_a_parsing_class(name: str, lip: str | None, coarse: str | None) -> None:
+    at = ccp.CLASSES.index(name)
+    assert ccp.TO_LIP[at] == (UNKNOWN_CLASS if lip is None else LIP_CLASSES.index(lip))
+    assert ccp.TO_COARSE[at] == (UNKNOWN_CLASS if coarse is None else COARSE_CLASSES.index(coarse))
+
+
+def test_both_parsing_tables_agree() -> None:
+    carried = COARSE_CLASSES.index("carried")
+    for name, lip, coarse in zip(ccp.CLASSES, ccp.TO_LIP, ccp.TO_COARSE, strict=True):
+        if lip != UNKNOWN_CLASS:
+            assert coarse == (carried if name in ("bag", "purse", "wallet") else LIP_TO_COARSE[lip]), name
+
+
+def test_stored_labels_become_coarse_classes(root: Path) -> None:
+    values = values_of(1 + ccp.SCHEMA.names.index("skin"))
+    path = save_pixels(root, 1, values)
+    coarse = convert_parsing(ccp.load_pixels(path), ccp.TO_COARSE)
+    assert (coarse[0, 0], coarse[1, 0], coarse[-1, -1]) == (UNKNOWN_CLASS, 0, COARSE_CLASSES.index("feet"))
 
 
 @pytest.mark.realdata

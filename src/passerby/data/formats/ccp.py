@@ -5,11 +5,25 @@ label, so that the 58 labels other than `null` make 58 attributes. Photos that h
 only are not read.
 
 The column `parsing` of the manifest points to the `.mat` files: their classes are CCP's own, 0 … 58, not
-those of Look-Into-Person; `load_pixels` reads them.
+those of Look-Into-Person; `load_pixels` reads them. `passerby.parsing.convert_parsing` takes them to
+Look-Into-Person's by `TO_LIP` or to the coarse six by `TO_COARSE`. Which goes where is in `ccp_parsing.csv`;
+the rules, all ours:
+
+- A label that does not say which class it is becomes `UNKNOWN_CLASS`, which losses ignore. To both: `skin`
+  (face, arms and legs alike), `accessories`, `belt` (over trousers or a dress), `necklace` (neck or chest),
+  `intimate` and `swimwear`. To Look-Into-Person's alone: all shoes, `bracelet`, `ring` and `watch`, because
+  it tells left from right.
+- Bags are carried: a coarse class, but background in Look-Into-Person, as there.
+- Blazer, cape, coat, jacket and suit are Coat; bodysuit and romper Jumpsuits; leggings Pants; stockings and
+  tights Socks; earrings Face; a tie belongs to the upper clothes.
+
+So what learns from CCP alone never sees bare arms and legs, nor shoes as Look-Into-Person has them, and of
+faces hardly more than hair, hats and glasses.
 """
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 
 import numpy as np
@@ -21,11 +35,29 @@ from passerby.data.images import read_size
 from passerby.data.manifest import Manifest
 from passerby.data.splits import random_split
 from passerby.errors import FormatError
+from passerby.parsing import COARSE_CLASSES, LIP_CLASSES, UNKNOWN_CLASS
 
-__all__ = ["SCHEMA", "load_pixels", "read"]
+__all__ = ["CLASSES", "SCHEMA", "TO_COARSE", "TO_LIP", "load_pixels", "read"]
 
 SCHEMA = load_schema("ccp")
 """The 58 labels without `null`: attribute i is pixel value i + 1."""
+
+CLASSES = ("null", *SCHEMA.names)
+"""Names of the 59 pixel values."""
+
+
+def _load_table(column: str, classes: tuple[str, ...]) -> tuple[int, ...]:
+    numbers = {"unknown": UNKNOWN_CLASS} | {name: number for number, name in enumerate(classes)}
+    with Path(__file__).with_name("ccp_parsing.csv").open(encoding="utf-8", newline="") as file:
+        rows = {row["name"]: numbers[row[column]] for row in csv.DictReader(file)}
+    return tuple(rows[name] for name in CLASSES)
+
+
+TO_LIP = _load_table("lip", LIP_CLASSES)
+"""The number in `passerby.parsing.LIP_CLASSES` of each of `CLASSES`, 255 where it cannot be told."""
+
+TO_COARSE = _load_table("coarse", COARSE_CLASSES)
+"""The number in `passerby.parsing.COARSE_CLASSES` of each of `CLASSES`, 255 where it cannot be told."""
 
 PHOTOS = 1_004
 ANNOTATIONS = "annotations/pixel-level"
@@ -53,7 +85,7 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
     root = Path(root)
     path = find_file(root, "label_list.mat")
     names = load_mat(path, required=["label_list"])["label_list"]
-    check_strings(names, ("null", *SCHEMA.names), what=f"{path.name}: label_list")
+    check_strings(names, CLASSES, what=f"{path.name}: label_list")
     numbers = [f"{number:04d}" for number in range(1, PHOTOS + 1)]
     found = find_images(root, "photos")
     pixels = [f"{ANNOTATIONS}/{number}.mat" for number in numbers]
@@ -77,6 +109,7 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
         masks=guidance.masks,
         parsing=[pixels[row] for row in rows],
         keypoints=guidance.keypoints,
+        parsing_classes=("null", *SCHEMA.names),
     )
 
 

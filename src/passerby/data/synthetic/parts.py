@@ -13,35 +13,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from passerby.parsing import LIP_CLASSES
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 __all__ = ["LIP_CLASSES", "Part", "compute_parsing_table"]
-
-LIP_CLASSES = (
-    "Background",
-    "Hat",
-    "Hair",
-    "Glove",
-    "Sunglasses",
-    "UpperClothes",
-    "Dress",
-    "Coat",
-    "Socks",
-    "Pants",
-    "Jumpsuits",
-    "Scarf",
-    "Skirt",
-    "Face",
-    "Left-arm",
-    "Right-arm",
-    "Left-leg",
-    "Right-leg",
-    "Left-shoe",
-    "Right-shoe",
-)
-"""Look-Into-Person's classes in order; left and right are the person's own. Neck and ears count as face,
-any glasses as sunglasses, hands as arms."""
 
 
 class Part(IntEnum):

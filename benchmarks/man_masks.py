@@ -1,0 +1,105 @@
+"""What the masks are worth to a trained MAN: tested with all ones, and with the masks of other people.
+
+The masks of other people are a control: a network that uses its masks must lose by them. Each picture gets
+the mask of a picture of another identity, drawn by lot and stretched to its size.
+
+    python benchmarks/man_masks.py runs/man/bundle peta.parquet --split official-1 --results results
+
+writes a score file for each, of the variant with `-masks-ones` or `-masks-others` behind it, beside which the
+variant's own is the one with the right masks; `passerby compare` puts intervals to the differences. With
+`--manifest others.parquet --images FOLDER` it writes the manifest with the masks of others instead, to train
+on.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from passerby.bundle import load
+from passerby.data.images import load_map, read_size
+from passerby.data.manifest import Manifest
+from passerby.evaluation import evaluate
+
+DRAW_SEED = 20
+
+
+def shuffle_people(manifest: Manifest) -> NDArray[np.int64]:
+    """For each row another row, of another identity; each row is given once."""
+    draw = np.random.default_rng(DRAW_SEED)
+    names = [f"row {row}" if name is None else name for row, name in enumerate(manifest.identities)]
+    _, person, counts = np.unique(names, return_inverse=True, return_counts=True)
+    most = int(counts.max())
+    if 2 * most > len(names):
+        raise SystemExit(
+            f"expected nobody in more than half of the pictures, got one in {most} of {len(names)}"
+        )
+    order = np.lexsort((draw.permutation(len(names)), draw.permutation(len(counts))[person]))
+    given = np.empty_like(order)
+    given[order] = np.roll(order, -most)  # the pictures of a person stand together, so none is that near
+    return given
+
+
+def exchange_masks(manifest: Manifest, folder: Path) -> Manifest:
+    """A manifest whose people have the masks of others; these lie in `folder`, the pictures are linked."""
+    (folder / "masks").mkdir(parents=True)
+    (folder / "data").symlink_to(manifest.root.resolve())
+    masks, others = manifest.paths("mask"), shuffle_people(manifest)
+    written: list[str | None] = []
+    for row, image in enumerate(manifest.images):
+        path = masks[others[row]]
+        written.append(None if path is None else f"masks/{row}.png")
+        if path is not None:
+            mask = Image.fromarray(255 * (load_map(manifest.root / path) > 0).astype(np.uint8))
+            mask.resize(read_size(manifest.root / image)).save(folder / f"masks/{row}.png")
+    images = [f"data/{image}" for image in manifest.images]
+    return Manifest.create(
+        manifest.dataset,
+        manifest.schema,
+        root=folder,
+        images=images,
+        labels=manifest.labels,
+        splits={name: manifest.table.column(f"split:{name}").to_pylist() for name in manifest.split_names},
+        boxes=manifest.boxes(),
+        identities=manifest.identities,
+        masks=written,
+    )
+
+
+def main() -> None:
+    """Evaluate twice, or write the manifest."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("bundle", help="folder of a trained MAN")
+    parser.add_argument("data", type=Path, help="manifest with masks")
+    parser.add_argument("--split", default="official-1")
+    parser.add_argument("--results", type=Path, default=Path("results"))
+    parser.add_argument("--manifest", type=Path, help="write this manifest instead of evaluating")
+    parser.add_argument("--images", type=Path, help="folder for the masks of that manifest")
+    arguments = parser.parse_args()
+    manifest = Manifest.load(arguments.data)
+    if arguments.manifest:
+        exchange_masks(manifest, arguments.images).write(arguments.manifest)
+        return
+    bundle = load(arguments.bundle)
+    variant = bundle.metadata["variant"]
+    test = manifest.split(arguments.split, "test")
+    with tempfile.TemporaryDirectory(prefix="passerby-") as folder:
+        tests = {
+            "ones": test.with_guidance(masks=[None] * len(test)),
+            "others": exchange_masks(test, Path(folder) / "others"),
+        }
+        for kind, data in tests.items():
+            found = evaluate(bundle, data, split=arguments.split)
+            path = found.write_result(arguments.results, variant=f"{variant}-masks-{kind}")
+            print(f"{kind:>8}  mA {100 * found.scores.mA:.2f}  F1 {100 * found.scores.f1:.2f}  {path}")
+
+
+if __name__ == "__main__":
+    main()

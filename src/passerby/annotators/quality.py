@@ -1,0 +1,272 @@
+"""Numbers that say whether masks, parsing maps and keypoints can be believed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.annotators.crops import compute_crop, cut_map, shift_keypoints
+from passerby.data.images import load_map
+from passerby.errors import DataError
+from passerby.parsing import UNKNOWN_CLASS
+
+if TYPE_CHECKING:
+    from passerby.data.manifest import Manifest
+
+__all__ = [
+    "ALMOST_EMPTY",
+    "ALMOST_FULL",
+    "KeypointQuality",
+    "MaskQuality",
+    "ParsingQuality",
+    "Quality",
+    "measure_quality",
+]
+
+ALMOST_EMPTY, ALMOST_FULL = 0.02, 0.98
+"""Shares of the crop between which a mask can be a person's."""
+
+WIDENING = 0.02
+"""By this share of the crop's height a mask is widened before keypoints count as outside of it."""
+
+MOSTLY_OUTSIDE = 1 / 3
+"""With a larger share of confident keypoints outside of the mask, mask and keypoints disagree."""
+
+_THREADS, _ROWS_A_TASK = 4, 64
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class MaskQuality:
+    """How the masks are. Shares are of the crop; `off_centre` masks do not cover the crop's middle pixel."""
+
+    present: int
+    missing: int
+    unreadable: int
+    empty: int
+    almost_empty: int
+    almost_full: int
+    off_centre: int
+    median_share: float | None
+
+
+@dataclass(frozen=True)
+class KeypointQuality:
+    """How the keypoints are.
+
+    Args:
+        mean_confident: Mean number, out of 17, that reach the least score.
+        compared: Rows that have a mask too.
+        share_outside: Of their confident keypoints, those outside of the widened mask.
+        rows_outside: Rows with more than a third of their confident keypoints outside.
+    """
+
+    present: int
+    missing: int
+    mean_confident: float | None
+    compared: int
+    share_outside: float | None
+    rows_outside: int
+
+
+@dataclass(frozen=True)
+class ParsingQuality:
+    """How the parsing maps are: those of one class only, and the mean share of each class in a crop."""
+
+    present: int
+    missing: int
+    unreadable: int
+    one_class: int
+    class_shares: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Quality:
+    """How the guidance of a manifest is.
+
+    Args:
+        rows: Of the manifest.
+        min_score: From which on a keypoint counts as confident.
+        good_masks: (N,) bool: masks neither missing, unreadable, empty, almost empty nor almost full.
+    """
+
+    rows: int
+    min_score: float
+    masks: MaskQuality
+    parsing: ParsingQuality
+    keypoints: KeypointQuality
+    good_masks: NDArray[np.bool_] = field(repr=False, compare=False)
+
+    def to_dict(self) -> dict[str, Any]:
+        """All numbers as plain JSON, with the bounds they were counted by."""
+        content = asdict(self)
+        good = content.pop("good_masks")
+        content["masks"]["good"] = int(good.sum())
+        content["bounds"] = {
+            "almost_empty": ALMOST_EMPTY,
+            "almost_full": ALMOST_FULL,
+            "mask_widened_by_share_of_height": WIDENING,
+            "rows_outside_above": round(MOSTLY_OUTSIDE, 4),
+        }
+        return content
+
+
+def measure_quality(
+    manifest: Manifest, *, min_score: float = 0.3, progress: Callable[[int, int], None] | None = None
+) -> Quality:
+    """Read all masks and parsing maps of a manifest, and compare the keypoints to the masks.
+
+    Boxes are cut out first. A mask is widened by 2 % of the crop's height before a keypoint counts as
+    outside of it, since keypoints of wrists and ankles lie at the rim. Maps that cannot be read are counted,
+    and named in the log.
+
+    Args:
+        min_score: From which on a keypoint counts as confident.
+        progress: Called with rows done and rows in all.
+
+    Raises:
+        DataError: If `min_score` is negative.
+    """
+    if min_score < 0:
+        raise DataError(f"expected min_score ≥ 0, got {min_score}")
+    reader = _Reader(manifest, min_score)
+    n = len(manifest)
+    tasks = [range(start, min(start + _ROWS_A_TASK, n)) for start in range(0, n, _ROWS_A_TASK)]
+    rows: list[_Row] = []
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="passerby-quality") as pool:
+        for part in pool.map(lambda task: [reader.read(row) for row in task], tasks):
+            rows += part
+            if progress is not None:
+                progress(len(rows), n)
+    problems = [row.problem for row in rows if row.problem]
+    if problems:
+        logger.warning("%s maps could not be read: %s", f"{len(problems):,}", "; ".join(problems[:5]))
+    shares = np.array([np.nan if row.share is None else row.share for row in rows], np.float64)
+    with np.errstate(invalid="ignore"):
+        good = (shares >= ALMOST_EMPTY) & (shares <= ALMOST_FULL)
+    return Quality(
+        n, min_score, _sum_masks(rows), _sum_parsing(rows, manifest), _sum_keypoints(rows), good_masks=good
+    )
+
+
+# ---------------------------------------------------------------------- one row
+
+
+@dataclass(slots=True)
+class _Row:
+    """What is known of a row; None where it has nothing of the kind, or nothing that can be read."""
+
+    has_mask: bool = False
+    has_parsing: bool = False
+    share: float | None = None
+    centred: bool = False
+    classes: NDArray[np.int64] | None = None
+    confident: int | None = None
+    outside: int = 0
+    problem: str = ""
+
+
+class _Reader:
+    def __init__(self, manifest: Manifest, min_score: float) -> None:
+        self.root, self.min_score, self.boxes = manifest.root, min_score, manifest.boxes()
+        self.masks, self.parsing = manifest.paths("mask"), manifest.paths("parsing")
+        self.keypoints = manifest.keypoints()
+
+    def read(self, row: int) -> _Row:
+        mask, parsing = self.masks[row], self.parsing[row]
+        found = _Row(has_mask=mask is not None, has_parsing=parsing is not None)
+        person = None if mask is None else self._load(mask, row, found)
+        if person is not None:
+            person = person > 0
+            found.share = float(person.mean())
+            found.centred = bool(person[person.shape[0] // 2, person.shape[1] // 2])
+        classes = None if parsing is None else self._load(parsing, row, found)
+        if classes is not None:
+            found.classes = np.bincount(classes.reshape(-1), minlength=256)
+        if self.keypoints is not None and np.isfinite(self.keypoints[row]).all():
+            points = self.keypoints[row]
+            confident = points[points[:, 2] >= self.min_score]
+            found.confident = len(confident)
+            if person is not None and mask is not None:
+                found.outside = self._count_outside(confident, person, row)
+        return found
+
+    def _load(self, relative: str, row: int, found: _Row) -> NDArray[Any] | None:
+        try:
+            values = load_map(Path(self.root) / relative)
+            return cut_map(values, compute_crop(values.shape[::-1], self.boxes[row]))
+        except DataError as error:
+            found.problem = str(error)
+            return None
+
+    def _count_outside(self, points: NDArray[np.float32], person: NDArray[np.bool_], row: int) -> int:
+        box = self.boxes[row]
+        left, top = (0, 0) if box is None else (int(max(box[0], 0)), int(max(box[1], 0)))
+        placed = shift_keypoints(points, -left, -top)
+        radius = WIDENING * person.shape[0]
+        return sum(not _is_near(person, float(x), float(y), radius=radius) for x, y, _ in placed)
+
+
+def _is_near(person: NDArray[np.bool_], x: float, y: float, *, radius: float) -> bool:
+    """Whether a pixel of the mask lies within a radius of a point, or in the point's own pixel."""
+    reach = max(radius, 0.5**0.5)
+    x0, y0 = max(int(np.ceil(x - reach)), 0), max(int(np.ceil(y - reach)), 0)
+    window = person[y0 : max(int(y + reach) + 1, 0), x0 : max(int(x + reach) + 1, 0)]
+    ys, xs = np.nonzero(window)
+    return bool(((xs + x0 - x) ** 2 + (ys + y0 - y) ** 2 <= reach**2).any())
+
+
+# ---------------------------------------------------------------------- all rows
+
+
+def _sum_masks(rows: list[_Row]) -> MaskQuality:
+    shares = np.array([row.share for row in rows if row.share is not None])
+    present = sum(row.has_mask for row in rows)
+    return MaskQuality(
+        present=present,
+        missing=len(rows) - present,
+        unreadable=present - len(shares),
+        empty=int((shares == 0).sum()),
+        almost_empty=int(((shares > 0) & (shares < ALMOST_EMPTY)).sum()),
+        almost_full=int((shares > ALMOST_FULL).sum()),
+        off_centre=sum(row.share is not None and not row.centred for row in rows),
+        median_share=float(np.median(shares)) if len(shares) else None,
+    )
+
+
+def _sum_keypoints(rows: list[_Row]) -> KeypointQuality:
+    there = [row for row in rows if row.confident is not None]
+    compared = [row for row in there if row.share is not None]
+    confident = sum(row.confident or 0 for row in compared)
+    outside = sum(row.outside for row in compared)
+    return KeypointQuality(
+        present=len(there),
+        missing=len(rows) - len(there),
+        mean_confident=sum(row.confident or 0 for row in there) / len(there) if there else None,
+        compared=len(compared),
+        share_outside=outside / confident if confident else None,
+        rows_outside=sum(row.outside > MOSTLY_OUTSIDE * (row.confident or 0) for row in compared),
+    )
+
+
+def _sum_parsing(rows: list[_Row], manifest: Manifest) -> ParsingQuality:
+    counts = [row.classes for row in rows if row.classes is not None]
+    present = sum(row.has_parsing for row in rows)
+    names = dict(enumerate(manifest.parsing_classes)) | {UNKNOWN_CLASS: "unknown"}
+    mean = sum((c / c.sum() for c in counts), np.zeros(256)) / max(len(counts), 1)
+    numbers = [i for i in range(256) if mean[i] > 0 or (counts and i < len(manifest.parsing_classes))]
+    return ParsingQuality(
+        present=present,
+        missing=len(rows) - present,
+        unreadable=present - len(counts),
+        one_class=sum(int((c > 0).sum()) == 1 for c in counts),
+        class_shares={names.get(i, str(i)): float(mean[i]) for i in numbers},
+    )

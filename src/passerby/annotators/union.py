@@ -1,0 +1,92 @@
+"""A mask from a parsing map: all pixels of the person."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.annotators.base import Kind, Sample
+from passerby.errors import DataError
+from passerby.parsing import COARSE_CLASSES, LIP_CLASSES, UNKNOWN_CLASS
+
+__all__ = ["UnionOfParsing"]
+
+_NOT_THE_PERSON = frozenset({"background", "carried"})
+_NAMES = frozenset(name.lower() for name in (*LIP_CLASSES, *COARSE_CLASSES))
+
+
+class UnionOfParsing:
+    """The union of all classes of the person: neither background nor things that are carried.
+
+    Pixels that are `UNKNOWN_CLASS` belong to the person: such a label says that there is something of them,
+    not what it is (CCP's skin, for one). A map that has nothing but unknown pixels is none.
+
+    Args:
+        parsing_classes: Names of the numbers in the parsing maps, of `LIP_CLASSES` or `COARSE_CLASSES`.
+
+    Raises:
+        DataError: If a name is in neither list, or there are none.
+
+    Example:
+        >>> from PIL import Image
+        >>> parsing = np.array([[0, 1, 2], [5, 3, 255]], np.uint8)
+        >>> person = Sample(Image.new("RGB", (3, 2)), parsing=parsing)
+        >>> (mask,) = UnionOfParsing(COARSE_CLASSES).annotate([person])
+        >>> mask.tolist()
+        [[0, 1, 1], [0, 1, 1]]
+    """
+
+    kind: Kind = "masks"
+    name = "parsing"
+    needs: tuple[Kind, ...] = ("parsing",)
+    classes: tuple[str, ...] = ()
+
+    def __init__(self, parsing_classes: Sequence[str]) -> None:
+        strange = [name for name in parsing_classes if name.lower() not in _NAMES]
+        if strange or not parsing_classes:
+            raise DataError(
+                f"expected names of Look-Into-Person's classes or of {', '.join(COARSE_CLASSES)}, got "
+                f"{', '.join(strange) or 'none'}; bring the maps to one of these lists by convert_parsing"
+            )
+        self.parsing_classes = tuple(parsing_classes)
+        self._is_person = np.zeros(256, np.uint8)
+        self._is_person[: len(self.parsing_classes)] = [
+            name.lower() not in _NOT_THE_PERSON for name in self.parsing_classes
+        ]
+        self._is_person[UNKNOWN_CLASS] = 1
+
+    def describe(self) -> Mapping[str, Any]:
+        """Its method and the classes of the maps it reads."""
+        return {"method": self.name, "version": 1, "parsing_classes": list(self.parsing_classes)}
+
+    def annotate(self, samples: Sequence[Sample]) -> list[NDArray[Any] | None]:
+        """Merge the classes of each map.
+
+        Returns:
+            One mask (h, w) uint8 a sample; None without a map, or where nothing but background, carried
+            things and unknown pixels is in it.
+
+        Raises:
+            DataError: If a map does not have the size of its picture or has a class without a name.
+        """
+        return [self._merge(sample) for sample in samples]
+
+    def _merge(self, sample: Sample) -> NDArray[np.uint8] | None:
+        parsing = sample.parsing
+        if parsing is None:
+            return None
+        if parsing.shape != (sample.image.height, sample.image.width):
+            raise DataError(
+                f"expected a parsing map of {sample.image.height} × {sample.image.width} (height × width), "
+                f"the size of the picture, got {parsing.shape}; cut both out by the same box"
+            )
+        named = parsing[parsing != UNKNOWN_CLASS]
+        if named.size and named.max() >= len(self.parsing_classes):
+            raise DataError(
+                f"expected classes 0 … {len(self.parsing_classes) - 1} (or {UNKNOWN_CLASS} for unknown) in "
+                f"the parsing map, got {named.max()}; are the maps of another list of classes?"
+            )
+        return self._is_person[parsing] if self._is_person[named].any() else None

@@ -1,0 +1,326 @@
+from __future__ import annotations
+
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from passerby.annotators import annotate, find_given
+from passerby.data.formats import peta
+from passerby.data.images import load_map
+from passerby.data.manifest import Manifest
+from passerby.errors import ConfigError, DataError, ModelError
+
+
+def read_all(folder: Path) -> dict[str, bytes]:
+    return {p.relative_to(folder).as_posix(): p.read_bytes() for p in folder.rglob("*") if p.is_file()}
+
+
+def test_importing_the_package_loads_no_network_library() -> None:
+    heavy = "{'torch', 'torchvision', 'transformers'}"
+    code = f"import sys, passerby.annotators; sys.exit(', '.join({heavy} & set(sys.modules)) or 0)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+# ---------------------------------------------------------------------- what is written
+
+
+def test_masks_parsing_and_keypoints_land_in_files_and_columns(people, make_toy):
+    seen = []
+    new = annotate(
+        people,
+        [make_toy("masks"), make_toy("parsing"), make_toy("keypoints")],
+        batch_size=4,
+        progress=lambda done, total: seen.append((done, total)),
+    )
+    assert new.paths("mask")[3] == "annotations/masks/images/03.png"
+    assert new.paths("parsing")[3] == "annotations/parsing/images/03.png"
+    assert new.parsing_classes == ("nothing", "one", "two")
+    for row, image in enumerate(people.images):
+        pixels = np.asarray(Image.open(people.root / image))
+        with Image.open(new.root / new.paths("mask")[row]) as mask:
+            assert mask.mode == "1"
+        with Image.open(new.root / new.paths("parsing")[row]) as parsing:
+            assert parsing.mode == "L"
+        np.testing.assert_array_equal(load_map(new.root / new.paths("mask")[row]) > 0, pixels[..., 0] > 100)
+        np.testing.assert_array_equal(
+            load_map(new.root / new.paths("parsing")[row]), pixels[..., 1] // 10 % 3
+        )
+        y, x = np.argwhere(pixels[..., 2] == 255)[0]
+        np.testing.assert_allclose(new.keypoints()[row], np.tile([x, y, 0.9], (17, 1)), atol=1e-3)
+    assert seen[-1] == (30, 30)
+    assert seen == sorted(seen)
+    assert people.paths("mask") == [None] * 10
+    assert new.images == people.images
+
+
+def test_boxes_are_cut_out_and_put_back(crowd, make_toy):
+    masks, points = make_toy("masks"), make_toy("keypoints")
+    new = annotate(crowd, [points, masks], batch_size=2)
+    assert [s.image.size for s in masks.samples] == [(19, 26), (20, 40), (10, 10), (19, 26), (60, 40)]
+    paths = new.paths("mask")
+    assert paths[0] == "annotations/masks/a_2.5_8.2_20.4_33.9.png"
+    assert paths[2] is None  # nobody there
+    assert len({p for p in paths if p}) == 4
+    first, second = (load_map(new.root / p) for p in paths[:2])
+    assert first.shape == second.shape == (40, 60)
+    assert np.argwhere(first).min(0).tolist() == [10, 5]
+    assert np.argwhere(first).max(0).tolist() == [29, 14]
+    assert first.sum() == 200
+    assert second.sum() == 400
+    # boxes begin at fractions of a pixel, the keypoint is where the blue pixel is in the picture
+    assert new.keypoints()[0, 0, :2].tolist() == [7, 12]
+    assert new.keypoints()[1, 16, :2].tolist() == [35, 20]
+    assert new.keypoints()[4, 5, :2].tolist() == [35, 20]
+
+
+def test_pictures_of_the_same_name_do_not_share_a_map(people, make_toy):
+    Image.new("RGB", (5, 5), (255, 0, 0)).save(people.root / "images" / "00.bmp")
+    names = ["images/00.png", "images/00.bmp"]
+    twins = Manifest.create(
+        "toy", people.schema, root=people.root, images=names, labels=[[1], [1]], splits={}
+    )
+    new = annotate(twins, [make_toy("masks")])
+    assert new.paths("mask") == [
+        "annotations/masks/images/00.png",
+        "annotations/masks/images/00.bmp.png",
+    ]
+    assert load_map(new.root / new.paths("mask")[1]).shape == (5, 5)
+
+
+def test_equal_rows_are_looked_at_once(people, make_toy):
+    toy = make_toy("masks")
+    new = annotate(people.take([1, 1, 2]), [toy])
+    assert len(toy.samples) == 2
+    assert new.paths("mask")[0] == new.paths("mask")[1]
+
+
+# ---------------------------------------------------------------------- needs
+
+
+def test_annotators_run_in_the_order_of_their_needs(people, make_toy):
+    last = make_toy("parsing", needs=("masks", "keypoints"))
+    annotate(people, [last, make_toy("keypoints"), make_toy("masks")])
+    for sample, image in zip(last.samples, people.images, strict=True):
+        pixels = np.asarray(Image.open(people.root / image))
+        np.testing.assert_array_equal(sample.mask, pixels[..., 0] > 100)
+        assert pixels[int(sample.keypoints[0, 1]), int(sample.keypoints[0, 0]), 2] == 255
+        assert sample.parsing is None
+
+
+def test_what_the_manifest_has_is_cut_out_too(crowd, make_toy):
+    ready = annotate(crowd, [make_toy("masks"), make_toy("keypoints")])
+    toy = make_toy("parsing", needs=("masks", "keypoints"))
+    annotate(ready, [toy], into="more")
+    assert [None if s.mask is None else int(s.mask.sum()) for s in toy.samples] == [200, 400, None, 200, 600]
+    assert toy.samples[0].mask.shape == (26, 19)
+    assert toy.samples[0].keypoints[0].tolist() == pytest.approx([5, 4, 0.9])
+    # other keypoints: another answer, so these are looked at again, and only these
+    column = [k.reshape(-1).tolist() for k in ready.keypoints()]
+    column[1][0] += 1
+    again = make_toy("parsing", needs=("masks", "keypoints"))
+    annotate(ready.with_guidance(keypoints=column), [again], into="more")
+    assert len(again.samples) == 1
+
+
+def test_unmet_needs_cycles_and_repeated_kinds_are_refused(people, make_toy):
+    with pytest.raises(ConfigError, match=r"parsing by 'toy' need masks, which the manifest lacks.*--masks"):
+        annotate(people, [make_toy("parsing", needs=("masks",))])
+    with pytest.raises(ConfigError, match="wait for each other: masks by 'toy' for parsing"):
+        annotate(people, [make_toy("masks", needs=("parsing",)), make_toy("parsing", needs=("masks",))])
+    with pytest.raises(ConfigError, match="expected one annotator for masks, got 2"):
+        annotate(people, [make_toy("masks"), make_toy("masks")])
+    with pytest.raises(ConfigError, match="need masks"):
+        annotate(people, [make_toy("masks", needs=("masks",))])
+    assert not (people.root / "annotations").exists()
+
+
+# ---------------------------------------------------------------------- resuming
+
+
+def test_an_interrupted_run_goes_on_where_it_stopped(people, make_toy):
+    def toys(stop_after: int):
+        return [make_toy("masks", stop_after=stop_after), make_toy("parsing"), make_toy("keypoints")]
+
+    whole = annotate(people, toys(99), into="whole", batch_size=3)
+    with pytest.raises(KeyboardInterrupt):
+        annotate(people, toys(7), into="parts", batch_size=3)
+    rest = toys(99)
+    parts = annotate(people, rest, into="parts", batch_size=3)
+    assert [len(toy.samples) for toy in rest] == [4, 10, 10]
+    a, b = read_all(people.root / "whole"), read_all(people.root / "parts")
+    assert a.keys() == b.keys()
+    assert {k: v for k, v in a.items() if k.endswith(".png")} == {
+        k: v for k, v in b.items() if k.endswith(".png")
+    }
+    for name in ("masks.jsonl", "parsing.jsonl", "keypoints.jsonl"):
+        assert a[name].replace(b'"whole/', b'"parts/') == b[name]
+    assert [p.replace("parts/", "whole/") for p in parts.paths("mask")] == whole.paths("mask")
+    np.testing.assert_array_equal(parts.keypoints(), whole.keypoints())
+    third = toys(0)
+    assert annotate(people, third, into="parts").table.equals(parts.table)
+    assert [len(toy.samples) for toy in third] == [0, 0, 0]
+
+
+def test_half_a_line_and_lost_files_are_made_again(people, make_toy):
+    new = annotate(people, [make_toy("masks")])
+    before = read_all(people.root)
+    journal = people.root / "annotations" / "masks.jsonl"
+    journal.write_bytes(journal.read_bytes()[:-9])
+    (people.root / new.paths("mask")[2]).unlink()
+    toy = make_toy("masks")
+    again = annotate(people, [toy])
+    assert len(toy.samples) == 2
+    assert again.table.equals(new.table)
+    assert {k: v for k, v in read_all(people.root).items() if k.endswith(".png")} == {
+        k: v for k, v in before.items() if k.endswith(".png")
+    }
+
+
+def test_more_rows_later_cost_only_those(people, make_toy):
+    annotate(people.take(range(6)), [make_toy("masks")])
+    toy = make_toy("masks")
+    new = annotate(people, [toy])
+    assert len(toy.samples) == 4
+    assert None not in new.paths("mask")
+
+
+def test_another_description_is_refused_before_anything_runs(people, make_toy):
+    annotate(people, [make_toy("masks"), make_toy("parsing", needs=("masks",))])
+    other = make_toy("masks", threshold=120)
+    with pytest.raises(ConfigError, match="threshold: 100 there, 120 now"):
+        annotate(people, [make_toy("keypoints"), other])
+    ready = annotate(people, [make_toy("masks", threshold=120)], into="other")
+    with pytest.raises(ConfigError, match=r"given\.masks"):
+        annotate(ready, [make_toy("parsing", needs=("masks",))])
+    annotate(people, [other], redo=True)
+    assert len(other.samples) == 10
+
+
+# ---------------------------------------------------------------------- trouble
+
+
+def test_unreadable_pictures_cost_only_their_rows(people, make_toy, caplog):
+    good = (people.root / "images" / "04.png").read_bytes()
+    (people.root / "images" / "04.png").write_bytes(b"nothing")
+    (people.root / "images" / "06.png").unlink()
+    with caplog.at_level(logging.WARNING):
+        new = annotate(people, [make_toy("masks"), make_toy("keypoints")], batch_size=3)
+    assert [row for row, path in enumerate(new.paths("mask")) if path is None] == [4, 6]
+    assert np.flatnonzero(np.isnan(new.keypoints()[:, 0, 0])).tolist() == [4, 6]
+    assert "masks: 2 pictures could not be used" in caplog.text
+    assert "04.png: it is damaged" in caplog.text
+    (people.root / "images" / "04.png").write_bytes(good)
+    toy = make_toy("masks")
+    assert annotate(people, [toy]).paths("mask")[4] is not None
+    assert len(toy.samples) == 1
+
+
+def test_boxes_outside_and_maps_of_another_size_are_logged(crowd, people, make_toy, caplog):
+    boxes = [(100.0, 100.0, 120.0, 130.0), None]
+    made = Manifest.create(
+        "toy",
+        crowd.schema,
+        root=crowd.root,
+        images=["a.png", "a.png"],
+        labels=[[1], [1]],
+        splits={},
+        boxes=boxes,
+    )
+    with caplog.at_level(logging.WARNING):
+        new = annotate(made, [make_toy("masks")])
+    assert new.paths("mask")[0] is None
+    assert "overlaps the picture of 60 × 40 pixels" in caplog.text
+    Image.new("1", (3, 3)).save(people.root / "small.png")
+    ready = people.with_guidance(masks=["small.png"] * 10)
+    with caplog.at_level(logging.WARNING):
+        new = annotate(ready, [make_toy("parsing", needs=("masks",))])
+    assert new.paths("parsing") == [None] * 10
+    assert "expected 12 × 24 pixels as in its picture, got 3 × 3" in caplog.text
+
+
+@pytest.mark.parametrize("into", ["", ".", "/tmp", "../elsewhere"])
+def test_folders_outside_of_the_root_are_refused(people, make_toy, into):
+    with pytest.raises(ConfigError, match="expected a folder below the manifest's root"):
+        annotate(people, [make_toy("masks")], into=into)
+
+
+def test_a_root_that_cannot_be_written_to_is_named(people, make_toy):
+    (people.root / "annotations").write_text("a file where a folder should be")
+    with pytest.raises(DataError, match=r"cannot write below .*copy of the data set"):
+        annotate(people, [make_toy("masks")])
+
+
+def test_broken_promises_are_named(people, make_toy, monkeypatch):
+    def check(kind, answer, message):
+        toy = make_toy(kind)
+        monkeypatch.setattr(toy, "answer", lambda sample: answer)
+        with pytest.raises(ModelError, match=message):
+            annotate(people, [toy], redo=True)
+
+    check("masks", np.zeros((3, 3), np.uint8), r"expected masks of shape \(24, 12\), got \(3, 3\)")
+    check("parsing", np.full((24, 12), 9, np.uint8), "expected classes below 3, as many as it names, got 9")
+    check("keypoints", np.full((17, 3), np.nan, np.float32), "expected finite keypoints")
+    check("keypoints", np.zeros((51,), np.float32), r"shape \(17, 3\), got \(51,\)")
+    toy = make_toy("masks")
+    monkeypatch.setattr(toy, "annotate", lambda samples: [])
+    with pytest.raises(ModelError, match="expected 10 answers, one a sample, got 0"):
+        annotate(people, [toy], redo=True)
+    with pytest.raises(ConfigError, match="batch size of at least 1"):
+        annotate(people, [make_toy("masks")], batch_size=0)
+
+
+# ---------------------------------------------------------------------- what lies ready
+
+
+def test_ready_files_are_taken(people):
+    for folder in ("masks", "parsing"):
+        (people.root / folder).mkdir()
+        Image.new("L", (12, 24), 1).save(people.root / folder / "03.png")
+    points = [{"image": "05.png", "keypoints": [1.0] * 51}]
+    (people.root / "keypoints_coco17.json").write_text(json.dumps(points))
+    new = find_given(people, parsing_classes=("nothing", "all"))
+    assert [p for p in new.paths("mask") if p] == ["masks/03.png"]
+    assert new.paths("parsing")[3] == "parsing/03.png"
+    assert new.parsing_classes == ("nothing", "all")
+    assert np.isfinite(new.keypoints()[5]).all()
+    some = find_given(people, ["masks"])
+    assert some.keypoints() is None
+    assert some.paths("parsing") == [None] * 10
+
+
+def test_nothing_ready_keeps_the_manifests_own_or_says_so(people):
+    with pytest.raises(ConfigError, match=r"expected masks in masks/.*--masks-from"):
+        find_given(people, ["masks"])
+    own = people.with_guidance(masks=["own.png", *[None] * 9])
+    assert find_given(own, ["masks"]).paths("mask")[0] == "own.png"
+
+
+def test_one_file_for_two_pictures_is_refused(crowd):
+    (crowd.root / "masks").mkdir()
+    Image.new("L", (60, 40), 1).save(crowd.root / "masks" / "a.png")
+    with pytest.raises(DataError, match=r"a\.png and a\.bmp would share"):
+        find_given(crowd, ["masks"])
+    assert find_given(crowd.take([0, 1]), ["masks"]).paths("mask") == ["masks/a.png"] * 2
+
+
+@pytest.mark.realdata
+def test_given_masks_and_keypoints_of_peta_are_those_of_prepare():
+    folder = Path(os.environ.get("PASSERBY_DATA", "")) / "peta"
+    if not os.environ.get("PASSERBY_DATA") or not folder.is_dir():
+        pytest.skip("PASSERBY_DATA does not name a folder with peta/")
+    prepared = peta.read(folder)
+    rows = np.sort(np.random.default_rng(0).permutation(len(prepared))[:200])
+    expected = prepared.take(rows)
+    stripped = expected.with_guidance(masks=[None] * 200, keypoints=[None] * 200)
+    assert stripped.keypoints() is None
+    given = find_given(stripped, ["masks", "keypoints"])
+    assert given.table.equals(expected.table)
+    assert given.fingerprint == expected.fingerprint

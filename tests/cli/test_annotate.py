@@ -1,0 +1,175 @@
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+from typer.testing import CliRunner, Result
+
+from passerby.annotators import factory
+from passerby.cli import app
+from passerby.data.images import read_size
+from passerby.data.manifest import Manifest
+from passerby.errors import ConfigError
+from passerby.schema import Attribute, AttributeSchema
+
+
+class Blocks:
+    """Masks and class 1 in the left half, keypoints along a line; nothing in dark pictures."""
+
+    needs: tuple = ()
+
+    def __init__(self, kind: str, source: str, classes: str) -> None:
+        self.kind, self.name = kind, source
+        self.classes = ("background", "head", "upper", "lower", "feet") if kind == "parsing" else ()
+
+    def describe(self) -> dict:
+        return {"method": self.name}
+
+    def annotate(self, samples):
+        return [self.answer(s.image) for s in samples]
+
+    def answer(self, image):
+        if np.asarray(image).max() < 50:
+            return None
+        w, h = image.size
+        if self.kind == "keypoints":
+            return np.column_stack([np.linspace(2, w / 2, 17), np.linspace(2, h - 3, 17), np.full(17, 0.8)])
+        values = np.zeros((h, w), np.uint8)
+        values[:, : w // 2] = 1
+        return values
+
+
+@pytest.fixture
+def created(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
+    """What the command asked for; networks are replaced, the rest is as it is."""
+    real, calls = factory.create_annotator, []
+
+    def create(kind, source, *, device="cpu", classes="lip"):
+        calls.append((kind, source, device, classes))
+        if source.partition("=")[0] in ("geometric", "parsing"):
+            return real(kind, source, device=device, classes=classes)
+        return Blocks(kind, source, classes)
+
+    monkeypatch.setattr(factory, "create_annotator", create)
+    return calls
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    """Six pictures, the fifth dark."""
+    (tmp_path / "data" / "images").mkdir(parents=True)
+    for i in range(6):
+        colour = (10, 10, 10) if i == 4 else (120, 20 * i, 60)
+        Image.new("RGB", (20, 48), colour).save(tmp_path / "data" / "images" / f"{i}.png")
+    schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
+    images = [f"images/{i}.png" for i in range(6)]
+    manifest = Manifest.create(
+        "toy", schema, root=tmp_path / "data", images=images, labels=[[1]] * 6, splits={}
+    )
+    manifest.write(tmp_path / "toy.parquet")
+    return tmp_path / "toy.parquet"
+
+
+def run(*arguments: object) -> Result:
+    return CliRunner(env={"COLUMNS": "160"}).invoke(
+        app, ["annotate", *map(str, arguments), "--device", "cpu"]
+    )
+
+
+def test_everything_at_once(path, created):
+    before = path.read_bytes()
+    sheet = path.with_name("sheet.png")
+    result = run(path, "--masks", "--keypoints", "--parsing-from", "geometric", "--sheet", sheet)
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert created == [
+        ("masks", "mask-rcnn", "cpu", "coarse"),
+        ("parsing", "geometric", "cpu", "coarse"),
+        ("keypoints", "keypoint-rcnn", "cpu", "coarse"),
+    ]
+    new = Manifest.load(path.with_name("toy-annotated.parquet"))
+    assert [p is None for p in new.paths("mask")] == [False, False, False, False, True, False]
+    assert new.paths("parsing")[0] == "annotations/parsing/images/0.png"
+    assert new.parsing_classes[:2] == ("background", "head")
+    assert path.read_bytes() == before
+    content = json.loads(path.with_name("toy-annotated.quality.json").read_text())
+    assert content["policy"] == {"missing": "ones", "kept": 5, "ones": 1, "dropped": 0, "hull": 0}
+    assert content["quality"]["masks"]["present"] == 5
+    assert content["annotators"]["parsing"]["given"]["masks"] == {"method": "mask-rcnn"}
+    assert read_size(sheet)[0] > 200
+    for text in (
+        "rows that have one",
+        "5 of 6",
+        "Rows by --missing ones: 5 with their good mask, 1 as without mask (all ones).",
+        "toy-annotated.parquet (6 rows)",
+        "toy-annotated.quality.json",
+        "sheet.png",
+    ):
+        assert text in result.output
+
+
+def test_limit_drop_and_out(path, created, tmp_path):
+    out = tmp_path / "new" / "few.parquet"
+    result = run(path, "--masks", "--missing", "drop", "--limit", 5, "--out", out, "--into", "mine")
+    assert result.exit_code == 0, result.output
+    assert Manifest.load(out).paths("mask") == [f"mine/masks/images/{i}.png" for i in range(4)]
+    assert "4 with their good mask, 1 left out" in result.output
+    result = run(path, "--masks", "--into", "mine", "--masks-weights", "other.pth")
+    assert isinstance(result.exception, ConfigError)
+    assert "method" in str(result.exception)
+    assert created[-1][1] == "mask-rcnn=other.pth"
+    assert run(path, "--masks", "--into", "mine", "--masks-weights", "other.pth", "--redo").exit_code == 0
+
+
+def test_hulls_take_the_place_of_missing_masks(path, created):
+    assert run(path, "--keypoints", "--missing", "hull", "--out", path).exit_code == 0
+    new = Manifest.load(path)
+    assert [p is None for p in new.paths("mask")] == [False, False, False, False, True, False]
+    assert new.paths("mask")[0] == "annotations/hulls/images/0.png.png"
+
+
+def test_masks_from_parsing_and_from_files(path, created):
+    result = run(path, "--parsing", "--masks-from", "parsing", "--parsing-classes", "coarse")
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert created[0][:2] == ("parsing", "segformer=mattmdjaga/segformer_b2_clothes")
+    assert Manifest.load(path.with_name("toy-annotated.parquet")).paths("mask")[0] is not None
+    root = path.parent / "data"
+    (root / "masks").mkdir()
+    Image.new("L", (20, 48), 1).save(root / "masks" / "0.png")
+    out = path.with_name("given.parquet")
+    result = run(path, "--masks-from", "given", "--out", out)
+    assert result.exit_code == 0, result.output
+    assert Manifest.load(out).paths("mask") == [None] * 6  # a full mask says nothing
+    assert "maps in" not in result.output
+
+
+def test_own_masks_are_left_alone_when_only_keypoints_are_asked_for(path, created):
+    own = Manifest.load(path)
+    own.with_guidance(masks=["gone.png", *[None] * 5]).write(path)
+    result = run(path, "--keypoints-from", "vitpose")
+    assert result.exit_code == 0, result.output
+    assert created[0][:2] == ("keypoints", "vitpose=usyd-community/vitpose-base-simple")
+    assert Manifest.load(path.with_name("toy-annotated.parquet")).paths("mask")[0] == "gone.png"
+    assert "Rows by --missing" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ([], "expected at least one of --masks, --parsing and --keypoints"),
+        (["--masks-weights", "a.pth"], "--masks-weights belong to a network that finds masks; add --masks"),
+        (["--masks-from", "given", "--masks-weights", "a.pth"], "leave them out"),
+        (["--masks-from", "given"], "expected masks in masks/"),
+        (["--parsing-from", "geometric"], "parsing by 'geometric' need masks and keypoints"),
+        (["--parsing-from", "geometric", "--parsing-classes", "lip"], "coarse classes only"),
+        (["--masks", "--sheet", "sheet.txt"], "--sheet: expected a name that ends in .png"),
+        (["--masks", "--into", "/tmp"], "--into: expected a folder below"),
+    ],
+)
+def test_what_cannot_be_done_is_said(path, created, arguments, message):
+    result = run(path, *arguments)
+    assert isinstance(result.exception, ConfigError)
+    assert message in str(result.exception)
+    assert not path.with_name("toy-annotated.parquet").exists()
