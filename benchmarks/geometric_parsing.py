@@ -20,6 +20,7 @@ A class's IoU is that of all photos' pixels together, and so is the accuracy; in
 from __future__ import annotations
 
 import argparse
+import json
 import logging
 import os
 from collections.abc import Mapping, Sequence
@@ -230,15 +231,17 @@ def tune(photos: Sequence[Photo]) -> BodyShape:
 # ---------------------------------------------------------------------- report
 
 
-def print_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> None:
-    """The result for a person."""
-    print(f"{'%':<10}" + "".join(f"{name:<24}" for name in results))
+def format_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
+    """Per cent with their intervals, as Markdown."""
+    heads = ("IoU", *(name.replace("_", " ") for name in results))
+    lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(results) + "|"]
     for key in results["limbs"]:
-        cells = []
+        cells = [key]
         for found in results.values():
             value, low, high = (format(100 * found[key][name], ".1f") for name in ("value", "low", "high"))
             cells.append(f"{value} ({low} to {high})")
-        print(f"{key:<10}" + "".join(f"{cell:<24}" for cell in cells))
+        lines.append("| " + " | ".join(cells) + " |")
+    return "\n".join(lines) + "\n"
 
 
 def main() -> None:
@@ -249,8 +252,12 @@ def main() -> None:
     data = os.environ.get("PASSERBY_DATA")
     parser.add_argument("--root", type=Path, default=Path(data) / "ccp" if data else None, help="of CCP")
     parser.add_argument("--results", type=Path, default=Path("results/ccp/geometric-parsing.benchmark.json"))
+    parser.add_argument("--table", action="store_true", help="only print the table of the results there")
     parser.add_argument("--tune", action="store_true", help="only look for a better shape on the train part")
     args = parser.parse_args()
+    if args.table:
+        print(format_table(json.loads(args.results.read_text())["all"]["results"]), end="")
+        return
     if args.root is None:
         parser.error("set PASSERBY_DATA or give --root")
     photos = load_photos(args.root)
@@ -277,7 +284,7 @@ def main() -> None:
     write_json(args.results, report)
     for name in ("all", "without_long_garments"):
         print(f"{name}: {report[name]['photos']} photos")
-        print_table(report[name]["results"])
+        print(format_table(report[name]["results"]))
 
 
 if __name__ == "__main__":

@@ -92,3 +92,12 @@ def test_the_comparison_of_a_page_is_made_from_its_file(system: str) -> None:
     scores = {r.variant: r.metrics for r in load_results([HOUSE / "results" / "peta"])}
     for run in stored.runs:
         assert run.scores["mA"] == (scores[run.variant]["mA"],)
+
+
+def test_the_table_of_geometric_parsing_is_that_of_its_results() -> None:
+    script = HOUSE / "benchmarks" / "geometric_parsing.py"
+    done = subprocess.run(
+        [sys.executable, str(script), "--table"], cwd=HOUSE, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.startswith("| IoU |")
+    assert done.stdout in (HOUSE / "docs" / "annotating.md").read_text(encoding="utf-8")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import sqrt
 from statistics import median
 from typing import TYPE_CHECKING
 
@@ -44,7 +45,7 @@ def draw_contact_sheet(
     *,
     count: int = 48,
     seed: int = 0,
-    columns: int = 12,
+    columns: int | None = None,
     height_px: int = 192,
     min_score: float = 0.3,
 ) -> Image.Image:
@@ -57,7 +58,7 @@ def draw_contact_sheet(
     Args:
         count: Number of rows; all if there are fewer.
         seed: Of the choice.
-        columns: Persons beside each other.
+        columns: Persons beside each other; by default so many that the sheet is half as wide again as high.
         height_px: Of a panel.
 
     Raises:
@@ -65,7 +66,7 @@ def draw_contact_sheet(
     """
     if not len(manifest):
         raise DataError("expected a manifest with at least one row, got none; there is nothing to draw")
-    if count < 1 or columns < 1 or not 48 <= height_px <= 2048:
+    if count < 1 or (columns is not None and columns < 1) or not 48 <= height_px <= 2048:
         raise DataError(
             f"expected count ≥ 1, columns ≥ 1 and height_px in 48 … 2048, got {count}, {columns}, {height_px}"
         )
@@ -77,6 +78,8 @@ def draw_contact_sheet(
     width = round(height_px * min(max(median(shapes) if shapes else 0.5, 0.3), 1.2))
     size = (width, height_px)
     tiles = [sheet.draw_tile(row, person, size) for row, person in zip(rows, persons, strict=True)]
+    if columns is None:
+        columns = max(1, round(sqrt(1.5 * len(tiles) * tiles[0].height / tiles[0].width)))
     title = f"{manifest.dataset}: {len(rows):,} of {len(manifest):,} rows, drawn with seed {seed}"
     return _arrange(tiles, columns=columns, texts=(title, sheet.explain()), legend=sheet.list_legend())
 
