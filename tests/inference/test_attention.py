@@ -40,7 +40,7 @@ CELLS = ((0, 1), (3, 0), (7, 4))  # row, column of the one bright cell of each a
 class Spotlight(AttributeModel):
     """Looks at one fixed cell of 8 × 5 for each attribute; "red" looks where the picture is red."""
 
-    name, arguments = "spotlight", {}
+    name, arguments, has_maps = "spotlight", {}, True
 
     def __init__(self, maps: Mapping[str, Tensor] | None = None) -> None:
         super().__init__(SCHEMA)
@@ -322,7 +322,7 @@ def test_a_column_an_attribute_and_a_row_a_map(photo: Image.Image, monkeypatch: 
     figure = draw_attention(maps, attributes=("Boots", "Hat"), names=("spot", "even"), height_px=96)
     assert len({x for (x, _), _ in cells}) == len({y for (_, y), _ in cells}) == 2
     by_place = [values for _, values in sorted(cells, key=lambda cell: (cell[0][1], cell[0][0]))]
-    expected = [maps.maps[name][i] for name in ("spot", "even") for i in (2, 0)]
+    expected = [maps.maps["spot"][2], maps.maps["spot"][0], maps.maps["even"][0]]  # all share the even one
     for values, should in zip(by_place, expected, strict=True):
         assert (values == should).all()
     for (x, y), values in cells:
@@ -380,14 +380,14 @@ def test_what_is_written(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) ->
     for text in ("<image>", *NAMES, "88.08 %, present", "50.00 %, not present", "11.92 %, present"):
         assert texts.count(text) == 1, text
     assert texts.count("peak 40.0 × mean") == texts.count("1") == 3
-    assert texts.count("peak 1.0 × mean") == texts.count("0.75") == 3
-    assert texts.count("0") == 6
+    assert texts.count("peak 1.0 × mean") == texts.count("0.75") == 1  # shared
+    assert texts.count("0") == 4
     assert "spot (8 × 5)" in texts
     assert "even (2 × 2)" in texts
     assert texts[-1].startswith("Each map has its own scale")
     texts.clear()
     draw_attention(create_maps(zero=np.zeros((2, 2), np.float32)))
-    assert texts.count("all 0") == 3
+    assert texts.count("all 0") == 1
 
 
 def test_small_narrow_and_long_names_fit() -> None:

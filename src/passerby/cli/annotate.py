@@ -209,7 +209,7 @@ def _create_annotators(
         if wish.method == "parsing":
             created.append(_create_union(rows, classes if "parsing" in methods else None))
         elif wish.method != "given":
-            source = "=".join(filter(None, (wish.method, wish.weights or _find_usual_weights(wish.method))))
+            source = f"{wish.method}={wish.weights}" if wish.weights else wish.method
             chosen: Any = classes or "lip"
             place = "cpu" if wish.method == "geometric" else _find_device(device)
             created.append(create_annotator(wish.kind, source, device=place, classes=chosen))
@@ -227,15 +227,6 @@ def _list_classes(name: str) -> tuple[str, ...]:
     from passerby.parsing import COARSE_CLASSES, LIP_CLASSES
 
     return LIP_CLASSES if name == "lip" else COARSE_CLASSES
-
-
-def _find_usual_weights(method: str) -> str | None:
-    """The network on the Hub that a method takes unless told; None where it knows by itself."""
-    if method not in ("segformer", "vitpose"):
-        return None
-    from passerby.annotators.hub import DEFAULT_SEGFORMER, DEFAULT_VITPOSE
-
-    return DEFAULT_SEGFORMER if method == "segformer" else DEFAULT_VITPOSE
 
 
 def _find_device(device: str) -> str:

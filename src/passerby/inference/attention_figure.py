@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -55,11 +55,11 @@ def choose_attributes(maps: AttentionMaps, count: int = 6) -> tuple[str, ...]:
     return tuple(present + others[: max(0, count - len(present))])
 
 
-def choose_by_task(maps: AttentionMaps, schema: AttributeSchema) -> dict[str, str]:
+def choose_by_task(maps: AttentionMaps, schema: AttributeSchema) -> list[tuple[str, str]]:
     """Of each task of the schema the attribute that is furthest above its threshold, or nearest below it.
 
     Returns:
-        A title a chosen attribute, `task: attribute`, in the order of the tasks.
+        Each chosen attribute with its title, `task: attribute`, in the order of the tasks.
 
     Example:
         >>> from passerby.schema import Attribute
@@ -67,11 +67,11 @@ def choose_by_task(maps: AttentionMaps, schema: AttributeSchema) -> dict[str, st
         >>> schema = AttributeSchema("toy", asked)
         >>> picture = np.zeros((4, 4, 3), np.uint8)
         >>> choose_by_task(AttentionMaps("a.jpg", picture, schema.names, (0.2, 0.6), (0.5, 0.5), {}), schema)
-        {'Bald': 'head: Bald'}
+        [('Bald', 'head: Bald')]
     """
     above = [p - threshold for p, threshold in zip(maps.probabilities, maps.thresholds, strict=True)]
     chosen = {task: max(members, key=above.__getitem__) for task, members in schema.group_by("task").items()}
-    return {maps.names[i]: f"{task}: {maps.names[i]}" for task, i in chosen.items()}
+    return [(maps.names[i], f"{task}: {maps.names[i]}") for task, i in chosen.items()]
 
 
 def choose_maps(maps: AttentionMaps) -> tuple[str, ...]:
@@ -122,8 +122,9 @@ def draw_attention(
     """Draw maps over their pictures, as in Fig. 4 of DIAA.
 
     Every picture has a block: itself, then a column an attribute (with its probability and whether it is
-    present) and a row a map. Under each map stand its colour bar, the value at its bright end and how many
-    times the mean its peak is: 1 for a map that is even, h · w for one that looks at a single cell.
+    present) and a row a map; a map that all of these share stands in the first column only. Under each map
+    stand its colour bar, the value at its bright end and how many times the mean its peak is: 1 for a map
+    that is even, h · w for one that looks at a single cell.
 
     Args:
         maps: Of one picture or of several, from `compute_maps`.
@@ -179,21 +180,28 @@ def draw_attention(
 
 def _title(
     maps: AttentionMaps, attributes: Sequence[str] | None, by_task: AttributeSchema | None
-) -> Mapping[str, str]:
+) -> list[tuple[str, str]]:
     """The attributes to show, and what stands over each."""
     if by_task is not None:
         return choose_by_task(maps, by_task)
-    return {name: name for name in (choose_attributes(maps) if attributes is None else attributes)}
+    return [(name, name) for name in (choose_attributes(maps) if attributes is None else attributes)]
 
 
 def _draw_block(
-    maps: AttentionMaps, titles: Mapping[str, str], names: Sequence[str], *, columns: int, height_px: int
+    maps: AttentionMaps,
+    titles: Sequence[tuple[str, str]],
+    names: Sequence[str],
+    *,
+    columns: int,
+    height_px: int,
 ) -> Image.Image:
     """One picture and its maps, on a paper of its own."""
-    chosen = [_index(maps, name) for name in titles]
+    chosen = [(_index(maps, name), title) for name, title in titles]
     shown = {name: combine_maps(maps, name) for name in names}
     if not chosen or not shown:
         raise DataError("expected at least one attribute and one map to show, got none; leave the option out")
+    attributes = [attribute for attribute, _ in chosen]
+    shared = {name for name, values in shown.items() if (values[attributes] == values[attributes[0]]).all()}
     height, width, _ = maps.picture.shape
     grid = _Grid((max(1, round(width * height_px / height)), height_px), _text_px(height_px))
     beside = ceil(len(chosen) / ceil(len(chosen) / columns))  # seven in six columns: four and three
@@ -209,10 +217,12 @@ def _draw_block(
     photo = Image.fromarray(maps.picture).resize(grid.cell, Image.Resampling.LANCZOS)
     block.paste(photo, (_GAP_PX, top + grid.head))
     for line in lines:
-        for i, attribute in enumerate(line):
+        for i, (attribute, title) in enumerate(line):
             x = left + i * (grid.column + _GAP_PX)
-            _write_head(pen, (x, top), maps, attribute, titles[maps.names[attribute]], grid)
-            for row, values in enumerate(shown.values()):
+            _write_head(pen, (x, top), maps, attribute, title, grid)
+            for row, (name, values) in enumerate(shown.items()):
+                if i and name in shared:
+                    continue
                 y = top + grid.head + row * (height_px + grid.foot)
                 _draw_cell(block, (x, y), maps.picture, values[attribute], grid)
         for row, (name, values) in enumerate(shown.items()):
