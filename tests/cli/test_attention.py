@@ -193,7 +193,7 @@ def test_a_column_a_task_and_ready_masks(folder: Path) -> None:
     result = run(folder / "man", "one.png", "--by-task", "--masks", "masks", "--raw", "raw", "--out", "a.png")
     assert result.exit_code == 0, result.output
     raw = np.load(folder / "raw" / "one.png.npz")
-    assert raw["maps"].tolist() == ["before", "after", "task"]
+    assert raw["maps"].tolist() == ["mask", "before", "after", "task"]
     assert (raw["map_after"][..., -1] == 0).all()
     assert (raw["map_before"][..., -1] > 0).any()
     guide = passerby.inference.Guide([Given("masks", "masks")])

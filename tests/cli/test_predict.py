@@ -225,7 +225,7 @@ def man(tmp_path: Path) -> Path:
 
 
 def test_what_came_without_a_mask_is_said_in_every_form(man: Path, folder: Path) -> None:
-    note = "no masks given: the whole picture counts as the person"
+    note = "no usable masks: the whole picture counts as the person"
     assert f"2 picture(s): {note}" in run(man, "one.jpg", "two.png").stdout
     rows = list(csv.DictReader(io.StringIO(run(man, "one.jpg", "--format", "csv").stdout)))
     assert [row["notes"] for row in rows] == [note]
@@ -254,6 +254,7 @@ def test_guidance_that_cannot_be_is_refused(man: Path, bundle: Path, folder: Pat
         (bundle, "--masks", "mask-rcnn", "a baseline model looks at no masks; leave --masks out"),
         (man, "--keypoints", "vitpose", "a man model looks at no keypoints"),
         (man, "--masks", "nowhere", "no way 'nowhere' to find masks; choose mask-rcnn"),
+        (man, "--masks", "parsing", "--masks parsing needs parsing first; run `passerby annotate`"),
     ):
         result = run(model, "one.jpg", option, value)
         assert result.exit_code != 0

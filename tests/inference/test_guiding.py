@@ -71,7 +71,8 @@ def make(name: str = "man", **arguments: Any) -> Bundle:
 def test_masks_and_keypoints_come_at_the_size_of_the_input() -> None:
     points = np.tile(np.float32([9.5, 19.5, 0.8]), (17, 1))  # the middle of the picture
     guide = Guide([Fake("masks", half_masks()), Fake("keypoints", [points, None])])
-    guidance, missing = guide.find(pictures(), ["a.jpg", "b.jpg"], PAD)
+    found = guide.find(pictures(), ["a.jpg", "b.jpg"], PAD)
+    guidance, missing = found.guidance, found.missing
     assert guidance.masks is not None
     assert guidance.keypoints is not None
     assert guidance.masks.shape == (2, 1, 64, 64)
@@ -87,12 +88,13 @@ def test_masks_and_keypoints_come_at_the_size_of_the_input() -> None:
 
 def test_parsing_maps_come_too_and_nothing_found_says_nothing() -> None:
     classes = np.full((40, 20), 7, np.uint8)
-    guidance, missing = Guide([Fake("parsing", [classes, None])]).find(pictures(), ["a", "b"], PAD)
+    found = Guide([Fake("parsing", [classes, None])]).find(pictures(), ["a", "b"], PAD, wanted=("masks",))
+    guidance, missing = found.guidance, found.missing
     assert guidance.parsing is not None
     assert guidance.parsing.dtype == torch.int64
     assert guidance.parsing[0, 5].tolist() == [0] * 16 + [7] * 32 + [0] * 16
     assert (guidance.parsing[1] == 255).all()
-    assert missing == [(), ("parsing",)]
+    assert missing == [("masks",), ("masks", "parsing")]
 
 
 def test_what_one_finds_is_given_to_the_next() -> None:
@@ -115,7 +117,7 @@ def test_predictions_use_the_mask_and_note_its_absence() -> None:
     bundle = make()
     images = pictures()
     plain = Predictor(bundle)(images).predictions
-    note = "no masks given: the whole picture counts as the person"
+    note = "no usable masks: the whole picture counts as the person"
     assert [p.notes for p in plain] == [(note,)] * 2
     guided = Predictor(bundle, guide=Guide([Fake("masks", half_masks())]))(images).predictions
     assert [p.notes for p in guided] == [(), (note,)]
@@ -129,7 +131,7 @@ def test_predictions_use_the_mask_and_note_its_absence() -> None:
 
 
 def test_one_picture_notes_it_too_and_a_model_without_guidance_never() -> None:
-    assert make()(pictures()[0]).notes == ("no masks given: the whole picture counts as the person",)
+    assert make()(pictures()[0]).notes == ("no usable masks: the whole picture counts as the person",)
     assert make("baseline")(pictures()[0]).notes == ()
     assert make(masked=False)(pictures()[0]).notes == ()
 
@@ -139,10 +141,42 @@ def test_a_mirror_image_would_need_a_mirrored_mask() -> None:
         Predictor(make(), flip=True, guide=Guide([Fake("masks", half_masks())]))
 
 
+@pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 1.0])
+def test_a_mask_that_cannot_be_a_persons_is_none(share: float) -> None:
+    mask = np.zeros(800, np.uint8)
+    mask[: round(share * 800)] = 1
+    found = Guide([Fake("masks", [mask.reshape(40, 20)])]).find(pictures()[:1], ["a"], PAD)
+    assert found.missing == [("masks",)]
+    assert found.guidance.masks is not None
+    assert found.guidance.masks.sum() == 0
+
+
+def test_a_bad_file_costs_its_own_picture_only(tmp_path: Path) -> None:
+    folder = tmp_path / "masks"
+    folder.mkdir()
+    for name, size in (("one", (20, 40)), ("two", (7, 7))):
+        mask = Image.new("L", size, 0)
+        mask.paste(255, (0, 0, 5, 5))
+        mask.save(folder / f"{name}.png")
+    paths = [tmp_path / "one.png", tmp_path / "two.png"]
+    for path, image in zip(paths, pictures(), strict=True):
+        image.save(path)
+    result = Predictor(make(), guide=Guide([Given("masks", folder)]))(paths)
+    assert [p.source for p in result.predictions] == [str(paths[0])]
+    assert result.predictions[0].notes == ()
+    assert [s.source for s in result.skipped] == [str(paths[1])]
+    assert "expected 40 × 20" in result.skipped[0].reason
+
+
 def test_maps_show_what_the_mask_leaves() -> None:
     bundle = make(stride=8)
-    maps = compute_maps(bundle, pictures()[0], guide=Guide([Fake("masks", half_masks())])).maps
-    assert list(maps) == ["before", "after", "task"]
+    found = compute_maps(bundle, pictures()[0], guide=Guide([Fake("masks", half_masks())]))
+    assert found.notes == ()
+    assert compute_maps(bundle, pictures()[0]).notes == (
+        "no usable masks: the whole picture counts as the person",
+    )
+    maps = found.maps
+    assert list(maps) == ["mask", "before", "after", "task"]
     kept = np.zeros((8, 8), bool)
     kept[:, 2:4] = True
     assert np.array_equal(maps["after"][0], np.where(kept, maps["before"][0], 0))
@@ -163,6 +197,16 @@ def test_ready_files_are_found_by_the_name_of_the_picture(tmp_path: Path) -> Non
     assert first is not None
     assert first.tolist() == [[1.0, 2.0, 0.5]] * 17
     assert second is None
+    again = Sample(pictures()[0], source="y/anna.jpg")
+    for kind in ("masks", "keypoints"):
+        ready = Given(kind, tmp_path)
+        ready.annotate(samples)
+        with pytest.raises(DataError, match=r"got x/anna.jpg and y/anna.jpg; rename them"):
+            ready.annotate([again])
+    entries.append({"image": "other/anna.jpg", "keypoints": points})
+    (tmp_path / "keypoints_coco17.json").write_text(json.dumps(entries))
+    with pytest.raises(DataError, match=r"named 'anna' in .*, got 2 entries"):
+        Given("keypoints", tmp_path).annotate(samples)
     wide = Sample(Image.new("RGB", (30, 40)), source="anna.jpg")
     with pytest.raises(DataError, match=r"anna.png: expected 40 × 30 .*the size of anna.jpg, got 40 × 20"):
         Given("masks", tmp_path).annotate([wide])

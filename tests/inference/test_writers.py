@@ -49,6 +49,7 @@ def test_csv_reads_back() -> None:
         "Hat": "0.900000",
         "Bag, big": "0.260000",
         "Mütze": "0.700000",
+        "notes": "",
     }
     assert rows[1]["source"] == 'odd "name", [b].jpg'
     assert len(rows) == 2
@@ -57,7 +58,7 @@ def test_csv_reads_back() -> None:
 def test_csv_without_predictions_has_its_header() -> None:
     stream = io.StringIO()
     write_csv((), stream, names=NAMES)
-    assert list(csv.reader(io.StringIO(stream.getvalue()))) == [["source", "present", *NAMES]]
+    assert list(csv.reader(io.StringIO(stream.getvalue()))) == [["source", "present", *NAMES, "notes"]]
 
 
 def test_table_shows_what_is_present_likeliest_first() -> None:

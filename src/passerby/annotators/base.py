@@ -10,9 +10,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["Annotator", "Kind", "Sample"]
+__all__ = ["ALMOST_EMPTY", "ALMOST_FULL", "Annotator", "Kind", "Sample", "is_good_mask"]
 
 Kind = Literal["masks", "parsing", "keypoints"]
+
+ALMOST_EMPTY, ALMOST_FULL = 0.02, 0.98
+"""Shares of the crop between which a mask can be a person's."""
+
+
+def is_good_mask(mask: NDArray[np.uint8]) -> bool:
+    """Whether a mask can be a person's: it covers 2 % to 98 % of the crop.
+
+    Shape:
+        mask: (h, w), above 0 on the person.
+
+    Example:
+        >>> is_good_mask(np.eye(4, dtype=np.uint8)), is_good_mask(np.zeros((4, 4), np.uint8))
+        (True, False)
+    """
+    return ALMOST_EMPTY <= float((mask > 0).mean()) <= ALMOST_FULL
 
 
 @dataclass(frozen=True, slots=True)

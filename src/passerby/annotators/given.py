@@ -18,17 +18,18 @@ __all__ = ["Given"]
 
 
 class Given:
-    """Takes what lies ready for a picture, found by the stem of its name.
+    """Takes what lies ready for a picture, found by the picture's name without folder and ending.
 
     Args:
         kind: What it takes.
-        folder: Has `<stem>.png` (masks: above 0 is the person; parsing: one class a pixel), or
+        folder: Has `<name>.png` (masks: above 0 is the person; parsing: one class a pixel), or
             `keypoints_coco17.json`.
         classes: Names of the numbers in the parsing maps.
 
     Raises:
         ConfigError: If there is nothing of the kind in the folder.
-        DataError: From `annotate`, if a map has another size than its picture.
+        DataError: From `annotate`, if a map has another size than its picture, or two pictures would share
+            what lies ready for one.
         ImageError: From `annotate`, if a map is damaged.
     """
 
@@ -39,14 +40,14 @@ class Given:
         self.kind: Kind = kind
         self.folder = Path(folder)
         self.classes = tuple(classes)
-        self._maps: dict[str, str] = {}
-        self._keypoints: dict[str, list[float]] = {}
-        if kind == "keypoints":
-            found = load_keypoints(self.folder)
-            self._keypoints = {PurePath(name).stem: values for name, values in found.items()}
-        else:
-            self._maps = find_images(self.folder, ".")
-        if not (self._maps or self._keypoints):
+        self._ready: dict[str, list[Any]] = {}
+        """What lies ready by name: paths of maps, or keypoints."""
+        self._taken: dict[str, str] = {}
+        """Which picture took it."""
+        found = load_keypoints(self.folder) if kind == "keypoints" else find_images(self.folder, ".")
+        for name, value in found.items():
+            self._ready.setdefault(PurePath(name).stem, []).append(value)
+        if not self._ready:
             what = "keypoints_coco17.json" if kind == "keypoints" else f"{kind} as pictures"
             raise ConfigError(f"expected {what} in {self.folder}, found none; give the folder that has them")
 
@@ -59,13 +60,22 @@ class Given:
         return [self._take(sample) for sample in samples]
 
     def _take(self, sample: Sample) -> NDArray[Any] | None:
-        stem = PurePath(sample.source).stem
-        if self.kind == "keypoints":
-            points = self._keypoints.get(stem)
-            return None if points is None else np.asarray(points, np.float32).reshape(17, 3)
-        if stem not in self._maps:
+        name = PurePath(sample.source).stem
+        ready = self._ready.get(name)
+        if ready is None:
             return None
-        path = self.folder / self._maps[stem]
+        first = self._taken.setdefault(name, sample.source)
+        if len(ready) > 1 or first != sample.source:
+            rival = f"{first} and {sample.source}" if first != sample.source else f"{len(ready)} entries"
+            raise DataError(
+                f"expected one picture and one entry of {self.kind} named {name!r} in {self.folder}, got "
+                f"{rival}; rename them, or go folder by folder"
+            )
+        if self.kind == "keypoints":
+            return np.asarray(ready[0], np.float32).reshape(17, 3)
+        return self._load(self.folder / ready[0], sample)
+
+    def _load(self, path: Path, sample: Sample) -> NDArray[np.uint8]:
         values = load_map(path)  # (h, w)
         width, height = sample.image.size
         if values.shape != (height, width):

@@ -174,14 +174,14 @@ class Bundle:
         """
         kinds = [()] * len(sources) if missing is None else missing
         return [
-            Prediction(source, self.schema.names, tuple(row), self.thresholds, self._explain(absent))
+            Prediction(source, self.schema.names, tuple(row), self.thresholds, self.explain_missing(absent))
             for source, row, absent in zip(sources, probs.tolist(), kinds, strict=True)
         ]
 
-    def _explain(self, missing: Collection[str]) -> tuple[str, ...]:
-        """What the model does without what is missing of its guidance."""
+    def explain_missing(self, missing: Collection[str]) -> tuple[str, ...]:
+        """What the model does for a picture without some kinds of guidance, such as `masks`."""
         kinds = [kind for kind in self.model.guidance if kind in missing]
-        return tuple(f"no {kind} given: {self.model.without_guidance}" for kind in kinds)
+        return tuple(f"no usable {kind}: {self.model.without_guidance}" for kind in kinds)
 
     # ------------------------------------------------------------------ keeping
 

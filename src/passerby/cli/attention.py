@@ -132,6 +132,8 @@ def _compute(
             if isinstance(item, Skipped):
                 typer.echo(f"passerby: skipped: {item.reason}", err=True)
                 continue
+            for note in item.notes:
+                typer.echo(f"passerby: {item.source}: {note}", err=True)
             if not read:
                 for name in names or ():
                     combine_maps(item, name)  # a wrong name ends the command before it has written anything

@@ -48,5 +48,11 @@ def create_guide(bundle: Bundle, *, masks: str | None, keypoints: str | None) ->
             continue
         if kind not in bundle.model.guidance:
             raise ConfigError(f"a {bundle.model.name} model looks at no {kind}; leave --{kind} out")
-        annotators.append(create_annotator(kind, source, device=str(bundle.device)))
+        annotator = create_annotator(kind, source, device=str(bundle.device))
+        if annotator.needs:
+            raise ConfigError(
+                f"--{kind} {source} needs {', '.join(annotator.needs)} first; run `passerby annotate` and "
+                "give the folder that it writes, or choose another method"
+            )
+        annotators.append(annotator)
     return Guide(annotators) if annotators else None

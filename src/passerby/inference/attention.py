@@ -22,7 +22,7 @@ from passerby.files import replace_file
 from passerby.inference.guiding import Guide
 from passerby.inference.predictor import Skipped
 from passerby.models import MODELS
-from passerby.types import Guidance, Output
+from passerby.types import Output
 
 __all__ = [
     "AttentionMaps",
@@ -45,6 +45,7 @@ class AttentionMaps:
         probabilities: One number in [0, 1] an attribute.
         thresholds: An attribute is present when its probability is strictly above its threshold.
         maps: The maps by name, in the order in which the model gives them.
+        notes: What a reader must know, such as that the model had no mask to look at.
 
     Shape:
         picture: (H, W, 3) uint8 RGB.
@@ -57,6 +58,7 @@ class AttentionMaps:
     probabilities: tuple[float, ...]
     thresholds: tuple[float, ...]
     maps: Mapping[str, NDArray[np.float32]]
+    notes: tuple[str, ...] = ()
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -145,10 +147,10 @@ def _compute(
 ) -> list[AttentionMaps]:
     """Maps of opened pictures, in one batch."""
     inputs = torch.stack([bundle.prepare(image) for image in images])  # (N, 3, H, W)
-    found = Guidance() if guide is None else guide.find(images, sources, bundle.preprocess)[0]
+    found = (guide or Guide(())).find(images, sources, bundle.preprocess, wanted=bundle.model.guidance)
     with torch.inference_mode(), _evaluating(bundle.model):
         pixels = normalise(inputs.to(bundle.device), bundle.preprocess)
-        output: Output = bundle.model(pixels, found.to(bundle.device))
+        output: Output = bundle.model(pixels, found.guidance.to(bundle.device))
         maps = _check_maps(output, bundle)
         probs = output.logits.float().sigmoid().tolist()
     pictures = inputs.permute(0, 2, 3, 1).contiguous().numpy()  # (N, H, W, 3)
@@ -160,6 +162,7 @@ def _compute(
             tuple(probs[i]),
             bundle.thresholds,
             {name: values[i].copy() for name, values in maps.items()},
+            (*bundle.explain_missing(found.missing[i]), *filter(None, [found.problems.get(i)])),
         )
         for i, source in enumerate(sources)
     ]

@@ -59,7 +59,7 @@ def choose_by_task(maps: AttentionMaps, schema: AttributeSchema) -> list[tuple[s
     """Of each task of the schema the attribute that is furthest above its threshold, or nearest below it.
 
     Returns:
-        Each chosen attribute with its title, `task: attribute`, in the order of the tasks.
+        Each chosen attribute with its task, in the order of the tasks.
 
     Example:
         >>> from passerby.schema import Attribute
@@ -67,11 +67,11 @@ def choose_by_task(maps: AttentionMaps, schema: AttributeSchema) -> list[tuple[s
         >>> schema = AttributeSchema("toy", asked)
         >>> picture = np.zeros((4, 4, 3), np.uint8)
         >>> choose_by_task(AttentionMaps("a.jpg", picture, schema.names, (0.2, 0.6), (0.5, 0.5), {}), schema)
-        [('Bald', 'head: Bald')]
+        [('Bald', 'head')]
     """
     above = [p - threshold for p, threshold in zip(maps.probabilities, maps.thresholds, strict=True)]
     chosen = {task: max(members, key=above.__getitem__) for task, members in schema.group_by("task").items()}
-    return [(maps.names[i], f"{task}: {maps.names[i]}") for task, i in chosen.items()]
+    return [(maps.names[i], task) for task, i in chosen.items()]
 
 
 def choose_maps(maps: AttentionMaps) -> tuple[str, ...]:
@@ -212,7 +212,8 @@ def _draw_block(
     _check_sides(*size)
     block = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(block)
-    _write(pen, (_GAP_PX, round(0.6 * grid.text)), maps.source, width=size[0] - 2 * _GAP_PX, size=grid.text)
+    heading = "  ·  ".join((maps.source, *maps.notes))
+    _write(pen, (_GAP_PX, round(0.6 * grid.text)), heading, width=size[0] - 2 * _GAP_PX, size=grid.text)
     top = 2 * grid.text
     photo = Image.fromarray(maps.picture).resize(grid.cell, Image.Resampling.LANCZOS)
     block.paste(photo, (_GAP_PX, top + grid.head))
@@ -264,6 +265,8 @@ def _write_head(
 ) -> None:
     p, present = maps.probabilities[attribute], maps.probabilities[attribute] > maps.thresholds[attribute]
     verdict = f"{100 * p:.2f} %, {'present' if present else 'not present'}"
+    if title != maps.names[attribute]:
+        verdict = f"{maps.names[attribute]}: {verdict}"
     x, y = at
     _write(pen, (x, y), title, width=grid.column, size=grid.text)
     y += round(1.4 * grid.text)

@@ -2,22 +2,42 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from passerby.annotators.base import Annotator, Kind, Sample
+from passerby.annotators.base import Annotator, Kind, Sample, is_good_mask
 from passerby.data.images import compute_placement, resize_map
-from passerby.data.packing import UNKNOWN_CLASS
-from passerby.errors import ConfigError
+from passerby.errors import ConfigError, DataError
+from passerby.parsing import UNKNOWN_CLASS
 from passerby.types import Guidance, Preprocess
 
-__all__ = ["Guide"]
+__all__ = ["Found", "Guide"]
 
 _FIELDS = {"masks": "mask", "parsing": "parsing", "keypoints": "keypoints"}
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """What was found for a batch of pictures.
+
+    What was not found is an empty mask, a parsing map that says nothing, keypoints that are not numbers: a
+    model takes them as missing.
+
+    Args:
+        guidance: As a loader gives it, (N, …) at the size of the input.
+        missing: For each picture the kinds that were not found, or are of no use (`is_good_mask`).
+        problems: What was wrong with the data of a picture, by its number.
+    """
+
+    guidance: Guidance
+    missing: Sequence[tuple[str, ...]]
+    problems: Mapping[int, str]
 
 
 @dataclass(frozen=True)
@@ -55,32 +75,53 @@ class Guide:
         return tuple(annotator.kind for annotator in self.annotators)
 
     def find(
-        self, images: Sequence[Image.Image], sources: Sequence[str], preprocess: Preprocess
-    ) -> tuple[Guidance, list[tuple[Kind, ...]]]:
-        """Guidance of a batch, and for each picture the kinds that were not found in it.
-
-        What was not found is an empty mask, a parsing map that says nothing, keypoints that are not numbers:
-        a model takes them as missing.
+        self,
+        images: Sequence[Image.Image],
+        sources: Sequence[str],
+        preprocess: Preprocess,
+        *,
+        wanted: Sequence[str] = (),
+    ) -> Found:
+        """What a batch of pictures is to be given beside them.
 
         Args:
-            sources: Where the pictures came from; ready files are found by it.
-
-        Shape:
-            images: RGB, of any sizes. The guidance is as a loader gives it, (N, …) at the size of the input.
+            images: RGB, of any sizes.
+            sources: Where they came from; ready files are found by it.
+            preprocess: Size of the network's input.
+            wanted: What the model looks at; of this, what no annotator finds is missing for all.
         """
         samples = [Sample(image, source=source) for image, source in zip(images, sources, strict=True)]
+        problems: dict[int, str] = {}
         for annotator in self.annotators:
-            answers = annotator.annotate(samples)
-            field = _FIELDS[annotator.kind]
-            samples = [replace(s, **{field: a}) for s, a in zip(samples, answers, strict=True)]  # type: ignore[arg-type]
-        missing = [
-            tuple(kind for kind in self.kinds if getattr(sample, _FIELDS[kind]) is None) for sample in samples
-        ]
+            answers = _ask(annotator, samples, problems)
+            name = _FIELDS[annotator.kind]
+            samples = [replace(s, **{name: a}) for s, a in zip(samples, answers, strict=True)]  # type: ignore[arg-type]
+        kinds = dict.fromkeys((*wanted, *self.kinds))
+        missing = [tuple(k for k in kinds if getattr(sample, _FIELDS[k]) is None) for sample in samples]
         guidance = Guidance()
         for kind in self.kinds:
             place = {"masks": _place_mask, "parsing": _place_parsing, "keypoints": _place_keypoints}[kind]
             setattr(guidance, kind, torch.stack([place(sample, preprocess) for sample in samples]))
-        return guidance, missing
+        return Found(guidance, missing, problems)
+
+
+def _ask(
+    annotator: Annotator, samples: Sequence[Sample], problems: dict[int, str]
+) -> list[NDArray[Any] | None]:
+    """Answers to a batch; if it fails on a picture's data, to each picture alone, and what was wrong."""
+    try:
+        answers = annotator.annotate(samples)
+    except DataError:
+        answers = []
+        for i, sample in enumerate(samples):
+            try:
+                answers += annotator.annotate([sample])
+            except DataError as error:
+                problems.setdefault(i, str(error))
+                answers.append(None)
+    if annotator.kind == "masks":
+        return [None if mask is None or not is_good_mask(mask) else mask for mask in answers]
+    return answers
 
 
 def _place_mask(sample: Sample, preprocess: Preprocess) -> Tensor:

@@ -14,7 +14,7 @@ from torch import Tensor
 
 from passerby.bundle import Bundle, Picture, source_of
 from passerby.errors import DataError, ImageError
-from passerby.inference.guiding import Guide
+from passerby.inference.guiding import Found, Guide
 from passerby.types import Guidance, Prediction
 
 __all__ = ["PredictionResult", "Predictor", "Skipped"]
@@ -22,7 +22,7 @@ __all__ = ["PredictionResult", "Predictor", "Skipped"]
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A picture that could not be read.
+    """A picture that could not be read, or whose ready mask or keypoints could not be used.
 
     Args:
         source: Its path, or `<image>`.
@@ -147,28 +147,28 @@ class Predictor:
 
     def _score(self, batch: list[tuple[str, _Decoded | Skipped]]) -> Iterator[Prediction | Skipped]:
         readable = [(source, item) for source, item in batch if isinstance(item, _Decoded)]
-        predictions: Iterator[Prediction] = iter(())
+        predictions: Iterator[Prediction | Skipped] = iter(())
         if readable:
             images = torch.stack([item.pixels for _, item in readable])  # (N, 3, H, W)
-            guidance, missing = self._guide(readable)
-            probs = self.bundle.predict_batch(images, guidance, warn=False)
+            found = self._guide(readable)
+            probs = self.bundle.predict_batch(images, found.guidance, warn=False)
             if self.flip:
                 probs = (probs + self.bundle.predict_batch(images.flip(-1), warn=False)) / 2
             sources = [source for source, _ in readable]
-            predictions = iter(self.bundle.describe(probs, sources, missing=missing))
+            scored = self.bundle.describe(probs, sources, missing=found.missing)
+            skipped = {i: Skipped(sources[i], reason) for i, reason in found.problems.items()}
+            predictions = iter([skipped.get(i, prediction) for i, prediction in enumerate(scored)])
         for _, item in batch:
             yield item if isinstance(item, Skipped) else next(predictions)
 
-    def _guide(self, pictures: list[tuple[str, _Decoded]]) -> tuple[Guidance, list[tuple[str, ...]]]:
-        """Guidance of a batch, and for each picture what the model looks at and was not found."""
+    def _guide(self, pictures: list[tuple[str, _Decoded]]) -> Found:
+        """Guidance of a batch; missing is whatever the model looks at and was not found."""
         wanted = self.bundle.model.guidance
         if self.guide is None:
-            return Guidance(), [wanted] * len(pictures)
+            return Found(Guidance(), [wanted] * len(pictures), {})
         originals = [item.original for _, item in pictures if item.original is not None]
         sources = [source for source, _ in pictures]
-        guidance, missing = self.guide.find(originals, sources, self.bundle.preprocess)
-        never = tuple(kind for kind in wanted if kind not in self.guide.kinds)
-        return guidance, [(*never, *kinds) for kinds in missing]
+        return self.guide.find(originals, sources, self.bundle.preprocess, wanted=wanted)
 
 
 @dataclass(frozen=True, slots=True)

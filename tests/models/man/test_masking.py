@@ -71,13 +71,9 @@ def loop_share(mask: Grid, cell: tuple[int, int], size: tuple[int, int]) -> Frac
 
 
 def loop_resize(mask: Grid, size: tuple[int, int]) -> Grid:
-    cells = [
-        [float(loop_share(mask, (row, column), size) >= Fraction(1, 2)) for column in range(size[1])]
-        for row in range(size[0])
-    ]
-    if not any(map(any, cells)):
-        return [[1.0] * size[1] for _ in range(size[0])]
-    return cells
+    shares = [[loop_share(mask, (row, column), size) for column in range(size[1])] for row in range(size[0])]
+    least = min(Fraction(1, 2), max(map(max, shares)))
+    return [[float(share >= least) for share in line] for line in shares]
 
 
 def loop_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
@@ -137,23 +133,23 @@ def test_a_soft_half_is_half(side: int) -> None:
 
 
 @pytest.mark.parametrize(("pixels", "cells"), [((64, 48), (4, 3)), ((64, 48), (5, 3)), ((3, 2), (8, 5))])
-def test_a_mask_without_a_cell_counts_as_all_ones(pixels: tuple[int, int], cells: tuple[int, int]) -> None:
+def test_an_empty_mask_counts_as_all_ones(pixels: tuple[int, int], cells: tuple[int, int]) -> None:
     assert bool((resize_masks(torch.zeros(2, 1, *pixels), cells) == 1).all())
-    faint = torch.full((1, 1, *pixels), 0.4)  # nowhere half
+    faint = torch.full((1, 1, *pixels), 0.4)  # nowhere half, everywhere the same
     assert bool((resize_masks(faint, cells) == 1).all())
 
 
 def test_only_the_empty_masks_of_a_batch_are_filled() -> None:
     masks = torch.zeros(5, 1, 32, 32)
     masks[1, :, :16, :16] = 1  # one cell of 2×2
-    masks[2, :, 8:24, 8:24] = 1  # a quarter of each cell: it keeps none
+    masks[2, :, 8:24, 8:18] = 1  # nowhere half of a cell, mostly on the left
     masks[4, :, :, :] = 1
     full = [[1, 1], [1, 1]]
-    expected = [[full], [[[1, 0], [0, 0]]], [full], [full], [full]]
+    expected = [[full], [[[1, 0], [0, 0]]], [[[1, 0], [1, 0]]], [full], [full]]
     assert resize_masks(masks, (2, 2)).tolist() == expected
     for n in range(5):
         assert resize_masks(masks[n : n + 1], (2, 2)).tolist() == [expected[n]]
-    assert resize_masks(masks, (4, 4))[2].sum() == 4  # at a larger map it has cells of its own
+    assert resize_masks(masks, (4, 4))[2].sum() == 2  # at a larger map it has cells of which it is half
 
 
 def test_resizing_leaves_the_masks_alone() -> None:

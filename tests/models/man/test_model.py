@@ -178,7 +178,8 @@ def test_maps_are_the_root_mean_squares_before_and_after_the_product(stride: int
     model, images = make(stride=stride), pictures()
     output = model(images, guide())
     before = run_stages(model, images, stride)
-    assert list(output.maps) == ["before", "after"]
+    assert list(output.maps) == ["mask", "before", "after"]
+    assert torch.equal(output.maps["mask"][:, 0], keep(stride)[:, 0].to(output.maps["mask"]))
     for name, each in (("before", before), ("after", torch.where(keep(stride), before, 0.0))):
         h, w = HEIGHT // stride, WIDTH // stride
         assert output.maps[name].shape == (3, 1, h, w)

@@ -11,7 +11,8 @@ __all__ = ["mask_features", "resize_masks"]
 def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
     """Masks at the size of a map: a cell is the person's if at least half of its area is.
 
-    A mask without a single such cell counts as missing: all of its cells become the person's.
+    Where no cell is, those with the largest share are; an empty mask counts as missing, all cells are the
+    person's.
 
     Paper: MAN (2020), section 4.4, "masks are resized to have the same size as the corresponding feature
     maps" and stay binary; how is ours.
@@ -25,9 +26,8 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
         tensor([[[[1., 0.]]]])
     """
     shares = _average(_average(masks, size[1]).transpose(2, 3), size[0]).transpose(2, 3)
-    cells = (shares >= 0.5 - 1e-4).to(masks.dtype)
-    empty = (cells.amax((2, 3), keepdim=True) == 0).to(masks.dtype)
-    return cells + empty
+    least = shares.amax((2, 3), keepdim=True).clamp(max=0.5)
+    return (shares >= least - 1e-4).to(masks.dtype)
 
 
 def mask_features(features: Tensor, masks: Tensor) -> Tensor:

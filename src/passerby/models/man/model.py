@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from passerby.errors import ModelError
 from passerby.models.base import AttributeModel
-from passerby.models.man.masking import mask_features
+from passerby.models.man.masking import mask_features, resize_masks
 from passerby.models.staged import create_staged_backbone
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output
@@ -48,10 +48,10 @@ class MAN(AttributeModel):
         ModelError: If the backbone has no stages, or an argument is out of its range.
 
     Shape:
-        images: (N, 3, H, W) float; guidance: masks (N, 1, H, W), 1 on the person. A mask that is empty at the
-            map's size, or missing, counts as all ones.
+        images: (N, 3, H, W) float; guidance: masks (N, 1, H, W), 1 on the person. A mask that is empty or
+            missing counts as all ones.
         returns: logits (N, A); features (N, C, h, w) after the product; maps `before` and `after` it, the
-            root mean squares over the channels, (N, 1, h, w).
+            root mean squares over the channels, and `mask` if there is one, (N, 1, h, w).
     """
 
     has_maps = True
@@ -70,12 +70,13 @@ class MAN(AttributeModel):
         masked: bool = True,
     ) -> None:
         super().__init__(schema)
-        if not 0 <= dropout < 1:
-            raise ModelError(f"expected a dropout in [0, 1), got {dropout}")
-        if stride not in _STAGES:
+        if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+            raise ModelError(f"expected a dropout in [0, 1), got {dropout!r}")
+        if not isinstance(stride, int) or stride not in _STAGES:
             raise ModelError(f"expected a stride of 8 or 16, got {stride!r}")
-        if len(hidden) != 3 or min(hidden) < 1:
-            raise ModelError(f"expected three widths of hidden layers, each at least 1, got {list(hidden)}")
+        widths = hidden if isinstance(hidden, list | tuple) else ()
+        if len(widths) != 3 or not all(isinstance(width, int) and width >= 1 for width in widths):
+            raise ModelError(f"expected three widths of hidden layers, each at least 1, got {hidden!r}")
         if masked:
             self.guidance = ("masks",)
             self.without_guidance = "the whole picture counts as the person"
@@ -83,9 +84,9 @@ class MAN(AttributeModel):
         self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
         self.backbone.keep_stages(self.stages)
         tasks = schema.group_by("task") if multi_task else {"all": tuple(range(len(schema)))}
-        widths = (self.backbone.stage_channels[self.stages - 1], *hidden)
+        layers = (self.backbone.channels, *widths)
         self.classifiers = nn.ModuleDict(
-            {task: _create_classifier(widths, len(members), dropout) for task, members in tasks.items()}
+            {task: _create_classifier(layers, len(members), dropout) for task, members in tasks.items()}
         )
         columns = [i for members in tasks.values() for i in members]
         self._order = [columns.index(i) for i in range(len(schema))]
@@ -97,12 +98,14 @@ class MAN(AttributeModel):
         features = images
         for stage in range(1, self.stages + 1):
             features = self.backbone.run_stage(stage, features)
-        before = features
+        before, maps = features, {}
         if self.guidance and guidance is not None and guidance.masks is not None:
-            features = mask_features(features, guidance.masks)
+            cells = resize_masks(guidance.masks.float(), (features.shape[2], features.shape[3]))
+            features = mask_features(features, cells)
+            maps["mask"] = cells
         pooled = features.mean((2, 3))  # (N, C)
         logits = torch.cat([classify(pooled) for classify in self.classifiers.values()], dim=1)
-        maps = {
+        maps |= {
             "before": before.detach().square().mean(1, keepdim=True).sqrt(),
             "after": features.detach().square().mean(1, keepdim=True).sqrt(),
         }
