@@ -79,3 +79,4 @@ def test_the_command(tmp_path: Path) -> None:
     assert "Female" in shown.output
     written = CliRunner().invoke(app, ["results", str(tmp_path), "--by-attribute", "--markdown"])
     assert written.output == create_attribute_table(aggregate([make("a")])).format_markdown()
+    assert written.output.startswith("| attribute | positives | always no | accuracy | mA |")

@@ -60,7 +60,8 @@ def _print_by_attribute(rows: Sequence[Aggregate], *, markdown: bool) -> None:
     if markdown:
         typer.echo(found.format_markdown(), nl=False)
         return
-    table = Table(title=found.shared, title_justify="left", caption_justify="left")
+    title = " · ".join((*found.runs, found.shared) if len(found.runs) == 1 else (found.shared,))
+    table = Table(title=title, title_justify="left", caption_justify="left")
     table.caption = "In per cent. Always no: the accuracy of denying everything, whose mA is 50."
     for i, head in enumerate(found.header):
         table.add_column(Text(head), justify="right" if i else "left", overflow="fold")

@@ -44,7 +44,9 @@ class AttributeTable:
     @property
     def header(self) -> tuple[str, ...]:
         """Heads of the columns."""
-        return ("attribute", "positives", "always no", *(f"{run}: {m}" for run in self.runs for m in METRICS))
+        alone = len(self.runs) == 1
+        heads = (m if alone else f"{run}: {m}" for run in self.runs for m in METRICS)
+        return ("attribute", "positives", "always no", *heads)
 
     def lines(self) -> Iterator[tuple[str, ...]]:
         """Cells of each attribute in per cent, and of the mean over them."""
