@@ -27,6 +27,7 @@ from passerby.data.manifest import Manifest
 from passerby.evaluation import evaluate
 
 DRAW_SEED = 20
+OTHERS = "masks-of-others"
 
 
 def shuffle_people(manifest: Manifest) -> NDArray[np.int64]:
@@ -46,23 +47,23 @@ def shuffle_people(manifest: Manifest) -> NDArray[np.int64]:
 
 
 def exchange_masks(manifest: Manifest, folder: Path) -> Manifest:
-    """A manifest whose people have the masks of others; these lie in `folder`, the pictures are linked."""
-    (folder / "masks").mkdir(parents=True)
-    (folder / "data").symlink_to(manifest.root.resolve())
+    """A manifest whose people have the masks of others; these lie in `folder`, all else is linked there."""
+    (folder / OTHERS).mkdir(parents=True)
+    for entry in manifest.root.resolve().iterdir():
+        (folder / entry.name).symlink_to(entry)
     masks, others = manifest.paths("mask"), shuffle_people(manifest)
     written: list[str | None] = []
     for row, image in enumerate(manifest.images):
         path = masks[others[row]]
-        written.append(None if path is None else f"masks/{row}.png")
+        written.append(None if path is None else f"{OTHERS}/{row}.png")
         if path is not None:
             mask = Image.fromarray(255 * (load_map(manifest.root / path) > 0).astype(np.uint8))
-            mask.resize(read_size(manifest.root / image)).save(folder / f"masks/{row}.png")
-    images = [f"data/{image}" for image in manifest.images]
+            mask.resize(read_size(manifest.root / image)).save(folder / f"{OTHERS}/{row}.png")
     return Manifest.create(
         manifest.dataset,
         manifest.schema,
         root=folder,
-        images=images,
+        images=manifest.images,
         labels=manifest.labels,
         splits={name: manifest.table.column(f"split:{name}").to_pylist() for name in manifest.split_names},
         boxes=manifest.boxes(),
