@@ -9,7 +9,15 @@ from numpy.typing import NDArray
 
 from passerby.errors import DataError
 
-__all__ = ["COARSE_CLASSES", "LIP_CLASSES", "LIP_TO_COARSE", "UNKNOWN_CLASS", "convert_parsing"]
+__all__ = [
+    "CLASS_LISTS",
+    "COARSE_CLASSES",
+    "LIP_CLASSES",
+    "LIP_TO_COARSE",
+    "UNKNOWN_CLASS",
+    "convert_parsing",
+    "find_unnamed",
+]
 
 UNKNOWN_CLASS = 255
 """Value of a pixel whose class is not known; losses ignore it."""
@@ -41,6 +49,9 @@ any glasses as sunglasses, hands as arms."""
 
 COARSE_CLASSES = ("background", "head", "upper", "lower", "feet", "carried")
 """Six classes that most sources of parsing maps can tell apart, in order."""
+
+CLASS_LISTS = {"lip": LIP_CLASSES, "coarse": COARSE_CLASSES}
+"""The lists by the names that commands have for them."""
 
 LIP_TO_COARSE: tuple[int, ...] = (0, 1, 1, 2, 1, 2, 2, 2, 3, 3, 2, 2, 3, 1, 2, 2, 3, 3, 4, 4)
 """The number in `COARSE_CLASSES` of each of `LIP_CLASSES`.
@@ -84,3 +95,14 @@ def convert_parsing(values: NDArray[np.uint8], table: Sequence[int]) -> NDArray[
     lookup = np.full(256, UNKNOWN_CLASS, np.uint8)
     lookup[: len(table)] = table
     return lookup[values]
+
+
+def find_unnamed(values: NDArray[np.uint8], classes: Sequence[str]) -> int | None:
+    """The largest number in a parsing map that has no name and does not mean unknown; None if all have.
+
+    Example:
+        >>> find_unnamed(np.array([[0, 6, 255]], np.uint8), COARSE_CLASSES)
+        6
+    """
+    wrong = values[(values >= len(classes)) & (values != UNKNOWN_CLASS)]
+    return int(wrong.max()) if wrong.size else None

@@ -10,9 +10,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PIL import Image
+from typer.testing import CliRunner
 
 from passerby.annotators import annotate, find_given
-from passerby.data.formats import peta
+from passerby.cli import app
 from passerby.data.images import load_map
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, ModelError
@@ -128,6 +129,31 @@ def test_what_the_manifest_has_is_cut_out_too(crowd, make_toy):
     again = make_toy("parsing", needs=("masks", "keypoints"))
     annotate(ready.with_guidance(keypoints=column), [again], into="more")
     assert len(again.samples) == 1
+
+
+def test_maps_that_were_made_anew_are_looked_at_again(people, make_toy):
+    """Masks made anew have the paths of the old ones."""
+    ready = annotate(people, [make_toy("masks")])
+    path = people.root / ready.paths("mask")[3]
+    annotate(ready, [make_toy("parsing", needs=("masks",))])
+    Image.fromarray(load_map(path) == 0).save(path)
+    again = make_toy("parsing", needs=("masks",))
+    annotate(ready, [again])
+    assert [Path(sample.source).name for sample in again.samples] == ["03.png"]
+    (people.root / ready.paths("mask")[4]).touch()  # a new date is no new content
+    last = make_toy("parsing", needs=("masks",))
+    annotate(ready, [last])
+    assert not last.samples
+
+
+def test_an_annotator_does_not_write_over_what_it_reads(people, make_toy):
+    ready = annotate(people, [make_toy("parsing")])
+    before = read_all(people.root)
+    with pytest.raises(ConfigError, match=r"parsing by 'toy' would write over .*annotations/parsing/.*into"):
+        annotate(ready, [make_toy("parsing", needs=("parsing",))], redo=True)
+    assert read_all(people.root) == before
+    again = annotate(ready, [make_toy("parsing", needs=("parsing",))], into="new")
+    assert again.paths("parsing")[0] == "new/parsing/images/00.png"
 
 
 def test_unmet_needs_cycles_and_repeated_kinds_are_refused(people, make_toy):
@@ -296,6 +322,20 @@ def test_ready_files_are_taken(people):
     assert some.paths("parsing") == [None] * 10
 
 
+def test_ready_parsing_maps_are_of_the_classes_that_are_named(people):
+    (people.root / "parsing").mkdir()
+    Image.new("L", (12, 24), 255).save(people.root / "parsing" / "02.png")
+    Image.new("L", (12, 24), 2).save(people.root / "parsing" / "03.png")
+    (people.root / "parsing" / "04.png").write_bytes(b"nothing")  # a matter of measuring the quality
+    assert find_given(people, ["parsing"]).parsing_classes == ()
+    with pytest.raises(DataError, match=r"03\.png: expected classes 0 … 1 .*got 2; .*--parsing-classes"):
+        find_given(people, ["parsing"], parsing_classes=("nothing", "all"))
+    (people.root / "parsing" / "classes.txt").write_text("nothing\nupper\nlower\n")
+    assert find_given(people, ["parsing"]).parsing_classes == ("nothing", "upper", "lower")
+    own = people.with_guidance(masks=["own.png", *[None] * 9])
+    assert find_given(own, ["masks"]).parsing_classes == ()
+
+
 def test_nothing_ready_keeps_the_manifests_own_or_says_so(people):
     with pytest.raises(ConfigError, match=r"expected masks in masks/.*--masks-from"):
         find_given(people, ["masks"])
@@ -312,15 +352,33 @@ def test_one_file_for_two_pictures_is_refused(crowd):
 
 
 @pytest.mark.realdata
-def test_given_masks_and_keypoints_of_peta_are_those_of_prepare():
+def test_given_masks_and_keypoints_of_peta_are_those_of_prepare(tmp_path):
     folder = Path(os.environ.get("PASSERBY_DATA", "")) / "peta"
     if not os.environ.get("PASSERBY_DATA") or not folder.is_dir():
         pytest.skip("PASSERBY_DATA does not name a folder with peta/")
-    prepared = peta.read(folder)
-    rows = np.sort(np.random.default_rng(0).permutation(len(prepared))[:200])
-    expected = prepared.take(rows)
-    stripped = expected.with_guidance(masks=[None] * 200, keypoints=[None] * 200)
-    assert stripped.keypoints() is None
-    given = find_given(stripped, ["masks", "keypoints"])
+    fresh, stripped, out = (tmp_path / f"{name}.parquet" for name in ("peta", "stripped", "out"))
+
+    def run(*arguments):
+        result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+        assert result.exit_code == 0, (result.output, result.exception)
+        return result
+
+    def list_files():
+        found = [*folder.iterdir(), *(folder / "masks").iterdir()]
+        return {path: path.stat().st_mtime_ns for path in found}
+
+    before = list_files()
+    run("prepare", "peta", "--root", folder, "--out", fresh, "--no-check-images")
+    whole = Manifest.load(fresh)
+    rows = np.sort(np.random.default_rng(0).permutation(len(whole))[:200])
+    expected = whole.take(rows)
+    expected.with_guidance(masks=[None] * 200, keypoints=[None] * 200).write(stripped)
+    assert Manifest.load(stripped).keypoints() is None
+    result = run(*("annotate", stripped, "--masks-from", "given", "--keypoints-from", "given", "--out", out))
+    given = Manifest.load(out)
     assert given.table.equals(expected.table)
-    assert given.fingerprint == expected.fingerprint
+    assert (given.schema, given.parsing_classes) == (expected.schema, expected.parsing_classes)
+    assert (given.root, given.fingerprint) == (expected.root, expected.fingerprint)
+    assert None not in given.paths("mask")
+    assert "Rows by --missing" not in result.output
+    assert list_files() == before

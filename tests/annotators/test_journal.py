@@ -86,6 +86,13 @@ def test_redo_forgets(tmp_path):
     [
         ("nonsense", "line 2 is damaged"),
         ('{"image": "a.jpg"}', "line 2 is damaged"),
+        ('{"image": "a.jpg", "box": null, "found": true}', "masks.jsonl: line 2 .*got neither.*--redo"),
+        ('{"image": "a.jpg", "box": null, "found": true, "file": ""}', "line 2 .*got neither"),
+        ('{"image": "a.jpg", "box": null, "found": true, "keypoints": [1, 2]}', "line 2 .*51 finite"),
+        (
+            json.dumps({"image": "a.jpg", "box": None, "found": True, "keypoints": [float("nan")] * 51}),
+            "line 2 .*51 finite",
+        ),
         ("\xff", "line 2 is damaged"),
     ],
 )

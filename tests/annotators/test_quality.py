@@ -76,12 +76,25 @@ def test_masks_are_counted(rows, caplog):
     json.dumps(content)
 
 
+def test_maps_of_another_size_than_their_picture_are_unreadable(rows, caplog):
+    small = np.zeros((50, 20), np.uint8)
+    small[10:40, 5:15] = 1
+    Image.fromarray(small).save(rows.root / "m" / "small.png")
+    wrong = rows.take([0]).with_guidance(masks=["m/small.png"], parsing=["m/small.png"])
+    with caplog.at_level(logging.WARNING):
+        quality = measure_quality(wrong)
+    assert (quality.masks.unreadable, quality.parsing.unreadable) == (1, 1)
+    assert quality.good_masks.tolist() == [False]
+    assert "small.png: expected 40 × 100 pixels as in its picture, got 20 × 50" in caplog.text
+
+
 def test_bounds_of_the_shares(people, tmp_path):
     """2 % and 98 % themselves are good."""
     for i, filled in enumerate((1, 2, 98, 99)):
         mask = np.zeros((100, 1), bool)
         mask[:filled] = True
         Image.fromarray(mask).save(people.root / f"{i}.png")
+        Image.new("RGB", (1, 100)).save(people.root / people.images[i])
     quality = measure_quality(people.take(range(4)).with_guidance(masks=[f"{i}.png" for i in range(4)]))
     assert quality.good_masks.tolist() == [False, True, True, False]
 

@@ -9,6 +9,7 @@ from PIL import Image
 from passerby.annotators.base import Annotator, Sample
 from passerby.annotators.hull import draw_keypoint_hull
 from passerby.annotators.union import UnionOfParsing
+from passerby.data.formats import ccp
 from passerby.errors import DataError
 from passerby.parsing import COARSE_CLASSES, LIP_CLASSES, UNKNOWN_CLASS
 
@@ -47,6 +48,12 @@ def test_all_of_the_person_and_nothing_else(names: tuple[str, ...], left_out: se
     assert mask[:, 0].tolist() == [int(k not in left_out) for k in range(len(names))]
 
 
+def test_of_ccps_classes_only_background_and_things_carried_are_left_out() -> None:
+    mask = merge(np.arange(len(ccp.CLASSES), dtype=np.uint8)[:, None], ccp.CLASSES)
+    assert mask is not None
+    assert {ccp.CLASSES[i] for i in np.flatnonzero(mask[:, 0] == 0)} == {"null", "bag", "purse", "wallet"}
+
+
 def test_unknown_pixels_belong_to_the_person() -> None:
     mask = merge(np.array([[0, UNKNOWN_CLASS, 2]], np.uint8))
     assert mask is not None
@@ -74,8 +81,8 @@ def test_map_of_another_size_is_refused() -> None:
 
 
 def test_names_of_another_list_are_refused() -> None:
-    with pytest.raises(DataError, match="got Bag, Belt; bring the maps"):
-        UnionOfParsing(("Background", "Bag", "Belt"))
+    with pytest.raises(DataError, match=r"got Umbrella, Dog; find other maps by `passerby annotate"):
+        UnionOfParsing(("Background", "Umbrella", "Dog"))
     with pytest.raises(DataError, match="got none"):
         UnionOfParsing(())
 

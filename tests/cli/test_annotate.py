@@ -12,7 +12,8 @@ from passerby.annotators import factory
 from passerby.cli import app
 from passerby.data.images import read_size
 from passerby.data.manifest import Manifest
-from passerby.errors import ConfigError
+from passerby.errors import ConfigError, DataError
+from passerby.parsing import LIP_CLASSES
 from passerby.schema import Attribute, AttributeSchema
 
 
@@ -123,6 +124,45 @@ def test_limit_drop_and_out(path, created, tmp_path):
     assert run(path, "--masks", "--into", "mine", "--masks-weights", "other.pth", "--redo").exit_code == 0
 
 
+def test_a_trial_leaves_the_whole_result_alone(path, created):
+    assert run(path, "--masks").exit_code == 0
+    whole = path.with_name("toy-annotated.parquet")
+    before = [file.read_bytes() for file in (whole, whole.with_suffix(".quality.json"))]
+    result = run(path, "--masks", "--limit", 2)
+    assert "toy-annotated-first2.parquet (2 rows)" in result.output
+    assert len(Manifest.load(path.with_name("toy-annotated-first2.parquet"))) == 2
+    assert path.with_name("toy-annotated-first2.quality.json").is_file()
+    assert [file.read_bytes() for file in (whole, whole.with_suffix(".quality.json"))] == before
+
+
+def test_given_maps_get_the_names_of_their_classes(path, created):
+    root = path.parent / "data"
+    (root / "parsing").mkdir()
+    for i in range(6):
+        Image.new("L", (20, 48), 5 + i % 2).save(root / "parsing" / f"{i}.png")
+    out = path.with_name("given.parquet")
+    assert run(path, "--parsing-from", "given", "--out", out).exit_code == 0
+    assert Manifest.load(out).parsing_classes == ()
+    result = run(out, "--masks-from", "parsing")
+    assert isinstance(result.exception, ConfigError)
+    assert "does not name the classes" in str(result.exception)
+    assert "--parsing-from given --parsing-classes lip" in str(result.exception)
+    result = run(path, "--parsing-from", "given", "--parsing-classes", "coarse")
+    assert isinstance(result.exception, DataError)
+    assert "1.png: expected classes 0 … 5" in str(result.exception)
+    result = run(
+        path, "--masks-from", "parsing", "--parsing-from", "given", "--parsing-classes", "lip", "--out", out
+    )
+    assert result.exit_code == 0, (result.output, result.exception)
+    assert Manifest.load(out).parsing_classes == LIP_CLASSES
+
+
+def test_help_names_every_method():
+    text = CliRunner(env={"COLUMNS": "200"}).invoke(app, ["annotate", "--help"]).output
+    for methods in factory.METHODS.values():
+        assert all(method in text for method in methods)
+
+
 def test_hulls_take_the_place_of_missing_masks(path, created):
     assert run(path, "--keypoints", "--missing", "hull", "--out", path).exit_code == 0
     new = Manifest.load(path)
@@ -133,7 +173,7 @@ def test_hulls_take_the_place_of_missing_masks(path, created):
 def test_masks_from_parsing_and_from_files(path, created):
     result = run(path, "--parsing", "--masks-from", "parsing", "--parsing-classes", "coarse")
     assert result.exit_code == 0, (result.output, result.exception)
-    assert created[0][:2] == ("parsing", "segformer=mattmdjaga/segformer_b2_clothes")
+    assert created[0][:2] == ("parsing", "segformer")
     assert Manifest.load(path.with_name("toy-annotated.parquet")).paths("mask")[0] is not None
     root = path.parent / "data"
     (root / "masks").mkdir()
@@ -141,8 +181,12 @@ def test_masks_from_parsing_and_from_files(path, created):
     out = path.with_name("given.parquet")
     result = run(path, "--masks-from", "given", "--out", out)
     assert result.exit_code == 0, result.output
-    assert Manifest.load(out).paths("mask") == [None] * 6  # a full mask says nothing
+    own = ["masks/0.png", *[None] * 5]
+    assert Manifest.load(out).paths("mask") == own  # a full mask says nothing, but it was given
+    assert json.loads(out.with_suffix(".quality.json").read_text())["policy"] is None
     assert "maps in" not in result.output
+    assert run(path, "--masks-from", "given", "--missing", "ones", "--out", out).exit_code == 0
+    assert Manifest.load(out).paths("mask") == [None] * 6
 
 
 def test_own_masks_are_left_alone_when_only_keypoints_are_asked_for(path, created):
@@ -150,7 +194,7 @@ def test_own_masks_are_left_alone_when_only_keypoints_are_asked_for(path, create
     own.with_guidance(masks=["gone.png", *[None] * 5]).write(path)
     result = run(path, "--keypoints-from", "vitpose")
     assert result.exit_code == 0, result.output
-    assert created[0][:2] == ("keypoints", "vitpose=usyd-community/vitpose-base-simple")
+    assert created[0][:2] == ("keypoints", "vitpose")
     assert Manifest.load(path.with_name("toy-annotated.parquet")).paths("mask")[0] == "gone.png"
     assert "Rows by --missing" not in result.output
 
@@ -164,6 +208,10 @@ def test_own_masks_are_left_alone_when_only_keypoints_are_asked_for(path, create
         (["--masks-from", "given"], "expected masks in masks/"),
         (["--parsing-from", "geometric"], "parsing by 'geometric' need masks and keypoints"),
         (["--parsing-from", "geometric", "--parsing-classes", "lip"], "coarse classes only"),
+        (["--masks-from", "magic"], "--masks-from: expected one of mask-rcnn, parsing, given, got 'magic'"),
+        (["--masks", "--parsing-classes", "lip"], "leave it out, or add --parsing"),
+        (["--masks-from", "parsing"], "masks by 'parsing' need parsing, which the manifest lacks"),
+        (["--parsing-from", "relabel", "--parsing-classes", "lip"], "expected a manifest with parsing maps"),
         (["--masks", "--sheet", "sheet.txt"], "--sheet: expected a name that ends in .png"),
         (["--masks", "--into", "/tmp"], "--into: expected a folder below"),
     ],

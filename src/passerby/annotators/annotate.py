@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections import Counter
 from collections.abc import Callable, Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
@@ -13,8 +14,10 @@ from passerby.annotators.base import Annotator, Kind
 from passerby.annotators.journal import Journal, Key
 from passerby.annotators.runner import Run, list_persons, writing_below
 from passerby.data.formats.files import find_guidance
+from passerby.data.images import load_map
 from passerby.data.manifest import check_relative_path
-from passerby.errors import ConfigError, DataError
+from passerby.errors import ConfigError, DataError, ImageError
+from passerby.parsing import UNKNOWN_CLASS, find_unnamed
 
 if TYPE_CHECKING:
     from passerby.data.manifest import Manifest
@@ -22,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["KINDS", "annotate", "describe_annotators", "find_given", "find_ready", "order_annotators"]
 
 KINDS: tuple[Kind, ...] = ("masks", "parsing", "keypoints")
+
+_THREADS = 4
 
 _SHOWN = 5
 """How many unreadable pictures are named in the log."""
@@ -65,6 +70,7 @@ def annotate(
         raise ConfigError(f"expected a batch size of at least 1, got {batch_size}")
     ordered = order_annotators(annotators, ready=find_ready(manifest))
     descriptions = describe_annotators(ordered)
+    _check_inputs_stay(manifest, ordered, folder)
     persons, keys = list_persons(manifest)
     done, total = 0, len(persons) * len(ordered)
 
@@ -145,11 +151,13 @@ def find_given(
 
     Args:
         kinds: What to look for.
-        parsing_classes: Names of the numbers in the maps that are found, where known.
+        parsing_classes: Names of the numbers in the maps that are found, where known; by default those in
+            `parsing/classes.txt`, if it is there.
 
     Raises:
         ConfigError: If there is nothing of a kind, neither there nor in the manifest.
-        DataError: If a file would belong to several pictures, as their names are the same.
+        DataError: If a file would belong to several pictures, as their names are the same, or a parsing map
+            has a number without a name.
         FormatError: If `keypoints_coco17.json` is damaged.
     """
     stems = [PurePosixPath(image).stem for image in manifest.images]
@@ -167,7 +175,13 @@ def find_given(
                 f"expected {kind} in {place} below {manifest.root}, found none for these pictures; "
                 f"put them there, or choose another method by --{kind}-from"
             )
-    return manifest.with_guidance(**new, parsing_classes=parsing_classes if "parsing" in kinds else ())
+    if "parsing" not in kinds:
+        return manifest.with_guidance(**new)
+    classes = tuple(parsing_classes) or (found.parsing_classes if "parsing" in new else ())
+    named = manifest.with_guidance(**new, parsing_classes=classes)
+    if named.parsing_classes:
+        _check_numbers(named)
+    return named
 
 
 # ---------------------------------------------------------------------- parts
@@ -180,6 +194,40 @@ def _check_folder(into: str) -> str:
         raise ConfigError(
             f"--into: expected a folder below the manifest's root such as annotations, got {into!r}"
         ) from error
+
+
+def _check_inputs_stay(manifest: Manifest, annotators: Sequence[Annotator], folder: str) -> None:
+    """Refuse an annotator that would write over the maps it reads: interrupted, it could not go on."""
+    for a in annotators:
+        if a.kind not in a.needs or a.kind == "keypoints":
+            continue
+        place = f"{folder}/{a.kind}/"
+        inputs = manifest.paths("mask" if a.kind == "masks" else "parsing")
+        if any(path is not None and path.startswith(place) for path in inputs):
+            raise ConfigError(
+                f"{a.kind} by {a.name!r} would write over the {a.kind} it reads, in {place}; choose another "
+                "folder by --into"
+            )
+
+
+def _check_numbers(manifest: Manifest) -> None:
+    """Refuse parsing maps with a number that has no name. What cannot be read is the quality's affair."""
+
+    def check(relative: str) -> None:
+        try:
+            unnamed = find_unnamed(load_map(manifest.root / relative), manifest.parsing_classes)
+        except ImageError:
+            return
+        if unnamed is not None:
+            raise DataError(
+                f"{manifest.root / relative}: expected classes 0 … {len(manifest.parsing_classes) - 1} (or "
+                f"{UNKNOWN_CLASS} for unknown), as many as have names, got {unnamed}; choose the list that "
+                "the maps are of by --parsing-classes"
+            )
+
+    with ThreadPoolExecutor(_THREADS, thread_name_prefix="passerby-classes") as pool:
+        for _ in pool.map(check, {path: None for path in manifest.paths("parsing") if path is not None}):
+            pass
 
 
 def _check_unambiguous(images: Sequence[str], found: Sequence[bool]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from passerby.errors import ConfigError
+from passerby.parsing import CLASS_LISTS
 
 if TYPE_CHECKING:
     from passerby.annotators.base import Annotator, Kind
@@ -52,9 +53,8 @@ def create_annotator(
         return GeometricParser()
     if method == "parsing":
         from passerby.annotators.union import UnionOfParsing
-        from passerby.parsing import COARSE_CLASSES, LIP_CLASSES
 
-        return UnionOfParsing(LIP_CLASSES if classes == "lip" else COARSE_CLASSES)
+        return UnionOfParsing(CLASS_LISTS[classes])
     return _create_network(method, weights, device=device, classes=classes)
 
 
@@ -73,9 +73,7 @@ def _create_network(
     return SegFormer(weights or DEFAULT_SEGFORMER, classes=classes, device=device)
 
 
-def _read_folder(kind: Kind, folder: str, classes: str) -> Annotator:
+def _read_folder(kind: Kind, folder: str, classes: Literal["lip", "coarse"]) -> Annotator:
     from passerby.annotators.given import Given
-    from passerby.parsing import COARSE_CLASSES, LIP_CLASSES
 
-    named = LIP_CLASSES if classes == "lip" else COARSE_CLASSES
-    return Given(kind, folder, classes=named if kind == "parsing" else ())
+    return Given(kind, folder, classes=CLASS_LISTS[classes] if kind == "parsing" else ())

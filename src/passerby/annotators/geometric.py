@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.annotators.base import Kind, Sample
+from passerby.data.transforms import COCO_MIRROR
 from passerby.errors import DataError
 from passerby.parsing import COARSE_CLASSES
 
@@ -27,7 +28,6 @@ MEAN_POSE: tuple[tuple[float, float], ...] = (
 Medians over the train part of CCP's split `random-0` (scores of at least 0.3), made symmetric and rounded: a
 person who stands and faces the camera."""
 
-_MIRRORED = (0, 2, 1, 4, 3, 6, 5, 8, 7, 10, 9, 12, 11, 14, 13, 16, 15)
 _BODY = slice(5, 17)
 _LEAST_CONFIDENT = 4
 _HEAD, _UPPER, _LOWER, _FEET = 1, 2, 3, 4
@@ -109,7 +109,7 @@ def complete_pose(keypoints: NDArray[np.float32], *, min_score: float = 0.3) -> 
     if spread == 0:
         return None
     torso = spread / float(np.sqrt(np.square(mean[there] - mean_middle).sum()))
-    mirrored = np.array(_MIRRORED)
+    mirrored = np.array(COCO_MIRROR)
     hidden = ~there & there[mirrored]
     fitted = middle + (mean - mean_middle) * torso
     twin = points[mirrored]

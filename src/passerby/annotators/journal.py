@@ -8,6 +8,7 @@ what it names is whole; a last line that was cut off by a kill is dropped.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain, count
@@ -63,13 +64,19 @@ class Entry:
             ValueError, KeyError, TypeError: If it is something else.
         """
         content = json.loads(line)
-        box, keypoints = content["box"], content.get("keypoints")
+        box, file, keypoints = content["box"], content.get("file"), content.get("keypoints")
+        numbers = None if keypoints is None else tuple(map(float, keypoints))
+        if content["found"] and not (isinstance(file, str) and file):
+            if numbers is None:
+                raise ValueError("expected a file or keypoints of somebody found, got neither")
+            if len(numbers) != 51 or not all(map(math.isfinite, numbers)):
+                raise ValueError(f"expected 51 finite numbers for keypoints, got {_shorten(keypoints)}")
         return cls(
             Key(str(content["image"]), None if box is None else tuple(map(float, box))),
             bool(content["found"]),
             str(content.get("given", "")),
-            content.get("file"),
-            None if keypoints is None else tuple(map(float, keypoints)),
+            file,
+            numbers,
         )
 
 

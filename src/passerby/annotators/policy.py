@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING, Literal, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.annotators.base import is_good_mask
 from passerby.annotators.crops import compute_crop, paste_map, shift_keypoints
 from passerby.annotators.journal import Key
-from passerby.annotators.quality import ALMOST_EMPTY, ALMOST_FULL, Quality
+from passerby.annotators.quality import Quality
 from passerby.annotators.runner import list_persons, name_maps, save_map, writing_below
 from passerby.data.images import read_size
 from passerby.data.manifest import check_relative_path
@@ -105,6 +106,6 @@ def _draw_hull(
     left, top, right, bottom = crop
     placed = shift_keypoints(keypoints, -left, -top)
     hull = draw_keypoint_hull(placed, (right - left, bottom - top), min_score=min_score)
-    if hull is None or not ALMOST_EMPTY <= float((hull > 0).mean()) <= ALMOST_FULL:
+    if hull is None or not is_good_mask(hull):
         return None
     return paste_map(hull, crop, size) > 0

@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.annotators.crops import compute_crop, cut_map, shift_keypoints
-from passerby.data.images import load_map
+from passerby.annotators.base import ALMOST_EMPTY, ALMOST_FULL
+from passerby.annotators.crops import compute_crop, load_cut_map, shift_keypoints
+from passerby.data.images import read_size
 from passerby.errors import DataError
 from passerby.parsing import UNKNOWN_CLASS
 
@@ -21,17 +22,12 @@ if TYPE_CHECKING:
     from passerby.data.manifest import Manifest
 
 __all__ = [
-    "ALMOST_EMPTY",
-    "ALMOST_FULL",
     "KeypointQuality",
     "MaskQuality",
     "ParsingQuality",
     "Quality",
     "measure_quality",
 ]
-
-ALMOST_EMPTY, ALMOST_FULL = 0.02, 0.98
-"""Shares of the crop between which a mask can be a person's."""
 
 WIDENING = 0.02
 """By this share of the crop's height a mask is widened before keypoints count as outside of it."""
@@ -125,8 +121,8 @@ def measure_quality(
     """Read all masks and parsing maps of a manifest, and compare the keypoints to the masks.
 
     Boxes are cut out first. A mask is widened by 2 % of the crop's height before a keypoint counts as
-    outside of it, since keypoints of wrists and ankles lie at the rim. Maps that cannot be read are counted,
-    and named in the log.
+    outside of it, since keypoints of wrists and ankles lie at the rim. Maps that cannot be read, or have
+    another size than their picture, are counted as unreadable, and named in the log.
 
     Args:
         min_score: From which on a keypoint counts as confident.
@@ -176,7 +172,8 @@ class _Row:
 
 class _Reader:
     def __init__(self, manifest: Manifest, min_score: float) -> None:
-        self.root, self.min_score, self.boxes = manifest.root, min_score, manifest.boxes()
+        self.root, self.min_score, self.boxes = Path(manifest.root), min_score, manifest.boxes()
+        self.images = manifest.images
         self.masks, self.parsing = manifest.paths("mask"), manifest.paths("parsing")
         self.keypoints = manifest.keypoints()
 
@@ -201,8 +198,8 @@ class _Reader:
 
     def _load(self, relative: str, row: int, found: _Row) -> NDArray[Any] | None:
         try:
-            values = load_map(Path(self.root) / relative)
-            return cut_map(values, compute_crop(values.shape[::-1], self.boxes[row]))
+            size = read_size(self.root / self.images[row])
+            return load_cut_map(self.root / relative, size, compute_crop(size, self.boxes[row]))
         except DataError as error:
             found.problem = str(error)
             return None

@@ -23,7 +23,7 @@ from passerby.annotators.journal import Entry, Journal, Key
 from passerby.data.images import read_image
 from passerby.errors import DataError, ModelError
 from passerby.files import replace_file
-from passerby.parsing import UNKNOWN_CLASS
+from passerby.parsing import find_unnamed
 
 if TYPE_CHECKING:
     from passerby.data.manifest import Manifest
@@ -43,12 +43,16 @@ class Person:
 
 @dataclass(frozen=True, slots=True)
 class _Cut:
-    """A person, cut out: size of the picture, where the crop lies in it, and what an annotator is given."""
+    """A person, cut out: size of the picture, where the crop lies in it, what an annotator is given.
+
+    The digest `given` is of the files as they were when the crop was cut.
+    """
 
     person: Person
     size: tuple[int, int]
     crop: Crop
     sample: Sample
+    given: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,10 +126,15 @@ class Run:
         return entry.file is None or (self.root / entry.file).is_file()
 
     def _digest_given(self, person: Person) -> str:
-        """Changes with the paths and keypoints that a person's answer depends on; empty without any."""
+        """Changes with the maps and keypoints that a person's answer depends on; empty without any.
+
+        Maps count by their content: a map that was made anew has the path of the old one.
+        """
         if not self.annotator.needs:
             return ""
-        digest = hashlib.sha256(f"{self.masks[person.row]}\0{self.parsing[person.row]}\0".encode())
+        digest = hashlib.sha256()
+        for path in (self.masks[person.row], self.parsing[person.row]):
+            digest.update(b"\0" + _digest_file(None if path is None else self.root / path))
         if self.keypoints is not None:
             digest.update(self.keypoints[person.row].tobytes())
         return digest.hexdigest()[:16]
@@ -163,7 +172,7 @@ class Run:
         return found
 
     def _cut(self, image: Image.Image, person: Person) -> _Cut:
-        crop = compute_crop(image.size, person.key.box)
+        crop, given = compute_crop(image.size, person.key.box), self._digest_given(person)
         mask, parsing = self.masks[person.row], self.parsing[person.row]
         values = None if mask is None else load_cut_map(self.root / mask, image.size, crop)
         keypoints = None if self.keypoints is None else self.keypoints[person.row]
@@ -177,7 +186,7 @@ class Run:
             keypoints,
             str(self.root / person.key.image),
         )
-        return _Cut(person, image.size, crop, sample)
+        return _Cut(person, image.size, crop, sample, given)
 
     # ------------------------------------------------------------------ looking and writing
 
@@ -194,7 +203,7 @@ class Run:
         return len(batch)
 
     def _keep(self, cut: _Cut, answer: NDArray[Any] | None) -> Entry:
-        key, given = cut.person.key, self._digest_given(cut.person)
+        key, given = cut.person.key, cut.given
         if answer is None:
             return Entry(key, found=False, given=given)
         self._check(answer, cut)
@@ -217,7 +226,7 @@ class Run:
             problem = f"expected {kind} of shape {expected}, got {answer.shape}"
         elif kind == "keypoints" and not np.isfinite(answer).all():
             problem = "expected finite keypoints, got some that are not"
-        elif kind == "parsing" and (wrong := _find_unnamed(answer, classes)):
+        elif kind == "parsing" and classes and (wrong := find_unnamed(answer, classes)) is not None:
             problem = f"expected classes below {len(classes)}, as many as it names, got {wrong}"
         if problem:
             raise ModelError(
@@ -225,15 +234,15 @@ class Run:
             )
 
 
-def _find_unnamed(values: NDArray[Any], classes: Sequence[str]) -> int:
-    """The largest number in a parsing map that has no name and does not mean unknown; 0 if all have."""
-    if not classes:
-        return 0
-    wrong = values[(values >= len(classes)) & (values != UNKNOWN_CLASS)]
-    return int(wrong.max()) if wrong.size else 0
-
-
 # ---------------------------------------------------------------------- files
+
+
+def _digest_file(path: Path | None) -> bytes:
+    """The hash of a file's content; empty without a file, or one that cannot be read."""
+    try:
+        return b"" if path is None else hashlib.sha256(path.read_bytes()).digest()
+    except OSError:
+        return b""
 
 
 def name_maps(folder: str, key: Key) -> tuple[str, ...]:

@@ -9,13 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.annotators.base import Kind, Sample
+from passerby.annotators.relabel import list_coarse_names
 from passerby.errors import DataError
-from passerby.parsing import COARSE_CLASSES, LIP_CLASSES, UNKNOWN_CLASS
+from passerby.parsing import COARSE_CLASSES, UNKNOWN_CLASS, find_unnamed
 
 __all__ = ["UnionOfParsing"]
 
 _NOT_THE_PERSON = frozenset({"background", "carried"})
-_NAMES = frozenset(name.lower() for name in (*LIP_CLASSES, *COARSE_CLASSES))
 
 
 class UnionOfParsing:
@@ -25,10 +25,10 @@ class UnionOfParsing:
     not what it is (CCP's skin, for one). A map that has nothing but unknown pixels is none.
 
     Args:
-        parsing_classes: Names of the numbers in the parsing maps, of `LIP_CLASSES` or `COARSE_CLASSES`.
+        parsing_classes: Names of the numbers in the parsing maps, of `LIP_CLASSES`, `COARSE_CLASSES` or CCP.
 
     Raises:
-        DataError: If a name is in neither list, or there are none.
+        DataError: If a name is in none of these lists, or there are no names.
 
     Example:
         >>> from PIL import Image
@@ -45,16 +45,18 @@ class UnionOfParsing:
     classes: tuple[str, ...] = ()
 
     def __init__(self, parsing_classes: Sequence[str]) -> None:
-        strange = [name for name in parsing_classes if name.lower() not in _NAMES]
+        coarse = list_coarse_names()
+        strange = [name for name in parsing_classes if name.lower() not in coarse]
         if strange or not parsing_classes:
             raise DataError(
-                f"expected names of Look-Into-Person's classes or of {', '.join(COARSE_CLASSES)}, got "
-                f"{', '.join(strange) or 'none'}; bring the maps to one of these lists by convert_parsing"
+                f"expected names of classes of Look-Into-Person, CCP or of {', '.join(COARSE_CLASSES)}, got "
+                f"{', '.join(strange) or 'none'}; find other maps by `passerby annotate … --parsing`, or "
+                "name the classes of these by --parsing-from given --parsing-classes lip"
             )
         self.parsing_classes = tuple(parsing_classes)
         self._is_person = np.zeros(256, np.uint8)
         self._is_person[: len(self.parsing_classes)] = [
-            name.lower() not in _NOT_THE_PERSON for name in self.parsing_classes
+            coarse[name.lower()] not in _NOT_THE_PERSON for name in self.parsing_classes
         ]
         self._is_person[UNKNOWN_CLASS] = 1
 
@@ -84,9 +86,10 @@ class UnionOfParsing:
                 f"the size of the picture, got {parsing.shape}; cut both out by the same box"
             )
         named = parsing[parsing != UNKNOWN_CLASS]
-        if named.size and named.max() >= len(self.parsing_classes):
+        unnamed = find_unnamed(parsing, self.parsing_classes)
+        if unnamed is not None:
             raise DataError(
                 f"expected classes 0 … {len(self.parsing_classes) - 1} (or {UNKNOWN_CLASS} for unknown) in "
-                f"the parsing map, got {named.max()}; are the maps of another list of classes?"
+                f"the parsing map, got {unnamed}; are the maps of another list of classes?"
             )
         return self._is_person[parsing] if self._is_person[named].any() else None

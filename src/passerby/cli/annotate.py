@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
@@ -14,34 +13,10 @@ from passerby.cli.progress import show_progress
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from passerby.annotators.base import Annotator, Kind
+    from passerby.annotators.base import Annotator
     from passerby.data.manifest import Manifest
 
 __all__ = ["annotate"]
-
-
-class MaskMethod(StrEnum):
-    """Where masks come from."""
-
-    mask_rcnn = "mask-rcnn"
-    parsing = "parsing"
-    given = "given"
-
-
-class ParsingMethod(StrEnum):
-    """Where parsing maps come from."""
-
-    segformer = "segformer"
-    geometric = "geometric"
-    given = "given"
-
-
-class KeypointMethod(StrEnum):
-    """Where keypoints come from."""
-
-    keypoint_rcnn = "keypoint-rcnn"
-    vitpose = "vitpose"
-    given = "given"
 
 
 class Classes(StrEnum):
@@ -59,37 +34,35 @@ class Missing(StrEnum):
     hull = "hull"
 
 
-_WITHOUT_NETWORK = ("parsing", "geometric", "given")
-
-
-@dataclass(frozen=True, slots=True)
-class _Wish:
-    """A kind that is asked for, the method that is to find it, and the weights, if not the usual ones."""
-
-    kind: Kind
-    method: str
-    weights: str | None
-
-
 def annotate(
     manifest: Annotated[Path, typer.Argument(help="A manifest, as from `passerby prepare`.", dir_okay=False)],
     masks: Annotated[bool, typer.Option("--masks", help="Find masks.")] = False,
     parsing: Annotated[bool, typer.Option("--parsing", help="Find parsing maps.")] = False,
     keypoints: Annotated[bool, typer.Option("--keypoints", help="Find keypoints.")] = False,
     masks_from: Annotated[
-        MaskMethod | None,
-        typer.Option(help="Of masks; given takes masks/NAME.png below the root.", show_default="mask-rcnn"),
+        str | None,
+        typer.Option(
+            metavar="mask-rcnn|parsing|given",
+            help="Of masks; given takes masks/NAME.png below the root.",
+            show_default="mask-rcnn",
+        ),
     ] = None,
     parsing_from: Annotated[
-        ParsingMethod | None,
+        str | None,
         typer.Option(
-            help="Of parsing maps; geometric needs masks and keypoints only, given takes parsing/NAME.png.",
+            metavar="segformer|geometric|relabel|given",
+            help="Of parsing maps; geometric needs masks and keypoints only, relabel brings the manifest's "
+            "own to --parsing-classes, given takes parsing/NAME.png.",
             show_default="segformer",
         ),
     ] = None,
     keypoints_from: Annotated[
-        KeypointMethod | None,
-        typer.Option(help="Of keypoints; given takes keypoints_coco17.json.", show_default="keypoint-rcnn"),
+        str | None,
+        typer.Option(
+            metavar="keypoint-rcnn|vitpose|given",
+            help="Of keypoints; given takes keypoints_coco17.json.",
+            show_default="keypoint-rcnn",
+        ),
     ] = None,
     masks_weights: Annotated[
         str | None, typer.Option(help="Weights file.", show_default="torchvision's, fetched")
@@ -108,7 +81,7 @@ def annotate(
         Missing | None,
         typer.Option(
             help="Rows without a good mask: as without mask (ones), left out, or the keypoints' hull.",
-            show_default="ones",
+            show_default="ones, if masks are searched for",
         ),
     ] = None,
     into: Annotated[str, typer.Option(help="Folder for what is found, below the manifest's root.")] = (
@@ -116,7 +89,11 @@ def annotate(
     ),
     out: Annotated[
         Path | None,
-        typer.Option(help="Manifest to write.", dir_okay=False, show_default="MANIFEST-annotated.parquet"),
+        typer.Option(
+            help="Manifest to write.",
+            dir_okay=False,
+            show_default="MANIFEST-annotated.parquet; with --limit N, MANIFEST-annotated-firstN.parquet",
+        ),
     ] = None,
     sheet: Annotated[
         Path | None, typer.Option(help="A sheet with 48 random rows to look at: .png, .jpg …", dir_okay=False)
@@ -135,11 +112,16 @@ def annotate(
     An interrupted run goes on where it stopped. Numbers about the quality of what was found are printed and
     written beside the new manifest.
     """
-    wishes = _list_wishes(
-        masks=(masks, masks_from, masks_weights),
-        parsing=(parsing, parsing_from, parsing_weights),
-        keypoints=(keypoints, keypoints_from, keypoints_weights),
+    from passerby.cli.wishes import check_classes, create_annotators, list_wishes, take_given
+
+    wishes = list_wishes(
+        {
+            "masks": (masks, masks_from, masks_weights),
+            "parsing": (parsing, parsing_from, parsing_weights),
+            "keypoints": (keypoints, keypoints_from, keypoints_weights),
+        }
     )
+    check_classes(wishes, parsing_classes)
     from passerby.annotators.annotate import annotate as find
     from passerby.data.manifest import Manifest
 
@@ -147,94 +129,16 @@ def annotate(
         _find_picture_format(sheet)  # a wrong name is better known before hours of work than after
     rows = Manifest.load(manifest)
     rows = rows if limit is None else rows.take(range(min(limit, len(rows))))
-    rows = _take_given(rows, wishes, parsing_classes)
-    annotators = _create_annotators(rows, wishes, parsing_classes, device)
+    rows = take_given(rows, wishes, parsing_classes)
+    annotators = create_annotators(rows, wishes, parsing_classes, device)
     with show_progress("annotating", hidden=not annotators) as progress:
         rows = find(rows, annotators, into=into, batch_size=batch_size, redo=redo, progress=progress)
-    policy = missing or (Missing.ones if any(wish.kind == "masks" for wish in wishes) else None)
-    path = out or manifest.with_name(f"{manifest.stem}-annotated.parquet")
-    _finish(rows, policy, annotators, into=into, out=path, sheet=sheet)
-
-
-# ---------------------------------------------------------------------- what is asked for
-
-
-def _list_wishes(**asked: tuple[bool, str | None, str | None]) -> list[_Wish]:
-    """What was asked for, with the usual method where none was named."""
-    from passerby.errors import ConfigError
-
-    usual = {"masks": "mask-rcnn", "parsing": "segformer", "keypoints": "keypoint-rcnn"}
-    wishes = []
-    kind: Any
-    for kind, (plain, method, weights) in asked.items():
-        chosen = method or (usual[kind] if plain else None)
-        if weights is not None and (chosen is None or chosen in _WITHOUT_NETWORK):
-            mend = "leave them out" if chosen else f"add --{kind}"
-            raise ConfigError(f"--{kind}-weights belong to a network that finds {kind}; {mend}")
-        if chosen is not None:
-            wishes.append(_Wish(kind, str(chosen), weights))
-    if not wishes:
-        raise ConfigError(
-            "expected at least one of --masks, --parsing and --keypoints, got none; "
-            "--masks --keypoints is a good beginning"
-        )
-    return wishes
-
-
-def _take_given(rows: Manifest, wishes: Sequence[_Wish], classes: str | None) -> Manifest:
-    """The manifest with what lies ready, for the kinds that are to come from there."""
-    from passerby.annotators.annotate import find_given
-
-    kinds = [wish.kind for wish in wishes if wish.method == "given"]
-    return (
-        find_given(rows, kinds, parsing_classes=_list_classes(classes) if classes else ()) if kinds else rows
-    )
-
-
-def _create_annotators(
-    rows: Manifest, wishes: Sequence[_Wish], classes: str | None, device: str
-) -> list[Annotator]:
-    from passerby.annotators.factory import create_annotator
-    from passerby.errors import ConfigError
-
-    methods = {wish.kind: wish.method for wish in wishes}
-    if methods.get("parsing") == "geometric":
-        if classes == "lip":
-            raise ConfigError(
-                "--parsing-from geometric gives coarse classes only; leave --parsing-classes out"
-            )
-        classes = "coarse"
-    created: list[Annotator] = []
-    for wish in wishes:
-        if wish.method == "parsing":
-            created.append(_create_union(rows, classes if "parsing" in methods else None))
-        elif wish.method != "given":
-            source = f"{wish.method}={wish.weights}" if wish.weights else wish.method
-            chosen: Any = classes or "lip"
-            place = "cpu" if wish.method == "geometric" else _find_device(device)
-            created.append(create_annotator(wish.kind, source, device=place, classes=chosen))
-    return created
-
-
-def _create_union(rows: Manifest, classes: str | None) -> Annotator:
-    """Masks from parsing maps: of the classes to come, else of those that the manifest names."""
-    from passerby.annotators.union import UnionOfParsing
-
-    return UnionOfParsing(_list_classes(classes) if classes else rows.parsing_classes or _list_classes("lip"))
-
-
-def _list_classes(name: str) -> tuple[str, ...]:
-    from passerby.parsing import COARSE_CLASSES, LIP_CLASSES
-
-    return LIP_CLASSES if name == "lip" else COARSE_CLASSES
-
-
-def _find_device(device: str) -> str:
-    if device != "auto":
-        return device
-    import torch
-
-    return "cuda" if torch.cuda.is_available() else "cpu"
+    # Masks that were given are somebody's word: none is taken away unless that is asked for.
+    found = any(annotator.kind == "masks" for annotator in annotators)
+    policy = missing or (Missing.ones if found else None)
+    # A trial of the first rows must not take the place of the whole.
+    name = f"{manifest.stem}-annotated{'' if limit is None else f'-first{limit}'}.parquet"
+    _finish(rows, policy, annotators, into=into, out=out or manifest.with_name(name), sheet=sheet)
 
 
 # ---------------------------------------------------------------------- what came of it

@@ -16,15 +16,13 @@ from numpy.typing import NDArray
 
 from passerby.data.images import compute_placement, load_map, read_image, resize_image, resize_map
 from passerby.errors import DataError, ImageError
+from passerby.parsing import UNKNOWN_CLASS
 
 if TYPE_CHECKING:
     from passerby.data.manifest import Manifest
     from passerby.types import Preprocess
 
 __all__ = ["UNKNOWN_CLASS", "PackingJob", "Progress", "pack"]
-
-UNKNOWN_CLASS = 255
-"""Value of a parsing map in rows that have none; losses ignore it."""
 
 Progress = Callable[[int, int], None]
 

@@ -12,6 +12,7 @@ from passerby.data.formats.files import (
     find_guidance,
     find_images,
     keep_present,
+    load_classes,
     load_keypoints,
     load_schema,
 )
@@ -78,6 +79,25 @@ def test_find_guidance_goes_by_stem(tmp_path):
     assert guidance.masks == ["masks/00001.png", None]
     assert guidance.parsing == [None, "parsing/00002.png"]
     assert guidance.keypoints == [None, POINTS]
+
+
+def test_names_of_parsing_classes_lie_beside_the_maps(tmp_path):
+    (tmp_path / "parsing").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "parsing" / "00002.png").touch()
+    (tmp_path / "parsing" / "classes.txt").write_text("nothing\nGrün \n", encoding="utf-8")
+    assert find_guidance(tmp_path, ["00001", "00002"]).parsing_classes == ("nothing", "Grün")
+    assert find_guidance(tmp_path, ["00001"]).parsing_classes == ()
+    assert load_classes(tmp_path, ["parsing/a.png", None, "other/b.png"]) == ()
+    assert load_classes(tmp_path, ["other/b.png"]) == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"a\n\nb\n", b"a\na\n", b"\xff\n"])
+def test_damaged_names_of_parsing_classes_are_refused(tmp_path, content):
+    (tmp_path / "parsing").mkdir()
+    (tmp_path / "parsing" / "classes.txt").write_bytes(content)
+    with pytest.raises(FormatError, match=r"classes\.txt"):
+        load_classes(tmp_path, ["parsing/a.png"])
 
 
 def test_no_keypoints_file_means_no_keypoints(tmp_path):

@@ -11,6 +11,7 @@ from PIL import Image
 from passerby.data.formats import table
 from passerby.data.synthetic import ATTRIBUTES, SynthConfig, draw_person, get_split, write_dataset
 from passerby.errors import ConfigError, DataError
+from passerby.parsing import LIP_CLASSES
 
 TINY = SynthConfig(height=64, width=48, supersampling=1)
 COUNT = 40
@@ -25,6 +26,7 @@ def test_the_reader_of_tables_takes_it(folder: Path) -> None:
     manifest = table.read(folder)
     assert len(manifest) == COUNT
     assert manifest.schema.names == ATTRIBUTES
+    assert manifest.parsing_classes == LIP_CLASSES
     expected = [draw_person(TINY, 7, i) for i in range(COUNT)]
     np.testing.assert_array_equal(manifest.labels, np.stack([p.labels for p in expected]))
     keypoints = manifest.keypoints()

@@ -5,9 +5,9 @@ label, so that the 58 labels other than `null` make 58 attributes. Photos that h
 only are not read.
 
 The column `parsing` of the manifest points to the `.mat` files: their classes are CCP's own, 0 … 58, not
-those of Look-Into-Person; `load_pixels` reads them. `passerby.parsing.convert_parsing` takes them to
-Look-Into-Person's by `TO_LIP` or to the coarse six by `TO_COARSE`. Which goes where is in `ccp_parsing.csv`;
-the rules, all ours:
+those of Look-Into-Person; `load_pixels` reads them. `passerby annotate --parsing-from relabel` takes them to
+Look-Into-Person's (by `TO_LIP`) or to the coarse six (by `TO_COARSE`). Which goes where is in
+`ccp_parsing.csv`; the rules, all ours:
 
 - A label that does not say which class it is becomes `UNKNOWN_CLASS`, which losses ignore. To both: `skin`
   (face, arms and legs alike), `accessories`, `belt` (over trousers or a dress), `necklace` (neck or chest),
@@ -109,7 +109,7 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
         masks=guidance.masks,
         parsing=[pixels[row] for row in rows],
         keypoints=guidance.keypoints,
-        parsing_classes=("null", *SCHEMA.names),
+        parsing_classes=CLASSES,
     )
 
 

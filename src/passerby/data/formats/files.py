@@ -15,18 +15,23 @@ from passerby.errors import FormatError
 from passerby.schema import AttributeSchema
 
 __all__ = [
+    "CLASSES_FILE",
     "IMAGE_EXTENSIONS",
     "GuidancePaths",
     "find_file",
     "find_guidance",
     "find_images",
     "keep_present",
+    "load_classes",
     "load_keypoints",
     "load_schema",
 ]
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
 """Endings by which a file counts as a picture, in lower case."""
+
+CLASSES_FILE = "classes.txt"
+"""Beside parsing maps: the names of their classes 0, 1, …, one a line."""
 
 logger = logging.getLogger(__name__)
 
@@ -116,6 +121,8 @@ class GuidancePaths:
     masks: list[str | None]
     parsing: list[str | None]
     keypoints: list[list[float] | None]
+    parsing_classes: tuple[str, ...] = ()
+    """Names of the numbers in the parsing maps; empty where they are not stated, or there are no maps."""
 
 
 def find_guidance(root: Path, stems: Iterable[str]) -> GuidancePaths:
@@ -124,15 +131,50 @@ def find_guidance(root: Path, stems: Iterable[str]) -> GuidancePaths:
     Args:
         root: The data set's root.
         stems: Names of the pictures without folder and extension, in manifest order.
+
+    Raises:
+        FormatError: If the keypoints or the names of the parsing classes are damaged.
     """
     masks, parsing = find_images(root, "masks"), find_images(root, "parsing")
     keypoints = {PurePosixPath(name).stem: values for name, values in load_keypoints(root).items()}
     stems = list(stems)
+    maps = [parsing.get(s) for s in stems]
     return GuidancePaths(
         masks=[masks.get(s) for s in stems],
-        parsing=[parsing.get(s) for s in stems],
+        parsing=maps,
         keypoints=[keypoints.get(s) for s in stems],
+        parsing_classes=load_classes(root, maps),
     )
+
+
+def load_classes(root: Path, maps: Iterable[str | None]) -> tuple[str, ...]:
+    """The names of the numbers in parsing maps, from `classes.txt` in their folder: one name a line.
+
+    Args:
+        root: The data set's root.
+        maps: Paths relative to the root; None is passed over.
+
+    Returns:
+        The names; none if the maps do not all lie in one folder, or it has no such file.
+
+    Raises:
+        FormatError: If the file is no UTF-8, is empty or has a name twice.
+    """
+    folders = {PurePosixPath(path).parent for path in maps if path is not None}
+    path = root / folders.pop() / CLASSES_FILE if len(folders) == 1 else None
+    if path is None or not path.is_file():
+        return ()
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        raise FormatError(f"cannot read {path} ({error}); save it as UTF-8, one name a line") from error
+    names = tuple(line.strip() for line in lines)
+    if not names or not all(names) or len(set(names)) < len(names):
+        raise FormatError(
+            f"{path}: expected the name of another parsing class in each line, got {len(names)} lines with "
+            f"{len(set(names) - {''})} different names; mend or remove it"
+        )
+    return names
 
 
 def load_keypoints(root: Path) -> dict[str, list[float]]:

@@ -182,6 +182,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         cameras=cameras,
         masks=guidance.masks,
         parsing=guidance.parsing,
+        parsing_classes=guidance.parsing_classes,
         keypoints=guidance.keypoints,
     )
 

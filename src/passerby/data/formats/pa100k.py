@@ -66,6 +66,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         splits={"official": [parts[r] for r in rows]},
         masks=guidance.masks,
         parsing=guidance.parsing,
+        parsing_classes=guidance.parsing_classes,
         keypoints=guidance.keypoints,
     )
 

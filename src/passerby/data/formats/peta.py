@@ -85,6 +85,7 @@ def read(
         cameras=[find_camera(n) if n else None for n in names],
         masks=guidance.masks,
         parsing=guidance.parsing,
+        parsing_classes=guidance.parsing_classes,
         keypoints=guidance.keypoints,
     )
     return manifest if attributes == "all" else manifest.select_attributes(EVALUATED)

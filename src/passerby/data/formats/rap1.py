@@ -88,6 +88,7 @@ def read(
         cameras=[find_camera(names[r]) for r in rows],
         masks=guidance.masks,
         parsing=guidance.parsing,
+        parsing_classes=guidance.parsing_classes,
         keypoints=guidance.keypoints,
     )
     return manifest if attributes == "all" else manifest.select_attributes(EVALUATED)

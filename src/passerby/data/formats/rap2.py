@@ -85,5 +85,6 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         cameras=[find_camera(names[r]) for r in rows],
         masks=guidance.masks,
         parsing=guidance.parsing,
+        parsing_classes=guidance.parsing_classes,
         keypoints=guidance.keypoints,
     )

@@ -6,7 +6,7 @@
 | `x0`, `y0`, `x1`, `y1` | crop in pixels, right and bottom exclusive; empty for the whole picture |
 | `identity`, `camera` | any text |
 | `split` | `train`, `val`, `test` or empty; becomes the split `own` (`split:<name>`: `<name>`) |
-| `mask`, `parsing` | path relative to the root, or empty |
+| `mask`, `parsing` | path relative to the root, or empty; `classes.txt` beside the maps names their classes |
 | `keypoints` | 17 × (x px, y px, score) in COCO order: 51 numbers separated by blanks, or a list |
 | any other | an attribute: 1 yes, 0 no, empty or −1 unknown |
 """
@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from passerby.data.formats.files import keep_present, load_schema
+from passerby.data.formats.files import keep_present, load_classes, load_schema
 from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import DataError, FormatError, ManifestError
 from passerby.schema import Attribute, AttributeSchema
@@ -82,6 +82,7 @@ def read(
     cells = cells.take(rows)
     labels = [cells.map(n, cells.to_label) for n in resolved.names]
     splits = {"own" if c == "split" else c[6:]: cells.map(c, cells.to_text) for c in columns if _is_split(c)}
+    parsing = _present(cells, "parsing", root)
     return Manifest.create(
         name or file.stem,
         resolved,
@@ -93,8 +94,9 @@ def read(
         identities=cells.map("identity", cells.to_text),
         cameras=cells.map("camera", cells.to_text),
         masks=_present(cells, "mask", root),
-        parsing=_present(cells, "parsing", root),
+        parsing=parsing,
         keypoints=cells.map("keypoints", cells.to_keypoints),
+        parsing_classes=load_classes(root, parsing),
     )
 
 

@@ -18,9 +18,11 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from passerby.data.formats.files import CLASSES_FILE
 from passerby.data.synthetic.config import ATTRIBUTES, SynthConfig
 from passerby.data.synthetic.person import SyntheticPerson, draw_person
 from passerby.errors import ConfigError, DataError
+from passerby.parsing import LIP_CLASSES
 
 __all__ = ["get_split", "write_dataset"]
 
@@ -57,9 +59,10 @@ def write_dataset(
 
     The folder holds `people.csv` (image, identity, camera, split, the 26 attributes as 1, 0 or empty for
     unknown, mask, parsing, 51 numbers of COCO keypoints), `images/`, `masks/` (8-bit PNG, 0 and 255),
-    `parsing/` (8-bit PNG, Look-Into-Person class 0 … 19), `boxes.json` (tight box of each visible attribute:
-    left, top, right, bottom), `keypoints_mpii.json` (16 × x, y, score) and `synth.json` (how it was made).
-    It is written beside its place and renamed when complete, so a half-written set never stays.
+    `parsing/` (8-bit PNG, Look-Into-Person class 0 … 19, named in `classes.txt`), `boxes.json` (tight
+    box of each visible attribute: left, top, right, bottom), `keypoints_mpii.json` (16 × x, y, score) and
+    `synth.json` (how it was made). It is written beside its place and renamed when complete, so a
+    half-written set never stays.
 
     Args:
         out: The folder; must be absent or empty unless `overwrite`.
@@ -100,6 +103,7 @@ def write_dataset(
             if progress:
                 progress(len(rows), count)
         _write_tables(temporary, rows)
+        (temporary / "parsing" / CLASSES_FILE).write_text("\n".join(LIP_CLASSES) + "\n", encoding="utf-8")
         about = {
             "generator": 1,
             "seed": seed,
