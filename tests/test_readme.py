@@ -11,6 +11,7 @@ import pytest
 import passerby
 from passerby.config import load_recipe
 from passerby.data.formats.pa100k import SCHEMA
+from passerby.evaluation.attribute_table import create_attribute_table
 from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.results import aggregate, format_markdown, load_results
 from passerby.types import Preprocess
@@ -85,10 +86,12 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         assert (HOUSE / target).exists(), target
 
 
-@pytest.mark.parametrize("system", ["diaa", "sspnet"])
-def test_the_comparison_of_a_page_is_made_from_its_file(system: str) -> None:
-    stored = Comparison.load(HOUSE / "results" / "peta" / f"{system}.comparison.json")
-    assert stored.format_markdown() in (HOUSE / "docs" / f"{system}.md").read_text(encoding="utf-8")
+@pytest.mark.parametrize(
+    ("page", "name"), [("diaa", "diaa"), ("sspnet", "sspnet"), ("man", "man"), ("man", "man-masks")]
+)
+def test_the_comparison_of_a_page_is_made_from_its_file(page: str, name: str) -> None:
+    stored = Comparison.load(HOUSE / "results" / "peta" / f"{name}.comparison.json")
+    assert stored.format_markdown() in (HOUSE / "docs" / f"{page}.md").read_text(encoding="utf-8")
     scores = {r.variant: r.metrics for r in load_results([HOUSE / "results" / "peta"])}
     for run in stored.runs:
         assert run.scores["mA"] == (scores[run.variant]["mA"],)
@@ -101,3 +104,9 @@ def test_the_table_of_geometric_parsing_is_that_of_its_results() -> None:
     )
     assert done.stdout.startswith("| IoU |")
     assert done.stdout in (HOUSE / "docs" / "annotating.md").read_text(encoding="utf-8")
+
+
+def test_the_table_by_attribute_is_made_from_its_file() -> None:
+    score = HOUSE / "results" / "peta" / "man-mobilenetv2_100-8-epochs-man-full-seed0.json"
+    table = create_attribute_table(aggregate(load_results([score])))
+    assert table.format_markdown() in (HOUSE / "docs" / "man.md").read_text(encoding="utf-8")
