@@ -105,11 +105,12 @@ def test_what_one_finds_is_given_to_the_next() -> None:
     assert [sample.source for sample in first.seen] == ["a", "b"]
 
 
-def test_orders_that_cannot_work_are_refused() -> None:
+def test_who_needs_another_runs_after_it_and_what_cannot_work_is_refused() -> None:
     needy = Fake("parsing", [], needs=("masks",))
-    with pytest.raises(ConfigError, match=r"'fake' needs masks; give one that finds them before it"):
-        Guide([needy, Fake("masks", [])])
-    with pytest.raises(ConfigError, match=r"one annotator for masks, got two"):
+    assert Guide([needy, Fake("masks", [])]).kinds == ("masks", "parsing")
+    with pytest.raises(ConfigError, match=r"parsing by 'fake' need masks, which are not there"):
+        Guide([needy])
+    with pytest.raises(ConfigError, match=r"one annotator for masks, got 2"):
         Guide([Fake("masks", []), Fake("masks", [])])
 
 

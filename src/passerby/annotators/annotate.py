@@ -10,7 +10,7 @@ from contextlib import ExitStack
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from passerby.annotators.base import Annotator, Kind
+from passerby.annotators.base import FIELDS, Annotator, Kind
 from passerby.annotators.journal import Journal, Key
 from passerby.annotators.runner import Run, list_persons, writing_below
 from passerby.data.formats.files import find_guidance
@@ -95,8 +95,7 @@ def annotate(
 
 def find_ready(manifest: Manifest) -> set[Kind]:
     """The kinds that at least one row has."""
-    columns = zip(KINDS, ("mask", "parsing", "keypoints"), strict=True)
-    return {kind for kind, name in columns if manifest.table.column(name).null_count < len(manifest)}
+    return {kind for kind in KINDS if manifest.table.column(FIELDS[kind]).null_count < len(manifest)}
 
 
 def order_annotators(annotators: Sequence[Annotator], *, ready: Collection[Kind]) -> list[Annotator]:
@@ -118,7 +117,7 @@ def order_annotators(annotators: Sequence[Annotator], *, ready: Collection[Kind]
         unmet = [need for need in a.needs if need not in ready and (need not in kinds or need == a.kind)]
         if unmet:
             raise ConfigError(
-                f"{a.kind} by {a.name!r} need {' and '.join(unmet)}, which the manifest lacks; "
+                f"{a.kind} by {a.name!r} need {' and '.join(unmet)}, which are not there; "
                 f"ask for --{unmet[0]} too"
             )
     ordered, left = list[Annotator](), list(annotators)

@@ -4,15 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-__all__ = ["ALMOST_EMPTY", "ALMOST_FULL", "Annotator", "Kind", "Sample", "is_good_mask"]
+__all__ = ["ALMOST_EMPTY", "ALMOST_FULL", "FIELDS", "Annotator", "Kind", "Sample", "is_good_mask"]
 
 Kind = Literal["masks", "parsing", "keypoints"]
+
+FIELDS: Mapping[str, str] = MappingProxyType(
+    {"masks": "mask", "parsing": "parsing", "keypoints": "keypoints"}
+)
+"""Of each kind the field of `Sample`, and the column of a manifest."""
 
 ALMOST_EMPTY, ALMOST_FULL = 0.02, 0.98
 """Shares of the crop between which a mask can be a person's."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
@@ -28,7 +29,7 @@ _COCO_KEYPOINTS = 17
 _MIN_SIDE_PX = 32
 
 
-class _Detector:
+class _Detector(ABC):
     """What the two detectors share: loading, batches and the choice of the person in the middle."""
 
     kind: Kind
@@ -37,16 +38,19 @@ class _Detector:
     classes: tuple[str, ...] = ()
     _network_type: str
     """Class of torchvision.models.detection that the network must be of."""
+    _architecture: str
+    """The network that is taken unless another is named."""
 
     def __init__(
         self,
-        weights: str | Path,
-        architecture: str,
-        device: str,
+        weights: str | Path = "torchvision",
         *,
-        min_score: float,
-        min_size_px: int | None,
+        architecture: str | None = None,
+        device: str = "cpu",
+        min_score: float = 0.5,
+        min_size_px: int | None = None,
     ) -> None:
+        architecture = architecture or self._architecture
         if not 0 < min_score < 1:
             raise ModelError(f"expected min_score between 0 and 1, got {min_score}")
         if min_size_px is not None and min_size_px < _MIN_SIDE_PX:
@@ -85,8 +89,9 @@ class _Detector:
                 answers[index] = self._read(found, size)
         return answers
 
+    @abstractmethod
     def _read(self, found: Mapping[str, Tensor], size: tuple[int, int]) -> NDArray[Any] | None:
-        raise NotImplementedError
+        """The answer for a crop of that height and width, from what the network found in it."""
 
     def _choose(self, found: Mapping[str, Tensor], covers: Tensor) -> int | None:
         """Index of the likeliest person among the instances that cover the middle; None if there is none."""
@@ -105,7 +110,7 @@ class MaskRCNN(_Detector):
     Args:
         weights: "torchvision" for torchvision's own (downloaded and checked by it), or the path of a
             state_dict of the architecture as `.safetensors` or `.pth`.
-        architecture: Name of the network in torchvision's registry.
+        architecture: Name of the network in torchvision's registry; None for `maskrcnn_resnet50_fpn_v2`.
         device: Where it computes, as PyTorch has it.
         min_score: Least score of a person, between 0 and 1.
         min_size_px: Length to which the shorter side of the crop is scaled for the network; None for
@@ -124,17 +129,7 @@ class MaskRCNN(_Detector):
     kind: Kind = "masks"
     name = "mask-rcnn"
     _network_type = "MaskRCNN"
-
-    def __init__(
-        self,
-        weights: str | Path = "torchvision",
-        *,
-        architecture: str = "maskrcnn_resnet50_fpn_v2",
-        device: str = "cpu",
-        min_score: float = 0.5,
-        min_size_px: int | None = None,
-    ) -> None:
-        super().__init__(weights, architecture, device, min_score=min_score, min_size_px=min_size_px)
+    _architecture = "maskrcnn_resnet50_fpn_v2"
 
     def describe(self) -> dict[str, Any]:
         """All that the answers depend on."""
@@ -160,7 +155,7 @@ class KeypointRCNN(_Detector):
 
     Args:
         weights: As for `MaskRCNN`.
-        architecture: Name of the network in torchvision's registry.
+        architecture: Name of the network in torchvision's registry; None for `keypointrcnn_resnet50_fpn`.
         device: Where it computes, as PyTorch has it.
         min_score: Least score of a person, between 0 and 1.
         min_size_px: As for `MaskRCNN`.
@@ -178,17 +173,7 @@ class KeypointRCNN(_Detector):
     kind: Kind = "keypoints"
     name = "keypoint-rcnn"
     _network_type = "KeypointRCNN"
-
-    def __init__(
-        self,
-        weights: str | Path = "torchvision",
-        *,
-        architecture: str = "keypointrcnn_resnet50_fpn",
-        device: str = "cpu",
-        min_score: float = 0.5,
-        min_size_px: int | None = None,
-    ) -> None:
-        super().__init__(weights, architecture, device, min_score=min_score, min_size_px=min_size_px)
+    _architecture = "keypointrcnn_resnet50_fpn"
 
     def _read(self, found: Mapping[str, Tensor], size: tuple[int, int]) -> NDArray[np.float32] | None:
         points = found["keypoints"]

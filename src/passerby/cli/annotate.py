@@ -126,7 +126,9 @@ def annotate(
     from passerby.data.manifest import Manifest
 
     if sheet is not None:
-        _find_picture_format(sheet)  # a wrong name is better known before hours of work than after
+        from passerby.inference import check_figure
+
+        check_figure(sheet, count=1, height_px=64)  # a wrong name is better known before the work than after
     rows = Manifest.load(manifest)
     rows = rows if limit is None else rows.take(range(min(limit, len(rows))))
     rows = take_given(rows, wishes, parsing_classes)
@@ -185,22 +187,11 @@ def _finish(
     if any(annotator.kind != "keypoints" for annotator in annotators) or counts.get("hull"):
         written.append(f"maps in {rows.root / into}")
     if sheet is not None:
-        with replace_file(sheet) as temporary:
-            draw_contact_sheet(rows).save(temporary, format=_find_picture_format(sheet))
+        from passerby.inference import save_figure
+
+        save_figure(sheet, draw_contact_sheet(rows))
         written.append(str(sheet))
     console = Console()
     print_quality(quality, policy, counts, console)
     for line in written:
         console.print(f"Wrote {escape(line)}", highlight=False, soft_wrap=True)
-
-
-def _find_picture_format(path: Path) -> str:
-    """PIL's name for the kind of a picture to be written."""
-    from PIL import Image
-
-    from passerby.errors import ConfigError
-
-    kind = Image.registered_extensions().get(path.suffix.lower())
-    if kind is None or kind not in Image.SAVE:
-        raise ConfigError(f"--sheet: expected a name that ends in .png, .jpg or .webp, got {path}")
-    return kind

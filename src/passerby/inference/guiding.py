@@ -11,15 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor
 
-from passerby.annotators.base import Annotator, Kind, Sample, is_good_mask
+from passerby.annotators.annotate import order_annotators
+from passerby.annotators.base import FIELDS, Annotator, Kind, Sample, is_good_mask
 from passerby.data.images import compute_placement, resize_map
-from passerby.errors import ConfigError, DataError
+from passerby.errors import DataError
 from passerby.parsing import UNKNOWN_CLASS
 from passerby.types import Guidance, Preprocess
 
 __all__ = ["Found", "Guide"]
-
-_FIELDS = {"masks": "mask", "parsing": "parsing", "keypoints": "keypoints"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,10 +44,10 @@ class Guide:
     """Runs annotators on pictures and brings what they find to the size of a network's input.
 
     Args:
-        annotators: In the order in which they run; one that needs what another finds comes after it.
+        annotators: One a kind, in any order: those that need what another finds run after it.
 
     Raises:
-        ConfigError: If one needs what none before it finds, or two find the same.
+        ConfigError: If one needs what none finds, or two find the same.
 
     Example:
         >>> Guide(()).kinds
@@ -58,16 +57,7 @@ class Guide:
     annotators: Sequence[Annotator]
 
     def __post_init__(self) -> None:
-        found: list[Kind] = []
-        for annotator in self.annotators:
-            missing = [kind for kind in annotator.needs if kind not in found]
-            if missing:
-                raise ConfigError(
-                    f"annotator {annotator.name!r} needs {missing[0]}; give one that finds them before it"
-                )
-            if annotator.kind in found:
-                raise ConfigError(f"expected one annotator for {annotator.kind}, got two; leave one out")
-            found.append(annotator.kind)
+        object.__setattr__(self, "annotators", tuple(order_annotators(self.annotators, ready=())))
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
@@ -94,10 +84,10 @@ class Guide:
         problems: dict[int, str] = {}
         for annotator in self.annotators:
             answers = _ask(annotator, samples, problems)
-            name = _FIELDS[annotator.kind]
+            name = FIELDS[annotator.kind]
             samples = [replace(s, **{name: a}) for s, a in zip(samples, answers, strict=True)]  # type: ignore[arg-type]
         kinds = dict.fromkeys((*wanted, *self.kinds))
-        missing = [tuple(k for k in kinds if getattr(sample, _FIELDS[k]) is None) for sample in samples]
+        missing = [tuple(k for k in kinds if getattr(sample, FIELDS[k]) is None) for sample in samples]
         guidance = Guidance()
         for kind in self.kinds:
             place = {"masks": _place_mask, "parsing": _place_parsing, "keypoints": _place_keypoints}[kind]

@@ -89,8 +89,8 @@ class TrainingData:
         if missing := [kind for kind in guidance if getattr(self.cache, kind) is None]:
             raise TrainingError(
                 f"model {recipe.model.name} looks at {', '.join(missing)}, and nobody in "
-                f"{recipe.data.manifest} has any; `passerby prepare` finds them beside the pictures "
-                "(docs/datasets.md)"
+                f"{recipe.data.manifest} has any; `passerby prepare` takes those beside the pictures, "
+                "`passerby annotate` finds others (docs/annotating.md)"
             )
         t = recipe.training
         training = BatchLoader(
