@@ -161,6 +161,8 @@ class Output:
         features: (N, C, h, w), the map that localisation looks at.
         maps: Named maps (N, A, h, w), or (N, 1, h, w) for all attributes, that a system can show, such as its
             attention; empty for a plain network.
+        parsing: Named logits (N, K, H, W) of the K parsing classes at the size of the pictures; empty where
+            they are not computed.
     """
 
     logits: Tensor
@@ -168,6 +170,7 @@ class Output:
     features: Tensor | None = None
     maps: Mapping[str, Tensor] = field(default_factory=dict)
     candidates: Mapping[str, Tensor] = field(default_factory=dict)
+    parsing: Mapping[str, Tensor] = field(default_factory=dict)
 
     @property
     def scored(self) -> tuple[Tensor, ...]:

@@ -28,6 +28,8 @@ class AttributeModel(nn.Module, ABC):
     arguments: Mapping[str, Any]
     guidance: tuple[str, ...] = ()
     """Fields of `Guidance` that this model looks at; a loader prepares no others."""
+    supervision: tuple[str, ...] = ()
+    """Fields of `Guidance` that its criterion learns from; prediction needs none of them."""
     without_guidance: str = ""
     """What the model does for a picture without them, as the end of a sentence."""
     has_maps: bool = False

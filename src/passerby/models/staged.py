@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import copy
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from torch import Tensor, nn
 from passerby.errors import ModelError
 from passerby.models.backbones import Backbone, build_backbone
 
-__all__ = ["StagedBackbone", "create_staged_backbone"]
+__all__ = ["StageTail", "StagedBackbone", "create_staged_backbone"]
 
 _STAGED_HINT = (
     "choose a backbone with features at strides 4, 8, 16 and 32, such as resnet50, densenet121, "
@@ -69,8 +70,40 @@ class StagedBackbone(Backbone):
         self.train(training)
         self.stage_channels = (channels[0], channels[1], channels[2], channels[3])
 
-    def run_stage(self, stage: int, features: Tensor) -> Tensor:
+    def count_layers(self, stage: int) -> int:
+        """How many layers a stage has, 1 to 4; ResNet-50 has its blocks 3a to 3d in stage 2.
+
+        Raises:
+            ModelError: If there is no such stage.
+        """
+        return len(self._name_layers(stage))
+
+    def copy_tail(self, stage: int, count: int) -> StageTail:
+        """Copies of the last `count` layers of a stage with weights of their own, equal at first.
+
+        Raises:
+            ModelError: If there is no such stage, or it has not that many layers.
+
+        Example:
+            >>> backbone = create_staged_backbone("test_resnet")
+            >>> tail = backbone.copy_tail(3, 1)
+            >>> features = backbone.run_stage(2, backbone.run_stage(1, torch.zeros(1, 3, 64, 64)))
+            >>> tuple(tail(backbone.run_stage(3, features, layers=slice(-1))).shape)
+            (1, 192, 4, 4)
+        """
+        names = self._name_layers(stage)
+        if not isinstance(count, int) or not 0 < count <= len(names):
+            raise ModelError(
+                f"expected a number of layers from 1 to {len(names)}, those of stage {stage}, got {count!r}"
+            )
+        layers = (copy.deepcopy(self.network.get_submodule(name)) for name in names[-count:])
+        return StageTail(layers, channels_last=self.channels_last)
+
+    def run_stage(self, stage: int, features: Tensor, *, layers: slice = slice(None)) -> Tensor:
         """Run one stage, 1 to 4, on the pictures (stage 1) or on the map of the stage before.
+
+        Args:
+            layers: Which of its layers; `slice(-2)` leaves the last two out, `slice(-2, None)` goes on there.
 
         Shape:
             features: (N, 3, H, W) for stage 1, else (N, C, h, w) as the stage before returned it, or a
@@ -80,15 +113,19 @@ class StagedBackbone(Backbone):
         Raises:
             ModelError: If there is no such stage, or the network insists on another size of the pictures.
         """
-        if not isinstance(stage, int) or not 1 <= stage <= len(self._stages):
-            raise ModelError(f"expected a stage from 1 to {len(self._stages)}, got {stage!r}")
+        names = self._name_layers(stage)
         if stage == 1:
             self.check_size(features)
         elif self.channels_last:
             features = features.permute(0, 2, 3, 1)  # (N, h, w, C)
-        for name in self._stages[stage - 1]:
+        for name in names[layers]:
             features = self.network.get_submodule(name)(features)
         return features.permute(0, 3, 1, 2) if self.channels_last else features  # (N, C, h, w)
+
+    def _name_layers(self, stage: int) -> tuple[str, ...]:
+        if not isinstance(stage, int) or not 1 <= stage <= len(self._stages):
+            raise ModelError(f"expected a stage from 1 to {len(self._stages)}, got {stage!r}")
+        return self._stages[stage - 1]
 
     def keep_stages(self, count: int) -> None:
         """Drop the layers of all stages after the first `count`, 1 to 4, and their weights.
@@ -135,6 +172,31 @@ class StagedBackbone(Backbone):
             first = inside[-1] + 1
         stages.append(chain[first:])
         return tuple(stages)
+
+
+class StageTail(nn.Module):
+    """Layers from the end of a stage, apart from their network.
+
+    Args:
+        layers: In the order in which they run.
+        channels_last: Whether they work on (N, h, w, C) inside.
+
+    Shape:
+        features: (N, C, h, w), as the layers before them in the network return it.
+        returns: (N, C', h', w').
+    """
+
+    def __init__(self, layers: Iterable[nn.Module], *, channels_last: bool) -> None:
+        super().__init__()
+        self.layers = nn.Sequential(*layers)
+        self.channels_last = channels_last
+
+    def forward(self, features: Tensor) -> Tensor:
+        """Run the layers."""
+        if not self.channels_last:
+            found: Tensor = self.layers(features)
+            return found
+        return self.layers(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
 
 def create_staged_backbone(

@@ -1,0 +1,186 @@
+"""MTMS: coarse localisation before fine recognition, with parsing as a second task of both stages."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, get_args
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from passerby.errors import ModelError
+from passerby.models.base import AttributeModel
+from passerby.models.staged import create_staged_backbone
+from passerby.schema import AttributeSchema
+from passerby.types import Guidance, Output
+
+__all__ = ["MTMS", "RelationAttention"]
+
+Stage = Literal["stage1", "stage2"]
+
+
+class MTMS(AttributeModel):
+    """Hierarchical multi-task network: attributes and parsing, learnt in two successive stages.
+
+    Stage I is the backbone to stride 8 (ResNet-50: block 3d), whose last layers are there three times, for
+    attributes, for parsing, and for the trunk; the mean of the three maps (Eq. 4) goes on to stage II, which
+    ends at stride 16 (block 4f) in two branches. Attributes: a 1×1 convolution to one map an attribute and
+    the mean over it. Parsing: a transposed convolution to the size of the pictures. Between the attribute
+    maps of the two stages stands `RelationAttention`.
+
+    Paper: Gao et al., ACM MM 2019, sections 3.1–3.3. Where the branches split is not
+    printed: its "approximately tripled computations" hold for the copied layers; here these are the last half
+    of each stage's layers, rounded down, at least one.
+
+    Args:
+        schema: The attributes, in the order of the logits.
+        backbone: Name of a timm model that can be cut into stages.
+        pretrained: Weights of the backbone: True (timm's own), the path of a `.safetensors` file, or False.
+        backbone_arguments: Further arguments of the timm model, plain JSON values; see `create_backbone`.
+        parsing_classes: K, the number of parsing classes: 20 (Look-Into-Person), 6 (coarse), 2 (mask).
+        branch_layers: How many of the last layers of stage I and of stage II each branch has for itself.
+        hierarchical: Have the two stages; without, attributes and parsing split in stage I and each go on to
+            stride 16 by themselves ("Multi-task" of Table 1).
+        attention: Have the attribute relationship attention.
+        predict_from: The stage whose attribute logits are the prediction.
+
+    Raises:
+        ModelError: If the backbone has no stages, or an argument is out of its range.
+
+    Shape:
+        images: (N, 3, H, W) float.
+        returns: logits (N, A); branches `stage1`, (N, A), in training; features (N, C, h, w) of the attribute
+            branch; maps `stage1` and `stage2`, sigmoids of the attribute maps, (N, A, h, w); parsing `stage1`
+            and `stage2`, (N, K, H, W), in training and where `show_parsing` is set.
+    """
+
+    has_maps = True
+
+    def __init__(
+        self,
+        schema: AttributeSchema,
+        *,
+        backbone: str = "resnet50",
+        pretrained: bool | str | Path = False,
+        backbone_arguments: Mapping[str, Any] | None = None,
+        parsing_classes: int = 20,
+        branch_layers: tuple[int, int] | None = None,
+        hierarchical: bool = True,
+        attention: bool = True,
+        predict_from: Stage = "stage2",
+    ) -> None:
+        super().__init__(schema)
+        if not isinstance(parsing_classes, int) or parsing_classes < 2:
+            raise ModelError(f"expected at least 2 parsing classes, got {parsing_classes!r}")
+        if not hierarchical and (attention or predict_from == "stage1"):
+            raise ModelError("attention and stage1 need two stages; leave hierarchical on, or them out")
+        if predict_from not in get_args(Stage):
+            raise ModelError(f"expected predict_from stage1 or stage2, got {predict_from!r}")
+        self.supervision = ("masks",) if parsing_classes == 2 else ("parsing",)
+        self.show_parsing = False
+        self.predict_from: Stage = predict_from
+        self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
+        self.backbone.keep_stages(3)
+        halves = tuple(max(1, self.backbone.count_layers(stage) // 2) for stage in (2, 3))
+        self.tails = tuple(branch_layers or halves)
+        if len(self.tails) != 2:
+            raise ModelError(f"expected two numbers of branch_layers, got {branch_layers!r}")
+        attributes = len(schema)
+        _, width1, width2, _ = self.backbone.stage_channels
+        self.parsing1_tail = self.backbone.copy_tail(2, self.tails[0])
+        self.attributes2 = nn.Conv2d(width2, attributes, 1)
+        self.parsing2 = _create_deconvolution(width2, parsing_classes, stride=16)
+        self.hierarchical = hierarchical
+        if hierarchical:
+            self.attributes1_tail = self.backbone.copy_tail(2, self.tails[0])
+            self.attributes1 = nn.Conv2d(width1, attributes, 1)
+            self.parsing1 = _create_deconvolution(width1, parsing_classes, stride=8)
+        copied = self.tails[1] if hierarchical else self.backbone.count_layers(3)
+        self.parsing2_tail = self.backbone.copy_tail(3, copied)
+        self.attention = RelationAttention(attributes) if attention else None
+
+    def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        """Score pictures."""
+        del guidance
+        first, second = (slice(-count) for count in self.tails)
+        shared = self.backbone.run_stage(2, self.backbone.run_stage(1, images), layers=first)
+        trunk = self.backbone.run_stage(2, shared, layers=slice(-self.tails[0], None))
+        maps: dict[str, Tensor] = {}
+        parsing: dict[str, Tensor] = {}
+        size = (images.shape[2], images.shape[3])
+        with_parsing = self.training or self.show_parsing
+        if self.hierarchical:
+            located, parsed = self.attributes1_tail(shared), self.parsing1_tail(shared)
+            maps["stage1"] = self.attributes1(located)  # (N, A, h, w)
+            if with_parsing:
+                parsing["stage1"] = _fit(self.parsing1(parsed), size)
+            trunk = (located + parsed + trunk) / 3
+        middle = self.backbone.run_stage(3, trunk, layers=second)
+        features = self.backbone.run_stage(3, middle, layers=slice(-self.tails[1], None))
+        if with_parsing:
+            source = middle if self.hierarchical else self.parsing1_tail(shared)
+            parsing["stage2"] = _fit(self.parsing2(self.parsing2_tail(source)), size)
+        maps["stage2"] = self.attributes2(features)
+        if self.attention is not None:
+            maps["stage2"] = self.attention(maps["stage1"], maps["stage2"])
+        scores = {stage: each.mean((2, 3)) for stage, each in maps.items()}
+        return Output(
+            scores[self.predict_from],
+            branches=scores,
+            features=features,
+            maps={stage: each.detach().sigmoid() for stage, each in maps.items()},
+            parsing=parsing,
+        )
+
+
+class RelationAttention(nn.Module):
+    """Attribute relationship attention: what stage I found scales and shifts the maps of stage II.
+
+    y = b + w · x₂ with w = ReLU(Θ_w(x₁)), b = Θ_b(x₁), x₁ being the maps of stage I after a convolution of
+    stride 2 and a ReLU.
+
+    Paper: MTMS, Eq. 6–7 and Fig. 3, which do not print the kernels: 3×3 to halve the map, 1×1 for Θ, each
+    from all attributes to all. At the start Θ_w gives 1 and Θ_b gives 0 (weights of zero), so that stage II is
+    what it was.
+
+    Args:
+        attributes: A.
+
+    Shape:
+        first: (N, A, h, w), maps of stage I. second: (N, A, h', w'), maps of stage II.
+        returns: (N, A, h', w').
+
+    Example:
+        >>> attention = RelationAttention(5)
+        >>> second = torch.randn(2, 5, 4, 3)
+        >>> torch.equal(attention(torch.randn(2, 5, 8, 6), second), second)
+        True
+    """
+
+    def __init__(self, attributes: int) -> None:
+        super().__init__()
+        self.halve = nn.Conv2d(attributes, attributes, 3, stride=2, padding=1)
+        self.weight = nn.Conv2d(attributes, attributes, 1)
+        self.bias = nn.Conv2d(attributes, attributes, 1)
+        for layer, value in ((self.weight, 1.0), (self.bias, 0.0)):
+            nn.init.zeros_(layer.weight)
+            nn.init.constant_(layer.bias, value)  # type: ignore[arg-type]
+
+    def forward(self, first: Tensor, second: Tensor) -> Tensor:
+        """Refine the maps of stage II."""
+        located = self.halve(first).relu()
+        if located.shape[2:] != second.shape[2:]:  # backbones round sizes that 16 does not divide
+            located = F.interpolate(located, size=second.shape[2:], mode="bilinear")
+        refined: Tensor = self.bias(located) + self.weight(located).relu() * second
+        return refined
+
+
+def _create_deconvolution(channels: int, classes: int, *, stride: int) -> nn.ConvTranspose2d:
+    """Bilinear in extent: each output looks at the two nearest cells a direction."""
+    return nn.ConvTranspose2d(channels, classes, 2 * stride, stride=stride, padding=stride // 2)
+
+
+def _fit(parsing: Tensor, size: tuple[int, int]) -> Tensor:
+    """Cut what lies beyond the picture, where the stride does not divide its size."""
+    return parsing[:, :, : size[0], : size[1]]
