@@ -28,6 +28,7 @@ from passerby.losses.functional import (
 )
 from passerby.losses.hierarchical import HierarchicalLoss
 from passerby.losses.history import PredictionHistory
+from passerby.losses.mtms import StagedMultiTask, compute_parsing_loss
 from passerby.schema import AttributeSchema
 
 __all__ = [
@@ -37,11 +38,13 @@ __all__ = [
     "DIAALoss",
     "HierarchicalLoss",
     "PredictionHistory",
+    "StagedMultiTask",
     "WeightedFocal",
     "compute_binary_cross_entropy",
     "compute_focal_loss",
     "compute_history_std",
     "compute_label_weights",
+    "compute_parsing_loss",
     "compute_positive_ratio",
     "create_loss",
     "reduce_terms",
@@ -54,6 +57,7 @@ LOSSES: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
         "diaa": DIAALoss,
         "focal": WeightedFocal,
         "hierarchical": HierarchicalLoss,
+        "mtms": StagedMultiTask,
     }
 )
 

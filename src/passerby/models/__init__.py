@@ -16,6 +16,7 @@ from passerby.models.base import AttributeModel
 from passerby.models.baseline import Baseline
 from passerby.models.diaa import DIAA
 from passerby.models.man import MAN
+from passerby.models.mtms import MTMS
 from passerby.models.sspnet import SSPNet
 from passerby.models.staged import StagedBackbone, create_staged_backbone
 from passerby.schema import AttributeSchema
@@ -24,6 +25,7 @@ __all__ = [
     "DIAA",
     "MAN",
     "MODELS",
+    "MTMS",
     "AttributeModel",
     "Backbone",
     "Baseline",
@@ -39,6 +41,7 @@ MODELS: Mapping[str, type[AttributeModel]] = MappingProxyType(
         "baseline": Baseline,
         "diaa": DIAA,
         "man": MAN,
+        "mtms": MTMS,
         "sspnet": SSPNet,
     }
 )

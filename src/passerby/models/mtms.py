@@ -141,8 +141,8 @@ class RelationAttention(nn.Module):
     stride 2 and a ReLU.
 
     Paper: MTMS, Eq. 6–7 and Fig. 3, which do not print the kernels: 3×3 to halve the map, 1×1 for Θ, each
-    from all attributes to all. At the start Θ_w gives 1 and Θ_b gives 0 (weights of zero), so that stage II is
-    what it was.
+    from all attributes to all. At the start Θ_w gives 1 and Θ_b gives 0 (weights of zero), so that stage II
+    is what it was.
 
     Args:
         attributes: A.
@@ -152,6 +152,7 @@ class RelationAttention(nn.Module):
         returns: (N, A, h', w').
 
     Example:
+        >>> import torch
         >>> attention = RelationAttention(5)
         >>> second = torch.randn(2, 5, 4, 3)
         >>> torch.equal(attention(torch.randn(2, 5, 8, 6), second), second)

@@ -73,7 +73,10 @@ def train(
     with _quiet_lightning():
         trainer = _create_trainer(recipe, folder, log)
         loaders = data.create_loaders(
-            recipe, guidance=model.guidance, rank=trainer.global_rank, world_size=trainer.world_size
+            recipe,
+            guidance=(*model.guidance, *model.supervision),
+            rank=trainer.global_rank,
+            world_size=trainer.world_size,
         )
         task = AttributeTask(
             model,

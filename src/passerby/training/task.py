@@ -96,7 +96,9 @@ class AttributeTask(LightningModule):
     # ------------------------------------------------------------------ training
 
     def on_train_epoch_start(self) -> None:
-        """Tell the loader which epoch it is about to shuffle for."""
+        """Tell the loader which epoch it is about to shuffle for, and a criterion that wants to know it."""
+        if (start_epoch := getattr(self.criterion, "start_epoch", None)) is not None:
+            start_epoch(self.current_epoch)
         loader = self.trainer.train_dataloader
         if isinstance(loader, BatchLoader):
             loader.set_epoch(self.current_epoch)
