@@ -1,0 +1,168 @@
+"""MTMS against the paper's equations."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from passerby.errors import ModelError
+from passerby.models import MTMS, create_model
+from passerby.models.mtms import RelationAttention
+from passerby.schema import Attribute, AttributeSchema
+
+SCHEMA = AttributeSchema("toy", tuple(Attribute(f"a{i}", f"has property {i}") for i in range(3)))
+
+
+def make(**arguments: Any) -> MTMS:
+    torch.manual_seed(1)
+    model = create_model(
+        "mtms", schema=SCHEMA, **{"backbone": "test_resnet", "parsing_classes": 6, **arguments}
+    )
+    assert isinstance(model, MTMS)
+    return model.double().eval()
+
+
+def pictures(count: int = 2, height: int = 64, width: int = 48) -> Tensor:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(count, 3, height, width, generator=generator, dtype=torch.float64)
+
+
+def unsettle(attention: RelationAttention) -> None:
+    generator = torch.Generator().manual_seed(3)
+    with torch.no_grad():
+        for value in attention.parameters():
+            value.copy_(torch.randn(value.shape, generator=generator, dtype=value.dtype))
+
+
+def test_relation_attention_in_a_loop() -> None:
+    """Eq. 6–7."""
+    attention = RelationAttention(3).double()
+    unsettle(attention)
+    first, second = torch.randn(2, 3, 4, 6).double(), torch.randn(2, 3, 2, 3).double()
+    found = attention(first, second)
+    halve, weight, bias = (
+        {k: v.tolist() for k, v in layer.state_dict().items()}
+        for layer in (attention.halve, attention.weight, attention.bias)
+    )
+    for n in range(2):
+        for y in range(2):
+            for x in range(3):
+                located = []
+                for a in range(3):
+                    total = halve["bias"][a]
+                    for b in range(3):
+                        for i in range(3):
+                            for j in range(3):
+                                row, column = 2 * y + i - 1, 2 * x + j - 1
+                                if 0 <= row < 4 and 0 <= column < 6:
+                                    total += halve["weight"][a][b][i][j] * float(first[n, b, row, column])
+                    located.append(max(0.0, total))
+                for a in range(3):
+                    w = weight["bias"][a] + sum(weight["weight"][a][b][0][0] * located[b] for b in range(3))
+                    shift = bias["bias"][a] + sum(bias["weight"][a][b][0][0] * located[b] for b in range(3))
+                    expected = shift + max(0.0, w) * float(second[n, a, y, x])
+                    assert found[n, a, y, x].item() == pytest.approx(expected, abs=1e-5)
+
+
+def test_the_mean_of_three_branches_goes_on() -> None:
+    """Eq. 4, and the prediction: the mean over each attribute's map."""
+    model, images = make(), pictures()
+    with torch.no_grad():  # branches that differ
+        for tail in (model.attributes1_tail, model.parsing1_tail):
+            for value in tail.parameters():
+                value.mul_(1.3)
+    backbone, count = model.backbone, model.tails[0]
+    shared = backbone.run_stage(2, backbone.run_stage(1, images), layers=slice(-count))
+    branches = [
+        model.attributes1_tail(shared),
+        model.parsing1_tail(shared),
+        backbone.run_stage(2, shared, layers=slice(-count, None)),
+    ]
+    assert not torch.allclose(branches[0], branches[2])
+    features = backbone.run_stage(3, sum(branches) / 3)
+    first, second = model.attributes1(branches[0]), model.attributes2(features)
+    assert model.attention is not None
+    output = model(images)
+    torch.testing.assert_close(output.logits, model.attention(first, second).mean((2, 3)))
+    torch.testing.assert_close(output.branches["stage1"], first.mean((2, 3)))
+    torch.testing.assert_close(output.features, features)
+    torch.testing.assert_close(output.maps["stage1"], first.sigmoid())
+
+
+def test_copies_begin_as_the_backbone_and_are_its_own() -> None:
+    model, images = make(), pictures()
+    shared = model.backbone.run_stage(2, model.backbone.run_stage(1, images), layers=slice(-model.tails[0]))
+    trunk = model.backbone.run_stage(2, shared, layers=slice(-model.tails[0], None))
+    assert torch.equal(model.attributes1_tail(shared), trunk)
+    own = {p.data_ptr() for p in model.backbone.parameters()}
+    assert not own & {p.data_ptr() for p in model.attributes1_tail.parameters()}
+
+
+@pytest.mark.parametrize("size", [(64, 48), (72, 40)])
+def test_parsing_has_the_size_of_the_pictures(size: tuple[int, int]) -> None:
+    model = make()
+    images = pictures(1, *size)
+    assert model(images).parsing == {}
+    model.show_parsing = True
+    shown = model(images).parsing
+    assert {k: v.shape for k, v in shown.items()} == dict.fromkeys(("stage1", "stage2"), (1, 6, *size))
+    model.show_parsing = False
+    assert set(model.train()(pictures(2, *size)).parsing) == {"stage1", "stage2"}
+
+
+def test_what_only_training_needs_is_not_computed_at_prediction() -> None:
+    model = make()
+    called = []
+    for name, module in model.named_children():
+        module.register_forward_hook(lambda *_, name=name: called.append(name))
+    model(pictures())
+    assert not {"parsing1", "parsing2", "parsing2_tail"} & set(called)
+    assert "parsing1_tail" in called  # Eq. 4 needs it
+    called.clear()
+    model.train()(pictures())
+    assert {"parsing1", "parsing2", "parsing2_tail"} <= set(called)
+
+
+def test_switches_remove_what_they_name() -> None:
+    def parts(**arguments: Any) -> set[str]:
+        return {name.split(".")[0] for name, _ in make(**arguments).named_parameters()}
+
+    whole = parts()
+    assert whole - parts(attention=False) == {"attention"}
+    single = parts(hierarchical=False, attention=False)
+    assert whole - single == {"attention", "attributes1", "attributes1_tail", "parsing1"}
+    model = make(hierarchical=False, attention=False).train()
+    output = model(pictures())
+    assert set(output.branches) == set(output.parsing) == {"stage2"}
+    first = make(attention=False, predict_from="stage1")(pictures())
+    torch.testing.assert_close(first.logits, first.branches["stage1"])
+
+
+def test_attention_leaves_stage_two_as_it_was_at_first() -> None:
+    torch.testing.assert_close(make()(pictures()).logits, make(attention=False)(pictures()).logits)
+
+
+def test_attributes_of_parsing_do_not_train_each_other() -> None:
+    """Without the fusion's share, a loss on the parsing of stage II reaches neither attribute branch."""
+    model = make().train()
+    output = model(pictures())
+    F.cross_entropy(output.parsing["stage2"], torch.zeros(2, 64, 48, dtype=torch.int64)).backward()
+    assert model.attributes2.weight.grad is None
+    assert model.attributes1.weight.grad is None
+    assert model.parsing1_tail.layers[0].parameters().__next__().grad is not None
+
+
+def test_refusals() -> None:
+    for wrong, reason in (
+        ({"parsing_classes": 1}, "at least 2 parsing classes, got 1"),
+        ({"predict_from": "stage3"}, "stage1 or stage2, got 'stage3'"),
+        ({"hierarchical": False}, "attention and stage1 need two stages"),
+        ({"branch_layers": [99, 1]}, "from 1 to"),
+        ({"branch_layers": [1]}, "two numbers of branch_layers"),
+    ):
+        with pytest.raises(ModelError, match=reason):
+            make(**wrong)
