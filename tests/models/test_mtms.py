@@ -158,6 +158,7 @@ def test_attributes_of_parsing_do_not_train_each_other() -> None:
 
 def test_refusals() -> None:
     for wrong, reason in (
+        ({"dropout": 1.0}, r"dropout in \[0, 1\), got 1.0"),
         ({"parsing_classes": 1}, "at least 2 parsing classes, got 1"),
         ({"predict_from": "stage3"}, "stage1 or stage2, got 'stage3'"),
         ({"hierarchical": False}, "attention and stage1 need two stages"),

@@ -37,6 +37,8 @@ class MTMS(AttributeModel):
         schema: The attributes, in the order of the logits.
         backbone: Name of a timm model that can be cut into stages.
         pretrained: Weights of the backbone: True (timm's own), the path of a `.safetensors` file, or False.
+        dropout: Probability of dropping a channel before the attributes' convolutions in training; the paper
+            names none.
         backbone_arguments: Further arguments of the timm model, plain JSON values; see `create_backbone`.
         parsing_classes: K, the number of parsing classes: 20 (Look-Into-Person), 6 (coarse), 2 (mask).
         branch_layers: How many of the last layers of stage I and of stage II each branch has for itself.
@@ -63,6 +65,7 @@ class MTMS(AttributeModel):
         *,
         backbone: str = "resnet50",
         pretrained: bool | str | Path = False,
+        dropout: float = 0.0,
         backbone_arguments: Mapping[str, Any] | None = None,
         parsing_classes: int = 20,
         branch_layers: tuple[int, int] | None = None,
@@ -71,6 +74,8 @@ class MTMS(AttributeModel):
         predict_from: Stage = "stage2",
     ) -> None:
         super().__init__(schema)
+        if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+            raise ModelError(f"expected a dropout in [0, 1), got {dropout!r}")
         if not isinstance(parsing_classes, int) or parsing_classes < 2:
             raise ModelError(f"expected at least 2 parsing classes, got {parsing_classes!r}")
         if not hierarchical and (attention or predict_from == "stage1"):
@@ -80,6 +85,7 @@ class MTMS(AttributeModel):
         self.supervision = ("masks",) if parsing_classes == 2 else ("parsing",)
         self.show_parsing = False
         self.predict_from: Stage = predict_from
+        self.dropout = nn.Dropout2d(dropout)  # of channels: what it is to the mean over the map
         self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
         self.backbone.keep_stages(3)
         halves = tuple(max(1, self.backbone.count_layers(stage) // 2) for stage in (2, 3))
@@ -112,7 +118,7 @@ class MTMS(AttributeModel):
         with_parsing = self.training or self.show_parsing
         if self.hierarchical:
             located, parsed = self.attributes1_tail(shared), self.parsing1_tail(shared)
-            maps["stage1"] = self.attributes1(located)  # (N, A, h, w)
+            maps["stage1"] = self.attributes1(self.dropout(located))  # (N, A, h, w)
             if with_parsing:
                 parsing["stage1"] = _fit(self.parsing1(parsed), size)
             trunk = (located + parsed + trunk) / 3
@@ -121,7 +127,7 @@ class MTMS(AttributeModel):
         if with_parsing:
             source = middle if self.hierarchical else self.parsing1_tail(shared)
             parsing["stage2"] = _fit(self.parsing2(self.parsing2_tail(source)), size)
-        maps["stage2"] = self.attributes2(features)
+        maps["stage2"] = self.attributes2(self.dropout(features))
         if self.attention is not None:
             maps["stage2"] = self.attention(maps["stage1"], maps["stage2"])
         scores = {stage: each.mean((2, 3)) for stage, each in maps.items()}
