@@ -14,9 +14,11 @@ __all__ = [
     "COARSE_CLASSES",
     "LIP_CLASSES",
     "LIP_TO_COARSE",
+    "MASK_CLASSES",
     "UNKNOWN_CLASS",
     "convert_parsing",
     "find_unnamed",
+    "mirror_classes",
 ]
 
 UNKNOWN_CLASS = 255
@@ -49,6 +51,9 @@ any glasses as sunglasses, hands as arms."""
 
 COARSE_CLASSES = ("background", "head", "upper", "lower", "feet", "carried")
 """Six classes that most sources of parsing maps can tell apart, in order."""
+
+MASK_CLASSES = ("background", "person")
+"""What a mask is as a parsing map."""
 
 CLASS_LISTS = {"lip": LIP_CLASSES, "coarse": COARSE_CLASSES}
 """The lists by the names that commands have for them."""
@@ -106,3 +111,25 @@ def find_unnamed(values: NDArray[np.uint8], classes: Sequence[str]) -> int | Non
     """
     wrong = values[(values >= len(classes)) & (values != UNKNOWN_CLASS)]
     return int(wrong.max()) if wrong.size else None
+
+
+def mirror_classes(classes: Sequence[str]) -> tuple[int, ...]:
+    """The number that each class becomes in a mirror: of names that begin with left or right, the other.
+
+    Example:
+        >>> mirror_classes(("Background", "Left-arm", "Right-arm", "Left-over"))
+        (0, 2, 1, 3)
+    """
+    numbers = {name.lower(): number for number, name in enumerate(classes)}
+    sides = {"left": "right", "right": "left"}
+    return tuple(
+        next(
+            (
+                numbers.get(other + name[len(side) :].lower(), number)
+                for side, other in sides.items()
+                if name.lower().startswith(side)
+            ),
+            number,
+        )
+        for number, name in enumerate(classes)
+    )

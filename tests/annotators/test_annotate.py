@@ -157,7 +157,7 @@ def test_an_annotator_does_not_write_over_what_it_reads(people, make_toy):
 
 
 def test_unmet_needs_cycles_and_repeated_kinds_are_refused(people, make_toy):
-    with pytest.raises(ConfigError, match=r"parsing by 'toy' need masks, which the manifest lacks.*--masks"):
+    with pytest.raises(ConfigError, match=r"parsing by 'toy' need masks, which are not there.*--masks"):
         annotate(people, [make_toy("parsing", needs=("masks",))])
     with pytest.raises(ConfigError, match="wait for each other: masks by 'toy' for parsing"):
         annotate(people, [make_toy("masks", needs=("parsing",)), make_toy("parsing", needs=("masks",))])

@@ -12,7 +12,7 @@ from passerby.annotators import factory
 from passerby.cli import app
 from passerby.data.images import read_size
 from passerby.data.manifest import Manifest
-from passerby.errors import ConfigError, DataError
+from passerby.errors import ConfigError, DataError, PasserbyError
 from passerby.parsing import LIP_CLASSES
 from passerby.schema import Attribute, AttributeSchema
 
@@ -210,7 +210,7 @@ def test_own_masks_are_left_alone_when_only_keypoints_are_asked_for(path, create
         (["--parsing-from", "geometric", "--parsing-classes", "lip"], "coarse classes only"),
         (["--masks-from", "magic"], "--masks-from: expected one of mask-rcnn, parsing, given, got 'magic'"),
         (["--masks", "--parsing-classes", "lip"], "leave it out, or add --parsing"),
-        (["--masks-from", "parsing"], "masks by 'parsing' need parsing, which the manifest lacks"),
+        (["--masks-from", "parsing"], "masks by 'parsing' need parsing, which are not there"),
         (["--parsing-from", "relabel", "--parsing-classes", "lip"], "expected a manifest with parsing maps"),
         (["--masks", "--sheet", "sheet.txt"], "no format to write sheet.txt in; end it in .png"),
         (["--masks", "--into", "/tmp"], "--into: expected a folder below"),
@@ -218,6 +218,6 @@ def test_own_masks_are_left_alone_when_only_keypoints_are_asked_for(path, create
 )
 def test_what_cannot_be_done_is_said(path, created, arguments, message):
     result = run(path, *arguments)
-    assert isinstance(result.exception, ConfigError)
+    assert isinstance(result.exception, PasserbyError)
     assert message in str(result.exception)
     assert not path.with_name("toy-annotated.parquet").exists()

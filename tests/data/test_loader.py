@@ -17,7 +17,7 @@ from passerby.data import loader as loader_module
 from passerby.data.cache import PackedCache
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
-from passerby.data.transforms import COCO_MIRROR, Augmentation
+from passerby.data.transforms import COCO_MIRROR, Augmentation, draw_parameters
 from passerby.errors import DataError
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Batch, Preprocess
@@ -44,6 +44,23 @@ LABELS = np.stack([np.arange(COUNT) % 2, np.arange(COUNT) % 3 - 1], 1).astype(np
 def create_loader(cache: PackedCache, **options: Any) -> BatchLoader:
     defaults: dict[str, Any] = {"labels": LABELS, "rows": np.arange(COUNT), "batch_size": 8, "shuffle": True}
     return BatchLoader(cache, **{**defaults, **options})
+
+
+def test_a_mirror_makes_left_classes_right_ones(cache: PackedCache) -> None:
+    """A left arm in a mirror is a right arm; what has no side, or is not mirrored, stays."""
+    options = {"augmentation": Augmentation(pad_px=0, flip=True), "shuffle": False}
+    names = [f"c{i}" for i in range(20)]
+    names[3], names[7] = "Left-arm", "Right-arm"
+    rows = np.arange(COUNT)
+    plain, named = (
+        create_loader(cache, **options, parsing_classes=classes).gather(rows, 0).guidance.parsing
+        for classes in ((), names)
+    )
+    flip = draw_parameters(options["augmentation"], rows, seed=0, epoch=0).flip
+    assert 0 < flip.sum() < COUNT
+    swapped = plain.clone()
+    swapped[plain == 3], swapped[plain == 7] = 7, 3
+    assert torch.equal(named, torch.where(torch.from_numpy(flip)[:, None, None], swapped, plain))
 
 
 def rows_of(batches: Any) -> list[int]:

@@ -92,7 +92,7 @@ def test_stage_one_trains_alone_at_first() -> None:
     criterion = StagedMultiTask(positive_ratio=RATIO, first_epochs=2)
     output, batch = create_output(), create_batch()
     for epoch, stages in ((0, {"stage1"}), (1, {"stage1"}), (2, {"stage1", "stage2"}), (1, {"stage1"})):
-        criterion.start_epoch(epoch)
+        criterion.set_epoch(epoch)
         terms = criterion(output, LABELS, batch)
         assert {name.split("/")[1] for name in terms if "/" in name} == stages
         assert terms["total"].item() == pytest.approx(sum(v.item() for k, v in terms.items() if "/" in k))
@@ -125,7 +125,7 @@ def test_nothing_known_has_neither_loss_nor_gradient() -> None:
 def test_refusals() -> None:
     output = create_output()
     criterion = StagedMultiTask(positive_ratio=RATIO)
-    with pytest.raises(DataError, match="expected parsing maps to train on, got none"):
+    with pytest.raises(DataError, match="expected parsing maps or masks to train on, got none"):
         criterion(output, LABELS, create_batch(keypoints=torch.zeros(N, 17, 3)))
     with pytest.raises(DataError, match=r"expected parsing classes 0 … 3, got 4; set the model's"):
         criterion(output, LABELS, create_batch(parsing=torch.full((N, H, W), 4)))

@@ -34,6 +34,9 @@ SMALL: dict[str, dict[str, Any]] = {
     "man": {"backbone": "test_resnet", "dropout": 0.3, "hidden": [16, 16, 16]},
     "man, light": {"backbone": "test_resnet", "hidden": [8, 8, 8], "stride": 8, "multi_task": False},
     "man, unmasked": {"backbone": "test_resnet", "hidden": [8, 8, 8], "masked": False},
+    "mtms": {"backbone": "test_resnet", "dropout": 0.3},
+    "mtms, one stage": {"backbone": "test_resnet", "hierarchical": False, "attention": False},
+    "mtms, s1": {"backbone": "test_resnet", "attention": False, "predict_from": "stage1"},
     "sspnet": {"backbone": "test_resnet", "dropout": 0.3, "pyramid_channels": 8},
     "sspnet, k": {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "keypoints"},
     "sspnet, r": {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "regions"},
@@ -59,6 +62,7 @@ def make(name: str) -> AttributeModel:
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean = torch.randn(module.num_features) * 0.1
             module.running_var = torch.rand(module.num_features) + 0.5
+            nn.init.ones_(module.weight)  # some residual branches begin at zero
     return model
 
 
@@ -107,7 +111,9 @@ def test_gradient_reaches_every_attribute_and_every_parameter(name: str) -> None
         model.zero_grad(set_to_none=True)
         output = model(pictures(4), guide(4))
         scored = (output.logits, *output.branches.values(), *output.candidates.values())
-        torch.stack([logits[:, attribute].square().sum() for logits in scored]).sum().backward()
+        losses = [logits[:, attribute].square().sum() for logits in scored]
+        losses += [logits.square().mean() for logits in output.parsing.values()]
+        torch.stack(losses).sum().backward()
         gradients = {name: p.grad for name, p in model.named_parameters()}
         assert None not in gradients.values()
         for name in learnt:

@@ -20,7 +20,7 @@ SCHEMA = AttributeSchema("toy", tuple(Attribute(f"a{i}", f"has property {i}") fo
 def make(**arguments: Any) -> MTMS:
     torch.manual_seed(1)
     model = create_model(
-        "mtms", schema=SCHEMA, **{"backbone": "test_resnet", "parsing_classes": 6, **arguments}
+        "mtms", schema=SCHEMA, **{"backbone": "test_resnet", "parsing_classes": "coarse", **arguments}
     )
     assert isinstance(model, MTMS)
     return model.double().eval()
@@ -125,6 +125,12 @@ def test_what_only_training_needs_is_not_computed_at_prediction() -> None:
     called.clear()
     model.train()(pictures())
     assert {"parsing1", "parsing2", "parsing2_tail"} <= set(called)
+    first = make(attention=False, predict_from="stage1")
+    output = first(pictures())
+    assert set(output.maps) == {"stage1"}
+    assert output.features is not None
+    torch.testing.assert_close(first.attributes1(output.features).mean((2, 3)), output.logits)
+    assert set(first.train()(pictures()).branches) == {"stage1", "stage2"}
 
 
 def test_switches_remove_what_they_name() -> None:
@@ -142,8 +148,9 @@ def test_switches_remove_what_they_name() -> None:
     torch.testing.assert_close(first.logits, first.branches["stage1"])
 
 
-def test_attention_leaves_stage_two_as_it_was_at_first() -> None:
-    torch.testing.assert_close(make()(pictures()).logits, make(attention=False)(pictures()).logits)
+def test_attention_nearly_leaves_stage_two_as_it_was_at_first() -> None:
+    plain, attended = make(attention=False)(pictures()).logits, make()(pictures()).logits
+    assert (attended - plain).abs().max() < 0.1 * plain.abs().max()
 
 
 def test_attributes_of_parsing_do_not_train_each_other() -> None:
@@ -159,7 +166,7 @@ def test_attributes_of_parsing_do_not_train_each_other() -> None:
 def test_refusals() -> None:
     for wrong, reason in (
         ({"dropout": 1.0}, r"dropout in \[0, 1\), got 1.0"),
-        ({"parsing_classes": 1}, "at least 2 parsing classes, got 1"),
+        ({"parsing_classes": "lips"}, "lip, coarse, or at least two names, got .lips."),
         ({"predict_from": "stage3"}, "stage1 or stage2, got 'stage3'"),
         ({"hierarchical": False}, "attention and stage1 need two stages"),
         ({"branch_layers": [99, 1]}, "from 1 to"),

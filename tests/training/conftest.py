@@ -7,6 +7,7 @@ from PIL import Image
 
 from passerby.config import Recipe
 from passerby.data.manifest import Manifest
+from passerby.parsing import COARSE_CLASSES
 from passerby.schema import Attribute, AttributeSchema
 
 SCHEMA = AttributeSchema(
@@ -21,21 +22,36 @@ SCHEMA = AttributeSchema(
 
 @pytest.fixture
 def manifest_path(tmp_path: Path) -> Path:
-    """48 pictures of 24×16 whose three attributes show in their colours; some labels are unknown."""
+    """48 pictures of 24×16 whose three attributes show in their colours; some labels are unknown.
+
+    Their parsing maps say upper and lower.
+    """
     rng = np.random.default_rng(0)
     labels = rng.integers(0, 2, (48, 3)).astype(np.int8)
     root = tmp_path / "people"
-    (root / "images").mkdir(parents=True)
-    names = []
+    for folder in ("images", "parsing"):
+        (root / folder).mkdir(parents=True)
+    names, maps = [], []
     for i, (red, blue, bright) in enumerate(labels):
         picture = rng.integers(0, 60, (24, 16, 3)).astype(np.uint8) + np.uint8(80 * bright)
         picture[:12, :, 0] += np.uint8(100 * red)
         picture[12:, :, 2] += np.uint8(100 * blue)
         names.append(f"images/{i:03d}.png")
         Image.fromarray(picture).save(root / names[-1])
+        maps.append(f"parsing/{i:03d}.png")
+        Image.fromarray(np.repeat(np.uint8([2, 3]), 12)[:, None].repeat(16, 1)).save(root / maps[-1])
     labels[rng.random(labels.shape) < 0.1] = -1
     parts = ["train"] * 32 + ["val"] * 8 + ["test"] * 8
-    manifest = Manifest.create("tiny", SCHEMA, root=root, images=names, labels=labels, splits={"own": parts})
+    manifest = Manifest.create(
+        "tiny",
+        SCHEMA,
+        root=root,
+        images=names,
+        labels=labels,
+        parsing=maps,
+        parsing_classes=COARSE_CLASSES,
+        splits={"own": parts},
+    )
     manifest.write(tmp_path / "tiny.parquet")
     return tmp_path / "tiny.parquet"
 

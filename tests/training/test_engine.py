@@ -50,6 +50,17 @@ SSPNET: dict[str, dict[str, object]] = {
 }
 """A system that counts beside the optimiser, and halves its counts within each epoch."""
 
+MTMS: dict[str, dict[str, object]] = {
+    "model": {
+        "name": "mtms",
+        "pretrained": False,
+        "arguments": {"backbone": "test_resnet", "parsing_classes": "coarse"},
+    },
+    "loss": {"name": "mtms", "arguments": {"first_epochs": 1}},
+    "input": {"height": 32, "width": 16},
+}
+"""A system of two stages, of which the second has no loss in the first epoch; learns parsing, too."""
+
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "bundle" / "model.safetensors")
@@ -131,8 +142,9 @@ class PowerFailureError(Exception):
         {"training": {"ema": 0.9, "checkpoint_every_steps": 1}, **DIAA},
         {"training": {"checkpoint_every_steps": 1}, **SSPNET},
         {"training": {"ema": 0.9, "checkpoint_every_steps": 1}, **SSPNET},
+        {"training": {"checkpoint_every_steps": 1}, **MTMS},
     ],
-    ids=["ema-cosine", "plateau", "diaa", "diaa-ema", "sspnet", "sspnet-ema"],
+    ids=["ema-cosine", "plateau", "diaa", "diaa-ema", "sspnet", "sspnet-ema", "mtms"],
 )
 def test_a_resumed_run_equals_an_unbroken_one(
     make_recipe: MakeRecipe,
@@ -372,7 +384,7 @@ def test_a_start_of_other_attributes_finds_their_rows_in_the_classifier_of_a_par
 def test_what_a_model_looks_at_must_be_there_in_training(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     model: dict[str, object] = {**SSPNET["model"]}
     model["arguments"] = {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "keypoints"}
-    with pytest.raises(TrainingError, match=r"sspnet looks at keypoints, and nobody in .* has any"):
+    with pytest.raises(TrainingError, match=r"sspnet needs keypoints to train, and nobody in .* has any"):
         train(make_recipe(model=model, loss=SSPNET["loss"]), tmp_path / "run", say=quiet)
 
 
@@ -575,6 +587,49 @@ def test_two_processes_count_each_sample_once(
     expected = torch.stack([(labels == 1).sum(0), (labels == 0).sum(0)], dim=1)
     assert torch.equal(state["model.selection.seen"], 3 * expected)
     assert bool((state["model.selection.hits"] <= state["model.selection.seen"]).all())
+
+
+def test_the_second_stage_waits_for_the_first(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    states = []
+    for epochs in (0, 3):
+        arguments = {"first_epochs": epochs}
+        recipe = make_recipe(**{**MTMS, "loss": {"name": "mtms", "arguments": arguments}})
+        states.append(weights(train(recipe, tmp_path / str(epochs), say=quiet).run))
+    torch.manual_seed(recipe.seed)
+    start = create_start(recipe.model, Manifest.load(recipe.data.manifest).schema, say=quiet).state_dict()
+    trained = {k for k, value in states[0].items() if not torch.equal(value, start[k])}
+    at_first = {k for k, value in states[1].items() if not torch.equal(value, start[k])}
+    learnt = {k.split(".")[0] for k in trained - at_first if "running" not in k and "num_batches" not in k}
+    assert learnt == {"attributes2", "parsing2", "parsing2_tail", "attention", "backbone"}
+    assert {"attributes1.weight", "parsing1.weight", "attributes1_tail.layers.0.conv1.weight"} <= at_first
+
+
+@pytest.mark.parametrize(
+    ("classes", "message"),
+    [
+        ("lip", r"learns the parsing classes Background.*have background.*parsing-from relabel"),
+        ("mask", r"mtms needs masks to train, and nobody in .* has any"),
+    ],
+)
+def test_parsing_maps_of_other_classes_are_refused(
+    make_recipe: MakeRecipe, tmp_path: Path, classes: str, message: str
+) -> None:
+    model: dict[str, object] = {**MTMS["model"]}
+    model["arguments"] = {"backbone": "test_resnet", "parsing_classes": classes}
+    with pytest.raises(TrainingError, match=message):
+        train(make_recipe(**{**MTMS, "model": model}), tmp_path / "run", say=quiet)
+
+
+@pytest.mark.slow
+def test_two_processes_train_stage_by_stage(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(training={"devices": 2, "epochs": 2, "batch_size": 4}, **MTMS)
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    run = tmp_path / "run"
+    command = [sys.executable, "-m", "passerby", "train", str(tmp_path / "recipe.yaml"), "--out", str(run)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    assert len(read_log(run)) == 2
 
 
 @pytest.mark.slow

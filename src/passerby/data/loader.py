@@ -21,6 +21,7 @@ from passerby.data.transforms import (
     transform_batch,
 )
 from passerby.errors import DataError
+from passerby.parsing import mirror_classes
 from passerby.types import Batch, Guidance
 
 if TYPE_CHECKING:
@@ -55,6 +56,8 @@ class BatchLoader:
         world_size: Number of processes.
         workers: Threads that gather batches ahead; 0 gathers in the caller's thread.
         guidance: Which of `masks`, `parsing`, `keypoints` to gather if the cache has them.
+        parsing_classes: Names of the numbers in the parsing maps: in a mirror, a left arm becomes a
+            right one.
 
     Shape:
         labels: (M, A) int8. rows: (N,) int64 in 0 … M − 1. Images of a batch: (B, 3, H, W) uint8,
@@ -79,6 +82,7 @@ class BatchLoader:
         world_size: int = 1,
         workers: int = 2,
         guidance: Sequence[str] = KINDS,
+        parsing_classes: Sequence[str] = (),
     ) -> None:
         self.cache, self.labels = cache, np.ascontiguousarray(labels, np.int8)
         self.rows = _checked_rows(cache, self.labels, np.asarray(rows, np.int64))
@@ -86,6 +90,8 @@ class BatchLoader:
         self.shuffle, self.drop_last, self.seed = shuffle, drop_last, seed
         self.rank, self.world_size, self.workers = rank, world_size, workers
         self.guidance = tuple(guidance)
+        self._mirror = np.arange(256, dtype=np.uint8)
+        self._mirror[: len(parsing_classes)] = mirror_classes(parsing_classes)
         self._check_options()
         self.epoch = 0
         self._batches_done = 0
@@ -193,7 +199,9 @@ class BatchLoader:
         if cache.masks is not None and "masks" in self.guidance:
             guidance.masks = torch.from_numpy(gather_pixels(cache.masks, rows, draws)).unsqueeze(1).float()
         if cache.parsing is not None and "parsing" in self.guidance:
-            guidance.parsing = torch.from_numpy(gather_pixels(cache.parsing, rows, draws)).long()
+            classes = gather_pixels(cache.parsing, rows, draws)
+            classes[draws.flip] = self._mirror[classes[draws.flip]]
+            guidance.parsing = torch.from_numpy(classes).long()
         if cache.keypoints is not None and "keypoints" in self.guidance:
             width_px = cache.images.shape[2]
             points = gather_keypoints(cache.keypoints, rows, draws, width_px=width_px)

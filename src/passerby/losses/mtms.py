@@ -10,7 +10,7 @@ from passerby.errors import ConfigError, DataError
 from passerby.losses.bce import BinaryCrossEntropy
 from passerby.losses.functional import Reduction, Unknown, Weighting
 from passerby.parsing import UNKNOWN_CLASS
-from passerby.types import Batch, Output
+from passerby.types import Batch, Guidance, Output
 
 __all__ = ["StagedMultiTask", "compute_parsing_loss"]
 
@@ -63,8 +63,8 @@ class StagedMultiTask(nn.Module):
             positive_ratio=positive_ratio, reduction=reduction, weighting=weighting, unknown=unknown
         )
 
-    def start_epoch(self, epoch: int) -> None:
-        """Say which epoch, from 0, trains next."""
+    def set_epoch(self, epoch: int) -> None:
+        """Say which epoch, from 0, is being trained."""
         self.epoch = epoch
 
     def forward(self, output: Output, labels: Tensor, batch: Batch | None = None) -> dict[str, Tensor]:
@@ -72,7 +72,7 @@ class StagedMultiTask(nn.Module):
 
         Shape:
             output: logits (N, A); branches `stage1`, `stage2` (N, A); parsing of the same names (N, K, H, W).
-            labels: (N, A) in {1, 0, −1}; batch: its guidance has parsing, or masks where K is 2.
+            labels: (N, A) in {1, 0, −1}; batch: its guidance has what the model's `supervision` names.
             returns: a term an item, already with its factor, and `total`, () float each.
 
         Raises:
@@ -88,7 +88,7 @@ class StagedMultiTask(nn.Module):
             terms[f"attributes/{stage}"] = self.factors["attributes"] * self.criterion.compute(logits, labels)
             if stage in output.parsing and self.factors["parsing"]:
                 found = output.parsing[stage]
-                truth = _choose_truth(batch, classes=found.shape[1])
+                truth = _choose_truth(batch)
                 terms[f"parsing/{stage}"] = self.factors["parsing"] * compute_parsing_loss(found, truth)
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
@@ -123,15 +123,10 @@ def compute_parsing_loss(logits: Tensor, classes: Tensor) -> Tensor:
     return F.cross_entropy(logits, classes, ignore_index=UNKNOWN_CLASS, reduction="sum") / len(logits)
 
 
-def _choose_truth(batch: Batch | None, *, classes: int) -> Tensor:
-    guidance = None if batch is None else batch.guidance
-    truth = None
-    if guidance is not None:
-        truth = guidance.parsing
-        if classes == 2 and guidance.masks is not None:
-            truth = (guidance.masks[:, 0] >= 0.5).long()
-    if truth is None:
-        raise DataError(
-            "expected parsing maps to train on, got none; `passerby annotate --parsing` makes them"
-        )
-    return truth
+def _choose_truth(batch: Batch | None) -> Tensor:
+    guidance = Guidance() if batch is None else batch.guidance
+    if guidance.parsing is not None:
+        return guidance.parsing
+    if guidance.masks is not None:
+        return (guidance.masks[:, 0] >= 0.5).long()
+    raise DataError("expected parsing maps or masks to train on, got none; `passerby annotate` makes them")

@@ -30,6 +30,10 @@ class AttributeModel(nn.Module, ABC):
     """Fields of `Guidance` that this model looks at; a loader prepares no others."""
     supervision: tuple[str, ...] = ()
     """Fields of `Guidance` that its criterion learns from; prediction needs none of them."""
+    parsing_classes: tuple[str, ...] = ()
+    """Names of the classes of `Output.parsing`; empty for a model that does not parse."""
+    show_parsing: bool = False
+    """Whether `Output.parsing` is computed in evaluation mode, too, where no criterion needs it."""
     without_guidance: str = ""
     """What the model does for a picture without them, as the end of a sentence."""
     has_maps: bool = False

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
 
@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from passerby.errors import ModelError
 from passerby.models.base import AttributeModel
 from passerby.models.staged import create_staged_backbone
+from passerby.parsing import CLASS_LISTS, MASK_CLASSES
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output
 
@@ -40,7 +41,8 @@ class MTMS(AttributeModel):
         dropout: Probability of dropping a channel before the attributes' convolutions in training; the paper
             names none.
         backbone_arguments: Further arguments of the timm model, plain JSON values; see `create_backbone`.
-        parsing_classes: K, the number of parsing classes: 20 (Look-Into-Person), 6 (coarse), 2 (mask).
+        parsing_classes: The K classes of the parsing maps that it learns from: `lip` (20), `coarse` (6),
+            `mask` (2, learnt from masks), or their names.
         branch_layers: How many of the last layers of stage I and of stage II each branch has for itself.
         hierarchical: Have the two stages; without, attributes and parsing split in stage I and each go on to
             stride 16 by themselves ("Multi-task" of Table 1).
@@ -52,9 +54,10 @@ class MTMS(AttributeModel):
 
     Shape:
         images: (N, 3, H, W) float.
-        returns: logits (N, A); branches `stage1`, (N, A), in training; features (N, C, h, w) of the attribute
-            branch; maps `stage1` and `stage2`, sigmoids of the attribute maps, (N, A, h, w); parsing `stage1`
-            and `stage2`, (N, K, H, W), in training and where `show_parsing` is set.
+        returns: logits (N, A); branches `stage1` and `stage2`, (N, A); features (N, C, h, w) of the attribute
+            branch that predicts; maps `stage1` and `stage2`, sigmoids of the attribute maps, (N, A, h, w);
+            parsing `stage1` and `stage2`, (N, K, H, W), in training and where `show_parsing` is set. What
+            neither the prediction nor these need is left out.
     """
 
     has_maps = True
@@ -67,7 +70,7 @@ class MTMS(AttributeModel):
         pretrained: bool | str | Path = False,
         dropout: float = 0.0,
         backbone_arguments: Mapping[str, Any] | None = None,
-        parsing_classes: int = 20,
+        parsing_classes: str | Sequence[str] = "lip",
         branch_layers: tuple[int, int] | None = None,
         hierarchical: bool = True,
         attention: bool = True,
@@ -76,14 +79,12 @@ class MTMS(AttributeModel):
         super().__init__(schema)
         if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
             raise ModelError(f"expected a dropout in [0, 1), got {dropout!r}")
-        if not isinstance(parsing_classes, int) or parsing_classes < 2:
-            raise ModelError(f"expected at least 2 parsing classes, got {parsing_classes!r}")
+        self.parsing_classes = _name_classes(parsing_classes)
         if not hierarchical and (attention or predict_from == "stage1"):
             raise ModelError("attention and stage1 need two stages; leave hierarchical on, or them out")
         if predict_from not in get_args(Stage):
             raise ModelError(f"expected predict_from stage1 or stage2, got {predict_from!r}")
-        self.supervision = ("masks",) if parsing_classes == 2 else ("parsing",)
-        self.show_parsing = False
+        self.supervision = ("masks",) if self.parsing_classes == MASK_CLASSES else ("parsing",)
         self.predict_from: Stage = predict_from
         self.dropout = nn.Dropout2d(dropout)  # of channels: what it is to the mean over the map
         self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
@@ -96,12 +97,12 @@ class MTMS(AttributeModel):
         _, width1, width2, _ = self.backbone.stage_channels
         self.parsing1_tail = self.backbone.copy_tail(2, self.tails[0])
         self.attributes2 = nn.Conv2d(width2, attributes, 1)
-        self.parsing2 = _create_deconvolution(width2, parsing_classes, stride=16)
+        self.parsing2 = _create_deconvolution(width2, len(self.parsing_classes), stride=16)
         self.hierarchical = hierarchical
         if hierarchical:
             self.attributes1_tail = self.backbone.copy_tail(2, self.tails[0])
             self.attributes1 = nn.Conv2d(width1, attributes, 1)
-            self.parsing1 = _create_deconvolution(width1, parsing_classes, stride=8)
+            self.parsing1 = _create_deconvolution(width1, len(self.parsing_classes), stride=8)
         copied = self.tails[1] if hierarchical else self.backbone.count_layers(3)
         self.parsing2_tail = self.backbone.copy_tail(3, copied)
         self.attention = RelationAttention(attributes) if attention else None
@@ -109,32 +110,35 @@ class MTMS(AttributeModel):
     def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
         """Score pictures."""
         del guidance
-        first, second = (slice(-count) for count in self.tails)
-        shared = self.backbone.run_stage(2, self.backbone.run_stage(1, images), layers=first)
-        trunk = self.backbone.run_stage(2, shared, layers=slice(-self.tails[0], None))
-        maps: dict[str, Tensor] = {}
-        parsing: dict[str, Tensor] = {}
         size = (images.shape[2], images.shape[3])
         with_parsing = self.training or self.show_parsing
+        features: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
+        parsing: dict[str, Tensor] = {}
+        shared = self.backbone.run_stage(2, self.backbone.run_stage(1, images), layers=slice(-self.tails[0]))
         if self.hierarchical:
-            located, parsed = self.attributes1_tail(shared), self.parsing1_tail(shared)
-            maps["stage1"] = self.attributes1(self.dropout(located))  # (N, A, h, w)
+            features["stage1"] = self.attributes1_tail(shared)
+            maps["stage1"] = self.attributes1(self.dropout(features["stage1"]))  # (N, A, h, w)
+        if self.predict_from == "stage2" or with_parsing:
+            trunk = self.backbone.run_stage(2, shared, layers=slice(-self.tails[0], None))
+            if self.hierarchical:
+                parsed = self.parsing1_tail(shared)
+                if with_parsing:
+                    parsing["stage1"] = _fit(self.parsing1(parsed), size)
+                trunk = (features["stage1"] + parsed + trunk) / 3
+            middle = self.backbone.run_stage(3, trunk, layers=slice(-self.tails[1]))
+            features["stage2"] = self.backbone.run_stage(3, middle, layers=slice(-self.tails[1], None))
             if with_parsing:
-                parsing["stage1"] = _fit(self.parsing1(parsed), size)
-            trunk = (located + parsed + trunk) / 3
-        middle = self.backbone.run_stage(3, trunk, layers=second)
-        features = self.backbone.run_stage(3, middle, layers=slice(-self.tails[1], None))
-        if with_parsing:
-            source = middle if self.hierarchical else self.parsing1_tail(shared)
-            parsing["stage2"] = _fit(self.parsing2(self.parsing2_tail(source)), size)
-        maps["stage2"] = self.attributes2(self.dropout(features))
-        if self.attention is not None:
-            maps["stage2"] = self.attention(maps["stage1"], maps["stage2"])
+                apart = middle if self.hierarchical else self.parsing1_tail(shared)
+                parsing["stage2"] = _fit(self.parsing2(self.parsing2_tail(apart)), size)
+            maps["stage2"] = self.attributes2(self.dropout(features["stage2"]))
+            if self.attention is not None:
+                maps["stage2"] = self.attention(maps["stage1"], maps["stage2"])
         scores = {stage: each.mean((2, 3)) for stage, each in maps.items()}
         return Output(
             scores[self.predict_from],
             branches=scores,
-            features=features,
+            features=features[self.predict_from],
             maps={stage: each.detach().sigmoid() for stage, each in maps.items()},
             parsing=parsing,
         )
@@ -147,8 +151,8 @@ class RelationAttention(nn.Module):
     stride 2 and a ReLU.
 
     Paper: MTMS, Eq. 6–7 and Fig. 3, which do not print the kernels: 3×3 to halve the map, 1×1 for Θ, each
-    from all attributes to all. At the start Θ_w gives 1 and Θ_b gives 0 (weights of zero), so that stage II
-    is what it was.
+    from all attributes to all. At the start Θ_w gives nearly 1 and Θ_b nearly 0 (weights of 0.01 in the
+    standard deviation), so that stage II is nearly what it was.
 
     Args:
         attributes: A.
@@ -161,7 +165,7 @@ class RelationAttention(nn.Module):
         >>> import torch
         >>> attention = RelationAttention(5)
         >>> second = torch.randn(2, 5, 4, 3)
-        >>> torch.equal(attention(torch.randn(2, 5, 8, 6), second), second)
+        >>> torch.allclose(attention(torch.randn(2, 5, 8, 6), second), second, atol=0.5)
         True
     """
 
@@ -171,7 +175,7 @@ class RelationAttention(nn.Module):
         self.weight = nn.Conv2d(attributes, attributes, 1)
         self.bias = nn.Conv2d(attributes, attributes, 1)
         for layer, value in ((self.weight, 1.0), (self.bias, 0.0)):
-            nn.init.zeros_(layer.weight)
+            nn.init.normal_(layer.weight, std=0.01)
             nn.init.constant_(layer.bias, value)  # type: ignore[arg-type]
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
@@ -181,6 +185,17 @@ class RelationAttention(nn.Module):
             located = F.interpolate(located, size=second.shape[2:], mode="bilinear")
         refined: Tensor = self.bias(located) + self.weight(located).relu() * second
         return refined
+
+
+def _name_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
+    """The names of a list of parsing classes."""
+    lists = {"mask": MASK_CLASSES, **CLASS_LISTS}
+    names = lists.get(classes, ()) if isinstance(classes, str) else tuple(classes)
+    if len(names) < 2 or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+        raise ModelError(
+            f"expected parsing_classes {', '.join(lists)}, or at least two names, got {classes!r}"
+        )
+    return names
 
 
 def _create_deconvolution(channels: int, classes: int, *, stride: int) -> nn.ConvTranspose2d:

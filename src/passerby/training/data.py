@@ -18,6 +18,7 @@ from passerby.data.manifest import Manifest
 from passerby.data.transforms import Augmentation
 from passerby.errors import TrainingError
 from passerby.losses import compute_positive_ratio
+from passerby.models import AttributeModel
 from passerby.types import Preprocess
 
 __all__ = ["TrainingData"]
@@ -76,21 +77,31 @@ class TrainingData:
         return compute_positive_ratio(torch.from_numpy(self.labels[self.train_rows]), unknown=unknown)
 
     def create_loaders(
-        self, recipe: Recipe, *, guidance: tuple[str, ...], rank: int, world_size: int
+        self, recipe: Recipe, *, model: AttributeModel, rank: int, world_size: int
     ) -> tuple[BatchLoader, BatchLoader]:
         """Loaders of one process for training and validation.
 
         Validation rows are dealt out without padding, so that metrics merge exactly and no row counts twice.
 
         Raises:
-            TrainingError: If the training rows do not fill one batch on each process, or nobody has what the
-                model looks at beside the picture.
+            TrainingError: If the training rows do not fill one batch on each process, nobody has what the
+                model needs beside the picture, or the parsing maps are of other classes.
         """
+        guidance = tuple(dict.fromkeys((*model.guidance, *model.supervision)))
         if missing := [kind for kind in guidance if getattr(self.cache, kind) is None]:
             raise TrainingError(
-                f"model {recipe.model.name} looks at {', '.join(missing)}, and nobody in "
+                f"model {recipe.model.name} needs {', '.join(missing)} to train, and nobody in "
                 f"{recipe.data.manifest} has any; `passerby prepare` takes those beside the pictures, "
                 "`passerby annotate` finds others (docs/annotating.md)"
+            )
+        if "parsing" in guidance and self.manifest.parsing_classes != model.parsing_classes:
+            wanted, has = (
+                ", ".join(names) for names in (model.parsing_classes, self.manifest.parsing_classes)
+            )
+            raise TrainingError(
+                f"model {recipe.model.name} learns the parsing classes {wanted}, and the maps of "
+                f"{recipe.data.manifest} have {has or 'no names'}; set the model's parsing_classes, or bring "
+                "the maps to its classes by `passerby annotate --parsing-from relabel --parsing-classes …`"
             )
         t = recipe.training
         training = BatchLoader(
@@ -106,6 +117,7 @@ class TrainingData:
             world_size=world_size,
             workers=t.workers,
             guidance=guidance,
+            parsing_classes=self.manifest.parsing_classes,
         )
         validation = BatchLoader(
             self.cache,

@@ -71,12 +71,9 @@ def train(
     log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs, say=say)
     origin = describe_origin(recipe, data)  # now: the files it names may be gone when training ends
     with _quiet_lightning():
-        trainer = _create_trainer(recipe, folder, log)
+        trainer = _create_trainer(recipe, folder, log, staged=hasattr(criterion, "set_epoch"))
         loaders = data.create_loaders(
-            recipe,
-            guidance=(*model.guidance, *model.supervision),
-            rank=trainer.global_rank,
-            world_size=trainer.world_size,
+            recipe, model=model, rank=trainer.global_rank, world_size=trainer.world_size
         )
         task = AttributeTask(
             model,
@@ -92,8 +89,9 @@ def train(
     return outcome
 
 
-def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog) -> Trainer:
+def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog, *, staged: bool) -> Trainer:
     t = recipe.training
+    several = "ddp_find_unused_parameters_true" if staged else "ddp"  # a stage may have no loss yet
     callbacks: list[Callback] = [
         log,
         ModelCheckpoint(
@@ -114,7 +112,7 @@ def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog) -> Trainer
         return Trainer(
             accelerator=t.accelerator,
             devices=t.devices,
-            strategy="ddp" if t.devices > 1 else "auto",
+            strategy=several if t.devices > 1 else "auto",
             precision=t.precision,
             max_epochs=t.epochs,
             gradient_clip_val=t.clip_norm,

@@ -96,16 +96,20 @@ class AttributeTask(LightningModule):
     # ------------------------------------------------------------------ training
 
     def on_train_epoch_start(self) -> None:
-        """Tell the loader which epoch it is about to shuffle for, and a criterion that wants to know it."""
-        if (start_epoch := getattr(self.criterion, "start_epoch", None)) is not None:
-            start_epoch(self.current_epoch)
+        """Tell the loader which epoch it is about to shuffle for."""
         loader = self.trainer.train_dataloader
         if isinstance(loader, BatchLoader):
             loader.set_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed dropout from the step alone, so that a resumed run draws what an unbroken one would."""
+        """Seed dropout from the step alone, so that a resumed run draws what an unbroken one would.
+
+        And tell a criterion that goes by epochs which one this is: here, as a run that is resumed within an
+        epoch does not start it again.
+        """
         del batch, batch_idx
+        if (set_epoch := getattr(self.criterion, "set_epoch", None)) is not None:
+            set_epoch(self.current_epoch)
         stream = self.recipe.seed * 1009 + self.global_rank
         torch.manual_seed((stream * 2**32 + self.global_step) % 2**63)
 
