@@ -8,14 +8,16 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from torch import Tensor
 
 from passerby.bundle import Bundle
 from passerby.data.images import read_image, resize_image
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, ImageError, ManifestError, SchemaError
-from passerby.evaluation import evaluate
+from passerby.evaluation import Evaluation, evaluate
 from passerby.models.base import AttributeModel
+from passerby.parsing import COARSE_CLASSES
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Guidance, Output, Preprocess
 
@@ -182,3 +184,56 @@ def test_progress_counts_up_to_all(bundle: Bundle, manifest: Manifest) -> None:
     seen: list[tuple[int, int]] = []
     evaluate(bundle, manifest, split="official", batch_size=8, progress=lambda *n: seen.append(n))
     assert seen == [(8, 20), (16, 20), (20, 20)]
+
+
+class Halves(MeanColour):
+    """Parses every picture into an upper and a lower half at the second stage; at first all is background."""
+
+    parsing_classes = COARSE_CLASSES
+
+    def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        output = super().forward(images, guidance)
+        if not self.show_parsing:
+            return output
+        numbers = torch.zeros(len(images), *images.shape[2:], dtype=torch.int64)
+        first = torch.nn.functional.one_hot(numbers, 6).permute(0, 3, 1, 2).float()
+        numbers[:, : images.shape[2] // 2], numbers[:, images.shape[2] // 2 :] = 2, 3
+        second = torch.nn.functional.one_hot(numbers, 6).permute(0, 3, 1, 2).float()
+        return replace(output, parsing={"stage1": first, "stage2": second})
+
+
+def with_maps(manifest: Manifest, classes: tuple[str, ...]) -> Manifest:
+    """Of every other person without a box a map of three quarters upper and one quarter lower."""
+    paths: list[str | None] = []
+    for i, (image, box) in enumerate(zip(manifest.images, manifest.boxes(), strict=True)):
+        paths.append(f"parsing/{i}.png" if i % 2 and box is None else None)
+        if paths[-1] is not None:
+            width, height = read_image(manifest.root / image).size
+            values = np.full((height, width), 2, np.uint8)
+            values[round(height * 0.75) :] = 3
+            (manifest.root / "parsing").mkdir(exist_ok=True)
+            Image.fromarray(values).save(manifest.root / paths[-1])
+    return manifest.with_guidance(parsing=paths, parsing_classes=classes)
+
+
+def test_parsing_maps_are_scored_where_there_is_a_truth(
+    manifest: Manifest, schema: AttributeSchema, tmp_path: Path
+) -> None:
+    bundle = Bundle(Halves(schema), Preprocess(32, 16))
+    assert not evaluate(bundle, manifest, split="official").parsing
+    assert not evaluate(bundle, with_maps(manifest, ("a", "b", "c", "d")), split="official").parsing
+    manifest = with_maps(manifest, COARSE_CLASSES)
+    evaluation = evaluate(bundle, manifest, split="official")
+    assert not bundle.model.show_parsing
+    iou = evaluation.parsing["stage2"].iou
+    assert iou["upper"] == pytest.approx(0.5 / 0.75, abs=0.02)
+    assert iou["lower"] == pytest.approx(0.25 / 0.5, abs=0.02)
+    assert np.isnan(iou["head"])
+    assert evaluation.parsing["stage2"].mean_iou == pytest.approx((iou["upper"] + iou["lower"]) / 2)
+    assert evaluation.parsing["stage1"].mean_iou == 0
+    plain = evaluate(bundle, replace(manifest, parsing_classes=()), split="official")
+    np.testing.assert_array_equal(evaluation.probs, plain.probs)
+    evaluation.write(tmp_path / "out")
+    again = Evaluation.load(tmp_path / "out")
+    assert again.metrics() == evaluation.metrics()
+    assert again.metrics()["parsing"]["stage2"]["IoU"]["head"] is None

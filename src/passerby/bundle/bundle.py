@@ -27,7 +27,7 @@ from passerby.data.images import normalise, read_image, resize_image
 from passerby.errors import BundleError, DataError, ImageError, ModelError, SchemaError
 from passerby.models import AttributeModel, create_model
 from passerby.schema import AttributeSchema
-from passerby.types import Guidance, Prediction, Preprocess
+from passerby.types import Guidance, Output, Prediction, Preprocess
 
 __all__ = ["Bundle", "Picture", "load", "source_of"]
 
@@ -128,7 +128,6 @@ class Bundle:
         pixels = resize_image(self.open(image), self.preprocess)  # (H, W, 3)
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())  # (3, H, W)
 
-    @torch.inference_mode()
     def predict_batch(self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True) -> Tensor:
         """Probabilities of a batch of prepared pictures.
 
@@ -145,6 +144,38 @@ class Bundle:
         Raises:
             ModelError: If the pictures have another shape or type.
         """
+        return self._run(images, guidance, warn=warn).logits.float().sigmoid()
+
+    def parse_batch(
+        self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Probabilities of a batch of prepared pictures, and the parsing class of each pixel.
+
+        Args:
+            guidance, warn: As for `predict_batch`.
+
+        Returns:
+            Probabilities, and the parsing maps by the name of the stage, the last of them the best.
+
+        Shape:
+            images: (N, 3, H, W) uint8, of the size that `preprocess` says, on any device.
+            returns: (N, A) float32 in [0, 1]; maps (N, H, W) uint8, numbers in the model's `parsing_classes`.
+
+        Raises:
+            ModelError: If the model does not parse, or the pictures have another shape or type.
+        """
+        if not self.model.parsing_classes:
+            raise ModelError(f"a {self.model.name} model makes no parsing maps; mtms is one that does")
+        self.model.show_parsing = True
+        try:
+            output = self._run(images, guidance, warn=warn)
+        finally:
+            self.model.show_parsing = False
+        maps = {stage: logits.argmax(1).to(torch.uint8) for stage, logits in output.parsing.items()}
+        return output.logits.float().sigmoid(), maps
+
+    @torch.inference_mode()
+    def _run(self, images: Tensor, guidance: Guidance | None, *, warn: bool) -> Output:
         size = (3, self.preprocess.height, self.preprocess.width)
         if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != size:
             raise ModelError(
@@ -158,10 +189,10 @@ class Bundle:
             if warn and getattr(guidance, kind) is None:
                 warnings.warn(
                     f"{self.model.name} looks at {kind} and got none: {self.model.without_guidance}",
-                    stacklevel=3,
+                    stacklevel=4,
                 )
-        probs: Tensor = self.model(inputs, guidance).logits.float().sigmoid()
-        return probs
+        output: Output = self.model(inputs, guidance)
+        return output
 
     def describe(
         self, probs: Tensor, sources: Sequence[str], *, missing: Sequence[Collection[str]] | None = None

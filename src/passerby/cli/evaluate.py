@@ -127,6 +127,9 @@ def _print_scores(console: Console, evaluation: Evaluation) -> None:
 
     console.print(_draw_attributes(evaluation))
     console.print(_draw_summary(evaluation))
+    if evaluation.parsing:
+        each = (f"{stage} {100 * scores.mean_iou:.2f}" for stage, scores in evaluation.parsing.items())
+        console.print(f"Mean IoU of the parsing maps: {', '.join(each)} per cent.", highlight=False)
     console.print(escape(f"Protocol {evaluation.protocol_line}."), highlight=False)
     if evaluation.scores.degenerate:
         console.print(

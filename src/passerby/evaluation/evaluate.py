@@ -22,9 +22,13 @@ from passerby.data.manifest import Manifest
 from passerby.errors import DataError, SchemaError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.protocols import load_protocol
+from passerby.metrics import ParsingScores, count_parsing
+from passerby.parsing import MASK_CLASSES
 from passerby.types import Batch, Preprocess
 
 if TYPE_CHECKING:
+    from torch import Tensor
+
     from passerby.bundle import Bundle
 
 __all__ = ["evaluate"]
@@ -49,6 +53,9 @@ def evaluate(
 ) -> Evaluation:
     """Predict every person of one part of a split and score the predictions.
 
+    The parsing maps of a model that makes some are scored, too, if the manifest has maps of the same classes,
+    or masks where the model knows no others.
+
     Args:
         bundle: The model; its attributes must all be in the manifest, which may have more.
         manifest: The data.
@@ -58,7 +65,7 @@ def evaluate(
         batch_size: Pictures at a time.
         cache: Folder of the packed picture caches, shared with training: the whole manifest is packed there
             if it is not yet. None decodes the pictures of this part on the fly; for a model that looks at
-            masks, parsing maps or keypoints, it packs them in a temporary folder.
+            masks, parsing maps or keypoints, or whose parsing is scored, it packs them in a temporary folder.
         device: Such as `cpu` or `cuda`; None leaves the bundle where it is.
         broken: A picture that cannot be read stops the evaluation, or is left out and listed in `skipped`.
         workers: Threads that decode.
@@ -75,10 +82,12 @@ def evaluate(
     rows = manifest.split_rows(split, part)
     if device is not None:
         bundle.to(device)
+    truth = _find_truth(bundle, manifest)
+    guidance = tuple(dict.fromkeys((*bundle.model.guidance, *truth)))
     start = time.monotonic()
     skipped: list[tuple[str, str]] = []
     with ExitStack() as stack:
-        if cache is None and not bundle.model.guidance:
+        if cache is None and not guidance:
             pieces = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
             keep_going = skipped if broken == "skip" else None
             batches: Iterable[Batch] = _decode(
@@ -98,10 +107,10 @@ def evaluate(
                 rows=numbers,
                 batch_size=batch_size,
                 workers=workers,
-                guidance=bundle.model.guidance,
+                guidance=guidance,
             )
-        kept, probs = _predict(bundle, batches, len(rows), progress)
-        if cache is None and bundle.model.guidance:
+        kept, probs, parsing = _predict(bundle, batches, len(rows), progress, truth=truth)
+        if cache is None and guidance:
             kept = rows[kept]
     chosen = manifest.take(kept)
     return Evaluation(
@@ -122,6 +131,7 @@ def evaluate(
         device=str(bundle.device),
         seconds=round(time.monotonic() - start, 3),
         skipped=skipped,
+        parsing=parsing,
         metadata=_describe_origin(bundle),
     )
 
@@ -146,21 +156,47 @@ def _describe_origin(bundle: Bundle) -> dict[str, object]:
     return {**bundle.metadata, **{k: bundle.metadata.get(k) or v for k, v in own.items()}}
 
 
+def _find_truth(bundle: Bundle, manifest: Manifest) -> tuple[str, ...]:
+    """The kind of guidance that the model's parsing maps can be compared with, if the manifest has it."""
+    classes = bundle.model.parsing_classes
+    if not classes:
+        return ()
+    if classes == MASK_CLASSES:
+        return ("masks",) if all(path is not None for path in manifest.paths("mask")) else ()
+    return ("parsing",) if classes == manifest.parsing_classes else ()
+
+
 def _predict(
-    bundle: Bundle, batches: Iterable[Batch], total: int, progress: Progress | None
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    bundle: Bundle,
+    batches: Iterable[Batch],
+    total: int,
+    progress: Progress | None,
+    *,
+    truth: tuple[str, ...],
+) -> tuple[NDArray[np.int64], NDArray[np.float32], dict[str, ParsingScores]]:
+    counts: dict[str, Tensor] = {}
     rows: list[NDArray[np.int64]] = []
     probs: list[NDArray[np.float32]] = []
     done = 0
     for batch in batches:
-        probs.append(bundle.predict_batch(batch.images, batch.guidance).float().cpu().numpy())
+        if truth:
+            scores, maps = bundle.parse_batch(batch.images, batch.guidance)
+            true = getattr(batch.guidance, truth[0]).squeeze(1)  # masks have a channel
+            for stage, predicted in maps.items():
+                found = count_parsing(predicted.cpu(), true, classes=len(bundle.model.parsing_classes))
+                counts[stage] = counts[stage] + found if stage in counts else found
+        else:
+            scores = bundle.predict_batch(batch.images, batch.guidance)
+        probs.append(scores.cpu().numpy())
         rows.append(batch.rows.numpy())
         done += len(batch.rows)
         if progress is not None:
             progress(done, total)
     if not done:
         raise DataError(f"none of the {total} pictures could be read; check --root")
-    return np.concatenate(rows), np.concatenate(probs)
+    names = bundle.model.parsing_classes
+    parsing = {stage: ParsingScores.from_counts(each, names) for stage, each in counts.items()}
+    return np.concatenate(rows), np.concatenate(probs), parsing
 
 
 def _decode(

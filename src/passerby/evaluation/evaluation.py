@@ -27,7 +27,7 @@ from passerby.evaluation.results import Result, find_commit
 from passerby.schema import AttributeSchema
 
 if TYPE_CHECKING:
-    from passerby.metrics import AttributeScores
+    from passerby.metrics import AttributeScores, ParsingScores
 
 __all__ = ["Evaluation", "compute_scores"]
 
@@ -60,6 +60,8 @@ class Evaluation:
         seconds: Duration of the evaluation.
         skipped: Pictures that could not be read, with the reason; they are not part of the score.
         metadata: What the bundle says about its origin.
+        parsing: Scores of the model's parsing maps at the size of its input, by the name of the stage; empty
+            if it makes none, or there was no truth to compare them with.
 
     Attributes:
         scores: Scores under the protocol, computed from the predictions.
@@ -88,6 +90,7 @@ class Evaluation:
     seconds: float
     skipped: Sequence[tuple[str, str]] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
+    parsing: Mapping[str, ParsingScores] = field(default_factory=dict)
     scores: AttributeScores = field(init=False)
     average_precision: NDArray[np.float64] = field(init=False)
     mAP: float = field(init=False)  # noqa: N815 - the metric's name
@@ -128,7 +131,10 @@ class Evaluation:
         }
 
     def metrics(self) -> dict[str, Any]:
-        """Overall metrics, `per_attribute` and `mA_per_part`, in [0, 1]; None what cannot be measured."""
+        """Overall metrics, `per_attribute` and `mA_per_part`, in [0, 1]; None what cannot be measured.
+
+        Where parsing maps were scored, `parsing` has each stage's `mIoU` and `IoU` by class.
+        """
         columns: dict[str, list[float]] = {
             n: getattr(self.scores, f"per_attribute_{n}").tolist() for n in PER_ATTRIBUTE
         }
@@ -142,8 +148,12 @@ class Evaluation:
                 "negatives": int(self.scores.negatives[i]),
                 "threshold": self.thresholds[i],
             }
-        overall = {k: None if math.isnan(v) else v for k, v in self.summary().items()}
-        return {**overall, "per_attribute": per_attribute, "mA_per_part": self.mean_accuracy_per_part}
+        return {
+            **_without_nan(self.summary()),
+            "per_attribute": per_attribute,
+            "mA_per_part": self.mean_accuracy_per_part,
+            **({"parsing": _describe_parsing(self.parsing)} if self.parsing else {}),
+        }
 
     def to_result(self, **facts: Any) -> Result:
         """The score file of this evaluation.
@@ -267,6 +277,7 @@ class Evaluation:
                 seconds=values["seconds"],
                 skipped=[(image, reason) for image, reason in values["skipped"]],
                 metadata=values["metadata"],
+                parsing=_restore_parsing(values["metrics"].get("parsing", {})),
             )
             noted = float(values["metrics"]["mA"])
         except (DataError, KeyError, ValueError, TypeError, SchemaError) as error:
@@ -279,6 +290,26 @@ class Evaluation:
                 f"{evaluation.scores.mA:.6f}; the files do not belong together, run `passerby evaluate` anew"
             )
         return evaluation
+
+
+def _without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
+    return {name: None if math.isnan(value) else value for name, value in values.items()}
+
+
+def _describe_parsing(parsing: Mapping[str, ParsingScores]) -> dict[str, Any]:
+    return {
+        stage: {**_without_nan({"mIoU": scores.mean_iou}), "IoU": _without_nan(scores.iou)}
+        for stage, scores in parsing.items()
+    }
+
+
+def _restore_parsing(values: Mapping[str, Any]) -> dict[str, ParsingScores]:
+    from passerby.metrics import ParsingScores
+
+    return {
+        stage: ParsingScores({k: math.nan if v is None else float(v) for k, v in each["IoU"].items()})
+        for stage, each in values.items()
+    }
 
 
 def compute_scores(

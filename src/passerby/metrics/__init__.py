@@ -9,13 +9,16 @@ from passerby.metrics.functional import (
     compute_counts,
     compute_scores,
 )
+from passerby.metrics.parsing_scores import ParsingScores, count_parsing
 
 __all__ = [
     "AttributeMetrics",
     "AttributeScores",
     "Counts",
     "MeanAveragePrecision",
+    "ParsingScores",
     "compute_average_precision",
     "compute_counts",
     "compute_scores",
+    "count_parsing",
 ]
