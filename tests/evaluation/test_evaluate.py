@@ -206,7 +206,7 @@ def with_maps(manifest: Manifest, classes: tuple[str, ...]) -> Manifest:
     """Of every other person without a box a map of three quarters upper and one quarter lower."""
     paths: list[str | None] = []
     for i, (image, box) in enumerate(zip(manifest.images, manifest.boxes(), strict=True)):
-        paths.append(f"parsing/{i}.png" if i % 2 and box is None else None)
+        paths.append(f"parsing/{i}.png" if i % 4 and box is None else None)
         if paths[-1] is not None:
             width, height = read_image(manifest.root / image).size
             values = np.full((height, width), 2, np.uint8)

@@ -82,7 +82,7 @@ def evaluate(
     rows = manifest.split_rows(split, part)
     if device is not None:
         bundle.to(device)
-    truth = _find_truth(bundle, manifest)
+    truth = _find_truth(bundle, manifest.take(rows))
     guidance = tuple(dict.fromkeys((*bundle.model.guidance, *truth)))
     start = time.monotonic()
     skipped: list[tuple[str, str]] = []
@@ -157,13 +157,15 @@ def _describe_origin(bundle: Bundle) -> dict[str, object]:
 
 
 def _find_truth(bundle: Bundle, manifest: Manifest) -> tuple[str, ...]:
-    """The kind of guidance that the model's parsing maps can be compared with, if the manifest has it."""
+    """The kind of guidance that the model's parsing maps can be compared with, if these rows have it."""
     classes = bundle.model.parsing_classes
     if not classes:
         return ()
     if classes == MASK_CLASSES:
         return ("masks",) if all(path is not None for path in manifest.paths("mask")) else ()
-    return ("parsing",) if classes == manifest.parsing_classes else ()
+    if classes != manifest.parsing_classes or not any(manifest.paths("parsing")):
+        return ()
+    return ("parsing",)
 
 
 def _predict(
@@ -181,7 +183,8 @@ def _predict(
     for batch in batches:
         if truth:
             scores, maps = bundle.parse_batch(batch.images, batch.guidance)
-            true = getattr(batch.guidance, truth[0]).squeeze(1)  # masks have a channel
+            true = getattr(batch.guidance, truth[0])
+            true = true[:, 0] if truth[0] == "masks" else true  # (N, H, W)
             for stage, predicted in maps.items():
                 found = count_parsing(predicted.cpu(), true, classes=len(bundle.model.parsing_classes))
                 counts[stage] = counts[stage] + found if stage in counts else found
