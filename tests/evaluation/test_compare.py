@@ -16,10 +16,10 @@ from passerby.evaluation import Comparison, Evaluation, Result, compare, load_pr
 from passerby.evaluation.bootstrap import WeightedMetrics, draw_multiplicities
 from passerby.evaluation.evaluation import compute_scores
 from passerby.evaluation.results import METRICS
+from passerby.metrics import ParsingScores
 from passerby.schema import Attribute, AttributeSchema
 
 SCHEMA = AttributeSchema("drawn", tuple(Attribute(n, f"has a {n}") for n in ("Hat", "Bag", "Coat", "Skirt")))
-Save = Callable[..., Path]
 
 
 def draw_labels(rng: np.random.Generator, people: int) -> np.ndarray:
@@ -521,3 +521,21 @@ def test_markdown_has_a_line_a_run(stored: tuple[Comparison, Path]) -> None:
     assert lines[7].count("<br>") == 6
     assert "<br>" not in lines[6]
     assert len({line.count("|") for line in lines[4:]}) == 1
+
+
+def test_the_mean_iou_of_parsing_maps_stands_beside_the_scores(tmp_path: Path) -> None:
+    scores = [
+        {"stage1": ParsingScores({"a": 0.5, "b": 0.3, "c": float("nan")})},
+        {"stage1": ParsingScores({"a": 0.6})},
+    ]
+    evaluations = [make("plain", seed=seed) for seed in (0, 1)]
+    evaluations += [make("parsing", seed=seed, parsing=scores[seed]) for seed in (0, 1)]
+    evaluations += [make("half", seed=0, parsing=scores[0]), make("half", seed=1)]
+    comparison = compare([write(tmp_path, *evaluations)], baseline="plain", resamples=10)
+    parsing = {run.variant: run.parsing for run in comparison.runs}
+    assert parsing == {"plain": {}, "parsing": {"stage1": (0.4, 0.6)}, "half": {}}
+    lines = comparison.format_markdown().splitlines()
+    assert lines[-5].endswith("| parsing mIoU |")
+    assert [line.split("|")[-2].strip() for line in lines[-3:]].count("stage1 50.00 ± 14.14") == 1
+    comparison.write(tmp_path / "x.comparison.json")
+    assert Comparison.load(tmp_path / "x.comparison.json") == comparison

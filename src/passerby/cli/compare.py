@@ -116,6 +116,11 @@ def _print(comparison: Comparison, markdown: bool) -> None:
     shared, names = comparison.name_runs()
     lines = [line for i, name in enumerate(names) for line in _create_lines(comparison, i, name)]
     print_scores(lines, above=(shared, comparison.describe()))
+    for name, run in zip(names, comparison.runs, strict=True):
+        if run.parsing:
+            typer.echo(
+                f"Mean IoU of the parsing maps, in per cent: {name}: {', '.join(run.format_parsing())}"
+            )
 
 
 def _create_lines(comparison: Comparison, i: int, name: str) -> list[Line]:

@@ -201,4 +201,15 @@ def _describe_run(run: Aggregate, differences: Mapping[str, Interval] | None) ->
         commits=tuple(result.commit for result in run.results),
         scores={name: tuple(float(result.metrics[name]) for result in run.results) for name in METRICS},
         differences=differences,
+        parsing=_collect_parsing(run),
     )
+
+
+def _collect_parsing(run: Aggregate) -> dict[str, tuple[float, ...]]:
+    """Mean IoU of each stage's parsing maps, of each seed, where all seeds have it."""
+    found: dict[str, tuple[float, ...]] = {}
+    for stage in run.first.metrics.get("parsing", {}):
+        each = [result.metrics.get("parsing", {}).get(stage, {}).get("mIoU") for result in run.results]
+        if None not in each:
+            found[stage] = tuple(each)
+    return found

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import math
 import statistics
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any, Self
 
@@ -60,6 +60,8 @@ class ComparedRun:
         commits: Commit of the code of each.
         scores: The overall metrics of each seed, in [0, 1].
         differences: By metric; None for the baseline itself.
+        parsing: Mean IoU of the parsing maps of each stage, of each seed, in [0, 1]; empty for a run that
+            makes none, or whose maps were not scored.
     """
 
     system: str
@@ -75,6 +77,7 @@ class ComparedRun:
     commits: tuple[str | None, ...]
     scores: Mapping[str, tuple[float, ...]]
     differences: Mapping[str, Interval] | None
+    parsing: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -88,15 +91,24 @@ class ComparedRun:
             "seeds": tuple(values["seeds"]),
             "commits": tuple(values["commits"]),
             "scores": scores,
+            "parsing": {stage: tuple(each) for stage, each in values.get("parsing", {}).items()},
             "differences": None if found is None else {k: Interval(**v) for k, v in found.items()},
         }
         return cls(**{**values, **parts})
 
     def format_score(self, metric: str) -> tuple[str, str]:
         """Mean and standard deviation over the seeds in per cent; the latter empty with a single seed."""
-        values = self.scores[metric]
-        spread = f"± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
-        return f"{100 * statistics.fmean(values):.2f}", spread
+        return _format_mean(self.scores[metric])
+
+    def format_parsing(self) -> list[str]:
+        """The mean IoU of each stage's parsing maps in per cent, with its name."""
+        return [f"{stage} {' '.join(_format_mean(each)).strip()}" for stage, each in self.parsing.items()]
+
+
+def _format_mean(values: Sequence[float]) -> tuple[str, str]:
+    """Mean and standard deviation in per cent; the latter empty for a single value."""
+    spread = f"± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
+    return f"{100 * statistics.fmean(values):.2f}", spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -152,10 +164,13 @@ class Comparison:
         """A table for a README, one line a run, with the words above it."""
         shared, names = self.name_runs()
         lines = [shared, "", self.describe(), ""]
-        lines.append("| run | " + " | ".join(SHORT_NAMES[m] for m in METRICS) + " |")
-        lines.append("|---|" + "---:|" * len(METRICS))
+        parses = any(run.parsing for run in self.runs)
+        heads = [SHORT_NAMES[m] for m in METRICS] + ["parsing mIoU"] * parses
+        lines.append("| run | " + " | ".join(heads) + " |")
+        lines.append("|---|" + "---:|" * len(heads))
         for name, run in zip(names, self.runs, strict=True):
             cells = [_format_cell(run, metric) for metric in METRICS]
+            cells += ["<br>".join(run.format_parsing()) or "–"] * parses
             lines.append("| " + " | ".join((name, *cells)) + " |")
         return "\n".join(lines) + "\n"
 
