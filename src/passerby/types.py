@@ -13,7 +13,9 @@ from typing import TYPE_CHECKING, Any, Literal, Self
 from passerby.errors import DataError, SchemaError
 
 if TYPE_CHECKING:
+    import numpy as np
     import torch
+    from numpy.typing import NDArray
     from torch import Tensor
 
 __all__ = ["Batch", "Box", "Guidance", "Output", "Prediction", "Preprocess"]
@@ -106,7 +108,7 @@ class Guidance:
 
     Shape:
         masks: (N, 1, H, W) float in [0, 1], 1 on the person.
-        parsing: (N, H, W) int64, Look-Into-Person classes 0 … 19.
+        parsing: (N, H, W) int64, class of each pixel, 255 where it is not known.
         keypoints: (N, 17, 3) float in COCO order: x in pixels of the input, y in pixels, score in [0, 1].
     """
 
@@ -188,6 +190,7 @@ class Prediction:
         probabilities: One number in [0, 1] an attribute.
         thresholds: An attribute is present when its probability is *strictly* above its threshold.
         notes: What a reader of the result must know, such as that the model had no mask to look at.
+        parsing: Class of each pixel, (h, w) uint8 at the size of the picture, if it was asked for.
 
     Raises:
         SchemaError: From `prediction[name]`, if there is no attribute of that name.
@@ -205,6 +208,7 @@ class Prediction:
     probabilities: tuple[float, ...]
     thresholds: tuple[float, ...]
     notes: tuple[str, ...] = ()
+    parsing: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -219,7 +223,10 @@ class Prediction:
         return self.probabilities[self.names.index(name)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: source, present attributes, probability by name; notes if there are any."""
+        """Plain values for JSON: source, present attributes, probability by name; notes if there are any.
+
+        The parsing map is left out: it is a picture.
+        """
         return {
             "source": self.source,
             "present": list(self.present),

@@ -164,8 +164,7 @@ class Bundle:
         Raises:
             ModelError: If the model does not parse, or the pictures have another shape or type.
         """
-        if not self.model.parsing_classes:
-            raise ModelError(f"a {self.model.name} model makes no parsing maps; mtms is one that does")
+        self.check_parses()
         self.model.show_parsing = True
         try:
             output = self._run(images, guidance, warn=warn)
@@ -173,6 +172,15 @@ class Bundle:
             self.model.show_parsing = False
         maps = {stage: logits.argmax(1).to(torch.uint8) for stage, logits in output.parsing.items()}
         return output.logits.float().sigmoid(), maps
+
+    def check_parses(self) -> None:
+        """Refuse a model that makes no parsing maps.
+
+        Raises:
+            ModelError: If it is one; the message names a system that makes some.
+        """
+        if not self.model.parsing_classes:
+            raise ModelError(f"a {self.model.name} model makes no parsing maps; an mtms model does")
 
     @torch.inference_mode()
     def _run(self, images: Tensor, guidance: Guidance | None, *, warn: bool) -> Output:

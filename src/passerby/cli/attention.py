@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
+from passerby.cli.places import place_below
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -56,6 +56,14 @@ def attention(
     ] = False,
     masks: MasksOption = None,
     keypoints: KeypointsOption = None,
+    true_parsing: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder with <name of the picture>.png, true parsing maps to show beside the model's own.",
+            file_okay=False,
+            exists=True,
+        ),
+    ] = None,
     columns: Annotated[int, typer.Option(min=1, help="Attributes beside each other, at most.")] = 6,
     height: Annotated[
         int, typer.Option(min=64, max=4096, help="Of a picture in the figure, in pixels.")
@@ -64,7 +72,7 @@ def attention(
         str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
     ] = "auto",
 ) -> None:
-    """Draw where a model looked for each attribute.
+    """Draw where a model looked for each attribute, and how it parsed the person, if it does.
 
     Exit status: 0 all pictures read, 1 some skipped (named on standard error), 2 nothing done for an error
     that you can mend.
@@ -83,7 +91,7 @@ def attention(
     model = load(bundle, device=device)
     chosen = None if attributes is None else _split_attributes(attributes, model.schema)
     names = None if maps is None else [name.strip() for name in maps.split(",")]
-    guide = create_guide(model, masks=masks, keypoints=keypoints)
+    guide = create_guide(model, masks=masks, keypoints=keypoints, true_parsing=true_parsing)
     kept, read = _compute(model, paths, names=names, raw=raw, keep=out is not None, guide=guide)
     if out is not None and kept:
         figure = draw_attention(
@@ -125,7 +133,7 @@ def _compute(
 
     kept: list[AttentionMaps] = []
     read = 0
-    places = [] if raw is None else _place_raw(raw, paths)
+    places = [] if raw is None else place_below(raw, paths, ".npz", keep_suffix=True)
     with show_progress("looking", hidden=len(paths) <= 16) as progress:
         for done, item in enumerate(stream_maps(model, paths, guide=guide), start=1):
             progress(done, len(paths))
@@ -143,10 +151,3 @@ def _compute(
             if keep:
                 kept.append(item)
     return kept, read
-
-
-def _place_raw(folder: Path, paths: list[Path]) -> list[Path]:
-    """Where the maps of each picture go: as the pictures lie below the folder that has them all."""
-    full = [os.path.abspath(path) for path in paths]  # noqa: PTH100  (takes .. out and leaves links alone)
-    common = os.path.commonpath([os.path.dirname(path) for path in full])  # noqa: PTH120
-    return [folder / f"{os.path.relpath(path, common)}.npz" for path in full]

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from passerby.annotators.base import Kind
     from passerby.bundle import Bundle
     from passerby.inference import Guide
@@ -31,18 +33,24 @@ KeypointsOption = Annotated[
 ]
 
 
-def create_guide(bundle: Bundle, *, masks: str | None, keypoints: str | None) -> Guide | None:
+def create_guide(
+    bundle: Bundle, *, masks: str | None, keypoints: str | None, true_parsing: Path | None = None
+) -> Guide | None:
     """What finds the guidance that was asked for, None if nothing was.
+
+    Args:
+        true_parsing: Folder with parsing maps to show beside those of the model.
 
     Raises:
         ConfigError: If the model does not look at it, or there is no such way to find it.
     """
+    from passerby.annotators.base import Annotator
     from passerby.annotators.factory import create_annotator
     from passerby.errors import ConfigError
     from passerby.inference import Guide
 
     wanted: dict[Kind, str | None] = {"masks": masks, "keypoints": keypoints}
-    annotators = []
+    annotators: list[Annotator] = []
     for kind, source in wanted.items():
         if source is None:
             continue
@@ -55,4 +63,17 @@ def create_guide(bundle: Bundle, *, masks: str | None, keypoints: str | None) ->
                 "give the folder that it writes, or choose another method"
             )
         annotators.append(annotator)
+    if true_parsing is not None:
+        from passerby.annotators.given import Given
+        from passerby.data.formats.files import load_classes
+
+        bundle.check_parses()
+        classes, named = bundle.model.parsing_classes, load_classes(true_parsing, ["any.png"])
+        if named and named != classes:
+            raise ConfigError(
+                f"--true-parsing: expected maps of {', '.join(classes)}, those in {true_parsing} are of "
+                f"{', '.join(named)}; bring them to the model's classes by `passerby annotate "
+                "--parsing-from relabel`"
+            )
+        annotators.append(Given("parsing", true_parsing, classes=classes))
     return Guide(annotators) if annotators else None

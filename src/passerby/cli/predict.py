@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
+from passerby.cli.places import place_below
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -50,6 +51,14 @@ def predict(
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
     masks: MasksOption = None,
     keypoints: KeypointsOption = None,
+    parsing: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder to draw the parsing maps in, of a model that makes some: a PNG a picture, whose "
+            "values are the numbers of the classes in its classes.txt.",
+            file_okay=False,
+        ),
+    ] = None,
     everything: Annotated[
         bool, typer.Option("--all", help="In the table: all attributes, not only those present.")
     ] = False,
@@ -69,22 +78,31 @@ def predict(
             f"--all and --top shape the table; {form.value} always carries all attributes"
         )
 
-    from passerby.bundle import load
+    from passerby.bundle import load, source_of
     from passerby.inference import Predictor, find_images, open_output, write_csv, write_jsonl, write_table
 
     paths = find_images(pictures)
+    files: list[tuple[str, Path]] = []
+    if parsing is not None:
+        places = place_below(parsing, paths, ".png", keep_suffix=False)
+        files = [(source_of(path), place) for path, place in zip(paths, places, strict=True)]
     model = load(bundle, device=device)
     guide = create_guide(model, masks=masks, keypoints=keypoints)
-    predictor = Predictor(model, batch_size=batch_size, threads=threads, flip=flip, guide=guide)
+    parse = parsing is not None
+    predictor = Predictor(model, batch_size=batch_size, threads=threads, flip=flip, guide=guide, parse=parse)
     skipped: list[Skipped] = []
     with open_output(out) as stream:
         predictions = _predict(predictor, paths, skipped)
+        if parsing is not None:
+            predictions = _draw_parsing(predictions, parsing, files, model.model.parsing_classes)
         if form is Format.table:
             write_table(predictions, stream, top=top, everything=everything)
         elif form is Format.csv:
             write_csv(predictions, stream, names=predictor.bundle.schema.names)
         else:
             write_jsonl(predictions, stream)
+    if parsing is not None:
+        typer.echo(f"{parsing}: {len(paths) - len(skipped)} parsing map(s)", err=True)
     if skipped:
         typer.echo(f"passerby: skipped {len(skipped)} of {len(paths)} pictures", err=True)
         raise typer.Exit(1)
@@ -102,3 +120,21 @@ def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) ->
                 typer.echo(f"passerby: skipped: {item.reason}", err=True)
             else:
                 yield item
+
+
+def _draw_parsing(
+    predictions: Iterator[Prediction], folder: Path, files: list[tuple[str, Path]], classes: tuple[str, ...]
+) -> Iterator[Prediction]:
+    """The same predictions; the parsing map of each is drawn on the way, and named are the classes."""
+    from passerby.data.formats.files import CLASSES_FILE
+    from passerby.files import replace_file
+    from passerby.inference import write_parsing
+
+    places = dict(files)
+    for prediction in predictions:
+        if prediction.parsing is not None:
+            write_parsing(places[prediction.source], prediction.parsing)
+        yield prediction
+    folder.mkdir(parents=True, exist_ok=True)
+    with replace_file(folder / CLASSES_FILE) as temporary:
+        temporary.write_text("\n".join(classes) + "\n", encoding="utf-8")

@@ -34,6 +34,7 @@ __all__ = [
     "read_size",
     "resize_image",
     "resize_map",
+    "restore_map",
 ]
 
 BoxTuple: TypeAlias = tuple[float, float, float, float]
@@ -315,6 +316,29 @@ def resize_map(
     placement = compute_placement(image.size, preprocess, box)
     pixels = _cut(image, placement, Image.Resampling.NEAREST)
     return _placed(pixels, preprocess, placement)
+
+
+def restore_map(
+    values: NDArray[np.uint8], size: tuple[int, int], preprocess: Preprocess
+) -> NDArray[np.uint8]:
+    """Bring a mask or parsing map from the input of a network back to its picture, nearest neighbour.
+
+    Args:
+        size: Width and height of the picture in pixels.
+        preprocess: How the picture became the input.
+
+    Shape:
+        values: (H, W), as `preprocess` says. Returns (h, w) of the picture.
+
+    Example:
+        >>> from passerby.types import Preprocess
+        >>> padded = np.uint8([[0, 1, 2, 0], [0, 3, 4, 0]])
+        >>> restore_map(padded, (2, 2), Preprocess(2, 4, resize="pad")).tolist()
+        [[1, 2], [3, 4]]
+    """
+    left, top, right, bottom = compute_placement(size, preprocess).target
+    part = Image.fromarray(np.ascontiguousarray(values[top:bottom, left:right]))
+    return np.asarray(part.resize(size, Image.Resampling.NEAREST))
 
 
 def _cut(image: Image.Image, placement: Placement, how: Image.Resampling) -> NDArray[np.uint8]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -13,7 +13,6 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
 from passerby.bundle import Bundle, Picture, source_of
 from passerby.data.images import normalise
@@ -21,7 +20,7 @@ from passerby.errors import DataError, ImageError, ModelError
 from passerby.files import replace_file
 from passerby.inference.guiding import Guide
 from passerby.inference.predictor import Skipped
-from passerby.models import MODELS
+from passerby.models import MODELS, AttributeModel
 from passerby.types import Output
 
 __all__ = [
@@ -46,10 +45,13 @@ class AttentionMaps:
         thresholds: An attribute is present when its probability is strictly above its threshold.
         maps: The maps by name, in the order in which the model gives them.
         notes: What a reader must know, such as that the model had no mask to look at.
+        parsing: Parsing maps by name: `truth`, if a guide found it, and the model's own in their order.
+        parsing_classes: Names of the numbers in them.
 
     Shape:
         picture: (H, W, 3) uint8 RGB.
         maps: (A, h, w) float32 ≥ 0 each; h and w differ from map to map.
+        parsing: (H, W) uint8 each.
     """
 
     source: str
@@ -59,6 +61,8 @@ class AttentionMaps:
     thresholds: tuple[float, ...]
     maps: Mapping[str, NDArray[np.float32]]
     notes: tuple[str, ...] = ()
+    parsing: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+    parsing_classes: tuple[str, ...] = ()
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -78,7 +82,8 @@ def compute_maps(bundle: Bundle, image: Picture, *, guide: Guide | None = None) 
     Args:
         bundle: Its model must give maps (`AttributeModel.has_maps`).
         image: A path or a picture in memory; see `Picture`.
-        guide: Finds what the model looks at beside the picture, such as a mask.
+        guide: Finds what the model looks at beside the picture, such as a mask, or the true parsing map to
+            show beside those of the model.
 
     Raises:
         ImageError: If the picture cannot be read.
@@ -153,6 +158,10 @@ def _compute(
         output: Output = bundle.model(pixels, found.guidance.to(bundle.device))
         maps = _check_maps(output, bundle)
         probs = output.logits.float().sigmoid().tolist()
+        parsing = {stage: logits.argmax(1) for stage, logits in output.parsing.items()}
+    if parsing and found.guidance.parsing is not None:
+        parsing = {"truth": found.guidance.parsing, **parsing}
+    classes = {name: values.to(torch.uint8).cpu().numpy() for name, values in parsing.items()}
     pictures = inputs.permute(0, 2, 3, 1).contiguous().numpy()  # (N, H, W, 3)
     return [
         AttentionMaps(
@@ -163,6 +172,8 @@ def _compute(
             bundle.thresholds,
             {name: values[i].copy() for name, values in maps.items()},
             (*bundle.explain_missing(found.missing[i]), *filter(None, [found.problems.get(i)])),
+            {name: values[i].copy() for name, values in classes.items()},
+            bundle.model.parsing_classes,
         )
         for i, source in enumerate(sources)
     ]
@@ -190,13 +201,15 @@ def _check_maps(output: Output, bundle: Bundle) -> dict[str, NDArray[np.float32]
 
 
 @contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; then every module is in the mode in which it was."""
+def _evaluating(model: AttributeModel) -> Iterator[None]:
+    """Evaluation mode for a while, parsing maps shown; then every module is in the mode in which it was."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
+    model.show_parsing = bool(model.parsing_classes)
     try:
         yield
     finally:
+        model.show_parsing = False
         for module, training in modes:
             module.training = training
 
@@ -272,7 +285,8 @@ def save_maps(path: Path, maps: AttentionMaps) -> None:
     """Write everything as one `.npz` that `numpy.load` reads without pickle.
 
     It holds `source`, `picture` (H, W, 3), `attributes`, `probabilities` and `thresholds` (A,), `maps` (the
-    names of the maps) and, for each of those names, `map_<name>` (A, h, w) float32.
+    names of the maps) and, for each of those names, `map_<name>` (A, h, w) float32; of parsing maps also
+    `parsing` and `parsing_classes` (their names) and `parsing_<name>` (H, W) uint8.
 
     Raises:
         DataError: If the file cannot be written.
@@ -286,6 +300,12 @@ def save_maps(path: Path, maps: AttentionMaps) -> None:
         "maps": np.array(list(maps.maps)),
         **{f"map_{name}": values for name, values in maps.maps.items()},
     }
+    if maps.parsing:
+        arrays |= {
+            "parsing": np.array(list(maps.parsing)),
+            "parsing_classes": np.array(maps.parsing_classes),
+            **{f"parsing_{name}": values for name, values in maps.parsing.items()},
+        }
     try:
         with replace_file(path) as temporary, temporary.open("wb") as file:
             np.savez_compressed(file, **arrays)  # type: ignore[arg-type]  # a keyword of its own is a bool

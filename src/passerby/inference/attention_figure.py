@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from math import ceil
@@ -12,10 +12,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from passerby.annotators.panels import Frame, draw_parsing, get_class_colour
 from passerby.errors import DataError, SchemaError
 from passerby.files import replace_file
 from passerby.inference.attention import AttentionMaps, combine_maps
 from passerby.inference.overlay import compute_scale, draw_bar, draw_overlay
+from passerby.parsing import UNKNOWN_CLASS
 from passerby.schema import AttributeSchema
 
 __all__ = [
@@ -119,12 +121,13 @@ def draw_attention(
     columns: int = 6,
     height_px: int = 256,
 ) -> Image.Image:
-    """Draw maps over their pictures, as in Fig. 4 of DIAA.
+    """Draw maps over their pictures, as in Fig. 4 of DIAA and Fig. 5 of MTMS.
 
     Every picture has a block: itself, then a column an attribute (with its probability and whether it is
     present) and a row a map; a map that all of these share stands in the first column only. Under each map
     stand its colour bar, the value at its bright end and how many times the mean its peak is: 1 for a map
-    that is even, h · w for one that looks at a single cell.
+    that is even, h · w for one that looks at a single cell. Parsing maps stand beside the picture, and a
+    legend of their classes at the end.
 
     Args:
         maps: Of one picture or of several, from `compute_maps`.
@@ -165,7 +168,8 @@ def draw_attention(
     ]
     text_px = _text_px(height_px)
     width = max(block.width for block in blocks)
-    height = sum(block.height + 2 * _GAP_PX for block in blocks) + 2 * text_px
+    legend = _draw_legend(several, width, text_px)
+    height = sum(block.height + 2 * _GAP_PX for block in blocks) + 2 * text_px + legend.height
     _check_sides(width, height)
     figure = Image.new("RGB", (width, height), _PAPER)
     pen, top = ImageDraw.Draw(figure), 0
@@ -174,8 +178,36 @@ def draw_attention(
         top += block.height + _GAP_PX
         pen.line((_GAP_PX, top, width - _GAP_PX, top), fill=_RULE)
         top += _GAP_PX
-    _write(pen, (_GAP_PX, top), _NOTE, width=width - 2 * _GAP_PX, size=text_px - 2)
+    figure.paste(legend, (0, top))
+    _write(pen, (_GAP_PX, top + legend.height), _NOTE, width=width - 2 * _GAP_PX, size=text_px - 2)
     return figure
+
+
+def _draw_legend(several: Sequence[AttentionMaps], width: int, text_px: int) -> Image.Image:
+    """Colours and names of the parsing classes that are seen, in as many lines as they need."""
+    seen = {
+        int(number) for each in several for values in each.parsing.values() for number in np.unique(values)
+    }
+    names = dict(enumerate(next((each.parsing_classes for each in several if each.parsing), ())))
+    font, line_px = _font(text_px - 1), round(1.6 * text_px)
+    places, x, y = list[tuple[int, int, int]](), _GAP_PX, 0
+    for number in sorted(seen):
+        taken = 2 * text_px + round(font.getlength(_name_class(number, names))) + text_px
+        if x + taken > width and x > _GAP_PX:
+            x, y = _GAP_PX, y + line_px
+        places.append((number, x, y))
+        x += taken
+    legend = Image.new("RGB", (width, y + line_px if places else 0), _PAPER)
+    pen = ImageDraw.Draw(legend)
+    for number, x, y in places:
+        pen.rectangle((x, y, x + text_px, y + text_px), fill=get_class_colour(number), outline=_FAINT)
+        at = (x + round(1.4 * text_px), y)
+        _write(pen, at, _name_class(number, names), width=width, size=text_px - 1)
+    return legend
+
+
+def _name_class(number: int, names: Mapping[int, str]) -> str:
+    return "unknown" if number == UNKNOWN_CLASS else names.get(number, f"class {number}")
 
 
 def _title(
@@ -207,7 +239,7 @@ def _draw_block(
     beside = ceil(len(chosen) / ceil(len(chosen) / columns))  # seven in six columns: four and three
     lines = [chosen[i : i + beside] for i in range(0, len(chosen), beside)]
     line_px = grid.head + len(shown) * (height_px + grid.foot)
-    left = _GAP_PX + grid.column + grid.margin
+    left = _GAP_PX + (1 + len(maps.parsing)) * (grid.column + _GAP_PX) + grid.margin
     size = (left + len(lines[0]) * (grid.column + _GAP_PX), 2 * grid.text + len(lines) * line_px)
     _check_sides(*size)
     block = Image.new("RGB", size, _PAPER)
@@ -217,6 +249,10 @@ def _draw_block(
     top = 2 * grid.text
     photo = Image.fromarray(maps.picture).resize(grid.cell, Image.Resampling.LANCZOS)
     block.paste(photo, (_GAP_PX, top + grid.head))
+    for i, (name, numbers) in enumerate(maps.parsing.items(), start=1):
+        x = _GAP_PX + i * (grid.column + _GAP_PX)
+        _write(pen, (x, top), f"parsing, {name}", width=grid.column, size=grid.text)
+        block.paste(draw_parsing(numbers, Frame(grid.cell, (width, height))), (x, top + grid.head))
     for line in lines:
         for i, (attribute, title) in enumerate(line):
             x = left + i * (grid.column + _GAP_PX)

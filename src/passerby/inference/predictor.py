@@ -6,13 +6,14 @@ import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import torch
 from PIL import Image
 from torch import Tensor
 
 from passerby.bundle import Bundle, Picture, source_of
+from passerby.data.images import restore_map
 from passerby.errors import DataError, ImageError
 from passerby.inference.guiding import Found, Guide
 from passerby.types import Guidance, Prediction
@@ -63,9 +64,12 @@ class Predictor:
             better; leave it out where left and right are themselves attributes.
         guide: Finds what the model looks at beside the picture, such as a mask; None leaves it without, and
             each prediction notes what the model did instead.
+        parse: Give each prediction its parsing map, the best that the model makes; of the picture itself,
+            also with `flip`.
 
     Raises:
         DataError: If `batch_size` or `threads` is below 1, or `flip` is asked for together with a guide.
+        ModelError: If `parse` is asked for of a model that does not parse.
     """
 
     def __init__(
@@ -76,8 +80,12 @@ class Predictor:
         threads: int | None = None,
         flip: bool = False,
         guide: Guide | None = None,
+        parse: bool = False,
     ) -> None:
         self.bundle = bundle
+        self.parse = parse
+        if parse:
+            bundle.check_parses()
         self.guide = guide
         self.batch_size = batch_size
         self.threads = min(8, os.cpu_count() or 1) if threads is None else threads
@@ -140,10 +148,9 @@ class Predictor:
             yield _collect(*waiting.popleft())
 
     def _read(self, picture: Picture) -> _Decoded:
-        if self.guide is None:
-            return _Decoded(self.bundle.prepare(picture), None)
         original = self.bundle.open(picture)
-        return _Decoded(self.bundle.prepare(original), original)
+        pixels = self.bundle.prepare(original)
+        return _Decoded(pixels, original.size, None if self.guide is None else original)
 
     def _score(self, batch: list[tuple[str, _Decoded | Skipped]]) -> Iterator[Prediction | Skipped]:
         readable = [(source, item) for source, item in batch if isinstance(item, _Decoded)]
@@ -151,11 +158,22 @@ class Predictor:
         if readable:
             images = torch.stack([item.pixels for _, item in readable])  # (N, 3, H, W)
             found = self._guide(readable)
-            probs = self.bundle.predict_batch(images, found.guidance, warn=False)
+            maps: dict[str, Tensor] = {}
+            if self.parse:
+                probs, maps = self.bundle.parse_batch(images, found.guidance, warn=False)
+            else:
+                probs = self.bundle.predict_batch(images, found.guidance, warn=False)
             if self.flip:
                 probs = (probs + self.bundle.predict_batch(images.flip(-1), warn=False)) / 2
             sources = [source for source, _ in readable]
             scored = self.bundle.describe(probs, sources, missing=found.missing)
+            if maps:
+                best = list(maps.values())[-1].cpu().numpy()  # (N, H, W)
+                sizes = [item.size for _, item in readable]
+                scored = [
+                    replace(prediction, parsing=restore_map(values, size, self.bundle.preprocess))
+                    for prediction, values, size in zip(scored, best, sizes, strict=True)
+                ]
             skipped = {i: Skipped(sources[i], reason) for i, reason in found.problems.items()}
             predictions = iter([skipped.get(i, prediction) for i, prediction in enumerate(scored)])
         for _, item in batch:
@@ -173,9 +191,10 @@ class Predictor:
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """A picture as the network gets it, (3, H, W) uint8, and as it was where a guide looks at it."""
+    """A picture as the network gets it, (3, H, W) uint8, its own width and height, and itself for a guide."""
 
     pixels: Tensor
+    size: tuple[int, int]
     original: Image.Image | None
 
 

@@ -11,15 +11,19 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
 
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from passerby.annotators.panels import get_class_colour
 from passerby.errors import DataError
 from passerby.files import replace_file
 from passerby.types import Prediction
 
-__all__ = ["open_output", "write_csv", "write_jsonl", "write_table"]
+__all__ = ["open_output", "write_csv", "write_jsonl", "write_parsing", "write_table"]
 
 
 def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
@@ -49,6 +53,26 @@ def write_csv(predictions: Iterable[Prediction], stream: TextIO, *, names: Seque
         notes = "; ".join(prediction.notes)
         writer.writerow((prediction.source, "; ".join(prediction.present), *probabilities, notes))
         stream.flush()
+
+
+def write_parsing(path: Path, parsing: NDArray[np.uint8]) -> None:
+    """Write a parsing map as a PNG with a palette: programs read the class of each pixel, people see colours.
+
+    Raises:
+        DataError: If the file cannot be written.
+
+    Shape:
+        parsing: (h, w), numbers of classes.
+    """
+    colours = (get_class_colour(number) for number in range(256))
+    image = Image.fromarray(parsing)
+    image.putpalette([int(colour[i : i + 2], 16) for colour in colours for i in (1, 3, 5)])
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with replace_file(path) as temporary:
+            image.save(temporary, format="PNG")
+    except OSError as error:
+        raise DataError(f"cannot write {path} ({error.strerror}); give another folder") from error
 
 
 def write_table(

@@ -1,0 +1,184 @@
+"""Parsing maps of a model: given with predictions, drawn beside attention, and as commands write them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from typer.testing import CliRunner
+
+from passerby.annotators.given import Given
+from passerby.bundle import Bundle
+from passerby.cli import app
+from passerby.data.images import load_map, read_image, resize_map, restore_map
+from passerby.errors import ConfigError, DataError, ModelError
+from passerby.inference import (
+    Guide,
+    Predictor,
+    Skipped,
+    compute_maps,
+    draw_attention,
+    find_images,
+    save_maps,
+    write_parsing,
+)
+from passerby.models import create_model
+from passerby.parsing import COARSE_CLASSES
+from passerby.schema import Attribute, AttributeSchema
+from passerby.types import Preprocess
+
+SCHEMA = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Bag", "carries a bag")))
+SIZES = ((40, 90), (64, 48), (31, 77))
+
+
+def create_bundle(system: str = "mtms") -> Bundle:
+    torch.manual_seed(0)
+    arguments = {"parsing_classes": "coarse"} if system == "mtms" else {}
+    model = create_model(system, schema=SCHEMA, backbone="test_resnet", **arguments)
+    return Bundle(model, Preprocess(64, 48, resize="pad"))
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("photos")
+    rng = np.random.default_rng(0)
+    for i, (width, height) in enumerate(SIZES):
+        Image.fromarray(rng.integers(0, 256, (height, width, 3), np.uint8)).save(folder / f"p{i}.png")
+    return folder
+
+
+@pytest.fixture
+def truth(photos: Path, tmp_path: Path) -> Path:
+    """True maps of all photos: upper, and lower from the middle on."""
+    folder = tmp_path / "truth"
+    folder.mkdir()
+    for i, (width, height) in enumerate(SIZES):
+        values = np.full((height, width), 2, np.uint8)
+        values[height // 2 :] = 3
+        write_parsing(folder / f"p{i}.png", values)
+    return folder
+
+
+@pytest.mark.parametrize("resize", ["stretch", "pad"])
+@pytest.mark.parametrize("size", SIZES)
+def test_a_map_comes_back_to_its_picture(resize: str, size: tuple[int, int]) -> None:
+    """What is enlarged and brought back is what it was."""
+    width, height = size
+    values = np.random.default_rng(0).integers(0, 6, (height, width), np.uint8)
+    preprocess = Preprocess(4 * height, 6 * width, resize=resize)  # type: ignore[arg-type]
+    again = restore_map(resize_map(values, preprocess), size, preprocess)
+    np.testing.assert_array_equal(again, values)
+
+
+def test_predictions_have_maps_of_the_size_of_their_pictures(photos: Path) -> None:
+    bundle = create_bundle()
+    paths = find_images([str(photos)])
+    plain = Predictor(bundle)(paths)
+    assert all(prediction.parsing is None for prediction in plain)
+    parsed = Predictor(bundle, parse=True, batch_size=2)(paths)
+    assert [p.to_dict() for p in parsed] == [p.to_dict() for p in plain]
+    for prediction, (width, height) in zip(parsed, SIZES, strict=True):
+        assert prediction.parsing is not None
+        assert prediction.parsing.shape == (height, width)
+    _, maps = bundle.parse_batch(bundle.prepare(paths[0])[None])
+    assert list(maps) == ["stage1", "stage2"]
+    expected = restore_map(maps["stage2"][0].numpy(), SIZES[0], bundle.preprocess)
+    first = parsed.predictions[0].parsing
+    assert first is not None
+    np.testing.assert_array_equal(first, expected)
+    assert not bundle.model.show_parsing
+
+
+def test_a_model_that_does_not_parse_says_so(photos: Path) -> None:
+    bundle = create_bundle("baseline")
+    with pytest.raises(ModelError, match="a baseline model makes no parsing maps; an mtms model does"):
+        Predictor(bundle, parse=True)
+    with pytest.raises(ModelError, match="makes no parsing maps"):
+        bundle.parse_batch(bundle.prepare(photos / "p0.png")[None])
+
+
+def test_a_file_has_the_numbers_and_shows_colours(tmp_path: Path) -> None:
+    values = np.arange(6, dtype=np.uint8).reshape(2, 3)
+    write_parsing(tmp_path / "new" / "a.png", values)
+    np.testing.assert_array_equal(load_map(tmp_path / "new" / "a.png"), values)
+    colours = np.asarray(read_image(tmp_path / "new" / "a.png")).reshape(6, 3)
+    assert len({tuple(colour) for colour in colours.tolist()}) == 6
+    (tmp_path / "file").touch()
+    with pytest.raises(DataError, match="cannot write"):
+        write_parsing(tmp_path / "file" / "a.png", values)
+
+
+def test_maps_stand_beside_the_attention(photos: Path, truth: Path, tmp_path: Path) -> None:
+    bundle = create_bundle()
+    guide = Guide([Given("parsing", truth, classes=COARSE_CLASSES)])
+    maps = compute_maps(bundle, photos / "p0.png", guide=guide)
+    assert list(maps.parsing) == ["truth", "stage1", "stage2"]
+    assert maps.parsing_classes == COARSE_CLASSES
+    assert maps.notes == ()
+    true: NDArray[np.uint8] = np.full((90, 40), 2, np.uint8)
+    true[45:] = 3
+    np.testing.assert_array_equal(maps.parsing["truth"], resize_map(true, bundle.preprocess))
+    assert {each.shape for each in maps.parsing.values()} == {(64, 48)}
+    assert list(compute_maps(bundle, photos / "p0.png").parsing) == ["stage1", "stage2"]
+    save_maps(tmp_path / "a.npz", maps)
+    kept = np.load(tmp_path / "a.npz")
+    assert kept["parsing"].tolist() == ["truth", "stage1", "stage2"]
+    np.testing.assert_array_equal(kept["parsing_stage1"], maps.parsing["stage1"])
+    assert tuple(kept["parsing_classes"]) == COARSE_CLASSES
+    wide, narrow = (
+        draw_attention(each, height_px=128)
+        for each in (maps, compute_maps(create_bundle("diaa"), photos / "p0.png"))
+    )
+    assert wide.width > narrow.width
+    colours = {tuple(colour) for colour in np.asarray(wide).reshape(-1, 3).tolist()}
+    assert {(0x00, 0x72, 0xB2), (0xD5, 0x5E, 0x00)} <= colours  # upper, lower: in the truth and the legend
+
+
+# ---------------------------------------------------------------------- commands
+
+
+def run(*arguments: object) -> str:
+    result = CliRunner().invoke(app, [str(argument) for argument in arguments])
+    if result.exception is not None and not isinstance(result.exception, SystemExit):
+        raise result.exception
+    return result.output
+
+
+@pytest.fixture
+def saved(tmp_path: Path) -> Path:
+    create_bundle().save(tmp_path / "bundle")
+    return tmp_path / "bundle"
+
+
+def test_predict_draws_the_maps_in_a_folder(saved: Path, photos: Path, tmp_path: Path) -> None:
+    broken = tmp_path / "photos" / "broken.png"
+    broken.parent.mkdir()
+    broken.write_bytes(b"no picture")
+    (tmp_path / "photos" / "p0.png").write_bytes((photos / "p0.png").read_bytes())
+    text = run("predict", saved, tmp_path / "photos", "--parsing", tmp_path / "maps")
+    assert f"{tmp_path / 'maps'}: 1 parsing map(s)" in text
+    assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["classes.txt", "p0.png"]
+    assert (tmp_path / "maps" / "classes.txt").read_text().split() == list(COARSE_CLASSES)
+    prediction = next(iter(Predictor(create_bundle(), parse=True)([photos / "p0.png"])))
+    assert not isinstance(prediction, Skipped)
+    assert prediction.parsing is not None
+    np.testing.assert_array_equal(load_map(tmp_path / "maps" / "p0.png"), prediction.parsing)
+    (tmp_path / "photos" / "p0.jpg").write_bytes((photos / "p0.png").read_bytes())
+    with pytest.raises(ConfigError, match=r"several pictures would have the file .*p0\.png"):
+        run("predict", saved, tmp_path / "photos", "--parsing", tmp_path / "others")
+    assert not (tmp_path / "others").exists()
+
+
+def test_attention_shows_the_truth_beside_the_maps(saved: Path, photos: Path, truth: Path) -> None:
+    figures = [truth.parent / name for name in ("with.png", "without.png")]
+    run("attention", saved, photos, "--true-parsing", truth, "--out", figures[0], "--height", 96)
+    run("attention", saved, photos, "--out", figures[1], "--height", 96)
+    one, other = (read_image(figure).width for figure in figures)
+    assert one > other
+    (truth / "classes.txt").write_text("nothing\nsomething\n")
+    with pytest.raises(ConfigError, match=r"--true-parsing: expected maps of background.*are of nothing"):
+        run("attention", saved, photos, "--true-parsing", truth, "--out", figures[0])
