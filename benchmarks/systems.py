@@ -47,6 +47,10 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "man, light": ("man", {"stride": 8}),
     "man, backbone alone": ("man", BACKBONE_ALONE),
     "man, light, backbone alone": ("man", {"stride": 8, **BACKBONE_ALONE}),
+    "mtms": ("mtms", {}),
+    "mtms, s2": ("mtms", {"attention": False}),
+    "mtms, s1": ("mtms", {"attention": False, "predict_from": "stage1"}),
+    "mtms, multi-task": ("mtms", {"attention": False, "hierarchical": False}),
     "sspnet-r": ("sspnet", {"locations": "regions", "smoothing": False}),
     "sspnet-k": ("sspnet", {"locations": "keypoints"}),
     "sspnet-s": ("sspnet", {}),
@@ -57,7 +61,7 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
 """What is measured: system and arguments by the name to print. Narrow pyramids are those of our recipes for
 MobileNetV2, whose stages are narrower than ResNet-50's."""
 
-CRITERIA = {"baseline": "bce", "diaa": "diaa", "man": "category", "sspnet": "hierarchical"}
+CRITERIA = {"baseline": "bce", "diaa": "diaa", "man": "category", "mtms": "mtms", "sspnet": "hierarchical"}
 TARGET_OVER_GMACS = 1.05
 TARGETS_TRAINING = {"diaa": 1.25, "sspnet": 1.6}
 TRAINED = ("diaa", *(name for name in SYSTEMS if name.startswith("sspnet")))

@@ -292,6 +292,56 @@ def test_a_row_of_sspnet_changes_what_it_names(
     assert find_changes(f"sspnet/ablations/{folder}", row, below, {}) == named
 
 
+HIERARCHY = {"model.arguments.hierarchical", "loss.arguments.first_epochs"}
+RATE = {"optimizer.lr"}
+
+
+@pytest.mark.parametrize(
+    ("folder", "row", "below", "named"),
+    [
+        *(
+            row
+            for folder in ("peta-mobilenetv2-128x96", "ccp-mobilenetv2-128x96")
+            for row in (
+                (folder, "attention", "s2", {"model.arguments.attention"}),
+                (folder, "s2", "s1", {"model.arguments.predict_from"}),
+                (folder, "s2", "multi-task", HIERARCHY),
+            )
+        ),
+        *(
+            row
+            for folder in ("peta", "rap1")
+            for row in (
+                (folder, f"../../{folder}", "s2", {"model.arguments.attention", *RATE}),
+                (folder, "s2", "s1", {"model.arguments.predict_from"}),
+                (folder, "s2", "multi-task", HIERARCHY),
+                (folder, f"../../{folder}-original", f"../../{folder}", {"loss.arguments.weighting"}),
+            )
+        ),
+        (
+            "ccp-mobilenetv2-128x96",
+            "baseline",
+            "../peta-mobilenetv2-128x96/baseline",
+            {"data.manifest", "data.split", "training.epochs", "training.batch_size", "training.ema"},
+        ),
+        (
+            "peta-mobilenetv2-128x96",
+            "baseline",
+            "../../../diaa/ablations/peta-mobilenetv2-128x96/baseline",
+            {"data.manifest", "loss.arguments.weighting"},
+        ),
+    ],
+)
+def test_a_row_of_mtms_changes_what_it_names(
+    folder: str, row: str, below: str, named: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
+    silent = {"model.arguments.hierarchical": True, "model.arguments.attention": True}
+    silent["model.arguments.predict_from"] = "stage2"
+    found = find_changes(f"mtms/ablations/{folder}", row, below, silent)
+    assert {name for name in found if not (name in silent and row == "baseline")} == named
+
+
 def find_changes(folder: str, row: str, below: str, silent: Mapping[str, Any]) -> set[str]:
     """Keys in which two recipes of a folder differ; `silent` are defaults that only one of them names."""
     rows = Path(__file__).parents[1] / "recipes" / folder

@@ -183,14 +183,16 @@ def count_setting(setting: Setting) -> Count:
         >>> count_setting(Setting("baseline", "resnet50", 1000, parameters=25.6)).counted.parameters
         25557032
     """
-    counted = _count(setting.system, setting, setting.arguments)
+    counted = _count(setting.system, setting, setting.arguments, parsing=setting.parsing)
     if setting.system == "baseline":
         return Count(setting, counted)
     shared = {key: value for key, value in setting.arguments.items() if key == "backbone_arguments"}
     return Count(setting, counted, _count("baseline", setting, shared))
 
 
-def _count(system: str, setting: Setting, arguments: Mapping[str, Any]) -> Complexity:
+def _count(
+    system: str, setting: Setting, arguments: Mapping[str, Any], *, parsing: bool = False
+) -> Complexity:
     model = create_shapes_only(
         system,
         backbone=setting.backbone,
@@ -198,4 +200,5 @@ def _count(system: str, setting: Setting, arguments: Mapping[str, Any]) -> Compl
         size_px=setting.size_px,
         arguments=arguments,
     )
+    model.show_parsing = parsing
     return compute_complexity(model, size_px=setting.size_px)

@@ -25,6 +25,7 @@ class Setting:
         gmacs: Published multiply-accumulates of one picture, in thousands of millions; None if there is none.
         source: Paper and table.
         arguments: Further arguments of that system, such as an ablation's.
+        parsing: Count the parsing maps, too, which a prediction does without.
         variant: What the paper calls the system with these arguments, if not by the system's name.
     """
 
@@ -37,6 +38,7 @@ class Setting:
     source: str = ""
     arguments: Mapping[str, Any] = field(default_factory=dict)
     variant: str = ""
+    parsing: bool = False
 
 
 _SSPNET: Mapping[str, Mapping[str, Any]] = {
@@ -54,6 +56,15 @@ _SSPNET_COSTS = (
         (("SSPNet-R", 49.96, 8.13), ("SSPNet-K", 52.43, 8.65), ("SSPNet-S", 52.44, 8.65)),
     ),
 )
+
+_MTMS: tuple[tuple[str, Mapping[str, Any], bool], ...] = (
+    ("MTMS", {}, False),
+    ("MTMS, parsing shown", {}, True),
+    ("MTMS, S2", {"attention": False}, False),
+    ("MTMS, S1", {"attention": False, "predict_from": "stage1"}, False),
+    ("MTMS, multi-task", {"attention": False, "hierarchical": False}, False),
+)
+"""The rows of Table 1 as they predict."""
 
 PUBLISHED: tuple[Setting, ...] = (
     # Table 2 counts the primary networks as timm and torchvision ship them: with 1000 classes of ImageNet.
@@ -87,6 +98,8 @@ PUBLISHED: tuple[Setting, ...] = (
     # The paper gives no figures. Its map of 16×16×1024 is that of ResNet-50 before its last stage.
     Setting("man", "resnet50", 35, (256, 256), variant="MAN"),
     Setting("man", "resnet50", 35, (128, 128), arguments={"stride": 8}, variant="MAN, light"),
+    # The paper gives times only.
+    *(Setting("mtms", "resnet50", 35, (256, 128), arguments=a, variant=v, parsing=p) for v, a, p in _MTMS),
 )
 """Every system on the backbones of its paper."""
 
@@ -118,13 +131,15 @@ def select_settings(
             continue
         own = (attributes or DEFAULT_ATTRIBUTES, size_px or DEFAULT_SIZE_PX)
         others = [s for s in PUBLISHED if s.system == system]
-        variants = {s.variant: s.arguments for s in known or others} or {"": {}}
+        variants = {s.variant: (s.arguments, s.parsing) for s in known or others} or {"": ({}, False)}
         for name in [backbone] if backbone else list(dict.fromkeys(s.backbone for s in known)):
-            for variant, arguments in variants.items():
+            for variant, (arguments, parsing) in variants.items():
                 same = [
                     s
                     for s in known
                     if (s.backbone, s.variant, s.attributes, s.size_px) == (name, variant, *own)
                 ]
-                found += same or [Setting(system, name, *own, arguments=arguments, variant=variant)]
+                found += same or [
+                    Setting(system, name, *own, arguments=arguments, variant=variant, parsing=parsing)
+                ]
     return tuple(found)
