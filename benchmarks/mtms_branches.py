@@ -1,0 +1,78 @@
+"""What each branch of MTMS adds: parameters and multiply-accumulates of one picture.
+
+Counted as `passerby models` does, on shapes alone. A prediction computes the parts above its line, and those
+below it only where parsing maps are asked for.
+
+    python benchmarks/mtms_branches.py
+    python benchmarks/mtms_branches.py --backbone mobilenetv2_100 --size 128x96 --classes coarse
+"""
+
+from __future__ import annotations
+
+import argparse
+
+import torch
+from torch.func import functional_call
+from torch.utils.flop_counter import FlopCounterMode
+
+from passerby.models.complexity import create_shapes_only
+
+BRANCHES = {
+    "trunk": ("backbone",),
+    "attributes, stage I": ("attributes1_tail", "attributes1"),
+    "parsing, stage I: its layers, which the fusion takes in": ("parsing1_tail",),
+    "attributes, stage II": ("attributes2",),
+    "attribute relationship attention": ("attention",),
+    "parsing, stage I: its map": ("parsing1",),
+    "parsing, stage II: its layers": ("parsing2_tail",),
+    "parsing, stage II: its map": ("parsing2",),
+}
+PREDICTED = 5
+
+
+def main() -> None:
+    """Print the table in Markdown."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--backbone", default="resnet50")
+    parser.add_argument("--attributes", type=int, default=35)
+    parser.add_argument("--classes", default="lip", help="lip, coarse or mask")
+    parser.add_argument("--size", default="256x128", help="height x width")
+    args = parser.parse_args()
+    height, width = (int(side) for side in args.size.split("x"))
+    model = create_shapes_only(
+        "mtms",
+        backbone=args.backbone,
+        attributes=args.attributes,
+        size_px=(height, width),
+        arguments={"parsing_classes": args.classes},
+    ).eval()
+    model.show_parsing = True
+    with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        functional_call(model, dict(model.state_dict()), (torch.empty(1, 3, height, width, device="meta"),))
+    macs = {
+        name: sum(counter.get_flop_counts()[f"{type(model).__name__}.{name}"].values()) // 2
+        for names in BRANCHES.values()
+        for name in names
+        if name != "backbone"
+    }
+    macs["backbone"] = counter.get_total_flops() // 2 - sum(macs.values())
+    parts = dict(model.named_children())
+    lines = []
+    for branch, names in BRANCHES.items():
+        parameters = sum(p.numel() for name in names for p in parts[name].parameters())
+        lines.append((branch, parameters, sum(macs[name] for name in names)))
+    lines.insert(PREDICTED, ("**a prediction**", *_add(lines[:PREDICTED])))
+    lines.append(("**with parsing maps**", *_add(lines[PREDICTED:])))
+    print("| part | parameters, M | GMACs |\n|---|---:|---:|")
+    for branch, parameters, count in lines:
+        print(f"| {branch} | {parameters / 1e6:.3f} | {count / 1e9:.3f} |")
+
+
+def _add(lines: list[tuple[str, int, int]]) -> tuple[int, int]:
+    return sum(line[1] for line in lines), sum(line[2] for line in lines)
+
+
+if __name__ == "__main__":
+    main()
