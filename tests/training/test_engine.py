@@ -620,6 +620,20 @@ def test_parsing_maps_of_other_classes_are_refused(
         train(make_recipe(**{**MTMS, "model": model}), tmp_path / "run", say=quiet)
 
 
+def test_masks_to_learn_from_must_be_there_for_everybody(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    model: dict[str, object] = {**MTMS["model"]}
+    model["arguments"] = {"backbone": "test_resnet", "parsing_classes": "mask"}
+    recipe = make_recipe(**{**MTMS, "model": model, "training": {"epochs": 1}})
+    manifest = Manifest.load(recipe.data.manifest)
+    masks: list[str | None] = list(manifest.paths("parsing"))  # above 0 everywhere
+    manifest.with_guidance(masks=masks).write(recipe.data.manifest)
+    assert train(recipe, tmp_path / "run", say=quiet).run.is_dir()
+    masks[0] = None
+    manifest.with_guidance(masks=masks).write(recipe.data.manifest)
+    with pytest.raises(TrainingError, match=r"learns from masks, and 1 of 32 training rows of .* have none"):
+        train(recipe, tmp_path / "other", say=quiet)
+
+
 @pytest.mark.slow
 def test_two_processes_train_stage_by_stage(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe(training={"devices": 2, "epochs": 2, "batch_size": 4}, **MTMS)

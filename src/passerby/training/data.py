@@ -94,15 +94,7 @@ class TrainingData:
                 f"{recipe.data.manifest} has any; `passerby prepare` takes those beside the pictures, "
                 "`passerby annotate` finds others (docs/annotating.md)"
             )
-        if "parsing" in guidance and self.manifest.parsing_classes != model.parsing_classes:
-            wanted, has = (
-                ", ".join(names) for names in (model.parsing_classes, self.manifest.parsing_classes)
-            )
-            raise TrainingError(
-                f"model {recipe.model.name} learns the parsing classes {wanted}, and the maps of "
-                f"{recipe.data.manifest} have {has or 'no names'}; set the model's parsing_classes, or bring "
-                "the maps to its classes by `passerby annotate --parsing-from relabel --parsing-classes …`"
-            )
+        self._check_truth(recipe, model)
         t = recipe.training
         training = BatchLoader(
             self.cache,
@@ -136,6 +128,25 @@ class TrainingData:
                 f"{world_size} process(es); lower training.batch_size"
             )
         return training, validation
+
+    def _check_truth(self, recipe: Recipe, model: AttributeModel) -> None:
+        """Refuse parsing maps of other classes than the model's, and missing masks, which are no truth."""
+        names, wanted = self.manifest.parsing_classes, model.parsing_classes
+        if "parsing" in model.supervision and names != wanted:
+            raise TrainingError(
+                f"model {recipe.model.name} learns the parsing classes {', '.join(wanted)}, and the maps of "
+                f"{recipe.data.manifest} have {', '.join(names) or 'no names'}; set the model's "
+                "parsing_classes, or bring the maps to its classes by `passerby annotate --parsing-from "
+                "relabel --parsing-classes …`"
+            )
+        masks = self.manifest.paths("mask")
+        without = sum(masks[row] is None for row in self.train_rows)
+        if "masks" in model.supervision and without:
+            raise TrainingError(
+                f"model {recipe.model.name} learns from masks, and {without} of {len(self.train_rows)} training"
+                f" rows of {recipe.data.manifest} have none; leave these out by `passerby annotate "
+                "--masks-from given --missing drop`"
+            )
 
 
 def _say_tenths(say: Callable[[str], None]) -> Callable[[int, int], None]:
