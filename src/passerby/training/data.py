@@ -134,7 +134,7 @@ class TrainingData:
         names, wanted = self.manifest.parsing_classes, model.parsing_classes
         if "parsing" in model.supervision and names != wanted:
             raise TrainingError(
-                f"model {recipe.model.name} learns the parsing classes {', '.join(wanted)}, and the maps of "
+                f"model {model.name} learns the parsing classes {', '.join(wanted)}, and the maps of "
                 f"{recipe.data.manifest} have {', '.join(names) or 'no names'}; set the model's "
                 "parsing_classes, or bring the maps to its classes by `passerby annotate --parsing-from "
                 "relabel --parsing-classes …`"
@@ -143,9 +143,9 @@ class TrainingData:
         without = sum(masks[row] is None for row in self.train_rows)
         if "masks" in model.supervision and without:
             raise TrainingError(
-                f"model {recipe.model.name} learns from masks, and {without} of {len(self.train_rows)} training"
-                f" rows of {recipe.data.manifest} have none; leave these out by `passerby annotate "
-                "--masks-from given --missing drop`"
+                f"model {model.name} learns from masks, and {without} of {len(self.train_rows)} training rows "
+                f"of {recipe.data.manifest} have none; leave these out by `passerby annotate --masks-from given "
+                "--missing drop`"
             )
 
 
