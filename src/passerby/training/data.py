@@ -139,13 +139,13 @@ class TrainingData:
                 "parsing_classes, or bring the maps to its classes by `passerby annotate --parsing-from "
                 "relabel --parsing-classes …`"
             )
-        masks = self.manifest.paths("mask")
-        without = sum(masks[row] is None for row in self.train_rows)
+        masks, rows = self.manifest.paths("mask"), self.train_rows
+        without = sum(masks[row] is None for row in rows)
         if "masks" in model.supervision and without:
             raise TrainingError(
-                f"model {model.name} learns from masks, and {without} of {len(self.train_rows)} training rows "
-                f"of {recipe.data.manifest} have none; leave these out by `passerby annotate --masks-from given "
-                "--missing drop`"
+                f"model {model.name} learns from masks, and {without} of {len(rows)} training rows of "
+                f"{recipe.data.manifest} have none; leave these out by `passerby annotate --masks-from "
+                "given --missing drop`"
             )
 
 
