@@ -12,22 +12,22 @@ from __future__ import annotations
 import argparse
 
 import torch
-from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from passerby.models.complexity import create_shapes_only
 
-BRANCHES = {
+PREDICTED = {
     "trunk": ("backbone",),
     "attributes, stage I": ("attributes1_tail", "attributes1"),
     "parsing, stage I: its layers, which the fusion takes in": ("parsing1_tail",),
     "attributes, stage II": ("attributes2",),
     "attribute relationship attention": ("attention",),
+}
+PARSED = {
     "parsing, stage I: its map": ("parsing1",),
     "parsing, stage II: its layers": ("parsing2_tail",),
     "parsing, stage II: its map": ("parsing2",),
 }
-PREDICTED = 5
 
 
 def main() -> None:
@@ -47,27 +47,29 @@ def main() -> None:
         attributes=args.attributes,
         size_px=(height, width),
         arguments={"parsing_classes": args.classes},
-    ).eval()
-    model.show_parsing = True
+    ).train()  # in training all branches are computed
+    images = torch.empty(1, 3, height, width, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
-        functional_call(model, dict(model.state_dict()), (torch.empty(1, 3, height, width, device="meta"),))
+        model(images)
+    parts = dict(model.named_children())
+    found = counter.get_flop_counts()
     macs = {
-        name: sum(counter.get_flop_counts()[f"{type(model).__name__}.{name}"].values()) // 2
-        for names in BRANCHES.values()
-        for name in names
+        name: sum(found.get(f"{type(model).__name__}.{name}", {}).values()) // 2
+        for name in parts
         if name != "backbone"
     }
     macs["backbone"] = counter.get_total_flops() // 2 - sum(macs.values())
-    parts = dict(model.named_children())
-    lines = []
-    for branch, names in BRANCHES.items():
+
+    def count(branch: str, names: tuple[str, ...]) -> tuple[str, int, int]:
         parameters = sum(p.numel() for name in names for p in parts[name].parameters())
-        lines.append((branch, parameters, sum(macs[name] for name in names)))
-    lines.insert(PREDICTED, ("**a prediction**", *_add(lines[:PREDICTED])))
-    lines.append(("**with parsing maps**", *_add(lines[PREDICTED:])))
+        return branch, parameters, sum(macs[name] for name in names)
+
+    predicted = [count(*branch) for branch in PREDICTED.items()]
+    parsed = [count(*branch) for branch in PARSED.items()]
+    sums = ("**a prediction**", *_add(predicted)), ("**with parsing maps**", *_add(predicted + parsed))
     print("| part | parameters, M | GMACs |\n|---|---:|---:|")
-    for branch, parameters, count in lines:
-        print(f"| {branch} | {parameters / 1e6:.3f} | {count / 1e9:.3f} |")
+    for branch, parameters, work in (*predicted, sums[0], *parsed, sums[1]):
+        print(f"| {branch} | {parameters / 1e6:.3f} | {work / 1e9:.3f} |")
 
 
 def _add(lines: list[tuple[str, int, int]]) -> tuple[int, int]:

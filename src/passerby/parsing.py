@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
+
+if TYPE_CHECKING:
+    from torch import Tensor
 
 __all__ = [
     "CLASS_LISTS",
@@ -16,8 +21,11 @@ __all__ = [
     "LIP_TO_COARSE",
     "MASK_CLASSES",
     "UNKNOWN_CLASS",
+    "check_classes",
     "convert_parsing",
     "find_unnamed",
+    "get_class_colour",
+    "get_palette",
     "mirror_classes",
 ]
 
@@ -57,6 +65,17 @@ MASK_CLASSES = ("background", "person")
 
 CLASS_LISTS = {"lip": LIP_CLASSES, "coarse": COARSE_CLASSES}
 """The lists by the names that commands have for them."""
+
+_CLASS_COLOURS = (
+    *("#262b33", "#f0e442", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#0000ff", "#aaffaa", "#882211"),
+    *("#7766ff", "#ddeeee", "#ddaaff", "#2233aa", "#00cc55", "#880077", "#445544", "#ff99aa", "#aa88ff"),
+    *("#aaff77", "#1122cc"),
+)
+"""Colours of classes 0 … 19: a dark background, five of Okabe and Ito, and then always the colour of a grid
+that is farthest from those before it, in Lab, to the eye that is nearest to confusing them: with all cones,
+without the red, without the green ones (Machado, Oliveira and Fernandes, 2009)."""
+
+_UNKNOWN_COLOUR = "#c3c9d2"
 
 LIP_TO_COARSE: tuple[int, ...] = (0, 1, 1, 2, 1, 2, 2, 2, 3, 3, 2, 2, 3, 1, 2, 2, 3, 3, 4, 4)
 """The number in `COARSE_CLASSES` of each of `LIP_CLASSES`.
@@ -133,3 +152,45 @@ def mirror_classes(classes: Sequence[str]) -> tuple[int, ...]:
         )
         for number, name in enumerate(classes)
     )
+
+
+def check_classes(values: NDArray[Any] | Tensor, count: int) -> None:
+    """Refuse numbers of classes in parsing maps that are neither 0 … `count` − 1 nor unknown.
+
+    Raises:
+        DataError: If there is one; the message says how to bring maps to other classes.
+    """
+    known = values[values != UNKNOWN_CLASS]
+    largest = int(known.max()) if len(known) else 0
+    if largest >= count:
+        raise DataError(
+            f"expected parsing classes 0 … {count - 1}, or {UNKNOWN_CLASS} where unknown, got {largest}; set "
+            "the model's parsing_classes, or bring the maps to its classes by `passerby annotate "
+            "--parsing-from relabel`"
+        )
+
+
+# ---------------------------------------------------------------------- colours
+
+
+def get_class_colour(number: int) -> str:
+    """Colour of a parsing class; from 20 on paler ones that repeat.
+
+    Example:
+        >>> get_class_colour(0), get_class_colour(20) == get_class_colour(1)
+        ('#262b33', False)
+    """
+    if number == UNKNOWN_CLASS:
+        return _UNKNOWN_COLOUR
+    if number < len(_CLASS_COLOURS):
+        return _CLASS_COLOURS[number]
+    base = _CLASS_COLOURS[1 + (number - 1) % (len(_CLASS_COLOURS) - 1)]
+    parts = (int(base[i : i + 2], 16) for i in (1, 3, 5))
+    return "#" + "".join(f"{(2 * part + 255) // 3:02x}" for part in parts)
+
+
+@lru_cache(maxsize=1)
+def get_palette() -> NDArray[np.uint8]:
+    """The colours of the numbers 0 … 255, (256, 3) uint8 RGB."""
+    colours = (get_class_colour(number) for number in range(256))
+    return np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in colours], np.uint8)

@@ -191,10 +191,8 @@ class Halves(MeanColour):
 
     parsing_classes = COARSE_CLASSES
 
-    def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
-        output = super().forward(images, guidance)
-        if not self.show_parsing:
-            return output
+    def parse(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        output = self(images, guidance)
         numbers = torch.zeros(len(images), *images.shape[2:], dtype=torch.int64)
         first = torch.nn.functional.one_hot(numbers, 6).permute(0, 3, 1, 2).float()
         numbers[:, : images.shape[2] // 2], numbers[:, images.shape[2] // 2 :] = 2, 3
@@ -224,7 +222,6 @@ def test_parsing_maps_are_scored_where_there_is_a_truth(
     assert not evaluate(bundle, with_maps(manifest, ("a", "b", "c", "d")), split="official").parsing
     manifest = with_maps(manifest, COARSE_CLASSES)
     evaluation = evaluate(bundle, manifest, split="official")
-    assert not bundle.model.show_parsing
     iou = evaluation.parsing["stage2"].iou
     assert iou["upper"] == pytest.approx(0.5 / 0.75, abs=0.02)
     assert iou["lower"] == pytest.approx(0.25 / 0.5, abs=0.02)

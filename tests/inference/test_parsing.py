@@ -90,7 +90,6 @@ def test_predictions_have_maps_of_the_size_of_their_pictures(photos: Path) -> No
     first = parsed.predictions[0].parsing
     assert first is not None
     np.testing.assert_array_equal(first, expected)
-    assert not bundle.model.show_parsing
 
 
 def test_a_model_that_does_not_parse_says_so(photos: Path) -> None:

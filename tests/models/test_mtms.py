@@ -107,10 +107,8 @@ def test_parsing_has_the_size_of_the_pictures(size: tuple[int, int]) -> None:
     model = make()
     images = pictures(1, *size)
     assert model(images).parsing == {}
-    model.show_parsing = True
-    shown = model(images).parsing
+    shown = model.parse(images).parsing
     assert {k: v.shape for k, v in shown.items()} == dict.fromkeys(("stage1", "stage2"), (1, 6, *size))
-    model.show_parsing = False
     assert set(model.train()(pictures(2, *size)).parsing) == {"stage1", "stage2"}
 
 

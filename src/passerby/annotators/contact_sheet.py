@@ -23,12 +23,11 @@ from passerby.annotators.panels import (
     draw_mask,
     draw_missing,
     draw_parsing,
-    get_class_colour,
     get_font,
 )
 from passerby.data.images import read_image
 from passerby.errors import DataError
-from passerby.parsing import UNKNOWN_CLASS
+from passerby.parsing import UNKNOWN_CLASS, get_class_colour
 
 if TYPE_CHECKING:
     from passerby.data.manifest import Manifest

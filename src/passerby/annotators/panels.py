@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFilter, ImageFont
 
-from passerby.parsing import UNKNOWN_CLASS
+from passerby.parsing import get_palette
 
 __all__ = [
     "FAINT",
@@ -24,7 +24,6 @@ __all__ = [
     "draw_mask",
     "draw_missing",
     "draw_parsing",
-    "get_class_colour",
     "get_font",
 ]
 
@@ -32,16 +31,6 @@ PAPER, INK, FAINT = "#ffffff", "#1c2430", "#8a93a0"
 LEFT, RIGHT = "#56b4e9", "#e69f00"
 _MIDDLE, _OUTLINE, _TRACK, _HATCH = "#ffffff", "#f0e442", "#eef0f3", "#d5dae1"
 
-_CLASS_COLOURS = (
-    *("#262b33", "#f0e442", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#0000ff", "#aaffaa", "#882211"),
-    *("#7766ff", "#ddeeee", "#ddaaff", "#2233aa", "#00cc55", "#880077", "#445544", "#ff99aa", "#aa88ff"),
-    *("#aaff77", "#1122cc"),
-)
-"""Colours of classes 0 … 19: a dark background, five of Okabe and Ito, and then always the colour of a grid
-that is farthest from those before it, in Lab, to the eye that is nearest to confusing them: with all cones,
-without the red, without the green ones (Machado, Oliveira and Fernandes, 2009)."""
-
-_UNKNOWN_COLOUR = "#c3c9d2"
 _DIM, _PALE = 0.3, 0.55
 _SMOOTH = 3
 """Skeletons are drawn this many times larger and then reduced, as PIL's lines have steps."""
@@ -96,22 +85,6 @@ def get_font(size_px: int) -> Font:
     return ImageFont.load_default(size_px)
 
 
-def get_class_colour(number: int) -> str:
-    """Colour of a parsing class; from 20 on paler ones that repeat.
-
-    Example:
-        >>> get_class_colour(0), get_class_colour(20) == get_class_colour(1)
-        ('#262b33', False)
-    """
-    if number == UNKNOWN_CLASS:
-        return _UNKNOWN_COLOUR
-    if number < len(_CLASS_COLOURS):
-        return _CLASS_COLOURS[number]
-    base = _CLASS_COLOURS[1 + (number - 1) % (len(_CLASS_COLOURS) - 1)]
-    parts = (int(base[i : i + 2], 16) for i in (1, 3, 5))
-    return "#" + "".join(f"{(2 * part + 255) // 3:02x}" for part in parts)
-
-
 def draw_mask(image: Image.Image, mask: NDArray[np.uint8], frame: Frame) -> Image.Image:
     """The crop with the mask outlined, and dimmed beside it."""
     photo = image.resize(frame.filled, Image.Resampling.LANCZOS)
@@ -128,9 +101,7 @@ def draw_mask(image: Image.Image, mask: NDArray[np.uint8], frame: Frame) -> Imag
 
 def draw_parsing(parsing: NDArray[np.uint8], frame: Frame) -> Image.Image:
     """The parsing map in colours."""
-    hexes = (get_class_colour(number) for number in range(256))
-    table = np.array([[int(c[i : i + 2], 16) for i in (1, 3, 5)] for c in hexes], np.uint8)
-    coloured = Image.fromarray(table[parsing])
+    coloured = Image.fromarray(get_palette()[parsing])
     return frame.place(coloured.resize(frame.filled, Image.Resampling.NEAREST))
 
 

@@ -164,12 +164,7 @@ class Bundle:
         Raises:
             ModelError: If the model does not parse, or the pictures have another shape or type.
         """
-        self.check_parses()
-        self.model.show_parsing = True
-        try:
-            output = self._run(images, guidance, warn=warn)
-        finally:
-            self.model.show_parsing = False
+        output = self._run(images, guidance, warn=warn, parse=True)
         maps = {stage: logits.argmax(1).to(torch.uint8) for stage, logits in output.parsing.items()}
         return output.logits.float().sigmoid(), maps
 
@@ -183,7 +178,7 @@ class Bundle:
             raise ModelError(f"a {self.model.name} model makes no parsing maps; an mtms model does")
 
     @torch.inference_mode()
-    def _run(self, images: Tensor, guidance: Guidance | None, *, warn: bool) -> Output:
+    def _run(self, images: Tensor, guidance: Guidance | None, *, warn: bool, parse: bool = False) -> Output:
         size = (3, self.preprocess.height, self.preprocess.width)
         if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != size:
             raise ModelError(
@@ -199,7 +194,7 @@ class Bundle:
                     f"{self.model.name} looks at {kind} and got none: {self.model.without_guidance}",
                     stacklevel=4,
                 )
-        output: Output = self.model(inputs, guidance)
+        output: Output = self.model.parse(inputs, guidance) if parse else self.model(inputs, guidance)
         return output
 
     def describe(

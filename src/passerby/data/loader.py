@@ -21,7 +21,7 @@ from passerby.data.transforms import (
     transform_batch,
 )
 from passerby.errors import DataError
-from passerby.parsing import mirror_classes
+from passerby.parsing import UNKNOWN_CLASS, mirror_classes
 from passerby.types import Batch, Guidance
 
 if TYPE_CHECKING:
@@ -201,6 +201,8 @@ class BatchLoader:
         if cache.parsing is not None and "parsing" in self.guidance:
             classes = gather_pixels(cache.parsing, rows, draws)
             classes[draws.flip] = self._mirror[classes[draws.flip]]
+            unknown = (cache.parsing[rows] == UNKNOWN_CLASS).all(axis=(1, 2))
+            classes[unknown] = UNKNOWN_CLASS  # what lies beyond a picture without a map is not known either
             guidance.parsing = torch.from_numpy(classes).long()
         if cache.keypoints is not None and "keypoints" in self.guidance:
             width_px = cache.images.shape[2]

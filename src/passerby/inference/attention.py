@@ -13,6 +13,7 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 
 from passerby.bundle import Bundle, Picture, source_of
 from passerby.data.images import normalise
@@ -20,7 +21,7 @@ from passerby.errors import DataError, ImageError, ModelError
 from passerby.files import replace_file
 from passerby.inference.guiding import Guide
 from passerby.inference.predictor import Skipped
-from passerby.models import MODELS, AttributeModel
+from passerby.models import MODELS
 from passerby.types import Output
 
 __all__ = [
@@ -155,7 +156,8 @@ def _compute(
     found = (guide or Guide(())).find(images, sources, bundle.preprocess, wanted=bundle.model.guidance)
     with torch.inference_mode(), _evaluating(bundle.model):
         pixels = normalise(inputs.to(bundle.device), bundle.preprocess)
-        output: Output = bundle.model(pixels, found.guidance.to(bundle.device))
+        score = bundle.model.parse if bundle.model.parsing_classes else bundle.model
+        output: Output = score(pixels, found.guidance.to(bundle.device))
         maps = _check_maps(output, bundle)
         probs = output.logits.float().sigmoid().tolist()
         parsing = {stage: logits.argmax(1) for stage, logits in output.parsing.items()}
@@ -201,15 +203,13 @@ def _check_maps(output: Output, bundle: Bundle) -> dict[str, NDArray[np.float32]
 
 
 @contextmanager
-def _evaluating(model: AttributeModel) -> Iterator[None]:
-    """Evaluation mode for a while, parsing maps shown; then every module is in the mode in which it was."""
+def _evaluating(model: nn.Module) -> Iterator[None]:
+    """Evaluation mode for a while; then every module is in the mode in which it was."""
     modes = [(module, module.training) for module in model.modules()]
     model.eval()
-    model.show_parsing = bool(model.parsing_classes)
     try:
         yield
     finally:
-        model.show_parsing = False
         for module, training in modes:
             module.training = training
 

@@ -12,12 +12,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from passerby.annotators.panels import Frame, draw_parsing, get_class_colour
 from passerby.errors import DataError, SchemaError
 from passerby.files import replace_file
 from passerby.inference.attention import AttentionMaps, combine_maps
 from passerby.inference.overlay import compute_scale, draw_bar, draw_overlay
-from passerby.parsing import UNKNOWN_CLASS
+from passerby.parsing import UNKNOWN_CLASS, get_class_colour, get_palette
 from passerby.schema import AttributeSchema
 
 __all__ = [
@@ -190,7 +189,8 @@ def _draw_legend(several: Sequence[AttentionMaps], width: int, text_px: int) -> 
     }
     names = dict(enumerate(next((each.parsing_classes for each in several if each.parsing), ())))
     font, line_px = _font(text_px - 1), round(1.6 * text_px)
-    places, x, y = list[tuple[int, int, int]](), _GAP_PX, 0
+    places: list[tuple[int, int, int]] = []
+    x, y = _GAP_PX, 0
     for number in sorted(seen):
         taken = 2 * text_px + round(font.getlength(_name_class(number, names))) + text_px
         if x + taken > width and x > _GAP_PX:
@@ -252,7 +252,8 @@ def _draw_block(
     for i, (name, numbers) in enumerate(maps.parsing.items(), start=1):
         x = _GAP_PX + i * (grid.column + _GAP_PX)
         _write(pen, (x, top), f"parsing, {name}", width=grid.column, size=grid.text)
-        block.paste(draw_parsing(numbers, Frame(grid.cell, (width, height))), (x, top + grid.head))
+        panel = Image.fromarray(get_palette()[numbers]).resize(grid.cell, Image.Resampling.NEAREST)
+        block.paste(panel, (x, top + grid.head))
     for line in lines:
         for i, (attribute, title) in enumerate(line):
             x = left + i * (grid.column + _GAP_PX)

@@ -18,9 +18,9 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from passerby.annotators.panels import get_class_colour
 from passerby.errors import DataError
 from passerby.files import replace_file
+from passerby.parsing import get_palette
 from passerby.types import Prediction
 
 __all__ = ["open_output", "write_csv", "write_jsonl", "write_parsing", "write_table"]
@@ -64,9 +64,8 @@ def write_parsing(path: Path, parsing: NDArray[np.uint8]) -> None:
     Shape:
         parsing: (h, w), numbers of classes.
     """
-    colours = (get_class_colour(number) for number in range(256))
     image = Image.fromarray(parsing)
-    image.putpalette([int(colour[i : i + 2], 16) for colour in colours for i in (1, 3, 5)])
+    image.putpalette(get_palette().tobytes())
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(path) as temporary:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from passerby.errors import ConfigError, DataError
 from passerby.losses.bce import BinaryCrossEntropy
 from passerby.losses.functional import Reduction, Unknown, Weighting
-from passerby.parsing import UNKNOWN_CLASS
+from passerby.parsing import MASK_CLASSES, UNKNOWN_CLASS, check_classes
 from passerby.types import Batch, Guidance, Output
 
 __all__ = ["StagedMultiTask", "compute_parsing_loss"]
@@ -20,8 +20,9 @@ class StagedMultiTask(nn.Module):
 
     Paper: MTMS (2019), Eq. 1–3 and 5, λ_a = 1, λ_p = 1.5e-4; Eq. 1–3 lack their minus. "Then, the subnetwork
     in stage I is optimized … at last … jointly": `first_epochs` says for how long; the paper doesn't. What
-    has no loss gets no gradient, and stays as it is. In evaluation mode only the attributes of the prediction
-    count, so that validation losses of all epochs are of one kind.
+    has no loss gets no gradient: its weights stay as they are, but not the statistics of its batch
+    normalisation. In evaluation mode only the attributes of the prediction count, so that validation losses
+    of all epochs are of one kind.
 
     Args:
         positive_ratio: Share of positives of each attribute in the training split.
@@ -52,9 +53,9 @@ class StagedMultiTask(nn.Module):
         unknown: Unknown = "ignore",
     ) -> None:
         super().__init__()
-        if not (attributes > 0 and parsing >= 0 and first_epochs >= 0):
+        if not (attributes > 0 and parsing >= 0 and isinstance(first_epochs, int) and first_epochs >= 0):
             raise ConfigError(
-                "expected attributes above 0, parsing and first_epochs of 0 or more, got "
+                "expected attributes above 0, parsing of 0 or more and a whole number of first_epochs, got "
                 f"{attributes}, {parsing} and {first_epochs}"
             )
         self.factors = {"attributes": attributes, "parsing": parsing}
@@ -71,25 +72,34 @@ class StagedMultiTask(nn.Module):
         """Named terms of the loss.
 
         Shape:
-            output: logits (N, A); branches `stage1`, `stage2` (N, A); parsing of the same names (N, K, H, W).
+            output: logits (N, A); branches `stage1`, `stage2` (N, A), of one stage the latter alone; parsing
+                of the same names (N, K, H, W).
             labels: (N, A) in {1, 0, −1}; batch: its guidance has what the model's `supervision` names.
             returns: a term an item, already with its factor, and `total`, () float each.
 
         Raises:
+            ConfigError: If the model has no such branches, or one stage and `first_epochs`.
             DataError: If labels and logits do not fit each other, or there is nothing to parse by.
         """
         if not self.training:
             loss = self.criterion.compute(output.logits, labels)
             return {"attributes": loss, "total": loss}
+        stages = ("stage1",) if self.epoch < self.first_epochs else ("stage1", "stage2")
+        trained = {stage: logits for stage, logits in output.branches.items() if stage in stages}
+        if not trained or "stage2" not in output.branches:
+            raise ConfigError(
+                f"expected a model with the branches stage1 and stage2, now training {' and '.join(stages)}, "
+                f"got {', '.join(output.branches) or 'none'}; take mtms, and first_epochs: 0 for one stage"
+            )
+        truth = None
+        if self.factors["parsing"] and output.parsing:
+            truth = _choose_truth(batch, classes=next(iter(output.parsing.values())).shape[1])
         terms: dict[str, Tensor] = {}
-        for stage, logits in output.branches.items():
-            if stage == "stage2" and self.epoch < self.first_epochs:
-                continue
+        for stage, logits in trained.items():
             terms[f"attributes/{stage}"] = self.factors["attributes"] * self.criterion.compute(logits, labels)
-            if stage in output.parsing and self.factors["parsing"]:
-                found = output.parsing[stage]
-                truth = _choose_truth(batch)
-                terms[f"parsing/{stage}"] = self.factors["parsing"] * compute_parsing_loss(found, truth)
+            if truth is not None:
+                loss = compute_parsing_loss(output.parsing[stage], truth)
+                terms[f"parsing/{stage}"] = self.factors["parsing"] * loss
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
 
@@ -110,23 +120,22 @@ def compute_parsing_loss(logits: Tensor, classes: Tensor) -> Tensor:
         >>> round(compute_parsing_loss(torch.zeros(1, 2, 2, 2), classes).item(), 4)  # 3 · log 2
         2.0794
     """
-    if logits.shape[2:] != classes.shape[1:] or len(logits) != len(classes):
-        raise DataError(
-            f"expected parsing maps of {tuple(logits.shape[2:])} pixels, got {tuple(classes.shape[1:])}"
-        )
-    known = classes[classes != UNKNOWN_CLASS]
-    if known.numel() and int(known.max()) >= logits.shape[1]:
-        raise DataError(
-            f"expected parsing classes 0 … {logits.shape[1] - 1}, got {int(known.max())}; set the model's "
-            "parsing_classes, or bring the maps to its classes by `passerby annotate --parsing-from relabel`"
-        )
-    return F.cross_entropy(logits, classes, ignore_index=UNKNOWN_CLASS, reduction="sum") / len(logits)
+    expected = (len(logits), *logits.shape[2:])
+    if tuple(classes.shape) != expected:
+        raise DataError(f"expected parsing maps {expected} for these logits, got {tuple(classes.shape)}")
+    if classes.device.type == "cpu":  # elsewhere the check would wait for the device in every step
+        check_classes(classes, logits.shape[1])
+    computed = logits if logits.dtype == torch.float64 else logits.float()
+    return F.cross_entropy(computed, classes, ignore_index=UNKNOWN_CLASS, reduction="sum") / len(logits)
 
 
-def _choose_truth(batch: Batch | None) -> Tensor:
+def _choose_truth(batch: Batch | None, *, classes: int) -> Tensor:
     guidance = Guidance() if batch is None else batch.guidance
     if guidance.parsing is not None:
         return guidance.parsing
-    if guidance.masks is not None:
+    if guidance.masks is not None and classes == len(MASK_CLASSES):
         return (guidance.masks[:, 0] >= 0.5).long()
-    raise DataError("expected parsing maps or masks to train on, got none; `passerby annotate` makes them")
+    raise DataError(
+        f"expected parsing maps of {classes} classes to train on, got "
+        f"{'none' if guidance.masks is None else 'masks'}; `passerby annotate --parsing` makes them"
+    )

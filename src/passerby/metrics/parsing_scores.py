@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from passerby.parsing import UNKNOWN_CLASS
+from passerby.parsing import UNKNOWN_CLASS, check_classes
 
 __all__ = ["ParsingScores", "count_parsing"]
 
@@ -55,7 +55,11 @@ def count_parsing(predicted: Tensor, truth: Tensor, *, classes: int) -> Tensor:
 
     Shape:
         predicted: (N, H, W) of numbers 0 … K − 1. truth: likewise, 255 where not known. Returns (K, K) int64.
+
+    Raises:
+        DataError: If the truth has a class beyond K.
     """
+    check_classes(truth, classes)
     return multiclass_confusion_matrix(
-        predicted.long(), truth.long(), num_classes=classes, ignore_index=UNKNOWN_CLASS
+        predicted.long(), truth.long(), num_classes=classes, ignore_index=UNKNOWN_CLASS, validate_args=False
     )

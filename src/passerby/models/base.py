@@ -8,6 +8,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
+from passerby.errors import ModelError
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output
 
@@ -28,16 +29,16 @@ class AttributeModel(nn.Module, ABC):
     arguments: Mapping[str, Any]
     guidance: tuple[str, ...] = ()
     """Fields of `Guidance` that this model looks at; a loader prepares no others."""
+    without_guidance: str = ""
+    """What the model does for a picture without them, as the end of a sentence."""
     supervision: tuple[str, ...] = ()
     """Fields of `Guidance` that its criterion learns from; prediction needs none of them."""
     parsing_classes: tuple[str, ...] = ()
-    """Names of the classes of `Output.parsing`; empty for a model that does not parse."""
-    show_parsing: bool = False
-    """Whether `Output.parsing` is computed in evaluation mode, too, where no criterion needs it."""
-    without_guidance: str = ""
-    """What the model does for a picture without them, as the end of a sentence."""
+    """Names of the classes of its parsing maps, the background first; empty for a model that makes none."""
     has_maps: bool = False
     """Whether the output has maps to show, of attention for example."""
+    probability_maps: tuple[str, ...] = ()
+    """Names of those maps that are probabilities, to be drawn on one scale from 0 to 1."""
     observed: tuple[str, ...] = ()
     """Submodules that hold what `observe` learnt; a training that starts from a bundle begins them anew."""
 
@@ -53,6 +54,18 @@ class AttributeModel(nn.Module, ABC):
             images: (N, 3, H, W) float, normalised as the bundle's `Preprocess` says.
             returns: `Output` with logits (N, A) and the map (N, C, h, w) that localisation looks at.
         """
+
+    def parse(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        """Score pictures as `forward` does, and compute `Output.parsing`, which it leaves out in evaluation.
+
+        Shape:
+            images: (N, 3, H, W) float. Returns an `Output` with parsing (N, K, H, W).
+
+        Raises:
+            ModelError: If the model makes no parsing maps.
+        """
+        del images, guidance
+        raise ModelError(f"a {self.name} model makes no parsing maps; an mtms model does")
 
     def observe(self, output: Output, labels: Tensor) -> None:
         """Look at the labels of a training batch beside the optimiser; most models have nothing to do.

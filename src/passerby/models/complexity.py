@@ -16,6 +16,7 @@ from passerby.errors import ModelError
 from passerby.models import AttributeModel, create_model
 from passerby.models.published import Setting
 from passerby.schema import PARTS, Attribute, AttributeSchema
+from passerby.types import Output
 
 __all__ = ["Complexity", "Count", "compute_complexity", "count_setting", "create_shapes_only"]
 
@@ -200,5 +201,15 @@ def _count(
         size_px=setting.size_px,
         arguments=arguments,
     )
-    model.show_parsing = parsing
-    return compute_complexity(model, size_px=setting.size_px)
+    return compute_complexity(_Parsing(model) if parsing else model, size_px=setting.size_px)
+
+
+class _Parsing(nn.Module):
+    """A model that computes its parsing maps, too."""
+
+    def __init__(self, model: AttributeModel) -> None:
+        super().__init__()
+        self.model = model
+
+    def forward(self, images: torch.Tensor) -> Output:
+        return self.model.parse(images)

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from passerby.errors import ModelError
 from passerby.models.base import AttributeModel
-from passerby.models.staged import create_staged_backbone
+from passerby.models.staged import StagedBackbone, create_staged_backbone
 from passerby.parsing import CLASS_LISTS, MASK_CLASSES
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output
@@ -30,9 +30,9 @@ class MTMS(AttributeModel):
     the mean over it. Parsing: a transposed convolution to the size of the pictures. Between the attribute
     maps of the two stages stands `RelationAttention`.
 
-    Paper: Gao et al., ACM MM 2019, sections 3.1–3.3. Where the branches split is not
-    printed: its "approximately tripled computations" hold for the copied layers; here these are the last half
-    of each stage's layers, rounded down, at least one.
+    Paper: Gao et al., ACM MM 2019, sections 3.1–3.3. Where the branches split is not printed; its
+    "approximately tripled computations" are those of the layers that are there three times. Here these are
+    the last half of each stage's layers, rounded down, at least one.
 
     Args:
         schema: The attributes, in the order of the logits.
@@ -42,7 +42,8 @@ class MTMS(AttributeModel):
             names none.
         backbone_arguments: Further arguments of the timm model, plain JSON values; see `create_backbone`.
         parsing_classes: The K classes of the parsing maps that it learns from: `lip` (20), `coarse` (6),
-            `mask` (2, learnt from masks), or their names.
+            `mask` (2, learnt from masks), or their names, the background first: what lies beyond a picture
+            counts as that.
         branch_layers: How many of the last layers of stage I and of stage II each branch has for itself.
         hierarchical: Have the two stages; without, attributes and parsing split in stage I and each go on to
             stride 16 by themselves ("Multi-task" of Table 1).
@@ -56,11 +57,12 @@ class MTMS(AttributeModel):
         images: (N, 3, H, W) float.
         returns: logits (N, A); branches `stage1` and `stage2`, (N, A); features (N, C, h, w) of the attribute
             branch that predicts; maps `stage1` and `stage2`, sigmoids of the attribute maps, (N, A, h, w);
-            parsing `stage1` and `stage2`, (N, K, H, W), in training and where `show_parsing` is set. What
-            neither the prediction nor these need is left out.
+            parsing `stage1` and `stage2`, (N, K, H, W), in training and from `parse`. What neither the
+            prediction nor these need is left out.
     """
 
     has_maps = True
+    probability_maps = ("stage1", "stage2")
 
     def __init__(
         self,
@@ -81,7 +83,10 @@ class MTMS(AttributeModel):
             raise ModelError(f"expected a dropout in [0, 1), got {dropout!r}")
         self.parsing_classes = _name_classes(parsing_classes)
         if not hierarchical and (attention or predict_from == "stage1"):
-            raise ModelError("attention and stage1 need two stages; leave hierarchical on, or them out")
+            raise ModelError(
+                "attention and predict_from: stage1 need two stages; set hierarchical: true, or attention: "
+                "false and predict_from: stage2"
+            )
         if predict_from not in get_args(Stage):
             raise ModelError(f"expected predict_from stage1 or stage2, got {predict_from!r}")
         self.supervision = ("masks",) if self.parsing_classes == MASK_CLASSES else ("parsing",)
@@ -89,10 +94,7 @@ class MTMS(AttributeModel):
         self.dropout = nn.Dropout2d(dropout)  # of channels: what it is to the mean over the map
         self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
         self.backbone.keep_stages(3)
-        halves = tuple(max(1, self.backbone.count_layers(stage) // 2) for stage in (2, 3))
-        self.tails = tuple(branch_layers or halves)
-        if len(self.tails) != 2:
-            raise ModelError(f"expected two numbers of branch_layers, got {branch_layers!r}")
+        self.tails = _count_tails(self.backbone, branch_layers)
         attributes = len(schema)
         _, width1, width2, _ = self.backbone.stage_channels
         self.parsing1_tail = self.backbone.copy_tail(2, self.tails[0])
@@ -110,8 +112,15 @@ class MTMS(AttributeModel):
     def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
         """Score pictures."""
         del guidance
+        return self._run(images, with_parsing=self.training)
+
+    def parse(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        """Score pictures and parse them."""
+        del guidance
+        return self._run(images, with_parsing=True)
+
+    def _run(self, images: Tensor, *, with_parsing: bool) -> Output:
         size = (images.shape[2], images.shape[3])
-        with_parsing = self.training or self.show_parsing
         features: dict[str, Tensor] = {}
         maps: dict[str, Tensor] = {}
         parsing: dict[str, Tensor] = {}
@@ -180,18 +189,38 @@ class RelationAttention(nn.Module):
 
     def forward(self, first: Tensor, second: Tensor) -> Tensor:
         """Refine the maps of stage II."""
-        located = self.halve(first).relu()
-        if located.shape[2:] != second.shape[2:]:  # backbones round sizes that 16 does not divide
-            located = F.interpolate(located, size=second.shape[2:], mode="bilinear")
-        refined: Tensor = self.bias(located) + self.weight(located).relu() * second
+        halved = self.halve(first).relu()
+        if halved.shape[2:] != second.shape[2:]:  # backbones round sizes that 16 does not divide
+            halved = F.interpolate(halved, size=second.shape[2:], mode="bilinear")
+        refined: Tensor = self.bias(halved) + self.weight(halved).relu() * second
         return refined
+
+
+def _count_tails(backbone: StagedBackbone, given: Sequence[int] | None) -> tuple[int, int]:
+    """How many layers at the end of stage I and of stage II each branch has for itself."""
+    layers = (backbone.count_layers(2), backbone.count_layers(3))
+    if given is None:
+        return (max(1, layers[0] // 2), max(1, layers[1] // 2))
+    counts = tuple(given) if isinstance(given, list | tuple) else ()
+    if len(counts) != 2 or not all(
+        isinstance(n, int) and 0 < n <= most for n, most in zip(counts, layers, strict=True)
+    ):
+        raise ModelError(
+            f"expected two numbers of branch_layers, 1 … {layers[0]} and 1 … {layers[1]}, got {given!r}"
+        )
+    return counts
 
 
 def _name_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     """The names of a list of parsing classes."""
     lists = {"mask": MASK_CLASSES, **CLASS_LISTS}
-    names = lists.get(classes, ()) if isinstance(classes, str) else tuple(classes)
-    if len(names) < 2 or len(set(names)) < len(names) or not all(isinstance(name, str) for name in names):
+    names: tuple[str, ...] = ()
+    if isinstance(classes, str):
+        names = lists.get(classes, ())
+    elif isinstance(classes, list | tuple):
+        names = tuple(classes)
+    named = all(isinstance(name, str) for name in names)
+    if not named or len(names) < 2 or len(set(names)) < len(names):
         raise ModelError(
             f"expected parsing_classes {', '.join(lists)}, or at least two names, got {classes!r}"
         )
@@ -199,10 +228,11 @@ def _name_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
 
 
 def _create_deconvolution(channels: int, classes: int, *, stride: int) -> nn.ConvTranspose2d:
-    """Bilinear in extent: each output looks at the two nearest cells a direction."""
+    """Each pixel looks at the two nearest cells in either direction."""
     return nn.ConvTranspose2d(channels, classes, 2 * stride, stride=stride, padding=stride // 2)
 
 
 def _fit(parsing: Tensor, size: tuple[int, int]) -> Tensor:
-    """Cut what lies beyond the picture, where the stride does not divide its size."""
-    return parsing[:, :, : size[0], : size[1]]
+    """To the size of the picture where the stride does not divide it: backbones round up, or down."""
+    cut = parsing[:, :, : size[0], : size[1]]
+    return cut if cut.shape[2:] == size else F.interpolate(cut, size=size, mode="bilinear")

@@ -120,7 +120,7 @@ class TrainingData:
             shuffle=False,
             drop_last=False,
             workers=t.workers,
-            guidance=guidance,
+            guidance=model.guidance,
         )
         if not len(training):
             raise TrainingError(
@@ -130,23 +130,33 @@ class TrainingData:
         return training, validation
 
     def _check_truth(self, recipe: Recipe, model: AttributeModel) -> None:
-        """Refuse parsing maps of other classes than the model's, and missing masks, which are no truth."""
+        """Refuse what a model cannot learn parsing from: maps of other classes, no maps, missing masks."""
         names, wanted = self.manifest.parsing_classes, model.parsing_classes
-        if "parsing" in model.supervision and names != wanted:
+        where, count = recipe.data.manifest, len(self.train_rows)
+        if "parsing" in model.supervision:
+            if names != wanted:
+                have = f"have {', '.join(names)}" if names else "do not say theirs"
+                cure = "relabel" if names else "given"
+                raise TrainingError(
+                    f"model {model.name} learns the parsing classes {', '.join(wanted)}, and the maps of "
+                    f"{where} {have}; set the model's parsing_classes, or use `passerby annotate "
+                    f"--parsing-from {cure} --parsing-classes …`"
+                )
+            if self._count_missing("parsing") == count:
+                raise TrainingError(
+                    f"model {model.name} learns from parsing maps, and none of the {count} training rows of "
+                    f"{where} has one; `passerby annotate --parsing` makes them"
+                )
+        if "masks" in model.supervision and (missing := self._count_missing("mask")):
             raise TrainingError(
-                f"model {model.name} learns the parsing classes {', '.join(wanted)}, and the maps of "
-                f"{recipe.data.manifest} have {', '.join(names) or 'no names'}; set the model's "
-                "parsing_classes, or bring the maps to its classes by `passerby annotate --parsing-from "
-                "relabel --parsing-classes …`"
+                f"model {model.name} learns from masks, and {missing} of {count} training rows of {where} "
+                "have none; leave these out by `passerby annotate --masks-from given --missing drop`"
             )
-        masks, rows = self.manifest.paths("mask"), self.train_rows
-        without = sum(masks[row] is None for row in rows)
-        if "masks" in model.supervision and without:
-            raise TrainingError(
-                f"model {model.name} learns from masks, and {without} of {len(rows)} training rows of "
-                f"{recipe.data.manifest} have none; leave these out by `passerby annotate --masks-from "
-                "given --missing drop`"
-            )
+
+    def _count_missing(self, column: Literal["mask", "parsing"]) -> int:
+        """How many training rows have no map of a kind."""
+        paths = self.manifest.paths(column)
+        return sum(paths[row] is None for row in self.train_rows)
 
 
 def _say_tenths(say: Callable[[str], None]) -> Callable[[int, int], None]:

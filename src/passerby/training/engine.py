@@ -68,10 +68,15 @@ def train(
     criterion = create_loss(
         recipe.loss.name, positive_ratio=ratio, rows=rows, schema=model.schema, **recipe.loss.arguments
     )
+    if getattr(criterion, "first_epochs", 0) >= recipe.training.epochs:
+        raise TrainingError(
+            f"expected loss.arguments.first_epochs below the {recipe.training.epochs} epochs, as stage II would"
+            f" learn nothing; got {recipe.loss.arguments['first_epochs']}"
+        )
     log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs, say=say)
     origin = describe_origin(recipe, data)  # now: the files it names may be gone when training ends
     with _quiet_lightning():
-        trainer = _create_trainer(recipe, folder, log, staged=hasattr(criterion, "set_epoch"))
+        trainer = _create_trainer(recipe, folder, log, partly=bool(model.supervision))
         loaders = data.create_loaders(
             recipe, model=model, rank=trainer.global_rank, world_size=trainer.world_size
         )
@@ -89,9 +94,14 @@ def train(
     return outcome
 
 
-def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog, *, staged: bool) -> Trainer:
+def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog, *, partly: bool) -> Trainer:
+    """A trainer.
+
+    Args:
+        partly: Whether parts of the model may get no gradient, as the criterion or the epoch says.
+    """
     t = recipe.training
-    several = "ddp_find_unused_parameters_true" if staged else "ddp"  # a stage may have no loss yet
+    several = "ddp_find_unused_parameters_true" if partly else "ddp"
     callbacks: list[Callback] = [
         log,
         ModelCheckpoint(
