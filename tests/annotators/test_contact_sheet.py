@@ -5,8 +5,9 @@ import pytest
 from PIL import Image, ImageChops
 
 from passerby.annotators import annotate, draw_contact_sheet
-from passerby.annotators.panels import Frame, draw_keypoints, draw_mask, draw_parsing, get_class_colour
+from passerby.annotators.panels import Frame, draw_keypoints, draw_mask, draw_parsing
 from passerby.errors import DataError
+from passerby.parsing import get_class_colour
 
 
 def test_only_kinds_that_exist_have_panels(people, make_toy):

@@ -17,11 +17,13 @@ from passerby.cli import app
 from passerby.data.images import load_map, read_image, resize_map, restore_map
 from passerby.errors import ConfigError, DataError, ModelError
 from passerby.inference import (
+    AttentionMaps,
     Guide,
     Predictor,
     Skipped,
     compute_maps,
     draw_attention,
+    draw_overlay,
     find_images,
     save_maps,
     write_parsing,
@@ -111,10 +113,32 @@ def test_a_file_has_the_numbers_and_shows_colours(tmp_path: Path) -> None:
         write_parsing(tmp_path / "file" / "a.png", values)
 
 
+def guide_with(truth: Path) -> Guide:
+    return Guide([Given("parsing", truth, classes=COARSE_CLASSES)])
+
+
+def test_probabilities_have_one_scale() -> None:
+    """The same value has the same colour in every map, though one is twice as bright as the other."""
+    picture = np.zeros((32, 32, 3), np.uint8)
+    values = {"low": np.full((1, 4, 4), 0.4, np.float32), "high": np.full((1, 4, 4), 0.8, np.float32)}
+    colours = {}
+    for names in ((), ("low", "high")):
+        maps = AttentionMaps("a.jpg", picture, ("Hat",), (0.9,), (0.5,), values, (), names)
+        figure = np.asarray(draw_attention(maps, height_px=64)).astype(int)
+        cells = [
+            np.asarray(draw_overlay(picture, each[0], scale=1.0 if names else None))
+            for each in values.values()
+        ]
+        colours[names] = [tuple(cell[16, 16].tolist()) for cell in cells]
+        found = {tuple(colour) for colour in figure.reshape(-1, 3).tolist()}
+        assert set(colours[names]) <= found
+    assert len(set(colours[()])) == 1  # an even map is violet, whatever its value
+    assert len(set(colours["low", "high"])) == 2
+
+
 def test_maps_stand_beside_the_attention(photos: Path, truth: Path, tmp_path: Path) -> None:
     bundle = create_bundle()
-    guide = Guide([Given("parsing", truth, classes=COARSE_CLASSES)])
-    maps = compute_maps(bundle, photos / "p0.png", guide=guide)
+    maps = compute_maps(bundle, photos / "p0.png", guide=guide_with(truth))
     assert list(maps.parsing) == ["truth", "stage1", "stage2"]
     assert maps.parsing_classes == COARSE_CLASSES
     assert maps.notes == ()
@@ -122,6 +146,10 @@ def test_maps_stand_beside_the_attention(photos: Path, truth: Path, tmp_path: Pa
     true[45:] = 3
     np.testing.assert_array_equal(maps.parsing["truth"], resize_map(true, bundle.preprocess))
     assert {each.shape for each in maps.parsing.values()} == {(64, 48)}
+    (truth / "p1.png").unlink()
+    without = compute_maps(bundle, photos / "p1.png", guide=guide_with(truth))
+    assert list(without.parsing) == ["stage1", "stage2"]
+    assert without.notes == ("no true parsing map",)
     assert list(compute_maps(bundle, photos / "p0.png").parsing) == ["stage1", "stage2"]
     save_maps(tmp_path / "a.npz", maps)
     kept = np.load(tmp_path / "a.npz")
@@ -170,6 +198,8 @@ def test_predict_draws_the_maps_in_a_folder(saved: Path, photos: Path, tmp_path:
     with pytest.raises(ConfigError, match=r"several pictures would have the file .*p0\.png"):
         run("predict", saved, tmp_path / "photos", "--parsing", tmp_path / "others")
     assert not (tmp_path / "others").exists()
+    with pytest.raises(ConfigError, match=r"p0\.png is a picture and would be overwritten"):
+        run("predict", saved, photos, "--parsing", photos)
 
 
 def test_attention_shows_the_truth_beside_the_maps(saved: Path, photos: Path, truth: Path) -> None:

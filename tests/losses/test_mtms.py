@@ -125,12 +125,24 @@ def test_nothing_known_has_neither_loss_nor_gradient() -> None:
 def test_refusals() -> None:
     output = create_output()
     criterion = StagedMultiTask(positive_ratio=RATIO)
-    with pytest.raises(DataError, match="expected parsing maps or masks to train on, got none"):
+    with pytest.raises(DataError, match="expected parsing maps of 4 classes to train on, got none"):
         criterion(output, LABELS, create_batch(keypoints=torch.zeros(N, 17, 3)))
-    with pytest.raises(DataError, match=r"expected parsing classes 0 … 3, got 4; set the model's"):
+    with pytest.raises(DataError, match="of 4 classes to train on, got masks"):
+        criterion(output, LABELS, create_batch(masks=torch.ones(N, 1, H, W)))
+    for branches, first, message in (
+        ({}, 0, "now training stage1 and stage2, got none"),
+        ({"stage2": draw(N, A, seed=1)}, 1, "now training stage1, got stage2; .*first_epochs: 0"),
+        ({"primary": draw(N, A, seed=1)}, 0, "got primary; take mtms"),
+    ):
+        other = StagedMultiTask(positive_ratio=RATIO, first_epochs=first)
+        with pytest.raises(ConfigError, match=message):
+            other(Output(draw(N, A, seed=1), branches=branches), LABELS, create_batch())
+    with pytest.raises(DataError, match=r"expected parsing classes 0 … 3.*, got 4; set the model's"):
         criterion(output, LABELS, create_batch(parsing=torch.full((N, H, W), 4)))
-    with pytest.raises(DataError, match=r"expected parsing maps of \(3, 2\) pixels, got \(2, 2\)"):
+    with pytest.raises(
+        DataError, match=r"expected parsing maps \(\d, 3, 2\) for these logits, got \(\d, 2, 2\)"
+    ):
         criterion(output, LABELS, create_batch(parsing=torch.zeros(N, 2, 2, dtype=torch.int64)))
-    for wrong in ({"attributes": 0.0}, {"parsing": -1.0}, {"first_epochs": -1}):
+    for wrong in ({"attributes": 0.0}, {"parsing": -1.0}, {"first_epochs": -1}, {"first_epochs": 1.5}):
         with pytest.raises(ConfigError, match="expected attributes above 0"):
             StagedMultiTask(positive_ratio=RATIO, **wrong)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 import torch
 
+from passerby.errors import DataError
 from passerby.metrics import ParsingScores, count_parsing
 
 NAMES = ("a", "b", "c", "d", "nowhere")
@@ -33,6 +34,11 @@ def test_in_a_loop() -> None:
         assert scores.iou[name] == pytest.approx(expected[-1], abs=1e-6)
     assert math.isnan(scores.iou["nowhere"])
     assert scores.mean_iou == pytest.approx(sum(expected) / 4, abs=1e-6)
+
+
+def test_a_class_without_a_name_is_refused() -> None:
+    with pytest.raises(DataError, match=r"expected parsing classes 0 … 4.*got 5"):
+        count_parsing(torch.zeros(1, 1, 2), torch.tensor([[[5, 255]]]), classes=5)
 
 
 def test_nothing_known() -> None:

@@ -102,9 +102,10 @@ def test_copies_begin_as_the_backbone_and_are_its_own() -> None:
     assert not own & {p.data_ptr() for p in model.attributes1_tail.parameters()}
 
 
+@pytest.mark.parametrize("backbone", ["test_resnet", "test_convnext"])  # rounds sizes up; rounds them down
 @pytest.mark.parametrize("size", [(64, 48), (72, 40)])
-def test_parsing_has_the_size_of_the_pictures(size: tuple[int, int]) -> None:
-    model = make()
+def test_parsing_has_the_size_of_the_pictures(size: tuple[int, int], backbone: str) -> None:
+    model = make(backbone=backbone)
     images = pictures(1, *size)
     assert model(images).parsing == {}
     shown = model.parse(images).parsing
@@ -151,14 +152,42 @@ def test_attention_nearly_leaves_stage_two_as_it_was_at_first() -> None:
     assert (attended - plain).abs().max() < 0.1 * plain.abs().max()
 
 
-def test_attributes_of_parsing_do_not_train_each_other() -> None:
+def test_the_parsing_loss_does_not_reach_the_attributes_of_its_stage() -> None:
     """Without the fusion's share, a loss on the parsing of stage II reaches neither attribute branch."""
     model = make().train()
     output = model(pictures())
     F.cross_entropy(output.parsing["stage2"], torch.zeros(2, 64, 48, dtype=torch.int64)).backward()
     assert model.attributes2.weight.grad is None
     assert model.attributes1.weight.grad is None
-    assert model.parsing1_tail.layers[0].parameters().__next__().grad is not None
+    assert next(model.parsing1_tail.layers[0].parameters()).grad is not None
+
+
+def test_one_stage_is_the_plain_backbone_and_a_branch_beside_it() -> None:
+    """The row "Multi-task": attributes from the backbone, parsing from the split in stage I on by itself."""
+    model, images = make(hierarchical=False, attention=False), pictures()
+    backbone = model.backbone
+    shared = backbone.run_stage(2, backbone.run_stage(1, images), layers=slice(-model.tails[0]))
+    trunk = backbone.run_stage(2, shared, layers=slice(-model.tails[0], None))
+    features = backbone.run_stage(3, trunk)
+    output = model.parse(images)
+    torch.testing.assert_close(output.logits, model.attributes2(features).mean((2, 3)))
+    parsed = model.parsing2(model.parsing2_tail(model.parsing1_tail(shared)))
+    torch.testing.assert_close(output.parsing["stage2"], parsed)
+
+
+def test_parsing_comes_from_its_own_branches() -> None:
+    model, images = make(branch_layers=[1, 1]), pictures()
+    with torch.no_grad():
+        for value in (*model.parsing1_tail.parameters(), *model.parsing2_tail.parameters()):
+            value.mul_(1.3)
+    backbone = model.backbone
+    shared = backbone.run_stage(2, backbone.run_stage(1, images), layers=slice(-1))
+    branches = [model.attributes1_tail(shared), model.parsing1_tail(shared)]
+    trunk = (sum(branches) + backbone.run_stage(2, shared, layers=slice(-1, None))) / 3
+    middle = backbone.run_stage(3, trunk, layers=slice(-1))
+    parsing = model.parse(images).parsing
+    torch.testing.assert_close(parsing["stage1"], model.parsing1(branches[1]))
+    torch.testing.assert_close(parsing["stage2"], model.parsing2(model.parsing2_tail(middle)))
 
 
 def test_refusals() -> None:
@@ -166,9 +195,14 @@ def test_refusals() -> None:
         ({"dropout": 1.0}, r"dropout in \[0, 1\), got 1.0"),
         ({"parsing_classes": "lips"}, "lip, coarse, or at least two names, got .lips."),
         ({"predict_from": "stage3"}, "stage1 or stage2, got 'stage3'"),
-        ({"hierarchical": False}, "attention and stage1 need two stages"),
-        ({"branch_layers": [99, 1]}, "from 1 to"),
-        ({"branch_layers": [1]}, "two numbers of branch_layers"),
+        ({"parsing_classes": 3}, "at least two names, got 3"),
+        ({"parsing_classes": ["a", ["b"]]}, "at least two names"),
+        ({"parsing_classes": ["a", "a"]}, "at least two names"),
+        ({"hierarchical": False}, "attention and predict_from: stage1 need two stages"),
+        ({"branch_layers": [99, 1]}, "two numbers of branch_layers, 1 … "),
+        ({"branch_layers": [1, -3], "hierarchical": False, "attention": False}, "two numbers"),
+        ({"branch_layers": []}, "two numbers of branch_layers"),
+        ({"branch_layers": 3}, "two numbers of branch_layers"),
     ):
         with pytest.raises(ModelError, match=reason):
             make(**wrong)

@@ -7,8 +7,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -20,7 +23,9 @@ from passerby.bundle import Bundle
 from passerby.config import Recipe, load_recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, TrainingError
+from passerby.losses import StagedMultiTask
 from passerby.models import SSPNet
+from passerby.parsing import COARSE_CLASSES
 from passerby.schema import Attribute, AttributeSchema, Part
 from passerby.training import engine, environment, train
 from passerby.training.callbacks import LastCheckpoint
@@ -61,6 +66,8 @@ MTMS: dict[str, dict[str, object]] = {
 }
 """A system of two stages, of which the second has no loss in the first epoch; learns parsing, too."""
 
+STAGE_TWO = ("attributes2", "parsing2", "attention", "backbone.network.stages.2", "backbone.network.layer3")
+
 
 def weights(run: Path) -> dict[str, torch.Tensor]:
     return load_file(run / "bundle" / "model.safetensors")
@@ -81,6 +88,21 @@ def assert_equal(a: dict[str, torch.Tensor], b: dict[str, torch.Tensor]) -> None
     assert a.keys() == b.keys()
     for name in a:
         assert torch.equal(a[name], b[name]), name
+
+
+@contextmanager
+def stopping_at(step: int) -> Iterator[None]:
+    """The power fails once this step's checkpoint is written."""
+    written = LastCheckpoint._write
+
+    def write_then_stop(self: LastCheckpoint, trainer: object, *, due: bool) -> None:
+        written(self, trainer, due=due)  # type: ignore[arg-type]
+        if trainer.global_step == step:  # type: ignore[attr-defined]
+            raise PowerFailureError
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(LastCheckpoint, "_write", write_then_stop)
+        yield
 
 
 def quiet(line: str) -> None:
@@ -149,24 +171,14 @@ class PowerFailureError(Exception):
 def test_a_resumed_run_equals_an_unbroken_one(
     make_recipe: MakeRecipe,
     tmp_path: Path,
-    monkeypatch: pytest.MonkeyPatch,
     stop_at: int,
     sections: dict[str, dict[str, object]],
 ) -> None:
     recipe = make_recipe(**sections)
     whole = train(recipe, tmp_path / "whole", say=quiet)
 
-    written = LastCheckpoint._write
-
-    def write_then_stop(self: LastCheckpoint, trainer: object, *, due: bool) -> None:
-        written(self, trainer, due=due)  # type: ignore[arg-type]
-        if trainer.global_step == stop_at:  # type: ignore[attr-defined]
-            raise PowerFailureError
-
-    with monkeypatch.context() as patch:
-        patch.setattr(LastCheckpoint, "_write", write_then_stop)
-        with pytest.raises(PowerFailureError):
-            train(recipe, tmp_path / "broken", say=quiet)
+    with pytest.raises(PowerFailureError), stopping_at(stop_at):
+        train(recipe, tmp_path / "broken", say=quiet)
     assert not (tmp_path / "broken" / "bundle").exists()
     resumed = train(recipe, tmp_path / "broken", resume=True, say=quiet)
 
@@ -589,19 +601,24 @@ def test_two_processes_count_each_sample_once(
     assert bool((state["model.selection.hits"] <= state["model.selection.seen"]).all())
 
 
-def test_the_second_stage_waits_for_the_first(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    states = []
-    for epochs in (0, 3):
-        arguments = {"first_epochs": epochs}
-        recipe = make_recipe(**{**MTMS, "loss": {"name": "mtms", "arguments": arguments}})
-        states.append(weights(train(recipe, tmp_path / str(epochs), say=quiet).run))
-    torch.manual_seed(recipe.seed)
-    start = create_start(recipe.model, Manifest.load(recipe.data.manifest).schema, say=quiet).state_dict()
-    trained = {k for k, value in states[0].items() if not torch.equal(value, start[k])}
-    at_first = {k for k, value in states[1].items() if not torch.equal(value, start[k])}
-    learnt = {k.split(".")[0] for k in trained - at_first if "running" not in k and "num_batches" not in k}
-    assert learnt == {"attributes2", "parsing2", "parsing2_tail", "attention", "backbone"}
-    assert {"attributes1.weight", "parsing1.weight", "attributes1_tail.layers.0.conv1.weight"} <= at_first
+def test_the_second_stage_waits_for_the_first(
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a loss in the first epoch, with one from the second on."""
+    seen: list[set[str]] = []
+    compute = StagedMultiTask.forward
+
+    def watch(self: StagedMultiTask, *given: Any) -> dict[str, torch.Tensor]:
+        terms = compute(self, *given)
+        if self.training:
+            seen.append(set(terms) - {"total"})
+        return terms
+
+    monkeypatch.setattr(StagedMultiTask, "forward", watch)
+    train(make_recipe(**MTMS), tmp_path / "run", say=quiet)
+    first = {"attributes/stage1", "parsing/stage1"}
+    both = first | {"attributes/stage2", "parsing/stage2"}
+    assert seen == [first] * 4 + [both] * 8
 
 
 @pytest.mark.parametrize(
@@ -634,6 +651,46 @@ def test_masks_to_learn_from_must_be_there_for_everybody(make_recipe: MakeRecipe
         train(recipe, tmp_path / "other", say=quiet)
 
 
+def test_what_has_no_loss_keeps_its_weights(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(**MTMS, training={"epochs": 2, "checkpoint_every_steps": 1})
+    torch.manual_seed(recipe.seed)
+    start = create_start(recipe.model, Manifest.load(recipe.data.manifest).schema, say=quiet)
+    names = {k for k, _ in start.named_parameters() if k.startswith(STAGE_TWO)}
+    before = {k: v.clone() for k, v in start.state_dict().items()}
+    moved = {}
+    for step in (4, 5):
+        with pytest.raises(PowerFailureError), stopping_at(step):
+            train(recipe, tmp_path / str(step), say=quiet)
+        state = final_state(tmp_path / str(step))
+        moved[step] = {k for k, v in before.items() if not torch.equal(v, state[f"model.{k}"])}
+    assert not names & moved[4]
+    assert {"attributes1.weight", "parsing1.weight", "attributes1_tail.layers.0.conv1.weight"} <= moved[4]
+    assert {"attributes2.weight", "parsing2.weight", "attention.weight.weight"} <= moved[5]
+
+
+def test_stage_one_may_not_train_alone_to_the_end(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(**{**MTMS, "loss": {"name": "mtms", "arguments": {"first_epochs": 3}}})
+    with pytest.raises(TrainingError, match=r"first_epochs below training\.epochs \(3\), got 3"):
+        train(recipe, tmp_path / "run", say=quiet)
+
+
+def test_parsing_is_not_learnt_without_a_map(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    """A few rows may lack one; if all do, nothing is learnt; names must be known."""
+    recipe = make_recipe(**MTMS, training={"epochs": 2})
+    manifest = Manifest.load(recipe.data.manifest)
+    maps = list(manifest.paths("parsing"))
+    some = [None if i % 2 else path for i, path in enumerate(maps)]
+    manifest.with_guidance(parsing=some, parsing_classes=COARSE_CLASSES).write(recipe.data.manifest)
+    assert train(recipe, tmp_path / "some", say=quiet).run.is_dir()
+    none = [None if i < 32 else path for i, path in enumerate(maps)]
+    manifest.with_guidance(parsing=none, parsing_classes=COARSE_CLASSES).write(recipe.data.manifest)
+    with pytest.raises(TrainingError, match=r"none of the 32 training rows of .* has one"):
+        train(recipe, tmp_path / "none", say=quiet)
+    replace(manifest, parsing_classes=()).write(recipe.data.manifest)
+    with pytest.raises(TrainingError, match=r"do not say theirs.*--parsing-from given"):
+        train(recipe, tmp_path / "unnamed", say=quiet)
+
+
 @pytest.mark.slow
 def test_two_processes_train_stage_by_stage(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe(training={"devices": 2, "epochs": 2, "batch_size": 4}, **MTMS)
@@ -644,6 +701,11 @@ def test_two_processes_train_stage_by_stage(make_recipe: MakeRecipe, tmp_path: P
     done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
     assert done.returncode == 0, done.stderr
     assert len(read_log(run)) == 2
+    torch.manual_seed(recipe.seed)
+    start = create_start(recipe.model, Manifest.load(recipe.data.manifest).schema, say=quiet).state_dict()
+    state = final_state(run)
+    for name in ("attributes1.weight", "attributes2.weight", "parsing2.weight"):
+        assert not torch.equal(start[name], state[f"model.{name}"]), name
 
 
 @pytest.mark.slow

@@ -101,6 +101,12 @@ def evaluate(
         )
     console = Console()
     _print_scores(console, evaluation)
+    classes = loaded.model.parsing_classes
+    if classes and not evaluation.parsing:
+        console.print(
+            f"The parsing maps are not scored: these rows have none of {', '.join(classes)} to compare with.",
+            highlight=False,
+        )
     if out is not None:
         evaluation.write(out)
         console.print(f"Predictions and scores in {out}", highlight=False)

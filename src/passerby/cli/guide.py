@@ -65,10 +65,10 @@ def create_guide(
         annotators.append(annotator)
     if true_parsing is not None:
         from passerby.annotators.given import Given
-        from passerby.data.formats.files import load_classes
+        from passerby.data.formats.files import read_classes
 
         bundle.check_parses()
-        classes, named = bundle.model.parsing_classes, load_classes(true_parsing, ["any.png"])
+        classes, named = bundle.model.parsing_classes, read_classes(true_parsing)
         if named and named != classes:
             raise ConfigError(
                 f"--true-parsing: expected maps of {', '.join(classes)}, those in {true_parsing} are of "

@@ -13,7 +13,7 @@ from passerby.cli.places import place_below
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
     from passerby.inference import Predictor, Skipped
     from passerby.types import Prediction
@@ -82,10 +82,10 @@ def predict(
     from passerby.inference import Predictor, find_images, open_output, write_csv, write_jsonl, write_table
 
     paths = find_images(pictures)
-    files: list[tuple[str, Path]] = []
+    files: dict[str, Path] = {}
     if parsing is not None:
         places = place_below(parsing, paths, ".png", keep_suffix=False)
-        files = [(source_of(path), place) for path, place in zip(paths, places, strict=True)]
+        files = {source_of(path): place for path, place in zip(paths, places, strict=True)}
     model = load(bundle, device=device)
     guide = create_guide(model, masks=masks, keypoints=keypoints)
     parse = parsing is not None
@@ -101,8 +101,6 @@ def predict(
             write_csv(predictions, stream, names=predictor.bundle.schema.names)
         else:
             write_jsonl(predictions, stream)
-    if parsing is not None:
-        typer.echo(f"{parsing}: {len(paths) - len(skipped)} parsing map(s)", err=True)
     if skipped:
         typer.echo(f"passerby: skipped {len(skipped)} of {len(paths)} pictures", err=True)
         raise typer.Exit(1)
@@ -123,18 +121,16 @@ def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) ->
 
 
 def _draw_parsing(
-    predictions: Iterator[Prediction], folder: Path, files: list[tuple[str, Path]], classes: tuple[str, ...]
+    predictions: Iterator[Prediction], folder: Path, files: Mapping[str, Path], classes: tuple[str, ...]
 ) -> Iterator[Prediction]:
-    """The same predictions; the parsing map of each is drawn on the way, and named are the classes."""
-    from passerby.data.formats.files import CLASSES_FILE
-    from passerby.files import replace_file
-    from passerby.inference import write_parsing
+    """The same predictions; the parsing map of each is drawn on the way."""
+    from passerby.inference import write_class_names, write_parsing
 
-    places = dict(files)
+    write_class_names(folder, classes)
+    drawn = 0
     for prediction in predictions:
         if prediction.parsing is not None:
-            write_parsing(places[prediction.source], prediction.parsing)
+            write_parsing(files[prediction.source], prediction.parsing)
+            drawn += 1
         yield prediction
-    folder.mkdir(parents=True, exist_ok=True)
-    with replace_file(folder / CLASSES_FILE) as temporary:
-        temporary.write_text("\n".join(classes) + "\n", encoding="utf-8")
+    typer.echo(f"{folder}: {drawn} parsing map(s)", err=True)

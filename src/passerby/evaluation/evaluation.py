@@ -60,8 +60,8 @@ class Evaluation:
         seconds: Duration of the evaluation.
         skipped: Pictures that could not be read, with the reason; they are not part of the score.
         metadata: What the bundle says about its origin.
-        parsing: Scores of the model's parsing maps at the size of its input, by the name of the stage; empty
-            if it makes none, or there was no truth to compare them with.
+        parsing: Scores of the model's parsing maps at the size of its input, padding included, by the name
+            of the stage; empty if it makes none, or there was no truth to compare them with.
 
     Attributes:
         scores: Scores under the protocol, computed from the predictions.

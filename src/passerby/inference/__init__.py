@@ -13,7 +13,14 @@ from passerby.inference.guiding import Guide
 from passerby.inference.overlay import draw_overlay
 from passerby.inference.predictor import PredictionResult, Predictor, Skipped
 from passerby.inference.sources import IMAGE_SUFFIXES, find_images
-from passerby.inference.writers import open_output, write_csv, write_jsonl, write_parsing, write_table
+from passerby.inference.writers import (
+    open_output,
+    write_class_names,
+    write_csv,
+    write_jsonl,
+    write_parsing,
+    write_table,
+)
 
 __all__ = [
     "IMAGE_SUFFIXES",
@@ -33,6 +40,7 @@ __all__ = [
     "save_figure",
     "save_maps",
     "stream_maps",
+    "write_class_names",
     "write_csv",
     "write_jsonl",
     "write_parsing",

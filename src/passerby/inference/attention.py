@@ -46,6 +46,7 @@ class AttentionMaps:
         thresholds: An attribute is present when its probability is strictly above its threshold.
         maps: The maps by name, in the order in which the model gives them.
         notes: What a reader must know, such as that the model had no mask to look at.
+        probability_maps: Names of those maps that are probabilities.
         parsing: Parsing maps by name: `truth`, if a guide found it, and the model's own in their order.
         parsing_classes: Names of the numbers in them.
 
@@ -62,6 +63,7 @@ class AttentionMaps:
     thresholds: tuple[float, ...]
     maps: Mapping[str, NDArray[np.float32]]
     notes: tuple[str, ...] = ()
+    probability_maps: tuple[str, ...] = ()
     parsing: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     parsing_classes: tuple[str, ...] = ()
 
@@ -161,8 +163,10 @@ def _compute(
         maps = _check_maps(output, bundle)
         probs = output.logits.float().sigmoid().tolist()
         parsing = {stage: logits.argmax(1) for stage, logits in output.parsing.items()}
+    known = [False] * len(images)
     if parsing and found.guidance.parsing is not None:
         parsing = {"truth": found.guidance.parsing, **parsing}
+        known = ["parsing" not in missing for missing in found.missing]
     classes = {name: values.to(torch.uint8).cpu().numpy() for name, values in parsing.items()}
     pictures = inputs.permute(0, 2, 3, 1).contiguous().numpy()  # (N, H, W, 3)
     return [
@@ -173,8 +177,13 @@ def _compute(
             tuple(probs[i]),
             bundle.thresholds,
             {name: values[i].copy() for name, values in maps.items()},
-            (*bundle.explain_missing(found.missing[i]), *filter(None, [found.problems.get(i)])),
-            {name: values[i].copy() for name, values in classes.items()},
+            (
+                *bundle.explain_missing(found.missing[i]),
+                *(["no true parsing map"] if "truth" in classes and not known[i] else []),
+                *filter(None, [found.problems.get(i)]),
+            ),
+            bundle.model.probability_maps,
+            {name: values[i].copy() for name, values in classes.items() if name != "truth" or known[i]},
             bundle.model.parsing_classes,
         )
         for i, source in enumerate(sources)

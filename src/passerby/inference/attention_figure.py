@@ -35,6 +35,7 @@ MAX_SIDE_PX = 60_000
 _PAPER, _INK, _FAINT, _YES, _RULE = "#ffffff", "#1c2430", "#6b7480", "#1f7a6d", "#d5dae0"
 _GAP_PX = 8
 _NOTE = "Each map has its own scale: from 0 to its peak, but at least to three times its mean."
+_NOTE_PROBABILITIES = "Probabilities go from 0 to 1."
 
 
 # ---------------------------------------------------------------------- choosing
@@ -178,7 +179,8 @@ def draw_attention(
         pen.line((_GAP_PX, top, width - _GAP_PX, top), fill=_RULE)
         top += _GAP_PX
     figure.paste(legend, (0, top))
-    _write(pen, (_GAP_PX, top + legend.height), _NOTE, width=width - 2 * _GAP_PX, size=text_px - 2)
+    note = f"{_NOTE} {_NOTE_PROBABILITIES}" if any(each.probability_maps for each in several) else _NOTE
+    _write(pen, (_GAP_PX, top + legend.height), note, width=width - 2 * _GAP_PX, size=text_px - 2)
     return figure
 
 
@@ -262,7 +264,8 @@ def _draw_block(
                 if i and name in shared:
                     continue
                 y = top + grid.head + row * (height_px + grid.foot)
-                _draw_cell(block, (x, y), maps.picture, values[attribute], grid)
+                scale = 1.0 if name in maps.probability_maps else compute_scale(values[attribute])
+                _draw_cell(block, (x, y), maps.picture, values[attribute], grid, scale=scale)
         for row, (name, values) in enumerate(shown.items()):
             label = f"{name} ({values.shape[1]} × {values.shape[2]})"
             y = top + grid.head + row * (height_px + grid.foot)
@@ -277,11 +280,14 @@ def _draw_cell(
     picture: NDArray[np.uint8],
     values: NDArray[np.float32],
     grid: _Grid,
+    *,
+    scale: float,
 ) -> None:
     """An overlay, its colour bar from 0 to the scale, and the numbers under it."""
     (x, y), (width, height) = at, grid.cell
-    block.paste(draw_overlay(picture, values).resize(grid.cell, Image.Resampling.LANCZOS), at)
-    pen, scale = ImageDraw.Draw(block), compute_scale(values)
+    overlay = draw_overlay(picture, values, scale=scale)
+    block.paste(overlay.resize(grid.cell, Image.Resampling.LANCZOS), at)
+    pen = ImageDraw.Draw(block)
     bar_px = max(4, round(0.4 * grid.text))
     block.paste(draw_bar(width, bar_px), (x, y + height + 3))
     mean = float(values.mean())

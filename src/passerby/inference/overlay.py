@@ -44,8 +44,13 @@ def compute_scale(values: NDArray[np.float32]) -> float:
     return max(float(values.max()), 3 * float(values.mean()))
 
 
-def draw_overlay(picture: NDArray[np.uint8], values: NDArray[np.float32]) -> Image.Image:
-    """Draw a map over its picture: bilinear to the size of the picture, coloured from 0 to `compute_scale`.
+def draw_overlay(
+    picture: NDArray[np.uint8], values: NDArray[np.float32], *, scale: float | None = None
+) -> Image.Image:
+    """Draw a map over its picture: bilinear to the size of the picture, coloured from 0 to a scale.
+
+    Args:
+        scale: The value that gets the brightest colour; by default `compute_scale`.
 
     Shape:
         picture: (H, W, 3) uint8 RGB.
@@ -64,7 +69,7 @@ def draw_overlay(picture: NDArray[np.uint8], values: NDArray[np.float32]) -> Ima
         raise DataError(f"expected one map (h, w), got shape {values.shape}")
     height, width, _ = picture.shape
     enlarged = enlarge_maps(values[None].astype(np.float32), (height, width))[0]
-    scale = compute_scale(values)
+    scale = compute_scale(values) if scale is None else scale
     shares = enlarged / scale if scale > 0 else np.zeros_like(enlarged)
     grey = np.asarray(Image.fromarray(picture).convert("L"), np.float32)
     return Image.fromarray(_colour(shares, grey))

@@ -148,9 +148,10 @@ class Predictor:
             yield _collect(*waiting.popleft())
 
     def _read(self, picture: Picture) -> _Decoded:
+        if self.guide is None and not self.parse:
+            return _Decoded(self.bundle.prepare(picture), None)
         original = self.bundle.open(picture)
-        pixels = self.bundle.prepare(original)
-        return _Decoded(pixels, original.size, None if self.guide is None else original)
+        return _Decoded(self.bundle.prepare(original), original)
 
     def _score(self, batch: list[tuple[str, _Decoded | Skipped]]) -> Iterator[Prediction | Skipped]:
         readable = [(source, item) for source, item in batch if isinstance(item, _Decoded)]
@@ -169,10 +170,10 @@ class Predictor:
             scored = self.bundle.describe(probs, sources, missing=found.missing)
             if maps:
                 best = list(maps.values())[-1].cpu().numpy()  # (N, H, W)
-                sizes = [item.size for _, item in readable]
+                originals = [item.original for _, item in readable if item.original is not None]
                 scored = [
-                    replace(prediction, parsing=restore_map(values, size, self.bundle.preprocess))
-                    for prediction, values, size in zip(scored, best, sizes, strict=True)
+                    replace(prediction, parsing=restore_map(values, image.size, self.bundle.preprocess))
+                    for prediction, values, image in zip(scored, best, originals, strict=True)
                 ]
             skipped = {i: Skipped(sources[i], reason) for i, reason in found.problems.items()}
             predictions = iter([skipped.get(i, prediction) for i, prediction in enumerate(scored)])
@@ -191,10 +192,9 @@ class Predictor:
 
 @dataclass(frozen=True, slots=True)
 class _Decoded:
-    """A picture as the network gets it, (3, H, W) uint8, its own width and height, and itself for a guide."""
+    """A picture as the network gets it, (3, H, W) uint8, and as it was where that is needed."""
 
     pixels: Tensor
-    size: tuple[int, int]
     original: Image.Image | None
 
 

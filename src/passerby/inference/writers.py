@@ -18,12 +18,13 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from passerby.data.formats.files import CLASSES_FILE
 from passerby.errors import DataError
 from passerby.files import replace_file
 from passerby.parsing import get_palette
 from passerby.types import Prediction
 
-__all__ = ["open_output", "write_csv", "write_jsonl", "write_parsing", "write_table"]
+__all__ = ["open_output", "write_class_names", "write_csv", "write_jsonl", "write_parsing", "write_table"]
 
 
 def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
@@ -66,10 +67,27 @@ def write_parsing(path: Path, parsing: NDArray[np.uint8]) -> None:
     """
     image = Image.fromarray(parsing)
     image.putpalette(get_palette().tobytes())
+    with _writing(path) as temporary:
+        image.save(temporary, format="PNG")
+
+
+def write_class_names(folder: Path, classes: Sequence[str]) -> None:
+    """Write the names of the numbers in a folder's parsing maps as its `classes.txt`, one a line.
+
+    Raises:
+        DataError: If the file cannot be written.
+    """
+    with _writing(folder / CLASSES_FILE) as temporary:
+        temporary.write_text("\n".join(classes) + "\n", encoding="utf-8")
+
+
+@contextmanager
+def _writing(path: Path) -> Iterator[Path]:
+    """The temporary name of a file to be written, in a folder that need not be there yet."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(path) as temporary:
-            image.save(temporary, format="PNG")
+            yield temporary
     except OSError as error:
         raise DataError(f"cannot write {path} ({error.strerror}); give another folder") from error
 

@@ -68,10 +68,10 @@ def train(
     criterion = create_loss(
         recipe.loss.name, positive_ratio=ratio, rows=rows, schema=model.schema, **recipe.loss.arguments
     )
-    if getattr(criterion, "first_epochs", 0) >= recipe.training.epochs:
+    if (first := getattr(criterion, "first_epochs", 0)) >= recipe.training.epochs:
         raise TrainingError(
-            f"expected loss.arguments.first_epochs below the {recipe.training.epochs} epochs, as stage II would"
-            f" learn nothing; got {recipe.loss.arguments['first_epochs']}"
+            f"expected loss.arguments.first_epochs below training.epochs ({recipe.training.epochs}), got "
+            f"{first}; stage II would learn nothing"
         )
     log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs, say=say)
     origin = describe_origin(recipe, data)  # now: the files it names may be gone when training ends

@@ -25,6 +25,7 @@ __all__ = [
     "load_classes",
     "load_keypoints",
     "load_schema",
+    "read_classes",
 ]
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
@@ -161,8 +162,17 @@ def load_classes(root: Path, maps: Iterable[str | None]) -> tuple[str, ...]:
         FormatError: If the file is no UTF-8, is empty or has a name twice.
     """
     folders = {PurePosixPath(path).parent for path in maps if path is not None}
-    path = root / folders.pop() / CLASSES_FILE if len(folders) == 1 else None
-    if path is None or not path.is_file():
+    return read_classes(root / folders.pop()) if len(folders) == 1 else ()
+
+
+def read_classes(folder: Path) -> tuple[str, ...]:
+    """The names in a folder's `classes.txt`; none if there is no such file.
+
+    Raises:
+        FormatError: If the file is no UTF-8, is empty or has a name twice.
+    """
+    path = folder / CLASSES_FILE
+    if not path.is_file():
         return ()
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
