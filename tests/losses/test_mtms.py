@@ -108,7 +108,11 @@ def test_evaluation_scores_the_prediction_alone() -> None:
 def test_masks_serve_where_there_are_two_classes() -> None:
     masks = (draw(N, 1, H, W, seed=5) > 0).double()
     logits = draw(N, 2, H, W, seed=6)
-    output = Output(draw(N, A, seed=1), branches={"stage1": draw(N, A, seed=1)}, parsing={"stage1": logits})
+    output = Output(
+        draw(N, A, seed=1),
+        branches={s: draw(N, A, seed=1) for s in ("stage1", "stage2")},
+        parsing=dict.fromkeys(("stage1", "stage2"), logits),
+    )
     terms = StagedMultiTask(positive_ratio=RATIO, parsing=1.0)(output, LABELS, create_batch(masks=masks))
     assert terms["parsing/stage1"].item() == pytest.approx(loop_parsing(logits, masks[:, 0].long()), abs=1e-5)
 
