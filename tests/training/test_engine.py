@@ -640,7 +640,7 @@ def test_parsing_maps_of_other_classes_are_refused(
 def test_masks_to_learn_from_must_be_there_for_everybody(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     model: dict[str, object] = {**MTMS["model"]}
     model["arguments"] = {"backbone": "test_resnet", "parsing_classes": "mask"}
-    recipe = make_recipe(**{**MTMS, "model": model, "training": {"epochs": 1}})
+    recipe = make_recipe(**{**MTMS, "model": model, "training": {"epochs": 2}})
     manifest = Manifest.load(recipe.data.manifest)
     masks: list[str | None] = list(manifest.paths("parsing"))  # above 0 everywhere
     manifest.with_guidance(masks=masks).write(recipe.data.manifest)
