@@ -21,6 +21,7 @@ __all__ = [
     "LIP_TO_COARSE",
     "MASK_CLASSES",
     "UNKNOWN_CLASS",
+    "are_within",
     "check_classes",
     "convert_parsing",
     "find_unnamed",
@@ -130,6 +131,16 @@ def find_unnamed(values: NDArray[np.uint8], classes: Sequence[str]) -> int | Non
     """
     wrong = values[(values >= len(classes)) & (values != UNKNOWN_CLASS)]
     return int(wrong.max()) if wrong.size else None
+
+
+def are_within(names: Sequence[str], classes: Sequence[str]) -> bool:
+    """Whether maps of some classes are maps of others, too: the others begin with them, so numbers agree.
+
+    Example:
+        >>> are_within(("background", "head"), COARSE_CLASSES), are_within(("head",), COARSE_CLASSES)
+        (True, False)
+    """
+    return len(names) > 0 and tuple(classes[: len(names)]) == tuple(names)
 
 
 def mirror_classes(classes: Sequence[str]) -> tuple[int, ...]:

@@ -220,7 +220,7 @@ def test_parsing_maps_are_scored_where_there_is_a_truth(
     bundle = Bundle(Halves(schema), Preprocess(32, 16))
     assert not evaluate(bundle, manifest, split="official").parsing
     assert not evaluate(bundle, with_maps(manifest, ("a", "b", "c", "d")), split="official").parsing
-    manifest = with_maps(manifest, COARSE_CLASSES)
+    manifest = with_maps(manifest, COARSE_CLASSES[:5])  # nothing carried: the numbers agree
     evaluation = evaluate(bundle, manifest, split="official")
     iou = evaluation.parsing["stage2"].iou
     assert iou["upper"] == pytest.approx(0.5 / 0.75, abs=0.02)

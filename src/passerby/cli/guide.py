@@ -66,10 +66,11 @@ def create_guide(
     if true_parsing is not None:
         from passerby.annotators.given import Given
         from passerby.data.formats.files import read_classes
+        from passerby.parsing import are_within
 
         bundle.check_parses()
         classes, named = bundle.model.parsing_classes, read_classes(true_parsing)
-        if named and named != classes:
+        if named and not are_within(named, classes):
             raise ConfigError(
                 f"--true-parsing: expected maps of {', '.join(classes)}, those in {true_parsing} are of "
                 f"{', '.join(named)}; bring them to the model's classes by `passerby annotate "

@@ -23,7 +23,7 @@ from passerby.errors import DataError, SchemaError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.protocols import load_protocol
 from passerby.metrics import ParsingScores, count_parsing
-from passerby.parsing import MASK_CLASSES
+from passerby.parsing import MASK_CLASSES, are_within
 from passerby.types import Batch, Preprocess
 
 if TYPE_CHECKING:
@@ -163,7 +163,7 @@ def _find_truth(bundle: Bundle, manifest: Manifest) -> tuple[str, ...]:
         return ()
     if classes == MASK_CLASSES:
         return ("masks",) if all(path is not None for path in manifest.paths("mask")) else ()
-    if classes != manifest.parsing_classes or not any(manifest.paths("parsing")):
+    if not are_within(manifest.parsing_classes, classes) or not any(manifest.paths("parsing")):
         return ()
     return ("parsing",)
 

@@ -19,6 +19,7 @@ from passerby.data.transforms import Augmentation
 from passerby.errors import TrainingError
 from passerby.losses import compute_positive_ratio
 from passerby.models import AttributeModel
+from passerby.parsing import are_within
 from passerby.types import Preprocess
 
 __all__ = ["TrainingData"]
@@ -134,7 +135,7 @@ class TrainingData:
         names, wanted = self.manifest.parsing_classes, model.parsing_classes
         where, count = recipe.data.manifest, len(self.train_rows)
         if "parsing" in model.supervision:
-            if names != wanted:
+            if not are_within(names, wanted):
                 have = f"have {', '.join(names)}" if names else "do not say theirs"
                 cure = "relabel" if names else "given"
                 raise TrainingError(
