@@ -1,6 +1,7 @@
-"""Make the pictures of README and docs: drawn people, the demo's report in a browser, DIAA's attention.
+"""Make the pictures of README and docs: drawn people, the demo's report in a browser, what systems look at.
 
-make demo && .venv/bin/passerby train recipes/diaa/demo.yaml --out demo/diaa
+make demo
+for system in diaa man mtms; do .venv/bin/passerby train recipes/$system/demo.yaml --out demo/$system; done
 .venv/bin/python scripts/draw_readme_pictures.py
 """
 
@@ -14,13 +15,14 @@ from pathlib import Path
 
 from PIL import Image
 
+from passerby.annotators.given import Given
 from passerby.bundle import Bundle
 from passerby.data.synthetic import SynthConfig, draw_person
-from passerby.inference import compute_maps, draw_attention
+from passerby.inference import Guide, compute_maps, draw_attention
 
 IMAGES = Path("docs/images")
 REPORT = Path("demo/report.html")
-DIAA = Path("demo/diaa/bundle")
+PEOPLE = Path("demo/people")
 CHROMIUM = (
     "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars "
     "--disable-background-networking --disable-component-update --disable-sync"
@@ -53,8 +55,8 @@ def shoot_report(height: int = 1500) -> None:
 
 def show_attention() -> None:
     """Where DIAA's demo looks for three attributes in two drawn people of its test part."""
-    bundle = Bundle.load(DIAA)
-    people = [Path(f"demo/people/images/{number:06d}.jpg") for number in (52, 5)]
+    bundle = Bundle.load("demo/diaa/bundle")
+    people = [find_person(number) for number in (52, 5)]
     figure = draw_attention(
         [compute_maps(bundle, person) for person in people],
         attributes=("Hat", "boots", "Glasses"),
@@ -63,8 +65,36 @@ def show_attention() -> None:
     figure.quantize(128).save(IMAGES / "attention.png", optimize=True)
 
 
+def show_tasks() -> None:
+    """What MAN's demo leaves of a drawn person, and where it looks for each task."""
+    bundle = Bundle.load("demo/man/bundle")
+    guide = Guide([Given("masks", PEOPLE / "masks")])
+    maps = compute_maps(bundle, find_person(5), guide=guide)
+    figure = draw_attention(maps, by_task=bundle.schema, columns=7, height_px=192)
+    figure.quantize(128).save(IMAGES / "man.png", optimize=True)
+
+
+def show_parsing() -> None:
+    """The parsing maps of MTMS's demo beside the truth, and its attribute maps, of two drawn people."""
+    bundle = Bundle.load("demo/mtms/bundle")
+    guide = Guide([Given("parsing", PEOPLE / "parsing", classes=bundle.model.parsing_classes)])
+    figure = draw_attention(
+        [compute_maps(bundle, find_person(number), guide=guide) for number in (52, 5)],
+        attributes=("Hat", "Backpack", "boots"),
+        height_px=192,
+    )
+    figure.quantize(128).save(IMAGES / "mtms.png", optimize=True)
+
+
+def find_person(number: int) -> Path:
+    """A picture of the demo."""
+    return PEOPLE / "images" / f"{number:06d}.jpg"
+
+
 if __name__ == "__main__":
     IMAGES.mkdir(parents=True, exist_ok=True)
     draw_people()
     shoot_report()
     show_attention()
+    show_tasks()
+    show_parsing()
