@@ -32,10 +32,12 @@ def test_the_full_model_shows_its_overhead_and_no_figure_of_the_paper() -> None:
     result = run("--system", "diaa", "--backbone", "resnet50")
     assert "input 224×224, 14 attributes" in result.output
     (line,) = (line.split() for line in result.output.splitlines() if line.startswith(" diaa"))
-    assert line[:5] == ["diaa", "resnet50", "14", "25.74", "–"]
-    assert line[5].startswith("+9.38")
-    assert line[7:10] == ["224×224", "4.312", "–"]
-    assert line[10].startswith("+5.49")
+    assert line == ["diaa", "resnet50", "14", "25.74", "+9.38", "%", "224×224", "4.312", "+5.49", "%"]
+
+
+def test_numbers_stay_whole_on_a_narrow_screen() -> None:
+    line = next(line for line in run("--system", "mtms").output.splitlines() if "parsing" in line)
+    assert line.split()[-8:] == ["35", "36.68", "+55.54", "%", "256×128", "7.181", "+169.03", "%"]
 
 
 def test_own_settings_and_json() -> None:

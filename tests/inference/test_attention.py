@@ -308,9 +308,9 @@ def find_cells(monkeypatch: pytest.MonkeyPatch) -> list[tuple[tuple[int, int], N
     cells = []
     draw = figure_module._draw_cell
 
-    def note(block: Image.Image, at: tuple[int, int], picture: object, values: object, grid: object) -> None:
+    def note(block: Image.Image, at: tuple[int, int], picture: object, values: object, *more: object) -> None:
         cells.append((at, values))
-        draw(block, at, picture, values, grid)  # type: ignore[arg-type]
+        draw(block, at, picture, values, *more)  # type: ignore[arg-type]
 
     monkeypatch.setattr(figure_module, "_draw_cell", note)
     return cells  # type: ignore[return-value]

@@ -198,7 +198,9 @@ def test_predict_draws_the_maps_in_a_folder(saved: Path, photos: Path, tmp_path:
     with pytest.raises(ConfigError, match=r"several pictures would have the file .*p0\.png"):
         run("predict", saved, tmp_path / "photos", "--parsing", tmp_path / "others")
     assert not (tmp_path / "others").exists()
-    with pytest.raises(ConfigError, match=r"p0\.png is a picture and would be overwritten"):
+    with pytest.raises(
+        ConfigError, match=r"--parsing is the folder to draw in, and .*p0\.png is there already"
+    ):
         run("predict", saved, photos, "--parsing", photos)
 
 

@@ -193,11 +193,11 @@ def test_parsing_comes_from_its_own_branches() -> None:
 def test_refusals() -> None:
     for wrong, reason in (
         ({"dropout": 1.0}, r"dropout in \[0, 1\), got 1.0"),
-        ({"parsing_classes": "lips"}, "lip, coarse, or at least two names, got .lips."),
+        ({"parsing_classes": "lips"}, "lip, coarse, or at least two different names, got .lips."),
         ({"predict_from": "stage3"}, "stage1 or stage2, got 'stage3'"),
-        ({"parsing_classes": 3}, "at least two names, got 3"),
-        ({"parsing_classes": ["a", ["b"]]}, "at least two names"),
-        ({"parsing_classes": ["a", "a"]}, "at least two names"),
+        ({"parsing_classes": 3}, "at least two different names, got 3"),
+        ({"parsing_classes": ["a", ["b"]]}, "at least two different names"),
+        ({"parsing_classes": ["a", "a"]}, "at least two different names"),
         ({"hierarchical": False}, "attention and predict_from: stage1 need two stages"),
         ({"branch_layers": [99, 1]}, "two numbers of branch_layers, 1 … "),
         ({"branch_layers": [1, -3], "hierarchical": False, "attention": False}, "two numbers"),

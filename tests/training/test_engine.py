@@ -242,12 +242,15 @@ def test_kill_minus_nine_in_mid_epoch_then_resume(
 
 
 @pytest.mark.slow
-def test_ctrl_c_writes_a_checkpoint_and_says_how_to_go_on(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    recipe = make_recipe()  # no checkpoint within an epoch but the one that Ctrl-C asks for
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_writes_a_checkpoint_and_says_how_to_go_on(
+    make_recipe: MakeRecipe, tmp_path: Path, number: signal.Signals
+) -> None:
+    recipe = make_recipe()  # no checkpoint within an epoch but the one that the signal asks for
     process = start_slow_run(recipe, tmp_path)
     wait_for(tmp_path / "run" / "logs" / "tensorboard", process)
     time.sleep(1.0)
-    process.send_signal(signal.SIGINT)
+    process.send_signal(number)
     error = process.communicate(timeout=60)[1]
     assert process.returncode != 0
     assert "go on from" in error

@@ -55,7 +55,7 @@ def create_guide(
         if source is None:
             continue
         if kind not in bundle.model.guidance:
-            raise ConfigError(f"a {bundle.model.name} model looks at no {kind}; leave --{kind} out")
+            raise ConfigError(f"the system {bundle.model.name} looks at no {kind}; leave --{kind} out")
         annotator = create_annotator(kind, source, device=str(bundle.device))
         if annotator.needs:
             raise ConfigError(

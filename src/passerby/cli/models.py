@@ -150,11 +150,7 @@ def _draw_table(counts: Sequence[Count]) -> Table:
         pad_edge=False,
     )
     rows = [_cells(count) for count in counts]
-    shown = [
-        i
-        for i, heading in enumerate(HEADINGS)
-        if heading == "paper" or any(row[i] not in ("–", "baseline") for row in rows)
-    ]
+    shown = [i for i, heading in enumerate(HEADINGS) if any(row[i] not in ("–", "baseline") for row in rows)]
     for i in shown:
         folds = HEADINGS[i] in ("backbone", "figures of")
         table.add_column(

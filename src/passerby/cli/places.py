@@ -17,7 +17,7 @@ def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix:
         keep_suffix: Put it behind the picture's own, which it replaces otherwise.
 
     Raises:
-        ConfigError: If two pictures would have the same file, or a picture would be overwritten.
+        ConfigError: If two pictures would have the same file.
 
     Example:
         >>> place_below(Path("out"), [Path("a/x.jpg"), Path("a/b/y.png")], ".npz", keep_suffix=True)
@@ -31,7 +31,4 @@ def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix:
     files = [folder / (f"{path}{suffix}" if keep_suffix else path.with_suffix(suffix)) for path in below]
     if doubles := [file for file, count in Counter(files).items() if count > 1]:
         raise ConfigError(f"several pictures would have the file {doubles[0]}; rename all but one of them")
-    originals = {path.resolve() for path in pictures}
-    if taken := [file for file in files if file.resolve() in originals]:
-        raise ConfigError(f"{taken[0]} is a picture and would be overwritten; give another folder")
     return files

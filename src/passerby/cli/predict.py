@@ -85,6 +85,7 @@ def predict(
     files: dict[str, Path] = {}
     if parsing is not None:
         places = place_below(parsing, paths, ".png", keep_suffix=False)
+        _check_free(parsing, places)
         files = {source_of(path): place for path, place in zip(paths, places, strict=True)}
     model = load(bundle, device=device)
     guide = create_guide(model, masks=masks, keypoints=keypoints)
@@ -118,6 +119,17 @@ def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) ->
                 typer.echo(f"passerby: skipped: {item.reason}", err=True)
             else:
                 yield item
+
+
+def _check_free(folder: Path, places: list[Path]) -> None:
+    """Refuse to draw over what may be pictures, or true parsing maps."""
+    from passerby.errors import ConfigError
+
+    if taken := [place for place in places if place.exists()]:
+        raise ConfigError(
+            f"--parsing is the folder to draw in, and {taken[0]} is there already; give another folder than "
+            f"{folder}, or remove it first"
+        )
 
 
 def _draw_parsing(

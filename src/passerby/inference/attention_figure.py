@@ -179,7 +179,8 @@ def draw_attention(
         pen.line((_GAP_PX, top, width - _GAP_PX, top), fill=_RULE)
         top += _GAP_PX
     figure.paste(legend, (0, top))
-    note = f"{_NOTE} {_NOTE_PROBABILITIES}" if any(each.probability_maps for each in several) else _NOTE
+    kinds = {name in each.probability_maps for each in several for name in each.maps}
+    note = " ".join(text for kind, text in ((False, _NOTE), (True, _NOTE_PROBABILITIES)) if kind in kinds)
     _write(pen, (_GAP_PX, top + legend.height), note, width=width - 2 * _GAP_PX, size=text_px - 2)
     return figure
 
@@ -265,7 +266,7 @@ def _draw_block(
                     continue
                 y = top + grid.head + row * (height_px + grid.foot)
                 scale = 1.0 if name in maps.probability_maps else compute_scale(values[attribute])
-                _draw_cell(block, (x, y), maps.picture, values[attribute], grid, scale=scale)
+                _draw_cell(block, (x, y), maps.picture, values[attribute], grid, scale)
         for row, (name, values) in enumerate(shown.items()):
             label = f"{name} ({values.shape[1]} × {values.shape[2]})"
             y = top + grid.head + row * (height_px + grid.foot)
@@ -280,7 +281,6 @@ def _draw_cell(
     picture: NDArray[np.uint8],
     values: NDArray[np.float32],
     grid: _Grid,
-    *,
     scale: float,
 ) -> None:
     """An overlay, its colour bar from 0 to the scale, and the numbers under it."""

@@ -222,7 +222,7 @@ def _name_classes(classes: str | Sequence[str]) -> tuple[str, ...]:
     named = all(isinstance(name, str) for name in names)
     if not named or len(names) < 2 or len(set(names)) < len(names):
         raise ModelError(
-            f"expected parsing_classes {', '.join(lists)}, or at least two names, got {classes!r}"
+            f"expected parsing_classes {', '.join(lists)}, or at least two different names, got {classes!r}"
         )
     return names
 

@@ -6,6 +6,7 @@ import csv
 import signal
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -137,17 +138,17 @@ class EpochLog(Callback):
 
 
 class LastCheckpoint(Checkpoint):
-    """Keeps `last.ckpt` fresh, and stops cleanly after the running step on Ctrl-C.
+    """Keeps `last.ckpt` fresh, and stops cleanly after the running step on Ctrl-C or SIGTERM (`kill`).
 
     A checkpoint is written at each epoch's end (after schedules have moved, unlike Lightning's own), every
-    `every_steps` steps, and on the first Ctrl-C; a second Ctrl-C stops at once.
+    `every_steps` steps, and on the first of these signals; a second one stops at once.
 
     Args:
         path: The file; Lightning writes it in one move.
         every_steps: Optimiser steps between checkpoints within an epoch, or None.
 
     Raises:
-        InterruptedRunError: After the checkpoint that the first Ctrl-C asks for.
+        InterruptedRunError: After the checkpoint that the first signal asks for.
         TrainingError: Instead of writing weights that are not finite.
     """
 
@@ -155,14 +156,16 @@ class LastCheckpoint(Checkpoint):
         self.path = path
         self.every_steps = every_steps
         self._asked_to_stop = False
-        self._previous: Any = None
+        self._previous: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen for Ctrl-C where signals can be heard (the main thread)."""
-        try:
-            self._previous = signal.signal(signal.SIGINT, self._on_signal)
-        except ValueError:
-            self._previous = None
+        """Listen for signals where they can be heard (the main thread).
+
+        Lightning, asked to end by SIGTERM, would end as if all were done.
+        """
+        with suppress(ValueError):
+            for number in (signal.SIGINT, signal.SIGTERM):
+                self._previous[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: Any) -> None:
         if self._asked_to_stop:
@@ -183,7 +186,7 @@ class LastCheckpoint(Checkpoint):
         self._write(trainer, due=True)
 
     def _write(self, trainer: Trainer, *, due: bool) -> None:
-        # Processes hear of Ctrl-C a step apart, and must write together.
+        # Processes hear of a signal a step apart, and must write together.
         stop = trainer.strategy.reduce_boolean_decision(self._asked_to_stop, all=False)
         if due or stop:
             check_weights(trainer.lightning_module, trainer.global_step)
@@ -192,7 +195,7 @@ class LastCheckpoint(Checkpoint):
             raise InterruptedRunError
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give Ctrl-C back its usual meaning."""
-        if self._previous is not None:
-            signal.signal(signal.SIGINT, self._previous)
-            self._previous = None
+        """Give the signals back their usual meaning."""
+        for number, handler in self._previous.items():
+            signal.signal(number, handler)
+        self._previous = {}
