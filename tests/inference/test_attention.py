@@ -26,7 +26,8 @@ from passerby.inference import (
     save_maps,
     stream_maps,
 )
-from passerby.inference.attention_figure import MAX_SIDE_PX, choose_attributes, choose_maps
+from passerby.inference.attention_figure import choose_attributes, choose_maps
+from passerby.inference.figure_file import MAX_SIDE_PX
 from passerby.inference.overlay import compute_scale, draw_bar
 from passerby.models import MODELS, AttributeModel, create_model
 from passerby.schema import Attribute, AttributeSchema

@@ -105,6 +105,17 @@ def stopping_at(step: int) -> Iterator[None]:
         yield
 
 
+def train_by_command(recipe: Recipe, folder: Path) -> Path:
+    """The run folder of a training in a process of its own, which may start others."""
+    (folder / "recipe.yaml").write_text(recipe.to_yaml())
+    run = folder / "run"
+    command = [sys.executable, "-m", "passerby", "train", str(folder / "recipe.yaml"), "--out", str(run)]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
+    assert done.returncode == 0, done.stderr
+    return run
+
+
 def quiet(line: str) -> None:
     del line
 
@@ -552,12 +563,7 @@ def test_an_average_shares_what_the_criterion_remembers(make_recipe: MakeRecipe,
 def test_two_processes_keep_one_history(make_recipe: MakeRecipe, tmp_path: Path, ema: float | None) -> None:
     """Samples change places between the processes from epoch to epoch, yet none is lost or counted twice."""
     recipe = make_recipe(training={"devices": 2, "batch_size": 4, "ema": ema}, **DIAA)
-    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
-    run = tmp_path / "run"
-    command = [sys.executable, "-m", "passerby", "train", str(tmp_path / "recipe.yaml"), "--out", str(run)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
+    run = train_by_command(recipe, tmp_path)
     state = final_state(run)
     assert state["criterion.history.visits"].tolist() == [3] * 32
     assert bool((state["criterion.history.probs"][:, :3] > 0).all())
@@ -589,12 +595,7 @@ def test_two_processes_count_each_sample_once(
     recipe = make_recipe(training={"devices": 2, "batch_size": 4, "ema": ema}, **SSPNET)
     arguments = {**recipe.model.arguments, "selection_memory": 1000}
     recipe = recipe.model_copy(update={"model": recipe.model.model_copy(update={"arguments": arguments})})
-    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
-    run = tmp_path / "run"
-    command = [sys.executable, "-m", "passerby", "train", str(tmp_path / "recipe.yaml"), "--out", str(run)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
+    run = train_by_command(recipe, tmp_path)
     state = final_state(run)
     assert int(state["model.selection.samples"]) == 3 * 32
     manifest = Manifest.load(manifest_path)
@@ -697,12 +698,7 @@ def test_parsing_is_not_learnt_without_a_map(make_recipe: MakeRecipe, tmp_path: 
 @pytest.mark.slow
 def test_two_processes_train_stage_by_stage(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     recipe = make_recipe(training={"devices": 2, "epochs": 2, "batch_size": 4}, **MTMS)
-    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
-    run = tmp_path / "run"
-    command = [sys.executable, "-m", "passerby", "train", str(tmp_path / "recipe.yaml"), "--out", str(run)]
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    done = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False, env=environment)
-    assert done.returncode == 0, done.stderr
+    run = train_by_command(recipe, tmp_path)
     assert len(read_log(run)) == 2
     torch.manual_seed(recipe.seed)
     start = create_start(recipe.model, Manifest.load(recipe.data.manifest).schema, say=quiet).state_dict()
@@ -714,18 +710,7 @@ def test_two_processes_train_stage_by_stage(make_recipe: MakeRecipe, tmp_path: P
 @pytest.mark.slow
 def test_two_processes_train_one_model(make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path) -> None:
     recipe = make_recipe(training={"devices": 2, "epochs": 2, "batch_size": 4, "ema": 0.9})
-    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
-    run = tmp_path / "run"
-    command = [sys.executable, "-m", "passerby", "train", str(tmp_path / "recipe.yaml"), "--out", str(run)]
-    done = subprocess.run(
-        command,
-        capture_output=True,
-        text=True,
-        timeout=300,
-        check=False,
-        env={**os.environ, "OMP_NUM_THREADS": "1"},
-    )
-    assert done.returncode == 0, done.stderr
+    run = train_by_command(recipe, tmp_path)
     bundle = Bundle.load(run / "bundle")
     manifest = Manifest.load(manifest_path)
     rows = manifest.split_rows("own", "val")

@@ -7,8 +7,9 @@ from passerby.inference.attention import (
     save_maps,
     stream_maps,
 )
-from passerby.inference.attention_figure import check_figure, draw_attention, save_figure
+from passerby.inference.attention_figure import draw_attention
 from passerby.inference.draw import draw_prediction
+from passerby.inference.figure_file import check_figure, save_figure
 from passerby.inference.guiding import Guide
 from passerby.inference.overlay import draw_overlay
 from passerby.inference.predictor import PredictionResult, Predictor, Skipped

@@ -13,24 +13,18 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from passerby.errors import DataError, SchemaError
-from passerby.files import replace_file
 from passerby.inference.attention import AttentionMaps, combine_maps
+from passerby.inference.figure_file import check_sides
 from passerby.inference.overlay import compute_scale, draw_bar, draw_overlay
 from passerby.parsing import UNKNOWN_CLASS, get_class_colour, get_palette
 from passerby.schema import AttributeSchema
 
 __all__ = [
-    "MAX_SIDE_PX",
-    "check_figure",
     "choose_attributes",
     "choose_by_task",
     "choose_maps",
     "draw_attention",
-    "save_figure",
 ]
-
-MAX_SIDE_PX = 60_000
-"""Longest side of a figure; JPEG for one knows no sides above 65,535 pixels."""
 
 _PAPER, _INK, _FAINT, _YES, _RULE = "#ffffff", "#1c2430", "#6b7480", "#1f7a6d", "#d5dae0"
 _GAP_PX = 8
@@ -170,7 +164,7 @@ def draw_attention(
     width = max(block.width for block in blocks)
     legend = _draw_legend(several, width, text_px)
     height = sum(block.height + 2 * _GAP_PX for block in blocks) + 2 * text_px + legend.height
-    _check_sides(width, height)
+    check_sides(width, height)
     figure = Image.new("RGB", (width, height), _PAPER)
     pen, top = ImageDraw.Draw(figure), 0
     for block in blocks:
@@ -244,7 +238,7 @@ def _draw_block(
     line_px = grid.head + len(shown) * (height_px + grid.foot)
     left = _GAP_PX + (1 + len(maps.parsing)) * (grid.column + _GAP_PX) + grid.margin
     size = (left + len(lines[0]) * (grid.column + _GAP_PX), 2 * grid.text + len(lines) * line_px)
-    _check_sides(*size)
+    check_sides(*size)
     block = Image.new("RGB", size, _PAPER)
     pen = ImageDraw.Draw(block)
     heading = "  ·  ".join((maps.source, *maps.notes))
@@ -363,55 +357,3 @@ def _font(size_px: int) -> ImageFont.FreeTypeFont:
     from matplotlib import get_data_path
 
     return ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size_px)
-
-
-# ---------------------------------------------------------------------- the file
-
-
-def check_figure(path: Path, *, count: int, height_px: int) -> None:
-    """Refuse a figure that cannot be drawn or written, before anything is computed.
-
-    Args:
-        path: The file; its suffix says the format.
-        count: Number of pictures.
-        height_px: Height of each in the figure.
-
-    Raises:
-        DataError: If no picture format has that suffix, or the pictures are too many for one figure.
-
-    Example:
-        >>> check_figure(Path("attention.doc"), count=1, height_px=256)
-        Traceback (most recent call last):
-        passerby.errors.DataError: no format to write attention.doc in; end it in .png, .jpg, .webp or .pdf
-    """
-    _format_of(path)
-    _check_sides(1, count * height_px)
-
-
-def save_figure(path: Path, figure: Image.Image) -> None:
-    """Write a figure in the format that the suffix says, whole or not at all.
-
-    Raises:
-        DataError: If no picture format has that suffix, or the file cannot be written.
-    """
-    form = _format_of(path)
-    try:
-        with replace_file(path) as temporary:
-            figure.save(temporary, format=form)
-    except (OSError, ValueError) as error:  # formats have limits of their own, such as 16,383 pixels in WebP
-        raise DataError(f"cannot write {path} ({error}); give another path, or end it in .png") from error
-
-
-def _format_of(path: Path) -> str:
-    form = Image.registered_extensions().get(path.suffix.lower())
-    if form is None or form not in Image.SAVE:
-        raise DataError(f"no format to write {path} in; end it in .png, .jpg, .webp or .pdf")
-    return form
-
-
-def _check_sides(width: int, height: int) -> None:
-    if max(width, height) > MAX_SIDE_PX:
-        raise DataError(
-            f"a figure of {width} × {height} pixels or more is above the {MAX_SIDE_PX} allowed; give fewer "
-            "pictures or attributes, or a smaller height"
-        )

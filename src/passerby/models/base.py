@@ -12,7 +12,17 @@ from passerby.errors import ModelError
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output
 
-__all__ = ["AttributeModel"]
+__all__ = ["AttributeModel", "check_dropout"]
+
+
+def check_dropout(dropout: object) -> None:
+    """Refuse a probability of dropout that is none.
+
+    Raises:
+        ModelError: If it is no number in [0, 1).
+    """
+    if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
+        raise ModelError(f"expected a dropout in [0, 1), got {dropout!r}")
 
 
 class AttributeModel(nn.Module, ABC):

@@ -8,9 +8,8 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from passerby.errors import ModelError
 from passerby.models.backbones import create_backbone
-from passerby.models.base import AttributeModel
+from passerby.models.base import AttributeModel, check_dropout
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output
 
@@ -50,8 +49,7 @@ class Baseline(AttributeModel):
         backbone_arguments: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(schema)
-        if not 0 <= dropout < 1:
-            raise ModelError(f"expected a dropout in [0, 1), got {dropout}")
+        check_dropout(dropout)
         self.backbone = create_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
         self.dropout = nn.Dropout(dropout)
         self.classifier = nn.Linear(self.backbone.channels, len(schema))

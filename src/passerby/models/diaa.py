@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from passerby.errors import ModelError
-from passerby.models.base import AttributeModel
+from passerby.models.base import AttributeModel, check_dropout
 from passerby.models.staged import create_staged_backbone
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output
@@ -234,8 +234,7 @@ def _pointwise(channels: int, out: int) -> tuple[nn.Module, ...]:
 
 
 def _check(dropout: float, stages: Sequence[int], aggregation: str, channels: int) -> None:
-    if not 0 <= dropout < 1:
-        raise ModelError(f"expected a dropout in [0, 1), got {dropout}")
+    check_dropout(dropout)
     if aggregation not in get_args(Aggregation):
         raise ModelError(f"no aggregation {aggregation!r}; choose one of {', '.join(get_args(Aggregation))}")
     if not stages or not set(stages) <= {1, 2, 3, 4} or list(stages) != sorted(set(stages)):

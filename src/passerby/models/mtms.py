@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from passerby.errors import ModelError
-from passerby.models.base import AttributeModel
+from passerby.models.base import AttributeModel, check_dropout
 from passerby.models.staged import StagedBackbone, create_staged_backbone
 from passerby.parsing import CLASS_LISTS, MASK_CLASSES
 from passerby.schema import AttributeSchema
@@ -79,8 +79,7 @@ class MTMS(AttributeModel):
         predict_from: Stage = "stage2",
     ) -> None:
         super().__init__(schema)
-        if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-            raise ModelError(f"expected a dropout in [0, 1), got {dropout!r}")
+        check_dropout(dropout)
         self.parsing_classes = _name_classes(parsing_classes)
         if not hierarchical and (attention or predict_from == "stage1"):
             raise ModelError(

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from passerby.errors import ModelError
-from passerby.models.base import AttributeModel
+from passerby.models.base import AttributeModel, check_dropout
 from passerby.models.man.masking import mask_features, resize_masks
 from passerby.models.staged import create_staged_backbone
 from passerby.schema import AttributeSchema
@@ -70,8 +70,7 @@ class MAN(AttributeModel):
         masked: bool = True,
     ) -> None:
         super().__init__(schema)
-        if not isinstance(dropout, int | float) or not 0 <= dropout < 1:
-            raise ModelError(f"expected a dropout in [0, 1), got {dropout!r}")
+        check_dropout(dropout)
         if not isinstance(stride, int) or stride not in _STAGES:
             raise ModelError(f"expected a stride of 8 or 16, got {stride!r}")
         widths = hidden if isinstance(hidden, list | tuple) else ()

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from passerby.errors import ModelError
-from passerby.models.base import AttributeModel
+from passerby.models.base import AttributeModel, check_dropout
 from passerby.models.sspnet.locations import (
     KeypointLocations,
     Locations,
@@ -227,8 +227,7 @@ def _check(
         choices: Sequence[str] = get_args(valid)
         if value not in choices:
             raise ModelError(f"no {name} {value!r}; choose one of {', '.join(choices)}")
-    if not 0 <= dropout < 1:
-        raise ModelError(f"expected a dropout in [0, 1), got {dropout}")
+    check_dropout(dropout)
     if offsets < 0:
         raise ModelError(f"expected offsets of 0 or more, got {offsets}")
     if not 0 < ratio <= 1:
