@@ -28,6 +28,7 @@ __all__ = [
     "get_class_colour",
     "get_palette",
     "mirror_classes",
+    "read_masks",
 ]
 
 UNKNOWN_CLASS = 255
@@ -179,6 +180,22 @@ def check_classes(values: NDArray[Any] | Tensor, count: int) -> None:
             "the model's parsing_classes, or bring the maps to its classes by `passerby annotate "
             "--parsing-from relabel`"
         )
+
+
+def read_masks(masks: Tensor) -> Tensor:
+    """Masks as parsing maps of `MASK_CLASSES`; one without a person is a missing one, its pixels unknown.
+
+    Shape:
+        masks: (N, 1, H, W) float in [0, 1]. Returns (N, H, W) int64 in {0, 1, 255}.
+
+    Example:
+        >>> import torch
+        >>> read_masks(torch.tensor([[[[0.0, 0.7]]], [[[0.0, 0.0]]]])).tolist()
+        [[[0, 1]], [[255, 255]]]
+    """
+    person = masks[:, 0] >= 0.5  # (N, H, W)
+    missing = ~person.flatten(1).any(1)
+    return person.long().masked_fill(missing[:, None, None], UNKNOWN_CLASS)
 
 
 # ---------------------------------------------------------------------- colours

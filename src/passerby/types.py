@@ -107,7 +107,7 @@ class Guidance:
     """What some systems are told beside the picture; whatever is missing is None.
 
     Shape:
-        masks: (N, 1, H, W) float in [0, 1], 1 on the person.
+        masks: (N, 1, H, W) float in [0, 1], 1 on the person; 0 everywhere where there is none.
         parsing: (N, H, W) int64, class of each pixel, 255 where it is not known.
         keypoints: (N, 17, 3) float in COCO order: x in pixels of the input, y in pixels, score in [0, 1].
     """

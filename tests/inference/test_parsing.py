@@ -96,7 +96,7 @@ def test_predictions_have_maps_of_the_size_of_their_pictures(photos: Path) -> No
 
 def test_a_model_that_does_not_parse_says_so(photos: Path) -> None:
     bundle = create_bundle("baseline")
-    with pytest.raises(ModelError, match="a baseline model makes no parsing maps; an mtms model does"):
+    with pytest.raises(ModelError, match="a baseline model makes no parsing maps; mtms and da-har do"):
         Predictor(bundle, parse=True)
     with pytest.raises(ModelError, match="makes no parsing maps"):
         bundle.parse_batch(bundle.prepare(photos / "p0.png")[None])

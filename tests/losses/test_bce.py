@@ -34,6 +34,7 @@ def loop_loss(labels: Tensor, *, reduction: str, weighting: str, unknown: str) -
                 "sb": math.exp(1 - r) if y else math.exp(r),
                 "sb-printed": math.exp(r) if y else math.exp(1 - r),
                 "wpal": 1 / (2 * r) if y else 1 / (2 * (1 - r)),
+                "mixed": (1 + (1 / (2 * r) if y else 1 / (2 * (1 - r)))) / 2,
                 "diaa": math.exp(-r),
             }[weighting]
             p = 1 / (1 + math.exp(-x))
@@ -43,7 +44,7 @@ def loop_loss(labels: Tensor, *, reduction: str, weighting: str, unknown: str) -
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-@pytest.mark.parametrize("weighting", ["none", "sb", "sb-printed", "wpal", "diaa"])
+@pytest.mark.parametrize("weighting", ["none", "sb", "sb-printed", "wpal", "mixed", "diaa"])
 @pytest.mark.parametrize("unknown", ["ignore", "negative"])
 def test_equals_the_equations_in_a_loop(reduction: str, weighting: str, unknown: str) -> None:
     options = {"reduction": reduction, "weighting": weighting, "unknown": unknown}
@@ -133,7 +134,7 @@ def test_on_a_gpu_the_loss_is_that_of_the_cpu() -> None:
     [
         ({"reduction": "max"}, "sum, mean"),
         ({"unknown": "maybe"}, "ignore, negative"),
-        ({"weighting": "focal"}, "none, sb, sb-printed, wpal, diaa"),
+        ({"weighting": "focal"}, "none, sb, sb-printed, wpal, mixed, diaa"),
         ({"gamma": 2}, "no argument 'gamma'; it takes reduction, weighting, unknown"),
     ],
 )

@@ -417,7 +417,7 @@ def test_a_model_without_the_branches_is_refused(names: tuple[str, ...]) -> None
         ({"gamma": -1.0}, "gamma of 0 or larger"),
         ({"reduction": "max"}, "sum, mean"),
         ({"unknown": "maybe"}, "ignore, negative"),
-        ({"weighting": "focal"}, "none, sb, sb-printed, wpal, diaa"),
+        ({"weighting": "focal"}, "none, sb, sb-printed, wpal, mixed, diaa"),
         ({"epochs": 3}, "no argument 'epochs'; it takes gamma, weighting, history, window, burn_in"),
     ],
 )

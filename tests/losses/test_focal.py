@@ -178,7 +178,7 @@ def test_checkpoints_do_not_depend_on_it() -> None:
         ({"gamma": math.nan}, "gamma of 0 or larger, got nan"),
         ({"reduction": "max"}, "sum, mean"),
         ({"unknown": "maybe"}, "ignore, negative"),
-        ({"weighting": "focal"}, "none, sb, sb-printed, wpal, diaa"),
+        ({"weighting": "focal"}, "none, sb, sb-printed, wpal, mixed, diaa"),
         ({"beta": 2}, "no argument 'beta'; it takes gamma, weighting, reduction, unknown"),
     ],
 )

@@ -46,7 +46,7 @@ def test_by_hand() -> None:
     assert cells.tolist() == [pytest.approx([math.log(4 / 3), math.log(4), 0.0], abs=1e-12)]
 
 
-@pytest.mark.parametrize("weighting", [None, "none", "sb", "sb-printed", "wpal", "diaa"])
+@pytest.mark.parametrize("weighting", [None, "none", "sb", "sb-printed", "wpal", "mixed", "diaa"])
 def test_equals_the_equation_in_a_loop(weighting: str | None) -> None:
     logits = draw_logits(4, 3)
     weights = None if weighting is None else compute_label_weights(weighting, torch.tensor([0.5, 0.1, 0.8]))
@@ -124,6 +124,7 @@ def test_a_label_out_of_range_is_named(label: float) -> None:
         ("sb-printed", 0.1, math.exp(0.1), math.exp(0.9)),
         ("wpal", 0.1, 5.0, 1 / 1.8),
         ("wpal", 0.5, 1.0, 1.0),
+        ("mixed", 0.1, 3.0, (1 + 1 / 1.8) / 2),
         ("diaa", 0.1, math.exp(-0.1), math.exp(-0.1)),
         ("diaa", 0.0, 1.0, 1.0),
         ("diaa", 1.0, 1 / math.e, 1 / math.e),
@@ -157,7 +158,7 @@ def test_a_ratio_out_of_range_is_refused(ratio: list[float]) -> None:
 
 
 def test_an_unknown_weighting_lists_the_valid_ones() -> None:
-    with pytest.raises(ConfigError, match="none, sb, sb-printed, wpal, diaa"):
+    with pytest.raises(ConfigError, match="none, sb, sb-printed, wpal, mixed, diaa"):
         compute_label_weights("focal", torch.tensor([0.5]))
 
 

@@ -27,6 +27,26 @@ SCHEMA = AttributeSchema(
 
 SMALL: dict[str, dict[str, Any]] = {
     "baseline": {"backbone": "test_resnet", "dropout": 0.3},
+    "da-har": {
+        "backbone": "test_resnet",
+        "dropout": 0.3,
+        "fusion_channels": 8,
+        "attention_channels": 8,
+    },
+    "da-har, unsupervised": {
+        "backbone": "test_resnet",
+        "fusion_channels": 8,
+        "attention_channels": 8,
+        "mask_supervision": False,
+        "levels": [4],
+    },
+    "da-har, fusion": {
+        "backbone": "test_resnet",
+        "fusion_channels": 8,
+        "self_mask_stages": [],
+        "masked_attention": False,
+    },
+    "da-har, self-mask": {"backbone": "test_resnet", "levels": [], "masked_attention": False},
     "diaa": {"backbone": "test_resnet", "dropout": 0.3, "attention_channels": 8},
     "diaa, upsample": {"backbone": "test_resnet", "attention_channels": 8, "aggregation": "upsample"},
     "diaa, max-pool": {"backbone": "test_resnet", "attention_channels": 8, "aggregation": "max-pool"},

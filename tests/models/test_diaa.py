@@ -12,7 +12,8 @@ from torch import Tensor, nn
 
 from passerby.errors import ModelError
 from passerby.models import DIAA, create_model
-from passerby.models.diaa import AttentionClassifier, VisualAttention
+from passerby.models.diaa import AttentionClassifier
+from passerby.models.visual_attention import VisualAttention
 from passerby.schema import Attribute, AttributeSchema
 
 SCHEMA = AttributeSchema("toy", tuple(Attribute(f"a{i}", f"has property {i}") for i in range(3)))

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PackedCache"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -51,7 +51,7 @@ class PackedCache:
     Args:
         path: The folder.
         images: (N, H, W, 3) uint8, memory-mapped.
-        masks: (N, H, W) uint8 in {0, 1}, memory-mapped, or None.
+        masks: (N, H, W) uint8 in {0, 1}, memory-mapped, 0 everywhere where a row has none; or None.
         parsing: (N, H, W) uint8, memory-mapped, 255 where a row has none; or None.
         keypoints: (N, 17, 3) float32: x, y in pixels of the input, score; NaN where a row has none; or None.
         valid: (N,) bool, False where a file could not be read; such a row must not be served.

@@ -133,7 +133,7 @@ class _Packer:
         for name, paths in self.maps.items():
             relative = paths[row]
             if relative is None:
-                self.arrays[name][row] = 1 if name == "masks" else UNKNOWN_CLASS
+                self.arrays[name][row] = 0 if name == "masks" else UNKNOWN_CLASS
                 continue
             values = load_map(self.root / relative)
             if values.shape[::-1] != image.size:

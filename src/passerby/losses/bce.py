@@ -31,7 +31,7 @@ class BinaryCrossEntropy(nn.Module):
             or counted as a no with `unknown: negative`.
         reduction: `sum` over attributes and mean over the batch (SB), or `mean` over all known cells; see
             `reduce_terms` for the divisors.
-        weighting: `none`, `sb`, `sb-printed`, `wpal` or `diaa`; see `compute_label_weights`.
+        weighting: `none`, `sb`, `sb-printed`, `wpal`, `mixed` or `diaa`; see `compute_label_weights`.
         unknown: `ignore` gives unknown labels no loss and no gradient (Da-HAR), `negative` takes them for a
             no (the literature's habit).
 

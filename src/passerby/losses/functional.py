@@ -24,7 +24,7 @@ __all__ = [
 
 Reduction = Literal["sum", "mean"]
 Unknown = Literal["ignore", "negative"]
-Weighting = Literal["none", "sb", "sb-printed", "wpal", "diaa"]
+Weighting = Literal["none", "sb", "sb-printed", "wpal", "mixed", "diaa"]
 
 
 def compute_positive_ratio(labels: Tensor, *, unknown: Unknown = "ignore") -> Tensor:
@@ -63,6 +63,7 @@ def compute_label_weights(weighting: Weighting, positive_ratio: Tensor) -> tuple
     | `sb` | exp(1 − r) | exp(r) |
     | `sb-printed` | exp(r) | exp(1 − r) |
     | `wpal` | 1 / (2r) | 1 / (2(1 − r)) |
+    | `mixed` | (1 + 1 / (2r)) / 2 | (1 + 1 / (2(1 − r))) / 2 |
     | `diaa` | exp(−r) | exp(−r) |
 
     Paper:
@@ -71,6 +72,8 @@ def compute_label_weights(weighting: Weighting, positive_ratio: Tensor) -> tuple
         `wpal`: MTMS (2019), Eq. 2; Da-HAR (AAAI 2020), Eq. 2. Departure: where r is exactly 0 (or 1) the
         weight of yes (or no) would be infinite; the training split has no such label, so the weight is set
         to 1 and only matters for the loss on another split.
+        `mixed`: Da-HAR (AAAI 2020) has a mixed loss in its Table 2 and does not define it. Here it is the
+        mean of plain and `wpal`, which is that of their weights.
         `diaa`: DIAA (ECCV 2018), Eq. 4: one weight an attribute, a_c being its prior.
 
     Shape:
@@ -99,8 +102,10 @@ def compute_label_weights(weighting: Weighting, positive_ratio: Tensor) -> tuple
         pair = torch.exp(1 - ratio), torch.exp(ratio)
     elif weighting == "sb-printed":
         pair = torch.exp(ratio), torch.exp(1 - ratio)
-    elif weighting == "wpal":
+    elif weighting in ("wpal", "mixed"):
         pair = torch.where(ratio > 0, 0.5 / ratio, 1.0), torch.where(ratio < 1, 0.5 / (1 - ratio), 1.0)
+        if weighting == "mixed":
+            pair = (1 + pair[0]) / 2, (1 + pair[1]) / 2
     elif weighting == "diaa":
         pair = torch.exp(-ratio), torch.exp(-ratio)
     else:

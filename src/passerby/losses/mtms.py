@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from passerby.errors import ConfigError, DataError
 from passerby.losses.bce import BinaryCrossEntropy
 from passerby.losses.functional import Reduction, Unknown, Weighting
-from passerby.parsing import MASK_CLASSES, UNKNOWN_CLASS, check_classes
+from passerby.parsing import MASK_CLASSES, UNKNOWN_CLASS, check_classes, read_masks
 from passerby.types import Batch, Guidance, Output
 
 __all__ = ["StagedMultiTask", "compute_parsing_loss"]
@@ -134,7 +134,7 @@ def _choose_truth(batch: Batch | None, *, classes: int) -> Tensor:
     if guidance.parsing is not None:
         return guidance.parsing
     if guidance.masks is not None and classes == len(MASK_CLASSES):
-        return (guidance.masks[:, 0] >= 0.5).long()
+        return read_masks(guidance.masks)
     raise DataError(
         f"expected parsing maps of {classes} classes to train on, got "
         f"{'none' if guidance.masks is None else 'masks'}; `passerby annotate --parsing` makes them"

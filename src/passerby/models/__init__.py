@@ -14,6 +14,7 @@ from passerby.errors import ModelError
 from passerby.models.backbones import Backbone, create_backbone
 from passerby.models.base import AttributeModel
 from passerby.models.baseline import Baseline
+from passerby.models.da_har import DaHAR
 from passerby.models.diaa import DIAA
 from passerby.models.man import MAN
 from passerby.models.mtms import MTMS
@@ -29,6 +30,7 @@ __all__ = [
     "AttributeModel",
     "Backbone",
     "Baseline",
+    "DaHAR",
     "SSPNet",
     "StagedBackbone",
     "create_backbone",
@@ -39,6 +41,7 @@ __all__ = [
 MODELS: Mapping[str, type[AttributeModel]] = MappingProxyType(
     {
         "baseline": Baseline,
+        "da-har": DaHAR,
         "diaa": DIAA,
         "man": MAN,
         "mtms": MTMS,

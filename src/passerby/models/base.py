@@ -75,7 +75,7 @@ class AttributeModel(nn.Module, ABC):
             ModelError: If the model makes no parsing maps.
         """
         del images, guidance
-        raise ModelError(f"a {self.name} model makes no parsing maps; an mtms model does")
+        raise ModelError(f"a {self.name} model makes no parsing maps; mtms and da-har do")
 
     def observe(self, output: Output, labels: Tensor) -> None:
         """Look at the labels of a training batch beside the optimiser; most models have nothing to do.

@@ -131,33 +131,25 @@ class TrainingData:
         return training, validation
 
     def _check_truth(self, recipe: Recipe, model: AttributeModel) -> None:
-        """Refuse what a model cannot learn parsing from: maps of other classes, no maps, missing masks."""
+        """Refuse what a model cannot learn parsing from: maps of other classes, no map or mask at all."""
         names, wanted = self.manifest.parsing_classes, model.parsing_classes
-        where, count = recipe.data.manifest, len(self.train_rows)
-        if "parsing" in model.supervision:
-            if not are_within(names, wanted):
-                have = f"have {', '.join(names)}" if names else "do not say theirs"
-                cure = "relabel" if names else "given"
-                raise TrainingError(
-                    f"model {model.name} learns the parsing classes {', '.join(wanted)}, and the maps of "
-                    f"{where} {have}; set the model's parsing_classes, or use `passerby annotate "
-                    f"--parsing-from {cure} --parsing-classes …`"
-                )
-            if self._count_missing("parsing") == count:
-                raise TrainingError(
-                    f"model {model.name} learns from parsing maps, and none of the {count} training rows of "
-                    f"{where} has one; `passerby annotate --parsing` makes them"
-                )
-        if "masks" in model.supervision and (missing := self._count_missing("mask")):
+        where = recipe.data.manifest
+        if "parsing" in model.supervision and not are_within(names, wanted):
+            have = f"have {', '.join(names)}" if names else "do not say theirs"
+            cure = "relabel" if names else "given"
             raise TrainingError(
-                f"model {model.name} learns from masks, and {missing} of {count} training rows of {where} "
-                "have none; leave these out by `passerby annotate --masks-from given --missing drop`"
+                f"model {model.name} learns the parsing classes {', '.join(wanted)}, and the maps of "
+                f"{where} {have}; set the model's parsing_classes, or use `passerby annotate "
+                f"--parsing-from {cure} --parsing-classes …`"
             )
-
-    def _count_missing(self, column: Literal["mask", "parsing"]) -> int:
-        """How many training rows have no map of a kind."""
-        paths = self.manifest.paths(column)
-        return sum(paths[row] is None for row in self.train_rows)
+        for kind in model.supervision:
+            column: Literal["mask", "parsing"] = "mask" if kind == "masks" else "parsing"
+            paths = self.manifest.paths(column)
+            if all(paths[row] is None for row in self.train_rows):
+                raise TrainingError(
+                    f"model {model.name} learns from {kind}, and none of the {len(self.train_rows)} training "
+                    f"rows of {where} has any; `passerby annotate --{kind}` makes them"
+                )
 
 
 def _say_tenths(say: Callable[[str], None]) -> Callable[[int, int], None]:

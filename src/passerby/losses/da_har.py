@@ -1,0 +1,107 @@
+"""Da-HAR's loss: attributes, and the mask of the side branch."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from passerby.errors import ConfigError, DataError
+from passerby.losses.bce import BinaryCrossEntropy
+from passerby.losses.functional import Reduction, Unknown, Weighting
+from passerby.parsing import UNKNOWN_CLASS, read_masks
+from passerby.types import Batch, Output
+
+__all__ = ["DaHARLoss", "compute_mask_loss"]
+
+
+class DaHARLoss(nn.Module):
+    """Binary cross-entropy of the averaged prediction, and of the mask of the side branch.
+
+    Paper: Da-HAR (AAAI 2020), Eq. 1 (`weighting: none`, the *o* of its Table 2) and Eq. 2 (`wpal`, its *w*).
+    It does not define its mixed loss *m*; here it is the mean of both (`mixed`). Nor does it print the loss
+    of the mask: here it is the binary cross-entropy of each pixel, the mean over those that are known, and
+    its factor 1. Where it says ŷ_p, the predicted result, the mean of main and side prediction is taken. A
+    network without mask, such as the baseline, is trained by the attributes alone; so is any in evaluation
+    mode, so that validation losses compare.
+
+    Args:
+        positive_ratio: Share of positives of each attribute in the training split.
+        mask: Factor of the mask's loss.
+        weighting, reduction, unknown: As in `BinaryCrossEntropy`; `ignore` is what the paper proposes for
+            unspecified labels.
+
+    Shape:
+        positive_ratio: (A,) float in [0, 1].
+
+    Raises:
+        ConfigError: If the factor is negative, or an option has no such value.
+
+    Example:
+        >>> criterion = DaHARLoss(positive_ratio=torch.tensor([0.5]))
+        >>> terms = criterion(Output(torch.zeros(4, 1)), torch.tensor([[1]] * 4))
+        >>> round(terms["total"].item(), 4)  # log 2
+        0.6931
+    """
+
+    def __init__(
+        self,
+        *,
+        positive_ratio: Tensor,
+        mask: float = 1.0,
+        weighting: Weighting = "none",
+        reduction: Reduction = "sum",
+        unknown: Unknown = "ignore",
+    ) -> None:
+        super().__init__()
+        if not mask >= 0:
+            raise ConfigError(f"expected a factor of the mask of 0 or more, got {mask}")
+        self.factor = mask
+        self.criterion = BinaryCrossEntropy(
+            positive_ratio=positive_ratio, reduction=reduction, weighting=weighting, unknown=unknown
+        )
+
+    def forward(self, output: Output, labels: Tensor, batch: Batch | None = None) -> dict[str, Tensor]:
+        """Named terms of the loss.
+
+        Shape:
+            output: logits (N, A); parsing `mask` (N, 2, H, W) if it learns from masks.
+            labels: (N, A) in {1, 0, −1}; batch: its guidance has masks if the output has that parsing.
+            returns: `attributes`, `mask` (with its factor) if there is one, and `total`, () float each.
+
+        Raises:
+            DataError: If labels and logits do not fit each other, or there are no masks to learn from.
+        """
+        terms = {"attributes": self.criterion.compute(output.logits, labels)}
+        if self.training and self.factor and "mask" in output.parsing:
+            if batch is None or batch.guidance.masks is None:
+                raise DataError(
+                    "expected masks to learn from, got none; `passerby annotate --masks` makes them, or set "
+                    "the model's mask_supervision: false"
+                )
+            classes = read_masks(batch.guidance.masks)
+            terms["mask"] = self.factor * compute_mask_loss(output.parsing["mask"], classes)
+        return {**terms, "total": torch.stack(list(terms.values())).sum()}
+
+
+def compute_mask_loss(logits: Tensor, classes: Tensor) -> Tensor:
+    """Cross-entropy of background and person, the mean over the pixels that are known.
+
+    Shape:
+        logits: (N, 2, H, W). classes: (N, H, W) int64 in {0, 1}, or 255 where not known. Returns () float, 0
+        if no pixel is known.
+
+    Raises:
+        DataError: If the sizes differ.
+
+    Example:
+        >>> classes = torch.tensor([[[0, 1], [1, 255]]])
+        >>> round(compute_mask_loss(torch.zeros(1, 2, 2, 2), classes).item(), 4)  # log 2
+        0.6931
+    """
+    expected = (len(logits), *logits.shape[2:])
+    if tuple(classes.shape) != expected:
+        raise DataError(f"expected masks {expected} for these logits, got {tuple(classes.shape)}")
+    computed = logits if logits.dtype == torch.float64 else logits.float()
+    loss = F.cross_entropy(computed, classes, ignore_index=UNKNOWN_CLASS, reduction="sum")
+    return loss / (classes != UNKNOWN_CLASS).sum().clamp(min=1)
