@@ -47,6 +47,8 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "man, light": ("man", {"stride": 8}),
     "man, backbone alone": ("man", BACKBONE_ALONE),
     "man, light, backbone alone": ("man", {"stride": 8, **BACKBONE_ALONE}),
+    "da-har": ("da-har", {}),
+    "da-har, narrow": ("da-har", {"fusion_channels": 64, "attention_channels": 128}),
     "mtms": ("mtms", {}),
     "mtms, s2": ("mtms", {"attention": False}),
     "mtms, s1": ("mtms", {"attention": False, "predict_from": "stage1"}),
@@ -61,7 +63,14 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
 """What is measured: system and arguments by the name to print. Narrow pyramids are those of our recipes for
 MobileNetV2, whose stages are narrower than ResNet-50's."""
 
-CRITERIA = {"baseline": "bce", "diaa": "diaa", "man": "category", "mtms": "mtms", "sspnet": "hierarchical"}
+CRITERIA = {
+    "baseline": "bce",
+    "da-har": "da-har",
+    "diaa": "diaa",
+    "man": "category",
+    "mtms": "mtms",
+    "sspnet": "hierarchical",
+}
 TARGET_OVER_GMACS = 1.05
 TARGETS_TRAINING = {"diaa": 1.25, "sspnet": 1.6}
 TRAINED = ("diaa", *(name for name in SYSTEMS if name.startswith("sspnet")))

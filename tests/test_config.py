@@ -1,5 +1,6 @@
 import json
 from collections.abc import Mapping
+from dataclasses import asdict
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -7,7 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from passerby.config import load_recipe
+from passerby.config import AugmentationSection, load_recipe
+from passerby.data.transforms import Augmentation
 from passerby.errors import ConfigError
 from passerby.evaluation.protocols import load_protocol
 from passerby.losses import create_loss
@@ -30,6 +32,22 @@ def test_defaults_are_the_strong_baselines(recipe_path: Path) -> None:
     assert (recipe.optimizer.name, recipe.optimizer.lr, recipe.optimizer.weight_decay) == ("adam", 1e-4, 5e-4)
     assert (recipe.schedule.name, recipe.schedule.factor, recipe.schedule.patience) == ("plateau", 0.1, 4)
     assert (recipe.training.epochs, recipe.training.batch_size, recipe.training.clip_norm) == (30, 64, 10)
+
+
+def test_the_augmentation_of_a_recipe_is_that_of_the_library() -> None:
+    assert AugmentationSection().model_dump() == asdict(Augmentation())
+
+
+def test_crops_are_written_as_shares(recipe_path: Path, tmp_path: Path) -> None:
+    recipe = load_recipe(recipe_path, ["augmentation.crop_sides=[1, 0.5]", "augmentation.crop_to=0.875"])
+    assert Augmentation(**recipe.augmentation.model_dump()).crop_sides == (1.0, 0.5)
+    again = tmp_path / "again.yaml"
+    again.write_text(recipe.to_yaml())
+    assert load_recipe(again) == recipe
+    with pytest.raises(ConfigError, match=r"crop_to resizes crops; give crop_sides, or leave crop_to at 1"):
+        load_recipe(recipe_path, ["augmentation.crop_to=0.875"])
+    with pytest.raises(ConfigError, match=r"augmentation\.crop_sides\.0"):
+        load_recipe(recipe_path, ["augmentation.crop_sides=[224]"])
 
 
 def test_what_is_written_reads_back_equal(recipe_path: Path, tmp_path: Path) -> None:

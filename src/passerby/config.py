@@ -22,6 +22,7 @@ __all__ = ["Recipe", "load_recipe"]
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
+Share = Annotated[float, Field(gt=0, le=1)]
 Triple = tuple[float, float, float]
 
 
@@ -80,6 +81,15 @@ class AugmentationSection(Section):
     saturation: Fraction = 0.0
     hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
     erase: Fraction = 0.0
+    crop_sides: tuple[Share, ...] = ()
+    crop_keep_ratio: bool = False
+    crop_to: Share = 1.0
+
+    @model_validator(mode="after")
+    def _resizes_crops(self) -> AugmentationSection:
+        if self.crop_to != 1 and not self.crop_sides:
+            raise ValueError("augmentation.crop_to resizes crops; give crop_sides, or leave crop_to at 1")
+        return self
 
 
 class ModelSection(Section):

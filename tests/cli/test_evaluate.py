@@ -107,6 +107,19 @@ def test_the_protocol_is_printed(place: Path) -> None:
     )
 
 
+def test_five_crops_are_asked_for_and_told(place: Path, tmp_path: Path) -> None:
+    assert "five crops" not in run(place, "--out", str(tmp_path / "whole"))
+    output = run(place, "--five-crops", "--out", str(tmp_path / "five"), "--result", str(tmp_path / "r"))
+    assert "mean of five crops." in " ".join(output.split())
+    whole, five = Evaluation.load(tmp_path / "whole"), Evaluation.load(tmp_path / "five")
+    assert (whole.five_crops, five.five_crops) == (False, True)
+    assert not np.array_equal(whole.probs, five.probs)
+    result = Result.load(tmp_path / "r" / "toy" / "baseline-test_resnet-sb-five-crops-seed2.json")
+    assert result.protocol["crops"] == "mean of five crops"
+    run(place, "--five-crops", "--result", str(tmp_path / "x.json"), "--variant", "mine")
+    assert Result.load(tmp_path / "x.json").variant == "mine"
+
+
 def test_wrong_names_are_told_before_the_work(place: Path) -> None:
     with pytest.raises(ConfigError, match="no protocol 'best'"):
         run(place, "--protocol", "best")

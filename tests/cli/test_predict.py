@@ -13,7 +13,7 @@ import torch
 from PIL import Image, ImageOps
 from typer.testing import CliRunner, Result
 
-from passerby.bundle import Bundle, load
+from passerby.bundle import Bundle, FiveCrops, load
 from passerby.cli import app
 from passerby.data.images import normalise
 from passerby.errors import BundleError, DataError
@@ -113,6 +113,16 @@ def test_all_and_top(bundle: Path, folder: Path) -> None:
 def test_flip_changes_the_numbers(bundle: Path, folder: Path) -> None:
     plain, flipped = (run(bundle, "one.jpg", "--format", "jsonl", *more).stdout for more in ((), ("--flip",)))
     assert json.loads(plain)["probabilities"] != json.loads(flipped)["probabilities"]
+
+
+def test_five_crops_change_the_numbers(bundle: Path, folder: Path) -> None:
+    given = [
+        json.loads(run(bundle, "one.jpg", "--format", "jsonl", *more).stdout)["probabilities"]
+        for more in ((), ("--five-crops",), ("--five-crops", "--flip"))
+    ]
+    assert len({tuple(each.values()) for each in given}) == 3
+    expected = FiveCrops.of(load(bundle))("one.jpg")
+    assert list(given[1].values()) == pytest.approx(expected.probabilities, abs=1e-5)
 
 
 def test_corrupt_pictures_are_skipped_and_named(bundle: Path, folder: Path) -> None:

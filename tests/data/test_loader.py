@@ -104,6 +104,27 @@ def test_shapes_types_and_values(cache: PackedCache) -> None:
     np.testing.assert_array_equal(first.labels.numpy(), LABELS[:8])
 
 
+def test_crops_make_the_pictures_of_a_batch_smaller(cache: PackedCache) -> None:
+    crops = Augmentation(pad_px=0, crop_sides=(1.0, 0.75, 0.5), crop_to=0.875, erase=0.2)
+    for workers in (0, 2):
+        for batch in create_loader(cache, augmentation=crops, workers=workers):
+            size = (28, 21)  # of 32 and 24
+            assert batch.images.shape[1:] == (3, *size)
+            assert batch.images.is_contiguous()
+            assert batch.guidance.masks is not None
+            assert batch.guidance.parsing is not None
+            assert batch.guidance.keypoints is not None
+            assert batch.guidance.masks.shape[1:] == (1, *size)
+            assert batch.guidance.parsing.shape[1:] == size
+            points = batch.guidance.keypoints
+            assert points.isfinite().all()
+            assert (points[batch.rows == 3] == 0).all()  # it has none
+            seen = points[points[..., 2] > 0]
+            assert len(seen) > 0
+            assert (seen[:, 0] <= 20.5).all()
+            assert (seen[:, 1] <= 27.5).all()
+
+
 def test_labels_and_pictures_belong_to_their_rows(cache: PackedCache) -> None:
     for batch in create_loader(cache, rows=np.arange(5, COUNT)):
         rows = batch.rows.numpy()

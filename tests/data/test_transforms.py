@@ -88,11 +88,39 @@ def test_nothing_drawn_without_augmentation_or_with_all_off() -> None:
         assert not draws.flip.any()
 
 
+def test_the_stream_of_a_row_is_always_the_same() -> None:
+    """New options draw after the old ones, so a recipe of yesterday shows the same pictures today."""
+    draws = draw_parameters(Augmentation(), ROWS, seed=3, epoch=5)
+    for row in ROWS:
+        stream = np.random.Philox(key=np.array([3, 5], np.uint64), counter=[0, 0, 0, int(row)])
+        np.testing.assert_array_equal(draws.uniform[row, :18], np.random.Generator(stream).random(18))
+        assert draws.fraction(row, "erase_left") == draws.uniform[row, 17]
+
+
 @pytest.mark.parametrize(
     "wrong", [{"pad_px": -1}, {"hue": 0.6}, {"erase": 1.5}, {"rotation_deg": 200}, {"zoom": float("nan")}]
 )
 def test_values_out_of_range_are_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=f"augmentation {next(iter(wrong))}: expected a value in"):
+        Augmentation(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ({"crop_sides": (1, 0)}, r"crop_sides: expected shares of the input in \(0, 1\], got 0"),
+        (
+            {"crop_sides": (224,)},
+            r"crop_sides: expected shares of the input in \(0, 1\], got 224; 224 of 256",
+        ),
+        ({"crop_sides": (float("nan"),)}, "crop_sides: expected shares"),
+        ({"crop_sides": (1,), "crop_to": 0}, "crop_to: expected shares"),
+        ({"crop_sides": (1,), "crop_to": 1.1}, "crop_to: expected shares"),
+        ({"crop_to": 0.875}, "crop_to: 0.875 resizes crops, and crop_sides is empty"),
+    ],
+)
+def test_crops_that_cannot_be_are_explained(wrong: dict[str, Any], message: str) -> None:
+    with pytest.raises(DataError, match=f"augmentation {message}"):
         Augmentation(**wrong)
 
 
@@ -169,6 +197,107 @@ def test_keypoints_outside_and_missing_ones_score_nothing() -> None:
     hide_outside(points, (HEIGHT, WIDTH))
     assert points[0, :, 2].tolist() == [1, 0, 1, 0, 0, 0]
     assert points[0, 5].tolist() == [0, 0, 0]
+
+
+# ---------------------------------------------------------------------- resized crops
+
+SIDES = (1.0, 0.875, 0.75, 0.65625, 0.5)
+PLAIN_CROPS = Augmentation(pad_px=0, flip=False, crop_sides=SIDES, crop_to=0.875)
+
+
+def crop_by_hand(augmentation: Augmentation, draws: Draws, i: int, size: tuple[int, int]) -> tuple[int, ...]:
+    """Top, left, height and width from three numbers in [0, 1)."""
+    place, first, second = draws.uniform[i, 18:21].tolist()
+    second = first if augmentation.crop_keep_ratio else second
+    numbers = [int(u * len(augmentation.crop_sides)) for u in (first, second)]
+    h, w = (round(s * augmentation.crop_sides[k]) for s, k in zip(size, numbers, strict=True))
+    down, right = size[0] - h, size[1] - w
+    top, left = [(0, 0), (0, right), (down, 0), (down, right), (down // 2, right // 2)][int(5 * place)]
+    return top, left, h, w
+
+
+@pytest.mark.parametrize("keep_ratio", [False, True])
+def test_a_crop_is_that_of_its_draws(pixels: np.ndarray, keep_ratio: bool) -> None:
+    augmentation = replace(PLAIN_CROPS, crop_keep_ratio=keep_ratio)
+    draws = draw_parameters(augmentation, ROWS, seed=0, epoch=0)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    before = images.clone()
+    out, guidance = transform_batch(augmentation, draws, images, Guidance())
+    assert guidance == Guidance()
+    assert torch.equal(images, before)
+    assert out.shape == (len(ROWS), 3, 35, 26)  # 0.875 of 40 and 30
+    for i in ROWS:
+        crop = crop_by_hand(augmentation, draws, i, (HEIGHT, WIDTH))
+        assert torch.equal(out[i], v2.functional.resized_crop(images[i], *crop, size=[35, 26]))
+    assert not augmentation.is_plain
+
+
+def test_every_place_and_every_size_occurs_equally_often() -> None:
+    draws = draw_parameters(PLAIN_CROPS, np.arange(5000), seed=0, epoch=0)
+    kept = replace(PLAIN_CROPS, crop_keep_ratio=True)
+    free, tied = (
+        np.array([crop_by_hand(a, draws, i, (256, 128)) for i in range(5000)]) for a in (PLAIN_CROPS, kept)
+    )
+    for column, sides in ((2, (256, 224, 192, 168, 128)), (3, (128, 112, 96, 84, 64))):
+        values, counts = np.unique(free[:, column], return_counts=True)
+        assert values.tolist() == sorted(sides)
+        assert abs(counts - 1000).max() < 120  # 4 standard deviations are 113
+    places = np.bincount((draws.uniform[:, 18] * 5).astype(int))
+    assert len(places) == 5
+    assert abs(places - 1000).max() < 120
+    assert (tied[:, 2] == 2 * tied[:, 3]).all()
+    assert abs(np.corrcoef(free[:, 2], free[:, 3])[0, 1]) < 0.06
+
+
+def test_a_crop_moves_everything_together() -> None:
+    augmentation = replace(PLAIN_CROPS, crop_sides=(0.9, 0.7))
+    draws = draw_parameters(augmentation, ROWS, seed=0, epoch=0)
+    images, guidance = transform_batch(augmentation, draws, *spots(15, 20))  # in every crop
+    assert guidance.masks is not None
+    assert guidance.parsing is not None
+    assert guidance.keypoints is not None
+    assert set(guidance.parsing.unique().tolist()) == {0, 5}
+    places = set()
+    for i in ROWS:
+        x, y, score = guidance.keypoints[i, 0].tolist()
+        assert centre(images[i, 0]) == pytest.approx((x, y), abs=0.1)
+        assert centre(guidance.masks[i, 0]) == pytest.approx((x, y), abs=0.51)
+        assert centre(guidance.parsing[i]) == pytest.approx((x, y), abs=0.51)
+        assert score == pytest.approx(0.9)
+        places.add((round(x, 2), round(y, 2)))
+    assert len(places) > 6
+
+
+def test_crops_change_no_other_draw(pixels: np.ndarray) -> None:
+    more = {"pad_px": 3, "flip": True, "rotation_deg": 9.0, "erase": 0.5}
+    plain, cropped = (
+        draw_parameters(a, ROWS, seed=0, epoch=0)
+        for a in (Augmentation(**more), replace(PLAIN_CROPS, **more))
+    )
+    np.testing.assert_array_equal(plain.shift_px, cropped.shift_px)
+    np.testing.assert_array_equal(plain.flip, cropped.flip)
+    np.testing.assert_array_equal(plain.uniform, cropped.uniform)
+
+
+def test_a_crop_of_everything_is_nothing(pixels: np.ndarray) -> None:
+    whole = Augmentation(pad_px=0, flip=False, crop_sides=(1.0,), brightness=0.3)
+    draws = draw_parameters(whole, ROWS, seed=0, epoch=0)
+    images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
+    with_crop, _ = transform_batch(whole, draws, images.clone(), Guidance())
+    without, _ = transform_batch(replace(whole, crop_sides=()), draws, images.clone(), Guidance())
+    assert torch.equal(with_crop, without)
+
+
+def test_what_was_cropped_away_does_not_come_back() -> None:
+    """A later shift may move a lost keypoint into the picture again, where nothing of it is to be seen."""
+    augmentation = replace(PLAIN_CROPS, crop_sides=(0.5,), shift=0.5)
+    draws = draw_parameters(augmentation, ROWS, seed=0, epoch=0)
+    images, guidance = transform_batch(augmentation, draws, *spots(27, 37))  # in the last corner only
+    assert guidance.keypoints is not None
+    shown = guidance.keypoints[:, 0, 2] > 0
+    last_corner = torch.from_numpy((draws.uniform[:, 18] * 5).astype(int) == 3)
+    assert torch.equal(shown, last_corner)
+    assert not images[~shown].any()
 
 
 # ---------------------------------------------------------------------- affine, colour, erasing

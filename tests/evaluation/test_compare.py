@@ -304,6 +304,18 @@ def test_a_missing_sibling_is_named_with_its_command(tmp_path: Path) -> None:
     assert command in message
 
 
+def test_five_crops_are_a_run_of_their_own(tmp_path: Path) -> None:
+    five = make("plain", five_crops=True, skill=1.3)
+    folder = write(tmp_path, make("plain"), five)
+    found = compare([folder], baseline="plain", resamples=100)
+    assert [run.variant for run in found.runs] == ["plain", "plain-five-crops"]
+    assert "mean of five crops" in found.format_markdown()
+    lost = next(tmp_path.rglob("*five-crops*.parquet"))
+    lost.unlink()
+    with pytest.raises(DataError, match="--protocol honest --five-crops --result"):
+        compare([lost.with_suffix(".json"), folder], baseline="plain")
+
+
 def test_a_folder_goes_on_without_what_has_no_predictions_and_says_so(tmp_path: Path) -> None:
     folder = write(tmp_path, make("plain"), make("a"), make("b"))
     lost = next(path for path in sorted(folder.rglob("*.parquet")) if "-a-" in path.name)

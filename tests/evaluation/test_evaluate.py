@@ -11,7 +11,7 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from passerby.bundle import Bundle
+from passerby.bundle import Bundle, FiveCrops
 from passerby.data.images import read_image, resize_image
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, ImageError, ManifestError, SchemaError
@@ -186,6 +186,24 @@ def test_progress_counts_up_to_all(bundle: Bundle, manifest: Manifest) -> None:
     assert seen == [(8, 20), (16, 20), (20, 20)]
 
 
+@pytest.mark.parametrize("packed", [False, True])
+def test_five_crops_are_averaged_and_noted(
+    bundle: Bundle, manifest: Manifest, tmp_path: Path, packed: bool
+) -> None:
+    whole = evaluate(bundle, manifest, split="official")
+    cache = tmp_path / "cache" if packed else None
+    five = evaluate(bundle, manifest, split="official", five_crops=True, cache=cache, batch_size=7)
+    assert (whole.five_crops, five.five_crops) == (False, True)
+    pictures = [
+        resize_image(read_image(manifest.root / image), bundle.preprocess, box)
+        for image, box in zip(five.images, five.boxes, strict=True)
+    ]
+    images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
+    np.testing.assert_allclose(five.probs, FiveCrops.of(bundle).predict_batch(images).numpy(), atol=1e-6)
+    assert np.abs(five.probs - whole.probs).max() > 1e-4
+    assert five.input_size == (32, 16)
+
+
 class Halves(MeanColour):
     """Parses every picture into an upper and a lower half at the second stage; at first all is background."""
 
@@ -234,3 +252,6 @@ def test_parsing_maps_are_scored_where_there_is_a_truth(
     again = Evaluation.load(tmp_path / "out")
     assert again.metrics() == evaluation.metrics()
     assert again.metrics()["parsing"]["stage2"]["IoU"]["head"] is None
+    five = evaluate(bundle, manifest, split="official", five_crops=True)
+    assert five.metrics()["parsing"] == evaluation.metrics()["parsing"]  # of the whole picture
+    assert not np.array_equal(five.probs, evaluation.probs)

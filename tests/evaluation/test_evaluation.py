@@ -13,7 +13,7 @@ import pytest
 
 from passerby.errors import DataError
 from passerby.evaluation.evaluation import Evaluation
-from passerby.evaluation.results import METRICS
+from passerby.evaluation.results import METRICS, aggregate, format_markdown
 
 Make = Callable[..., Evaluation]
 
@@ -132,6 +132,37 @@ def test_the_score_file_carries_what_makes_scores_comparable(evaluation: Evaluat
     assert result.protocol["selection"] == "best mA on val"
     assert result.metrics["mA"] == evaluation.scores.mA
     assert evaluation.to_result(seed=8, variant="x").path.name == "baseline-mobilenetv2_100-x-seed8.json"
+
+
+def test_five_crops_are_told_everywhere(evaluation: Evaluation, tmp_path: Path) -> None:
+    five = replace(evaluation, five_crops=True)
+    assert five.protocol_line == f"{evaluation.protocol_line}; mean of five crops"
+    five.write(tmp_path / "five")
+    assert json.loads((tmp_path / "five" / "evaluation.json").read_text())["five_crops"] is True
+    assert Evaluation.load(tmp_path / "five").five_crops is True
+    result = five.to_result()
+    assert result.variant == "sb-five-crops"
+    assert result.path.name == "baseline-mobilenetv2_100-sb-five-crops-seed3.json"
+    named = five.to_result(variant="sb")  # the name is the caller's choice, the rules stay told
+    assert named.variant == "sb"
+    assert named.protocol["crops"] == "mean of five crops"
+    assert "crops" not in evaluation.to_result().protocol
+    both = aggregate([evaluation.to_result(), replace(named, seed=4)])
+    assert len(both) == 2  # never averaged with scores of whole pictures
+    assert "| honest, mean of five crops |" in format_markdown(both)
+    with pytest.raises(DataError, match="'variant'"):
+        replace(five, metadata={k: v for k, v in five.metadata.items() if k != "variant"}).to_result()
+
+
+def test_files_of_before_there_were_five_crops_are_of_whole_pictures(
+    evaluation: Evaluation, tmp_path: Path
+) -> None:
+    evaluation.write(tmp_path)
+    path = tmp_path / "evaluation.json"
+    values = json.loads(path.read_text())
+    assert values.pop("five_crops") is False
+    path.write_text(json.dumps(values))
+    assert Evaluation.load(tmp_path).five_crops is False
 
 
 def test_a_score_file_needs_to_know_its_seed(evaluation: Evaluation) -> None:

@@ -103,6 +103,14 @@ def test_other_protocols_are_marked(make: Make) -> None:
     assert "these scores flatter the model" in create_report([], [make(part="val")])
 
 
+def test_five_crops_are_told(evaluation: Evaluation) -> None:
+    five = replace(evaluation, five_crops=True, metadata={**evaluation.metadata, "seed": 4})
+    html = create_report([], [evaluation, five], pictures=0)
+    assert "drawn, official, test, five crops, seed 4" in html
+    assert html.count("; mean of five crops.") == 1
+    assert "mean ± standard deviation" not in html  # the two are no seeds of one recipe
+
+
 def test_pictures_can_be_left_out(evaluation: Evaluation) -> None:
     html = create_report([], [evaluation], pictures=0)
     assert "<img" not in html

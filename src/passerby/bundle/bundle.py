@@ -175,16 +175,24 @@ class Bundle:
             ModelError: If it is one; the message names a system that makes some.
         """
         if not self.model.parsing_classes:
-            raise ModelError(f"a {self.model.name} model makes no parsing maps; an mtms model does")
+            raise ModelError(f"a {self.model.name} model makes no parsing maps; mtms and da-har do")
 
-    @torch.inference_mode()
-    def _run(self, images: Tensor, guidance: Guidance | None, *, warn: bool, parse: bool = False) -> Output:
+    def check_images(self, images: Tensor) -> None:
+        """Refuse a batch that is not of prepared pictures.
+
+        Raises:
+            ModelError: If it has another shape or type.
+        """
         size = (3, self.preprocess.height, self.preprocess.width)
         if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != size:
             raise ModelError(
                 f"expected uint8 pictures (N, {', '.join(map(str, size))}), got {images.dtype} "
                 f"{tuple(images.shape)}; bundle.prepare makes them"
             )
+
+    @torch.inference_mode()
+    def _run(self, images: Tensor, guidance: Guidance | None, *, warn: bool, parse: bool = False) -> Output:
+        self.check_images(images)
         self.model.eval()
         inputs = normalise(images.to(self.device, non_blocking=True), self.preprocess)
         guidance = Guidance() if guidance is None else guidance.to(self.device)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.five_crops import FiveCropsOption
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -45,6 +46,7 @@ def evaluate(
         str | None, typer.Option(help="Name of the split; may be left out where the manifest has only one.")
     ] = None,
     part: Annotated[Part, typer.Option(help="Part of the split.")] = Part.test,
+    five_crops: FiveCropsOption = False,
     protocol: Annotated[
         str,
         typer.Option(help="Rules of the score: honest, threshold-0.45, unknown-negative; join with '+'."),
@@ -57,7 +59,8 @@ def evaluate(
     ] = None,
     seed: Annotated[int | None, typer.Option(help="Seed for the score file, if the bundle has none.")] = None,
     variant: Annotated[
-        str | None, typer.Option(help="Variant for the score file, if not the bundle's.")
+        str | None,
+        typer.Option(help="Variant for the score file, if not the bundle's (with -five-crops after it)."),
     ] = None,
     root: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not the manifest's.")] = None,
     cache: Annotated[
@@ -93,6 +96,7 @@ def evaluate(
             split=name,
             part=chosen,
             protocol=protocol,
+            five_crops=five_crops,
             batch_size=batch_size,
             cache=cache,
             broken=broken.value,

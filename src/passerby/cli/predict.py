@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.five_crops import FiveCropsOption
 from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
 from passerby.cli.places import place_below
 from passerby.cli.progress import show_progress
@@ -49,6 +50,7 @@ def predict(
         str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
     ] = "auto",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
+    five_crops: FiveCropsOption = False,
     masks: MasksOption = None,
     keypoints: KeypointsOption = None,
     parsing: Annotated[
@@ -90,7 +92,15 @@ def predict(
     model = load(bundle, device=device)
     guide = create_guide(model, masks=masks, keypoints=keypoints)
     parse = parsing is not None
-    predictor = Predictor(model, batch_size=batch_size, threads=threads, flip=flip, guide=guide, parse=parse)
+    predictor = Predictor(
+        model,
+        batch_size=batch_size,
+        threads=threads,
+        flip=flip,
+        guide=guide,
+        parse=parse,
+        five_crops=five_crops,
+    )
     skipped: list[Skipped] = []
     with open_output(out) as stream:
         predictions = _predict(predictor, paths, skipped)

@@ -61,7 +61,7 @@ class BatchLoader:
 
     Shape:
         labels: (M, A) int8. rows: (N,) int64 in 0 … M − 1. Images of a batch: (B, 3, H, W) uint8,
-        contiguous (not channels-last).
+        contiguous (not channels-last), of the cache's size if the augmentation's `crop_to` is 1.
 
     Raises:
         DataError: If labels, rows, sizes or rank don't fit, or no valid row is left.

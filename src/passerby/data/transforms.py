@@ -1,9 +1,10 @@
 """Augmentation of picture, mask, parsing map and keypoints together.
 
 Padding, cropping and flipping (the field's habit) happen while a batch is gathered, for all kinds of data by
-one function; affine changes, colours and erasing follow through torchvision's transforms v2. What happens to
-a sample depends on (seed, epoch, row) alone: each row draws from its own Philox stream, and each option has
-its own place in that stream, so turning one on does not change the others.
+one function; resized crops at the corners and the centre, affine changes, colours and erasing follow through
+torchvision's transforms v2. What happens to a sample depends on (seed, epoch, row) alone: each row draws from
+its own Philox stream, and each option has its own place in that stream, so turning one on does not change the
+others.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.data.crops import PLACES, Crop, find_inside, locate_crop, resize_crops, scale_side
 from passerby.errors import DataError
 
 if TYPE_CHECKING:
@@ -43,12 +45,17 @@ _SLOTS = (
     *("top", "left", "flip", "rotation", "shift_x", "shift_y", "zoom", "shear_x", "shear_y"),
     *("brightness", "contrast", "saturation", "hue"),
     *("erase", "erase_area", "erase_aspect", "erase_top", "erase_left"),
+    *("crop_place", "crop_height", "crop_width"),
 )
 
 
 @dataclass(frozen=True, slots=True)
 class Augmentation:
     """What may happen to a training sample; every amount is drawn uniformly.
+
+    *Paper*: the crops are those of Da-HAR (Wu et al., AAAI 2020, "Training Details"): at the four corners and
+    the centre of 256×256, sides of 256, 224, 192, 168 or 128 (shares of 1, 0.875, 0.75, 0.65625, 0.5),
+    resized to 224×224 (0.875); on RAP at the input's ratio of height to width.
 
     Args:
         pad_px: Zeros added on each side before a crop of the old size is taken at random; 10 at 256×192 is
@@ -63,9 +70,15 @@ class Augmentation:
         saturation: Factor 1 ± this.
         hue: Turn of the colour circle by up to ± this fraction of it, at most 0.5.
         erase: Probability of covering a rectangle of 2–20 % of the picture (not of its mask).
+        crop_sides: Sides of crops as shares of the input's height and width, each in (0, 1]: a sample shows a
+            corner or the centre, its height and its width any of these. Empty for no such crops. They are
+            taken after padding and flipping, so `pad_px` is usually 0 with them.
+        crop_keep_ratio: Draw one share for both sides: a crop has the input's ratio of height to width.
+        crop_to: Height and width that each crop is resized to, as a share of the input's, in (0, 1]: below 1
+            the network trains on smaller pictures than it is tested on.
 
     Raises:
-        DataError: If a value is negative or beyond its range.
+        DataError: If a value is negative or beyond its range, or `crop_to` has no crops to resize.
 
     Example:
         >>> Augmentation(pad_px=5).is_plain, Augmentation(hue=0.1).is_plain
@@ -83,13 +96,31 @@ class Augmentation:
     saturation: float = 0.0
     hue: float = 0.0
     erase: float = 0.0
+    crop_sides: tuple[float, ...] = ()
+    crop_keep_ratio: bool = False
+    crop_to: float = 1.0
 
     def __post_init__(self) -> None:
         limits = {"rotation_deg": 180.0, "shear_deg": 60.0, "zoom": 0.9, "hue": 0.5, "pad_px": math.inf}
-        for item in fields(self):
-            value, limit = getattr(self, item.name), limits.get(item.name, 1.0)
+        for name in (item.name for item in fields(self) if not item.name.startswith("crop_")):
+            value, limit = getattr(self, name), limits.get(name, 1.0)
             if not 0 <= value <= limit:
-                raise DataError(f"augmentation {item.name}: expected a value in [0, {limit:g}], got {value}")
+                raise DataError(f"augmentation {name}: expected a value in [0, {limit:g}], got {value}")
+        self._check_crops()
+
+    def _check_crops(self) -> None:
+        for name, shares in (("crop_sides", self.crop_sides), ("crop_to", (self.crop_to,))):
+            for share in shares:
+                if not 0 < share <= 1:
+                    raise DataError(
+                        f"augmentation {name}: expected shares of the input in (0, 1], got {share}; "
+                        "224 of 256 pixels are 0.875"
+                    )
+        if self.crop_to != 1 and not self.crop_sides:
+            raise DataError(
+                f"augmentation crop_to: {self.crop_to} resizes crops, and crop_sides is empty; give their "
+                "sides, or leave crop_to at 1"
+            )
 
     @property
     def is_affine(self) -> bool:
@@ -98,9 +129,9 @@ class Augmentation:
 
     @property
     def is_plain(self) -> bool:
-        """Whether cropping and flipping is all there is."""
+        """Whether padding, cropping back to the old size and flipping is all there is."""
         colours = self.brightness or self.contrast or self.saturation or self.hue
-        return not (self.is_affine or colours or self.erase)
+        return not (self.crop_sides or self.is_affine or colours or self.erase)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,7 +142,7 @@ class Draws:
         shift_px: (N, 2) int64 in [-pad, pad], rows and columns: pixel (y, x) of the crop is pixel
             (y + shift_px[0], x + shift_px[1]) of the picture, or zero outside of it.
         flip: (N,) bool, after the crop.
-        uniform: (N, 18) float64 in [0, 1), by slot.
+        uniform: (N, 21) float64 in [0, 1), by slot.
     """
 
     shift_px: NDArray[np.int64]
@@ -211,9 +242,8 @@ def hide_outside(keypoints: Tensor, size: Sequence[int]) -> None:
     import torch
 
     keypoints.nan_to_num_(nan=0.0)
-    x, y, score = keypoints.unbind(-1)
-    inside = (x >= -0.5) & (x < size[1] - 0.5) & (y >= -0.5) & (y < size[0] - 0.5)
-    score.copy_(torch.where(inside, score, 0.0))
+    score = keypoints[..., 2]
+    score.copy_(torch.where(find_inside(keypoints, size), score, 0.0))
 
 
 # ---------------------------------------------------------------------- everything else
@@ -222,16 +252,22 @@ def hide_outside(keypoints: Tensor, size: Sequence[int]) -> None:
 def transform_batch(
     augmentation: Augmentation, draws: Draws, images: Tensor, guidance: Guidance
 ) -> tuple[Tensor, Guidance]:
-    """Rotate, move, scale, shear, recolour and erase, each sample by its own draws.
+    """Crop and resize, rotate, move, scale, shear, recolour and erase, each sample by its own draws.
 
-    Affine changes reach everything, colours and erasing the picture only. Rectangles are erased with the mean
-    colour of ImageNet, about zero after normalisation.
+    Crops and affine changes reach everything, colours and erasing the picture only. Rectangles are erased
+    with the mean colour of ImageNet, about zero after normalisation.
 
     Shape:
-        images: (N, 3, H, W) uint8.
+        images: (N, 3, H, W) uint8; returns (N, 3, H · crop_to, W · crop_to), rounded, and guidance of this
+        size.
     """
     import torch
 
+    if augmentation.crop_sides:
+        height, width = images.shape[-2:]
+        crops = [_choose_crop(augmentation, draws, i, (height, width)) for i in range(len(images))]
+        size = scale_side(height, augmentation.crop_to), scale_side(width, augmentation.crop_to)
+        images, guidance = resize_crops(images, guidance, crops, size=size)
     for i in range(len(images)):
         if augmentation.is_affine:
             _transform_affine(augmentation, draws, i, images, guidance)
@@ -241,6 +277,14 @@ def transform_batch(
             colour = torch.tensor(_ERASED_RGB, dtype=torch.uint8).view(3, 1, 1)
             images[i, :, top : top + height, left : left + width] = colour
     return images, guidance
+
+
+def _choose_crop(augmentation: Augmentation, draws: Draws, i: int, size: tuple[int, int]) -> Crop:
+    sides = augmentation.crop_sides
+    second = "crop_height" if augmentation.crop_keep_ratio else "crop_width"
+    shares = [sides[int(draws.fraction(i, slot) * len(sides))] for slot in ("crop_height", second)]
+    crop_size = [scale_side(side, share) for side, share in zip(size, shares, strict=True)]
+    return locate_crop(int(draws.fraction(i, "crop_place") * len(PLACES)), size, crop_size)
 
 
 def _transform_affine(

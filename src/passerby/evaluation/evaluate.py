@@ -23,7 +23,7 @@ from passerby.errors import DataError, SchemaError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.protocols import load_protocol
 from passerby.metrics import ParsingScores, count_parsing
-from passerby.parsing import MASK_CLASSES, are_within
+from passerby.parsing import MASK_CLASSES, are_within, read_masks
 from passerby.types import Batch, Preprocess
 
 if TYPE_CHECKING:
@@ -44,6 +44,7 @@ def evaluate(
     split: str,
     part: str = "test",
     protocol: str = "honest",
+    five_crops: bool = False,
     batch_size: int = 128,
     cache: Path | None = None,
     device: str | None = None,
@@ -62,6 +63,8 @@ def evaluate(
         split: Name of the split.
         part: `train`, `val` or `test`.
         protocol: See `passerby.evaluation.protocols`.
+        five_crops: Average over the four corners and the centre of each picture, see
+            `passerby.bundle.FiveCrops`; parsing maps are those of the whole picture. The evaluation says so.
         batch_size: Pictures at a time.
         cache: Folder of the packed picture caches, shared with training: the whole manifest is packed there
             if it is not yet. None decodes the pictures of this part on the fly; for a model that looks at
@@ -82,6 +85,10 @@ def evaluate(
     rows = manifest.split_rows(split, part)
     if device is not None:
         bundle.to(device)
+    if five_crops:
+        from passerby.bundle import FiveCrops
+
+        bundle = FiveCrops.of(bundle)
     truth = _find_truth(bundle, manifest.take(rows))
     guidance = tuple(dict.fromkeys((*bundle.model.guidance, *truth)))
     start = time.monotonic()
@@ -132,6 +139,7 @@ def evaluate(
         seconds=round(time.monotonic() - start, 3),
         skipped=skipped,
         parsing=parsing,
+        five_crops=five_crops,
         metadata=_describe_origin(bundle),
     )
 
@@ -162,7 +170,7 @@ def _find_truth(bundle: Bundle, manifest: Manifest) -> tuple[str, ...]:
     if not classes:
         return ()
     if classes == MASK_CLASSES:
-        return ("masks",) if all(path is not None for path in manifest.paths("mask")) else ()
+        return ("masks",) if any(manifest.paths("mask")) else ()
     if not are_within(manifest.parsing_classes, classes) or not any(manifest.paths("parsing")):
         return ()
     return ("parsing",)
@@ -184,7 +192,7 @@ def _predict(
         if truth:
             scores, maps = bundle.parse_batch(batch.images, batch.guidance)
             true = getattr(batch.guidance, truth[0])
-            true = true[:, 0] if truth[0] == "masks" else true  # (N, H, W)
+            true = read_masks(true) if truth[0] == "masks" else true  # (N, H, W)
             for stage, predicted in maps.items():
                 found = count_parsing(predicted.cpu(), true, classes=len(bundle.model.parsing_classes))
                 counts[stage] = counts[stage] + found if stage in counts else found

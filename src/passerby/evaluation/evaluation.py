@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation", "compute_scores"]
 
 VERSION = 1
+FIVE_CROPS = "mean of five crops"
 PER_ATTRIBUTE = ("mA", "tpr", "tnr", "accuracy", "precision", "recall", "f1")
 
 
@@ -62,6 +63,7 @@ class Evaluation:
         metadata: What the bundle says about its origin.
         parsing: Scores of the model's parsing maps at the size of its input, padding included, by the name
             of the stage; empty if it makes none, or there was no truth to compare them with.
+        five_crops: Whether the probabilities are means over five crops, see `passerby.bundle.FiveCrops`.
 
     Attributes:
         scores: Scores under the protocol, computed from the predictions.
@@ -91,6 +93,7 @@ class Evaluation:
     skipped: Sequence[tuple[str, str]] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
     parsing: Mapping[str, ParsingScores] = field(default_factory=dict)
+    five_crops: bool = False
     scores: AttributeScores = field(init=False)
     average_precision: NDArray[np.float64] = field(init=False)
     mAP: float = field(init=False)  # noqa: N815 - the metric's name
@@ -114,8 +117,9 @@ class Evaluation:
 
     @property
     def protocol_line(self) -> str:
-        """The protocol in words, with how the model was chosen; printed beside every score."""
-        return f"{self.protocol.describe(self.thresholds)}; {describe_choice(self.metadata)}"
+        """The protocol in words, with how the model was chosen and run; printed beside every score."""
+        words = f"{self.protocol.describe(self.thresholds)}; {describe_choice(self.metadata)}"
+        return f"{words}; {FIVE_CROPS}" if self.five_crops else words
 
     def summary(self) -> dict[str, float]:
         """The overall metrics by name, in [0, 1]; mAP is NaN where no attribute has a positive."""
@@ -156,7 +160,7 @@ class Evaluation:
         }
 
     def to_result(self, **facts: Any) -> Result:
-        """The score file of this evaluation.
+        """The score file of this evaluation; with five crops, its variant is `<variant>-five-crops`.
 
         Args:
             facts: Fields of `Result` that the bundle does not record, or records otherwise, such as `seed=3`.
@@ -165,8 +169,10 @@ class Evaluation:
             DataError: If the bundle records neither, or a value is out of range; the message names the field.
         """
         environment = self.metadata.get("environment") or {}
+        variant = self.metadata.get("variant")
         known = {
-            **{name: self.metadata.get(name) for name in ("system", "variant", "backbone", "pretraining")},
+            **{name: self.metadata.get(name) for name in ("system", "backbone", "pretraining")},
+            "variant": f"{variant}-five-crops" if variant and self.five_crops else variant,
             **{name: self.metadata.get(name) for name in ("seed", "epochs", "seconds")},
             "device": environment.get("device"),
             "commit": environment.get("commit") or find_commit(),
@@ -187,6 +193,7 @@ class Evaluation:
             "best_epoch": self.metadata.get("best_epoch"),
             "ema": self.metadata.get("ema"),
             "skipped_images": len(self.skipped),
+            **({"crops": FIVE_CROPS} if self.five_crops else {}),
         }
 
     @property
@@ -234,6 +241,7 @@ class Evaluation:
             "metrics": self.metrics(),
             "degenerate": self.scores.degenerate,
             "input_size": list(self.input_size),
+            "five_crops": self.five_crops,
             "device": self.device,
             "seconds": self.seconds,
             "skipped": [list(pair) for pair in self.skipped],
@@ -278,6 +286,7 @@ class Evaluation:
                 skipped=[(image, reason) for image, reason in values["skipped"]],
                 metadata=values["metadata"],
                 parsing=_restore_parsing(values["metrics"].get("parsing", {})),
+                five_crops=bool(values.get("five_crops", False)),  # older files do not say
             )
             noted = float(values["metrics"]["mA"])
         except (DataError, KeyError, ValueError, TypeError, SchemaError) as error:

@@ -115,7 +115,9 @@ def _find_sibling(file: Path) -> Path:
 
 def _describe_missing(files: Sequence[Path], result: Result) -> str:
     split, _, part = result.split.rpartition("/")
-    words = ("--split", split, "--part", part, "--protocol", result.protocol["name"], "--result", files[0])
+    words = ["--split", split, "--part", part, "--protocol", result.protocol["name"]]
+    words += ["--five-crops"] * ("crops" in result.protocol)
+    words += ["--result", files[0]]
     command = " ".join(shlex.quote(str(word)) for word in words)
     others = "".join(f", {_find_sibling(file)}" for file in files[1:])
     return (

@@ -60,7 +60,8 @@ class Result:
         dataset: Name of the data set.
         split: Split and part, such as `official-1/test`.
         input_size: Height and width in pixels.
-        protocol: `name`, and in words: threshold, unknown, selection (split and epoch rule), ema.
+        protocol: `name`, and in words: threshold, unknown, selection (split and epoch rule), ema, and crops
+            where each picture was looked at several times.
         seed: Seed of the training run.
         epochs: Epochs of the recipe; early stopping may have ended the run before.
         device: Where it was trained.
@@ -275,7 +276,8 @@ def describe_cells(row: Aggregate) -> tuple[str, ...]:
     """What stands before the metrics in a table, in the order of `HEADINGS`."""
     r = row.first
     training = f"{r.pretraining}, {r.input_size[0]}×{r.input_size[1]}, {r.epochs} epochs"
-    return (f"{r.dataset}, {r.split}", row.title, training, str(r.protocol["name"]), str(len(row.results)))
+    protocol = ", ".join(str(r.protocol[key]) for key in ("name", "crops") if key in r.protocol)
+    return (f"{r.dataset}, {r.split}", row.title, training, protocol, str(len(row.results)))
 
 
 def format_markdown(rows: Sequence[Aggregate]) -> str:

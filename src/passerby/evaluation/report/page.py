@@ -149,7 +149,10 @@ def _make_breakable(name: str) -> markupsafe.Markup:
 
 def _compute_spread(evaluations: Sequence[Evaluation]) -> list[tuple[float, float]]:
     """Mean and standard deviation of each tile, per cent, if the evaluations differ in their seed only."""
-    keys = {(e.dataset, e.split, e.part, e.protocol, e.input_size, _describe_model(e)) for e in evaluations}
+    keys = {
+        (e.dataset, e.split, e.part, e.protocol, e.input_size, e.five_crops, _describe_model(e))
+        for e in evaluations
+    }
     seeds = {e.metadata.get("seed") for e in evaluations}
     if len(keys) > 1 or len(seeds) < len(evaluations) or len(evaluations) < 2:
         return []
@@ -168,6 +171,7 @@ def _describe_section(evaluation: Evaluation, *, with_model: bool) -> str:
     seed = evaluation.metadata.get("seed")
     words = f"{evaluation.dataset}, {evaluation.split}, {evaluation.part}"
     words = f"{_describe_model(evaluation)} on {words}" if with_model else words
+    words = f"{words}, five crops" if evaluation.five_crops else words
     return words if seed is None else f"{words}, seed {seed}"
 
 

@@ -1,0 +1,125 @@
+"""Crops at the corners and the centre of pictures, with the masks, parsing maps and keypoints over them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from passerby.types import Guidance
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+__all__ = ["PLACES", "Crop", "crop_batch", "find_inside", "locate_crop", "resize_crops", "scale_side"]
+
+PLACES = ("top left", "top right", "bottom left", "bottom right", "centre")
+"""Where a crop can lie."""
+
+Crop: TypeAlias = tuple[int, int, int, int]
+"""Top, left, height and width in pixels."""
+
+
+def scale_side(side_px: int, share: float) -> int:
+    """A share of a side in whole pixels, at least 1.
+
+    Example:
+        >>> scale_side(256, 0.65625), scale_side(3, 0.1)
+        (168, 1)
+    """
+    return max(1, round(share * side_px))
+
+
+def locate_crop(place: int, size: Sequence[int], crop_size: Sequence[int]) -> Crop:
+    """The crop of a given size at one of `PLACES`.
+
+    Args:
+        place: Number in `PLACES`. Where an odd number of pixels is left, the centre is nearer the top left.
+
+    Shape:
+        size, crop_size: H and W in pixels; the crop's are not larger.
+
+    Example:
+        >>> [locate_crop(place, (256, 256), (224, 128))[:2] for place in range(5)]
+        [(0, 0), (0, 128), (32, 0), (32, 128), (16, 64)]
+    """
+    height, width = crop_size
+    down, right = size[0] - height, size[1] - width
+    tops, lefts = (0, 0, down, down, down // 2), (0, right, 0, right, right // 2)
+    return tops[place], lefts[place], height, width
+
+
+def crop_batch(images: Tensor, guidance: Guidance, crop: Crop) -> tuple[Tensor, Guidance]:
+    """The same part of all pictures, and of the guidance over them.
+
+    Shape:
+        images: (N, 3, H, W); returns (N, 3, h, w), a view. Keypoints count from the crop's corner, and those
+        beyond its sides have score 0.
+    """
+    top, left, height, width = crop
+
+    def cut(values: Tensor) -> Tensor:
+        return values[..., top : top + height, left : left + width]
+
+    masks, parsing, keypoints = guidance.masks, guidance.parsing, guidance.keypoints
+    return cut(images), Guidance(
+        None if masks is None else cut(masks),
+        None if parsing is None else cut(parsing),
+        None if keypoints is None else _move_keypoints(keypoints, [crop], (height, width)),
+    )
+
+
+def resize_crops(
+    images: Tensor, guidance: Guidance, crops: Sequence[Crop], *, size: tuple[int, int]
+) -> tuple[Tensor, Guidance]:
+    """A part of each picture, resized to one size, with the guidance over it.
+
+    Pictures are resized bilinearly and with antialiasing. Masks and parsing maps take the nearest pixel, as
+    under affine changes, so that a mask of zeros and ones stays one and unknown classes stay unknown.
+
+    Args:
+        crops: One a picture.
+        size: Height and width of what is returned, in pixels.
+
+    Shape:
+        images: (N, 3, H, W) uint8; returns (N, 3, *size).
+    """
+    from torchvision.transforms.v2 import InterpolationMode
+    from torchvision.transforms.v2 import functional as v2
+
+    def resize(values: Tensor, mode: Any) -> Tensor:
+        out = values.new_empty((*values.shape[:2], *size))
+        for i, crop in enumerate(crops):
+            out[i] = v2.resized_crop(values[i], *crop, size=list(size), interpolation=mode, antialias=True)
+        return out
+
+    nearest = InterpolationMode.NEAREST_EXACT  # NEAREST would shift what it resizes by up to half a pixel
+    masks, parsing, keypoints = guidance.masks, guidance.parsing, guidance.keypoints
+    return resize(images, InterpolationMode.BILINEAR), Guidance(
+        None if masks is None else resize(masks, nearest),
+        None if parsing is None else resize(parsing[:, None], nearest)[:, 0],  # by way of (N, 1, H, W)
+        None if keypoints is None else _move_keypoints(keypoints, crops, size),
+    )
+
+
+def _move_keypoints(keypoints: Tensor, crops: Sequence[Crop], size: Sequence[int]) -> Tensor:
+    """Keypoints (N, 17, 3) in crops, one a sample or one for all, that were resized to `size`."""
+    import torch
+
+    boxes = torch.tensor(crops, dtype=keypoints.dtype, device=keypoints.device)[:, None]  # (N or 1, 1, 4)
+    corner, sides = boxes[..., [1, 0]], boxes[..., [3, 2]]  # x, y; width, height
+    factor = torch.tensor((size[1], size[0]), dtype=keypoints.dtype, device=keypoints.device) / sides
+    moved = keypoints.clone()
+    moved[..., :2] = (keypoints[..., :2] + 0.5 - corner) * factor - 0.5  # pixel 0 has its middle at 0
+    moved[..., 2] = torch.where(find_inside(moved, size), moved[..., 2], 0.0)
+    return moved
+
+
+def find_inside(keypoints: Tensor, size: Sequence[int]) -> Tensor:
+    """Which keypoints lie on a pixel of the picture; a missing one (NaN) does not.
+
+    Shape:
+        keypoints: (N, 17, 3); size: H and W; returns (N, 17) bool.
+    """
+    x, y, _ = keypoints.unbind(-1)
+    inside: Tensor = (x >= -0.5) & (x < size[1] - 0.5) & (y >= -0.5) & (y < size[0] - 0.5)
+    return inside
