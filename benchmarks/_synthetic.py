@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
@@ -37,7 +38,7 @@ Floats = NDArray[np.float64]
 
 
 def create_parser(description: str, *, name: str, count: int, epochs: int) -> argparse.ArgumentParser:
-    """The options of both scripts."""
+    """The options that the scripts share."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -115,12 +116,14 @@ def train_once(
     return loaded, Bundle.load(outcome.bundle, device="auto")
 
 
-def test_once(bundle: Bundle, recipe: Recipe, folder: Path) -> Evaluation:
-    """Score the test part once; a stored evaluation is read."""
+def score_once(
+    bundle: Bundle, recipe: Recipe, folder: Path, *, manifest: Manifest | None = None
+) -> Evaluation:
+    """Score the test part once, that of the recipe's manifest or of another; a stored evaluation is read."""
     if not (folder / "evaluation.json").is_file():
         evaluate(
             bundle,
-            Manifest.load(recipe.data.manifest),
+            manifest or Manifest.load(recipe.data.manifest),
             split=SPLIT,
             part="test",
             protocol=recipe.protocol,
@@ -130,24 +133,39 @@ def test_once(bundle: Bundle, recipe: Recipe, folder: Path) -> Evaluation:
     return Evaluation.load(folder)
 
 
-def resample(evaluation: Evaluation, names: Sequence[str]) -> Floats:
-    """Mean mA of some attributes in each resample of the identities; the same draws for the same people."""
+def resample(
+    evaluation: Evaluation, names: Sequence[str], metrics: Sequence[str] = ("mA",)
+) -> dict[str, Floats]:
+    """Metrics over some attributes in each resample of the identities; the same draws for the same people."""
     people = evaluation.predictions.select(names)
     weighted = WeightedMetrics(
         people.probs,
         people.labels,
         thresholds=[evaluation.thresholds[evaluation.schema.names.index(name)] for name in names],
         unknown=evaluation.protocol.unknown,
-        metrics=("mA",),
+        metrics=metrics,
     )
     draws = draw_multiplicities(number_groups(people, "identity"), resamples=RESAMPLES, seed=0)
-    return np.concatenate([weighted.compute(multiplicities)["mA"] for multiplicities in draws])
+    parts = [weighted.compute(multiplicities) for multiplicities in draws]
+    return {metric: np.concatenate([part[metric] for part in parts]) for metric in metrics}
 
 
 def describe_interval(value: float, samples: Floats) -> dict[str, float]:
     """A value with its 95 % percentile interval."""
     low, high = np.quantile(samples, [0.025, 0.975])
     return {"value": round(value, 5), "low": round(float(low), 5), "high": round(float(high), 5)}
+
+
+def format_interval(values: Mapping[str, float], sign: str = "") -> str:
+    """In per cent."""
+    value, low, high = (format(100 * values[key], f"{sign}.1f") for key in ("value", "low", "high"))
+    return f"{value} ({low} to {high})"
+
+
+def average_intervals(found: Sequence[Mapping[str, float]]) -> tuple[float, float, float]:
+    """Value, low and high end in per cent, each the mean over the seeds."""
+    value, low, high = (100 * statistics.fmean(f[key] for f in found) for key in ("value", "low", "high"))
+    return value, low, high
 
 
 def mean_accuracy(evaluation: Evaluation) -> dict[str, float]:

@@ -18,24 +18,25 @@ from __future__ import annotations
 
 import argparse
 import json
-import statistics
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from _synthetic import (
     Floats,
+    average_intervals,
     create_parser,
     describe_interval,
     describe_setting,
     draw,
+    format_interval,
     load_figure,
     mean_accuracy,
     parse,
     read,
     resample,
     save_figure,
-    test_once,
+    score_once,
     train_once,
     write,
 )
@@ -89,8 +90,8 @@ def measure(
     changes = [f"model.arguments={json.dumps(arguments)}", f"seed={seed}"]
     changes += [f"variant={system.lower()}"]
     recipe, bundle = train_once(path, run, manifest=manifest, args=args, changes=changes)
-    test = test_once(bundle, recipe, run / "test")
-    samples = resample(test, ATTRIBUTES)
+    test = score_once(bundle, recipe, run / "test")
+    samples = resample(test, ATTRIBUTES)["mA"]
     mean = float(test.scores.mA)
     setting = describe_setting(
         recipe, test, {"generator": "passerby.data.synthetic, seed 0", "pictures": args.count}
@@ -148,12 +149,6 @@ def print_table(report: Mapping[str, Any]) -> None:
         print(format_interval(r["over_GAP"], sign="+") if "over_GAP" in r else "")
 
 
-def format_interval(values: Mapping[str, float], sign: str = "") -> str:
-    """In per cent."""
-    value, low, high = (format(100 * values[key], f"{sign}.1f") for key in ("value", "low", "high"))
-    return f"{value} ({low} to {high})"
-
-
 def draw_figure(report: Mapping[str, Any], path: Path) -> None:
     """MA of each system as clutter grows, and what SSPNet has over GAP."""
     figure, (left, right) = load_figure(columns=2, height=4.2)
@@ -196,8 +191,7 @@ def collect(
             r[key] for r in report["results"] if (r["level"], r["system"]) == (level, system) and key in r
         ]
         if found:
-            values = [100 * statistics.fmean(f[name] for f in found) for name in ("value", "low", "high")]
-            points.append((place, values[0], values[1], values[2]))
+            points.append((place, *average_intervals(found)))
     return points
 
 

@@ -28,17 +28,19 @@ from typing import Any, cast
 import torch
 
 from _synthetic import (
+    average_intervals,
     create_parser,
     describe_interval,
     describe_setting,
     draw,
+    format_interval,
     load_figure,
     mean_accuracy,
     parse,
     read,
     resample,
     save_figure,
-    test_once,
+    score_once,
     train_once,
     write,
 )
@@ -98,10 +100,10 @@ def measure(args: argparse.Namespace, size: float, seed: int) -> tuple[dict[str,
     assert model.selection is not None
     chosen, running = list(model.scales), model.selection.compute_mean_accuracy().tolist()
     groups = choose_by_group(model)
-    tests = {"chosen": test_once(bundle, recipe, run / "test")}
+    tests = {"chosen": score_once(bundle, recipe, run / "test")}
     for number, scale in enumerate(SCALES, 1):
         use_scale(bundle, number)
-        tests[scale] = test_once(bundle, recipe, run / f"test-{scale}")
+        tests[scale] = score_once(bundle, recipe, run / f"test-{scale}")
     scores = {name: mean_accuracy(test) for name, test in tests.items()}
     setting = describe_setting(
         recipe, tests["chosen"], {"generator": "passerby.data.synthetic, seed 0", "pictures": args.count}
@@ -148,7 +150,7 @@ def use_scale(bundle: Bundle, scale: int) -> None:
 
 def measure_set(tests: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
     """Mean test mA of some attributes at each scale and of P1 over P3, with intervals."""
-    samples = {key: resample(test, names) for key, test in tests.items()}
+    samples = {key: resample(test, names)["mA"] for key, test in tests.items()}
     means = {key: statistics.fmean(mean_accuracy(test)[n] for n in names) for key, test in tests.items()}
     values = {key: describe_interval(means[key], samples[key]) for key in tests}
     difference = describe_interval(means["P1"] - means["P3"], samples["P1"] - samples["P3"])
@@ -202,8 +204,7 @@ def print_table(report: Mapping[str, Any]) -> None:
         for name, values in result["sets"].items():
             scores = "  ".join(f"{k} {100 * v['value']:.1f}" for k, v in values["test_mA"].items())
             d = values["P1_over_P3"]
-            gain = f"{100 * d['value']:+.1f} ({100 * d['low']:+.1f} to {100 * d['high']:+.1f})"
-            print(f"  {name:<10} test mA, %: {scores}   P1 over P3: {gain}")
+            print(f"  {name:<10} test mA, %: {scores}   P1 over P3: {format_interval(d, sign='+')}")
         for name, members in SETS.items():
             strides = [result["attributes"][member]["stride"] for member in members]
             print(f"  {name:<10} " + ", ".join(f"stride {s}: {strides.count(s)}" for s in STRIDES))
@@ -273,9 +274,8 @@ def average(
     """Test mA with its interval, and running mA, of a set at a scale: per cent, means over the seeds."""
     found = [r for r in report["results"] if r["object_scale"] == size]
     tests = [r["sets"][name]["test_mA"][scale] for r in found]
-    value, low, high = (100 * statistics.fmean(t[key] for t in tests) for key in ("value", "low", "high"))
     running = [r["attributes"][member]["running_mA"][scale] for r in found for member in SETS[name]]
-    return value, low, high, 100 * statistics.fmean(running)
+    return *average_intervals(tests), 100 * statistics.fmean(running)
 
 
 def main() -> None:
