@@ -87,12 +87,19 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
 
 
 @pytest.mark.parametrize(
-    ("page", "name"), [("diaa", "diaa"), ("sspnet", "sspnet"), ("man", "man"), ("man", "man-masks")]
+    ("page", "name"),
+    [
+        ("diaa", "peta/diaa"),
+        ("sspnet", "peta/sspnet"),
+        ("man", "peta/man"),
+        ("man", "peta/man-masks"),
+        ("mtms", "ccp/mtms"),
+    ],
 )
 def test_the_comparison_of_a_page_is_made_from_its_file(page: str, name: str) -> None:
-    stored = Comparison.load(HOUSE / "results" / "peta" / f"{name}.comparison.json")
+    stored = Comparison.load(HOUSE / "results" / f"{name}.comparison.json")
     assert stored.format_markdown() in (HOUSE / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    scores = {r.variant: r.metrics for r in load_results([HOUSE / "results" / "peta"])}
+    scores = {r.variant: r.metrics for r in load_results([HOUSE / "results" / name.split("/")[0]])}
     for run in stored.runs:
         assert run.scores["mA"] == (scores[run.variant]["mA"],)
 
