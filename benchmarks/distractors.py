@@ -14,8 +14,10 @@ from 0 to 3 others; but a system near 50 % has learned little and has little to 
 the mA.
 
 Not all are told the same. MAN is given the exact mask of the target, in training and in the test, so it need
-not find out who is meant; `man-no-mask` is the same network with masks of ones in the test, on which it was
-not trained. What the others are told, in training alone, is in the JSON.
+not find out who is meant; `man-no-mask` is the same network without masks in the test, on which it was not
+trained. Da-HAR and MTMS are told masks and parsing maps in training alone; `da-har-unsupervised` is Da-HAR
+without, a training of its own that says what its masks are worth. For these three the JSON has the IoU of
+their masks or parsing maps as well.
 
     make demo                                       # leaves demo/run/bundle
     python benchmarks/distractors.py                # draws, trains, writes the JSON and the figure
@@ -73,6 +75,8 @@ class Row(NamedTuple):
     marker: str
     masks: bool = True
     """Whether the test has masks, for those that look at them."""
+    change: str = ""
+    """What differs from the recipe, for a training of its own."""
 
 
 BASELINE = "baseline"
@@ -82,6 +86,9 @@ ROWS = {
     "man-no-mask": Row("man", "MAN, no mask", "#0072b2", "v", masks=False),
     "mtms": Row("mtms", "MTMS", "#e69f00", "P"),
     "da-har": Row("da-har", "Da-HAR", "#d55e00", "o"),
+    "da-har-unsupervised": Row(
+        "da-har", "Da-HAR, no mask told", "#d55e00", "d", change="model.arguments.mask_supervision=false"
+    ),
     "diaa": Row("diaa", "DIAA", "#cc79a7", "X"),
     "sspnet": Row("sspnet", "SSPNet-S", "#009e73", "D"),
 }
@@ -145,8 +152,10 @@ def measure(
     """One training, scored with each number of others."""
     row = ROWS[name]
     mixed = args.out / "people" / f"distractors-mixed-{args.count}.parquet"
-    run = args.out / "distractors" / f"{row.folder}-{args.count}-{args.epochs}-seed{seed}"
+    trained = name if row.change else row.folder
+    run = args.out / "distractors" / f"{trained}-{args.count}-{args.epochs}-seed{seed}"
     changes = [f"seed={seed}", "variant=distractors", "loss.arguments.weighting=sb"]
+    changes += [row.change] if row.change else []
     if row.folder == "mtms":
         changes.append(f"loss.arguments.first_epochs={min(MTMS_FIRST_EPOCHS, args.epochs - 1)}")
     recipe, bundle = train_once(
@@ -185,6 +194,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                     "best_epoch": bundle.metadata["best_epoch"],
                     "test_people": len(set(each.identities)),
                     **score.describe(),
+                    "parsing_iou": {stage: scores.score for stage, scores in each.parsing.items()},
                     "attributes": mean_accuracy(each),
                 }
                 results.append(found | compare(name, score, base))
@@ -249,7 +259,7 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
     for place, name in enumerate(names):
         row = ROWS[name]
         style: dict[str, Any] = {"color": row.colour, "marker": row.marker, "markersize": 7}
-        if not row.masks:
+        if not row.masks or row.change:
             style |= {"linestyle": "--", "markerfacecolor": "white"}
         found = [r for r in report["results"] if r["system"] == name]
         mean = [average_intervals([r["mA"] for r in found if r["others"] == n])[0] for n in OTHERS]
@@ -277,8 +287,8 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
         path,
         f"{report['data']['pictures']:,} drawn people, {report['backbone']}, {epochs} epochs on 0 to 3 "
         f"others, {seeds} training(s) a system; bars: 95 %, bootstrap of the test identities\n"
-        "MAN is given the exact mask of the person, the others the picture alone; "
-        "no mask: the same network with masks of ones",
+        "In the test MAN is given the exact mask of the person (no mask: the same network without);\n"
+        "in training Da-HAR and MTMS learn from exact masks and parsing maps (no mask told: labels alone)",
     )
 
 

@@ -118,7 +118,8 @@ def prepare_training(model: AttributeModel, images: torch.Tensor) -> Side:
     count, attributes = len(images), len(model.schema)
     labels = torch.randint(0, 2, (count, attributes), dtype=torch.int8, device=images.device)
     rows = torch.randperm(TRAINING_ROWS)[:count].to(images.device)
-    batch = Batch(images, labels, rows)
+    guidance = create_guidance(images)
+    batch = Batch(images, labels, rows, guidance)
     criterion = create_loss(
         CRITERIA[model.name],
         positive_ratio=torch.full((attributes,), 0.3),
@@ -127,7 +128,6 @@ def prepare_training(model: AttributeModel, images: torch.Tensor) -> Side:
     ).to(images.device)
     optimizer = torch.optim.Adam(model.parameters(), lr=1e-4)
     model.train()
-    guidance = create_guidance(images)
     output = model(images, guidance)
     for _ in range(10):  # past the burn-in and once round the history
         criterion(output, labels, batch)

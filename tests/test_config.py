@@ -360,6 +360,68 @@ def test_a_row_of_mtms_changes_what_it_names(
     assert {name for name in found if not (name in silent and row == "baseline")} == named
 
 
+SELF_MASKS, LEVELS, MASKED = (
+    f"model.arguments.{name}" for name in ("self_mask_stages", "levels", "masked_attention")
+)
+
+
+@pytest.mark.parametrize(
+    ("folder", "row", "below", "named"),
+    [
+        *(
+            row
+            for folder, whole in (
+                ("wider", "negative"),
+                ("peta-mobilenetv2-128x96", "full"),
+                ("ccp-mobilenetv2-128x96", "full"),
+            )
+            for row in (
+                (folder, "multi-level", whole, {SELF_MASKS, MASKED}),
+                (folder, "self-mask", whole, {LEVELS, MASKED}),
+                (folder, "masked-attention", whole, {LEVELS}),
+                (folder, "baseline", whole, {"model.name"}),
+            )
+        ),
+        *(
+            row
+            for folder in ("peta-mobilenetv2-128x96", "ccp-mobilenetv2-128x96")
+            for row in (
+                (folder, "unsupervised", "full", {"model.arguments.mask_supervision"}),
+                (folder, "with-val", "full", {"data.train", "data.val", "protocol"}),
+                (folder, "full-weighted", "full", {"loss.arguments.weighting"}),
+                (folder, "full-mixed", "full", {"loss.arguments.weighting"}),
+            )
+        ),
+        ("wider", "negative", "../../wider", {"loss.arguments.unknown"}),
+        ("wider", "with-val", "../../wider", {"data.train", "data.val", "protocol"}),
+        ("rap1", "original", "../../rap1", {"loss.arguments.weighting"}),
+        ("rap1", "weighted", "../../rap1", {"loss.arguments.weighting"}),
+        (
+            "ccp-mobilenetv2-128x96",
+            "full",
+            "../peta-mobilenetv2-128x96/full",
+            {
+                *("data.manifest", "data.split"),
+                *(f"training.{name}" for name in ("epochs", "batch_size", "ema", "select")),
+            },
+        ),
+    ],
+)
+def test_a_row_of_da_har_changes_what_it_names(
+    folder: str, row: str, below: str, named: set[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
+    silent: dict[str, Any] = {
+        SELF_MASKS: [1, 2, 3],
+        LEVELS: [2, 3, 4],
+        MASKED: True,
+        "model.arguments.mask_supervision": True,
+    }
+    found = find_changes(f"da-har/ablations/{folder}", row, below, silent)
+    own = {*silent, "model.arguments.fusion_channels", "model.arguments.attention_channels"}
+    assert {name for name in found if not (name in own and row == "baseline")} == named
+
+
 def find_changes(folder: str, row: str, below: str, silent: Mapping[str, Any]) -> set[str]:
     """Keys in which two recipes of a folder differ; `silent` are defaults that only one of them names."""
     rows = Path(__file__).parents[1] / "recipes" / folder

@@ -103,7 +103,7 @@ def test_everything_at_once(path, created):
     for text in (
         "rows that have one",
         "5 of 6",
-        "Rows by --missing ones: 5 with their good mask, 1 as without mask (all ones).",
+        "Rows by --missing ones: 5 with their good mask, 1 without mask (the whole picture).",
         "toy-annotated.parquet (6 rows)",
         "toy-annotated.quality.json",
         "sheet.png",

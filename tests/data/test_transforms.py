@@ -15,6 +15,7 @@ from passerby.data.transforms import (
     COCO_MIRROR,
     Augmentation,
     Draws,
+    _choose_crop,
     draw_parameters,
     gather_keypoints,
     gather_pixels,
@@ -236,7 +237,7 @@ def test_every_place_and_every_size_occurs_equally_often() -> None:
     draws = draw_parameters(PLAIN_CROPS, np.arange(5000), seed=0, epoch=0)
     kept = replace(PLAIN_CROPS, crop_keep_ratio=True)
     free, tied = (
-        np.array([crop_by_hand(a, draws, i, (256, 128)) for i in range(5000)]) for a in (PLAIN_CROPS, kept)
+        np.array([_choose_crop(a, draws, i, (256, 128)) for i in range(5000)]) for a in (PLAIN_CROPS, kept)
     )
     for column, sides in ((2, (256, 224, 192, 168, 128)), (3, (128, 112, 96, 84, 64))):
         values, counts = np.unique(free[:, column], return_counts=True)

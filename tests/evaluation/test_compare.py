@@ -547,7 +547,7 @@ def test_the_mean_iou_of_parsing_maps_stands_beside_the_scores(tmp_path: Path) -
     parsing = {run.variant: run.parsing for run in comparison.runs}
     assert parsing == {"plain": {}, "parsing": {"stage1": (0.4, 0.6)}, "half": {}}
     lines = comparison.format_markdown().splitlines()
-    assert lines[-5].endswith("| parsing mIoU |")
+    assert lines[-5].endswith("| parsing IoU |")
     assert [line.split("|")[-2].strip() for line in lines[-3:]].count("stage1 50.00 ± 14.14") == 1
     comparison.write(tmp_path / "x.comparison.json")
     assert Comparison.load(tmp_path / "x.comparison.json") == comparison

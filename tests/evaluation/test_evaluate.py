@@ -17,7 +17,7 @@ from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, ImageError, ManifestError, SchemaError
 from passerby.evaluation import Evaluation, evaluate
 from passerby.models.base import AttributeModel
-from passerby.parsing import COARSE_CLASSES
+from passerby.parsing import COARSE_CLASSES, MASK_CLASSES
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Guidance, Output, Preprocess
 
@@ -255,3 +255,36 @@ def test_parsing_maps_are_scored_where_there_is_a_truth(
     five = evaluate(bundle, manifest, split="official", five_crops=True)
     assert five.metrics()["parsing"] == evaluation.metrics()["parsing"]  # of the whole picture
     assert not np.array_equal(five.probs, evaluation.probs)
+
+
+class HalfMask(MeanColour):
+    """Says that the upper half is the person."""
+
+    parsing_classes = MASK_CLASSES
+
+    def parse(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        output = self(images, guidance)
+        logits = torch.zeros(len(images), 2, *images.shape[2:])
+        logits[:, 1, : images.shape[2] // 2] = 1
+        logits[:, 0, images.shape[2] // 2 :] = 1
+        return replace(output, parsing={"mask": logits})
+
+
+def test_masks_are_scored_by_the_person_where_there_are_some(
+    schema: AttributeSchema, manifest: Manifest
+) -> None:
+    """A quarter of the pictures has a mask of the upper quarter, another of the upper half, the rest none."""
+    bundle = Bundle(HalfMask(schema), Preprocess(32, 16), (), {"seed": 1})
+    assert not evaluate(bundle, manifest, split="official").parsing
+    masks: list[str | None] = []
+    (manifest.root / "halves").mkdir(exist_ok=True)
+    for i, box in enumerate(manifest.boxes()):
+        whole = np.zeros((96, 48), np.uint8)
+        whole[: (96 if box is None else 90) // (4 if i % 4 == 0 else 2)] = 255
+        Image.fromarray(whole).save(manifest.root / "halves" / f"{i}.png")
+        masks.append(f"halves/{i}.png" if i % 4 < 2 else None)
+    scores = evaluate(bundle, manifest.with_guidance(masks=masks), split="official").parsing["mask"]
+    # 5 pictures have a quarter, 5 a half of the person; the answer is always a half.
+    assert scores.iou["person"] == pytest.approx((5 / 4 + 5 / 2) / (10 / 2), abs=0.02)
+    assert scores.iou["background"] == pytest.approx((10 / 2) / (5 * 3 / 4 + 5 / 2), abs=0.02)
+    assert scores.score == scores.iou["person"]

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
-from passerby.losses import DaHARLoss, compute_mask_loss
+from passerby.losses import DaHARLoss, compute_parsing_loss
 from passerby.types import Batch, Guidance, Output
 
 RATIO = torch.tensor([0.3, 0.05, 0.6])
@@ -91,7 +91,7 @@ def test_a_picture_without_mask_has_no_part() -> None:
 
 def test_no_mask_at_all_is_no_loss() -> None:
     logits = draw(N, 2, H, W, seed=4).requires_grad_()
-    loss = compute_mask_loss(logits, torch.full((N, H, W), 255))
+    loss = compute_parsing_loss(logits, torch.full((N, H, W), 255), reduction="mean")
     loss.backward()
     assert loss.item() == 0
     assert logits.grad is not None
@@ -112,7 +112,9 @@ def test_masks_that_are_missing_or_of_another_size_are_told() -> None:
     criterion, output = DaHARLoss(positive_ratio=RATIO), create_output()
     with pytest.raises(DataError, match=r"expected masks to learn from, got none; .*mask_supervision: false"):
         criterion(output, LABELS, create_batch(None))
-    with pytest.raises(DataError, match=r"expected masks \(3, 4, 2\) for these logits, got \(3, 2, 2\)"):
+    with pytest.raises(
+        DataError, match=r"expected parsing maps \(3, 4, 2\) for these logits, got \(3, 2, 2\)"
+    ):
         criterion(output, LABELS, create_batch(torch.ones(N, 1, 2, 2)))
 
 

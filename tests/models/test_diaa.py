@@ -573,7 +573,7 @@ def test_defaults_are_those_of_the_paper() -> None:
     ("arguments", "message"),
     [
         ({"aggregation": "sum"}, r"no aggregation 'sum'; choose .*score, upsample, max-pool, strided-conv"),
-        ({"attention_stages": []}, r"attention_stages from 1 to 4, ascending, got \[\]"),
+        ({"attention_stages": []}, r"expected at least one of attention_stages"),
         ({"attention_stages": [0, 4]}, r"attention_stages from 1 to 4, ascending, got \[0, 4\]"),
         ({"attention_stages": [4, 5]}, r"attention_stages from 1 to 4, ascending, got \[4, 5\]"),
         ({"attention_stages": [4, 3]}, r"attention_stages from 1 to 4, ascending, got \[4, 3\]"),

@@ -23,6 +23,7 @@ from passerby.bundle import Bundle
 from passerby.config import Recipe, load_recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, TrainingError
+from passerby.evaluation import evaluate
 from passerby.losses import StagedMultiTask
 from passerby.models import SSPNet
 from passerby.parsing import COARSE_CLASSES
@@ -65,6 +66,18 @@ MTMS: dict[str, dict[str, object]] = {
     "input": {"height": 32, "width": 16},
 }
 """A system of two stages, of which the second has no loss in the first epoch; learns parsing, too."""
+
+DA_HAR: dict[str, dict[str, object]] = {
+    "model": {
+        "name": "da-har",
+        "pretrained": False,
+        "arguments": {"backbone": "test_resnet", "fusion_channels": 8, "attention_channels": 8},
+    },
+    "loss": {"name": "da-har", "arguments": {"weighting": "mixed"}},
+    "input": {"height": 64, "width": 48},
+    "augmentation": {"pad_px": 0, "crop_sides": (1.0, 0.75), "crop_to": 0.75, "contrast": 0.1},
+}
+"""Learns a mask from those who have one, on crops; needs `give_masks`."""
 
 STAGE_TWO = ("attributes2", "parsing2", "attention", "backbone.network.stages.2", "backbone.network.layer3")
 
@@ -176,8 +189,9 @@ class PowerFailureError(Exception):
         {"training": {"checkpoint_every_steps": 1}, **SSPNET},
         {"training": {"ema": 0.9, "checkpoint_every_steps": 1}, **SSPNET},
         {"training": {"checkpoint_every_steps": 1}, **MTMS},
+        {"training": {"ema": 0.9, "checkpoint_every_steps": 1}, **DA_HAR},
     ],
-    ids=["ema-cosine", "plateau", "diaa", "diaa-ema", "sspnet", "sspnet-ema", "mtms"],
+    ids=["ema-cosine", "plateau", "diaa", "diaa-ema", "sspnet", "sspnet-ema", "mtms", "da-har"],
 )
 def test_a_resumed_run_equals_an_unbroken_one(
     make_recipe: MakeRecipe,
@@ -186,6 +200,8 @@ def test_a_resumed_run_equals_an_unbroken_one(
     sections: dict[str, dict[str, object]],
 ) -> None:
     recipe = make_recipe(**sections)
+    if recipe.model.name == "da-har":
+        give_masks(recipe, range(0, 48, 2))
     whole = train(recipe, tmp_path / "whole", say=quiet)
 
     with pytest.raises(PowerFailureError), stopping_at(stop_at):
@@ -657,6 +673,60 @@ def test_masks_to_learn_from_may_be_missing_for_some(make_recipe: MakeRecipe, tm
     manifest.with_guidance(masks=masks).write(recipe.data.manifest)
     with pytest.raises(TrainingError, match=r"learns from masks, and none of the 32 training rows of .* any"):
         train(recipe, tmp_path / "other", say=quiet)
+
+
+def give_masks(recipe: Recipe, rows: range) -> None:
+    """Everybody becomes green above, and some have a mask of that."""
+    manifest = Manifest.load(recipe.data.manifest)
+    masks: list[str | None] = [None] * len(manifest)
+    (manifest.root / "masks").mkdir(exist_ok=True)
+    upper = np.repeat(np.uint8([1, 0]), 12)[:, None].repeat(16, 1)
+    for row, image in enumerate(manifest.images):
+        pixels = np.asarray(Image.open(manifest.root / image)).copy()
+        pixels[..., 1] = np.where(upper, 255, pixels[..., 1])
+        Image.fromarray(pixels).save(manifest.root / image)
+        if row in rows:
+            masks[row] = f"masks/{row}.png"
+            Image.fromarray(upper).save(manifest.root / f"masks/{row}.png")
+    manifest.with_guidance(masks=masks).write(recipe.data.manifest)
+
+
+def test_masks_teach_where_the_person_is_and_labels_alone_do_not(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    """Half of the people have a mask; what was learnt from them holds for the others."""
+    recipe = make_recipe(**DA_HAR, training={"epochs": 20}, optimizer={"lr": 1e-2})
+    give_masks(recipe, range(0, 48, 2))
+    lines: list[str] = []
+    found = {}
+    for supervised in (True, False):
+        model = recipe.model.model_dump()
+        model["arguments"]["mask_supervision"] = supervised
+        changed = Recipe.model_validate({**recipe.model_dump(), "model": model})
+        run = train(changed, tmp_path / f"{supervised}", say=lines.append).run
+        manifest = Manifest.load(recipe.data.manifest)
+        give_masks(recipe, range(48))
+        everybody = Manifest.load(recipe.data.manifest)
+        evaluation = evaluate(Bundle.load(run / "bundle"), everybody, split="own")
+        manifest.write(recipe.data.manifest)
+        found[supervised] = evaluation.parsing["mask"].iou["person"]
+    assert "16 of 32 training pictures have no masks" in lines
+    assert found[True] > 0.8
+    assert found[False] < 0.6
+
+
+def test_crops_of_a_size_that_the_backbone_refuses_are_told(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    sections: dict[str, dict[str, object]] = {**DA_HAR}
+    sections["model"] = {
+        "name": "baseline",
+        "pretrained": False,
+        "arguments": {"backbone": "test_vit", "dropout": 0.0},
+    }
+    sections["loss"] = {"name": "bce", "arguments": {}}
+    with pytest.raises(
+        TrainingError, match=r"takes no crops of 48×36 pixels .*divisible.*; set augmentation.crop_to: 1"
+    ):
+        train(make_recipe(**sections), tmp_path / "run", say=quiet)
 
 
 def test_what_has_no_loss_keeps_its_weights(make_recipe: MakeRecipe, tmp_path: Path) -> None:

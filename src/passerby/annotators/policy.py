@@ -32,7 +32,8 @@ def apply_policy(
     """Decide about rows whose mask is missing, unreadable, empty, almost empty or almost full.
 
     Args:
-        policy: `ones` leaves them without a mask, which models take as all ones; `drop` leaves the rows out;
+        policy: `ones` leaves them without a mask: to a model that looks at masks the whole picture is then
+            the person, and one that learns from masks learns nothing there. `drop` leaves the rows out;
             `hull` writes the hull of the confident keypoints as the mask, and does as `ones` where the
             keypoints are too few.
         quality: Of this manifest, as it is.

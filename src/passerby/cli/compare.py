@@ -118,8 +118,9 @@ def _print(comparison: Comparison, markdown: bool) -> None:
     print_scores(lines, above=(shared, comparison.describe()))
     for name, run in zip(names, comparison.runs, strict=True):
         if run.parsing:
+            found = ", ".join(run.format_parsing())
             typer.echo(
-                f"Mean IoU of the parsing maps, in per cent: {name}: {', '.join(run.format_parsing())}"
+                f"IoU of the parsing maps (mean; of masks, the person's), in per cent: {name}: {found}"
             )
 
 

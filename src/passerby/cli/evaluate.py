@@ -11,6 +11,7 @@ import typer
 
 from passerby.cli.five_crops import FiveCropsOption
 from passerby.cli.progress import show_progress
+from passerby.parsing import MASK_CLASSES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -138,8 +139,10 @@ def _print_scores(console: Console, evaluation: Evaluation) -> None:
     console.print(_draw_attributes(evaluation))
     console.print(_draw_summary(evaluation))
     if evaluation.parsing:
-        each = (f"{stage} {100 * scores.mean_iou:.2f}" for stage, scores in evaluation.parsing.items())
-        console.print(f"Mean IoU of the parsing maps: {', '.join(each)} per cent.", highlight=False)
+        masks = all(tuple(scores.iou) == MASK_CLASSES for scores in evaluation.parsing.values())
+        what = "IoU of the person in the mask" if masks else "Mean IoU of the parsing maps"
+        each = (f"{stage} {100 * scores.score:.2f}" for stage, scores in evaluation.parsing.items())
+        console.print(f"{what}: {', '.join(each)} per cent.", highlight=False)
     console.print(escape(f"Protocol {evaluation.protocol_line}."), highlight=False)
     if evaluation.scores.degenerate:
         console.print(

@@ -16,7 +16,7 @@ __all__ = ["print_quality"]
 
 _WORDS = {
     "kept": "with their good mask",
-    "ones": "as without mask (all ones)",
+    "ones": "without mask (the whole picture)",
     "dropped": "left out",
     "hull": "with the hull of their keypoints",
 }

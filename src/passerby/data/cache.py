@@ -5,7 +5,7 @@ A cache is a folder named `<fingerprint of the manifest>-<height>x<width>-<resiz
 | file | shape and type | meaning |
 |---|---|---|
 | `images.npy` | (N, H, W, 3) uint8 | pictures, box cut out |
-| `masks.npy` | (N, H, W) uint8 | 1 on the person; all 1 in a row without mask; absent without any mask |
+| `masks.npy` | (N, H, W) uint8 | 1 on the person; all 0 in a row without mask; absent without any mask |
 | `parsing.npy` | (N, H, W) uint8 | classes; all 255 (unknown) in a row without map; absent without any map |
 | `keypoints.npy` | (N, 17, 3) float32 | x, y in pixels of the input, score; NaN in a row without any |
 | `valid.npy`, `sizes.npy` | (N,) | False where a file was broken; bytes of each picture's file |

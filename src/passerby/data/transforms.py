@@ -72,7 +72,8 @@ class Augmentation:
         erase: Probability of covering a rectangle of 2–20 % of the picture (not of its mask).
         crop_sides: Sides of crops as shares of the input's height and width, each in (0, 1]: a sample shows a
             corner or the centre, its height and its width any of these. Empty for no such crops. They are
-            taken after padding and flipping, so `pad_px` is usually 0 with them.
+            taken after padding and flipping, so `pad_px` is usually 0 with them. A crop beside the person has
+            an empty mask, which models take for a missing one.
         crop_keep_ratio: Draw one share for both sides: a crop has the input's ratio of height to width.
         crop_to: Height and width that each crop is resized to, as a share of the input's, in (0, 1]: below 1
             the network trains on smaller pictures than it is tested on.
@@ -109,6 +110,8 @@ class Augmentation:
         self._check_crops()
 
     def _check_crops(self) -> None:
+        if not isinstance(self.crop_sides, tuple):
+            raise DataError(f"augmentation crop_sides: expected a tuple of shares, got {self.crop_sides!r}")
         for name, shares in (("crop_sides", self.crop_sides), ("crop_to", (self.crop_to,))):
             for share in shares:
                 if not 0 < share <= 1:

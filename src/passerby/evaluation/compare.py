@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
@@ -12,6 +13,7 @@ from numpy.typing import NDArray
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.bootstrap import draw_multiplicities
 from passerby.evaluation.comparison import ComparedRun, Comparison, Interval
+from passerby.evaluation.evaluation import restore_parsing
 from passerby.evaluation.pairing import Source, find_sources, pair_sources
 from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.results import METRICS, Aggregate, aggregate, find_commit
@@ -206,10 +208,10 @@ def _describe_run(run: Aggregate, differences: Mapping[str, Interval] | None) ->
 
 
 def _collect_parsing(run: Aggregate) -> dict[str, tuple[float, ...]]:
-    """Mean IoU of each stage's parsing maps, of each seed, where all seeds have it."""
-    found: dict[str, tuple[float, ...]] = {}
-    for stage in run.first.metrics.get("parsing", {}):
-        each = [result.metrics.get("parsing", {}).get(stage, {}).get("mIoU") for result in run.results]
-        if None not in each:
-            found[stage] = tuple(each)
-    return found
+    """`ParsingScores.score` of each stage, of each seed, where all seeds have it."""
+    each = [restore_parsing(result.metrics.get("parsing", {})) for result in run.results]
+    found = {
+        stage: tuple(scores[stage].score if stage in scores else math.nan for scores in each)
+        for stage in each[0]
+    }
+    return {stage: values for stage, values in found.items() if not any(map(math.isnan, values))}

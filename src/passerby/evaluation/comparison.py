@@ -60,8 +60,8 @@ class ComparedRun:
         commits: Commit of the code of each.
         scores: The overall metrics of each seed, in [0, 1].
         differences: By metric; None for the baseline itself.
-        parsing: Mean IoU of the parsing maps of each stage, of each seed, in [0, 1]; empty for a run that
-            makes none, or whose maps were not scored.
+        parsing: IoU of the parsing maps of each stage (`ParsingScores.score`), of each seed, in [0, 1]; empty
+            for a run that makes none, or whose maps were not scored.
     """
 
     system: str
@@ -101,7 +101,7 @@ class ComparedRun:
         return _format_mean(self.scores[metric])
 
     def format_parsing(self) -> list[str]:
-        """The mean IoU of each stage's parsing maps in per cent, with its name."""
+        """The IoU of each stage's parsing maps in per cent, with its name."""
         return [f"{stage} {' '.join(_format_mean(each)).strip()}" for stage, each in self.parsing.items()]
 
 
@@ -165,7 +165,7 @@ class Comparison:
         shared, names = self.name_runs()
         lines = [shared, "", self.describe(), ""]
         parses = any(run.parsing for run in self.runs)
-        heads = [SHORT_NAMES[m] for m in METRICS] + ["parsing mIoU"] * parses
+        heads = [SHORT_NAMES[m] for m in METRICS] + ["parsing IoU"] * parses
         lines.append("| run | " + " | ".join(heads) + " |")
         lines.append("|---|" + "---:|" * len(heads))
         for name, run in zip(names, self.runs, strict=True):

@@ -285,7 +285,7 @@ class Evaluation:
                 seconds=values["seconds"],
                 skipped=[(image, reason) for image, reason in values["skipped"]],
                 metadata=values["metadata"],
-                parsing=_restore_parsing(values["metrics"].get("parsing", {})),
+                parsing=restore_parsing(values["metrics"].get("parsing", {})),
                 five_crops=bool(values.get("five_crops", False)),  # older files do not say
             )
             noted = float(values["metrics"]["mA"])
@@ -312,7 +312,8 @@ def _describe_parsing(parsing: Mapping[str, ParsingScores]) -> dict[str, Any]:
     }
 
 
-def _restore_parsing(values: Mapping[str, Any]) -> dict[str, ParsingScores]:
+def restore_parsing(values: Mapping[str, Any]) -> dict[str, ParsingScores]:
+    """Scores of parsing maps by stage, from what a score file has under `parsing`."""
     from passerby.metrics import ParsingScores
 
     return {

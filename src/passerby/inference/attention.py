@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass, field
-from difflib import get_close_matches
 from pathlib import Path
 
 import numpy as np
 import torch
-import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
-from torch import nn
 
+from passerby import localization
 from passerby.bundle import Bundle, Picture, source_of
 from passerby.data.images import normalise
 from passerby.errors import DataError, ImageError, ModelError
@@ -22,6 +19,7 @@ from passerby.files import replace_file
 from passerby.inference.guiding import Guide
 from passerby.inference.predictor import Skipped
 from passerby.models import MODELS
+from passerby.models.base import evaluating
 from passerby.types import Output
 
 __all__ = [
@@ -156,7 +154,7 @@ def _compute(
     """Maps of opened pictures, in one batch."""
     inputs = torch.stack([bundle.prepare(image) for image in images])  # (N, 3, H, W)
     found = (guide or Guide(())).find(images, sources, bundle.preprocess, wanted=bundle.model.guidance)
-    with torch.inference_mode(), _evaluating(bundle.model):
+    with torch.inference_mode(), evaluating(bundle.model):
         pixels = normalise(inputs.to(bundle.device), bundle.preprocess)
         score = bundle.model.parse if bundle.model.parsing_classes else bundle.model
         output: Output = score(pixels, found.guidance.to(bundle.device))
@@ -211,18 +209,6 @@ def _check_maps(output: Output, bundle: Bundle) -> dict[str, NDArray[np.float32]
     return arrays
 
 
-@contextmanager
-def _evaluating(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode for a while; then every module is in the mode in which it was."""
-    modes = [(module, module.training) for module in model.modules()]
-    model.eval()
-    try:
-        yield
-    finally:
-        for module, training in modes:
-            module.training = training
-
-
 # ---------------------------------------------------------------------- combining
 
 
@@ -249,21 +235,9 @@ def combine_maps(maps: AttentionMaps, expression: str) -> NDArray[np.float32]:
         >>> combine_maps(maps, "delta+even").tolist()
         [[[0.125, 0.625], [0.125, 0.125]]]
     """
-    terms = [[_look_up(maps, name.strip()) for name in term.split("*")] for term in expression.split("+")]
-    sizes = [each.shape[1:] for term in terms for each in term]
-    size = (max(h for h, _ in sizes), max(w for _, w in sizes))
-    products: list[NDArray[np.float32]] = []
-    for term in terms:
-        product = enlarge_maps(term[0], size)
-        for factor in term[1:]:
-            product = product * enlarge_maps(factor, size)
-        products.append(product)
-    if len(products) == 1:
-        return products[0]
-    sums = [each.sum((1, 2), keepdims=True) for each in products]
-    shares = [each / np.where(total > 0, total, 1) for each, total in zip(products, sums, strict=True)]
-    mean: NDArray[np.float32] = np.mean(np.stack(shares), axis=0, dtype=np.float32)
-    return mean
+    tensors = {name: torch.from_numpy(np.ascontiguousarray(each))[None] for name, each in maps.maps.items()}
+    combined: NDArray[np.float32] = localization.combine_maps(tensors, expression)[0].numpy()
+    return combined
 
 
 def enlarge_maps(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[np.float32]:
@@ -272,19 +246,9 @@ def enlarge_maps(values: NDArray[np.float32], size: tuple[int, int]) -> NDArray[
     Shape:
         values: (A, h, w) float32. Returns (A, *size).
     """
-    if values.shape[1:] == size:
-        return values
     batch = torch.from_numpy(np.ascontiguousarray(values))[None]
-    enlarged: NDArray[np.float32] = F.interpolate(batch, size=size, mode="bilinear")[0].numpy()
+    enlarged: NDArray[np.float32] = localization.enlarge_maps(batch, size)[0].numpy()
     return enlarged
-
-
-def _look_up(maps: AttentionMaps, name: str) -> NDArray[np.float32]:
-    if name not in maps.maps:
-        near = get_close_matches(name, maps.maps, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ModelError(f"no map {name!r}; the model gives {', '.join(maps.maps)}{hint}")
-    return maps.maps[name]
 
 
 # ---------------------------------------------------------------------- writing

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from passerby.errors import ConfigError
 from passerby.losses.bce import BinaryCrossEntropy
 from passerby.losses.category import CategoryWeighted
-from passerby.losses.da_har import DaHARLoss, compute_mask_loss
+from passerby.losses.da_har import DaHARLoss
 from passerby.losses.diaa import DIAALoss
 from passerby.losses.focal import WeightedFocal
 from passerby.losses.functional import (
@@ -46,7 +46,6 @@ __all__ = [
     "compute_focal_loss",
     "compute_history_std",
     "compute_label_weights",
-    "compute_mask_loss",
     "compute_parsing_loss",
     "compute_positive_ratio",
     "create_loss",

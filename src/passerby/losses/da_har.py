@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
 from passerby.errors import ConfigError, DataError
 from passerby.losses.bce import BinaryCrossEntropy
 from passerby.losses.functional import Reduction, Unknown, Weighting
-from passerby.parsing import UNKNOWN_CLASS, read_masks
+from passerby.losses.mtms import compute_parsing_loss
+from passerby.parsing import read_masks
 from passerby.types import Batch, Output
 
-__all__ = ["DaHARLoss", "compute_mask_loss"]
+__all__ = ["DaHARLoss"]
 
 
 class DaHARLoss(nn.Module):
@@ -80,28 +80,6 @@ class DaHARLoss(nn.Module):
                     "the model's mask_supervision: false"
                 )
             classes = read_masks(batch.guidance.masks)
-            terms["mask"] = self.factor * compute_mask_loss(output.parsing["mask"], classes)
+            loss = compute_parsing_loss(output.parsing["mask"], classes, reduction="mean")
+            terms["mask"] = self.factor * loss
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
-
-
-def compute_mask_loss(logits: Tensor, classes: Tensor) -> Tensor:
-    """Cross-entropy of background and person, the mean over the pixels that are known.
-
-    Shape:
-        logits: (N, 2, H, W). classes: (N, H, W) int64 in {0, 1}, or 255 where not known. Returns () float, 0
-        if no pixel is known.
-
-    Raises:
-        DataError: If the sizes differ.
-
-    Example:
-        >>> classes = torch.tensor([[[0, 1], [1, 255]]])
-        >>> round(compute_mask_loss(torch.zeros(1, 2, 2, 2), classes).item(), 4)  # log 2
-        0.6931
-    """
-    expected = (len(logits), *logits.shape[2:])
-    if tuple(classes.shape) != expected:
-        raise DataError(f"expected masks {expected} for these logits, got {tuple(classes.shape)}")
-    computed = logits if logits.dtype == torch.float64 else logits.float()
-    loss = F.cross_entropy(computed, classes, ignore_index=UNKNOWN_CLASS, reduction="sum")
-    return loss / (classes != UNKNOWN_CLASS).sum().clamp(min=1)

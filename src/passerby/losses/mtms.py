@@ -103,10 +103,14 @@ class StagedMultiTask(nn.Module):
         return {**terms, "total": torch.stack(list(terms.values())).sum()}
 
 
-def compute_parsing_loss(logits: Tensor, classes: Tensor) -> Tensor:
-    """Softmax cross-entropy summed over the pixels, the mean over the pictures.
+def compute_parsing_loss(logits: Tensor, classes: Tensor, *, reduction: Reduction = "sum") -> Tensor:
+    """Softmax cross-entropy of the pixels.
 
-    Paper: MTMS, Eq. 3.
+    Paper: MTMS, Eq. 3, with `sum`.
+
+    Args:
+        reduction: `sum` over the pixels, the mean over the pictures; or the `mean` of all known pixels, 0 if
+            there is none.
 
     Shape:
         logits: (N, K, H, W). classes: (N, H, W) int64 in 0 … K − 1, or 255 where the class is not known.
@@ -126,7 +130,10 @@ def compute_parsing_loss(logits: Tensor, classes: Tensor) -> Tensor:
     if classes.device.type == "cpu":  # elsewhere the check would wait for the device in every step
         check_classes(classes, logits.shape[1])
     computed = logits if logits.dtype == torch.float64 else logits.float()
-    return F.cross_entropy(computed, classes, ignore_index=UNKNOWN_CLASS, reduction="sum") / len(logits)
+    loss = F.cross_entropy(computed, classes, ignore_index=UNKNOWN_CLASS, reduction="sum")
+    if reduction == "sum":
+        return loss / len(logits)
+    return loss / (classes != UNKNOWN_CLASS).sum().clamp(min=1)
 
 
 def _choose_truth(batch: Batch | None, *, classes: int) -> Tensor:

@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from passerby.parsing import UNKNOWN_CLASS, check_classes
+from passerby.parsing import MASK_CLASSES, UNKNOWN_CLASS, check_classes
 
 __all__ = ["ParsingScores", "count_parsing"]
 
@@ -42,6 +42,16 @@ class ParsingScores:
         hits, true = pixels.diagonal(), pixels.sum(1)
         iou = hits / (true + pixels.sum(0) - hits)
         return cls(dict(zip(classes, iou.where(true > 0, torch.nan).tolist(), strict=True)))
+
+    @property
+    def score(self) -> float:
+        """The one number to tell: of masks the IoU of the person, of more classes the mean IoU.
+
+        Example:
+            >>> ParsingScores({"background": 0.9, "person": 0.8}).score
+            0.8
+        """
+        return self.iou["person"] if tuple(self.iou) == MASK_CLASSES else self.mean_iou
 
     @property
     def mean_iou(self) -> float:

@@ -11,7 +11,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from passerby.errors import ModelError
-from passerby.models.base import AttributeModel, check_dropout
+from passerby.models.base import AttributeModel, check_dropout, check_stages, check_width
 from passerby.models.staged import create_staged_backbone
 from passerby.models.visual_attention import VisualAttention
 from passerby.schema import AttributeSchema
@@ -130,6 +130,11 @@ class DIAA(AttributeModel):
                 for stage in self.stages
             }
         )
+        names = [f"attention{stage}" for stage in self.stages]
+        self.own_map = "+".join(
+            f"{name}*{name.replace('attention', 'confidence')}" if confidence_weighting else name
+            for name in names
+        )
         self.shrink = (
             nn.Conv2d(len(schema), len(schema), kernel_size=3, stride=2, padding=1, bias=False)
             if aggregation == "strided-conv"
@@ -151,6 +156,8 @@ class DIAA(AttributeModel):
         features, maps, weighted = images, {}, {}
         for stage in (1, 2, 3, 4):
             features = self.backbone.run_stage(stage, features)
+            if stage == 4:
+                features = self.look_at(features)
             if stage in self.stages:
                 attention, confidence = self.attention[str(stage)](features)
                 maps[f"attention{stage}"] = weighted[f"attention{stage}"] = attention
@@ -187,9 +194,8 @@ def _check(dropout: float, stages: Sequence[int], aggregation: str, channels: in
     check_dropout(dropout)
     if aggregation not in get_args(Aggregation):
         raise ModelError(f"no aggregation {aggregation!r}; choose one of {', '.join(get_args(Aggregation))}")
-    if not stages or not set(stages) <= {1, 2, 3, 4} or list(stages) != sorted(set(stages)):
-        raise ModelError(f"expected attention_stages from 1 to 4, ascending, got {list(stages)}")
+    if not check_stages("attention_stages", stages):
+        raise ModelError("expected at least one of attention_stages, got none; baseline has no attention")
     if aggregation != "score" and len(stages) != 2:
         raise ModelError(f"aggregation {aggregation} adds up two stages, got attention_stages {list(stages)}")
-    if channels < 1:
-        raise ModelError(f"expected attention_channels of at least 1, got {channels}")
+    check_width("attention_channels", channels)

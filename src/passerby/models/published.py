@@ -78,8 +78,8 @@ PUBLISHED: tuple[Setting, ...] = (
     Setting("baseline", "resnet50", 26, (256, 128), 23.56, 2.69, "SSPNet, Table 3"),
     Setting("baseline", "resnet50", 26, (256, 192), 23.56, 2.69, "SSPNet, Table 3, size as stated"),
     Setting("baseline", "swin_small_patch4_window7_224", 26, (256, 128), 48.86, 7.74, "SSPNet, Table 3"),
-    # Stated without the number of classes; its data sets have 14 (WIDER-Attribute) and 51 (RAP), but the
-    # figures fit the 1000 of ImageNet better.
+    # Stated without the number of classes. Its data sets have 14 (WIDER-Attribute) and 51 (RAP), which fit
+    # the ratio of the two figures; the figures themselves fit the 1000 of ImageNet.
     *(
         Setting(system, "resnet101", classes, (224, 224), parameters, None, source)
         for classes, source in (

@@ -143,13 +143,24 @@ class TrainingData:
                 f"--parsing-from {cure} --parsing-classes …`"
             )
         for kind in model.supervision:
-            column: Literal["mask", "parsing"] = "mask" if kind == "masks" else "parsing"
-            paths = self.manifest.paths(column)
-            if all(paths[row] is None for row in self.train_rows):
+            if self._count_missing(kind) == len(self.train_rows):
                 raise TrainingError(
                     f"model {model.name} learns from {kind}, and none of the {len(self.train_rows)} training "
                     f"rows of {where} has any; `passerby annotate --{kind}` makes them"
                 )
+
+    def describe_missing(self, model: AttributeModel) -> list[str]:
+        """How many training rows lack what a model looks at or learns from, a line a kind."""
+        return [
+            f"{missing:,} of {len(self.train_rows):,} training pictures have no {kind}"
+            for kind in dict.fromkeys((*model.guidance, *model.supervision))
+            if kind != "keypoints" and (missing := self._count_missing(kind))
+        ]
+
+    def _count_missing(self, kind: str) -> int:
+        """How many training rows have no map of a kind, `masks` or `parsing`."""
+        paths = self.manifest.paths("mask" if kind == "masks" else "parsing")
+        return sum(paths[row] is None for row in self.train_rows)
 
 
 def _say_tenths(say: Callable[[str], None]) -> Callable[[int, int], None]:

@@ -16,10 +16,12 @@ from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
 
 from passerby.config import Recipe
+from passerby.data.crops import scale_side
 from passerby.data.loader import BatchLoader
-from passerby.errors import TrainingError
+from passerby.errors import ModelError, TrainingError
 from passerby.evaluation.protocols import load_protocol
 from passerby.losses import create_loss
+from passerby.models.base import AttributeModel, evaluating
 from passerby.training.callbacks import (
     EpochLog,
     InterruptedRunError,
@@ -63,6 +65,7 @@ def train(
     preprocess = Preprocess(**recipe.input.model_dump())
     data = TrainingData.load(recipe, preprocess, say)
     model = create_start(recipe.model, data.manifest.schema, say=say)
+    _check_crops(recipe, model)
     ratio = data.compute_positive_ratio(unknown=recipe.loss.arguments.get("unknown", "ignore"))
     rows = torch.from_numpy(data.train_rows)
     criterion = create_loss(
@@ -80,6 +83,8 @@ def train(
         loaders = data.create_loaders(
             recipe, model=model, rank=trainer.global_rank, world_size=trainer.world_size
         )
+        for line in data.describe_missing(model):
+            say(line)
         task = AttributeTask(
             model,
             criterion,
@@ -92,6 +97,22 @@ def train(
     outcome = folder.finish(task.model, preprocess=preprocess, origin=origin, rows=log.rows)
     trainer.strategy.barrier("bundle")
     return outcome
+
+
+def _check_crops(recipe: Recipe, model: AttributeModel) -> None:
+    """Refuse crops of a size that the network does not take, before the first step."""
+    share = recipe.augmentation.crop_to
+    if share == 1:
+        return
+    height, width = (scale_side(side, share) for side in (recipe.input.height, recipe.input.width))
+    try:
+        with torch.no_grad(), evaluating(model):
+            model(torch.zeros(1, 3, height, width))
+    except (ModelError, AssertionError) as error:  # of timm, for sides that patches do not divide
+        raise TrainingError(
+            f"{recipe.model.name} on this backbone takes no crops of {height}×{width} pixels ({error}); set "
+            "augmentation.crop_to: 1, or to a share that it takes"
+        ) from error
 
 
 def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog, *, partly: bool) -> Trainer:

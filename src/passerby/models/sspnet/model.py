@@ -72,7 +72,7 @@ class SSPNet(AttributeModel):
         images: (N, 3, H, W) float; guidance: keypoints (N, 17, 3).
         returns: logits (N, A); in training with a selection, candidates `P1`, `P2`, `P3`, (N, A) each;
             features (N, C, h, w) of stage 4, which reach every attribute. The heat maps of section 3.2.5 lie
-            on the level of the pyramid that was chosen, which is not returned.
+            on the level of the pyramid that was chosen (`levels_looked_at`).
     """
 
     def __init__(
@@ -161,7 +161,8 @@ class SSPNet(AttributeModel):
                 for part, members in self.groups.items()
                 if candidates or any(self.scales[i] == scale for i in members)
             ]
-            pooled = self.locations[f"P{scale}"](levels[scale], used, keypoints)
+            level = self.look_at(levels[scale], f"P{scale}")
+            pooled = self.locations[f"P{scale}"](level, used, keypoints)
             classifiers = cast(nn.ModuleDict, self.classifiers[f"P{scale}"])
             for part in used:
                 scored[scale].append(classifiers[part](self.dropout(pooled[part])))
@@ -174,6 +175,11 @@ class SSPNet(AttributeModel):
             order = [columns[1].index(i) for i in range(len(self.schema))]
             competing = {f"P{scale}": by_level[scale][:, order] for scale in wanted}
         return Output(torch.stack(chosen, dim=1), candidates=competing, features=features)
+
+    @property
+    def levels_looked_at(self) -> tuple[str, ...]:
+        """The level of the pyramid that scores each attribute."""
+        return tuple(f"P{scale}" for scale in self.scales)
 
     def observe(self, output: Output, labels: Tensor) -> None:
         """Let AFSS count the hits of a training batch."""
