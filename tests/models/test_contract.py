@@ -214,6 +214,18 @@ def test_name_and_arguments_and_weights_make_it_again(name: str) -> None:
 
 
 @each_model
+def test_heat_maps_have_a_level_to_lie_on(name: str) -> None:
+    model = make(name).eval()
+    with model.watching() as watched:
+        logits = model(pictures(), guide()).logits
+    assert len(model.levels_looked_at) == len(SCHEMA)
+    for attribute, level in enumerate(model.levels_looked_at):
+        (slopes,) = torch.autograd.grad(logits[:, attribute].sum(), watched[level], retain_graph=True)
+        assert slopes.shape == watched[level].shape
+        assert slopes.flatten(1).abs().sum(1).min() > 0
+
+
+@each_model
 def test_refuses_an_unknown_argument(name: str) -> None:
     with pytest.raises(ModelError, match=r"takes no 'backbon'.*did you mean backbone"):
         create_model(name.split(",")[0], schema=SCHEMA, backbon="resnet18")

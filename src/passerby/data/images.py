@@ -34,6 +34,7 @@ __all__ = [
     "read_size",
     "resize_image",
     "resize_map",
+    "restore_heat",
     "restore_map",
 ]
 
@@ -339,6 +340,32 @@ def restore_map(
     left, top, right, bottom = compute_placement(size, preprocess).target
     part = Image.fromarray(np.ascontiguousarray(values[top:bottom, left:right]))
     return np.asarray(part.resize(size, Image.Resampling.NEAREST))
+
+
+def restore_heat(
+    values: NDArray[np.float32], size: tuple[int, int], preprocess: Preprocess
+) -> NDArray[np.float32]:
+    """Bring heat maps from the input of a network back to its picture, bilinear; padding is cut off.
+
+    Args:
+        size: Width and height of the picture in pixels.
+        preprocess: How the picture became the input.
+
+    Shape:
+        values: (A, H, W), as `preprocess` says. Returns (A, h, w) of the picture.
+
+    Example:
+        >>> from passerby.types import Preprocess
+        >>> padded = np.float32([[[9, 1, 3, 9]]])
+        >>> restore_heat(padded, (4, 2), Preprocess(1, 4, resize="pad"))[0, 0].tolist()
+        [1.0, 1.5, 2.5, 3.0]
+    """
+    left, top, right, bottom = compute_placement(size, preprocess).target
+    restored = np.empty((len(values), size[1], size[0]), np.float32)
+    for heat, given in zip(restored, values, strict=True):
+        part = Image.fromarray(np.ascontiguousarray(given[top:bottom, left:right], np.float32))
+        heat[:] = np.asarray(part.resize(size, Image.Resampling.BILINEAR))
+    return restored
 
 
 def _cut(image: Image.Image, placement: Placement, how: Image.Resampling) -> NDArray[np.uint8]:

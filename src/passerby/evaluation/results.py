@@ -29,6 +29,9 @@ COMPARISON_SUFFIX = ".comparison.json"
 """How the name of a file ends that `passerby compare --out` writes; such files may lie among the results."""
 BENCHMARK_SUFFIX = ".benchmark.json"
 """How the name of a file ends that a script in `benchmarks/` writes; it may lie there, too."""
+LOCALIZATION_SUFFIX = "localization.json"
+"""How the name of a file ends that `passerby evaluate-localization` writes; it may lie there, too."""
+_NO_SCORES = (COMPARISON_SUFFIX, BENCHMARK_SUFFIX, LOCALIZATION_SUFFIX)
 
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "system": ((str,), "a name such as 'baseline'"),
@@ -177,7 +180,8 @@ def load_results(paths: Iterable[Path]) -> list[Result]:
 
 
 def find_score_files(path: Path) -> list[Path]:
-    """The file itself, or the score files below a folder by name; stored comparisons and benchmarks are none.
+    """The file itself, or the score files below a folder by name; stored comparisons, benchmarks and
+    scores of localisation are none.
 
     Raises:
         DataError: If there is none.
@@ -186,7 +190,7 @@ def find_score_files(path: Path) -> list[Path]:
     if path.name.endswith(COMPARISON_SUFFIX):
         raise DataError(f"{path} is a stored comparison, no score file; `passerby compare {path}` prints it")
     found = sorted(path.rglob("*.json")) if path.is_dir() else [path]
-    files = [file for file in found if not file.name.endswith((COMPARISON_SUFFIX, BENCHMARK_SUFFIX))]
+    files = [file for file in found if not file.name.endswith(_NO_SCORES)]
     if not files:
         raise DataError(f"no score files below {path}; `passerby evaluate … --result` writes them")
     return files

@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from PIL import Image
 
 from passerby import localization
 from passerby.bundle import Bundle, Picture, source_of
-from passerby.data.images import normalise
-from passerby.errors import DataError, ImageError, ModelError
+from passerby.errors import DataError, ModelError
 from passerby.files import replace_file
+from passerby.inference.batches import OpenedBatch, open_batch, stream_batches
 from passerby.inference.guiding import Guide
 from passerby.inference.predictor import Skipped
 from passerby.models import MODELS
@@ -101,7 +101,7 @@ def compute_maps(bundle: Bundle, image: Picture, *, guide: Guide | None = None) 
         >>> maps.maps["attention3"].shape, maps.maps["attention4"].shape
         ((1, 4, 3), (1, 2, 2))
     """
-    return _compute(bundle, [bundle.open(image)], [source_of(image)], guide=guide)[0]
+    return _compute(bundle, open_batch(bundle, [bundle.open(image)], [source_of(image)], guide=guide))[0]
 
 
 def stream_maps(
@@ -121,52 +121,26 @@ def stream_maps(
         DataError: If `batch_size` is below 1.
         ModelError: As from `compute_maps`.
     """
-    if batch_size < 1:
-        raise DataError(f"expected batch_size of at least 1, got {batch_size}")
-    batch: list[tuple[str, Image.Image | Skipped]] = []
-    for picture in pictures:
-        source = source_of(picture)
-        try:
-            batch.append((source, bundle.open(picture)))
-        except ImageError as error:
-            batch.append((source, Skipped(source, str(error))))
-        if len(batch) == batch_size:
-            yield from _compute_readable(bundle, batch, guide=guide)
-            batch = []
-    yield from _compute_readable(bundle, batch, guide=guide)
+    compute = partial(_compute, bundle)
+    return stream_batches(bundle, pictures, compute, batch_size=batch_size, guide=guide)
 
 
-def _compute_readable(
-    bundle: Bundle, batch: Sequence[tuple[str, Image.Image | Skipped]], *, guide: Guide | None
-) -> Iterator[AttentionMaps | Skipped]:
-    readable = [(source, item) for source, item in batch if not isinstance(item, Skipped)]
-    computed: Iterator[AttentionMaps] = iter(())
-    if readable:
-        images, sources = [item for _, item in readable], [source for source, _ in readable]
-        computed = iter(_compute(bundle, images, sources, guide=guide))
-    for _, item in batch:
-        yield item if isinstance(item, Skipped) else next(computed)
-
-
-def _compute(
-    bundle: Bundle, images: Sequence[Image.Image], sources: Sequence[str], *, guide: Guide | None
-) -> list[AttentionMaps]:
+def _compute(bundle: Bundle, batch: OpenedBatch) -> list[AttentionMaps]:
     """Maps of opened pictures, in one batch."""
-    inputs = torch.stack([bundle.prepare(image) for image in images])  # (N, 3, H, W)
-    found = (guide or Guide(())).find(images, sources, bundle.preprocess, wanted=bundle.model.guidance)
+    found = batch.found
     with torch.inference_mode(), evaluating(bundle.model):
-        pixels = normalise(inputs.to(bundle.device), bundle.preprocess)
+        pixels = batch.normalise(bundle)
         score = bundle.model.parse if bundle.model.parsing_classes else bundle.model
         output: Output = score(pixels, found.guidance.to(bundle.device))
         maps = _check_maps(output, bundle)
         probs = output.logits.float().sigmoid().tolist()
         parsing = {stage: logits.argmax(1) for stage, logits in output.parsing.items()}
-    known = [False] * len(images)
+    known = [False] * len(batch.images)
     if parsing and found.guidance.parsing is not None:
         parsing = {"truth": found.guidance.parsing, **parsing}
         known = ["parsing" not in missing for missing in found.missing]
     classes = {name: values.to(torch.uint8).cpu().numpy() for name, values in parsing.items()}
-    pictures = inputs.permute(0, 2, 3, 1).contiguous().numpy()  # (N, H, W, 3)
+    pictures = batch.inputs.permute(0, 2, 3, 1).contiguous().numpy()  # (N, H, W, 3)
     return [
         AttentionMaps(
             source,
@@ -184,7 +158,7 @@ def _compute(
             {name: values[i].copy() for name, values in classes.items() if name != "truth" or known[i]},
             bundle.model.parsing_classes,
         )
-        for i, source in enumerate(sources)
+        for i, source in enumerate(batch.sources)
     ]
 
 

@@ -13,7 +13,7 @@ from passerby.data.synthetic.parts import Part
 from passerby.data.synthetic.sketch import Sketch
 from passerby.types import Box
 
-__all__ = ["compute_boxes", "compute_labels"]
+__all__ = ["WHOLE_PERSON", "compute_boxes", "compute_labels"]
 
 _HEAD = (Part.FACE, Part.HAIR, Part.HAT, Part.GLASSES)
 _ARMS = (Part.LEFT_ARM, Part.RIGHT_ARM)
@@ -54,6 +54,9 @@ _EVIDENCE: Mapping[str, tuple[tuple[Part, ...], tuple[Part, ...]]] = {
     "Skirt&Dress": ((Part.SKIRT,), _LEGS),
     "boots": ((Part.LEFT_BOOT, Part.RIGHT_BOOT), _FEET),
 }
+WHOLE_PERSON = tuple(name for name, (shows, _) in _EVIDENCE.items() if shows is _BODY)
+"""The attributes that the whole person shows: their box is the person's."""
+
 _LEAST = {
     "Glasses": 5,
     "UpperLogo": 6,
