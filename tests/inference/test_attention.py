@@ -11,6 +11,7 @@ from PIL import Image
 from torch import Tensor, nn
 
 import passerby.inference.attention_figure as figure_module
+import passerby.inference.lettering as lettering
 from passerby.bundle import Bundle
 from passerby.data.synthetic import SynthConfig, draw_person
 from passerby.errors import DataError, ImageError, ModelError, SchemaError
@@ -370,13 +371,14 @@ def test_blocks_of_several_pictures_follow_each_other(photo: Image.Image) -> Non
 
 def test_what_is_written(photo: Image.Image, monkeypatch: pytest.MonkeyPatch) -> None:
     texts = []
-    write = figure_module._write
+    write = lettering.write_line
 
     def note(pen: object, at: tuple[int, int], text: str, **options: object) -> None:
         texts.append(text)
         write(pen, at, text, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(figure_module, "_write", note)
+    for module in (figure_module, lettering):
+        monkeypatch.setattr(module, "write_line", note)
     draw_attention(compute_maps(create_spotlight(), photo), names=["spot", "even"])
     for text in ("<image>", *NAMES, "88.08 %, present", "50.00 %, not present", "11.92 %, present"):
         assert texts.count(text) == 1, text

@@ -180,8 +180,7 @@ def load_results(paths: Iterable[Path]) -> list[Result]:
 
 
 def find_score_files(path: Path) -> list[Path]:
-    """The file itself, or the score files below a folder by name; stored comparisons, benchmarks and
-    scores of localisation are none.
+    """The file itself, or the score files below a folder by name, without the others that may lie there.
 
     Raises:
         DataError: If there is none.

@@ -4,17 +4,25 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from math import ceil
-from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageDraw, ImageFont
+from PIL import Image, ImageDraw
 
 from passerby.errors import DataError, SchemaError
 from passerby.inference.attention import AttentionMaps, combine_maps
 from passerby.inference.figure_file import check_sides
+from passerby.inference.lettering import (
+    FAINT,
+    GAP_PX,
+    PAPER,
+    RULE,
+    compute_text_px,
+    get_font,
+    write_head,
+    write_line,
+)
 from passerby.inference.overlay import compute_scale, draw_bar, draw_overlay
 from passerby.parsing import UNKNOWN_CLASS, get_class_colour, get_palette
 from passerby.schema import AttributeSchema
@@ -26,8 +34,6 @@ __all__ = [
     "draw_attention",
 ]
 
-_PAPER, _INK, _FAINT, _YES, _RULE = "#ffffff", "#1c2430", "#6b7480", "#1f7a6d", "#d5dae0"
-_GAP_PX = 8
 _NOTE = "Each map has its own scale: from 0 to its peak, but at least to three times its mean."
 _NOTE_PROBABILITIES = "Probabilities go from 0 to 1."
 
@@ -160,22 +166,22 @@ def draw_attention(
         )
         for each in several
     ]
-    text_px = _text_px(height_px)
+    text_px = compute_text_px(height_px)
     width = max(block.width for block in blocks)
     legend = _draw_legend(several, width, text_px)
-    height = sum(block.height + 2 * _GAP_PX for block in blocks) + 2 * text_px + legend.height
+    height = sum(block.height + 2 * GAP_PX for block in blocks) + 2 * text_px + legend.height
     check_sides(width, height)
-    figure = Image.new("RGB", (width, height), _PAPER)
+    figure = Image.new("RGB", (width, height), PAPER)
     pen, top = ImageDraw.Draw(figure), 0
     for block in blocks:
         figure.paste(block, (0, top))
-        top += block.height + _GAP_PX
-        pen.line((_GAP_PX, top, width - _GAP_PX, top), fill=_RULE)
-        top += _GAP_PX
+        top += block.height + GAP_PX
+        pen.line((GAP_PX, top, width - GAP_PX, top), fill=RULE)
+        top += GAP_PX
     figure.paste(legend, (0, top))
     kinds = {name in each.probability_maps for each in several for name in each.maps}
     note = " ".join(text for kind, text in ((False, _NOTE), (True, _NOTE_PROBABILITIES)) if kind in kinds)
-    _write(pen, (_GAP_PX, top + legend.height), note, width=width - 2 * _GAP_PX, size=text_px - 2)
+    write_line(pen, (GAP_PX, top + legend.height), note, width=width - 2 * GAP_PX, size=text_px - 2)
     return figure
 
 
@@ -185,21 +191,21 @@ def _draw_legend(several: Sequence[AttentionMaps], width: int, text_px: int) -> 
         int(number) for each in several for values in each.parsing.values() for number in np.unique(values)
     }
     names = dict(enumerate(next((each.parsing_classes for each in several if each.parsing), ())))
-    font, line_px = _font(text_px - 1), round(1.6 * text_px)
+    font, line_px = get_font(text_px - 1), round(1.6 * text_px)
     places: list[tuple[int, int, int]] = []
-    x, y = _GAP_PX, 0
+    x, y = GAP_PX, 0
     for number in sorted(seen):
         taken = 2 * text_px + round(font.getlength(_name_class(number, names))) + text_px
-        if x + taken > width and x > _GAP_PX:
-            x, y = _GAP_PX, y + line_px
+        if x + taken > width and x > GAP_PX:
+            x, y = GAP_PX, y + line_px
         places.append((number, x, y))
         x += taken
-    legend = Image.new("RGB", (width, y + line_px if places else 0), _PAPER)
+    legend = Image.new("RGB", (width, y + line_px if places else 0), PAPER)
     pen = ImageDraw.Draw(legend)
     for number, x, y in places:
-        pen.rectangle((x, y, x + text_px, y + text_px), fill=get_class_colour(number), outline=_FAINT)
+        pen.rectangle((x, y, x + text_px, y + text_px), fill=get_class_colour(number), outline=FAINT)
         at = (x + round(1.4 * text_px), y)
-        _write(pen, at, _name_class(number, names), width=width, size=text_px - 1)
+        write_line(pen, at, _name_class(number, names), width=width, size=text_px - 1)
     return legend
 
 
@@ -232,28 +238,28 @@ def _draw_block(
     attributes = [attribute for attribute, _ in chosen]
     shared = {name for name, values in shown.items() if (values[attributes] == values[attributes[0]]).all()}
     height, width, _ = maps.picture.shape
-    grid = _Grid((max(1, round(width * height_px / height)), height_px), _text_px(height_px))
+    grid = _Grid((max(1, round(width * height_px / height)), height_px), compute_text_px(height_px))
     beside = ceil(len(chosen) / ceil(len(chosen) / columns))  # seven in six columns: four and three
     lines = [chosen[i : i + beside] for i in range(0, len(chosen), beside)]
     line_px = grid.head + len(shown) * (height_px + grid.foot)
-    left = _GAP_PX + (1 + len(maps.parsing)) * (grid.column + _GAP_PX) + grid.margin
-    size = (left + len(lines[0]) * (grid.column + _GAP_PX), 2 * grid.text + len(lines) * line_px)
+    left = GAP_PX + (1 + len(maps.parsing)) * (grid.column + GAP_PX) + grid.margin
+    size = (left + len(lines[0]) * (grid.column + GAP_PX), 2 * grid.text + len(lines) * line_px)
     check_sides(*size)
-    block = Image.new("RGB", size, _PAPER)
+    block = Image.new("RGB", size, PAPER)
     pen = ImageDraw.Draw(block)
     heading = "  ·  ".join((maps.source, *maps.notes))
-    _write(pen, (_GAP_PX, round(0.6 * grid.text)), heading, width=size[0] - 2 * _GAP_PX, size=grid.text)
+    write_line(pen, (GAP_PX, round(0.6 * grid.text)), heading, width=size[0] - 2 * GAP_PX, size=grid.text)
     top = 2 * grid.text
     photo = Image.fromarray(maps.picture).resize(grid.cell, Image.Resampling.LANCZOS)
-    block.paste(photo, (_GAP_PX, top + grid.head))
+    block.paste(photo, (GAP_PX, top + grid.head))
     for i, (name, numbers) in enumerate(maps.parsing.items(), start=1):
-        x = _GAP_PX + i * (grid.column + _GAP_PX)
-        _write(pen, (x, top), f"parsing, {name}", width=grid.column, size=grid.text)
+        x = GAP_PX + i * (grid.column + GAP_PX)
+        write_line(pen, (x, top), f"parsing, {name}", width=grid.column, size=grid.text)
         panel = Image.fromarray(get_palette()[numbers]).resize(grid.cell, Image.Resampling.NEAREST)
         block.paste(panel, (x, top + grid.head))
     for line in lines:
         for i, (attribute, title) in enumerate(line):
-            x = left + i * (grid.column + _GAP_PX)
+            x = left + i * (grid.column + GAP_PX)
             _write_head(pen, (x, top), maps, attribute, title, grid)
             for row, (name, values) in enumerate(shown.items()):
                 if i and name in shared:
@@ -287,9 +293,11 @@ def _draw_cell(
     mean = float(values.mean())
     peak = f"peak {values.max() / mean:.1f} × mean" if mean > 0 else "all 0"
     size, below = grid.text - 3, y + height + bar_px + 5
-    _write(pen, (x, below), "0", width=size, size=size, fill=_FAINT)
-    _write(pen, (x + grid.column // 2, below), peak, width=grid.column, size=size, fill=_FAINT, anchor="ma")
-    _write(pen, (x + grid.column, below), f"{scale:.2g}", width=width, size=size, fill=_FAINT, anchor="ra")
+    write_line(pen, (x, below), "0", width=size, size=size, fill=FAINT)
+    write_line(
+        pen, (x + grid.column // 2, below), peak, width=grid.column, size=size, fill=FAINT, anchor="ma"
+    )
+    write_line(pen, (x + grid.column, below), f"{scale:.2g}", width=width, size=size, fill=FAINT, anchor="ra")
 
 
 def _write_head(
@@ -304,40 +312,15 @@ def _write_head(
     verdict = f"{100 * p:.2f} %, {'present' if present else 'not present'}"
     if title != maps.names[attribute]:
         verdict = f"{maps.names[attribute]}: {verdict}"
-    x, y = at
-    _write(pen, (x, y), title, width=grid.column, size=grid.text)
-    y += round(1.4 * grid.text)
-    _write(pen, (x, y), verdict, width=grid.column, size=grid.text - 1, fill=_YES if present else _FAINT)
-
-
-def _write(
-    pen: ImageDraw.ImageDraw,
-    at: tuple[int, int],
-    text: str,
-    *,
-    width: int,
-    size: int,
-    fill: str = _INK,
-    anchor: str = "la",
-) -> None:
-    """Write one line: smaller where it is too long for the width; below 8 pixels its end is left out."""
-    font = _font(size)
-    while size > 8 and font.getlength(text) > width:
-        size -= 1
-        font = _font(size)
-    if font.getlength(text) > width:
-        while text and font.getlength(f"{text}…") > width:
-            text = text[:-1]
-        text = f"{text}…"
-    pen.text(at, text, fill=fill, font=font, anchor=anchor)
+    write_head(pen, at, title, verdict, yes=present, width=grid.column, size=grid.text)
 
 
 def _turn(label: str, grid: _Grid) -> Image.Image:
     """A label that reads from the bottom to the top, centred on a cell's height."""
     height = grid.cell[1]
-    strip = Image.new("RGB", (height, round(1.5 * grid.text)), _PAPER)
+    strip = Image.new("RGB", (height, round(1.5 * grid.text)), PAPER)
     pen = ImageDraw.Draw(strip)
-    _write(pen, (height // 2, 0), label, width=height, size=grid.text - 1, fill=_FAINT, anchor="ma")
+    write_line(pen, (height // 2, 0), label, width=height, size=grid.text - 1, fill=FAINT, anchor="ma")
     return strip.transpose(Image.Transpose.ROTATE_90)
 
 
@@ -345,15 +328,3 @@ def _index(maps: AttentionMaps, name: str) -> int:
     if name not in maps.names:
         raise SchemaError(f"no attribute {name!r} to show; expected some of {', '.join(maps.names)}")
     return maps.names.index(name)
-
-
-def _text_px(height_px: int) -> int:
-    return max(11, round(height_px / 19))
-
-
-@lru_cache(maxsize=32)
-def _font(size_px: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib carries: Pillow's own font knows no × and few alphabets."""
-    from matplotlib import get_data_path
-
-    return ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size_px)

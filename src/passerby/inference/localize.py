@@ -236,24 +236,22 @@ def _compute(
 ) -> Iterator[Localization]:
     """What is found in the pictures of a batch, from one pass; maps are enlarged one picture at a time."""
     guidance = batch.found.guidance.to(bundle.device)
-    maps = compute_heat_maps(
-        bundle.model, batch.normalise(bundle), guidance, attributes=names, method=method
-    )
+    maps = compute_heat_maps(bundle.model, batch.normalise(bundle), guidance, attributes=names, method=method)
     small = maps.resize((bundle.preprocess.height, bundle.preprocess.width)).float().cpu().numpy()
     probs = maps.logits.float().sigmoid().tolist()
     rule = binarization or Binarization()
     for i, (source, image) in enumerate(zip(batch.sources, batch.images, strict=True)):
-        # Without names all have a map, in the order of the schema.
-        above = [j for j, threshold in enumerate(bundle.thresholds) if probs[i][j] > threshold]
-        chosen = list(maps.attributes) if names is not None else above
-        rows = list(range(len(chosen))) if names is not None else above
+        rows = list(range(len(maps.attributes)))  # of all attributes where none is named
+        if names is None:
+            rows = [row for row in rows if probs[i][row] > bundle.thresholds[row]]
+        numbers = [maps.attributes[row] for row in rows]
         heat = restore_heat(small[i, rows], image.size, bundle.preprocess)  # (A', h, w)
         yield Localization(
             source,
             np.asarray(image),
-            tuple(bundle.schema.names[j] for j in chosen),
-            tuple(probs[i][j] for j in chosen),
-            tuple(bundle.thresholds[j] for j in chosen),
+            tuple(bundle.schema.names[j] for j in numbers),
+            tuple(probs[i][j] for j in numbers),
+            tuple(bundle.thresholds[j] for j in numbers),
             heat,
             tuple(_find_regions(each, rule, boxes) for each in heat),
             method,
@@ -262,9 +260,7 @@ def _compute(
         )
 
 
-def _find_regions(
-    heat: NDArray[np.float32], binarization: Binarization, mode: BoxMode
-) -> tuple[Region, ...]:
+def _find_regions(heat: NDArray[np.float32], binarization: Binarization, mode: BoxMode) -> tuple[Region, ...]:
     total = float(heat.sum(dtype=np.float64))
     regions = []
     for box in find_boxes(heat, binarization, mode=mode):

@@ -43,6 +43,8 @@ class Binarization:
         [[False, False], [True, True]]
         >>> Binarization.parse("otsu")
         Binarization(rule='otsu', share=0.5)
+        >>> str(Binarization("quantile", 0.9))
+        'quantile:0.9'
     """
 
     rule: Rule = "max"
@@ -66,6 +68,10 @@ class Binarization:
             return cls(rule, float(share)) if colon else cls(rule)  # type: ignore[arg-type]
         except ValueError:
             raise ConfigError(f"expected max:0.5, quantile:0.9 or otsu, got {text!r}") from None
+
+    def __str__(self) -> str:
+        """What `parse` reads."""
+        return self.rule if self.rule == "otsu" else f"{self.rule}:{self.share:g}"
 
     def __call__(self, heat: NDArray[np.float32]) -> NDArray[np.bool_]:
         """The foreground of a map; none of one that is 0 everywhere.

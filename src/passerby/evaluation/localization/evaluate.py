@@ -1,0 +1,201 @@
+"""Run a bundle over one part of a split and score where it sees attributes."""
+
+from __future__ import annotations
+
+import tempfile
+import time
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from passerby.data.cache import PackedCache
+from passerby.data.images import normalise
+from passerby.data.loader import BatchLoader
+from passerby.data.manifest import Manifest
+from passerby.errors import ConfigError, DataError
+from passerby.evaluation.localization.samples import MEASURES, LocalizationSamples
+from passerby.evaluation.localization.scores import LocalizationProtocol, LocalizationScores
+from passerby.evaluation.localization.truth import Region, Truth, TruthKind, create_truth
+from passerby.localization import (
+    Binarization,
+    BoxMode,
+    Method,
+    compute_box_iou,
+    compute_energy,
+    compute_fading,
+    compute_heat_maps,
+    compute_mask_iou,
+    find_boxes,
+    hits_peak,
+)
+from passerby.types import Batch, Box, Guidance
+
+if TYPE_CHECKING:
+    from passerby.bundle import Bundle
+
+__all__ = ["evaluate_localization"]
+
+Flags = NDArray[np.bool_]
+Progress = Callable[[int, int], None]
+
+
+def evaluate_localization(
+    bundle: Bundle,
+    manifest: Manifest,
+    *,
+    split: str,
+    part: str = "test",
+    names: Mapping[str, str | Sequence[str]] | None = None,
+    truth: TruthKind | None = None,
+    method: Method = "grad-cam-p",
+    binarization: Binarization | None = None,
+    boxes: BoxMode = "outer",
+    least_px: int = 9,
+    least_samples: int = 10,
+    only_predicted: bool = False,
+    fading: int = 0,
+    apart: Sequence[str] | None = None,
+    batch_size: int = 16,
+    cache: Path | None = None,
+    device: str | None = None,
+    broken: Literal["stop", "skip"] = "stop",
+    workers: int = 2,
+    resamples: int = 1000,
+    seed: int = 0,
+    progress: Progress | None = None,
+) -> LocalizationScores:
+    """Score where a bundle sees attributes against where they are, at the size of its input.
+
+    A **sample** is an attribute in a picture in which it is labelled yes and its truth has at least `least_px`
+    pixels at the input's size. Where the manifest has no label of that very name (the model learnt from
+    another data set), the pixels are the label. A sample counts whatever the model says of it, so that systems
+    are compared on the same samples. A heat map that is 0 everywhere has no box: IoU 0, and it counts.
+
+    Of each sample: IoU of the box around the heat map's foreground with the box around the truth, IoU of
+    foreground and true pixels, whether the hottest pixel lies on the truth (the pixels where they are known,
+    else in the box), share of the heat inside the box and on the pixels. Of an attribute: the means, and the
+    Pearson correlation of box IoU and probability. Intervals draw people: identities with all their pictures,
+    or pictures with all their samples, of those that have a sample.
+
+    Paper:
+        SSPNet (Shen et al., 2023), section 4.5 and Table 10: box IoU and correlation on the pixel labels of
+        CCP ("PCS"), which it does not train on. It does not say which pictures count, whether only those that
+        the model is right about, how maps are binarised, or at which size: those rules are ours.
+
+    Args:
+        bundle: The model.
+        manifest: The data, with parsing maps whose classes are attributes, or with `boxes.json`.
+        split: Name of the split.
+        part: `train`, `val` or `test`.
+        names: The truth's class or classes of each attribute, see
+            `passerby.evaluation.localization.MAPPINGS`; of several the union counts. By default those of the
+            same name.
+        truth: `parsing` or `boxes`; by default `boxes` where `boxes.json` lies at the manifest's root.
+        method: See `compute_heat_maps`.
+        binarization: Half of the maximum by default.
+        boxes: `outer` (the paper's), or `components`: the union of a box around each piece of the foreground
+            against the union of those around each piece of the truth (two boots).
+        least_px: 9 by default, 3 × 3: what is smaller has lost its shape in the resizing, and a shift of
+            one pixel takes more than half of its IoU.
+        least_samples: Fewer, and an attribute has no interval and no part in a mean.
+        only_predicted: Count only samples to which the model says yes (above the bundle's threshold).
+        fading: For how many samples an attribute, drawn by `seed`, insertion and deletion are computed, which
+            takes 42 forward passes each; 0 for none. A model that looks at masks or keypoints keeps them.
+        apart: Attributes to score and to leave out of the means; by default, of drawn people, those that the
+            whole person shows (sex, age, view).
+        batch_size: Pictures at a time; their maps of all attributes at the input's size are in memory.
+        cache: Folder of the packed picture caches, as for `evaluate`; None packs this part in a temporary
+            folder.
+        device: Such as `cpu` or `cuda`; None leaves the bundle where it is.
+        broken: A picture that cannot be read stops the evaluation, or is left out and listed in `skipped`.
+        workers: Threads that decode.
+        resamples: Behind the intervals.
+        seed: Of the draws.
+        progress: Called with the number of pictures done and of all that have a sample.
+
+    Raises:
+        ManifestError: If there is no such split, its part is empty, or there is no truth.
+        SchemaError: If names fit neither the model nor the truth.
+        DataError: If there is no sample.
+        ConfigError: If an option is out of range.
+        ImageError: If a picture cannot be read and `broken` is `stop`.
+        ModelError: If the system shows no map of its own, and that was asked for.
+    """
+    options = {"least_px": (least_px, 1), "least_samples": (least_samples, 2), "fading": (fading, 0)}
+    for name, (value, least) in {**options, "resamples": (resamples, 1)}.items():
+        if value < least:
+            raise ConfigError(f"expected {name} of at least {least}, got {value}")
+    rule = binarization or Binarization()
+    start = time.monotonic()
+    if device is not None:
+        bundle.to(device)
+    rows = manifest.split_rows(split, part)
+    with ExitStack() as stack:
+        source, numbers, folder = manifest, rows, cache
+        if folder is None:
+            source, numbers = manifest.take(rows), np.arange(len(rows))
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="passerby-")))
+        packed = PackedCache.build(source, bundle.preprocess, folder, broken=broken, workers=workers)
+        _warn_of_missing(bundle, packed)
+        known = create_truth(
+            source,
+            bundle.preprocess,
+            parsing=packed.parsing,
+            attributes=bundle.schema.names,
+            names=names,
+            boxes=boxes,
+            kind=truth,
+        )
+        left = _check_apart(known, apart)
+        counting, too_small = _find_samples(source, known, numbers[packed.valid[numbers]], least_px)
+        measuring = _Measuring(bundle, known, method, rule, boxes, only_predicted)
+        measuring.fade = _choose(counting, fading, seed)
+        loader = BatchLoader(
+            packed,
+            labels=source.labels,
+            rows=np.array(list(counting), np.int64),
+            batch_size=batch_size,
+            workers=workers,
+            guidance=bundle.model.guidance,
+        )
+        for done, batch in measuring.run(loader, counting):
+            if progress is not None:
+                progress(done, len(counting))
+        wanted = {manifest.images[row] for row in rows}
+        skipped = [pair for pair in packed.broken if pair[0] in wanted]
+    samples = measuring.collect(source, rows if cache is None else None)
+    return LocalizationScores(
+        dataset=manifest.dataset,
+        split=split,
+        part=part,
+        protocol=LocalizationProtocol(
+            truth=known.kind,
+            method=method,
+            binarization=rule.rule if rule.rule == "otsu" else f"{rule.rule}:{rule.share:g}",
+            boxes=boxes,
+            least_px=least_px,
+            least_samples=least_samples,
+            only_predicted=only_predicted,
+            fading=fading,
+        ),
+        names=known.names,
+        apart=left,
+        of_paper=known.of_paper,
+        samples=samples,
+        too_small=too_small,
+        input_size=(bundle.preprocess.height, bundle.preprocess.width),
+        resamples=resamples,
+        seed=seed,
+        device=str(bundle.device),
+        seconds=round(time.monotonic() - start, 3),
+        skipped=skipped,
+        metadata={**bundle.metadata, "system": bundle.model.name},
+    )

@@ -1,0 +1,179 @@
+"""What was measured of each attribute in each picture, and the scores that follow under any weights."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from numpy.typing import NDArray
+
+from passerby.errors import DataError
+from passerby.evaluation.bootstrap import draw_multiplicities
+from passerby.files import replace_file
+
+__all__ = ["MEASURES", "SCORES", "LocalizationSamples", "average_known"]
+
+Floats = NDArray[np.float64]
+
+MEASURES = (
+    *("box_iou", "mask_iou", "pointing", "box_energy", "mask_energy", "insertion", "deletion"),
+    *("box_share", "mask_share"),
+)
+"""What is measured of a sample, each a number in [0, 1], NaN where it was not. The last two are the truth's
+shares of the input: what a map that is the same everywhere earns, in box IoU and energy, and in mask IoU,
+energy and (by chance) pointing."""
+
+SCORES = ("box_iou", "mask_iou", "pcc", *MEASURES[2:])
+"""The scores of an attribute: means of what is measured, and the correlation of box IoU and probability."""
+
+
+@dataclass(frozen=True, eq=False)
+class LocalizationSamples:
+    """One row a picture and attribute that counts.
+
+    Args:
+        attributes: Names of the attributes.
+        attribute: Number of each sample's attribute in `attributes`.
+        images: Path of its picture below the root.
+        identities: Identity of its person, None where unknown.
+        rows: Its row in the manifest.
+        probs: Probability that the model gives the attribute.
+        measures: By the names in `MEASURES`.
+
+    Shape:
+        attribute, rows: (S,) int64; probs: (S,) float64 in [0, 1]; measures: (S,) float64 each.
+    """
+
+    attributes: tuple[str, ...]
+    attribute: NDArray[np.int64]
+    images: Sequence[str]
+    identities: Sequence[str | None]
+    rows: NDArray[np.int64]
+    probs: Floats
+    measures: Mapping[str, Floats]
+
+    def __len__(self) -> int:
+        return len(self.attribute)
+
+    @property
+    def counts(self) -> NDArray[np.int64]:
+        """Number of samples of each attribute, (A,)."""
+        return np.bincount(self.attribute, minlength=len(self.attributes))
+
+    @property
+    def groups(self) -> NDArray[np.int64]:
+        """What is drawn together: all samples of an identity, or of a row where no identity is known.
+
+        Shape:
+            returns: (S,) numbers 0 … G − 1.
+        """
+        keys = [
+            (int(row), "") if identity is None else (-1, identity)
+            for row, identity in zip(self.rows, self.identities, strict=True)
+        ]
+        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+        return np.asarray([numbers[key] for key in keys], np.int64)
+
+    def score(self, weights: Floats) -> dict[str, Floats]:
+        """The scores of each attribute when samples count several times, or not at all.
+
+        Shape:
+            weights: (S, B) ≥ 0; returns (A, B) each, by the names in `SCORES`, NaN where nothing is known.
+        """
+        empty = (len(self.attributes), weights.shape[1])
+        scores = {name: np.full(empty, np.nan) for name in SCORES}
+        for number in range(len(self.attributes)):
+            chosen = self.attribute == number
+            weight = weights[chosen]  # (n, B)
+            for name in MEASURES:
+                scores[name][number] = _average(self.measures[name][chosen], weight)
+            scores["pcc"][number] = _correlate(
+                self.measures["box_iou"][chosen], self.probs[chosen], weight
+            )
+        return scores
+
+    def resample(self, *, resamples: int, seed: int) -> dict[str, Floats]:
+        """The scores of each attribute in each resample of the people; (A, B) each."""
+        draws = draw_multiplicities(self.groups, resamples=resamples, seed=seed)
+        chunks = [self.score(multiplicities) for multiplicities in draws]
+        return {name: np.concatenate([chunk[name] for chunk in chunks], axis=1) for name in SCORES}
+
+    # ------------------------------------------------------------------ files
+
+    def write(self, path: Path) -> None:
+        """Write columns `image`, `identity`, `row`, `attribute`, `prob` and the measures as Parquet."""
+        names = [self.attributes[number] for number in self.attribute]
+        columns: dict[str, pa.Array] = {
+            "image": pa.array(self.images, pa.string()),
+            "identity": pa.array(self.identities, pa.string()),
+            "row": pa.array(self.rows, pa.int64()),
+            "attribute": pa.array(names, pa.string()).dictionary_encode(),
+            "prob": pa.array(self.probs, pa.float64()),
+            **{name: pa.array(self.measures[name], pa.float64()) for name in MEASURES},
+        }
+        with replace_file(path) as temporary:
+            pq.write_table(pa.table(columns), temporary)
+
+    @classmethod
+    def load(cls, path: Path, attributes: Sequence[str]) -> Self:
+        """Read a file that `write` wrote.
+
+        Raises:
+            DataError: If it is missing, damaged or of other attributes.
+        """
+        try:
+            table = pq.ParquetFile(path).read()
+            numbers = {name: number for number, name in enumerate(attributes)}
+            return cls(
+                tuple(attributes),
+                np.array([numbers[name] for name in table.column("attribute").to_pylist()], np.int64),
+                table.column("image").to_pylist(),
+                table.column("identity").to_pylist(),
+                table.column("row").to_numpy(),
+                table.column("prob").to_numpy(),
+                {name: table.column(name).to_numpy() for name in MEASURES},
+            )
+        except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
+            raise DataError(
+                f"{path}: expected samples that `passerby evaluate-localization` wrote, got "
+                f"{type(error).__name__}: {error}; run it anew"
+            ) from error
+
+
+def average_known(values: Floats) -> Floats:
+    """Mean over the first axis of what is not NaN; NaN where nothing is.
+
+    Example:
+        >>> average_known(np.array([[1.0, np.nan], [3.0, np.nan]])).tolist()
+        [2.0, nan]
+    """
+    known = np.isfinite(values)
+    count = known.sum(axis=0)
+    sums = np.where(known, values, 0).sum(axis=0)
+    return np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+
+
+def _average(values: Floats, weights: Floats) -> Floats:
+    """Weighted mean of the values (n,) that are not NaN under each column of the weights (n, B)."""
+    known = np.isfinite(values)
+    total = weights[known].sum(axis=0)
+    return np.where(total > 0, values[known] @ weights[known] / np.maximum(total, 1e-300), np.nan)
+
+
+def _correlate(x: Floats, y: Floats, weights: Floats) -> Floats:
+    """Weighted Pearson correlation; NaN of a constant. As `compute_correlation` where all weights are 1."""
+    if len(x) < 2:
+        return np.full(weights.shape[1], np.nan)
+    x, y = x - x.mean(), y - y.mean()  # so that little is lost below
+    total = np.maximum(weights.sum(axis=0), 1e-300)
+    sums = {"x": x @ weights, "y": y @ weights}
+    xx = np.maximum((x * x) @ weights - sums["x"] ** 2 / total, 0)
+    yy = np.maximum((y * y) @ weights - sums["y"] ** 2 / total, 0)
+    xy = (x * y) @ weights - sums["x"] * sums["y"] / total
+    spread = np.sqrt(xx * yy)
+    return np.where(spread > 1e-12, np.clip(xy / np.maximum(spread, 1e-12), -1, 1), np.nan)

@@ -1,0 +1,310 @@
+"""The scores of where a model sees attributes, with intervals, and the files they are kept in.
+
+```
+NAME.localization.json       scores, protocol, origin of the model
+NAME.localization.parquet    one row a picture and attribute, see `LocalizationSamples`
+```
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.errors import ConfigError, DataError
+from passerby.evaluation.files import read_json, write_json
+from passerby.evaluation.localization.samples import SCORES, LocalizationSamples, average_known
+from passerby.evaluation.results import LOCALIZATION_SUFFIX
+
+__all__ = ["Estimate", "LocalizationProtocol", "LocalizationScores", "check_localization_path"]
+
+VERSION = 1
+LEVEL = 0.95
+DEFAULT_NAME = "localization.json"
+
+
+@dataclass(frozen=True, slots=True)
+class Estimate:
+    """A score and its percentile interval.
+
+    Args:
+        value: In [0, 1], or [−1, 1] for a correlation; NaN where it cannot be measured.
+        low: Lower end, NaN where there is none.
+        high: Upper end.
+    """
+
+    value: float
+    low: float = math.nan
+    high: float = math.nan
+
+    def to_dict(self) -> dict[str, float | None]:
+        """Plain values for JSON, None for NaN."""
+        return {name: None if math.isnan(each) else each for name, each in asdict(self).items()}
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizationProtocol:
+    """The rules of the scores.
+
+    Args:
+        truth: `parsing` or `boxes`.
+        method: How heat maps are computed, see `passerby.localization.METHODS`.
+        binarization: Such as `max:0.5`.
+        boxes: `outer` or `components`.
+        least_px: Samples with fewer true pixels do not count.
+        least_samples: Attributes with fewer samples have no interval and no part in a mean.
+        only_predicted: Whether samples count only where the model says yes.
+        fading: Number of samples an attribute with insertion and deletion.
+    """
+
+    truth: str
+    method: str
+    binarization: str
+    boxes: str
+    least_px: int
+    least_samples: int
+    only_predicted: bool
+    fading: int
+
+    def describe(self) -> str:
+        """In words, to be printed beside every score."""
+        truth = "the classes of the pixels" if self.truth == "parsing" else "the boxes of drawn people"
+        who = "labelled and predicted yes" if self.only_predicted else "labelled yes, whatever is predicted"
+        shape = "one outer box" if self.boxes == "outer" else "a box around each piece"
+        return (
+            f"{self.method}, foreground {self.binarization}, {shape}; truth: {truth}; samples: {who}, with "
+            f"at least {self.least_px} true pixels; means over attributes with at least "
+            f"{self.least_samples} samples"
+        )
+
+
+@dataclass(frozen=True)
+class LocalizationScores:
+    """Where a model sees attributes, against where they are.
+
+    Create one with `evaluate_localization`, read one with `LocalizationScores.load`.
+
+    Args:
+        dataset: Name of the data set.
+        split: Name of the split.
+        part: `train`, `val` or `test`.
+        protocol: The rules.
+        names: What each attribute is called in the truth.
+        apart: Attributes that are scored and left out of the means.
+        of_paper: Those that are in SSPNet's Table 10.
+        samples: What was measured.
+        too_small: Number of samples of each attribute that do not count, their truth being below `least_px`.
+        input_size: Height and width of the network's input in pixels.
+        resamples: Number of resamples behind the intervals.
+        seed: Seed of the draws.
+        device: Where the network ran.
+        seconds: Duration.
+        skipped: Pictures that could not be read, with the reason.
+        metadata: What the bundle says about its origin.
+
+    Attributes:
+        per_attribute: By attribute and score, see `SCORES`; of attributes without samples none.
+        mean: Mean over `mean_of` by score. Where a score cannot be measured for an attribute (a correlation
+            when all IoU are 0), it is the mean over the others.
+        mean_of: Attributes with enough samples that are not `apart`.
+        mean_of_paper: As `mean`, over those of them that are in the paper's table; None if there is none.
+    """
+
+    dataset: str
+    split: str
+    part: str
+    protocol: LocalizationProtocol
+    names: Mapping[str, tuple[str, ...]]
+    apart: tuple[str, ...]
+    of_paper: tuple[str, ...]
+    samples: LocalizationSamples
+    too_small: Mapping[str, int]
+    input_size: tuple[int, int]
+    resamples: int
+    seed: int
+    device: str
+    seconds: float
+    skipped: Sequence[tuple[str, str]] = ()
+    metadata: Mapping[str, Any] = field(default_factory=dict)
+    per_attribute: Mapping[str, Mapping[str, Estimate]] = field(init=False)
+    mean: Mapping[str, Estimate] = field(init=False)
+    mean_of: tuple[str, ...] = field(init=False)
+    mean_of_paper: Mapping[str, Estimate] | None = field(init=False)
+
+    def __post_init__(self) -> None:
+        if self.resamples < 1:
+            raise ConfigError(f"expected at least one resample, got {self.resamples}")
+        samples, enough = self.samples, self.protocol.least_samples
+        values = samples.score(np.ones((len(samples), 1)))
+        drawn = samples.resample(resamples=self.resamples, seed=self.seed)
+        counts = samples.counts
+        columns = {
+            name: {
+                score: _estimate(values[score][i], drawn[score][i], interval=counts[i] >= enough)
+                for score in SCORES
+            }
+            for i, name in enumerate(samples.attributes)
+            if counts[i]
+        }
+        members = [
+            i for i, name in enumerate(samples.attributes) if counts[i] >= enough and name not in self.apart
+        ]
+        of_paper = [i for i in members if samples.attributes[i] in self.of_paper]
+        object.__setattr__(self, "per_attribute", columns)
+        object.__setattr__(self, "mean_of", tuple(samples.attributes[i] for i in members))
+        object.__setattr__(self, "mean", _average_members(values, drawn, members))
+        object.__setattr__(
+            self, "mean_of_paper", _average_members(values, drawn, of_paper) if of_paper else None
+        )
+
+    @property
+    def counts(self) -> dict[str, int]:
+        """Number of samples of each attribute."""
+        return dict(zip(self.samples.attributes, self.samples.counts.tolist(), strict=True))
+
+    @property
+    def groups(self) -> int:
+        """Number of people that are drawn in each resample: identities, or pictures where none are known."""
+        return int(self.samples.groups.max()) + 1
+
+    # ------------------------------------------------------------------ files
+
+    def write(self, path: Path) -> Path:
+        """Write the scores as JSON and the samples, which hold labels of the data set, as Parquet beside it.
+
+        Args:
+            path: A name that ends in `localization.json`, or a folder, which gets a file of that name.
+
+        Returns:
+            Where the JSON was written.
+
+        Raises:
+            ConfigError: If the name ends otherwise.
+        """
+        path = _locate(path)
+        check_localization_path(path)
+        self.samples.write(path.with_suffix(".parquet"))
+        write_json(path, self._to_dict())
+        return path
+
+    def _to_dict(self) -> dict[str, Any]:
+        columns = {
+            name: {"samples": self.counts[name], **{score: each.to_dict() for score, each in found.items()}}
+            for name, found in self.per_attribute.items()
+        }
+        paper = self.mean_of_paper
+        return {
+            "version": VERSION,
+            "dataset": self.dataset,
+            "split": self.split,
+            "part": self.part,
+            "protocol": asdict(self.protocol),
+            "protocol_line": self.protocol.describe(),
+            "names": {name: list(classes) for name, classes in self.names.items()},
+            "apart": list(self.apart),
+            "of_paper": list(self.of_paper),
+            "mean_of": list(self.mean_of),
+            "mean": {score: each.to_dict() for score, each in self.mean.items()},
+            "mean_of_paper": None if paper is None else {score: e.to_dict() for score, e in paper.items()},
+            "per_attribute": columns,
+            "too_small": dict(self.too_small),
+            "input_size": list(self.input_size),
+            "resamples": self.resamples,
+            "seed": self.seed,
+            "level": LEVEL,
+            "groups": self.groups,
+            "device": self.device,
+            "seconds": self.seconds,
+            "skipped": [list(pair) for pair in self.skipped],
+            "metadata": dict(self.metadata),
+        }
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read what `write` wrote; the scores are computed anew from the samples.
+
+        Raises:
+            DataError: If a file is missing or damaged, or the noted scores are not those of the samples.
+        """
+        path = _locate(path)
+        values = read_json(path)
+        try:
+            if values["version"] != VERSION:
+                raise ValueError(f"expected version {VERSION}, got {values['version']}")
+            names = {name: tuple(classes) for name, classes in values["names"].items()}
+            scores = cls(
+                dataset=values["dataset"],
+                split=values["split"],
+                part=values["part"],
+                protocol=LocalizationProtocol(**values["protocol"]),
+                names=names,
+                apart=tuple(values["apart"]),
+                of_paper=tuple(values["of_paper"]),
+                samples=LocalizationSamples.load(path.with_suffix(".parquet"), tuple(names)),
+                too_small=values["too_small"],
+                input_size=(int(values["input_size"][0]), int(values["input_size"][1])),
+                resamples=int(values["resamples"]),
+                seed=int(values["seed"]),
+                device=values["device"],
+                seconds=values["seconds"],
+                skipped=[(image, reason) for image, reason in values["skipped"]],
+                metadata=values["metadata"],
+            )
+            noted = {name: each["box_iou"]["value"] for name, each in values["per_attribute"].items()}
+        except (DataError, KeyError, ValueError, TypeError) as error:
+            raise DataError(
+                f"{path} is no complete score of localisation ({error}); make it anew with "
+                "`passerby evaluate-localization … --out`"
+            ) from error
+        found = {name: each["box_iou"].value for name, each in scores.per_attribute.items()}
+        if set(found) != set(noted) or any(abs(found[name] - noted[name]) > 1e-9 for name in found):
+            raise DataError(
+                f"{path}: its scores are not those of its samples; the files do not belong together, run "
+                "`passerby evaluate-localization` anew"
+            )
+        return scores
+
+
+def check_localization_path(path: Path) -> None:
+    """Raise ConfigError unless the name ends in `localization.json`, by which it is told from other scores."""
+    if not Path(path).name.endswith(LOCALIZATION_SUFFIX):
+        raise ConfigError(f"expected a file name that ends in {LOCALIZATION_SUFFIX}, got {path}")
+
+
+def _locate(path: Path) -> Path:
+    path = Path(path)
+    return path if path.suffix == ".json" else path / DEFAULT_NAME
+
+
+def find_interval(samples: NDArray[np.float64]) -> tuple[float, float]:
+    """The percentile interval of what is known of the resamples; NaN if nothing is."""
+    known = samples[np.isfinite(samples)]
+    if not len(known):
+        return math.nan, math.nan
+    low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
+    return float(low), float(high)
+
+
+def _estimate(
+    value: NDArray[np.float64], samples: NDArray[np.float64], *, interval: bool = True
+) -> Estimate:
+    found = float(value[0])
+    return Estimate(found, *find_interval(samples)) if interval and math.isfinite(found) else Estimate(found)
+
+
+def _average_members(
+    values: Mapping[str, NDArray[np.float64]],
+    drawn: Mapping[str, NDArray[np.float64]],
+    members: Sequence[int],
+) -> dict[str, Estimate]:
+    chosen = list(members)
+    return {
+        name: _estimate(average_known(values[name][chosen]), average_known(drawn[name][chosen]))
+        for name in SCORES
+    }
