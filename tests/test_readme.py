@@ -64,17 +64,21 @@ def test_data_of_ones_own_from_prepare_to_predict_exactly_as_printed(checkout: P
     assert list((checkout / "runs" / "shop").rglob("*-seed0.json"))
 
 
-def test_the_python_example_runs(
-    checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+@pytest.mark.parametrize("page", ["README.md", "docs/localizing.md"])
+def test_the_python_examples_run(
+    page: str, checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from PIL import Image
 
-    found = re.search(r"```python\n(.*?)```", README, re.DOTALL)
-    assert found
+    blocks = re.findall(r"```python\n(.*?)```", (HOUSE / page).read_text(encoding="utf-8"), re.DOTALL)
+    assert blocks
     Image.new("RGB", (60, 120), "teal").save(checkout / "photo.jpg")
     monkeypatch.chdir(checkout)
-    exec(compile(found[1], "README.md", "exec"), {})
-    assert capsys.readouterr().out
+    names: dict[str, object] = {}
+    for block in blocks:  # later ones go on with the names of earlier ones
+        exec(compile(block, page, "exec"), names)
+        assert capsys.readouterr().out
+    assert list(checkout.glob("where.*"))
 
 
 def test_the_table_of_scores_is_made_from_the_files() -> None:

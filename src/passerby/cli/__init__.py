@@ -12,6 +12,8 @@ from passerby.cli.annotate import annotate
 from passerby.cli.attention import attention
 from passerby.cli.compare import compare
 from passerby.cli.evaluate import evaluate
+from passerby.cli.evaluate_localization import evaluate_localization
+from passerby.cli.localize import localize
 from passerby.cli.models import models
 from passerby.cli.predict import predict
 from passerby.cli.prepare import prepare
@@ -37,8 +39,10 @@ for command in (
     annotate,
     train,
     evaluate,
+    evaluate_localization,
     predict,
     attention,
+    localize,
     results,
     compare,
     report,

@@ -7,14 +7,14 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.attributes import split_attributes
 from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
-from passerby.cli.places import place_below
+from passerby.cli.places import check_apart, place_below
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from passerby.bundle import Bundle
     from passerby.inference import AttentionMaps, Guide
-    from passerby.schema import AttributeSchema
 
 __all__ = ["attention"]
 
@@ -87,9 +87,10 @@ def attention(
 
     paths = find_images(pictures)
     if out is not None:
+        check_apart([out], paths)
         check_figure(out, count=len(paths), height_px=height)
     model = load(bundle, device=device)
-    chosen = None if attributes is None else _split_attributes(attributes, model.schema)
+    chosen = None if attributes is None else split_attributes(attributes, model.schema)
     names = None if maps is None else [name.strip() for name in maps.split(",")]
     guide = create_guide(model, masks=masks, keypoints=keypoints, true_parsing=true_parsing)
     kept, read = _compute(model, paths, names=names, raw=raw, keep=out is not None, guide=guide)
@@ -109,14 +110,6 @@ def attention(
     if read < len(paths):
         typer.echo(f"passerby: skipped {len(paths) - read} of {len(paths)} pictures", err=True)
         raise typer.Exit(1)
-
-
-def _split_attributes(text: str, schema: AttributeSchema) -> list[str]:
-    """Names between commas; a name that has a comma itself may stand alone."""
-    names = [text] if text in schema else [name.strip() for name in text.split(",")]
-    for name in names:
-        schema.index(name)  # proposes the nearest name
-    return names
 
 
 def _compute(

@@ -11,7 +11,6 @@ import typer
 
 from passerby.cli.five_crops import FiveCropsOption
 from passerby.cli.progress import show_progress
-from passerby.parsing import MASK_CLASSES
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -20,7 +19,7 @@ if TYPE_CHECKING:
     from passerby.data.manifest import Manifest
     from passerby.evaluation import Evaluation
 
-__all__ = ["evaluate"]
+__all__ = ["Broken", "Part", "choose_split", "evaluate"]
 
 
 class Part(StrEnum):
@@ -88,7 +87,7 @@ def evaluate(
 
     load_protocol(protocol)  # a wrong name is told before the work
     manifest = Manifest.load(data, root=root)
-    name, chosen = _choose_split(manifest, split, part.value)
+    name, chosen = choose_split(manifest, split, part.value)
     loaded = Bundle.load(bundle, device=device)
     with show_progress("evaluating") as progress:
         evaluation = run_evaluation(
@@ -120,7 +119,7 @@ def evaluate(
         console.print(f"Score file {evaluation.write_result(result, **facts)}", highlight=False)
 
 
-def _choose_split(manifest: Manifest, split: str | None, part: str) -> tuple[str, str]:
+def choose_split(manifest: Manifest, split: str | None, part: str) -> tuple[str, str]:
     """The split and its part; `--split test` means the part where no split has that name."""
     from passerby.errors import ManifestError
 
@@ -139,6 +138,8 @@ def _print_scores(console: Console, evaluation: Evaluation) -> None:
     console.print(_draw_attributes(evaluation))
     console.print(_draw_summary(evaluation))
     if evaluation.parsing:
+        from passerby.parsing import MASK_CLASSES
+
         masks = all(tuple(scores.iou) == MASK_CLASSES for scores in evaluation.parsing.values())
         what = "IoU of the person in the mask" if masks else "Mean IoU of the parsing maps"
         each = (f"{stage} {100 * scores.score:.2f}" for stage, scores in evaluation.parsing.items())

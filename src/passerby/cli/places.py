@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["place_below"]
+__all__ = ["check_apart", "place_below"]
 
 
 def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix: bool) -> list[Path]:
@@ -32,3 +33,25 @@ def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix:
     if doubles := [file for file, count in Counter(files).items() if count > 1]:
         raise ConfigError(f"several pictures would have the file {doubles[0]}; rename all but one of them")
     return files
+
+
+def check_apart(files: Iterable[Path], pictures: Iterable[Path]) -> None:
+    """Refuse to write over the pictures that are to be read.
+
+    Raises:
+        ConfigError: If one of the files is one of the pictures, by whatever name.
+    """
+    from passerby.errors import ConfigError
+
+    taken = {(stat.st_dev, stat.st_ino): path for path in pictures if (stat := _look(path)) is not None}
+    for file in files:
+        stat = _look(file)
+        if stat is not None and (stat.st_dev, stat.st_ino) in taken:
+            raise ConfigError(f"{file} is one of the pictures to read; give another path to write to")
+
+
+def _look(path: Path) -> os.stat_result | None:
+    try:
+        return path.stat()
+    except OSError:  # not there, or not to be seen: writing will say so
+        return None

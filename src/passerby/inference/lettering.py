@@ -78,10 +78,11 @@ def write_head(
     yes: bool,
     width: int,
     size: int,
+    keep_end: bool = False,
 ) -> None:
     """Write what stands over a panel: a title, and a line below it that is green for yes."""
     x, y = at
-    write_line(pen, (x, y), title, width=width, size=size)
+    write_line(pen, (x, y), title, width=width, size=size, keep_end=keep_end)
     fill = _YES if yes else FAINT
     write_line(pen, (x, y + round(1.4 * size)), verdict, width=width, size=size - 1, fill=fill)
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
 
@@ -50,6 +50,7 @@ class Localization:
             everywhere.
         method: How the heat maps were made, one of `passerby.localization.METHODS`.
         binarization: Which pixels of a map the boxes are drawn around.
+        mode: `outer` for one box an attribute, `components` for one a piece.
         notes: What a reader must know, such as that the model had no mask to look at.
 
     Shape:
@@ -75,7 +76,8 @@ class Localization:
     heat: NDArray[np.float32]
     regions: tuple[tuple[Region, ...], ...]
     method: Method = "grad-cam-p"
-    binarization: Binarization = Binarization()
+    binarization: Binarization = field(default_factory=Binarization)
+    mode: BoxMode = "outer"
     notes: tuple[str, ...] = ()
 
     @property
@@ -115,6 +117,7 @@ class Localization:
             "height": height,
             "method": self.method,
             "binarization": str(self.binarization),
+            "mode": self.mode,
             "attributes": {
                 name: {
                     "probability": round(p, 6),
@@ -256,6 +259,7 @@ def _compute(
             tuple(_find_regions(each, rule, boxes) for each in heat),
             method,
             rule,
+            boxes,
             (*bundle.explain_missing(batch.found.missing[i]), *filter(None, [batch.found.problems.get(i)])),
         )
 

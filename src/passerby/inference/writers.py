@@ -1,4 +1,4 @@
-"""Predictions as a table for people, as JSON lines and CSV for programs."""
+"""Predictions and boxes as tables for people, as JSON lines and CSV for programs."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import csv
 import json
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import TextIO
@@ -21,10 +21,19 @@ from rich.text import Text
 from passerby.data.formats.files import CLASSES_FILE
 from passerby.errors import DataError
 from passerby.files import replace_file
+from passerby.inference.localize import Localization
 from passerby.parsing import get_palette
 from passerby.types import Prediction
 
-__all__ = ["open_output", "write_class_names", "write_csv", "write_jsonl", "write_parsing", "write_table"]
+__all__ = [
+    "open_output",
+    "write_boxes",
+    "write_class_names",
+    "write_csv",
+    "write_jsonl",
+    "write_parsing",
+    "write_table",
+]
 
 
 def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
@@ -119,6 +128,36 @@ def write_table(
     for prediction in predictions:
         notes.update(prediction.notes)
         table.add_row(Text(prediction.source), _attributes(prediction, top=top, everything=everything))
+    _print_table(table, notes, stream)
+
+
+def write_boxes(localizations: Iterable[Localization], stream: TextIO) -> None:
+    """Write a table for people: each picture with its attributes, and where in it each is seen.
+
+    A box is written as left, top, right, bottom in pixels of the picture; several are in several lines.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("picture", "attribute", "probability", "box", "heat inside"):
+        right = title in ("probability", "heat inside")
+        table.add_column(title, overflow="fold", justify="right" if right else "left")
+    notes: Counter[str] = Counter()
+    for each in localizations:
+        notes.update(each.notes)
+        source = each.source
+        for name, p, regions in zip(each.names, each.probabilities, each.regions, strict=True):
+            style = "" if name in each.present else "dim"
+            boxes = "\n".join(" ".join(f"{side:g}" for side in r.box.as_xyxy()) for r in regions)
+            shares = "\n".join(f"{100 * r.share:.0f} %" for r in regions)
+            cells = (name, f"{p:.2f}", boxes or "none", shares)
+            table.add_row(Text(source), *(Text(cell, style=style) for cell in cells))
+            source = ""  # once is enough
+        if not each.names:
+            table.add_row(Text(source), Text("none", style="dim"))
+    _print_table(table, notes, stream)
+
+
+def _print_table(table: Table, notes: Mapping[str, int], stream: TextIO) -> None:
+    """The table, then of how many pictures something must be known."""
     console = Console(file=stream, soft_wrap=False, width=None if stream.isatty() else 160)
     console.print(table)
     for note, count in notes.items():

@@ -20,7 +20,7 @@ class LocalizationComparison:
     """The differences of one score of localisation to another.
 
     Args:
-        per_attribute: By attribute (those with enough samples) and score; what cannot be measured is missing.
+        per_attribute: By attribute and score; what has too few samples or cannot be measured is missing.
         mean: Difference of the means over attributes, by score, each over the attributes of which both have
             the score.
         mean_of: Attributes in the mean.
@@ -46,7 +46,8 @@ def compare_localization(
 
     In each resample the same people are drawn for both. Models, methods and binarisations may differ; the
     samples, and what a box is, may not. A resample in which a difference cannot be measured is left out of
-    its interval. Of deletion and the shares of the truth, less is better, or nothing.
+    its interval. Of deletion and empty maps, less is better; the shares of the truth
+    do not differ.
 
     Paper:
         Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13: percentile intervals.
@@ -60,12 +61,12 @@ def compare_localization(
         raise ConfigError(f"expected at least one resample, got {resamples}")
     samples = (baseline.samples, _put_in_order(other.samples, baseline.samples))
     plain = np.ones((len(samples[0]), 1))
-    values, drawn = [each.score(plain) for each in samples], []
-    for each in samples:
-        drawn.append(each.resample(resamples=resamples, seed=seed))
+    values = [each.score(plain) for each in samples]
+    drawn = [each.resample(resamples=resamples, seed=seed) for each in samples]
     differences = {name: values[1][name] - values[0][name] for name in SCORES}  # (A, 1), NaN where either is
     spreads = {name: drawn[1][name] - drawn[0][name] for name in SCORES}  # (A, B)
     enough = max(baseline.protocol.least_samples, other.protocol.least_samples)
+    known = {name: samples[0].count_known(name) for name in SCORES}
     members = [i for i, count in enumerate(samples[0].counts) if count >= enough]
     names = samples[0].attributes
     in_mean = [i for i in members if names[i] not in (*baseline.apart, *other.apart)]
@@ -74,7 +75,8 @@ def compare_localization(
     return LocalizationComparison(
         per_attribute={
             names[i]: _measure(
-                {name: differences[name][i] for name in SCORES}, {name: spreads[name][i] for name in SCORES}
+                {name: differences[name][i] for name in SCORES if known[name][i] >= enough},
+                {name: spreads[name][i] for name in SCORES},
             )
             for i in members
         },
@@ -87,11 +89,9 @@ def compare_localization(
     )
 
 
-def _measure(
-    differences: Mapping[str, np.ndarray], spreads: Mapping[str, np.ndarray]
-) -> dict[str, Interval]:
+def _measure(differences: Mapping[str, np.ndarray], spreads: Mapping[str, np.ndarray]) -> dict[str, Interval]:
     found = {}
-    for name in SCORES:
+    for name in differences:
         known = spreads[name][np.isfinite(spreads[name])]
         if np.isfinite(differences[name][0]) and len(known):
             low, high = find_interval(known)
@@ -109,7 +109,7 @@ def _check_rules(a: LocalizationScores, b: LocalizationScores) -> None:
     for rule in ("truth", "boxes"):
         ours, theirs = getattr(a.protocol, rule), getattr(b.protocol, rule)
         if ours != theirs:
-            raise ConfigError(f"expected one rule for {rule}, got {ours!r} and {theirs!r}; evaluate both anew")
+            raise ConfigError(f"expected one rule for {rule}, got {ours!r} and {theirs!r}; evaluate anew")
 
 
 def _put_in_order(samples: LocalizationSamples, as_in: LocalizationSamples) -> LocalizationSamples:

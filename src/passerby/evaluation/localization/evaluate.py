@@ -5,45 +5,29 @@ from __future__ import annotations
 import tempfile
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import Tensor
 
 from passerby.data.cache import PackedCache
-from passerby.data.images import normalise
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
-from passerby.errors import ConfigError, DataError
+from passerby.errors import ConfigError, DataError, SchemaError
+from passerby.evaluation.localization.measure import Measurement, Measurer
 from passerby.evaluation.localization.samples import MEASURES, LocalizationSamples
 from passerby.evaluation.localization.scores import LocalizationProtocol, LocalizationScores
-from passerby.evaluation.localization.truth import Region, Truth, TruthKind, create_truth
-from passerby.localization import (
-    Binarization,
-    BoxMode,
-    Method,
-    compute_box_iou,
-    compute_energy,
-    compute_fading,
-    compute_heat_maps,
-    compute_mask_iou,
-    find_boxes,
-    hits_peak,
-)
-from passerby.types import Batch, Box, Guidance
+from passerby.evaluation.localization.truth import Truth, TruthKind, create_truth
+from passerby.localization import Binarization, BoxMode, Method
 
 if TYPE_CHECKING:
     from passerby.bundle import Bundle
 
 __all__ = ["evaluate_localization"]
 
-Flags = NDArray[np.bool_]
 Progress = Callable[[int, int], None]
 
 
@@ -74,10 +58,11 @@ def evaluate_localization(
 ) -> LocalizationScores:
     """Score where a bundle sees attributes against where they are, at the size of its input.
 
-    A **sample** is an attribute in a picture in which it is labelled yes and its truth has at least `least_px`
-    pixels at the input's size. Where the manifest has no label of that very name (the model learnt from
-    another data set), the pixels are the label. A sample counts whatever the model says of it, so that systems
-    are compared on the same samples. A heat map that is 0 everywhere has no box: IoU 0, and it counts.
+    A **sample** is an attribute in a picture in which it is labelled yes and its truth has at least
+    `least_px` pixels at the input's size. Where the manifest has no label of that very name (the model learnt
+    from another data set), the pixels are the label. A sample counts whatever the model says of it, so that
+    systems are compared on the same samples. A heat map that is 0 everywhere has no box: IoU 0, and it
+    counts.
 
     Of each sample: IoU of the box around the heat map's foreground with the box around the truth, IoU of
     foreground and true pixels, whether the hottest pixel lies on the truth (the pixels where they are known,
@@ -129,14 +114,14 @@ def evaluate_localization(
         ImageError: If a picture cannot be read and `broken` is `stop`.
         ModelError: If the system shows no map of its own, and that was asked for.
     """
-    options = {"least_px": (least_px, 1), "least_samples": (least_samples, 2), "fading": (fading, 0)}
-    for name, (value, least) in {**options, "resamples": (resamples, 1)}.items():
-        if value < least:
-            raise ConfigError(f"expected {name} of at least {least}, got {value}")
+    _check_at_least(1, least_px=least_px, resamples=resamples)
+    _check_at_least(0, fading=fading)
+    _check_at_least(2, least_samples=least_samples)
     rule = binarization or Binarization()
     start = time.monotonic()
     if device is not None:
         bundle.to(device)
+    bundle.model.eval()
     rows = manifest.split_rows(split, part)
     with ExitStack() as stack:
         source, numbers, folder = manifest, rows, cache
@@ -144,7 +129,6 @@ def evaluate_localization(
             source, numbers = manifest.take(rows), np.arange(len(rows))
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="passerby-")))
         packed = PackedCache.build(source, bundle.preprocess, folder, broken=broken, workers=workers)
-        _warn_of_missing(bundle, packed)
         known = create_truth(
             source,
             bundle.preprocess,
@@ -154,42 +138,33 @@ def evaluate_localization(
             boxes=boxes,
             kind=truth,
         )
-        left = _check_apart(known, apart)
+        left_out = _choose_apart(known, apart)
         counting, too_small = _find_samples(source, known, numbers[packed.valid[numbers]], least_px)
-        measuring = _Measuring(bundle, known, method, rule, boxes, only_predicted)
-        measuring.fade = _choose(counting, fading, seed)
-        loader = BatchLoader(
-            packed,
-            labels=source.labels,
-            rows=np.array(list(counting), np.int64),
-            batch_size=batch_size,
-            workers=workers,
-            guidance=bundle.model.guidance,
-        )
-        for done, batch in measuring.run(loader, counting):
-            if progress is not None:
-                progress(done, len(counting))
+        chosen = _choose_fading(counting, fading, seed)
+        measurer = Measurer(bundle, known, counting, method, rule, boxes, only_predicted, chosen)
+        loader = _load(packed, source, counting, bundle, batch_size=batch_size, workers=workers)
+        found = _measure_all(measurer, loader, progress)
         wanted = {manifest.images[row] for row in rows}
         skipped = [pair for pair in packed.broken if pair[0] in wanted]
-    samples = measuring.collect(source, rows if cache is None else None)
+    protocol = LocalizationProtocol(
+        truth=known.kind,
+        method=method,
+        binarization=rule.rule if rule.rule == "otsu" else f"{rule.rule}:{rule.share:g}",
+        boxes=boxes,
+        least_px=least_px,
+        least_samples=least_samples,
+        only_predicted=only_predicted,
+        fading=fading,
+    )
     return LocalizationScores(
         dataset=manifest.dataset,
         split=split,
         part=part,
-        protocol=LocalizationProtocol(
-            truth=known.kind,
-            method=method,
-            binarization=rule.rule if rule.rule == "otsu" else f"{rule.rule}:{rule.share:g}",
-            boxes=boxes,
-            least_px=least_px,
-            least_samples=least_samples,
-            only_predicted=only_predicted,
-            fading=fading,
-        ),
+        protocol=protocol,
         names=known.names,
-        apart=left,
+        apart=left_out,
         of_paper=known.of_paper,
-        samples=samples,
+        samples=_collect(found, known, source, rows=rows if cache is None else np.arange(len(manifest))),
         too_small=too_small,
         input_size=(bundle.preprocess.height, bundle.preprocess.width),
         resamples=resamples,
@@ -198,4 +173,124 @@ def evaluate_localization(
         seconds=round(time.monotonic() - start, 3),
         skipped=skipped,
         metadata={**bundle.metadata, "system": bundle.model.name},
+    )
+
+
+def _check_at_least(least: int, **values: int) -> None:
+    for name, value in values.items():
+        if value < least:
+            raise ConfigError(f"expected {name} of at least {least}, got {value}")
+
+
+def _choose_apart(truth: Truth, apart: Sequence[str] | None) -> tuple[str, ...]:
+    if apart is None:
+        return truth.apart
+    if missing := [name for name in apart if name not in truth.names]:
+        raise SchemaError(
+            f"apart: {missing[0]!r} is none of the attributes with a truth: {', '.join(truth.names)}"
+        )
+    return tuple(apart)
+
+
+def _find_samples(
+    manifest: Manifest, truth: Truth, rows: NDArray[np.int64], least_px: int
+) -> tuple[dict[int, tuple[int, ...]], dict[str, int]]:
+    """The attributes of each row that count, and how many of each do not for their truth is too small.
+
+    Rows without any are left out.
+    """
+    labels = manifest.labels
+    asked = np.ones((len(rows), len(truth.names)), np.bool_)
+    for number, name in enumerate(truth.names):
+        if name in manifest.schema:
+            asked[:, number] = labels[rows, manifest.schema.index(name)] == 1
+    counts = np.stack([truth.count(int(row)) for row in rows])  # (N, A')
+    enough = asked & (counts >= least_px)
+    small = (asked & (counts > 0) & (counts < least_px)).sum(axis=0)
+    if not enough.any():
+        raise DataError(
+            f"no picture counts: none of {', '.join(truth.names)} is labelled yes and has {least_px} true "
+            "pixels; take another part, other names, or a smaller least_px (--least-px)"
+        )
+    counting = {
+        int(row): tuple(np.flatnonzero(each).tolist())
+        for row, each in zip(rows, enough, strict=True)
+        if each.any()
+    }
+    return counting, dict(zip(truth.names, small.tolist(), strict=True))
+
+
+def _choose_fading(
+    counting: Mapping[int, Sequence[int]], limit: int, seed: int
+) -> frozenset[tuple[int, int]]:
+    """For each attribute some samples, drawn by the seed and so the same for every model."""
+    rows_of: dict[int, list[int]] = {}
+    for row, attributes in counting.items():
+        for attribute in attributes:
+            rows_of.setdefault(attribute, []).append(row)
+    return frozenset(
+        (int(row), attribute)
+        for attribute, rows in rows_of.items()
+        for row in np.random.default_rng([seed, attribute]).permutation(rows)[:limit]
+    )
+
+
+def _load(
+    packed: PackedCache,
+    manifest: Manifest,
+    counting: Mapping[int, Sequence[int]],
+    bundle: Bundle,
+    *,
+    batch_size: int,
+    workers: int,
+) -> BatchLoader:
+    """Batches of the rows that count; a model that lacks its guidance warns, as in `Bundle.predict_batch`."""
+    model = bundle.model
+    for kind in model.guidance:
+        if getattr(packed, kind) is None:
+            words = f"{model.name} looks at {kind} and got none: {model.without_guidance}"
+            warnings.warn(words, stacklevel=3)
+    return BatchLoader(
+        packed,
+        labels=manifest.labels,
+        rows=np.array(list(counting), np.int64),
+        batch_size=batch_size,
+        workers=workers,
+        guidance=model.guidance,
+    )
+
+
+def _measure_all(measurer: Measurer, loader: BatchLoader, progress: Progress | None) -> list[Measurement]:
+    found: list[Measurement] = []
+    done = 0
+    for batch in loader:
+        found += measurer.measure(batch)
+        done += len(batch.rows)
+        if progress is not None:
+            progress(done, len(measurer.counting))
+    if not found:
+        raise DataError(
+            "the model says yes to none of the samples; leave only_predicted (--only-predicted) out"
+        )
+    return found
+
+
+def _collect(
+    found: Sequence[Measurement], truth: Truth, manifest: Manifest, *, rows: NDArray[np.int64]
+) -> LocalizationSamples:
+    """The measurements as columns.
+
+    Args:
+        manifest: Whose rows were measured.
+        rows: Their rows in the manifest that was given.
+    """
+    images, identities = manifest.images, manifest.identities
+    return LocalizationSamples(
+        attributes=tuple(truth.names),
+        attribute=np.array([one.attribute for one in found], np.int64),
+        images=[images[one.row] for one in found],
+        identities=[identities[one.row] for one in found],
+        rows=rows[[one.row for one in found]],
+        probs=np.array([one.prob for one in found], np.float64),
+        measures={name: np.array([one.measures[name] for one in found], np.float64) for name in MEASURES},
     )

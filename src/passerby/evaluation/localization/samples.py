@@ -22,11 +22,11 @@ Floats = NDArray[np.float64]
 
 MEASURES = (
     *("box_iou", "mask_iou", "pointing", "box_energy", "mask_energy", "insertion", "deletion"),
-    *("box_share", "mask_share"),
+    *("empty", "box_share", "mask_share"),
 )
-"""What is measured of a sample, each a number in [0, 1], NaN where it was not. The last two are the truth's
-shares of the input: what a map that is the same everywhere earns, in box IoU and energy, and in mask IoU,
-energy and (by chance) pointing."""
+"""What is measured of a sample, a number in [0, 1] each, NaN where it was not. `empty` is 1 where the heat
+map is 0 everywhere. The last two are the truth's shares of the input: what a map that is the same everywhere
+earns, in box IoU and energy, and in mask IoU, energy and (by chance) pointing."""
 
 SCORES = ("box_iou", "mask_iou", "pcc", *MEASURES[2:])
 """The scores of an attribute: means of what is measured, and the correlation of box IoU and probability."""
@@ -65,6 +65,11 @@ class LocalizationSamples:
         """Number of samples of each attribute, (A,)."""
         return np.bincount(self.attribute, minlength=len(self.attributes))
 
+    def count_known(self, score: str) -> NDArray[np.int64]:
+        """Number of samples of each attribute behind a score, (A,): insertion and deletion are of some."""
+        known = np.isfinite(self.measures["box_iou" if score == "pcc" else score])
+        return np.bincount(self.attribute[known], minlength=len(self.attributes))
+
     @property
     def groups(self) -> NDArray[np.int64]:
         """What is drawn together: all samples of an identity, or of a row where no identity is known.
@@ -92,9 +97,7 @@ class LocalizationSamples:
             weight = weights[chosen]  # (n, B)
             for name in MEASURES:
                 scores[name][number] = _average(self.measures[name][chosen], weight)
-            scores["pcc"][number] = _correlate(
-                self.measures["box_iou"][chosen], self.probs[chosen], weight
-            )
+            scores["pcc"][number] = _correlate(self.measures["box_iou"][chosen], self.probs[chosen], weight)
         return scores
 
     def resample(self, *, resamples: int, seed: int) -> dict[str, Floats]:

@@ -58,7 +58,8 @@ class LocalizationProtocol:
         binarization: Such as `max:0.5`.
         boxes: `outer` or `components`.
         least_px: Samples with fewer true pixels do not count.
-        least_samples: Attributes with fewer samples have no interval and no part in a mean.
+        least_samples: Attributes with fewer samples have no interval and no part in a mean; insertion and
+            deletion that are of fewer have no interval.
         only_predicted: Whether samples count only where the model says yes.
         fading: Number of samples an attribute with insertion and deletion.
     """
@@ -144,9 +145,10 @@ class LocalizationScores:
         values = samples.score(np.ones((len(samples), 1)))
         drawn = samples.resample(resamples=self.resamples, seed=self.seed)
         counts = samples.counts
+        certain = {score: samples.count_known(score) >= enough for score in SCORES}
         columns = {
             name: {
-                score: _estimate(values[score][i], drawn[score][i], interval=counts[i] >= enough)
+                score: _estimate(values[score][i], drawn[score][i], interval=bool(certain[score][i]))
                 for score in SCORES
             }
             for i, name in enumerate(samples.attributes)
@@ -272,7 +274,7 @@ class LocalizationScores:
 
 
 def check_localization_path(path: Path) -> None:
-    """Raise ConfigError unless the name ends in `localization.json`, by which it is told from other scores."""
+    """Raise ConfigError unless the name ends in `localization.json`, which tells it from other scores."""
     if not Path(path).name.endswith(LOCALIZATION_SUFFIX):
         raise ConfigError(f"expected a file name that ends in {LOCALIZATION_SUFFIX}, got {path}")
 
@@ -291,9 +293,7 @@ def find_interval(samples: NDArray[np.float64]) -> tuple[float, float]:
     return float(low), float(high)
 
 
-def _estimate(
-    value: NDArray[np.float64], samples: NDArray[np.float64], *, interval: bool = True
-) -> Estimate:
+def _estimate(value: NDArray[np.float64], samples: NDArray[np.float64], *, interval: bool = True) -> Estimate:
     found = float(value[0])
     return Estimate(found, *find_interval(samples)) if interval and math.isfinite(found) else Estimate(found)
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from math import ceil
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -12,7 +11,7 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.images import compute_placement, read_size
+from passerby.data.images import Placement, compute_placement, read_size
 from passerby.data.manifest import Manifest
 from passerby.data.synthetic.labels import WHOLE_PERSON
 from passerby.errors import ConfigError, DataError, ManifestError
@@ -170,14 +169,10 @@ class BoxTruth:
     ) -> None:
         self._boxes = _load_boxes(manifest.root / BOXES_FILE)
         self._images, self._crops, self._root = manifest.images, manifest.boxes(), manifest.root
-        self._preprocess = preprocess
+        self._preprocess, self._size = preprocess, (preprocess.height, preprocess.width)
         known = dict.fromkeys(name for image in self._images for name in self._boxes.get(image, {}))
         self.names = match_names(attributes, tuple(known), names)
         self.apart = tuple(name for name, each in self.names.items() if set(each) & set(WHOLE_PERSON))
-
-    @cached_property
-    def _size(self) -> tuple[int, int]:
-        return (self._preprocess.height, self._preprocess.width)
 
     def count(self, row: int) -> NDArray[np.int64]:  # noqa: D102
         found = [fill_boxes(each, self._size).sum() for each in self._place(row)]
@@ -188,26 +183,33 @@ class BoxTruth:
         return Region(boxes, fill_boxes(boxes, self._size))
 
     def _place(self, row: int) -> list[tuple[Box, ...]]:
-        """The box of each attribute in pixels of the input, what the crop cuts off left out."""
+        """The box of each attribute in pixels of the input; none where the crop shows nothing of it."""
         boxes = self._boxes.get(self._images[row], {})
         size = read_size(self._root / self._images[row])
         placement = compute_placement(size, self._preprocess, self._crops[row])
-        left, top, right, bottom = placement.source
-        x_scale = placement.target_size[0] / (right - left)
-        y_scale = placement.target_size[1] / (bottom - top)
-        found = []
-        for classes in self.names.values():
-            edges = np.array([boxes[name] for name in classes if name in boxes]).reshape(-1, 4)
-            edges = edges.clip((left, top, left, top), (right, bottom, right, bottom))
-            seen = edges[(edges[:, 2] > edges[:, 0]) & (edges[:, 3] > edges[:, 1])]
-            seen = (seen - (left, top, left, top)) * (x_scale, y_scale, x_scale, y_scale)
-            seen = seen + (*placement.target[:2], *placement.target[:2])
-            if len(seen):  # the outer rectangle of a union
-                x0, y0, x1, y1 = (*seen[:, :2].min(0).tolist(), *seen[:, 2:].max(0).tolist())
-                found.append((Box(x0, y0, x1, y1),))
-            else:
-                found.append(())
-        return found
+        return [
+            _place_boxes([boxes[name] for name in classes if name in boxes], placement)
+            for classes in self.names.values()
+        ]
+
+
+def _place_boxes(boxes: Sequence[Sequence[float]], placement: Placement) -> tuple[Box, ...]:
+    """The outer rectangle, in pixels of the input, of what the crop shows of some boxes of the picture."""
+    left, top, right, bottom = placement.source
+    cut = [(max(x0, left), max(y0, top), min(x1, right), min(y1, bottom)) for x0, y0, x1, y1 in boxes]
+    seen = [box for box in cut if box[2] > box[0] and box[3] > box[1]]
+    if not seen:
+        return ()
+    width, height = placement.target_size
+    x_scale, y_scale = width / (right - left), height / (bottom - top)
+    x, y = placement.target[:2]
+    outer = Box(
+        x + (min(box[0] for box in seen) - left) * x_scale,
+        y + (min(box[1] for box in seen) - top) * y_scale,
+        x + (max(box[2] for box in seen) - left) * x_scale,
+        y + (max(box[3] for box in seen) - top) * y_scale,
+    )
+    return (outer,)
 
 
 def _load_boxes(path: Path) -> dict[str, dict[str, Any]]:
@@ -221,7 +223,8 @@ def _load_boxes(path: Path) -> dict[str, dict[str, Any]]:
         good = False
     if not good:
         raise DataError(
-            f"{path}: expected {{picture: {{attribute: [left, top, right, bottom]}}}} in pixels of the picture"
+            f"{path}: expected {{picture: {{attribute: [left, top, right, bottom]}}}}, in pixels of the "
+            "picture; draw the people anew by `passerby synth`"
         )
     return values
 

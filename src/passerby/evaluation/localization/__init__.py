@@ -1,0 +1,31 @@
+"""How right a model is about *where* in a picture an attribute is."""
+
+from __future__ import annotations
+
+from passerby.evaluation.localization.compare import LocalizationComparison, compare_localization
+from passerby.evaluation.localization.evaluate import evaluate_localization
+from passerby.evaluation.localization.names import MAPPINGS, PAPER_CLASSES, load_names, match_names
+from passerby.evaluation.localization.samples import MEASURES, SCORES, LocalizationSamples
+from passerby.evaluation.localization.scores import (
+    Estimate,
+    LocalizationProtocol,
+    LocalizationScores,
+    check_localization_path,
+)
+
+__all__ = [
+    "MAPPINGS",
+    "MEASURES",
+    "PAPER_CLASSES",
+    "SCORES",
+    "Estimate",
+    "LocalizationComparison",
+    "LocalizationProtocol",
+    "LocalizationSamples",
+    "LocalizationScores",
+    "check_localization_path",
+    "compare_localization",
+    "evaluate_localization",
+    "load_names",
+    "match_names",
+]

@@ -1,0 +1,158 @@
+"""What is measured of one attribute in one picture, and of those of a batch that count."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from passerby.data.images import normalise
+from passerby.evaluation.localization.samples import MEASURES
+from passerby.evaluation.localization.truth import Region, Truth
+from passerby.localization import (
+    Binarization,
+    BoxMode,
+    Method,
+    compute_box_iou,
+    compute_energy,
+    compute_fading,
+    compute_heat_maps,
+    compute_mask_iou,
+    find_boxes,
+    hits_peak,
+)
+from passerby.types import Batch, Box, Guidance, Output
+
+if TYPE_CHECKING:
+    from passerby.bundle import Bundle
+
+__all__ = ["Measurement", "Measurer", "measure_heat"]
+
+
+def measure_heat(
+    heat: NDArray[np.float32], truth: Region, binarization: Binarization, *, boxes: BoxMode = "outer"
+) -> dict[str, float]:
+    """All of `MEASURES`; those of a mask are NaN where only boxes are known, and fading is always.
+
+    Shape:
+        heat: (H, W) ≥ 0, of the size of the truth.
+
+    Example:
+        >>> truth = Region.of_mask(np.array([[0, 1], [0, 1]], bool), "outer")
+        >>> found = measure_heat(np.float32([[1, 3], [0, 0]]), truth, Binarization())
+        >>> found["box_iou"], found["pointing"], found["box_energy"], found["box_share"]
+        (0.5, 1.0, 0.75, 0.5)
+    """
+    height, width = heat.shape
+    pointed = truth.inside if truth.mask is None else truth.mask
+    measures = dict.fromkeys(MEASURES, math.nan) | {
+        "box_iou": compute_box_iou(find_boxes(heat, binarization, mode=boxes), truth.boxes),
+        "pointing": float(hits_peak(heat, pointed)),
+        "box_energy": compute_energy(heat, truth.inside),
+        "empty": float(heat.max() <= 0),
+        "box_share": compute_box_iou([Box(0, 0, width, height)], truth.boxes),
+    }
+    if truth.mask is not None:
+        measures |= {
+            "mask_iou": compute_mask_iou(binarization(heat), truth.mask),
+            "mask_energy": compute_energy(heat, truth.mask),
+            "mask_share": float(truth.mask.mean()),
+        }
+    return measures
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What was measured of a sample.
+
+    Args:
+        row: Row of the cache.
+        attribute: Number in the names of the truth.
+        prob: Of the attribute.
+        measures: By the names in `MEASURES`.
+    """
+
+    row: int
+    attribute: int
+    prob: float
+    measures: Mapping[str, float]
+
+
+@dataclass(frozen=True, slots=True)
+class Measurer:
+    """A bundle, the truth and the rules of measuring.
+
+    Args:
+        counting: The attributes of each row that count, as numbers in the truth's names.
+        fading: Row and attribute of those samples that insertion and deletion are computed of.
+        Others: See `evaluate_localization`.
+    """
+
+    bundle: Bundle
+    truth: Truth
+    counting: Mapping[int, Sequence[int]]
+    method: Method
+    binarization: Binarization
+    boxes: BoxMode
+    only_predicted: bool
+    fading: AbstractSet[tuple[int, int]]
+
+    def measure(self, batch: Batch) -> Iterator[Measurement]:
+        """Measure the samples of a batch."""
+        names = tuple(self.truth.names)
+        rows = batch.rows.tolist()
+        wanted = sorted({attribute for row in rows for attribute in self.counting[row]})
+        images = normalise(batch.images.to(self.bundle.device), self.bundle.preprocess)
+        guidance = batch.guidance.to(self.bundle.device)
+        heat = compute_heat_maps(
+            self.bundle.model,
+            images,
+            guidance,
+            attributes=[names[attribute] for attribute in wanted],
+            method=self.method,
+        )
+        maps = heat.resize((images.shape[2], images.shape[3])).cpu()  # (N, A', H, W)
+        probs = heat.logits.float().sigmoid().cpu().numpy()
+        says_yes = probs > np.asarray(self.bundle.thresholds, np.float32)
+        for i, row in enumerate(rows):
+            for attribute in self.counting[row]:
+                place = wanted.index(attribute)
+                column = heat.attributes[place]
+                if self.only_predicted and not says_yes[i, column]:
+                    continue
+                found = measure_heat(
+                    maps[i, place].numpy(),
+                    self.truth.find(row, attribute),
+                    self.binarization,
+                    boxes=self.boxes,
+                )
+                if (row, attribute) in self.fading:
+                    alone = _take_one(guidance, i)
+                    found |= self._fade(images[i], alone, heat=maps[i, place], column=column)
+                yield Measurement(row, attribute, float(probs[i, column]), found)
+
+    def _fade(self, image: Tensor, guidance: Guidance, *, heat: Tensor, column: int) -> dict[str, float]:
+        def score(images: Tensor) -> Tensor:
+            with torch.inference_mode():
+                output: Output = self.bundle.model(images, _repeat(guidance, len(images)))
+            return output.logits[:, column].float().sigmoid()
+
+        inserted, deleted = compute_fading(score, image, heat.to(image.device))
+        return {"insertion": inserted, "deletion": deleted}
+
+
+def _take_one(guidance: Guidance, i: int) -> Guidance:
+    kinds = (guidance.masks, guidance.parsing, guidance.keypoints)
+    return Guidance(*(None if each is None else each[i : i + 1] for each in kinds))
+
+
+def _repeat(guidance: Guidance, times: int) -> Guidance:
+    kinds = (guidance.masks, guidance.parsing, guidance.keypoints)
+    return Guidance(*(None if each is None else each.expand(times, *each.shape[1:]) for each in kinds))

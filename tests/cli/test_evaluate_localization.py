@@ -1,0 +1,141 @@
+"""`passerby evaluate-localization`, from a bundle and a manifest to a table and files."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from passerby.bundle import Bundle
+from passerby.cli import app
+from passerby.cli.evaluate_localization import Heat
+from passerby.data.manifest import Manifest
+from passerby.errors import ConfigError, DataError, SchemaError
+from passerby.evaluation.localization import MAPPINGS, PAPER_CLASSES, LocalizationScores
+from passerby.localization import METHODS
+from passerby.models import create_model
+from passerby.schema import Attribute, AttributeSchema
+from passerby.types import Preprocess
+
+SCHEMA = AttributeSchema(
+    "toy", (Attribute("Hat", "wears a hat"), Attribute("[b]Bag", "carries a bag"), Attribute("Old", "is old"))
+)
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with 30 pictures, their parsing maps, a manifest and a bundle of random weights."""
+    place = tmp_path_factory.mktemp("place")
+    rng = np.random.default_rng(0)
+    for i in range(30):
+        Image.fromarray(rng.integers(0, 255, (40, 20, 3), dtype=np.uint8)).save(place / f"{i}.png")
+        classes = np.zeros((40, 20), np.uint8)
+        x, y = rng.integers(0, 10), rng.integers(0, 20)
+        classes[y : y + 12, x : x + 8] = 1
+        classes[30:, : 10 if i % 6 else 1] = 2  # every sixth bag is 4 pixels of the input
+        Image.fromarray(classes).save(place / f"{i}-classes.png")
+    Manifest.create(
+        "toy",
+        SCHEMA,
+        root=place,
+        images=[f"{i}.png" for i in range(30)],
+        labels=[[1, 1, 0]] * 30,
+        splits={"random": ["train"] * 2 + ["val"] * 3 + ["test"] * 25},
+        identities=[f"p{i // 2}" for i in range(30)],
+        parsing=[f"{i}-classes.png" for i in range(30)],
+        parsing_classes=("null", "hat", "boots", *(n for n in PAPER_CLASSES if n not in ("hat", "boots"))),
+    ).write(place / "toy.parquet")
+    torch.manual_seed(0)
+    model = create_model("baseline", schema=SCHEMA, backbone="test_resnet")
+    Bundle(model, Preprocess(16, 12), (), {"variant": "sb"}).save(place / "bundle")
+    (place / "names.json").write_text('{"Hat": "hat", "[b]Bag": ["boots", "jeans"]}')
+    return place
+
+
+def run(place: Path, *words: str, width: int = 100) -> str:
+    command = ["evaluate-localization", str(place / "bundle"), "--data", str(place / "toy.parquet")]
+    result = CliRunner().invoke(app, [*command, "--resamples", "50", *words], env={"COLUMNS": str(width)})
+    if result.exception is not None:
+        raise result.exception
+    assert result.exit_code == 0
+    return result.stdout
+
+
+def find_row(output: str, name: str) -> list[str]:
+    return next(line for line in output.splitlines() if line.strip().startswith(name)).split()
+
+
+def test_table_and_files_agree(place: Path, tmp_path: Path) -> None:
+    result = tmp_path / "results" / "toy.localization.json"
+    output = run(place, "--out", str(tmp_path / "out"), "--result", str(result), "--least-px", "5")
+    scores = LocalizationScores.load(tmp_path / "out")
+    hat = scores.per_attribute["Hat"]["box_iou"]
+    assert "toy, random, test: 25 samples, in per cent" in output
+    expected = ["Hat", "25", f"{100 * hat.value:.1f}", f"{100 * hat.low:.1f}–{100 * hat.high:.1f}"]
+    assert find_row(output, "Hat")[:4] == expected
+    assert find_row(output, "mean of 1")[3] == f"{100 * scores.mean['box_iou'].value:.1f}"
+    assert find_row(output, "1 of SSPNet's")[3] == f"{100 * hat.value:.1f}"
+    assert "Rules: grad-cam-p, foreground max:0.5, one outer box" in output
+    assert "50 resamples of 13 identities or pictures." in output
+    assert "insertion" not in output
+    assert repr(LocalizationScores.load(result).mean) == repr(scores.mean)
+    assert (tmp_path / "results" / "toy.localization.parquet").is_file()
+
+
+def test_names_of_a_file_and_options(place: Path, tmp_path: Path) -> None:
+    words = ["--names", str(place / "names.json"), "--least-px", "5", "--split", "random", "--part", "test"]
+    words += ["--method", "layer-cam", "--binarize", "quantile:0.8", "--boxes", "components", "--fading", "1"]
+    words += ["--apart", "Hat", "--out", str(tmp_path), "--device", "cpu", "--seed", "3"]
+    output = run(place, *words)
+    scores = LocalizationScores.load(tmp_path)
+    assert (scores.counts, scores.too_small["[b]Bag"]) == ({"Hat": 25, "[b]Bag": 21}, 4)
+    assert scores.names == {"Hat": ("hat",), "[b]Bag": ("boots", "jeans")}
+    assert scores.protocol.describe() in " ".join(output.split())
+    assert (scores.protocol.method, scores.protocol.binarization) == ("layer-cam", "quantile:0.8")
+    assert (scores.protocol.boxes, scores.seed, scores.apart) == ("components", 3, ("Hat",))
+    assert "Hat (apart)" in output
+    assert "[b]Bag" in output
+    assert "at most 1 samples an attribute" in output
+    assert "insertion" in output
+    assert "4 samples are too small to count." in output
+    assert "Not in the mean: Hat." in output
+
+
+def test_the_table_fits_a_narrow_screen(place: Path) -> None:
+    words = ("--names", str(place / "names.json"), "--least-px", "5")
+    wide, narrow = run(place, *words), run(place, *words, width=80)
+    assert find_row(narrow, "Hat") == find_row(wide, "Hat")
+    assert max(map(len, narrow.splitlines())) <= 80
+
+
+def test_only_predicted(place: Path, tmp_path: Path) -> None:
+    bundle = Bundle.load(place / "bundle")
+    Bundle(bundle.model, bundle.preprocess, (0.0, 1.0, 0.5)).save(tmp_path / "bundle")
+    words = ["evaluate-localization", str(tmp_path / "bundle"), "--data", str(place / "toy.parquet")]
+    words += ["--names", str(place / "names.json"), "--least-px", "5", "--only-predicted", "--resamples", "9"]
+    output = CliRunner().invoke(app, words).stdout
+    assert find_row(output, "Hat")[1] == "25"
+    assert "Without samples: [b]Bag." in output
+
+
+def test_errors_come_before_the_work(place: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="no rule 'half' to binarise"):
+        run(place, "--binarize", "half")
+    with pytest.raises(ConfigError, match="no names 'ccp'"):
+        run(place, "--names", "ccp")
+    with pytest.raises(SchemaError, match="peta-to-ccp: expected a model of its attributes"):
+        run(place, "--names", "peta-to-ccp")
+    with pytest.raises(ConfigError, match=r"ends in localization\.json"):
+        run(place, "--result", str(tmp_path / "x.json"))
+    with pytest.raises(DataError, match="no boxes at"):
+        run(place, "--truth", "boxes")
+
+
+def test_the_help_knows_all_methods_and_mappings() -> None:
+    output = CliRunner().invoke(app, ["evaluate-localization", "--help"], env={"COLUMNS": "200"}).stdout
+    assert tuple(Heat) == METHODS
+    assert all(name in output for name in MAPPINGS)
