@@ -98,6 +98,7 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         ("man", "peta/man"),
         ("man", "peta/man-masks"),
         ("mtms", "ccp/mtms"),
+        ("mtms", "peta/mtms"),
     ],
 )
 def test_the_comparison_of_a_page_is_made_from_its_file(page: str, name: str) -> None:
