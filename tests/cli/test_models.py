@@ -71,7 +71,7 @@ def test_a_system_that_cannot_use_the_backbone_is_named() -> None:
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        (["--system", "nonsense"], ModelError, "baseline, diaa"),
+        (["--system", "nonsense"], ModelError, "baseline, da-har, diaa"),
         (["--backbone", "resnt50"], ModelError, "resnet50"),
         (["--size", "224"], ConfigError, "256x192"),
         (["--size", "0x64"], ConfigError, "256x192"),

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
-from passerby.losses import DaHARLoss, compute_parsing_loss
+from passerby.losses import compute_parsing_loss
+from passerby.losses.da_har import DaHARLoss
 from passerby.types import Batch, Guidance, Output
 
 RATIO = torch.tensor([0.3, 0.05, 0.6])

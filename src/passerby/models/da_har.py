@@ -272,7 +272,8 @@ class Fusion(nn.Module):
 def _draw_outline(features: Tensor) -> Tensor:
     """Where the sum over the channels is above its median, (N, 1, h, w) in {0, 1} (Fig. 4)."""
     total = features.sum(1, keepdim=True)
-    threshold = total.flatten(2).median(2).values  # (N, 1); of an even number, the lower
+    ordered = total.flatten(2).sort(2).values  # (N, 1, h·w); ONNX has no median
+    threshold = ordered[:, :, (ordered.shape[2] - 1) // 2]  # (N, 1), of an even number the lower
     return (total > threshold[:, :, None, None]).to(features.dtype)
 
 

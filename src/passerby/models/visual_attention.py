@@ -30,6 +30,7 @@ class VisualAttention(nn.Module):
             [0, 1] or None.
 
     Example:
+        >>> import torch
         >>> attention, confidence = VisualAttention(8, 3, hidden=4)(torch.randn(2, 8, 5, 4))
         >>> torch.allclose(attention.sum((2, 3)), torch.ones(2, 3)), confidence.shape
         (True, torch.Size([2, 3, 5, 4]))
