@@ -98,6 +98,7 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         ("man", "peta/man"),
         ("man", "peta/man-masks"),
         ("mtms", "ccp/mtms"),
+        ("da-har", "ccp/da-har"),
         ("mtms", "peta/mtms"),
     ],
 )
