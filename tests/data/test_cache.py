@@ -19,8 +19,9 @@ from PIL import Image
 from passerby.data import cache as cache_module
 from passerby.data import packing
 from passerby.data.cache import PackedCache
-from passerby.data.images import compute_placement, read_image, resize_image, resize_map
+from passerby.data.images import read_image
 from passerby.data.manifest import Manifest
+from passerby.data.placement import compute_placement, resize_image, resize_map
 from passerby.errors import DataError, ImageError
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess

@@ -15,7 +15,7 @@ from passerby.data.transforms import (
     COCO_MIRROR,
     Augmentation,
     Draws,
-    _choose_crop,
+    _choose_crops,
     draw_parameters,
     gather_keypoints,
     gather_pixels,
@@ -95,7 +95,8 @@ def test_the_stream_of_a_row_is_always_the_same() -> None:
     for row in ROWS:
         stream = np.random.Philox(key=np.array([3, 5], np.uint64), counter=[0, 0, 0, int(row)])
         np.testing.assert_array_equal(draws.uniform[row, :18], np.random.Generator(stream).random(18))
-        assert draws.fraction(row, "erase_left") == draws.uniform[row, 17]
+    np.testing.assert_array_equal(draws.fraction("erase_left"), draws.uniform[:, 17])
+    np.testing.assert_array_equal(draws.spread("hue"), 2 * draws.uniform[:, 12] - 1)
 
 
 @pytest.mark.parametrize(
@@ -236,9 +237,7 @@ def test_a_crop_is_that_of_its_draws(pixels: np.ndarray, keep_ratio: bool) -> No
 def test_every_place_and_every_size_occurs_equally_often() -> None:
     draws = draw_parameters(PLAIN_CROPS, np.arange(5000), seed=0, epoch=0)
     kept = replace(PLAIN_CROPS, crop_keep_ratio=True)
-    free, tied = (
-        np.array([_choose_crop(a, draws, i, (256, 128)) for i in range(5000)]) for a in (PLAIN_CROPS, kept)
-    )
+    free, tied = (np.array(_choose_crops(a, draws, (256, 128))) for a in (PLAIN_CROPS, kept))
     for column, sides in ((2, (256, 224, 192, 168, 128)), (3, (128, 112, 96, 84, 64))):
         values, counts = np.unique(free[:, column], return_counts=True)
         assert values.tolist() == sorted(sides)

@@ -29,7 +29,6 @@ from passerby.inference import (
 )
 from passerby.inference.attention_figure import choose_attributes, choose_maps
 from passerby.inference.figure_file import MAX_SIDE_PX
-from passerby.inference.overlay import compute_scale, draw_bar
 from passerby.models import MODELS, AttributeModel, create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Guidance, Output, Preprocess
@@ -248,58 +247,6 @@ def test_orientation_from_picture_to_overlay() -> None:
     row, column = find_brightest(draw_overlay(np.zeros_like(maps.picture), maps.maps["red"][0]))
     assert abs(row - 77.5) <= 4
     assert abs(column - 7.5) <= 3
-
-
-def test_enlarging_is_bilinear() -> None:
-    """Half way between a bright and a dark cell the colour is that of a half."""
-    drawn = np.asarray(draw_overlay(np.full((8, 32, 3), 128, np.uint8), np.float32([[1, 0, 0, 0]])))
-    bar = np.asarray(draw_bar(256, 1))[0].astype(int)
-    expected = [1, 1, 1, 1, 0.9375, 0.8125, 0.6875, 0.5625]
-    for column, share in enumerate(expected):
-        assert np.abs(drawn[0, column] - bar[round(share * 255)]).max() <= 2, column
-    assert (drawn[:, 12:] == drawn[0, 31]).all()
-
-
-def test_an_even_map_does_not_look_strong() -> None:
-    picture = np.full((40, 40, 3), 128, np.uint8)
-    for share in (1.0, 0.25, 1e-4):  # what the sum is makes no difference
-        even = np.asarray(draw_overlay(picture, np.full((2, 2), share, np.float32)), int)
-        assert np.abs(even - np.asarray(draw_bar(256, 1))[0, 85]).max() <= 2
-    peak = np.asarray(draw_overlay(picture, np.float32([[1, 0], [0, 0]])).convert("L")).max()
-    assert peak > 2 * np.asarray(draw_overlay(picture, np.ones((2, 2), np.float32)).convert("L")).max()
-    assert compute_scale(np.full((14, 14), 1 / 196, np.float32)) == pytest.approx(3 / 196)
-    assert compute_scale(np.float32([[0.8, 0.2], [0, 0]])) == pytest.approx(0.8)
-
-
-def test_an_empty_map_is_dark() -> None:
-    picture = np.full((8, 8, 3), 128, np.uint8)
-    nothing = np.asarray(draw_overlay(picture, np.zeros((2, 2), np.float32)))
-    assert (nothing == np.asarray(draw_bar(64, 3))[0, 0]).all()
-
-
-@pytest.mark.parametrize("grey", [0, 128, 255])
-def test_colours_grow_lighter_on_every_picture(grey: int) -> None:
-    values = np.linspace(0, 1, 256, dtype=np.float32)[None] ** 3  # the peak is above three times the mean
-    drawn = np.asarray(draw_overlay(np.full((1, 256, 3), grey, np.uint8), values), float)[0]
-    lightness = drawn @ (0.299, 0.587, 0.114)
-    assert (np.maximum.accumulate(lightness) - lightness).max() < 2  # but for rounding
-    assert lightness[-1] - lightness[0] > 70
-
-
-def test_only_the_map_has_colour() -> None:
-    """The picture under the map is grey: without attention red and green look the same."""
-    picture = np.zeros((8, 8, 3), np.uint8)
-    picture[:4], picture[4:] = (200, 0, 0), (0, 102, 0)  # of the same lightness
-    drawn = np.asarray(draw_overlay(picture, np.zeros((1, 1), np.float32)), int)
-    assert np.ptp(drawn, axis=(0, 1)).max() <= 1
-    assert np.ptp(drawn, axis=2).max() <= 4  # the colour of 0 is a very dark blue
-
-
-def test_refusals_of_overlays() -> None:
-    with pytest.raises(DataError, match="expected a picture"):
-        draw_overlay(np.zeros((4, 4), np.uint8), np.ones((2, 2), np.float32))
-    with pytest.raises(DataError, match="expected one map"):
-        draw_overlay(np.zeros((4, 4, 3), np.uint8), np.ones((1, 2, 2), np.float32))
 
 
 # ---------------------------------------------------------------------- the figure

@@ -17,7 +17,7 @@ import passerby.inference.localize as localize_module
 import passerby.inference.localize_figure as figure_module
 from passerby.annotators.given import Given
 from passerby.bundle import Bundle
-from passerby.data.images import compute_placement, restore_heat
+from passerby.data.placement import compute_placement, restore_heat
 from passerby.errors import ConfigError, DataError, ImageError, ModelError, SchemaError
 from passerby.inference import (
     Guide,
@@ -25,7 +25,6 @@ from passerby.inference import (
     Region,
     Skipped,
     check_sheet,
-    draw_boxes,
     draw_localization,
     draw_localizations,
     localize_picture,
@@ -271,46 +270,6 @@ def test_plain_values() -> None:
         },
     }
     assert replace(found, notes=("a",)).to_dict()["notes"] == ["a"]
-
-
-# ---------------------------------------------------------------------- boxes on pictures
-
-
-@pytest.mark.parametrize("grey", [0, 128, 255])
-def test_lines_stand_out_on_every_picture(grey: int) -> None:
-    drawn = np.asarray(draw_boxes(Image.new("RGB", (60, 60), (grey,) * 3), [Box(10, 10, 50, 50)]), int)
-    lightness = drawn @ (0.299, 0.587, 0.114)
-    across = lightness[30, 9:16]
-    assert np.ptp(across) > 120  # the line against its edge, if not against the picture
-    assert (drawn[30, 20:40] == grey).all()
-    assert (drawn[:10] == grey).all()
-    assert (drawn[50:] == grey).all()
-
-
-def test_known_boxes_are_dashed_and_let_others_through() -> None:
-    image = Image.new("RGB", (80, 60), "grey")
-    box = Box(10, 10, 70, 50)
-    solid, dashed = draw_boxes(image, [box]), draw_boxes(image, [box], dashed=True)
-    both = np.asarray(draw_boxes(solid, [box], dashed=True))
-    assert image.tobytes() == Image.new("RGB", (80, 60), "grey").tobytes()
-    line = np.asarray(dashed)[11, 10:70]
-    white = (line == 255).all(1)
-    assert 0.2 < white.mean() < 0.8
-    assert white[1]
-    assert white[-2]
-    assert ((both == np.asarray(solid)) | (both == np.asarray(dashed))).all()
-    assert (both[11, 10:70] == np.asarray(solid)[11, 10:70]).all(1).any()
-
-
-@pytest.mark.parametrize(
-    "box", [Box(0, 0, 1, 1), Box(59, 39, 60, 40), Box(-5, 20, 90, 21), Box(0, 0, 60, 40)]
-)
-def test_boxes_at_the_edge_and_tiny_ones_are_seen(box: Box) -> None:
-    for dashed in (False, True):
-        drawn = np.asarray(draw_boxes(Image.new("RGB", (60, 40)), [box], dashed=dashed), int)
-        assert (drawn.sum(2) > 300).sum() >= 8
-    with pytest.raises(DataError, match="at least 1 pixel"):
-        draw_boxes(Image.new("RGB", (60, 40)), [box], width_px=0)
 
 
 # ---------------------------------------------------------------------- figures

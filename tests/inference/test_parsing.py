@@ -14,7 +14,8 @@ from typer.testing import CliRunner
 from passerby.annotators.given import Given
 from passerby.bundle import Bundle
 from passerby.cli import app
-from passerby.data.images import load_map, read_image, resize_map, restore_map
+from passerby.data.images import load_map, read_image
+from passerby.data.placement import resize_map, restore_map
 from passerby.errors import ConfigError, DataError, ModelError
 from passerby.inference import (
     AttentionMaps,

@@ -50,6 +50,16 @@ def test_an_even_map_is_foreground_everywhere() -> None:
     even = np.ones((4, 3), np.float32)
     assert Binarization("max", 0.5)(even).all()
     assert Binarization("otsu")(even).all()
+    assert Binarization("quantile", 0.9)(even).all()
+
+
+@pytest.mark.parametrize("share", [0.5, 0.9, 0.95])
+def test_a_plateau_above_the_quantile_is_foreground(share: float) -> None:
+    heat = np.ones((10, 10), np.float32)
+    heat[2:5, 3:8] = 7  # 15 of 100 pixels
+    heat[0, 0] = 0
+    expected = (heat == 7) if share > 0.85 else (heat > 1)
+    np.testing.assert_array_equal(Binarization("quantile", share)(heat), expected)
 
 
 def test_one_box_around_all_of_it() -> None:
@@ -79,6 +89,7 @@ def test_enclose() -> None:
 
 def test_parse() -> None:
     assert Binarization.parse("max:0.2") == Binarization("max", 0.2)
+    assert Binarization.parse("max") == Binarization("max", 0.5)
     assert Binarization.parse("otsu").rule == "otsu"
 
 
@@ -88,6 +99,9 @@ def test_parse() -> None:
         ("mean", "no rule 'mean' to binarise; choose one of max, otsu, quantile"),
         ("max:1.5", r"expected a share in \(0, 1\) to binarise by, got 1\.5"),
         ("max:half", "expected max:0.5, quantile:0.9 or otsu, got 'max:half'"),
+        ("otsu:0.9", "otsu finds its threshold by itself; expected no share, got 'otsu:0.9'"),
+        ("otsu:", "otsu finds its threshold by itself"),
+        ("quantile", "expected a share of the quantile, such as quantile:0.9, got none"),
     ],
 )
 def test_wrong_rules_are_told(text: str, message: str) -> None:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from passerby.errors import ConfigError, ModelError, SchemaError
+from passerby.errors import ConfigError, DataError, ModelError, SchemaError
 from passerby.localization import METHODS, compute_heat_maps
 from passerby.models import AttributeModel, create_model
 from passerby.models.base import evaluating
@@ -69,7 +70,7 @@ def by_hand(features: Tensor, slopes: list[list[list[float]]], method: str) -> l
     found = [[0.0] * width for _ in range(height)]
     for k in range(channels):
         mean = sum(sum(row) for row in slopes[k]) / area
-        total = sum(sum(row) for row in f[k])
+        total = max(0.0, sum(sum(row) for row in f[k]))  # of features that are not ReLU'd, the departure
         plus = 0.0
         for y in range(height):
             for x in range(width):
@@ -109,6 +110,18 @@ def test_maps_that_are_known_on_paper(head: nn.Module, method: Any) -> None:
             torch.testing.assert_close(heat.maps[a][n], expected, atol=1e-9, rtol=1e-9)
 
 
+@pytest.mark.parametrize("total", [-24.0, -23.9, -24.1, -1e6])
+def test_grad_cam_plus_plus_of_features_below_zero(total: float) -> None:
+    """Red has g = 1/12 everywhere, and 2 + g Σ F = 0 at −24: there the paper's α has its pole."""
+    images = torch.full((1, 3, 16, 12), 0.0, dtype=torch.float64)
+    images[0, 0] = (total - 10) / 11
+    images[0, 0, 4:8, 8:12] = 10
+    (heat,) = compute_heat_maps(Toy(Pooled()), images, attributes=["Red"], method="grad-cam++").maps
+    expected = torch.zeros(1, 4, 3, dtype=torch.float64)
+    expected[0, 1, 2] = 10 / 2  # α = 1/2 and Σ g = 1
+    torch.testing.assert_close(heat, expected)
+
+
 def test_a_red_square_is_found_where_it_is() -> None:
     images = torch.zeros(1, 3, 16, 12)
     images[0, 0, 4:8, 8:12] = 1
@@ -142,11 +155,11 @@ SYSTEMS: dict[str, dict[str, Any]] = {
 }
 
 
-def make(name: str) -> AttributeModel:
+def make(name: str, **arguments: Any) -> AttributeModel:
     torch.manual_seed(0)
     parts = ("head", "torso", "bottom")
     schema = AttributeSchema("s", tuple(Attribute(p, "is there", part=p) for p in parts))  # type: ignore[arg-type]
-    return create_model(name, schema=schema, backbone="test_resnet", **SYSTEMS[name])
+    return create_model(name, schema=schema, backbone="test_resnet", **SYSTEMS[name], **arguments)
 
 
 def images_of(count: int = 3) -> Tensor:
@@ -163,18 +176,42 @@ def one_by_one(model: AttributeModel, images: Tensor, attribute: int, method: st
             features = watched[model.levels_looked_at[attribute]]
             (slopes,) = torch.autograd.grad(logits[0, attribute], features)
             found = by_hand(features[0].detach(), slopes[0].tolist(), method)
-            maps.append(torch.tensor(found))
+            maps.append(torch.tensor(found, dtype=features.dtype))
     return torch.stack(maps)
 
 
-@pytest.mark.parametrize("name", sorted(SYSTEMS))
-@pytest.mark.parametrize("method", ["grad-cam", "grad-cam-p"])
-def test_all_at_once_is_one_by_one(name: str, method: Any) -> None:
-    model, images = make(name), images_of()
-    heat = compute_heat_maps(model, images, method=method)
-    for attribute in range(3):
-        expected = one_by_one(model, images, attribute, method)
-        torch.testing.assert_close(heat.maps[attribute], expected, atol=1e-5, rtol=1e-4)
+def amplify(model: AttributeModel, factor: float) -> AttributeModel:
+    """Multiply the logits: random heads have maps near 0, which agree with anything."""
+    forward = model.forward
+
+    def louder(images: Tensor, guidance: Guidance | None = None) -> Output:
+        output = forward(images, guidance)
+        return replace(output, logits=factor * output.logits)
+
+    model.forward = louder  # type: ignore[method-assign]
+    return model
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        *((name, {}) for name in sorted(SYSTEMS)),
+        ("sspnet", {"locations": "regions"}),
+        ("sspnet", {"locations": "keypoints"}),
+    ],
+)
+@pytest.mark.parametrize("method", GRADIENTS)
+def test_all_at_once_is_one_by_one(name: str, arguments: dict[str, Any], method: Any) -> None:
+    model, images = make(name, **arguments).double(), images_of(2).double()
+    most = max(float(each.max()) for each in compute_heat_maps(model, images, method="layer-cam").maps)
+    peaks = []
+    for factor in (30 / most, -1):  # means over places are below 1 then; −1 for what speaks against
+        heat = compute_heat_maps(amplify(model, factor), images, method=method)
+        for attribute in range(3):
+            expected = one_by_one(model, images, attribute, method)
+            torch.testing.assert_close(heat.maps[attribute], expected, atol=1e-9, rtol=1e-9)
+            peaks.append(float(expected.max()))
+    assert max(peaks) > 0.1
     some = compute_heat_maps(model, images, attributes=["bottom", "head"], method=method)
     assert some.attributes == (2, 0)
     torch.testing.assert_close(some.maps[0], heat.maps[2])
@@ -213,11 +250,51 @@ def test_a_systems_own_map(name: str) -> None:
     heat = compute_heat_maps(model, images, method="own")
     with torch.no_grad(), evaluating(model):
         maps = model(images).maps
-    if name == "da-har":
-        expected = maps["attention"] * maps["confidence"] * maps["mask"]
+    for n in range(3):
         for attribute in range(3):
-            torch.testing.assert_close(heat.maps[attribute], expected[:, attribute])
-    assert all((each >= 0).all() and each.shape[0] == 3 for each in heat.maps)
+            expected = own_by_hand(name, {key: each[n].tolist() for key, each in maps.items()}, attribute)
+            torch.testing.assert_close(heat.maps[attribute][n], torch.tensor(expected))
+
+
+def own_by_hand(name: str, maps: dict[str, Any], a: int) -> list[list[float]]:
+    """What a system shows of an attribute, from its maps of a picture, in loops."""
+    if name == "mtms":
+        return maps["stage2"][a]  # type: ignore[no-any-return]
+    if name == "da-har":
+        rows = zip(maps["attention"][a], maps["confidence"][a], maps["mask"][0], strict=True)
+        return [[x * y * z for x, y, z in zip(*each, strict=True)] for each in rows]
+    assert name == "diaa"
+    height, width = len(maps["attention3"][a]), len(maps["attention3"][a][0])
+    found = [[0.0] * width for _ in range(height)]
+    for stage in (3, 4):
+        attention, confidence = (
+            enlarge_by_hand(maps[f"{kind}{stage}"][a], height, width) for kind in ("attention", "confidence")
+        )
+        total = sum(attention[y][x] * confidence[y][x] for y in range(height) for x in range(width))
+        for y in range(height):
+            for x in range(width):
+                found[y][x] += attention[y][x] * confidence[y][x] / total / 2
+    return found
+
+
+def enlarge_by_hand(values: list[list[float]], height: int, width: int) -> list[list[float]]:
+    """Bilinear; cells are areas, and what lies beyond the outermost centres is that of the cell there."""
+
+    def place(i: int, size: int, cells: int) -> tuple[int, int, float]:
+        at = min(max((i + 0.5) * cells / size - 0.5, 0.0), cells - 1.0)
+        return int(at), min(int(at) + 1, cells - 1), at - int(at)
+
+    found = []
+    for y in range(height):
+        top, below, v = place(y, height, len(values))
+        row = []
+        for x in range(width):
+            left, right, u = place(x, width, len(values[0]))
+            upper = (1 - u) * values[top][left] + u * values[top][right]
+            lower = (1 - u) * values[below][left] + u * values[below][right]
+            row.append((1 - v) * upper + v * lower)
+        found.append(row)
+    return found
 
 
 class BoomError(Exception):
@@ -276,8 +353,12 @@ def test_wrong_wishes_are_told() -> None:
     model = make("baseline")
     with pytest.raises(ConfigError, match="no method 'cam'; choose one of grad-cam, grad-cam-p"):
         compute_heat_maps(model, images_of(), method="cam")  # type: ignore[arg-type]
-    with pytest.raises(SchemaError, match="no attribute 'Hat'; this model knows head, torso, bottom"):
+    with pytest.raises(SchemaError, match="has no attribute 'Hat'; it has head, torso, bottom"):
         compute_heat_maps(model, images_of(), attributes=["Hat"])
+    with pytest.raises(SchemaError, match=r"no attribute 'Head'; did you mean head\?"):
+        compute_heat_maps(model, images_of(), attributes=["Head"])
+    with pytest.raises(DataError, match="at least one attribute to make maps of, got none"):
+        compute_heat_maps(model, images_of(), attributes=[])
 
 
 def test_a_level_that_is_named_and_never_looked_at() -> None:

@@ -111,6 +111,38 @@ def test_fading_in_a_loop() -> None:
     assert compute_fading(score, image, heat, steps=4) == pytest.approx(tuple(areas))
 
 
+def test_fading_of_ties_knows_no_top_and_bottom() -> None:
+    """One pixel is hot, and not on the object: all that is on it ties with the rest."""
+
+    def score(images: torch.Tensor) -> torch.Tensor:
+        return images.mean((1, 2, 3)) * 64  # the share of the object, 1/64 of the picture, that is there
+
+    areas = []
+    for row in (0, 31):
+        image, heat = torch.zeros(3, 32, 32), torch.zeros(32, 32)
+        image[:, row, 8:24] = 1
+        heat[16, 16] = 1
+        areas.append(compute_fading(score, image, heat, steps=32))
+    for inserted, deleted in areas:
+        assert inserted == pytest.approx(0.5, abs=0.15)  # reading order gives 0.98 and 0.02
+        assert deleted == pytest.approx(0.5, abs=0.15)
+        assert inserted + deleted == pytest.approx(1)  # of a score that is a sum
+
+
+def test_fading_of_ties_is_the_same_each_time() -> None:
+    torch.manual_seed(0)
+    image, heat = torch.rand(3, 9, 7), (torch.rand(9, 7) * 3).floor()
+    first = compute_fading(lambda x: x.mean((1, 2, 3)), image, heat)
+    state = torch.random.get_rng_state()
+    assert compute_fading(lambda x: x.mean((1, 2, 3)), image, heat) == first
+    assert torch.equal(torch.random.get_rng_state(), state)
+
+
+def test_fading_of_an_empty_map_is_unknown() -> None:
+    found = compute_fading(lambda x: x[:, 0, 0, 0], torch.ones(3, 4, 4), torch.zeros(4, 4))
+    assert np.isnan(found).all()
+
+
 def test_fading_wants_one_size() -> None:
     with pytest.raises(DataError, match="a heat map of the picture's size"):
         compute_fading(lambda x: x[:, 0, 0, 0], torch.ones(3, 4, 4), torch.ones(2, 2))

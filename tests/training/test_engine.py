@@ -10,6 +10,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ from passerby.config import Recipe, load_recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, TrainingError
 from passerby.evaluation import evaluate
+from passerby.evaluation.thresholds import choose_thresholds
 from passerby.losses import StagedMultiTask
 from passerby.models import SSPNet
 from passerby.parsing import COARSE_CLASSES
@@ -190,8 +192,9 @@ class PowerFailureError(Exception):
         {"training": {"ema": 0.9, "checkpoint_every_steps": 1}, **SSPNET},
         {"training": {"checkpoint_every_steps": 1}, **MTMS},
         {"training": {"ema": 0.9, "checkpoint_every_steps": 1}, **DA_HAR},
+        {"training": {"ema": 0.9, "checkpoint_every_steps": 1, "resident": True}, **DA_HAR},
     ],
-    ids=["ema-cosine", "plateau", "diaa", "diaa-ema", "sspnet", "sspnet-ema", "mtms", "da-har"],
+    ids=["ema-cosine", "plateau", "diaa", "diaa-ema", "sspnet", "sspnet-ema", "mtms", "da-har", "resident"],
 )
 def test_a_resumed_run_equals_an_unbroken_one(
     make_recipe: MakeRecipe,
@@ -797,3 +800,19 @@ def test_two_processes_train_one_model(make_recipe: MakeRecipe, manifest_path: P
     metric = AttributeMetrics(3)
     metric.update(probs, torch.from_numpy(manifest.labels[rows]))
     assert metric.compute().mA == pytest.approx(max(logged), abs=1e-6)
+
+
+def test_thresholds_are_chosen_on_the_validation_part(
+    make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    choose = partial(choose_thresholds, least=1)  # eight pictures validate here
+    monkeypatch.setattr("passerby.evaluation.thresholds.choose_thresholds", choose)
+    recipe = make_recipe(training={"epochs": 1, "calibrate": "f1"})
+    plain = Bundle.load(train(make_recipe(training={"epochs": 1}), tmp_path / "plain").bundle)
+    own = Bundle.load(train(recipe, tmp_path / "own").bundle)
+    evaluation = evaluate(plain, Manifest.load(recipe.data.manifest), split="own", part="val")
+    assert set(plain.thresholds) == {0.5}
+    want = choose_thresholds(evaluation.probs, evaluation.labels, goal="f1", least=1)
+    assert 0.5 not in want
+    np.testing.assert_allclose(own.thresholds, want, rtol=1e-4)
+    assert own.metadata["calibration"] == "thresholds for the best f1 on tiny own/val"

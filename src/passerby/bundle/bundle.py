@@ -23,7 +23,8 @@ from passerby import __version__
 from passerby.bundle.card import render_card
 from passerby.bundle.files import CARD, CONFIG, WEIGHTS, Content, encode_config, read_files, write_files
 from passerby.bundle.hub import download, upload
-from passerby.data.images import normalise, read_image, resize_image
+from passerby.data.images import normalise, read_image
+from passerby.data.placement import resize_image
 from passerby.errors import BundleError, DataError, ImageError, ModelError, SchemaError
 from passerby.models import AttributeModel, create_model
 from passerby.schema import AttributeSchema

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, TypeAlias
 
+import numpy as np
+
+from passerby.data.device import send
 from passerby.types import Guidance
 
 if TYPE_CHECKING:
@@ -55,17 +58,17 @@ def crop_batch(images: Tensor, guidance: Guidance, crop: Crop) -> tuple[Tensor, 
         images: (N, 3, H, W); returns (N, 3, h, w), a view. Keypoints count from the crop's corner, and those
         beyond its sides have score 0.
     """
-    top, left, height, width = crop
-
-    def cut(values: Tensor) -> Tensor:
-        return values[..., top : top + height, left : left + width]
-
     masks, parsing, keypoints = guidance.masks, guidance.parsing, guidance.keypoints
-    return cut(images), Guidance(
-        None if masks is None else cut(masks),
-        None if parsing is None else cut(parsing),
-        None if keypoints is None else _move_keypoints(keypoints, [crop], (height, width)),
+    return _cut(images, crop), Guidance(
+        None if masks is None else _cut(masks, crop),
+        None if parsing is None else _cut(parsing, crop),
+        None if keypoints is None else _move_keypoints(keypoints, [crop], crop[2:]),
     )
+
+
+def _cut(values: Tensor, crop: Crop) -> Tensor:
+    top, left, height, width = crop
+    return values[..., top : top + height, left : left + width]
 
 
 def resize_crops(
@@ -83,14 +86,19 @@ def resize_crops(
     Shape:
         images: (N, 3, H, W) uint8; returns (N, 3, *size).
     """
+    import torch
     from torchvision.transforms.v2 import InterpolationMode
     from torchvision.transforms.v2 import functional as v2
 
+    sizes = sorted({crop[2:] for crop in crops})
+    groups = [[i for i, crop in enumerate(crops) if crop[2:] == crop_size] for crop_size in sizes]
+    back = send(np.argsort([i for group in groups for i in group]), images.device)
+
     def resize(values: Tensor, mode: Any) -> Tensor:
-        out = values.new_empty((*values.shape[:2], *size))
-        for i, crop in enumerate(crops):
-            out[i] = v2.resized_crop(values[i], *crop, size=list(size), interpolation=mode, antialias=True)
-        return out
+        """Crops of one size at a time."""
+        parts = (torch.stack([_cut(values[i], crops[i]) for i in group]) for group in groups)
+        resized = [v2.resize(p, list(size), interpolation=mode, antialias=True) for p in parts]
+        return torch.cat(resized)[back]
 
     nearest = InterpolationMode.NEAREST_EXACT  # NEAREST would shift what it resizes by up to half a pixel
     masks, parsing, keypoints = guidance.masks, guidance.parsing, guidance.keypoints
@@ -105,9 +113,9 @@ def _move_keypoints(keypoints: Tensor, crops: Sequence[Crop], size: Sequence[int
     """Keypoints (N, 17, 3) in crops, one a sample or one for all, that were resized to `size`."""
     import torch
 
-    boxes = torch.tensor(crops, dtype=keypoints.dtype, device=keypoints.device)[:, None]  # (N or 1, 1, 4)
-    corner, sides = boxes[..., [1, 0]], boxes[..., [3, 2]]  # x, y; width, height
-    factor = torch.tensor((size[1], size[0]), dtype=keypoints.dtype, device=keypoints.device) / sides
+    numbers = np.array([(left, top, width, height, *size[::-1]) for top, left, height, width in crops])
+    boxes = send(numbers, keypoints.device).to(keypoints.dtype)[:, None]  # (N or 1, 1, 6)
+    corner, factor = boxes[..., :2], boxes[..., 4:] / boxes[..., 2:4]
     moved = keypoints.clone()
     moved[..., :2] = (keypoints[..., :2] + 0.5 - corner) * factor - 0.5  # pixel 0 has its middle at 0
     moved[..., 2] = torch.where(find_inside(moved, size), moved[..., 2], 0.0)

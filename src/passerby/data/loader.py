@@ -186,13 +186,19 @@ class BatchLoader:
     def gather(self, rows: NDArray[np.int64], epoch: int) -> Batch:
         """The batch of the given rows as an epoch shows them."""
         draws = draw_parameters(self.augmentation, rows, seed=self.seed, epoch=epoch)
-        images = torch.from_numpy(gather_pixels(self.cache.images, rows, draws))
-        guidance = self._gather_guidance(rows, draws)
+        batch = self._gather_plain(rows, draws)
+        images, guidance = batch.images, batch.guidance
         if self.augmentation is not None and not self.augmentation.is_plain:
             images, guidance = transform_batch(self.augmentation, draws, images, guidance)
         if guidance.keypoints is not None:
             hide_outside(guidance.keypoints, images.shape[-2:])
-        return Batch(images, torch.from_numpy(self.labels[rows]), torch.from_numpy(rows.copy()), guidance)
+        return Batch(images, batch.labels, batch.rows, guidance)
+
+    def _gather_plain(self, rows: NDArray[np.int64], draws: Draws) -> Batch:
+        """Rows of the cache, cropped and flipped."""
+        images = torch.from_numpy(gather_pixels(self.cache.images, rows, draws))
+        labels, numbers = torch.from_numpy(self.labels[rows]), torch.from_numpy(rows.copy())
+        return Batch(images, labels, numbers, self._gather_guidance(rows, draws))
 
     def _gather_guidance(self, rows: NDArray[np.int64], draws: Draws) -> Guidance:
         guidance, cache = Guidance(), self.cache

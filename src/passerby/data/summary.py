@@ -10,8 +10,9 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from passerby.data.images import compute_placement, read_image
+from passerby.data.images import read_image
 from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest
+from passerby.data.placement import compute_placement
 from passerby.errors import DataError, ImageError
 from passerby.types import Preprocess
 

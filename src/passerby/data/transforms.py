@@ -1,8 +1,8 @@
 """Augmentation of picture, mask, parsing map and keypoints together.
 
 Padding, cropping and flipping (the field's habit) happen while a batch is gathered, for all kinds of data by
-one function; resized crops at the corners and the centre, affine changes, colours and erasing follow through
-torchvision's transforms v2. What happens to a sample depends on (seed, epoch, row) alone: each row draws from
+one function; resized crops at the corners and the centre, affine changes, colours and erasing follow on the
+device where the batch is. What happens to a sample depends on (seed, epoch, row) alone: each row draws from
 its own Philox stream, and each option has its own place in that stream, so turning one on does not change the
 others.
 """
@@ -11,20 +11,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.data import colours
+from passerby.data.affine import Motions, move_batch
 from passerby.data.crops import PLACES, Crop, find_inside, locate_crop, resize_crops, scale_side
+from passerby.data.device import send
+from passerby.data.streams import draw_uniform
 from passerby.errors import DataError
+from passerby.types import Guidance
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from torch import Tensor
-
-    from passerby.types import Guidance
 
 __all__ = [
     "COCO_MIRROR",
@@ -152,13 +155,17 @@ class Draws:
     flip: NDArray[np.bool_]
     uniform: NDArray[np.float64]
 
-    def spread(self, index: int, slot: str) -> float:
-        """The number of a slot, in [-1, 1)."""
-        return 2.0 * self.fraction(index, slot) - 1.0
+    def spread(self, slot: str) -> NDArray[np.float64]:
+        """The numbers of a slot, (N,) in [-1, 1)."""
+        return 2.0 * self.fraction(slot) - 1.0
 
-    def fraction(self, index: int, slot: str) -> float:
-        """The number of a slot, in [0, 1)."""
-        return float(self.uniform[index, _SLOTS.index(slot)])
+    def fraction(self, slot: str) -> NDArray[np.float64]:
+        """The numbers of a slot, (N,) in [0, 1)."""
+        return self.uniform[:, _SLOTS.index(slot)]
+
+    def take(self, part: slice) -> Draws:
+        """Those of some of the samples."""
+        return Draws(self.shift_px[part], self.flip[part], self.uniform[part])
 
 
 def draw_parameters(
@@ -180,9 +187,7 @@ def draw_parameters(
     n = len(rows)
     if augmentation is None:
         return Draws(np.zeros((n, 2), np.int64), np.zeros(n, np.bool_), np.zeros((n, len(_SLOTS))))
-    key = np.array([seed, epoch], np.uint64)
-    streams = (np.random.Philox(key=key, counter=[0, 0, 0, int(row)]) for row in rows)
-    uniform = np.array([np.random.Generator(s).random(len(_SLOTS)) for s in streams]).reshape(n, len(_SLOTS))
+    uniform = draw_uniform(rows, len(_SLOTS), seed=seed, epoch=epoch)
     side = 2 * augmentation.pad_px + 1
     shift = np.floor(uniform[:, :2] * side).astype(np.int64) - augmentation.pad_px
     flip = (uniform[:, 2] < 0.5) if augmentation.flip else np.zeros(n, np.bool_)
@@ -261,91 +266,87 @@ def transform_batch(
     with the mean colour of ImageNet, about zero after normalisation.
 
     Shape:
-        images: (N, 3, H, W) uint8; returns (N, 3, H · crop_to, W · crop_to), rounded, and guidance of this
-        size.
+        images: (N, 3, H, W) uint8, on any device; returns (N, 3, H · crop_to, W · crop_to), rounded, and
+        guidance of this size. Without crops it is all done in place.
     """
-    import torch
-
     if augmentation.crop_sides:
         height, width = images.shape[-2:]
-        crops = [_choose_crop(augmentation, draws, i, (height, width)) for i in range(len(images))]
         size = scale_side(height, augmentation.crop_to), scale_side(width, augmentation.crop_to)
+        crops = _choose_crops(augmentation, draws, (height, width))
         images, guidance = resize_crops(images, guidance, crops, size=size)
-    for i in range(len(images)):
-        if augmentation.is_affine:
-            _transform_affine(augmentation, draws, i, images, guidance)
-        images[i] = _recolour(augmentation, draws, i, images[i])
-        if draws.fraction(i, "erase") < augmentation.erase:
-            top, left, height, width = _erased_rectangle(draws, i, images.shape[-2:])
-            colour = torch.tensor(_ERASED_RGB, dtype=torch.uint8).view(3, 1, 1)
-            images[i, :, top : top + height, left : left + width] = colour
+    # One picture fits into the caches of a CPU; a GPU wants them all at once.
+    step = 1 if images.device.type == "cpu" else len(images)
+    for start in range(0, len(images), step):
+        part = slice(start, start + step)
+        some = (guidance.masks, guidance.parsing, guidance.keypoints)
+        views = Guidance(*(None if values is None else values[part] for values in some))
+        _change(augmentation, draws.take(part), images[part], views)
     return images, guidance
 
 
-def _choose_crop(augmentation: Augmentation, draws: Draws, i: int, size: tuple[int, int]) -> Crop:
+def _change(augmentation: Augmentation, draws: Draws, images: Tensor, guidance: Guidance) -> None:
+    """All that keeps the size of the pictures, in place."""
+    if augmentation.is_affine:
+        move_batch(images, guidance, _choose_motions(augmentation, draws, images.shape[-2:]))
+    if amount := augmentation.brightness:
+        colours.adjust_brightness(images, 1 + amount * draws.spread("brightness"))
+    if amount := augmentation.contrast:
+        colours.adjust_contrast(images, 1 + amount * draws.spread("contrast"))
+    if amount := augmentation.saturation:
+        colours.adjust_saturation(images, 1 + amount * draws.spread("saturation"))
+    if amount := augmentation.hue:
+        colours.adjust_hue(images, amount * draws.spread("hue"))
+    if (erased := draws.fraction("erase") < augmentation.erase).any():
+        _erase(images, _choose_rectangles(draws, images.shape[-2:]) * erased)
+
+
+def _choose_crops(augmentation: Augmentation, draws: Draws, size: tuple[int, int]) -> list[Crop]:
     sides = augmentation.crop_sides
     second = "crop_height" if augmentation.crop_keep_ratio else "crop_width"
-    shares = [sides[int(draws.fraction(i, slot) * len(sides))] for slot in ("crop_height", second)]
-    crop_size = [scale_side(side, share) for side, share in zip(size, shares, strict=True)]
-    return locate_crop(int(draws.fraction(i, "crop_place") * len(PLACES)), size, crop_size)
+    slots = [(draws.fraction(slot) * len(sides)).astype(int) for slot in ("crop_height", second)]
+    places = (draws.fraction("crop_place") * len(PLACES)).astype(int)
+    crops = []
+    for place, *numbers in zip(places.tolist(), *(slot.tolist() for slot in slots), strict=True):
+        crop_size = [scale_side(side, sides[k]) for side, k in zip(size, numbers, strict=True)]
+        crops.append(locate_crop(place, size, crop_size))
+    return crops
 
 
-def _transform_affine(
-    augmentation: Augmentation, draws: Draws, i: int, images: Tensor, guidance: Guidance
-) -> None:
-    from torchvision import tv_tensors
-    from torchvision.transforms.v2 import InterpolationMode
-    from torchvision.transforms.v2 import functional as v2
-
-    height, width = images.shape[-2:]
-    sample: dict[str, Any] = {"image": tv_tensors.Image(images[i])}
-    if guidance.masks is not None:
-        sample["mask"] = tv_tensors.Mask(guidance.masks[i])
-    if guidance.parsing is not None:
-        sample["parsing"] = tv_tensors.Mask(guidance.parsing[i])
-    if guidance.keypoints is not None:  # torchvision turns points about a centre counted by sides
-        points = guidance.keypoints[i, :, :2] + 0.5
-        sample["keypoints"] = tv_tensors.KeyPoints(points, canvas_size=(height, width))
-    options: dict[str, Any] = {
-        "angle": augmentation.rotation_deg * draws.spread(i, "rotation"),
-        "translate": [
-            augmentation.shift * width * draws.spread(i, "shift_x"),
-            augmentation.shift * height * draws.spread(i, "shift_y"),
-        ],
-        "scale": 1.0 + augmentation.zoom * draws.spread(i, "zoom"),
-        "shear": [augmentation.shear_deg * draws.spread(i, slot) for slot in ("shear_x", "shear_y")],
-    }
-    for name, value in sample.items():
-        sample[name] = v2.affine(value, **options, interpolation=InterpolationMode.BILINEAR)
-    images[i] = sample["image"]
-    if guidance.masks is not None:
-        guidance.masks[i] = sample["mask"]
-    if guidance.parsing is not None:
-        guidance.parsing[i] = sample["parsing"]
-    if guidance.keypoints is not None:
-        guidance.keypoints[i, :, :2] = sample["keypoints"] - 0.5
+def _choose_motions(augmentation: Augmentation, draws: Draws, size: Sequence[int]) -> Motions:
+    height, width = size
+    return Motions(
+        angle_deg=augmentation.rotation_deg * draws.spread("rotation"),
+        shift_px=np.stack(
+            [
+                augmentation.shift * width * draws.spread("shift_x"),
+                augmentation.shift * height * draws.spread("shift_y"),
+            ],
+            axis=1,
+        ),
+        scale=1 + augmentation.zoom * draws.spread("zoom"),
+        shear_deg=augmentation.shear_deg
+        * np.stack([draws.spread("shear_x"), draws.spread("shear_y")], axis=1),
+    )
 
 
-def _recolour(augmentation: Augmentation, draws: Draws, i: int, image: Tensor) -> Tensor:
-    from torchvision.transforms.v2 import functional as v2
-
-    if augmentation.brightness:
-        image = v2.adjust_brightness(image, 1.0 + augmentation.brightness * draws.spread(i, "brightness"))
-    if augmentation.contrast:
-        image = v2.adjust_contrast(image, 1.0 + augmentation.contrast * draws.spread(i, "contrast"))
-    if augmentation.saturation:
-        image = v2.adjust_saturation(image, 1.0 + augmentation.saturation * draws.spread(i, "saturation"))
-    if augmentation.hue:
-        image = v2.adjust_hue(image, augmentation.hue * draws.spread(i, "hue"))
-    return image
+def _choose_rectangles(draws: Draws, size: Sequence[int]) -> NDArray[np.int64]:
+    """Top, left, bottom and right, (4, N), of 2–20 % of the area, aspect ratio 1:3 to 3:1."""
+    area = (0.02 + 0.18 * draws.fraction("erase_area")) * size[0] * size[1]
+    aspect = 3.0 ** draws.spread("erase_aspect")
+    height = np.clip(np.rint(np.sqrt(area * aspect)), 1, size[0])
+    width = np.clip(np.rint(np.sqrt(area / aspect)), 1, size[1])
+    top = np.floor(draws.fraction("erase_top") * (size[0] - height + 1))
+    left = np.floor(draws.fraction("erase_left") * (size[1] - width + 1))
+    return np.stack([top, left, top + height, left + width]).astype(np.int64)
 
 
-def _erased_rectangle(draws: Draws, i: int, size: Sequence[int]) -> tuple[int, int, int, int]:
-    """Top, left, height and width in pixels of 2–20 % of the area, aspect ratio 1:3 to 3:1."""
-    area = (0.02 + 0.18 * draws.fraction(i, "erase_area")) * size[0] * size[1]
-    aspect = 3.0 ** draws.spread(i, "erase_aspect")
-    height = min(max(round(math.sqrt(area * aspect)), 1), size[0])
-    width = min(max(round(math.sqrt(area / aspect)), 1), size[1])
-    top = int(draws.fraction(i, "erase_top") * (size[0] - height + 1))
-    left = int(draws.fraction(i, "erase_left") * (size[1] - width + 1))
-    return top, left, height, width
+def _erase(images: Tensor, rectangles: NDArray[np.int64]) -> None:
+    """Cover a rectangle of each picture, of which some are empty, in place."""
+    import torch
+
+    top, left, bottom, right = send(rectangles, images.device)[..., None, None]
+    y = torch.arange(images.shape[-2], device=images.device)[:, None]
+    x = torch.arange(images.shape[-1], device=images.device)
+    inside = (y >= top) & (y < bottom) & (x >= left) & (x < right)  # (N, H, W)
+    for channel, value in enumerate(_ERASED_RGB):
+        images[:, channel].masked_fill_(inside, value)

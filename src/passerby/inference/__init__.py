@@ -13,7 +13,6 @@ from passerby.inference.figure_file import check_figure, save_figure
 from passerby.inference.guiding import Guide
 from passerby.inference.localize import Localization, Region, localize_picture, localize_pictures
 from passerby.inference.localize_figure import check_sheet, draw_localization, draw_localizations
-from passerby.inference.overlay import draw_boxes, draw_overlay
 from passerby.inference.predictor import PredictionResult, Predictor, Skipped
 from passerby.inference.sources import IMAGE_SUFFIXES, find_images
 from passerby.inference.writers import (
@@ -25,6 +24,7 @@ from passerby.inference.writers import (
     write_parsing,
     write_table,
 )
+from passerby.localization import draw_boxes, draw_overlay
 
 __all__ = [
     "IMAGE_SUFFIXES",

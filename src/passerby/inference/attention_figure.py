@@ -23,7 +23,7 @@ from passerby.inference.lettering import (
     write_head,
     write_line,
 )
-from passerby.inference.overlay import compute_scale, draw_bar, draw_overlay
+from passerby.localization import compute_scale, draw_bar, draw_overlay
 from passerby.parsing import UNKNOWN_CLASS, get_class_colour, get_palette
 from passerby.schema import AttributeSchema
 

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from passerby.annotators.annotate import order_annotators
 from passerby.annotators.base import FIELDS, Annotator, Kind, Sample, is_good_mask
-from passerby.data.images import compute_placement, resize_map
+from passerby.data.placement import compute_placement, resize_map
 from passerby.errors import DataError
 from passerby.parsing import UNKNOWN_CLASS
 from passerby.types import Guidance, Preprocess

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.bundle import Bundle, Picture, source_of
-from passerby.data.images import restore_heat
+from passerby.data.placement import restore_heat
 from passerby.errors import DataError, SchemaError
 from passerby.inference.batches import OpenedBatch, open_batch, stream_batches
 from passerby.inference.guiding import Guide
@@ -149,7 +149,7 @@ def localize_picture(
         picture: A path or a picture in memory; see `Picture`.
         attributes: Names; by default those that are present in the picture.
         method: How the heat maps are made, see `compute_heat_maps`.
-        binarization: Which pixels of a map are in a box; by default those above half of its maximum.
+        binarization: Which pixels of a map are in a box; by default those with at least half of its maximum.
         boxes: `outer` for one box an attribute, `components` for one a piece; see `find_boxes`.
         guide: Finds what the model looks at beside the picture, such as a mask; None leaves it without,
             which is noted.

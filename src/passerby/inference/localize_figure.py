@@ -15,9 +15,8 @@ from passerby.errors import DataError
 from passerby.inference.figure_file import check_figure, check_sides
 from passerby.inference.lettering import FAINT, PAPER, compute_text_px
 from passerby.inference.localize import Localization, Region
-from passerby.inference.overlay import draw_bar, draw_boxes, draw_overlay
 from passerby.inference.sheet import LegendEntry, Panel, compose_sheet
-from passerby.localization import Binarization, compute_box_iou
+from passerby.localization import Binarization, compute_box_iou, draw_bar, draw_boxes, draw_overlay
 from passerby.types import Box
 
 __all__ = ["check_sheet", "draw_localization", "draw_localizations"]

@@ -29,9 +29,9 @@ class Binarization:
     grown stricter (Zhou et al., 2016, have a fifth).
 
     Args:
-        rule: `max`: at least `share` of the map's maximum; `quantile`: above the quantile `share` of the map;
-            `otsu`: above the value that parts the map into two classes of the least variance within (Otsu,
-            1979).
+        rule: `max`: at least `share` of the map's maximum; `quantile`: above the quantile `share` of the map,
+            or its maximum alone where that is the quantile; `otsu`: above the value that parts the map into
+            two classes of the least variance within (Otsu, 1979).
         share: In (0, 1); not looked at by `otsu`.
 
     Raises:
@@ -58,12 +58,16 @@ class Binarization:
 
     @classmethod
     def parse(cls, text: str) -> Binarization:
-        """Read `max:0.5`, `quantile:0.9` or `otsu`.
+        """Read `max:0.5`, `max` (which is the same), `quantile:0.9` or `otsu`.
 
         Raises:
             ConfigError: If the text is none of these.
         """
         rule, colon, share = text.partition(":")
+        if colon and rule == "otsu":
+            raise ConfigError(f"otsu finds its threshold by itself; expected no share, got {text!r}")
+        if not colon and rule == "quantile":
+            raise ConfigError("expected a share of the quantile, such as quantile:0.9, got none")
         try:
             return cls(rule, float(share)) if colon else cls(rule)  # type: ignore[arg-type]
         except ValueError:
@@ -74,7 +78,7 @@ class Binarization:
         return self.rule if self.rule == "otsu" else f"{self.rule}:{self.share:g}"
 
     def __call__(self, heat: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """The foreground of a map; none of one that is 0 everywhere.
+        """The foreground of a map; none of one that is 0 everywhere, and some of any other.
 
         Shape:
             heat: (H, W) ≥ 0; returns (H, W).
@@ -89,7 +93,7 @@ class Binarization:
         if self.rule == "max":
             return heat >= self.share * most
         threshold = np.quantile(heat, self.share) if self.rule == "quantile" else _find_otsu(heat)
-        return heat > threshold
+        return heat == most if threshold >= most else heat > threshold
 
 
 def check_heat(heat: NDArray[np.float32]) -> None:

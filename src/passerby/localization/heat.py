@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from passerby.errors import ConfigError, ModelError, SchemaError
+from passerby.errors import ConfigError, DataError, ModelError
 from passerby.localization.own import combine_maps
 from passerby.models.base import AttributeModel, evaluating
 from passerby.types import Guidance
@@ -75,14 +75,24 @@ def compute_heat_maps(
     | `own` | what the system itself shows, such as its attention (`AttributeModel.own_map`) |
     | `occlusion` | how much the logit falls when a part of the picture is grey: slow, but no theory |
 
-    Eq. 13 differentiates a_j, "model prediction result": the logit here, as in Grad-CAM; the sigmoid would
-    multiply each map by a number, which changes no box. The model's mode, hooks and gradients and the grad
-    mode of the caller are left as they were, also if something fails.
+    Eq. 13 differentiates a_j, "model prediction result": the logit, as in Grad-CAM, for Eq. 10 has the
+    sigmoid σ over a_ij (it would multiply each map by a number, which changes no box). Grad-CAM++ presumes
+    F ≥ 0; of features without a ReLU a negative Σ F counts as 0 here, or α would have a pole. Layer-CAM's
+    maps are those of F alone; the paper's fusion of several layers is left out.
+
+    Maps by gradient show what reaches the logit through F. What goes past it is left out:
+
+    - DIAA: the attention to stage 3, one of the three logits that are averaged; F is stage 4.
+    - Da-HAR: stages 2 and 3 where the side branch fuses them with stage 4, which is F.
+    - MTMS: the maps of stage I in the relation attention, which scale and shift those of F, stage II.
+
+    The model's mode, hooks and gradients and the grad mode of the caller are left as they were, also if
+    something fails.
 
     Args:
         model: In any mode; computed in evaluation mode.
         guidance: What the model looks at beside the pictures.
-        attributes: Names; all of them by default.
+        attributes: Names, at least one; all of them by default.
         method: One of `METHODS`.
 
     Shape:
@@ -90,6 +100,7 @@ def compute_heat_maps(
 
     Raises:
         ConfigError: If there is no such method.
+        DataError: If no attribute is named.
         SchemaError: If there is no attribute of a name.
         ModelError: If the system shows no map of its own, and that was asked for.
 
@@ -116,12 +127,11 @@ def compute_heat_maps(
 
 
 def _find_attributes(model: AttributeModel, names: Sequence[str] | None) -> tuple[int, ...]:
-    known = model.schema.names
     if names is None:
-        return tuple(range(len(known)))
-    if missing := [name for name in names if name not in known]:
-        raise SchemaError(f"no attribute {missing[0]!r}; this model knows {', '.join(known)}")
-    return tuple(known.index(name) for name in names)
+        return tuple(range(len(model.schema)))
+    if not names:
+        raise DataError("expected at least one attribute to make maps of, got none; None makes those of all")
+    return tuple(model.schema.index(name) for name in names)
 
 
 # ---------------------------------------------------------------------- by gradient
@@ -139,10 +149,9 @@ def _grad_cam_p(features: Tensor, slopes: Tensor) -> Tensor:
 
 
 def _grad_cam_plus_plus(features: Tensor, slopes: Tensor) -> Tensor:
-    square = slopes.square()
-    below = 2 * square + square * slopes * features.sum((2, 3), keepdim=True)
-    alpha = torch.where(slopes != 0, square / torch.where(below != 0, below, 1), 0)
-    return torch.einsum("anc,nchw->anhw", (alpha * slopes.relu()).sum((3, 4)), features)
+    gains = slopes.relu()  # α counts only where g > 0, and g² cancels in it
+    weights = gains / (2 + gains * features.sum((2, 3), keepdim=True).clamp_min(0))
+    return torch.einsum("anc,nchw->anhw", weights.sum((3, 4)), features)
 
 
 def _layer_cam(features: Tensor, slopes: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 
 import numpy as np
@@ -21,6 +22,8 @@ __all__ = [
     "compute_mask_iou",
     "hits_peak",
 ]
+
+_TIES_SEED = 0
 
 
 def compute_box_iou(found: Sequence[Box], truth: Sequence[Box]) -> float:
@@ -143,7 +146,9 @@ def compute_fading(
     """Insertion and deletion: how the score moves as the picture comes in, or goes, hottest pixels first.
 
     Paper: Petsiuk et al., RISE, BMVC 2018. What is not there is 0, the mean colour after the usual
-    normalisation, in place of their blur. The areas are means over the steps by the trapezoidal rule.
+    normalisation, in place of their blur. The areas are means over the steps by the trapezoidal rule. Pixels
+    that are equally hot come in a random order, always the same for a size of picture: in reading order a map
+    with wide zeros would earn by where in the picture things mostly are.
 
     Args:
         score: Gives (K, 3, H, W) pictures the probability (K,) of the attribute.
@@ -153,7 +158,8 @@ def compute_fading(
         image: (3, H, W), normalised; heat: (H, W) ≥ 0.
 
     Returns:
-        Areas in [0, 1] under the curves of insertion, the more the better, and of deletion, the less.
+        Areas in [0, 1] under the curves of insertion, the more the better, and of deletion, the less; NaN
+        both of a map that is 0 everywhere, which has no order.
 
     Raises:
         DataError: If there are no steps, or sizes differ.
@@ -167,7 +173,10 @@ def compute_fading(
         raise DataError(
             f"expected steps ≥ 1 and a heat map of the picture's size, got {steps} and {tuple(heat.shape)}"
         )
-    order = heat.flatten().argsort(descending=True, stable=True)
+    if not (heat > 0).any():
+        return math.nan, math.nan
+    drawn = torch.randperm(heat.numel(), generator=torch.Generator().manual_seed(_TIES_SEED)).to(heat.device)
+    order = drawn[heat.flatten()[drawn].argsort(descending=True, stable=True)]
     rank = torch.empty_like(order)
     rank[order] = torch.arange(len(order), device=order.device)
     rank = rank.view_as(heat)  # (H, W), 0 for the hottest

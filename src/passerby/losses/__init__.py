@@ -18,6 +18,7 @@ from passerby.losses.bce import BinaryCrossEntropy
 from passerby.losses.category import CategoryWeighted
 from passerby.losses.da_har import DaHARLoss
 from passerby.losses.diaa import DIAALoss
+from passerby.losses.distilled import Distilled
 from passerby.losses.focal import WeightedFocal
 from passerby.losses.functional import (
     compute_binary_cross_entropy,
@@ -38,6 +39,7 @@ __all__ = [
     "CategoryWeighted",
     "DIAALoss",
     "DaHARLoss",
+    "Distilled",
     "HierarchicalLoss",
     "PredictionHistory",
     "StagedMultiTask",

@@ -7,13 +7,15 @@ import signal
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, WeightAveraging
-from torch import Tensor
+from torch import nn
+from torch.optim.swa_utils import AveragedModel
 
 from passerby.files import replace_file
 from passerby.training.task import AttributeTask, check_weights
@@ -25,13 +27,39 @@ class InterruptedRunError(Exception):
     """The user pressed Ctrl-C; the checkpoint is written."""
 
 
+class _MovingAverage(AveragedModel):
+    """Counts its steps on the host, as torch's own asks a GPU for their number at each step and tensor."""
+
+    def __init__(self, model: nn.Module, *, decay: float) -> None:
+        super().__init__(model, use_buffers=True)
+        self.decay = decay
+
+    @torch.no_grad()
+    def update_parameters(self, model: nn.Module) -> None:
+        """Move all weights and batch-norm statistics a share of the way to those of the model."""
+        n = int(self.n_averaged)
+        share = 1 - min(self.decay, (1 + n) / (10 + n)) if n else 1.0
+        averaged, current = (chain(m.parameters(), m.buffers()) for m in (self.module, model))
+        pairs = [(a, c) for a, c in zip(averaged, current, strict=True) if a.data_ptr() != c.data_ptr()]
+        mixed = [(a.detach(), c.detach()) for a, c in pairs if a.is_floating_point()]
+        torch._foreach_lerp_([a for a, _ in mixed], [c for _, c in mixed], share)
+        for a, c in pairs:
+            if not a.is_floating_point():
+                a.copy_(c)
+        self.n_averaged += 1
+
+
 class _ModelAveraging(WeightAveraging):
     """Averages the model; the criterion's state stays one and the same."""
 
+    def __init__(self, decay: float) -> None:
+        super().__init__()
+        self.decay = decay
+
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
         """Create the average, and let it share the criterion."""
-        super().setup(trainer, pl_module, stage)
-        if stage == "fit" and self._average_model is not None:
+        if stage == "fit":
+            self._average_model = _MovingAverage(pl_module, decay=self.decay)
             self._average_model.module.criterion = pl_module.criterion
 
 
@@ -41,14 +69,7 @@ def create_ema(decay: float) -> WeightAveraging:
     The decay rises as min(decay, (1 + n) / (10 + n)), so that a short run does not average its start. What
     the criterion remembers is not averaged: the average shares it with the model in training.
     """
-
-    def average(averaged: Tensor, current: Tensor, number: Tensor | int) -> Tensor:
-        now = min(decay, (1 + int(number)) / (10 + int(number)))
-        if not averaged.dtype.is_floating_point or averaged.data_ptr() == current.data_ptr():
-            return current
-        return torch.lerp(averaged, current, 1 - now)
-
-    return _ModelAveraging(avg_fn=average)
+    return _ModelAveraging(decay)
 
 
 class LastingEarlyStopping(EarlyStopping):

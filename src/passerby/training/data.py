@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from typing import Literal
 
 import numpy as np
@@ -15,6 +16,7 @@ from passerby.config import Recipe
 from passerby.data.cache import PackedCache
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
+from passerby.data.resident import ResidentLoader
 from passerby.data.transforms import Augmentation
 from passerby.errors import TrainingError
 from passerby.losses import compute_positive_ratio
@@ -78,13 +80,17 @@ class TrainingData:
         return compute_positive_ratio(torch.from_numpy(self.labels[self.train_rows]), unknown=unknown)
 
     def create_loaders(
-        self, recipe: Recipe, *, model: AttributeModel, rank: int, world_size: int
+        self, recipe: Recipe, *, model: AttributeModel, rank: int, world_size: int, device: torch.device
     ) -> tuple[BatchLoader, BatchLoader]:
         """Loaders of one process for training and validation.
 
         Validation rows are dealt out without padding, so that metrics merge exactly and no row counts twice.
 
+        Args:
+            device: Where the process trains, and where the pictures go with `training.resident`.
+
         Raises:
+            DataError: If the device cannot hold the pictures.
             TrainingError: If the training rows do not fill one batch on each process, nobody has what the
                 model needs beside the picture, or the parsing maps are of other classes.
         """
@@ -97,7 +103,10 @@ class TrainingData:
             )
         self._check_truth(recipe, model)
         t = recipe.training
-        training = BatchLoader(
+        create: Callable[..., BatchLoader] = (
+            partial(ResidentLoader, device=device) if t.resident else partial(BatchLoader, workers=t.workers)
+        )
+        training = create(
             self.cache,
             labels=self.labels,
             rows=self.train_rows,
@@ -108,11 +117,10 @@ class TrainingData:
             seed=recipe.seed,
             rank=rank,
             world_size=world_size,
-            workers=t.workers,
             guidance=guidance,
             parsing_classes=self.manifest.parsing_classes,
         )
-        validation = BatchLoader(
+        validation = create(
             self.cache,
             labels=self.labels,
             rows=self.val_rows[rank::world_size],
@@ -120,7 +128,6 @@ class TrainingData:
             augmentation=None,
             shuffle=False,
             drop_last=False,
-            workers=t.workers,
             guidance=model.guidance,
         )
         if not len(training):

@@ -7,6 +7,7 @@ import sys
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -14,14 +15,20 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
+from torch import nn
 
+from passerby.bundle import Bundle
 from passerby.config import Recipe
 from passerby.data.crops import scale_side
 from passerby.data.loader import BatchLoader
+from passerby.data.manifest import Manifest
 from passerby.errors import ModelError, TrainingError
+from passerby.evaluation.evaluate import evaluate
 from passerby.evaluation.protocols import load_protocol
-from passerby.losses import create_loss
+from passerby.evaluation.thresholds import calibrate
+from passerby.losses import Distilled, create_loss
 from passerby.models.base import AttributeModel, evaluating
+from passerby.schema import AttributeSchema
 from passerby.training.callbacks import (
     EpochLog,
     InterruptedRunError,
@@ -34,6 +41,7 @@ from passerby.training.origin import describe_origin
 from passerby.training.run_folder import RunFolder, TrainingOutcome
 from passerby.training.start import create_start
 from passerby.training.task import AttributeTask
+from passerby.training.teachers import load_soft_labels
 from passerby.types import Preprocess
 
 __all__ = ["train"]
@@ -66,22 +74,14 @@ def train(
     data = TrainingData.load(recipe, preprocess, say)
     model = create_start(recipe.model, data.manifest.schema, say=say)
     _check_crops(recipe, model)
-    ratio = data.compute_positive_ratio(unknown=recipe.loss.arguments.get("unknown", "ignore"))
-    rows = torch.from_numpy(data.train_rows)
-    criterion = create_loss(
-        recipe.loss.name, positive_ratio=ratio, rows=rows, schema=model.schema, **recipe.loss.arguments
-    )
-    if (first := getattr(criterion, "first_epochs", 0)) >= recipe.training.epochs:
-        raise TrainingError(
-            f"expected loss.arguments.first_epochs below training.epochs ({recipe.training.epochs}), got "
-            f"{first}; stage II would learn nothing"
-        )
+    criterion = _create_criterion(recipe, data, model.schema)
     log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs, say=say)
     origin = describe_origin(recipe, data)  # now: the files it names may be gone when training ends
     with _quiet_lightning():
         trainer = _create_trainer(recipe, folder, log, partly=bool(model.supervision))
+        device = trainer.strategy.root_device
         loaders = data.create_loaders(
-            recipe, model=model, rank=trainer.global_rank, world_size=trainer.world_size
+            recipe, model=model, rank=trainer.global_rank, world_size=trainer.world_size, device=device
         )
         for line in data.describe_missing(model):
             say(line)
@@ -92,11 +92,51 @@ def train(
             preprocess=preprocess,
             steps_per_epoch=len(loaders[0]),
             image_names=data.manifest.images,
-        ).to(trainer.strategy.root_device)  # before fitting, or EMA would keep its average on the CPU
+        ).to(device)  # before fitting, or EMA would keep its average on the CPU
         _fit(trainer, task, loaders, folder=folder, resume=resume)
-    outcome = folder.finish(task.model, preprocess=preprocess, origin=origin, rows=log.rows)
+    outcome = folder.finish(
+        task.model,
+        preprocess=preprocess,
+        origin=origin,
+        rows=log.rows,
+        calibrate=partial(_calibrate, recipe) if recipe.training.calibrate else None,
+    )
     trainer.strategy.barrier("bundle")
     return outcome
+
+
+def _create_criterion(recipe: Recipe, data: TrainingData, schema: AttributeSchema) -> nn.Module:
+    """The recipe's loss, with its teachers if it has some."""
+    section = recipe.loss
+    ratio = data.compute_positive_ratio(unknown=section.arguments.get("unknown", "ignore"))
+    rows = torch.from_numpy(data.train_rows)
+    criterion = create_loss(section.name, positive_ratio=ratio, rows=rows, schema=schema, **section.arguments)
+    if (first := getattr(criterion, "first_epochs", 0)) >= recipe.training.epochs:
+        raise TrainingError(
+            f"expected loss.arguments.first_epochs below training.epochs ({recipe.training.epochs}), got "
+            f"{first}; stage II would learn nothing"
+        )
+    if not section.teachers:
+        return criterion
+    soft = load_soft_labels(section.teachers, data.manifest, data.train_rows)
+    return Distilled(criterion, rows=rows, soft=soft, weight=section.teacher_weight)
+
+
+def _calibrate(recipe: Recipe, bundle: Bundle) -> Bundle:
+    """The bundle with thresholds chosen on the validation part."""
+    data, goal = recipe.data, recipe.training.calibrate
+    if goal is None:
+        return bundle
+    evaluation = evaluate(
+        bundle.to("cpu" if recipe.training.accelerator == "cpu" else "auto"),
+        Manifest.load(data.manifest, root=data.root),
+        split=data.split,
+        part=data.val,
+        cache=data.cache,
+        broken=data.broken,
+        workers=max(1, recipe.training.workers),
+    )
+    return calibrate(bundle, evaluation, goal=goal)
 
 
 def _check_crops(recipe: Recipe, model: AttributeModel) -> None:

@@ -14,7 +14,7 @@ RUN/
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -111,6 +111,7 @@ class RunFolder:
         preprocess: Preprocess,
         origin: Mapping[str, Any],
         rows: list[dict[str, float]],
+        calibrate: Callable[[Bundle], Bundle] | None = None,
     ) -> TrainingOutcome:
         """Turn the best checkpoint into a bundle and note the outcome.
 
@@ -119,6 +120,7 @@ class RunFolder:
             preprocess: How its pictures were prepared.
             origin: What the bundle says about its training; the outcome and the environment are added.
             rows: The log, one row an epoch.
+            calibrate: Gives the bundle thresholds of its own.
         """
         checkpoint = torch.load(self.best, map_location="cpu", weights_only=True)
         weights = {
@@ -140,6 +142,8 @@ class RunFolder:
                 preprocess,
                 metadata={**origin, **values, "environment": self._environment()},
             )
+            if calibrate is not None:
+                bundle = calibrate(bundle)
             bundle.save(self.bundle)
             self._write("outcome.json", json.dumps(values, indent=2) + "\n")
         return outcome

@@ -38,6 +38,16 @@ def check_weights(model: nn.Module, step: int) -> None:
             )
 
 
+class _MeanLoss(MeanMetric):
+    """Without the search for NaN, whose result each step would wait for: such a loss never gets here."""
+
+    def update(self, value: float | Tensor, weight: float | Tensor | None = None) -> None:
+        """Add a batch's loss, weighted by its size."""
+        weight = 1.0 if weight is None else weight
+        self.mean_value += value * weight
+        self.weight += weight
+
+
 class AttributeTask(LightningModule):
     """One model, one criterion, one recipe.
 
@@ -66,6 +76,8 @@ class AttributeTask(LightningModule):
         super().__init__()
         layout = torch.channels_last if recipe.training.channels_last else torch.contiguous_format
         self.model = model.to(memory_format=layout)
+        if recipe.training.compile:
+            self.model.compile()  # in place: names of weights stay as they are
         self.criterion = criterion
         # Each process keeps the criterion's state up to date itself: sending it every step would be waste.
         self._ddp_params_and_buffers_to_ignore = [f"criterion.{n}" for n, _ in criterion.named_buffers()]
@@ -82,7 +94,7 @@ class AttributeTask(LightningModule):
         )
         self.average_precision = MeanAveragePrecision(len(model.schema), unknown=protocol.unknown)
         self.val_loss = MeanMetric()
-        self.train_loss = MeanMetric()
+        self.train_loss = _MeanLoss()
         self.val_scores: dict[str, float] = {}
         self.plateau: ReduceLROnPlateau | None = None
         self._restored: dict[str, Any] | None = None
@@ -119,6 +131,8 @@ class AttributeTask(LightningModule):
         output = self(batch)
         terms: dict[str, Tensor] = self.criterion(output, batch.labels, batch)
         total = terms["total"]
+        # Each step waits here until a GPU has ended the forward pass. It then idles until the first kernel of
+        # the backward pass gets there; the host's other work is done while the backward pass runs.
         if not torch.isfinite(total):
             names = [self.image_names[row] for row in batch.rows.tolist()]
             values = {name: float(term.detach()) for name, term in terms.items()}

@@ -177,7 +177,7 @@ def test_environment_variables_stand_for_paths(recipe_path: Path, monkeypatch: p
 
 @pytest.mark.parametrize(
     "path",
-    sorted((Path(__file__).parents[1] / "recipes").rglob("*.yaml")),
+    sorted(p for p in (Path(__file__).parents[2] / "recipes").rglob("*.yaml") if p.parent.name != "suites"),
     ids=lambda p: f"{p.parent.name}/{p.stem}",
 )
 def test_every_recipe_of_the_house_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -424,7 +424,7 @@ def test_a_row_of_da_har_changes_what_it_names(
 
 def find_changes(folder: str, row: str, below: str, silent: Mapping[str, Any]) -> set[str]:
     """Keys in which two recipes of a folder differ; `silent` are defaults that only one of them names."""
-    rows = Path(__file__).parents[1] / "recipes" / folder
+    rows = Path(__file__).parents[2] / "recipes" / folder
     one, other = (
         {**silent, **flatten(load_recipe(rows / f"{name}.yaml").model_dump())} for name in (row, below)
     )

@@ -15,11 +15,12 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from passerby.errors import DataError
-from passerby.inference.attention import enlarge_maps
+from passerby.localization.own import enlarge_maps
 from passerby.types import Box
 
 __all__ = ["compute_scale", "draw_bar", "draw_boxes", "draw_overlay"]
@@ -75,7 +76,8 @@ def draw_overlay(
     if values.ndim != 2 or not values.size:
         raise DataError(f"expected one map (h, w), got shape {values.shape}")
     height, width, _ = picture.shape
-    enlarged = enlarge_maps(values[None].astype(np.float32), (height, width))[0]
+    given = torch.from_numpy(values[None, None].astype(np.float32))
+    enlarged: NDArray[np.float32] = enlarge_maps(given, (height, width))[0, 0].numpy()
     scale = compute_scale(values) if scale is None else scale
     shares = enlarged / scale if scale > 0 else np.zeros_like(enlarged)
     grey = np.asarray(Image.fromarray(picture).convert("L"), np.float32)

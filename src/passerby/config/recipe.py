@@ -1,24 +1,25 @@
-"""The recipe: a validated YAML file that says everything about a training run.
-
-The only reader of YAML and the only room below the command line that knows pydantic. Library classes take
-plain arguments and know nothing of recipes.
-"""
+"""The sections of a recipe: names, ranges, defaults, and what must fit together."""
 
 from __future__ import annotations
 
-import difflib
-import os
-import re
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 
-from passerby.errors import ConfigError
-
-__all__ = ["Recipe", "load_recipe"]
+__all__ = [
+    "AugmentationSection",
+    "DataSection",
+    "InputSection",
+    "LossSection",
+    "ModelSection",
+    "OptimizerSection",
+    "Recipe",
+    "ScheduleSection",
+    "Section",
+    "TrainingSection",
+]
 
 Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
@@ -110,10 +111,18 @@ class ModelSection(Section):
 
 
 class LossSection(Section):
-    """The loss: its name in `passerby.losses.LOSSES` and keyword arguments."""
+    """The loss: its name in `passerby.losses.LOSSES` and keyword arguments.
+
+    Args:
+        teachers: Predictions of other models on the training part (`passerby evaluate … --part train --out`),
+            whose mean is learnt beside the labels; see `passerby.losses.Distilled`.
+        teacher_weight: How much they count; the labels count the rest.
+    """
 
     name: str = "bce"
     arguments: dict[str, Any] = Field(default_factory=dict)
+    teachers: tuple[Path, ...] = ()
+    teacher_weight: Share = 0.5
 
 
 class OptimizerSection(Section):
@@ -170,8 +179,19 @@ class TrainingSection(Section):
         precision: Of the arithmetic; the `mixed` ones keep the weights in 32 bits.
         early_stopping: Epochs without a better `select` before the run ends; null for never.
         select: Validation score that chooses the best epoch.
+        calibrate: What each attribute's own threshold is chosen for at the end, on the validation part, as by
+            `passerby calibrate`; null keeps 0.5.
         checkpoint_every_steps: Also write a checkpoint every so many steps; null for once an epoch.
         channels_last: Memory layout; on most CPUs and GPUs the faster one for convolutions.
+        workers: Threads that fetch batches ahead, and that pack the pictures before the first epoch.
+        resident: Keep the pictures on the device and augment them there; the batches are the same. It pays
+            where a GPU waits for its batches, and costs height · width · 3 bytes of its memory a picture of
+            train and val (0.14 MiB at 256×192), a third more for masks and for parsing maps each if the
+            model takes them. `workers` fetch nothing then.
+        compile: Compile the network's forward and backward pass (`torch.compile`): a minute or more before
+            the first steps, then fewer and larger kernels. It pays on a GPU and in long runs, where the
+            kernels are small. Scores differ by rounding and by what dropout draws. A GPU needs Triton for it,
+            a CPU a C++ compiler.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30
@@ -181,11 +201,14 @@ class TrainingSection(Section):
     clip_norm: Positive | None = 10.0
     early_stopping: Annotated[int, Field(ge=1)] | None = None
     select: Literal["mA", "accuracy", "f1", "mAP"] = "mA"
+    calibrate: Literal["mA", "f1"] | None = None
     checkpoint_every_steps: Annotated[int, Field(ge=1)] | None = None
     channels_last: bool = True
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: Annotated[int, Field(ge=1)] = 1
     workers: Annotated[int, Field(ge=0)] = 2
+    resident: bool = False
+    compile: bool = False
 
 
 class Recipe(Section):
@@ -215,6 +238,8 @@ class Recipe(Section):
             raise ValueError(
                 f"data.val: {self.data.val} is among data.train; select on a part that does not train"
             )
+        if self.data.val == "test" and self.training.calibrate is not None:
+            raise ValueError("training.calibrate on data.val: test flatters every later score; use val")
         if self.data.val == "test" and "select-on-test" not in self.protocol.split("+"):
             raise ValueError("data.val: test flatters the score; use val, or say protocol: select-on-test")
         return self
@@ -228,130 +253,3 @@ class Recipe(Section):
     def to_yaml(self) -> str:
         """The whole recipe, defaults included, as YAML that `load_recipe` reads."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)
-
-
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, apply `key.sub=value` overrides, check everything.
-
-    A recipe may say `extends: other.yaml` (a path beside its own) and then only what differs: its sections
-    are laid over those of the other, key by key. A list replaces a list, and a section that names another
-    model, loss, optimiser or schedule takes over nothing of the section below.
-
-    Args:
-        path: A YAML file. `${NAME}` in a string stands for the environment variable NAME.
-        overrides: Such as `optimizer.lr=1e-4`; the value is read as YAML.
-
-    Raises:
-        ConfigError: If the file is missing or no YAML, recipes extend each other in a circle, a key is
-            unknown (the nearest valid one is proposed), a value is out of range, or an environment variable
-            is not set.
-    """
-    values = _read(Path(path))
-    for override in overrides:
-        _apply_override(values, override)
-    return _validate(_expand(values, str(path)), str(path))
-
-
-def _read(path: Path, above: tuple[Path, ...] = ()) -> dict[str, Any]:
-    """The values of a recipe, laid over those of the one that it extends."""
-    try:
-        values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        wanted = f", which {above[-1]} extends" if above else ""
-        raise ConfigError(f"no recipe at {path}{wanted}; recipes lie in recipes/<system>/") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {error}") from error
-    if not isinstance(values, dict):
-        raise ConfigError(f"{path}: expected a mapping of sections, got {type(values).__name__}")
-    base = values.pop("extends", None)
-    if base is None:
-        return values
-    if not isinstance(base, str):
-        raise ConfigError(f"{path}: extends: expected the path of another recipe, got {base!r}")
-    chain = (*above, path)
-    below = path.parent / base
-    if below.resolve() in [each.resolve() for each in chain]:
-        raise ConfigError(f"{path}: extends: {base} extends this recipe in turn; let one of them stand alone")
-    return _lay_over(_read(below, chain), values)
-
-
-def _lay_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """Key by key; where `above` has another `name`, nothing of that section below remains."""
-    if "name" in above and above["name"] != below.get("name"):
-        return dict(above)
-    both = {**below, **above}
-    for key in set(below) & set(above):
-        if isinstance(below[key], Mapping) and isinstance(above[key], Mapping):
-            both[key] = _lay_over(below[key], above[key])
-    return both
-
-
-def _apply_override(values: dict[str, Any], override: str) -> None:
-    key, equals, text = override.partition("=")
-    if not equals or not key:
-        raise ConfigError(f"expected an override like optimizer.lr=1e-4, got {override!r}")
-    *parents, last = key.split(".")
-    node: Any = values
-    for parent in parents:
-        node = node.setdefault(parent, {})
-        if not isinstance(node, dict):
-            raise ConfigError(f"override {override!r}: {parent!r} is a value, not a section")
-    try:
-        node[last] = _number(yaml.safe_load(text))
-    except yaml.YAMLError as error:
-        raise ConfigError(f"override {override!r}: the value is not valid YAML: {error}") from error
-
-
-def _number(value: Any) -> Any:
-    """YAML 1.1 reads `1e-4` as text; a person who types it means the number."""
-    return (
-        float(value)
-        if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
-        else value
-    )
-
-
-def _expand(value: Any, where: str) -> Any:
-    if isinstance(value, Mapping):
-        return {k: _expand(v, f"{where}: {k}") for k, v in value.items()}
-    if isinstance(value, list):
-        return [_expand(v, where) for v in value]
-    if isinstance(value, str):
-        for name in re.findall(r"\$\{(\w+)\}", value):
-            if name not in os.environ:
-                raise ConfigError(f"{where}: the variable {name} is not set; set it or write a path")
-        return _number(re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m[1]], value))
-    return value
-
-
-def _validate(values: dict[str, Any], where: str) -> Recipe:
-    try:
-        return Recipe.model_validate(values)
-    except ValidationError as error:
-        lines = [_explain(problem) for problem in error.errors()]
-        raise ConfigError(f"{where}:\n  " + "\n  ".join(lines)) from None
-
-
-def _explain(problem: Mapping[str, Any]) -> str:
-    location = [str(part) for part in problem["loc"]]
-    path = ".".join(location) or "recipe"
-    if problem["type"] == "extra_forbidden":
-        valid = list(_fields_at(location[:-1]))
-        near = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.5)
-        hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(valid)}"
-        return f"{path}: unknown key; {hint}"
-    if problem["type"] == "missing":
-        return f"{path}: missing; it has no default"
-    if problem["type"] == "value_error":
-        return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
-    return f"{path}: {problem['msg']}, got {problem['input']!r}"
-
-
-def _fields_at(location: Sequence[str]) -> Sequence[str]:
-    model: type[BaseModel] = Recipe
-    for part in location:
-        annotation = model.model_fields[part].annotation
-        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
-            return ()
-        model = annotation
-    return tuple(model.model_fields)

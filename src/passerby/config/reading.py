@@ -1,0 +1,176 @@
+"""YAML in, checked values out: recipes that extend each other, overrides, variables, plain errors."""
+
+from __future__ import annotations
+
+import difflib
+import os
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, TypeVar, get_args, get_origin
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from passerby.config.recipe import Recipe, Section
+from passerby.errors import ConfigError
+
+__all__ = ["create_recipe", "expand", "lay_over", "load_recipe", "read_recipe", "validate"]
+
+T = TypeVar("T", bound=Section)
+
+
+def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Read a recipe, apply `key.sub=value` overrides, check everything.
+
+    A recipe may say `extends: other.yaml` (a path beside its own) and then only what differs: its sections
+    are laid over those of the other, key by key. A list replaces a list, and a section that names another
+    model, loss, optimiser or schedule takes over nothing of the section below.
+
+    Args:
+        path: A YAML file. `${NAME}` in a string stands for the environment variable NAME.
+        overrides: Such as `optimizer.lr=1e-4`; the value is read as YAML.
+
+    Raises:
+        ConfigError: If the file is missing or no YAML, recipes extend each other in a circle, a key is
+            unknown (the nearest valid one is proposed), a value is out of range, or an environment variable
+            is not set.
+    """
+    path = Path(path)
+    return create_recipe(read_recipe(path), overrides, where=str(path))
+
+
+def create_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, where: str) -> Recipe:
+    """Apply overrides to plain values, put in the environment's variables, check everything.
+
+    Args:
+        values: Changed by the overrides.
+        where: Named in errors.
+    """
+    for override in overrides:
+        _apply_override(values, override)
+    return validate(Recipe, expand(values, where), where)
+
+
+def read_recipe(path: Path, above: tuple[Path, ...] = (), *, what: str = "recipe") -> dict[str, Any]:
+    """The plain values of a recipe, laid over those of the one that it extends, unchecked.
+
+    Args:
+        above: Recipes that extend it in turn.
+        what: What it is called in errors.
+    """
+    values = _read_yaml(path, what, f", which {above[-1]} extends" if above else "")
+    base = values.pop("extends", None)
+    if base is None:
+        return values
+    if not isinstance(base, str):
+        raise ConfigError(f"{path}: extends: expected the path of another recipe, got {base!r}")
+    chain = (*above, path)
+    below = path.parent / base
+    if below.resolve() in [each.resolve() for each in chain]:
+        raise ConfigError(f"{path}: extends: {base} extends this recipe in turn; let one of them stand alone")
+    return lay_over(read_recipe(below, chain, what=what), values)
+
+
+def _read_yaml(path: Path, what: str, wanted: str) -> dict[str, Any]:
+    try:
+        values = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        places = {"recipe": "recipes/<system>/", "suite": "recipes/suites/"}
+        raise ConfigError(f"no {what} at {path}{wanted}; {what}s lie in {places[what]}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {error}") from error
+    if not isinstance(values, dict):
+        raise ConfigError(f"{path}: expected a mapping of sections, got {type(values).__name__}")
+    return values
+
+
+def lay_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+    """One mapping over another, key by key; what has another `name` takes over nothing from below."""
+    if "name" in above and above["name"] != below.get("name"):
+        return dict(above)
+    both = {**below, **above}
+    for key in set(below) & set(above):
+        if isinstance(below[key], Mapping) and isinstance(above[key], Mapping):
+            both[key] = lay_over(below[key], above[key])
+    return both
+
+
+def _apply_override(values: dict[str, Any], override: str) -> None:
+    key, equals, text = override.partition("=")
+    if not equals or not key:
+        raise ConfigError(f"expected an override like optimizer.lr=1e-4, got {override!r}")
+    *parents, last = key.split(".")
+    node: Any = values
+    for parent in parents:
+        node = node.setdefault(parent, {})
+        if not isinstance(node, dict):
+            raise ConfigError(f"override {override!r}: {parent!r} is a value, not a section")
+    try:
+        node[last] = _number(yaml.safe_load(text))
+    except yaml.YAMLError as error:
+        raise ConfigError(f"override {override!r}: the value is not valid YAML: {error}") from error
+
+
+def _number(value: Any) -> Any:
+    """YAML 1.1 reads `1e-4` as text; a person who types it means the number."""
+    return (
+        float(value)
+        if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
+        else value
+    )
+
+
+def expand(value: Any, where: str) -> Any:
+    """Put in the environment's variables, in whatever holds text."""
+    if isinstance(value, Mapping):
+        return {k: expand(v, f"{where}: {k}") for k, v in value.items()}
+    if isinstance(value, list):
+        return [expand(v, where) for v in value]
+    if isinstance(value, str):
+        for name in re.findall(r"\$\{(\w+)\}", value):
+            if name not in os.environ:
+                raise ConfigError(f"{where}: the variable {name} is not set; set it or write a path")
+        return _number(re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m[1]], value))
+    return value
+
+
+def validate(model: type[T], values: Mapping[str, Any], where: str) -> T:
+    """Values as a section, or one line for each that is wrong.
+
+    Raises:
+        ConfigError: Which names each wrong key, and proposes the nearest valid one.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        lines = [_explain(model, problem) for problem in error.errors()]
+        raise ConfigError(f"{where}:\n  " + "\n  ".join(lines)) from None
+
+
+def _explain(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
+    location = [str(part) for part in problem["loc"]]
+    path = ".".join(location) or model.__name__.lower()
+    if problem["type"] == "extra_forbidden":
+        valid = list(_fields_at(model, location[:-1]))
+        near = difflib.get_close_matches(location[-1], valid, n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"valid keys are {', '.join(valid)}"
+        return f"{path}: unknown key; {hint}"
+    if problem["type"] == "missing":
+        return f"{path}: missing; it has no default"
+    if problem["type"] == "value_error":
+        return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
+    return f"{path}: {problem['msg']}, got {problem['input']!r}"
+
+
+def _fields_at(model: type[BaseModel], location: Sequence[str]) -> Sequence[str]:
+    parts = iter(location)
+    for part in parts:
+        annotation = model.model_fields[part].annotation
+        if get_origin(annotation) is dict:  # sections by name
+            next(parts, None)
+            annotation = get_args(annotation)[1]
+        if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
+            return ()
+        model = annotation
+    return tuple(model.model_fields)

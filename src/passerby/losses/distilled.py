@@ -1,0 +1,78 @@
+"""Learning from labels and from what teachers said of the same people."""
+
+from __future__ import annotations
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from passerby.errors import ConfigError, DataError
+from passerby.types import Batch, Output
+
+__all__ = ["Distilled"]
+
+
+class Distilled(nn.Module):
+    """A criterion, and beside it the cross-entropy to the probabilities of teachers.
+
+    total = (1 − weight) · the criterion's total + weight · the binary cross-entropy between the model's
+    probability and the teachers', summed over attributes, mean over the batch. In validation it is the
+    criterion alone.
+
+    Paper:
+        Hinton, Vinyals and Dean, *Distilling the Knowledge in a Neural Network* (2015), at temperature 1, as
+        sigmoids are soft already. The teachers saw each picture as it is, the model sees it augmented.
+
+    Args:
+        criterion: Of the labels.
+        rows: Rows of the manifest that train.
+        soft: What the teachers said of each.
+        weight: Of the teachers; 0.5 believes them as much as the labels.
+
+    Shape:
+        rows: (S,) int64, ascending. soft: (S, A) in [0, 1].
+
+    Raises:
+        ConfigError: If the weight is out of (0, 1].
+        DataError: If rows and soft differ in number, or soft is out of [0, 1].
+
+    Example:
+        >>> from passerby.losses import create_loss
+        >>> base = create_loss("bce", positive_ratio=torch.tensor([0.5]))
+        >>> criterion = Distilled(base, rows=torch.tensor([3, 7]), soft=torch.tensor([[0.9], [0.2]]))
+        >>> batch = Batch(torch.zeros(1, 3, 2, 2), torch.tensor([[1]]), torch.tensor([7]))
+        >>> terms = criterion(Output(torch.zeros(1, 1)), batch.labels, batch)
+        >>> round(float(terms["total"]), 4)  # log 2 of both
+        0.6931
+    """
+
+    rows: Tensor
+    soft: Tensor
+
+    def __init__(self, criterion: nn.Module, *, rows: Tensor, soft: Tensor, weight: float = 0.5) -> None:
+        super().__init__()
+        if not 0 < weight <= 1:
+            raise ConfigError(f"expected a weight of the teachers above 0 and up to 1, got {weight:g}")
+        if len(rows) != len(soft) or not bool(((soft >= 0) & (soft <= 1)).all()):
+            raise DataError(
+                f"expected probabilities of {len(rows)} rows, got {len(soft)}, {soft.min()} to {soft.max()}"
+            )
+        self.criterion, self.weight = criterion, weight
+        self.first_epochs: int = getattr(criterion, "first_epochs", 0)
+        self.register_buffer("rows", rows, persistent=False)
+        self.register_buffer("soft", soft.float(), persistent=False)
+
+    def set_epoch(self, epoch: int) -> None:
+        """Tell a criterion that goes by epochs which one this is."""
+        if (set_epoch := getattr(self.criterion, "set_epoch", None)) is not None:
+            set_epoch(epoch)
+
+    def forward(self, output: Output, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
+        """The criterion's terms, `teachers`, and their weighted `total`."""
+        terms: dict[str, Tensor] = self.criterion(output, labels, batch)
+        if not self.training:
+            return terms
+        soft = self.soft[torch.searchsorted(self.rows, batch.rows)]
+        far = F.binary_cross_entropy_with_logits(output.logits.float(), soft, reduction="sum") / len(soft)
+        total = (1 - self.weight) * terms["total"] + self.weight * far
+        return {**terms, "teachers": far, "total": total}

@@ -1,0 +1,41 @@
+"""Sections of the recipe that change how a run is computed and not what it learns."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from passerby.config import load_recipe
+from passerby.errors import ConfigError
+
+
+@pytest.fixture
+def recipe_path(tmp_path: Path) -> Path:
+    path = tmp_path / "recipe.yaml"
+    path.write_text("data: {manifest: people.parquet, split: own}\n")
+    return path
+
+
+def test_resident_pictures_and_compiling_are_asked_for(recipe_path: Path, tmp_path: Path) -> None:
+    training = load_recipe(recipe_path).training
+    assert (training.resident, training.compile) == (False, False)
+    recipe = load_recipe(recipe_path, ["training.resident=true", "training.compile=yes"])
+    assert (recipe.training.resident, recipe.training.compile) == (True, True)
+    again = tmp_path / "again.yaml"
+    again.write_text(recipe.to_yaml())
+    assert load_recipe(again) == recipe
+
+
+@pytest.mark.parametrize("name", ["resident", "compile"])
+def test_they_are_on_or_off(recipe_path: Path, name: str) -> None:
+    with pytest.raises(ConfigError, match=rf"training\.{name}: .*valid boolean.*, got 'gpu'"):
+        load_recipe(recipe_path, [f"training.{name}=gpu"])
+    with pytest.raises(ConfigError, match=rf"unknown key; did you mean '{name}'"):
+        load_recipe(recipe_path, [f"training.{name}s=true"])
+
+
+def test_thresholds_are_never_chosen_on_the_test_part(recipe_path: Path) -> None:
+    assert load_recipe(recipe_path, ["training.calibrate=mA"]).training.calibrate == "mA"
+    with pytest.raises(ConfigError, match=r"training\.calibrate on data\.val: test"):
+        load_recipe(recipe_path, ["training.calibrate=f1", "data.val=test", "protocol=select-on-test"])

@@ -1,0 +1,142 @@
+"""A suite's file becomes the runs that it names, or an error that names what is wrong."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import pytest
+import yaml
+
+from passerby.config import LocalizationSection, load_suite
+from passerby.errors import ConfigError
+from passerby.localization import METHODS
+
+RECIPES = Path(__file__).parents[2] / "recipes"
+RECIPE = {
+    "data": {"manifest": "people.parquet", "split": "own"},
+    "model": {"arguments": {"backbone": "test_resnet", "dropout": 0.2}},
+    "training": {"epochs": 3},
+}
+SUITE = {
+    "suite": "toy",
+    "baseline": "plain",
+    "seeds": [0, 1],
+    "common": {"training": {"epochs": 5, "batch_size": 8}},
+    "systems": {
+        "plain": "recipe.yaml",
+        "wet": {"recipe": "recipe.yaml", "change": {"model": {"arguments": {"dropout": 0.5}}}},
+    },
+}
+
+
+def write(folder: Path, **changes: object) -> Path:
+    (folder / "recipe.yaml").write_text(yaml.safe_dump(RECIPE))
+    path = folder / "suite.yaml"
+    path.write_text(yaml.safe_dump({**SUITE, **changes}))
+    return path
+
+
+def test_every_system_gets_every_data_and_seed(tmp_path: Path) -> None:
+    data = {"first": {}, "second": {"split": "other"}}
+    suite = load_suite(write(tmp_path, data=data), ["training.batch_size=4"])
+    assert [run.name for run in suite.runs] == [
+        f"{data}/{system}/seed{seed}"
+        for data in ("first", "second")
+        for system in ("plain", "wet")
+        for seed in (0, 1)
+    ]
+    run = suite.runs[-1]
+    assert (run.recipe.variant, run.recipe.seed, run.recipe.data.split) == ("toy-wet-second", 1, "other")
+    assert (run.recipe.training.epochs, run.recipe.training.batch_size) == (5, 4)
+    assert run.recipe.model.arguments == {"backbone": "test_resnet", "dropout": 0.5}
+    assert suite.runs[0].recipe.model.arguments["dropout"] == 0.2
+
+
+def test_one_data_needs_no_name(tmp_path: Path) -> None:
+    suite = load_suite(write(tmp_path))
+    assert [run.name for run in suite.runs] == ["plain/seed0", "plain/seed1", "wet/seed0", "wet/seed1"]
+    assert {run.recipe.variant for run in suite.runs} == {"toy-plain", "toy-wet"}
+
+
+def test_a_suite_extends_another(tmp_path: Path) -> None:
+    write(tmp_path)
+    path = tmp_path / "short.yaml"
+    path.write_text("extends: suite.yaml\nsuite: short\nseeds: [0]\ncommon: {training: {epochs: 1}}\n")
+    suite = load_suite(path)
+    assert [run.recipe.variant for run in suite.runs] == ["short-plain", "short-wet"]
+    assert {(run.recipe.training.epochs, run.recipe.training.batch_size) for run in suite.runs} == {(1, 8)}
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"baseline": "none"}, "baseline: none is none of the systems: plain, wet"),
+        ({"seeds": [1, 1]}, "seeds: expected different ones"),
+        ({"seeds": []}, "seeds: "),
+        ({"suite": "To y"}, "suite: "),
+        ({"sistems": {}}, "sistems: unknown key; did you mean 'systems'"),
+        ({"systems": {"plain": "recipe.yaml"}}, "systems: "),
+        ({"systems": {"plain": "recipe.yaml", "b": {"recipe": "recipe.yaml", "to": 1}}}, r"systems\.b\.to"),
+        ({"systems": {"plain": "recipe.yaml", "b": "gone.yaml"}}, "no recipe at .*gone.yaml"),
+        (
+            {"common": {"training": {"epoch": 3}}},
+            "plain:\n  training.epoch: unknown key; did you mean 'epochs'",
+        ),
+        ({"localization": {"x": {"manifest": "a.parquet"}}}, r"localization\.x\.split: missing"),
+        ({"tests": {"x": {"manifest": "a.parquet", "splits": "b"}}}, r"tests\.x\.splits: unknown key"),
+        (
+            {kind: {"x": {"manifest": "a.parquet", "split": "b"}} for kind in ("tests", "localization")},
+            "localization: x is the name of a test, too",
+        ),
+    ],
+)
+def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_suite(write(tmp_path, **changes))
+
+
+def test_what_the_suite_decides_is_not_overridden(tmp_path: Path) -> None:
+    path = write(tmp_path, data={"a": {"split": "x"}, "b": {"split": "y"}})
+    for override in ("seed=3", "variant=q", "data.split=z"):
+        with pytest.raises(ConfigError, match="is set by the suite's"):
+            load_suite(path, [override])
+    with pytest.raises(ConfigError, match="seed is set by the suite's seeds"):
+        load_suite(write(tmp_path, common={"seed": 3}))
+
+
+def test_names_that_meet_and_rules_that_differ_are_refused(tmp_path: Path) -> None:
+    systems = {"plain": "recipe.yaml", "a": "recipe.yaml", "a-b": "recipe.yaml"}
+    with pytest.raises(ConfigError, match="one variant"):
+        load_suite(write(tmp_path, systems=systems, data={"b-c": {}, "c": {}}))
+    for key, value in (("protocol", "threshold-0.4"), ("data", {"split": "z"})):
+        other = {"recipe": "recipe.yaml", "change": {key: value}}
+        with pytest.raises(ConfigError, match="need one"):
+            load_suite(write(tmp_path, systems={"plain": "recipe.yaml", "b": other}))
+
+
+def test_a_wrong_key_of_a_named_section_is_explained(tmp_path: Path) -> None:
+    wrong = {"x": {"manifest": "a.parquet", "split": "b", "methods": "own"}}
+    with pytest.raises(ConfigError, match="did you mean 'method'"):
+        load_suite(write(tmp_path, localization=wrong))
+    with pytest.raises(ConfigError, match=r"no suite at .*; suites lie in recipes/suites/"):
+        load_suite(tmp_path / "gone.yaml")
+
+
+def test_methods_are_those_of_localisation() -> None:
+    assert get_args(LocalizationSection.model_fields["method"].annotation) == METHODS
+
+
+@pytest.mark.parametrize("path", sorted((RECIPES / "suites").glob("*.yaml")), ids=lambda path: path.stem)
+def test_our_suites_are_valid_and_named_after_their_files(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
+    suite = load_suite(path)
+    assert suite.name == path.stem
+    recipes = [run.recipe for run in suite.runs]
+    assert len({recipe.input for recipe in recipes}) == 1
+    assert len({recipe.augmentation for recipe in recipes}) == 1
+    for name in ("optimizer", "schedule", "training", "protocol"):
+        assert len({getattr(recipe, name) for recipe in recipes}) == 1
+    assert len({recipe.model.arguments["backbone"] for recipe in recipes}) == 1

@@ -1,0 +1,72 @@
+"""Labels and teachers together, against loops."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+import torch
+
+from passerby.errors import ConfigError, DataError
+from passerby.losses import Distilled, StagedMultiTask, create_loss
+from passerby.types import Batch, Output
+
+ROWS = torch.tensor([2, 5, 9])
+SOFT = torch.tensor([[0.9, 0.2], [0.4, 0.6], [1.0, 0.0]])
+LABELS = torch.tensor([[1, 0], [0, -1]], dtype=torch.int8)
+LOGITS = torch.tensor([[0.3, -1.2], [2.0, 0.1]])
+BATCH = Batch(torch.zeros(2, 3, 2, 2), LABELS, torch.tensor([9, 2]))
+
+
+def create(weight: float = 0.3) -> Distilled:
+    base = create_loss("bce", positive_ratio=torch.tensor([0.5, 0.5]))
+    return Distilled(base, rows=ROWS, soft=SOFT, weight=weight)
+
+
+def test_the_sum_in_a_loop() -> None:
+    terms = create()(Output(LOGITS), LABELS, BATCH)
+    far = near = 0.0
+    for i, row in enumerate((2, 0)):  # places of rows 9 and 2
+        for a in range(2):
+            prob = 1 / (1 + math.exp(-float(LOGITS[i, a])))
+            soft, label = float(SOFT[row, a]), int(LABELS[i, a])
+            far -= soft * math.log(prob) + (1 - soft) * math.log(1 - prob)
+            near -= 0.0 if label < 0 else math.log(prob if label else 1 - prob)
+    assert terms["teachers"].item() == pytest.approx(far / 2, rel=1e-5)
+    assert terms["total"].item() == pytest.approx(0.7 * near / 2 + 0.3 * far / 2, rel=1e-5)
+
+
+def test_in_validation_it_is_the_loss_alone_and_rows_may_be_strangers() -> None:
+    criterion = create().eval()
+    strangers = Batch(BATCH.images, LABELS, torch.tensor([0, 77]))
+    terms = criterion(Output(LOGITS), LABELS, strangers)
+    assert terms.keys() == criterion.criterion(Output(LOGITS), LABELS, strangers).keys()
+
+
+def test_the_gradient_of_the_teachers_is_the_difference_of_probabilities() -> None:
+    logits = LOGITS.clone().requires_grad_()
+    create(weight=1.0)(Output(logits), LABELS, BATCH)["total"].backward()
+    assert logits.grad is not None
+    torch.testing.assert_close(logits.grad, (LOGITS.sigmoid() - SOFT[[2, 0]]) / 2)
+
+
+def test_a_loss_by_epochs_is_told_of_them() -> None:
+    base = StagedMultiTask(positive_ratio=torch.tensor([0.5, 0.5]), first_epochs=2)
+    criterion = Distilled(base, rows=ROWS, soft=SOFT)
+    criterion.set_epoch(1)
+    assert criterion.first_epochs == 2
+    assert base.epoch == 1
+    assert not [name for name in criterion.state_dict() if "soft" in name or "rows" in name]
+
+
+@pytest.mark.parametrize("weight", [0.0, 1.1])
+def test_a_weight_out_of_range_is_refused(weight: float) -> None:
+    with pytest.raises(ConfigError, match="weight of the teachers"):
+        create(weight)
+
+
+def test_probabilities_that_do_not_fit_are_refused() -> None:
+    base = create_loss("bce", positive_ratio=torch.tensor([0.5, 0.5]))
+    for soft in (SOFT[:2], SOFT + 0.5):
+        with pytest.raises(DataError, match="probabilities of 3 rows"):
+            Distilled(base, rows=ROWS, soft=soft)

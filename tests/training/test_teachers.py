@@ -1,0 +1,87 @@
+"""A model that learns from labels and from other models' predictions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from passerby.bundle import Bundle
+from passerby.config import Recipe
+from passerby.data.manifest import Manifest
+from passerby.errors import DataError
+from passerby.evaluation import evaluate
+from passerby.training import train
+from passerby.training.teachers import load_soft_labels
+
+
+@pytest.fixture
+def manifest(manifest_path: Path) -> Manifest:
+    return Manifest.load(manifest_path)
+
+
+def teach(make_recipe: Callable[..., Recipe], folder: Path, seed: int, part: str = "train") -> Path:
+    """What a network trained for an epoch says of a part."""
+    recipe = make_recipe(training={"epochs": 1}).model_copy(update={"seed": seed})
+    bundle = Bundle.load(train(recipe, folder / f"teacher{seed}", say=lambda _: None).bundle)
+    manifest = Manifest.load(recipe.data.manifest)
+    evaluate(bundle, manifest, split="own", part=part).write(folder / f"said{seed}")
+    return folder / f"said{seed}"
+
+
+def test_the_mean_of_the_teachers_by_row(
+    make_recipe: Callable[..., Recipe], manifest: Manifest, tmp_path: Path
+) -> None:
+    said = [teach(make_recipe, tmp_path, seed) for seed in (0, 1)]
+    rows = manifest.split_rows("own", "train")[::2]
+    both = load_soft_labels([said[0], said[1] / "predictions.parquet"], manifest, rows)
+    each = [load_soft_labels([one], manifest, rows).numpy() for one in said]
+    np.testing.assert_allclose(both.numpy(), (each[0] + each[1]) / 2, rtol=1e-6)
+    assert both.shape == (16, 3)
+    fewer = manifest.select_attributes(["Bright", "RedTop"])
+    np.testing.assert_array_equal(load_soft_labels(said[:1], fewer, rows).numpy(), each[0][:, [2, 0]])
+
+
+def test_a_run_learns_from_its_teachers(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
+    said = teach(make_recipe, tmp_path, 0)
+    plain = train(make_recipe(), tmp_path / "plain", say=lambda _: None)
+    pupil = train(
+        make_recipe(loss={"teachers": (said,), "teacher_weight": 0.9}), tmp_path / "pupil", say=lambda _: None
+    )
+    probs = [
+        load_soft_labels(
+            [_say(outcome.bundle, tmp_path / f"{i}")], _manifest(tmp_path), np.arange(32)
+        ).numpy()
+        for i, outcome in enumerate((plain, pupil))
+    ]
+    teacher = load_soft_labels([said], _manifest(tmp_path), np.arange(32)).numpy()
+    far = [float(np.abs(each - teacher).mean()) for each in probs]
+    assert far[1] < far[0]
+
+
+def _manifest(folder: Path) -> Manifest:
+    return Manifest.load(folder / "tiny.parquet")
+
+
+def _say(bundle: Path, folder: Path) -> Path:
+    evaluate(Bundle.load(bundle), _manifest(folder.parent), split="own", part="train").write(folder)
+    return folder
+
+
+def test_what_teachers_did_not_say_is_told(
+    make_recipe: Callable[..., Recipe], manifest: Manifest, tmp_path: Path
+) -> None:
+    said = teach(make_recipe, tmp_path, 0, part="val")
+    with pytest.raises(DataError, match="said nothing of 32 of 32 rows that train, such as row 0"):
+        train(make_recipe(loss={"teachers": (said,)}), tmp_path / "pupil", say=lambda _: None)
+    rows = manifest.split_rows("own", "val")
+    names = [f"other/{name}" for name in manifest.images]
+    moved = Manifest.create(
+        "tiny", manifest.schema, root=manifest.root, images=names, labels=manifest.labels, splits={}
+    )
+    with pytest.raises(DataError, match="evaluate the teacher on this manifest"):
+        load_soft_labels([said], moved, rows)
+    with pytest.raises(DataError, match=r"predictions that `passerby evaluate` wrote"):
+        load_soft_labels([tmp_path / "nothing.parquet"], manifest, rows)
