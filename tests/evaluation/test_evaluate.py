@@ -12,10 +12,11 @@ from PIL import Image
 from torch import Tensor
 
 from passerby.bundle import Bundle, FiveCrops
-from passerby.data.images import read_image, resize_image
+from passerby.data.images import read_image
 from passerby.data.manifest import Manifest
+from passerby.data.placement import resize_image
 from passerby.errors import ConfigError, DataError, ImageError, ManifestError, SchemaError
-from passerby.evaluation import Evaluation, evaluate
+from passerby.evaluation import Evaluation, Translation, evaluate
 from passerby.models.base import AttributeModel
 from passerby.parsing import COARSE_CLASSES, MASK_CLASSES
 from passerby.schema import Attribute, AttributeSchema
@@ -55,6 +56,34 @@ def test_predictions_are_those_of_the_bundle(bundle: Bundle, manifest: Manifest)
     assert evaluation.input_size == (32, 16)
     assert evaluation.metadata["system"] == "mean-colour"
     assert evaluation.skipped == []
+
+
+def test_a_model_of_other_attributes_is_scored_on_those_that_it_shares(
+    bundle: Bundle, manifest: Manifest
+) -> None:
+    names = bundle.schema.names
+    own = evaluate(bundle, manifest, split="official", part="test")
+    other = AttributeSchema("other", tuple(Attribute(f"x{i}", "is there") for i in range(len(names))))
+    stranger = Bundle(MeanColour(other), bundle.preprocess, (), {"dataset": "elsewhere"})
+    words = {names[1]: "not x0", names[0]: ["x1", "x2"]}
+    translation = Translation.create(words, model=other.names)
+    shared = evaluate(stranger, manifest, split="official", part="test", translation=translation)
+    assert shared.schema.names == (names[1], names[0])
+    want = np.stack([1 - own.probs[:, 0], own.probs[:, 1:3].max(axis=1)], axis=1)
+    np.testing.assert_allclose(shared.probs, want, atol=1e-6)
+    np.testing.assert_array_equal(shared.labels, own.labels[:, [1, 0]])
+    facts = {
+        "backbone": "none",
+        "variant": "v",
+        "pretraining": "none",
+        "seed": 0,
+        "epochs": 1,
+        "device": "cpu",
+    }
+    assert shared.to_result(**facts, seconds=1.0).protocol["source"] == "trained on elsewhere"
+    assert "source" not in own.to_result(**facts, seconds=1.0).protocol
+    with pytest.raises(SchemaError, match="--names"):
+        evaluate(stranger, manifest, split="official", part="test")
 
 
 class FirstKeypoint(MeanColour):

@@ -27,12 +27,11 @@ from passerby.evaluation.localization import (
     PAPER_CLASSES,
     SCORES,
     LocalizationScores,
-    compare_localization,
     evaluate_localization,
     load_names,
     match_names,
 )
-from passerby.localization import Binarization, compute_correlation
+from passerby.localization import Binarization, compute_correlation, find_boxes
 from passerby.models.base import AttributeModel
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Guidance, Output, Preprocess
@@ -440,6 +439,8 @@ def test_fading_is_of_some_samples_and_the_same_for_all(score: Score) -> None:
     found = score(people, fading=3)
     known = np.isfinite(found.samples.measures["insertion"])
     assert [int((known & (found.samples.attribute == a)).sum()) for a in (0, 1)] == [3, 3]
+    cold = score([COLD, EXACT], fading=2).samples.measures
+    assert np.isfinite(cold["insertion"]).tolist() == np.isfinite(cold["deletion"]).tolist() == [False, True]
     other = score(people, fading=3, method="layer-cam")
     assert (np.isfinite(other.samples.measures["deletion"]) == known).all()
     measures = found.samples.measures
@@ -449,9 +450,6 @@ def test_fading_is_of_some_samples_and_the_same_for_all(score: Score) -> None:
     assert certain.samples.count_known("insertion").tolist() == [3, 3]
     assert math.isnan(certain.per_attribute["Hat"]["insertion"].low)
     assert not math.isnan(certain.mean["insertion"].low)
-    difference = compare_localization(certain, replace(other, protocol=certain.protocol), resamples=20)
-    assert "insertion" in difference.mean
-    assert "insertion" not in difference.per_attribute["Hat"]
 
 
 # ---------------------------------------------------------------------- boxes of drawn people
@@ -557,6 +555,9 @@ def test_broken_pictures(tmp_path: Path) -> None:
     found = evaluate_localization(bundle, manifest, split="own", broken="skip", resamples=5)
     assert found.counts["Hat"] == 1
     assert [image for image, _ in found.skipped] == ["1.png"]
+    (tmp_path / "0.png").write_bytes(b"nor this")
+    with pytest.raises(DataError, match="none of the pictures can be read"):
+        evaluate_localization(bundle, manifest, split="own", broken="skip")
 
 
 def test_a_model_without_its_guidance_says_so(tmp_path: Path) -> None:
@@ -567,6 +568,63 @@ def test_a_model_without_its_guidance_says_so(tmp_path: Path) -> None:
     bundle = Bundle(Guided(SCHEMA), INPUT)
     with pytest.warns(UserWarning, match="looks at keypoints and got none: it guesses"):
         evaluate_localization(bundle, make_manifest(tmp_path, [EXACT]), split="own", resamples=5)
+
+
+# ---------------------------------------------------------------------- best and worst
+
+
+@pytest.mark.parametrize("options", [{}, {"batch_size": 1}, {"packed": True}])
+def test_the_best_and_the_worst_are_kept(score: Score, tmp_path: Path, options: dict[str, Any]) -> None:
+    if options.pop("packed", False):
+        options["cache"] = tmp_path / "cache"
+    found = score(make_people(), **options)
+    samples, cases = found.samples, found.cases
+    assert cases is not None
+    assert [case.attribute for case in cases.best].count("Hat") == 2
+    assert len(cases.best) == len(cases.worst) == 4
+    for number, name in enumerate(("Hat", "Bag")):
+        ious = np.sort(samples.measures["box_iou"][samples.attribute == number])
+        assert [case.box_iou for case in cases.best if case.attribute == name] == ious[:-3:-1].tolist()
+        assert [case.box_iou for case in cases.worst if case.attribute == name] == ious[:2].tolist()
+    cases.check(samples, (HEIGHT, WIDTH))
+    for case in (*cases.best, *cases.worst):
+        pixels = np.asarray(Image.open(cases.root / case.image))[..., "HatBag".index(case.attribute) // 3]
+        np.testing.assert_array_equal(case.heat > 0, pixels > 0)
+        assert case.found == find_boxes(case.heat.astype(np.float32))
+
+
+def test_attributes_that_are_in_no_mean_have_no_cases(score: Score) -> None:
+    few = score(make_people(), least_samples=10)
+    assert {case.attribute for case in (*few.cases.best, *few.cases.worst)} == {"Hat"}
+    apart = score(make_people(), apart=["Hat", "Bag"])
+    assert apart.cases is not None
+    assert apart.cases.best == apart.cases.worst == ()
+
+
+def test_a_folder_holds_its_cases(score: Score, tmp_path: Path) -> None:
+    found = score(make_people())
+    found.write(tmp_path / "out")
+    found.write(tmp_path / "results" / "x.localization.json")
+    again = LocalizationScores.load(tmp_path / "out").cases
+    assert again is not None
+    assert repr(again.worst) == repr(found.cases.worst)
+    assert again.root.resolve() == tmp_path.resolve()
+    assert LocalizationScores.load(tmp_path / "out", root=tmp_path / "moved").cases.root.name == "moved"
+    assert LocalizationScores.load(tmp_path / "results" / "x.localization.json").cases is None
+    assert sorted(p.suffix for p in (tmp_path / "results").iterdir()) == [".json", ".parquet"]
+    with pytest.raises(DataError, match="no score files"):
+        load_results([tmp_path / "out"])  # nor are they
+    found.write(tmp_path / "again")
+    replace(found, cases=None).write(tmp_path / "again")
+    assert sorted(p.name for p in (tmp_path / "again").iterdir()) == [
+        "localization.json",
+        "localization.parquet",
+    ]
+    assert LocalizationScores.load(tmp_path / "again").cases is None
+    path = tmp_path / "out" / "cases" / "cases.json"
+    path.write_text(path.read_text().replace('"prob": 0.', '"prob": 0.0'))
+    with pytest.raises(DataError, match="do not belong together"):
+        LocalizationScores.load(tmp_path / "out")
 
 
 # ---------------------------------------------------------------------- files
@@ -612,55 +670,3 @@ def test_files_that_do_not_belong_together(score: Score, tmp_path: Path) -> None
     path.with_suffix(".parquet").unlink()
     with pytest.raises(DataError, match="run it anew"):
         LocalizationScores.load(path)
-
-
-# ---------------------------------------------------------------------- comparing
-
-
-def test_differences_on_the_same_samples(score: Score) -> None:
-    people = make_people()
-    one, other = score(people), score(people, binarization=Binarization("quantile", 0.5))
-    same = compare_localization(one, one, resamples=50)
-    assert all((each.difference, each.low, each.high) == (0, 0, 0) for each in same.mean.values())
-    found = compare_localization(one, other, resamples=50)
-    assert found.mean_of == ("Hat", "Bag")
-    for name in ("box_iou", "mask_iou", "pcc"):
-        expected = other.per_attribute["Hat"][name].value - one.per_attribute["Hat"][name].value
-        assert found.per_attribute["Hat"][name].difference == pytest.approx(expected)
-        assert found.mean[name].difference == pytest.approx(other.mean[name].value - one.mean[name].value)
-        assert found.mean[name].low <= found.mean[name].difference <= found.mean[name].high
-    assert "insertion" not in found.mean
-    assert found.per_attribute["Hat"]["box_share"].difference == 0
-    back = compare_localization(other, one, resamples=50)
-    assert back.mean["box_iou"].low == pytest.approx(-found.mean["box_iou"].high)
-
-
-def test_the_order_of_samples_does_not_matter(score: Score) -> None:
-    people = make_people()
-    one, other = score(people), score(people, method="layer-cam")
-    order = np.random.default_rng(0).permutation(len(other.samples))
-    shuffled = replace(
-        other.samples,
-        attribute=other.samples.attribute[order],
-        images=[other.samples.images[i] for i in order],
-        identities=[other.samples.identities[i] for i in order],
-        rows=other.samples.rows[order],
-        probs=other.samples.probs[order],
-        measures={name: each[order] for name, each in other.samples.measures.items()},
-    )
-    mixed = replace(other, samples=shuffled)
-    straight, crooked = compare_localization(one, other), compare_localization(one, mixed)
-    assert repr(straight) == repr(crooked)
-
-
-def test_other_samples_are_refused(score: Score) -> None:
-    people = make_people()
-    one = score(people)
-    with pytest.raises(DataError, match=r"expected the same samples, got 32 and .* such as Hat of 0\.png"):
-        compare_localization(one, score(people, least_px=21))
-    with pytest.raises(ConfigError, match="one rule for boxes"):
-        compare_localization(one, score(people, boxes="components"))
-    with pytest.raises(DataError, match="got split 'own' and 'other'"):
-        compare_localization(one, replace(one, split="other"))
-    with pytest.raises(ConfigError, match="at least one resample"):
-        compare_localization(one, one, resamples=0)

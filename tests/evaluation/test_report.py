@@ -130,7 +130,7 @@ def test_a_run_alone_makes_a_page(run: Path) -> None:
 
 
 def test_nothing_is_an_error() -> None:
-    with pytest.raises(DataError, match="got neither"):
+    with pytest.raises(DataError, match="got none"):
         create_report([], [])
 
 
@@ -149,7 +149,8 @@ def test_several_seeds_are_compared(make: Make) -> None:
 
 def test_evaluations_below_a_run_are_found(evaluation: Evaluation, run: Path) -> None:
     evaluation.write(run / "test")
-    runs, evaluations = load_sources([run, run / "test"])
+    runs, evaluations, localizations, _ = load_sources([run, run / "test"])
+    assert localizations == []
     assert [r.name for r in runs] == ["run"]
     assert len(evaluations) == 1
     assert runs[0].best_epoch == 9

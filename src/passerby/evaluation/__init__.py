@@ -8,18 +8,22 @@ from passerby.evaluation.evaluate import evaluate
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.protocols import PROTOCOLS, Protocol, load_protocol
 from passerby.evaluation.results import Aggregate, Result, aggregate, format_markdown, load_results
+from passerby.evaluation.translation import TRANSLATIONS, Translation, load_translation
 
 __all__ = [
     "PROTOCOLS",
+    "TRANSLATIONS",
     "Aggregate",
     "Comparison",
     "Evaluation",
     "Protocol",
     "Result",
+    "Translation",
     "aggregate",
     "compare",
     "evaluate",
     "format_markdown",
     "load_protocol",
     "load_results",
+    "load_translation",
 ]

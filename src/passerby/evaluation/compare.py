@@ -17,7 +17,7 @@ from passerby.evaluation.evaluation import restore_parsing
 from passerby.evaluation.pairing import Source, find_sources, pair_sources
 from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.results import METRICS, Aggregate, aggregate, find_commit
-from passerby.evaluation.tables import describe_facts, name_rows
+from passerby.evaluation.tables import describe_facts, find_run, name_rows
 
 __all__ = ["DEFAULT_METRICS", "compare"]
 
@@ -49,7 +49,8 @@ def compare(
 
     Args:
         paths: Score files with their predictions beside them, folders of such, or evaluation folders.
-        baseline: Variant, system, or `system · backbone · variant` of the run to compare to.
+        baseline: Variant, system, `system · backbone · variant`, or line in the table of the run to compare
+            to.
         metrics: The metrics that get an interval.
         resamples: How many; the ends of a 95 % interval need about a thousand.
         level: Level of the intervals, between 0 and 1.
@@ -112,23 +113,8 @@ def _put_first(runs: Sequence[Aggregate], name: str) -> list[Aggregate]:
             f"expected at least two runs to compare, got {len(runs)} with predictions ({runs[0].title}); "
             "give more paths"
         )
-    called = (
-        [run.first.variant for run in runs],
-        [run.first.system for run in runs],
-        [run.title for run in runs],
-    )
-    found = {names.index(name) for names in called if names.count(name) == 1}
-    if len(found) != 1:
-        labels = name_rows([describe_facts(run.first, seeds=len(run.results)) for run in runs])[1]
-        have = "; ".join(
-            run.title if label in run.title else f"{run.title} ({label})"
-            for run, label in zip(runs, labels, strict=True)
-        )
-        raise ConfigError(
-            f"expected the variant, the system or the whole name of one run as baseline; {name!r} is "
-            f"{'that of several' if found else 'not that of exactly one'}. There are: {have}"
-        )
-    first = found.pop()
+    labels = name_rows([describe_facts(run.first, seeds=len(run.results)) for run in runs])[1]
+    first = find_run(name, [run.first for run in runs], labels)
     return [runs[first], *runs[:first], *runs[first + 1 :]]
 
 

@@ -12,11 +12,23 @@ from typing import Any, Self
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.files import read_json, write_json
 from passerby.evaluation.results import COMPARISON_SUFFIX, METRICS
-from passerby.evaluation.tables import SHORT_NAMES, describe_facts, name_rows
+from passerby.evaluation.tables import SHORT_NAMES, RunFacts, describe_facts, name_rows, restore_facts
 
-__all__ = ["ComparedRun", "Comparison", "Interval", "check_comparison_path"]
+__all__ = ["ComparedRun", "Comparison", "Interval", "check_comparison_path", "check_fields", "format_mean"]
 
 VERSION = 1
+
+COSTS: Mapping[str, tuple[str, float, int]] = {
+    "parameters": ("params, M", 1e-6, 2),
+    "macs": ("GMACs", 1e-9, 3),
+    "training_s": ("training, min", 1 / 60, 1),
+    "inference_1": ("time × baseline, 1", 1, 2),
+    "inference_32": ("32 at once", 1, 2),
+}
+"""What a run costs, as `passerby suite` measures it: heading, factor and digits by name.
+
+Multiply-accumulates are of one picture, seconds of one training; the time of a forward pass, of one picture
+and of 32 at once, is over that of the baseline's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,49 +47,36 @@ class Interval:
     high: float
     share_not_above: float
 
-    def format(self) -> tuple[str, str, str]:
-        """Difference, interval and share in per cent.
+    def format(self, *, factor: float = 100, digits: int = 2) -> tuple[str, str, str]:
+        """Difference and interval, in per cent unless told otherwise, and the share in per cent.
 
         Example:
             >>> Interval(0.0123, 0.004, 0.021, 0.003).format()
             ('+1.23', '[+0.40, +2.10]', '0.3')
         """
-        low, high = _format_signed(self.low), _format_signed(self.high)
-        return _format_signed(self.difference), f"[{low}, {high}]", f"{100 * self.share_not_above:.1f}"
-
-
-def _format_signed(value: float) -> str:
-    return f"{round(100 * value, 2) + 0.0:+.2f}"  # adding 0 makes −0 a 0
+        difference, low, high = (
+            f"{round(factor * value, digits) + 0.0:+.{digits}f}"  # adding 0 makes −0 a 0
+            for value in (self.difference, self.low, self.high)
+        )
+        return difference, f"[{low}, {high}]", f"{100 * self.share_not_above:.1f}"
 
 
 @dataclass(frozen=True, slots=True)
-class ComparedRun:
+class ComparedRun(RunFacts):
     """One recipe, its seeds, and how it differs from the baseline.
 
     Args:
-        system: See `Result`, as the others that are not named here.
-        seeds: Seeds of the training runs.
-        commits: Commit of the code of each.
         scores: The overall metrics of each seed, in [0, 1].
         differences: By metric; None for the baseline itself.
         parsing: IoU of the parsing maps of each stage (`ParsingScores.score`), of each seed, in [0, 1]; empty
             for a run that makes none, or whose maps were not scored.
+        costs: What is known of `COSTS`.
     """
 
-    system: str
-    backbone: str
-    variant: str
-    pretraining: str
-    dataset: str
-    split: str
-    input_size: tuple[int, int]
-    epochs: int
-    protocol: Mapping[str, Any]
-    seeds: tuple[int, ...]
-    commits: tuple[str | None, ...]
     scores: Mapping[str, tuple[float, ...]]
     differences: Mapping[str, Interval] | None
     parsing: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
+    costs: Mapping[str, float] = field(default_factory=dict)
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
@@ -87,28 +86,30 @@ class ComparedRun:
             raise ValueError("expected one score a seed")
         found = values["differences"]
         parts: dict[str, Any] = {
-            "input_size": tuple(values["input_size"]),
-            "seeds": tuple(values["seeds"]),
-            "commits": tuple(values["commits"]),
             "scores": scores,
             "parsing": {stage: tuple(each) for stage, each in values.get("parsing", {}).items()},
             "differences": None if found is None else {k: Interval(**v) for k, v in found.items()},
         }
-        return cls(**{**values, **parts})
+        return cls(**{**restore_facts(values), **parts})
 
     def format_score(self, metric: str) -> tuple[str, str]:
         """Mean and standard deviation over the seeds in per cent; the latter empty with a single seed."""
-        return _format_mean(self.scores[metric])
+        return format_mean(self.scores[metric])
 
     def format_parsing(self) -> list[str]:
         """The IoU of each stage's parsing maps in per cent, with its name."""
-        return [f"{stage} {' '.join(_format_mean(each)).strip()}" for stage, each in self.parsing.items()]
+        return [f"{stage} {' '.join(format_mean(each)).strip()}" for stage, each in self.parsing.items()]
 
 
-def _format_mean(values: Sequence[float]) -> tuple[str, str]:
-    """Mean and standard deviation in per cent; the latter empty for a single value."""
-    spread = f"± {100 * statistics.stdev(values):.2f}" if len(values) > 1 else ""
-    return f"{100 * statistics.fmean(values):.2f}", spread
+def format_mean(values: Sequence[float], *, factor: float = 100, digits: int = 2) -> tuple[str, str]:
+    """Mean and standard deviation, in per cent unless told otherwise; the latter empty for a single value.
+
+    Example:
+        >>> format_mean([0.12, 0.14]), format_mean([0.5], factor=1, digits=3)
+        (('13.00', '± 1.41'), ('0.500', ''))
+    """
+    spread = f"± {factor * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
+    return f"{factor * statistics.fmean(values):.{digits}f}", spread
 
 
 @dataclass(frozen=True, slots=True)
@@ -143,6 +144,22 @@ class Comparison:
 
     # ------------------------------------------------------------------ words
 
+    @property
+    def cost_names(self) -> list[str]:
+        """Headings of the costs that are known of any run."""
+        return [COSTS[name][0] for name in self._find_costs()]
+
+    def _find_costs(self) -> list[str]:
+        return [name for name in COSTS if any(name in run.costs for run in self.runs)]
+
+    def format_costs(self, run: ComparedRun) -> list[str]:
+        """A run's costs in the order of `cost_names`."""
+        found = []
+        for name in self._find_costs():
+            _, factor, digits = COSTS[name]
+            found.append(f"{factor * run.costs[name]:.{digits}f}" if name in run.costs else "–")
+        return found
+
     def name_runs(self) -> tuple[str, tuple[str, ...]]:
         """What all runs share, and a name for each."""
         return name_rows([describe_facts(run, seeds=len(run.seeds)) for run in self.runs])
@@ -165,12 +182,12 @@ class Comparison:
         shared, names = self.name_runs()
         lines = [shared, "", self.describe(), ""]
         parses = any(run.parsing for run in self.runs)
-        heads = [SHORT_NAMES[m] for m in METRICS] + ["parsing IoU"] * parses
+        heads = [SHORT_NAMES[m] for m in METRICS] + ["parsing IoU"] * parses + self.cost_names
         lines.append("| run | " + " | ".join(heads) + " |")
         lines.append("|---|" + "---:|" * len(heads))
         for name, run in zip(names, self.runs, strict=True):
             cells = [_format_cell(run, metric) for metric in METRICS]
-            cells += ["<br>".join(run.format_parsing()) or "–"] * parses
+            cells += ["<br>".join(run.format_parsing()) or "–"] * parses + self.format_costs(run)
             lines.append("| " + " | ".join((name, *cells)) + " |")
         return "\n".join(lines) + "\n"
 
@@ -194,10 +211,7 @@ class Comparison:
         """
         values = read_json(path)
         try:
-            if values.pop("version") != VERSION:
-                raise ValueError(f"expected version {VERSION}")
-            if set(values) != {f.name for f in fields(cls)}:
-                raise ValueError(f"expected the fields {', '.join(f.name for f in fields(cls))}")
+            check_fields(values, cls, VERSION)
             runs = tuple(ComparedRun.from_dict(run) for run in values["runs"])
             found = cls(**{**values, "runs": runs, "metrics": tuple(values["metrics"])})
             found.check()
@@ -229,7 +243,16 @@ def _format_cell(run: ComparedRun, metric: str) -> str:
     return "<br>".join(lines)
 
 
-def check_comparison_path(path: Path) -> None:
-    """Raise ConfigError unless the name ends in `.comparison.json`, by which it is told from score files."""
-    if not Path(path).name.endswith(COMPARISON_SUFFIX):
-        raise ConfigError(f"expected a file name that ends in {COMPARISON_SUFFIX}, got {path}")
+def check_fields(values: dict[str, Any], kind: type, version: int) -> None:
+    """Take the version of a stored comparison out; raise ValueError unless it and the fields are these."""
+    names = [field.name for field in fields(kind)]
+    if values.pop("version") != version:
+        raise ValueError(f"expected version {version}")
+    if set(values) != set(names):
+        raise ValueError(f"expected the fields {', '.join(names)}")
+
+
+def check_comparison_path(path: Path, suffix: str = COMPARISON_SUFFIX) -> None:
+    """Raise ConfigError unless the name ends in the suffix, by which it is told from score files."""
+    if not Path(path).name.endswith(suffix):
+        raise ConfigError(f"expected a file name that ends in {suffix}, got {path}")

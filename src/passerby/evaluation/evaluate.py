@@ -16,12 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.data.cache import PackedCache
-from passerby.data.images import read_image, resize_image
+from passerby.data.images import read_image
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
+from passerby.data.placement import resize_image
 from passerby.errors import DataError, SchemaError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.protocols import load_protocol
+from passerby.evaluation.translation import Translation
 from passerby.metrics import ParsingScores, count_parsing
 from passerby.parsing import MASK_CLASSES, are_within, read_masks
 from passerby.types import Batch, Preprocess
@@ -45,6 +47,7 @@ def evaluate(
     part: str = "test",
     protocol: str = "honest",
     five_crops: bool = False,
+    translation: Translation | None = None,
     batch_size: int = 128,
     cache: Path | None = None,
     device: str | None = None,
@@ -58,13 +61,16 @@ def evaluate(
     or masks where the model knows no others.
 
     Args:
-        bundle: The model; its attributes must all be in the manifest, which may have more.
+        bundle: The model; without a translation its attributes must all be in the manifest, which may have
+            more.
         manifest: The data.
         split: Name of the split.
         part: `train`, `val` or `test`.
         protocol: See `passerby.evaluation.protocols`.
         five_crops: Average over the four corners and the centre of each picture, see
             `passerby.bundle.FiveCrops`; parsing maps are those of the whole picture. The evaluation says so.
+        translation: For a model that learnt from another data set: which of its attributes are which of the
+            manifest's; see `passerby.evaluation.load_translation`. Only those are scored.
         batch_size: Pictures at a time.
         cache: Folder of the packed picture caches, shared with training: the whole manifest is packed there
             if it is not yet. None decodes the pictures of this part on the fly; for a model that looks at
@@ -81,7 +87,10 @@ def evaluate(
         ConfigError: If there is no such protocol.
     """
     rules = load_protocol(protocol)
-    manifest = _fit_attributes(bundle, manifest)
+    manifest = _fit_attributes(manifest, translation.names if translation else bundle.schema.names)
+    thresholds = rules.choose_thresholds(bundle.thresholds)
+    if translation is not None:
+        thresholds = translation.translate_thresholds(thresholds)
     rows = manifest.split_rows(split, part)
     if device is not None:
         bundle.to(device)
@@ -119,13 +128,15 @@ def evaluate(
         kept, probs, parsing = _predict(bundle, batches, len(rows), progress, truth=truth)
         if cache is None and guidance:
             kept = rows[kept]
+    if translation is not None:
+        probs = translation.translate(probs)
     chosen = manifest.take(kept)
     return Evaluation(
         dataset=manifest.dataset,
         split=split,
         part=part,
         protocol=rules,
-        thresholds=rules.choose_thresholds(bundle.thresholds),
+        thresholds=thresholds,
         schema=manifest.schema,
         images=chosen.images,
         identities=chosen.identities,
@@ -140,22 +151,22 @@ def evaluate(
         skipped=skipped,
         parsing=parsing,
         five_crops=five_crops,
-        metadata=_describe_origin(bundle),
+        metadata=_describe_origin(bundle) | ({"names": translation.title} if translation else {}),
     )
 
 
-def _fit_attributes(bundle: Bundle, manifest: Manifest) -> Manifest:
-    """The manifest with exactly the bundle's attributes, in the bundle's order."""
-    if bundle.schema.names == manifest.schema.names:
+def _fit_attributes(manifest: Manifest, names: tuple[str, ...]) -> Manifest:
+    """The manifest with exactly these attributes, in this order."""
+    if names == manifest.schema.names:
         return manifest
-    missing = [name for name in bundle.schema.names if name not in manifest.schema]
+    missing = [name for name in names if name not in manifest.schema]
     if missing:
         raise SchemaError(
-            f"the bundle predicts {len(bundle.schema)} attributes of {bundle.schema.name!r}, the manifest "
-            f"{manifest.dataset!r} lacks {len(missing)} of them ({', '.join(missing[:5])}); "
-            "evaluate on a manifest that has them all"
+            f"{len(names)} attributes are to be scored, the manifest {manifest.dataset!r} lacks "
+            f"{len(missing)} of them ({', '.join(missing[:5])}); evaluate on a manifest that has them all, "
+            "or say which of the model's attributes are which of the manifest's (--names, translation=…)"
         )
-    return manifest.select_attributes(bundle.schema.names)
+    return manifest.select_attributes(names)
 
 
 def _describe_origin(bundle: Bundle) -> dict[str, object]:

@@ -185,16 +185,26 @@ class Evaluation:
         return Result(**{**known, **facts})
 
     def _describe_protocol(self) -> dict[str, Any]:
+        source = self.metadata.get("dataset")
         return {
             "name": self.protocol.name,
-            "threshold": self.protocol.describe_threshold(self.thresholds),
+            **self._describe_thresholds(),
             "unknown": self.protocol.describe_unknown(),
             "selection": self.metadata.get("selection"),
             "best_epoch": self.metadata.get("best_epoch"),
             "ema": self.metadata.get("ema"),
             "skipped_images": len(self.skipped),
             **({"crops": FIVE_CROPS} if self.five_crops else {}),
+            **({"source": f"trained on {source}"} if source and source != self.dataset else {}),
+            **({"names": self.metadata["names"]} if "names" in self.metadata else {}),
         }
+
+    def _describe_thresholds(self) -> dict[str, str]:
+        """In words; of a calibrated bundle without numbers, which differ from seed to seed."""
+        note = self.metadata.get("calibration")
+        if note is None or self.protocol.threshold is not None:
+            return {"threshold": self.protocol.describe_threshold(self.thresholds)}
+        return {"threshold": "p > the attribute's own threshold", "calibration": note}
 
     @property
     def predictions(self) -> Predictions:

@@ -146,10 +146,25 @@ def pair_sources(sources: Sequence[Source]) -> list[Source]:
 
     Raises:
         DataError: If they are not of the same test set and attributes with the same labels.
-        ConfigError: If protocols or thresholds differ.
+        ConfigError: If protocols differ, or thresholds that were not chosen on the validation part.
     """
     first = sources[0]
-    return [first, *(_pair(first, other) for other in sources[1:])]
+    paired = [first, *(_pair(first, other) for other in sources[1:])]
+    plain = [source for source in paired if "calibration" not in source.result.protocol]
+    for other in plain[1:]:
+        _check_thresholds(plain[0], other)
+    return paired
+
+
+def _check_thresholds(first: Source, other: Source) -> None:
+    """Refuse different thresholds."""
+    moved = [name for name, value in first.thresholds.items() if other.thresholds[name] != value]
+    if moved:
+        raise ConfigError(
+            f"{first.path} and {other.path} have different thresholds, such as "
+            f"{first.thresholds[moved[0]]:g} and {other.thresholds[moved[0]]:g} for {moved[0]}; evaluate "
+            "both with --protocol threshold-0.5"
+        )
 
 
 def _pair(first: Source, other: Source) -> Source:
@@ -167,12 +182,6 @@ def _pair(first: Source, other: Source) -> Source:
         raise ConfigError(
             f"{both} have different protocols: {a.protocol['name']} and {b.protocol['name']}; evaluate both "
             "under one"
-        )
-    moved = [name for name, value in first.thresholds.items() if other.thresholds[name] != value]
-    if moved:
-        raise ConfigError(
-            f"{both} have different thresholds, such as {first.thresholds[moved[0]]:g} and "
-            f"{other.thresholds[moved[0]]:g} for {moved[0]}; evaluate both with --protocol threshold-0.5"
         )
     paired = Source(other.path, b, other.predictions.select(first.predictions.names))
     _check_people(first.predictions, paired.predictions, both)

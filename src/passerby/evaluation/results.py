@@ -19,8 +19,18 @@ from typing import Any, Self
 import passerby
 from passerby.errors import DataError
 from passerby.evaluation.files import read_json, slugify, write_json
+from passerby.evaluation.tables import name_run
 
-__all__ = ["METRICS", "Aggregate", "Result", "aggregate", "find_commit", "format_markdown", "load_results"]
+__all__ = [
+    "METRICS",
+    "Aggregate",
+    "Result",
+    "aggregate",
+    "find_commit",
+    "format_markdown",
+    "load_results",
+    "name_score_file",
+]
 
 METRICS = ("mA", "accuracy", "precision", "recall", "f1", "mAP")
 """The overall metrics, in the order of every table."""
@@ -31,7 +41,12 @@ BENCHMARK_SUFFIX = ".benchmark.json"
 """How the name of a file ends that a script in `benchmarks/` writes; it may lie there, too."""
 LOCALIZATION_SUFFIX = "localization.json"
 """How the name of a file ends that `passerby evaluate-localization` writes; it may lie there, too."""
-_NO_SCORES = (COMPARISON_SUFFIX, BENCHMARK_SUFFIX, LOCALIZATION_SUFFIX)
+LOCALIZATION_COMPARISON_SUFFIX = ".localization-comparison.json"
+"""How the name of a file ends that `passerby compare-localization --out` writes; it may lie there, too."""
+_COMPARISONS = {COMPARISON_SUFFIX: "compare", LOCALIZATION_COMPARISON_SUFFIX: "compare-localization"}
+CASES_FILE = "cases.json"
+"""What a folder of localisation has beside its scores; it may lie there, too."""
+_NO_SCORES = (*_COMPARISONS, BENCHMARK_SUFFIX, LOCALIZATION_SUFFIX, CASES_FILE)
 
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "system": ((str,), "a name such as 'baseline'"),
@@ -92,10 +107,8 @@ class Result:
     seconds: float
 
     def __post_init__(self) -> None:
-        for name, (kinds, meaning) in _KINDS.items():
-            value = getattr(self, name)
-            if not isinstance(value, kinds) or isinstance(value, bool) or value == "":
-                raise DataError(f"result field {name!r}: expected {meaning}, got {value!r}")
+        for name in _KINDS:
+            check_field(name, getattr(self, name))
         if len(self.input_size) != 2 or not all(isinstance(s, int) and s > 0 for s in self.input_size):
             raise DataError(
                 f"result field 'input_size': expected [height, width] in pixels, got {self.input_size!r}"
@@ -112,8 +125,9 @@ class Result:
     @property
     def path(self) -> Path:
         """Where the file belongs below the folder of results."""
-        words = "-".join(slugify(w) for w in (self.system, self.backbone, self.variant))
-        return Path(slugify(self.dataset)) / f"{words}-seed{self.seed}.json"
+        return name_score_file(
+            self.dataset, system=self.system, backbone=self.backbone, variant=self.variant, seed=self.seed
+        )
 
     def write(self, target: Path) -> Path:
         """Write the file, through a temporary name.
@@ -153,6 +167,24 @@ class Result:
             raise DataError(f"{path}: {error}") from error
 
 
+def name_score_file(dataset: str, *, system: str, backbone: str, variant: str, seed: int) -> Path:
+    """Where a score file belongs below the folder of results.
+
+    Example:
+        >>> name_score_file("peta", system="man", backbone="resnet50", variant="sb", seed=0).as_posix()
+        'peta/man-resnet50-sb-seed0.json'
+    """
+    words = "-".join(slugify(word) for word in (system, backbone, variant))
+    return Path(slugify(dataset)) / f"{words}-seed{seed}.json"
+
+
+def check_field(name: str, value: object) -> None:
+    """Raise DataError unless a value is of the kind of that field of `Result`."""
+    kinds, meaning = _KINDS[name]
+    if not isinstance(value, kinds) or isinstance(value, bool) or value == "":
+        raise DataError(f"result field {name!r}: expected {meaning}, got {value!r}")
+
+
 def _check_metrics(metrics: Mapping[str, Any]) -> None:
     for name in METRICS:
         value = metrics.get(name)
@@ -186,13 +218,21 @@ def find_score_files(path: Path) -> list[Path]:
         DataError: If there is none.
     """
     path = Path(path)
-    if path.name.endswith(COMPARISON_SUFFIX):
-        raise DataError(f"{path} is a stored comparison, no score file; `passerby compare {path}` prints it")
+    refuse_comparisons(path)
     found = sorted(path.rglob("*.json")) if path.is_dir() else [path]
     files = [file for file in found if not file.name.endswith(_NO_SCORES)]
     if not files:
         raise DataError(f"no score files below {path}; `passerby evaluate … --result` writes them")
     return files
+
+
+def refuse_comparisons(path: Path) -> None:
+    """Raise DataError if a path that should hold scores is a stored comparison."""
+    for suffix, command in _COMPARISONS.items():
+        if path.name.endswith(suffix):
+            raise DataError(
+                f"{path} is a stored comparison, no score file; `passerby {command} {path}` prints it"
+            )
 
 
 # ---------------------------------------------------------------------- several seeds
@@ -220,7 +260,7 @@ class Aggregate:
     @property
     def title(self) -> str:
         """System, backbone and variant in one line."""
-        return f"{self.first.system} · {self.first.backbone} · {self.first.variant}"
+        return name_run(self.first)
 
     def format(self, metric: str) -> str:
         """A metric in per cent: `81.52 ± 0.21`, or `81.52` with a single seed."""
@@ -279,7 +319,8 @@ def describe_cells(row: Aggregate) -> tuple[str, ...]:
     """What stands before the metrics in a table, in the order of `HEADINGS`."""
     r = row.first
     training = f"{r.pretraining}, {r.input_size[0]}×{r.input_size[1]}, {r.epochs} epochs"
-    protocol = ", ".join(str(r.protocol[key]) for key in ("name", "crops") if key in r.protocol)
+    words = ("name", "crops", "calibration", "source", "names")
+    protocol = ", ".join(str(r.protocol[key]) for key in words if key in r.protocol)
     return (f"{r.dataset}, {r.split}", row.title, training, protocol, str(len(row.results)))
 
 

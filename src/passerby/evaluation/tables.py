@@ -4,9 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, Protocol
 
-__all__ = ["SHORT_NAMES", "Described", "describe_facts", "name_rows"]
+from passerby.errors import ConfigError
+
+__all__ = [
+    "SHORT_NAMES",
+    "Described",
+    "RunFacts",
+    "describe_facts",
+    "find_run",
+    "name_rows",
+    "name_run",
+    "restore_facts",
+]
 
 SHORT_NAMES: Mapping[str, str] = {
     "mA": "mA",
@@ -44,6 +56,35 @@ class Described(Protocol):
     def protocol(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What one must know of a recipe and its seeds to compare it.
+
+    Args:
+        system: See `Result`, as the others that are not named here.
+        protocol: Rules by name; what is no word is printed with its name.
+        seeds: Seeds of the training runs.
+        commits: Commit of the code of each.
+    """
+
+    system: str
+    backbone: str
+    variant: str
+    pretraining: str
+    dataset: str
+    split: str
+    input_size: tuple[int, int]
+    epochs: int
+    protocol: Mapping[str, Any]
+    seeds: tuple[int, ...]
+    commits: tuple[str | None, ...]
+
+
+def restore_facts(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The plain values of a file with tuples where `RunFacts` has them."""
+    return {**values, **{name: tuple(values[name]) for name in ("input_size", "seeds", "commits")}}
+
+
 def describe_facts(run: Described, *, seeds: int) -> dict[str, str]:
     """What one must know of a row to compare it, in words; empty what was not recorded."""
     rules = {k: v for k, v in run.protocol.items() if k not in ("best_epoch", "skipped_images")}
@@ -54,7 +95,7 @@ def describe_facts(run: Described, *, seeds: int) -> dict[str, str]:
         "pretraining": f"pretraining {run.pretraining.removesuffix('.safetensors')}",
         "size": f"{height}×{width}",
         "epochs": f"{run.epochs} epochs",
-        "protocol": f"protocol {rules.pop('name')}",
+        "protocol": f"protocol {rules.pop('name')}" if "name" in rules else "",
         **{name: _describe_rule(name, value) for name, value in rules.items()},
         "seeds": "1 seed" if seeds == 1 else f"{seeds} seeds",
     }
@@ -82,6 +123,35 @@ def name_rows(facts: Sequence[Mapping[str, str]]) -> tuple[str, tuple[str, ...]]
     own = own or [key for key in keys if key in _OF_THE_MODEL]  # a single row needs a name, too
     shared = [key for key in keys if key not in own]
     return _join(facts[0], shared), tuple(_join(row, own) for row in facts)
+
+
+def name_run(run: Described) -> str:
+    """System, backbone and variant in one line."""
+    return f"{run.system} · {run.backbone} · {run.variant}"
+
+
+def find_run(name: str, runs: Sequence[Described], labels: Sequence[str]) -> int:
+    """The number of the run that is called so.
+
+    Args:
+        name: Its variant, system, `system · backbone · variant`, or label.
+        labels: Of the runs, by `name_rows`.
+
+    Raises:
+        ConfigError: If it is the name of none, or of several; the message lists all.
+    """
+    titles = [name_run(run) for run in runs]
+    called = ([run.variant for run in runs], [run.system for run in runs], titles, list(labels))
+    found = {names.index(name) for names in called if names.count(name) == 1}
+    if len(found) == 1:
+        return found.pop()
+    have = "; ".join(
+        title if label in title else f"{title} ({label})" for title, label in zip(titles, labels, strict=True)
+    )
+    raise ConfigError(
+        f"expected the variant, the system or the whole name of one run as baseline; {name!r} is "
+        f"{'that of several' if found else 'not that of exactly one'}. There are: {have}"
+    )
 
 
 def _join(facts: Mapping[str, str], keys: Sequence[str]) -> str:

@@ -68,7 +68,8 @@ def evaluate_localization(
     foreground and true pixels, whether the hottest pixel lies on the truth (the pixels where they are known,
     else in the box), share of the heat inside the box and on the pixels. Of an attribute: the means, and the
     Pearson correlation of box IoU and probability. Intervals draw people: identities with all their pictures,
-    or pictures with all their samples, of those that have a sample.
+    or pictures with all their samples, of those that have a sample. The heat maps of the best and the worst
+    samples of the mean are kept as `cases`.
 
     Paper:
         SSPNet (Shen et al., 2023), section 4.5 and Table 10: box IoU and correlation on the pixel labels of
@@ -93,7 +94,8 @@ def evaluate_localization(
         least_samples: Fewer, and an attribute has no interval and no part in a mean.
         only_predicted: Count only samples to which the model says yes (above the bundle's threshold).
         fading: For how many samples an attribute, drawn by `seed`, insertion and deletion are computed, which
-            takes 42 forward passes each; 0 for none. A model that looks at masks or keypoints keeps them.
+            takes two passes of 21 pictures each; 0 for none. A model that looks at masks or keypoints keeps
+            them.
         apart: Attributes to score and to leave out of the means; by default, of drawn people, those that the
             whole person shows (sex, age, view).
         batch_size: Pictures at a time; their maps of all attributes at the input's size are in memory.
@@ -109,7 +111,7 @@ def evaluate_localization(
     Raises:
         ManifestError: If there is no such split, its part is empty, or there is no truth.
         SchemaError: If names fit neither the model nor the truth.
-        DataError: If there is no sample.
+        DataError: If there is no sample, or no picture can be read.
         ConfigError: If an option is out of range.
         ImageError: If a picture cannot be read and `broken` is `stop`.
         ModelError: If the system shows no map of its own, and that was asked for.
@@ -146,10 +148,19 @@ def evaluate_localization(
         found = _measure_all(measurer, loader, progress)
         wanted = {manifest.images[row] for row in rows}
         skipped = [pair for pair in packed.broken if pair[0] in wanted]
+    places = rows if cache is None else np.arange(len(manifest))
+    samples = _collect(found, known, source, rows=places)
+    cases = measurer.keeper.choose(
+        source,
+        names=samples.attributes,
+        members=samples.find_members(least_samples, left_out),
+        rows=places,
+        resize=bundle.preprocess.resize,
+    )
     protocol = LocalizationProtocol(
         truth=known.kind,
         method=method,
-        binarization=rule.rule if rule.rule == "otsu" else f"{rule.rule}:{rule.share:g}",
+        binarization=str(rule),
         boxes=boxes,
         least_px=least_px,
         least_samples=least_samples,
@@ -164,7 +175,7 @@ def evaluate_localization(
         names=known.names,
         apart=left_out,
         of_paper=known.of_paper,
-        samples=_collect(found, known, source, rows=rows if cache is None else np.arange(len(manifest))),
+        samples=samples,
         too_small=too_small,
         input_size=(bundle.preprocess.height, bundle.preprocess.width),
         resamples=resamples,
@@ -173,6 +184,7 @@ def evaluate_localization(
         seconds=round(time.monotonic() - start, 3),
         skipped=skipped,
         metadata={**bundle.metadata, "system": bundle.model.name},
+        cases=cases,
     )
 
 
@@ -199,6 +211,11 @@ def _find_samples(
 
     Rows without any are left out.
     """
+    if not len(rows):
+        raise DataError(
+            "none of the pictures can be read; see that they lie below the manifest's root (--root), or have "
+            "broken=stop (--broken stop) tell what is wrong with the first"
+        )
     labels = manifest.labels
     asked = np.ones((len(rows), len(truth.names)), np.bool_)
     for number, name in enumerate(truth.names):

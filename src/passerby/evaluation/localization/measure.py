@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,8 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from passerby.data.images import normalise
+from passerby.evaluation.localization.cases import CaseKeeper
 from passerby.evaluation.localization.samples import MEASURES
-from passerby.evaluation.localization.truth import Region, Truth
+from passerby.evaluation.localization.truth import TrueRegion, Truth
 from passerby.localization import (
     Binarization,
     BoxMode,
@@ -37,7 +38,7 @@ __all__ = ["Measurement", "Measurer", "measure_heat"]
 
 
 def measure_heat(
-    heat: NDArray[np.float32], truth: Region, binarization: Binarization, *, boxes: BoxMode = "outer"
+    heat: NDArray[np.float32], truth: TrueRegion, binarization: Binarization, *, boxes: BoxMode = "outer"
 ) -> dict[str, float]:
     """All of `MEASURES`; those of a mask are NaN where only boxes are known, and fading is always.
 
@@ -45,7 +46,7 @@ def measure_heat(
         heat: (H, W) ≥ 0, of the size of the truth.
 
     Example:
-        >>> truth = Region.of_mask(np.array([[0, 1], [0, 1]], bool), "outer")
+        >>> truth = TrueRegion.of_mask(np.array([[0, 1], [0, 1]], bool), "outer")
         >>> found = measure_heat(np.float32([[1, 3], [0, 0]]), truth, Binarization())
         >>> found["box_iou"], found["pointing"], found["box_energy"], found["box_share"]
         (0.5, 1.0, 0.75, 0.5)
@@ -91,7 +92,9 @@ class Measurer:
 
     Args:
         counting: The attributes of each row that count, as numbers in the truth's names.
-        fading: Row and attribute of those samples that insertion and deletion are computed of.
+        fading: Row and attribute of those samples that insertion and deletion are computed of; NaN of a
+            map without any heat.
+        keeper: Keeps the best and the worst.
         Others: See `evaluate_localization`.
     """
 
@@ -103,6 +106,7 @@ class Measurer:
     boxes: BoxMode
     only_predicted: bool
     fading: AbstractSet[tuple[int, int]]
+    keeper: CaseKeeper = field(default_factory=CaseKeeper)
 
     def measure(self, batch: Batch) -> Iterator[Measurement]:
         """Measure the samples of a batch."""
@@ -127,16 +131,16 @@ class Measurer:
                 column = heat.attributes[place]
                 if self.only_predicted and not says_yes[i, column]:
                     continue
-                found = measure_heat(
-                    maps[i, place].numpy(),
-                    self.truth.find(row, attribute),
-                    self.binarization,
-                    boxes=self.boxes,
-                )
+                each, truth = maps[i, place].numpy(), self.truth.find(row, attribute)
+                found = measure_heat(each, truth, self.binarization, boxes=self.boxes)
                 if (row, attribute) in self.fading:
                     alone = _take_one(guidance, i)
                     found |= self._fade(images[i], alone, heat=maps[i, place], column=column)
-                yield Measurement(row, attribute, float(probs[i, column]), found)
+                measured = Measurement(row, attribute, float(probs[i, column]), found)
+                if self.keeper.wants(measured):
+                    boxes = find_boxes(each, self.binarization, mode=self.boxes)
+                    self.keeper.keep(measured, each, found=boxes, truth=truth.boxes)
+                yield measured
 
     def _fade(self, image: Tensor, guidance: Guidance, *, heat: Tensor, column: int) -> dict[str, float]:
         def score(images: Tensor) -> Tensor:

@@ -70,6 +70,11 @@ class LocalizationSamples:
         known = np.isfinite(self.measures["box_iou" if score == "pcc" else score])
         return np.bincount(self.attribute[known], minlength=len(self.attributes))
 
+    def find_members(self, least: int, apart: Sequence[str]) -> list[int]:
+        """Numbers of the attributes in a mean: with at least so many samples, and not apart."""
+        pairs = zip(self.attributes, self.counts.tolist(), strict=True)
+        return [i for i, (name, count) in enumerate(pairs) if count >= least and name not in apart]
+
     @property
     def groups(self) -> NDArray[np.int64]:
         """What is drawn together: all samples of an identity, or of a row where no identity is known.

@@ -4,6 +4,8 @@
 NAME.localization.json       scores, protocol, origin of the model
 NAME.localization.parquet    one row a picture and attribute, see `LocalizationSamples`
 ```
+
+A folder has `localization.json`, `localization.parquet` and `cases/`, see `LocalizationCases`.
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
@@ -19,6 +22,7 @@ from numpy.typing import NDArray
 
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.files import read_json, write_json
+from passerby.evaluation.localization.cases import LocalizationCases, remove_cases
 from passerby.evaluation.localization.samples import SCORES, LocalizationSamples, average_known
 from passerby.evaluation.results import LOCALIZATION_SUFFIX
 
@@ -27,6 +31,7 @@ __all__ = ["Estimate", "LocalizationProtocol", "LocalizationScores", "check_loca
 VERSION = 1
 LEVEL = 0.95
 DEFAULT_NAME = "localization.json"
+CASES_FOLDER = "cases"
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +80,24 @@ class LocalizationProtocol:
 
     def describe(self) -> str:
         """In words, to be printed beside every score."""
+        words = self.in_words()
+        return (
+            f"{words['method']}, {words['binarization']}, {words['boxes']}; {words['truth']}; "
+            f"{words['samples']}; {words['least_samples']}"
+        )
+
+    def in_words(self) -> dict[str, str]:
+        """Each rule in words; how many samples have insertion and deletion is none."""
         truth = "the classes of the pixels" if self.truth == "parsing" else "the boxes of drawn people"
         who = "labelled and predicted yes" if self.only_predicted else "labelled yes, whatever is predicted"
-        shape = "one outer box" if self.boxes == "outer" else "a box around each piece"
-        return (
-            f"{self.method}, foreground {self.binarization}, {shape}; truth: {truth}; samples: {who}, with "
-            f"at least {self.least_px} true pixels; means over attributes with at least "
-            f"{self.least_samples} samples"
-        )
+        return {
+            "method": self.method,
+            "binarization": f"foreground {self.binarization}",
+            "boxes": "one outer box" if self.boxes == "outer" else "a box around each piece",
+            "truth": f"truth: {truth}",
+            "samples": f"samples: {who}, with at least {self.least_px} true pixels",
+            "least_samples": f"means over attributes with at least {self.least_samples} samples",
+        }
 
 
 @dataclass(frozen=True)
@@ -108,6 +123,7 @@ class LocalizationScores:
         seconds: Duration.
         skipped: Pictures that could not be read, with the reason.
         metadata: What the bundle says about its origin.
+        cases: The best and the worst samples; None where the files hold none.
 
     Attributes:
         per_attribute: By attribute and score, see `SCORES`; of attributes without samples none.
@@ -133,37 +149,53 @@ class LocalizationScores:
     seconds: float
     skipped: Sequence[tuple[str, str]] = ()
     metadata: Mapping[str, Any] = field(default_factory=dict)
-    per_attribute: Mapping[str, Mapping[str, Estimate]] = field(init=False)
-    mean: Mapping[str, Estimate] = field(init=False)
-    mean_of: tuple[str, ...] = field(init=False)
-    mean_of_paper: Mapping[str, Estimate] | None = field(init=False)
+    cases: LocalizationCases | None = None
 
     def __post_init__(self) -> None:
         if self.resamples < 1:
             raise ConfigError(f"expected at least one resample, got {self.resamples}")
+
+    @cached_property
+    def per_attribute(self) -> Mapping[str, Mapping[str, Estimate]]:  # noqa: D102 - as above
         samples, enough = self.samples, self.protocol.least_samples
-        values = samples.score(np.ones((len(samples), 1)))
-        drawn = samples.resample(resamples=self.resamples, seed=self.seed)
-        counts = samples.counts
         certain = {score: samples.count_known(score) >= enough for score in SCORES}
-        columns = {
+        return {
             name: {
-                score: _estimate(values[score][i], drawn[score][i], interval=bool(certain[score][i]))
+                score: _estimate(
+                    self._values[score][i], self._drawn[score][i], interval=bool(certain[score][i])
+                )
                 for score in SCORES
             }
             for i, name in enumerate(samples.attributes)
-            if counts[i]
+            if samples.counts[i]
         }
-        members = [
-            i for i, name in enumerate(samples.attributes) if counts[i] >= enough and name not in self.apart
-        ]
-        of_paper = [i for i in members if samples.attributes[i] in self.of_paper]
-        object.__setattr__(self, "per_attribute", columns)
-        object.__setattr__(self, "mean_of", tuple(samples.attributes[i] for i in members))
-        object.__setattr__(self, "mean", _average_members(values, drawn, members))
-        object.__setattr__(
-            self, "mean_of_paper", _average_members(values, drawn, of_paper) if of_paper else None
-        )
+
+    @cached_property
+    def mean(self) -> Mapping[str, Estimate]:  # noqa: D102
+        return _average_members(self._values, self._drawn, self._members)
+
+    @property
+    def mean_of(self) -> tuple[str, ...]:  # noqa: D102
+        return tuple(self.samples.attributes[i] for i in self._members)
+
+    @cached_property
+    def mean_of_paper(self) -> Mapping[str, Estimate] | None:  # noqa: D102
+        members = [i for i in self._members if self.samples.attributes[i] in self.of_paper]
+        return _average_members(self._values, self._drawn, members) if members else None
+
+    @property
+    def _members(self) -> list[int]:
+        return self.samples.find_members(self.protocol.least_samples, self.apart)
+
+    @cached_property
+    def _values(self) -> Mapping[str, NDArray[np.float64]]:
+        """The scores of each attribute, (A, 1) each."""
+        return self.samples.score(np.ones((len(self.samples), 1)))
+
+    @cached_property
+    def _drawn(self) -> Mapping[str, NDArray[np.float64]]:
+        """Those in each resample, (A, B) each: drawn when an interval is asked for."""
+        return self.samples.resample(resamples=self.resamples, seed=self.seed)
 
     @property
     def counts(self) -> dict[str, int]:
@@ -181,7 +213,8 @@ class LocalizationScores:
         """Write the scores as JSON and the samples, which hold labels of the data set, as Parquet beside it.
 
         Args:
-            path: A name that ends in `localization.json`, or a folder, which gets a file of that name.
+            path: A name that ends in `localization.json`, or a folder, which gets a file of that name and the
+                cases; older ones are removed.
 
         Returns:
             Where the JSON was written.
@@ -191,6 +224,12 @@ class LocalizationScores:
         """
         path = _locate(path)
         check_localization_path(path)
+        if path.name == DEFAULT_NAME:
+            folder = path.parent / CASES_FOLDER
+            if self.cases is None:
+                remove_cases(folder)
+            else:
+                self.cases.write(folder)
         self.samples.write(path.with_suffix(".parquet"))
         write_json(path, self._to_dict())
         return path
@@ -228,13 +267,19 @@ class LocalizationScores:
         }
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path, *, root: Path | None = None) -> Self:
         """Read what `write` wrote; the scores are computed anew from the samples.
 
+        Args:
+            root: Where the pictures of the cases lie, if not where they note.
+
         Raises:
-            DataError: If a file is missing or damaged, or the noted scores are not those of the samples.
+            DataError: If a file is missing or damaged, or the noted scores or the cases are not those of the
+                samples.
         """
         path = _locate(path)
+        folder = path.parent / CASES_FOLDER
+        has_cases = path.name == DEFAULT_NAME and folder.is_dir()
         values = read_json(path)
         try:
             if values["version"] != VERSION:
@@ -257,6 +302,7 @@ class LocalizationScores:
                 seconds=values["seconds"],
                 skipped=[(image, reason) for image, reason in values["skipped"]],
                 metadata=values["metadata"],
+                cases=LocalizationCases.load(folder, root=root) if has_cases else None,
             )
             noted = {name: each["box_iou"]["value"] for name, each in values["per_attribute"].items()}
         except (DataError, KeyError, ValueError, TypeError) as error:
@@ -264,12 +310,15 @@ class LocalizationScores:
                 f"{path} is no complete score of localisation ({error}); make it anew with "
                 "`passerby evaluate-localization … --out`"
             ) from error
-        found = {name: each["box_iou"].value for name, each in scores.per_attribute.items()}
+        pairs = zip(scores.samples.attributes, scores._values["box_iou"][:, 0].tolist(), strict=True)
+        found = {name: value for name, value in pairs if scores.counts[name]}
         if set(found) != set(noted) or any(abs(found[name] - noted[name]) > 1e-9 for name in found):
             raise DataError(
                 f"{path}: its scores are not those of its samples; the files do not belong together, run "
                 "`passerby evaluate-localization` anew"
             )
+        if scores.cases is not None:
+            scores.cases.check(scores.samples, scores.input_size)
         return scores
 
 

@@ -11,8 +11,9 @@ from typing import Any, Literal, Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.images import Placement, compute_placement, read_size
+from passerby.data.images import read_size
 from passerby.data.manifest import Manifest
+from passerby.data.placement import Placement, compute_placement
 from passerby.data.synthetic.labels import WHOLE_PERSON
 from passerby.errors import ConfigError, DataError, ManifestError
 from passerby.evaluation.files import read_json
@@ -20,7 +21,7 @@ from passerby.evaluation.localization.names import find_of_paper, match_names
 from passerby.localization import BoxMode, find_boxes
 from passerby.types import Box, Preprocess
 
-__all__ = ["BOXES_FILE", "BoxTruth", "ParsingTruth", "Region", "Truth", "TruthKind", "create_truth"]
+__all__ = ["BOXES_FILE", "BoxTruth", "ParsingTruth", "TrueRegion", "Truth", "TruthKind", "create_truth"]
 
 TruthKind = Literal["parsing", "boxes"]
 BOXES_FILE = "boxes.json"
@@ -30,7 +31,7 @@ Flags = NDArray[np.bool_]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Region:
+class TrueRegion:
     """Where an attribute truly is in a picture, at the size of the network's input.
 
     Args:
@@ -47,11 +48,11 @@ class Region:
     mask: Flags | None = None
 
     @classmethod
-    def of_mask(cls, mask: Flags, mode: BoxMode) -> Region:
+    def of_mask(cls, mask: Flags, mode: BoxMode) -> TrueRegion:
         """From the pixels.
 
         Example:
-            >>> region = Region.of_mask(np.array([[1, 0, 1], [0, 0, 1]], bool), "components")
+            >>> region = TrueRegion.of_mask(np.array([[1, 0, 1], [0, 0, 1]], bool), "components")
             >>> [box.as_xyxy() for box in region.boxes], region.inside.tolist()
             ([(2.0, 0.0, 3.0, 2.0), (0.0, 0.0, 1.0, 1.0)], [[True, False, True], [False, False, True]])
         """
@@ -95,7 +96,7 @@ class Truth(Protocol):
         """Number of true pixels (of a mask, or inside a box) of each of `names` in a row, (A',)."""
         ...
 
-    def find(self, row: int, attribute: int) -> Region:
+    def find(self, row: int, attribute: int) -> TrueRegion:
         """Where the attribute of that number in `names` is in a row that has pixels of it."""
         ...
 
@@ -138,8 +139,8 @@ class ParsingTruth:
         found: NDArray[np.int64] = self._members @ np.bincount(self._maps[row].ravel(), minlength=256)
         return found
 
-    def find(self, row: int, attribute: int) -> Region:  # noqa: D102
-        return Region.of_mask(self._members[attribute][self._maps[row]], self._mode)
+    def find(self, row: int, attribute: int) -> TrueRegion:  # noqa: D102
+        return TrueRegion.of_mask(self._members[attribute][self._maps[row]], self._mode)
 
 
 class BoxTruth:
@@ -170,6 +171,7 @@ class BoxTruth:
         self._boxes = _load_boxes(manifest.root / BOXES_FILE)
         self._images, self._crops, self._root = manifest.images, manifest.boxes(), manifest.root
         self._preprocess, self._size = preprocess, (preprocess.height, preprocess.width)
+        self._placed: dict[int, list[tuple[Box, ...]]] = {}
         known = dict.fromkeys(name for image in self._images for name in self._boxes.get(image, {}))
         self.names = match_names(attributes, tuple(known), names)
         self.apart = tuple(name for name, each in self.names.items() if set(each) & set(WHOLE_PERSON))
@@ -178,19 +180,22 @@ class BoxTruth:
         found = [fill_boxes(each, self._size).sum() for each in self._place(row)]
         return np.array(found, np.int64)
 
-    def find(self, row: int, attribute: int) -> Region:  # noqa: D102
+    def find(self, row: int, attribute: int) -> TrueRegion:  # noqa: D102
         boxes = self._place(row)[attribute]
-        return Region(boxes, fill_boxes(boxes, self._size))
+        return TrueRegion(boxes, fill_boxes(boxes, self._size))
 
     def _place(self, row: int) -> list[tuple[Box, ...]]:
         """The box of each attribute in pixels of the input; none where the crop shows nothing of it."""
+        if row in self._placed:
+            return self._placed[row]
         boxes = self._boxes.get(self._images[row], {})
         size = read_size(self._root / self._images[row])
         placement = compute_placement(size, self._preprocess, self._crops[row])
-        return [
+        self._placed[row] = [
             _place_boxes([boxes[name] for name in classes if name in boxes], placement)
             for classes in self.names.values()
         ]
+        return self._placed[row]
 
 
 def _place_boxes(boxes: Sequence[Sequence[float]], placement: Placement) -> tuple[Box, ...]:

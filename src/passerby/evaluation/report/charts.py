@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-__all__ = ["Chart", "Line", "draw_lines", "draw_rarity", "draw_reliability"]
+__all__ = ["Chart", "Line", "draw_confidence", "draw_lines", "draw_rarity", "draw_reliability", "draw_sizes"]
 
 COLOURS: Mapping[str, str] = {
     "ink": "#010203",
@@ -37,6 +37,7 @@ COLOURS: Mapping[str, str] = {
 """Stand-in colours: no other part of a figure may use them."""
 
 SERIES = ("a", "b", "c", "d")
+MOST_DOTS = 600
 WIDTH_INCHES, HEIGHT_INCHES = 5.0, 3.4  # 360 × 245 units of the view box: 11-unit text is legible on a phone
 
 
@@ -199,3 +200,91 @@ def draw_rarity(name: str, share: Sequence[float], score: Sequence[float]) -> Ch
         axes.set_ylim(min(45.0, 100 * min(score) - 3), 101)
         svg = _to_svg(figure, name, "Mean accuracy of each attribute against its share of positives")
     return Chart("Does rarity hurt? Each dot is an attribute; 50 % is what guessing gets", svg)
+
+
+def draw_confidence(name: str, probs: NDArray[np.float64], ious: NDArray[np.float64]) -> Chart:
+    """The IoU of each sample against the probability that the model gives it, and its mean in ten bins.
+
+    Of many samples some are drawn at random, always the same; the means are of all.
+
+    Shape:
+        probs, ious: (S,) in [0, 1].
+    """
+    shown = np.random.default_rng(0).permutation(len(probs))[:MOST_DOTS]
+    bins = np.minimum((probs * 10).astype(int), 9)
+    counts = np.bincount(bins, minlength=10)
+    some = counts > 0
+    x, y = (np.bincount(bins, weights=each, minlength=10)[some] / counts[some] for each in (probs, ious))
+    with _figure(x="predicted probability, %", y="IoU of boxes, %") as (figure, axes):
+        axes.scatter(
+            100 * probs[shown], 100 * ious[shown], s=14, color=COLOURS["soft"], alpha=0.35, linewidths=0
+        )
+        axes.plot(100 * x, 100 * y, color=COLOURS["a"], marker="o", markersize=5)
+        axes.set_xlim(-2, 102)
+        axes.set_ylim(-2, 102)
+        svg = _to_svg(figure, name, "IoU of each sample against the predicted probability, and means")
+    drawn = f" ({len(shown):,} of {len(probs):,} drawn)" if len(shown) < len(probs) else ""
+    caption = f"Does it look better where it is surer? Each dot is a sample{drawn}; the line is their mean"
+    return Chart(caption, svg)
+
+
+def draw_sizes(name: str, even: Sequence[float], ious: Sequence[float]) -> Chart:
+    """The IoU of each attribute against how much of the input it fills, which is what an even map gets.
+
+    Args:
+        even: Mean IoU of an even map of each attribute, in [0, 1].
+        ious: Mean IoU of the model's maps.
+    """
+    with _figure(x="share of the input that the true box fills, %", y="IoU of boxes, %") as (figure, axes):
+        axes.plot([0, 100], [0, 100], color=COLOURS["soft"], linewidth=1, linestyle=(0, (3, 3)))
+        axes.scatter(
+            100 * np.asarray(even),
+            100 * np.asarray(ious),
+            s=42,
+            color=COLOURS["a"],
+            edgecolors=COLOURS["paper"],
+            linewidths=0.8,
+        )
+        for axis in (axes.xaxis, axes.yaxis):
+            axis.set_major_locator(MaxNLocator(nbins=6, integer=True))
+        axes.set_xlim(0, min(102.0, max(20.0, 110 * max(even))))
+        axes.set_ylim(0, min(102.0, max(20.0, 110 * max(*ious, *even))))
+        svg = _to_svg(figure, name, "IoU of each attribute against the size of its true boxes")
+    return Chart("Does size matter? Each dot is an attribute; the dashed line is what an even map gets", svg)
+
+
+def draw_differences(name: str, rows: Sequence[tuple[str, float, float, float]], *, metric: str) -> Chart:
+    """The difference of each run to the first with its interval, a line each.
+
+    Args:
+        rows: Name, difference, lower and upper end, as fractions.
+        metric: What differs.
+    """
+    with _figure(x=f"{metric}: points above the first run", y="") as (figure, axes):
+        places = np.arange(len(rows))[::-1]
+        middle, low, high = (100 * np.array([row[i] for row in rows]) for i in (1, 2, 3))
+        axes.hlines(places, low, high, color=COLOURS["a"], linewidth=2)
+        axes.scatter(middle, places, s=42, color=COLOURS["a"], edgecolors=COLOURS["paper"], linewidths=0.8)
+        axes.axvline(0, color=COLOURS["soft"], linewidth=1, linestyle=(0, (3, 3)))
+        axes.set_yticks(places, [row[0] for row in rows])
+        axes.set_ylim(-0.6, len(rows) - 0.4)
+        axes.grid(axis="y", visible=False)
+        svg = _to_svg(figure, name, f"Difference in {metric} to the first run with its interval")
+    return Chart(f"{metric}: difference to the first run; what crosses the dashed line is not sure", svg)
+
+
+def draw_tradeoff(name: str, rows: Sequence[tuple[str, float, float]], *, metric: str, at_once: int) -> Chart:
+    """A score against the time of a forward pass.
+
+    Args:
+        rows: Name, time as a ratio to the baseline's, score as a fraction.
+        metric: The score.
+        at_once: Pictures in the forward pass.
+    """
+    with _figure(x=f"time over the baseline’s, {at_once} at once", y=f"{metric}, %") as (figure, axes):
+        for label, ratio, score in rows:
+            axes.scatter(ratio, 100 * score, s=42, color=COLOURS["a"], edgecolors=COLOURS["paper"])
+            axes.annotate(label, (ratio, 100 * score), (5, 4), textcoords="offset points", fontsize=9)
+        axes.margins(0.18, 0.15)
+        svg = _to_svg(figure, name, f"{metric} of each run against its inference time")
+    return Chart(f"What it costs: {metric} against the time of inference, as a ratio to the baseline’s", svg)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,9 +15,13 @@ import numpy as np
 
 from passerby import __version__
 from passerby.errors import DataError
+from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.evaluation import Evaluation
+from passerby.evaluation.localization import LocalizationScores
 from passerby.evaluation.report.charts import SERIES, Chart, Line, draw_lines, draw_rarity, draw_reliability
-from passerby.evaluation.report.sources import Run, format_plain
+from passerby.evaluation.report.comparison import create_comparison_section
+from passerby.evaluation.report.localization import create_localization_section
+from passerby.evaluation.report.sources import Run, describe_model, format_plain
 from passerby.evaluation.report.wall import (
     Card,
     Confusion,
@@ -82,7 +86,9 @@ class _Section:
 def create_report(
     runs: Sequence[Run],
     evaluations: Sequence[Evaluation],
+    localizations: Sequence[LocalizationScores] = (),
     *,
+    comparisons: Sequence[Comparison] = (),
     title: str | None = None,
     pictures: int = 12,
     seed: int = 0,
@@ -92,15 +98,17 @@ def create_report(
     Args:
         runs: Their training curves are shown, several together.
         evaluations: Each gets a chapter.
+        localizations: So does each of these.
+        comparisons: And each of these, before all others.
         title: Heading; by default the model and its data.
-        pictures: People on each of the two walls; 0 leaves pictures out.
+        pictures: People on each of the walls; 0 leaves pictures out, and shows heat maps alone.
         seed: Draws the people who are shown at random.
 
     Raises:
-        DataError: If there is neither a run nor an evaluation, or a picture cannot be read.
+        DataError: If there is none of all, or a picture cannot be read.
     """
-    if not runs and not evaluations:
-        raise DataError("a report needs at least one run folder or one evaluation folder; got neither")
+    if not any((runs, evaluations, localizations, comparisons)):
+        raise DataError("a report needs at least one run, evaluation or comparison; got none")
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("passerby.evaluation.report", "."),
         autoescape=True,
@@ -109,7 +117,8 @@ def create_report(
         undefined=jinja2.StrictUndefined,
     )
     environment.filters["breakable"] = _make_breakable
-    several = len({_describe_model(e) for e in evaluations}) > 1
+    models = [*(e.metadata for e in evaluations), *(each.metadata for each in localizations)]
+    several = len(set(map(describe_model, models))) > 1
     sections = [
         _create_section(
             e, _describe_section(e, with_model=several), anchor=f"e{i}", pictures=pictures, seed=seed
@@ -118,10 +127,16 @@ def create_report(
     ]
     template = environment.get_template("page.html.j2")
     return template.render(
-        title=title or _choose_title(runs, evaluations),
+        title=title or _choose_title(runs, models, comparisons),
         version=__version__,
         style=(Path(__file__).parent / "style.css").read_text(encoding="utf-8"),
+        comparisons=[create_comparison_section(each, anchor=f"c{i}") for i, each in enumerate(comparisons)],
         sections=sections,
+        localizations=[
+            create_localization_section(each, anchor=f"l{i}", pictures=pictures, with_model=several)
+            for i, each in enumerate(localizations)
+        ],
+        origins=_collect_origins(evaluations, localizations),
         spread=_compute_spread(evaluations),
         training=_draw_training(runs),
         runs=[(run, _plain_facts(run.environment)) for run in runs],
@@ -134,11 +149,17 @@ def write_report(path: Path, html: str) -> None:
         temporary.write_text(html, encoding="utf-8")
 
 
-def _describe_model(evaluation: Evaluation) -> str:
-    words = [
-        str(evaluation.metadata[k]) for k in ("system", "backbone", "variant") if evaluation.metadata.get(k)
-    ]
-    return " · ".join(words) or "model"
+def _collect_origins(
+    evaluations: Sequence[Evaluation], localizations: Sequence[LocalizationScores]
+) -> list[tuple[str, list[tuple[str, str]]]]:
+    """What is known of the models that have scores of localisation and no evaluation, by name."""
+    told = [e.metadata for e in evaluations]
+    origins = []
+    for metadata in (each.metadata for each in localizations):
+        if not any(metadata.items() <= known.items() for known in told):
+            origins.append((describe_model(metadata), _plain_facts(metadata)))
+            told.append(metadata)
+    return origins
 
 
 def _make_breakable(name: str) -> markupsafe.Markup:
@@ -150,7 +171,7 @@ def _make_breakable(name: str) -> markupsafe.Markup:
 def _compute_spread(evaluations: Sequence[Evaluation]) -> list[tuple[float, float]]:
     """Mean and standard deviation of each tile, per cent, if the evaluations differ in their seed only."""
     keys = {
-        (e.dataset, e.split, e.part, e.protocol, e.input_size, e.five_crops, _describe_model(e))
+        (e.dataset, e.split, e.part, e.protocol, e.input_size, e.five_crops, describe_model(e.metadata))
         for e in evaluations
     }
     seeds = {e.metadata.get("seed") for e in evaluations}
@@ -160,8 +181,12 @@ def _compute_spread(evaluations: Sequence[Evaluation]) -> list[tuple[float, floa
     return [(statistics.fmean(column), statistics.stdev(column)) for column in columns]
 
 
-def _choose_title(runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> str:
-    models = list(dict.fromkeys(_describe_model(e) for e in evaluations))
+def _choose_title(
+    runs: Sequence[Run], metadata: Sequence[Mapping[str, Any]], comparisons: Sequence[Comparison]
+) -> str:
+    models = list(dict.fromkeys(map(describe_model, metadata)))
+    if comparisons and not models:
+        return f"{len(comparisons[0].runs)} models compared"
     if not models:
         return runs[0].name if len(runs) == 1 else f"{len(runs)} runs"
     return models[0] if len(models) == 1 else f"{len(models)} models compared"
@@ -170,7 +195,7 @@ def _choose_title(runs: Sequence[Run], evaluations: Sequence[Evaluation]) -> str
 def _describe_section(evaluation: Evaluation, *, with_model: bool) -> str:
     seed = evaluation.metadata.get("seed")
     words = f"{evaluation.dataset}, {evaluation.split}, {evaluation.part}"
-    words = f"{_describe_model(evaluation)} on {words}" if with_model else words
+    words = f"{describe_model(evaluation.metadata)} on {words}" if with_model else words
     words = f"{words}, five crops" if evaluation.five_crops else words
     return words if seed is None else f"{words}, seed {seed}"
 

@@ -1,4 +1,4 @@
-"""What a report is made of: run folders and evaluation folders."""
+"""What a report is made of: folders of runs, of evaluations and of scores of localisation."""
 
 from __future__ import annotations
 
@@ -8,13 +8,18 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from passerby.errors import DataError
+from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.files import read_json
+from passerby.evaluation.localization import LocalizationScores
+from passerby.evaluation.results import COMPARISON_SUFFIX
 
-__all__ = ["Run", "load_sources"]
+__all__ = ["Run", "Sources", "load_sources"]
+
+EVALUATION, LOCALIZATION = "evaluation.json", "localization.json"
 
 
 @dataclass(frozen=True)
@@ -78,33 +83,54 @@ def _read_history(path: Path) -> list[dict[str, float]]:
     return rows
 
 
-def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> tuple[list[Run], list[Evaluation]]:
-    """Read folders of runs and of evaluations; an evaluation below a run folder is found by itself.
+class Sources(NamedTuple):
+    """What a report is made of."""
+
+    runs: list[Run]
+    evaluations: list[Evaluation]
+    localizations: list[LocalizationScores]
+    comparisons: list[Comparison]
+
+
+def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Sources:
+    """Read folders of runs, of evaluations and of localisation; those below a run folder are found.
 
     Args:
-        paths: Run folders, evaluation folders, or folders of several seeds.
-        images: Where the pictures lie, if not where the evaluation notes.
+        paths: Such folders, or folders of several; stored comparisons.
+        images: Where the pictures lie, if not where the files note.
 
     Raises:
-        DataError: If a path is neither, or is damaged.
+        DataError: If a path is none of them, or is damaged.
     """
     runs: list[Run] = []
-    folders: list[Path] = []
-    for path in map(Path, paths):
-        if (path / "evaluation.json").is_file():
-            folders.append(path)
-            continue
-        found = sorted(p.parent.parent for p in path.rglob("logs/metrics.csv"))
-        scored = sorted(p.parent for p in path.rglob("evaluation.json"))
-        if not found and not scored:
+    scored: dict[str, list[Path]] = {EVALUATION: [], LOCALIZATION: []}
+    stored = [Path(path) for path in paths if str(path).endswith(COMPARISON_SUFFIX)]
+    for path in (Path(path) for path in paths if Path(path) not in stored):
+        alone = any((path / name).is_file() for name in scored)
+        logs = [] if alone else sorted(path.rglob("logs/metrics.csv"))
+        found = {name: [path / name] if alone else sorted(path.rglob(name)) for name in scored}
+        if not logs and not any(file.is_file() for files in found.values() for file in files):
             raise DataError(
-                f"{path} is neither a run folder (logs/metrics.csv) nor an evaluation (evaluation.json); "
-                "`passerby train` makes the one, `passerby evaluate … --out` the other"
+                f"{path} is neither a run folder (logs/metrics.csv) nor an evaluation (evaluation.json) nor "
+                "scores of localisation (localization.json); `passerby train` makes the first, `passerby "
+                "evaluate … --out` and `passerby evaluate-localization … --out` the others"
             )
-        runs += [Run.load(folder) for folder in found]
-        folders += scored
-    unique = list({folder.resolve(): folder for folder in folders}.values())
-    return runs, [Evaluation.load(folder, root=images) for folder in unique]
+        runs += [Run.load(log.parent.parent) for log in logs]
+        for name, files in found.items():
+            scored[name] += [file.parent.resolve() for file in files if file.is_file()]
+    evaluations, localizations = (list(dict.fromkeys(scored[name])) for name in scored)
+    return Sources(
+        runs,
+        [Evaluation.load(folder, root=images) for folder in evaluations],
+        [LocalizationScores.load(folder, root=images) for folder in localizations],
+        [Comparison.load(path) for path in stored],
+    )
+
+
+def describe_model(metadata: Mapping[str, Any]) -> str:
+    """System, backbone and variant of a model in one line."""
+    words = [str(metadata[key]) for key in ("system", "backbone", "variant") if metadata.get(key)]
+    return " · ".join(words) or "model"
 
 
 def format_plain(value: object) -> str:

@@ -6,11 +6,12 @@ import base64
 import io
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from passerby.errors import DataError, ImageError
 from passerby.evaluation.evaluation import Evaluation
@@ -23,6 +24,8 @@ __all__ = [
     "choose_worst",
     "create_cards",
     "create_confusions",
+    "encode_picture",
+    "open_picture",
 ]
 
 THUMBNAIL_PX = 280
@@ -127,24 +130,37 @@ def _judge(evaluation: Evaluation, i: int) -> list[Verdict]:
     return sorted(verdicts, key=lambda v: ORDER.index(v.kind))
 
 
-def _encode(evaluation: Evaluation, i: int) -> str:
+def open_picture(path: Path) -> Image.Image:
+    """A picture for the page.
+
+    Raises:
+        DataError: If it cannot be read; the message says how to do without.
+    """
     from passerby.data.images import read_image
 
-    path, box = evaluation.root / evaluation.images[i], evaluation.boxes[i]
     try:
-        picture = read_image(path)
+        return read_image(path)
     except ImageError as error:
         raise DataError(
             f"the report shows pictures, but: {error}; say where they lie with --images, or leave them out "
             "with --no-pictures"
         ) from error
+
+
+def encode_picture(picture: Image.Image) -> str:
+    """A picture as a data URI."""
+    buffer = io.BytesIO()
+    picture.save(buffer, "JPEG", quality=82, optimize=True)
+    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+
+
+def _encode(evaluation: Evaluation, i: int) -> str:
+    picture, box = open_picture(evaluation.root / evaluation.images[i]), evaluation.boxes[i]
     if box is not None:
         x0, y0, x1, y1 = (round(side) for side in box)
         picture = picture.crop((max(0, x0), max(0, y0), min(picture.width, x1), min(picture.height, y1)))
     picture.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
-    buffer = io.BytesIO()
-    picture.save(buffer, "JPEG", quality=82, optimize=True)
-    return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
+    return encode_picture(picture)
 
 
 def create_confusions(evaluation: Evaluation, count: int, *, pictures: int = 3) -> list[Confusion]:

@@ -1,0 +1,335 @@
+"""Where systems look as what they look for grows smaller, the street fuller and other people more.
+
+The same people are drawn with 0 to 1 of street furniture and nobody else, and with exactly 0 to 3 others
+behind them, the street half full; target, pose, labels, true boxes and all else are the same each time
+(checked), and nothing stands in front. Each bundle's heat maps are scored on the test part of each set: IoU
+of boxes, the mean over the attributes that are not of the whole person (of those the box is the person's).
+The third axis is the share of the input that a true box fills, in bins, on the set with half of the furniture
+and nobody else: large things are easy to hit, as the IoU of a map that is the same everywhere shows, which is
+drawn beside. On the other two axes that map earns the same throughout. MAN is given the person's exact mask.
+
+The bundles must know the attributes of drawn people, such as those that `distractors.py` leaves below its
+`--out`, or those of the demo's recipes, whose training has other identities than this test:
+
+    python benchmarks/localization_axes.py baseline=demo/run/bundle SSPNet-S=demo/sspnet/bundle
+    python benchmarks/localization_axes.py --draw-only    # the figure from the JSON of an earlier run
+    python benchmarks/localization_axes.py --quick        # untrained networks: proves nothing, a minute
+
+One bundle of each system says nothing of other trainings of it.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Mapping
+from itertools import cycle, pairwise
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+
+from _synthetic import (
+    RESAMPLES,
+    SPLIT,
+    check_same_people,
+    describe_interval,
+    draw,
+    format_interval,
+    load_figure,
+    read,
+    save_figure,
+    write,
+)
+from passerby.bundle import Bundle
+from passerby.data.formats.pa100k import SCHEMA
+from passerby.data.manifest import Manifest
+from passerby.data.synthetic import SynthConfig
+from passerby.evaluation.bootstrap import draw_multiplicities
+from passerby.evaluation.localization import LocalizationScores, evaluate_localization
+from passerby.evaluation.localization.samples import average_known
+from passerby.evaluation.results import find_commit
+from passerby.localization import METHODS
+from passerby.models import create_model
+from passerby.types import Preprocess
+
+
+class Scene(NamedTuple):
+    """What is around the people."""
+
+    clutter: float
+    others: int
+
+
+NAME = "localization-axes"
+CLUTTER = tuple(Scene(clutter, 0) for clutter in (0.0, 0.25, 0.5, 0.75, 1.0))
+OTHERS = tuple(Scene(0.5, others) for others in (0, 1, 2, 3))
+PLAIN = OTHERS[0]
+DIFFICULTY = 0.1
+BINS = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 1.0)
+"""Ends of the bins: shares of the input."""
+COUNT = 6000
+LEAST_SAMPLES = 10
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000", "#56b4e9")
+MARKERS = ("o", "s", "D", "^", "P", "X", "v", "d")
+EVEN = {"color": "#999999", "linestyle": (0, (4, 3)), "linewidth": 1.5}
+AXES = {
+    "size": ("Size of what is sought", "share of the input in the true box (%)"),
+    "clutter": ("Street furniture", "furniture (1 = full)"),
+    "others": ("Other people", "other people in the picture"),
+}
+
+
+def parse_system(text: str) -> tuple[str, Path]:
+    """`NAME=BUNDLE`."""
+    name, equals, path = text.partition("=")
+    if not (name and equals and path):
+        raise argparse.ArgumentTypeError(f"expected NAME=BUNDLE, got {text!r}")
+    return name, Path(path)
+
+
+def parse_arguments() -> argparse.Namespace:
+    """Read the options; a quick run leaves the committed files alone."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("systems", nargs="*", type=parse_system, metavar="NAME=BUNDLE")
+    parser.add_argument("--method", choices=METHODS, default="grad-cam-p", help="of the heat maps")
+    parser.add_argument("--sets", type=Path, default=Path("runs/synthetic"), help="folder of the drawn sets")
+    parser.add_argument("--out", type=Path, default=Path(f"results/synthetic/{NAME}.benchmark.json"))
+    parser.add_argument("--figure", type=Path, default=Path(f"docs/images/{NAME}.png"))
+    parser.add_argument("--count", type=int, default=COUNT, help="pictures a set, all parts together")
+    parser.add_argument("--device", default="auto")
+    parser.add_argument("--draw-only", action="store_true", help="only draw the figure, from --out")
+    parser.add_argument("--quick", action="store_true", help="a tiny run that proves nothing, all in --sets")
+    args = parser.parse_args()
+    if args.quick:
+        args.sets /= "quick"
+        args.count = 160
+        args.out, args.figure = args.sets / args.out.name, args.sets / args.figure.name
+    elif not args.systems and not args.draw_only:
+        parser.error("expected at least one NAME=BUNDLE, or --draw-only or --quick")
+    if len(dict(args.systems)) < len(args.systems):
+        parser.error("expected each name once")
+    return args
+
+
+def load_systems(args: argparse.Namespace) -> dict[str, Bundle]:
+    """The bundles by name; of a quick run without any two that are not trained."""
+    if args.quick and not args.systems:
+        torch.manual_seed(0)
+        names = ("baseline", "sspnet")
+        models = [create_model(name, schema=SCHEMA, backbone="test_resnet") for name in names]
+        return {model.name: Bundle(model, Preprocess(128, 96)) for model in models}
+    bundles = {name: Bundle.load(path, device=args.device) for name, path in args.systems}
+    sizes = {(each.preprocess.height, each.preprocess.width) for each in bundles.values()}
+    if len(sizes) > 1:
+        raise SystemExit(f"expected bundles of one input size, which decides what counts; got {sizes}")
+    return bundles
+
+
+def draw_sets(args: argparse.Namespace) -> dict[Scene, Manifest]:
+    """The same people in each scene; those with others are the sets of `distractors.py`."""
+    sets = {}
+    for scene in dict.fromkeys((*CLUTTER, *OTHERS)):
+        config = SynthConfig(
+            height=128,
+            width=96,
+            difficulty=DIFFICULTY,
+            occlusion=0.0,
+            clutter=scene.clutter,
+            distractors=scene.others,
+        )
+        name = f"distractors-{scene.others}" if scene in OTHERS else f"alone-clutter-{scene.clutter:g}"
+        sets[scene] = Manifest.load(draw(args.sets, name, args.count, config))
+    check_same_people(list(sets.values()))
+    return sets
+
+
+# ---------------------------------------------------------------------- measuring
+
+
+def measure(bundle: Bundle, sets: Mapping[Scene, Manifest], args: argparse.Namespace) -> dict[str, Any]:
+    """The results of one system, and what it lost from one end of an axis to the other."""
+    scores = {
+        scene: evaluate_localization(
+            bundle,
+            people,
+            split=SPLIT,
+            part="test",
+            method=args.method,
+            least_samples=LEAST_SAMPLES,
+            cache=args.sets / "cache",
+            workers=1,
+            resamples=RESAMPLES,
+        )
+        for scene, people in sets.items()
+    }
+    along = {"clutter": CLUTTER, "others": OTHERS}
+    return {
+        "results": [
+            *describe_sizes(scores[PLAIN]),
+            *(
+                {"axis": axis, "at": getattr(scene, axis), **describe_mean(scores[scene])}
+                for axis, scenes in along.items()
+                for scene in scenes
+            ),
+        ],
+        "lost": [
+            {"axis": axis, "box_iou": subtract(scores[scenes[0]], scores[scenes[-1]])}
+            for axis, scenes in along.items()
+        ],
+        "protocol": scores[PLAIN].protocol.describe(),
+        "attributes": list(scores[PLAIN].mean_of),
+        "apart": list(scores[PLAIN].apart),
+    }
+
+
+def describe_mean(scores: LocalizationScores) -> dict[str, Any]:
+    """The mean over attributes, with its interval by people."""
+    iou = scores.mean["box_iou"]
+    return {
+        "samples": int(sum(scores.counts[name] for name in scores.mean_of)),
+        "even": round(scores.mean["box_share"].value, 5),
+        "box_iou": {key: round(getattr(iou, key), 5) for key in ("value", "low", "high")},
+    }
+
+
+def describe_sizes(scores: LocalizationScores) -> list[dict[str, Any]]:
+    """The mean over the samples of each bin that has enough of them; bands by the same people."""
+    samples = scores.samples
+    counted = np.isin(samples.attribute, samples.find_members(LEAST_SAMPLES, scores.apart))
+    shares, ious = samples.measures["box_share"], samples.measures["box_iou"]
+    draws = np.concatenate(
+        list(draw_multiplicities(samples.groups, resamples=RESAMPLES, seed=0)), axis=1
+    )  # (S, B)
+    found = []
+    for low, high in pairwise(BINS):
+        chosen = counted & (shares > low) & (shares <= high)
+        if chosen.sum() < LEAST_SAMPLES:
+            continue
+        weights = draws[chosen]
+        drawn = weights.sum(axis=0) > 0
+        means = ious[chosen] @ weights[:, drawn] / weights[:, drawn].sum(axis=0)
+        share = round(float(shares[chosen].mean()), 5)
+        found.append(
+            {
+                "axis": "size",
+                "at": share,
+                "bin": [low, high],
+                "samples": int(chosen.sum()),
+                "even": share,
+                "box_iou": describe_interval(float(ious[chosen].mean()), means),
+            }
+        )
+    return found
+
+
+def subtract(first: LocalizationScores, last: LocalizationScores) -> dict[str, float]:
+    """What the mean lost, the same people drawn for both."""
+    members = first.samples.find_members(LEAST_SAMPLES, first.apart)
+    ours, theirs = (
+        average_known(each.samples.resample(resamples=RESAMPLES, seed=0)["box_iou"][members])
+        for each in (first, last)
+    )
+    return describe_interval(first.mean["box_iou"].value - last.mean["box_iou"].value, ours - theirs)
+
+
+def run(args: argparse.Namespace) -> dict[str, Any]:
+    """One system after the other; the JSON is written after each."""
+    bundles, sets = load_systems(args), draw_sets(args)
+    report: dict[str, Any] = {
+        "benchmark": NAME,
+        "data": {"generator": "passerby.data.synthetic, seed 0", "pictures": args.count},
+        "split": f"{SPLIT}/test; by identity 60 % train, 15 % val, 25 % test",
+        "interval": f"95 %, bootstrap of the test identities, {RESAMPLES} resamples; not over trainings",
+        "scene": {"difficulty": DIFFICULTY, "occlusion": 0.0},
+        "scene_of_sizes": PLAIN._asdict(),
+        "commit": find_commit(),
+        "torch": torch.__version__,
+        "systems": {},
+        "lost": [],
+        "results": [],
+    }
+    for name, bundle in bundles.items():
+        print(name, flush=True)
+        found = measure(bundle, sets, args)
+        report["systems"][name] = describe_system(bundle)
+        for key in ("results", "lost"):
+            report[key] += [{"system": name, **each} for each in found.pop(key)]
+        write(args.out, report := report | found)
+    return report
+
+
+def describe_system(bundle: Bundle) -> dict[str, Any]:
+    """Its network, and what it was trained on."""
+    origin = ("variant", "backbone", "dataset", "seed", "epochs", "best_epoch")
+    return {
+        "system": bundle.model.name,
+        "input": [bundle.preprocess.height, bundle.preprocess.width],
+        **{key: bundle.metadata.get(key) for key in origin},
+        "told_in_test": list(bundle.model.guidance),
+    }
+
+
+# ---------------------------------------------------------------------- showing
+
+
+def print_table(report: Mapping[str, Any]) -> None:
+    """The result for a person."""
+    print(f"{'system':<22}{'axis':<9}{'at':>7}{'samples':>9}{'even, %':>9}  IoU of boxes, %")
+    for r in report["results"]:
+        print(
+            f"{r['system']:<22}{r['axis']:<9}{r['at']:>7.3g}{r['samples']:>9,}{100 * r['even']:>9.1f}  "
+            f"{format_interval(r['box_iou'])}"
+        )
+    print("lost from the first to the last, points")
+    for r in report["lost"]:
+        print(f"{r['system']:<22}{r['axis']:<25}  {format_interval(r['box_iou'], sign='+')}")
+
+
+def draw_figure(report: Mapping[str, Any], path: Path) -> None:
+    """A panel an axis: each system as a line with its band, an even map in grey."""
+    figure, panels = load_figure(columns=len(AXES), height=4.2)
+    for axes, (axis, (title, label)) in zip(panels, AXES.items(), strict=True):
+        scale = 100 if axis == "size" else 1
+        for name, colour, marker in zip(report["systems"], cycle(COLOURS), cycle(MARKERS)):
+            found = [r for r in report["results"] if (r["axis"], r["system"]) == (axis, name)]
+            x = [scale * r["at"] for r in found]
+            value, low, high = ([100 * r["box_iou"][key] for r in found] for key in ("value", "low", "high"))
+            axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
+            axes.plot(x, value, color=colour, marker=marker, markersize=5, linewidth=1.6, label=name)
+        axes.plot(x, [100 * r["even"] for r in found], label="same everywhere", **EVEN)
+        axes.set_title(title, loc="left")
+        axes.set_xlabel(label)
+        axes.set_ylim(bottom=0)
+    panels[0].set_xscale("log")
+    ticks = [100 * end for end in BINS[1:-1]]
+    panels[0].set_xticks(ticks, [f"{each:g}" for each in ticks])
+    panels[0].minorticks_off()
+    panels[2].set_xticks([scene.others for scene in OTHERS])
+    top = max(axes.get_ylim()[1] for axes in panels[1:])
+    for axes in panels[1:]:
+        axes.set_ylim(0, top)
+    panels[0].set_ylabel("IoU of boxes on the test part (%)")
+    figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=6, frameon=False)
+    method = report["protocol"].split(";")[0]
+    save_figure(
+        figure,
+        path,
+        f"{report['data']['pictures']:,} drawn people a set, the same in all; {method}; "
+        f"{len(report['attributes'])} attributes; bands: 95 %, bootstrap of the test identities\n"
+        "Left: street half full, nobody else; middle: nobody else; right: street half full",
+    )
+
+
+def main() -> None:
+    """Measure, write, draw."""
+    args = parse_arguments()
+    report = read(args.out) if args.draw_only else run(args)
+    print_table(report)
+    draw_figure(report, args.figure)
+
+
+if __name__ == "__main__":
+    main()

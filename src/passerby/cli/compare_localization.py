@@ -1,0 +1,123 @@
+"""`passerby compare-localization`: where runs see attributes, with intervals of their differences."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from passerby.cli.compare import check_alone
+from passerby.cli.progress import show_progress
+
+if TYPE_CHECKING:
+    from passerby.cli.tables import Line
+    from passerby.evaluation.localization import LocalizationComparison
+    from passerby.evaluation.localization.comparison_tables import ScoreTable
+
+__all__ = ["compare_localization"]
+
+
+def compare_localization(
+    context: typer.Context,
+    paths: Annotated[
+        list[Path],
+        typer.Argument(
+            help="Files of evaluate-localization, folders of them, evaluation folders; or one stored "
+            "comparison."
+        ),
+    ],
+    baseline: Annotated[
+        str | None, typer.Option(help="Variant, system or whole name of the run to compare to.")
+    ] = None,
+    scores: Annotated[
+        str,
+        typer.Option(
+            help="Scores with an interval and a table by attribute: box_iou, mask_iou, pcc, pointing, "
+            "box_energy, mask_energy, insertion, deletion, empty."
+        ),
+    ] = "box_iou,pcc",
+    resamples: Annotated[int, typer.Option(min=1, help="Number of resamples.")] = 1000,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+    out: Annotated[
+        Path | None, typer.Option(help="File to keep it in; its name ends in .localization-comparison.json.")
+    ] = None,
+) -> None:
+    """Compare where runs see attributes, with intervals.
+
+    Means over attributes, and IoU and correlation by attribute (SSPNet, Table 10), seeds averaged; paired
+    bootstrap intervals of the differences from the samples beside the scores.
+    """
+    from passerby.errors import ConfigError
+    from passerby.evaluation.comparison import check_comparison_path
+    from passerby.evaluation.localization import LocalizationComparison, load_localizations
+    from passerby.evaluation.localization import compare_localization as run_comparison
+    from passerby.evaluation.results import LOCALIZATION_COMPARISON_SUFFIX
+
+    if any(path.name.endswith(LOCALIZATION_COMPARISON_SUFFIX) for path in paths):
+        check_alone(context, paths)
+        _print(LocalizationComparison.load(paths[0]), markdown)
+        return
+    if baseline is None:
+        raise ConfigError("say with --baseline which run the others are compared to: its variant or system")
+    if out is not None:
+        check_comparison_path(out, LOCALIZATION_COMPARISON_SUFFIX)
+    with show_progress("resampling") as progress:
+        comparison = run_comparison(
+            load_localizations(paths),
+            baseline=baseline,
+            scores=[each.strip() for each in scores.split(",")],
+            resamples=resamples,
+            seed=seed,
+            progress=progress,
+        )
+    if out is not None:
+        comparison.write(out)
+    _print(comparison, markdown)
+
+
+def _print(comparison: LocalizationComparison, markdown: bool) -> None:
+    if markdown:
+        typer.echo(comparison.format_markdown(), nl=False)
+        return
+    from passerby.evaluation.localization.comparison_tables import (
+        create_attribute_table,
+        create_mean_table,
+        describe,
+        name_runs,
+        name_score,
+    )
+
+    shared, names = name_runs(comparison)
+    numbers = [str(i) for i in range(1, len(names) + 1)]
+    numbered = [f"{number} · {name}" for number, name in zip(numbers, names, strict=True)]
+    _print_table(create_mean_table(comparison, numbered), above=(shared, describe(comparison)))
+    for score in comparison.scores:
+        above = (f"{name_score(score)} by attribute of the runs above:",)
+        _print_table(create_attribute_table(comparison, score, numbers), above=above)
+
+
+def _print_table(table: ScoreTable, *, above: tuple[str, ...]) -> None:
+    from passerby.cli.tables import print_scores
+
+    first, *columns = table.heads
+    lines = [line for i in range(len(table.rows)) for line in _create_lines(table, i)]
+    print_scores(lines, above=above, columns=columns, first=first)
+
+
+def _create_lines(table: ScoreTable, i: int) -> list[Line]:
+    """The lines of a row; those that say nothing are left out."""
+    from passerby.cli.tables import Line
+    from passerby.evaluation.localization.scores import LEVEL
+
+    name, cells = table.rows[i]
+    lines = [
+        Line(name, [cell.value for cell in cells]),
+        Line("  difference", [(cell.difference,) for cell in cells]),
+        Line(f"  {100 * LEVEL:g} % interval", [tuple(cell.interval.split()) for cell in cells]),
+        Line("  share ≤ 0, in %", [(cell.share,) for cell in cells]),
+    ]
+    *others, last = (line for line in lines if any(map("".join, line.cells)))
+    return [*others, replace(last, ends_section=True)]

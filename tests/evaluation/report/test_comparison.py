@@ -1,0 +1,57 @@
+"""The chapter of runs beside each other."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from passerby.evaluation import Comparison
+from passerby.evaluation.report import create_report, load_sources
+from passerby.evaluation.report.comparison import create_comparison_section
+
+STORED = Path(__file__).parents[3] / "results" / "ccp" / "da-har.comparison.json"
+
+
+@pytest.fixture
+def comparison() -> Comparison:
+    return Comparison.load(STORED)
+
+
+def test_every_run_has_its_scores_and_how_far_they_are(comparison: Comparison) -> None:
+    section = create_comparison_section(comparison, anchor="c0")
+    assert len(section.rows) == len(comparison.runs)
+    first, second = section.rows[:2]
+    assert all(not difference and not share for _, difference, share in first.scores)
+    found = comparison.runs[1].differences
+    assert found is not None
+    assert second.scores[0] == (
+        f"{100 * comparison.runs[1].scores['mA'][0]:.2f}",
+        " ".join(found["mA"].format()[:2]),
+        f"≤ 0: {found['mA'].format()[2]} %",
+    )
+    assert section.costs == []
+    assert len(section.charts) == len(comparison.metrics)
+
+
+def test_costs_are_columns_and_a_chart(comparison: Comparison) -> None:
+    costs = {"parameters": 2.5e6, "macs": 3e8, "training_s": 90.0, "inference_1": 1.25}
+    runs = tuple(replace(run, costs=costs) for run in comparison.runs)
+    section = create_comparison_section(replace(comparison, runs=runs), anchor="c0")
+    assert section.costs == ["params, M", "GMACs", "training, min", "time × baseline, 1"]
+    assert section.rows[0].costs == ["2.50", "0.300", "1.5", "1.25"]
+    assert len(section.charts) == len(comparison.metrics) + 1
+    partly = replace(comparison, runs=(comparison.runs[0], *runs[1:]))
+    assert partly.format_costs(partly.runs[0]) == ["–"] * 4
+
+
+def test_the_page_takes_stored_files_alone(comparison: Comparison) -> None:
+    sources = load_sources([STORED])
+    assert sources.comparisons == [comparison]
+    html = create_report([], [], comparisons=sources.comparisons)
+    assert f"<h1>{len(comparison.runs)} models compared</h1>" in html
+    assert "Origin" not in html
+    ids = re.findall(r'id="([^"]+)"', html)
+    assert len(ids) == len(set(ids))
