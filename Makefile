@@ -46,6 +46,7 @@ check: .venv/.ready  ## Style, types, layers
 bench: .venv/.ready  ## Measure speed and size, as ratios against named alternatives
 	$(BIN)/python benchmarks/startup.py
 	$(BIN)/python benchmarks/loader.py
+	$(BIN)/python benchmarks/resident.py
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/synthetic.py
 	$(BIN)/python benchmarks/systems.py

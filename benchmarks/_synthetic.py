@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import argparse
+import filecmp
 import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, cast
 
@@ -81,6 +83,16 @@ def draw(out: Path, name: str, count: int, config: SynthConfig, *, seed: int = 0
     if not manifest.is_file():
         FORMATS["table"](folder, name=f"drawn {name}").write(manifest)
     return manifest
+
+
+def check_same_people(sets: Sequence[Manifest]) -> None:
+    """Make sure that sets differ by what is around the people alone."""
+    for a, b in pairwise(sets):
+        known = ["boxes.json", *map(str, a.paths("parsing"))]
+        same = a.table.equals(b.table) and all(
+            filecmp.cmp(a.root / path, b.root / path, shallow=False) for path in known
+        )
+        assert same, f"labels, keypoints, boxes or parsing of {a.dataset} and {b.dataset} differ"
 
 
 def extract_backbone(bundle: Path, out: Path) -> Path:

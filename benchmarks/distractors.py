@@ -23,16 +23,15 @@ their masks or parsing maps as well.
     python benchmarks/distractors.py                # draws, trains, writes the JSON and the figure
     python benchmarks/distractors.py --draw-only    # the figure from the committed JSON
 
-A training that is finished is not repeated; one that was interrupted goes on.
+A training that is finished is not repeated; one that was interrupted goes on. The bundles stay in the run
+folders below `--out`; `localization_axes.py` asks them where they look.
 """
 
 from __future__ import annotations
 
 import argparse
-import filecmp
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -42,6 +41,7 @@ from _synthetic import (
     SPLIT,
     Floats,
     average_intervals,
+    check_same_people,
     create_parser,
     describe_interval,
     describe_setting,
@@ -127,11 +127,7 @@ def draw_sets(args: argparse.Namespace) -> tuple[Manifest, ...]:
     for others in OTHERS:
         config = SynthConfig(height=128, width=96, distractors=others, **SCENE)
         sets.append(Manifest.load(draw(args.out, f"distractors-{others}", args.count, config)))
-    for a, b in pairwise(sets):
-        same = a.table.equals(b.table) and all(
-            filecmp.cmp(a.root / str(path), b.root / str(path), shallow=False) for path in a.paths("parsing")
-        )
-        assert same, f"labels, keypoints or parsing of {a.dataset} and {b.dataset} differ"
+    check_same_people(sets)
     return tuple(sets)
 
 

@@ -14,15 +14,18 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from passerby.inference.timing import compare_speed, measure, prepare_forward
 from passerby.localization import compute_heat_maps
 from passerby.models import AttributeModel, create_model
 from passerby.schema import Attribute, AttributeSchema
-from systems import Side, compare, measure, parse_size
+from systems import parse_size
 
 TARGET_OVER_FORWARD, TARGET_OVER_PACKAGE = 2.5, 30.0
 
@@ -39,17 +42,7 @@ class Logits(nn.Module):
         return self.model(images).logits
 
 
-def prepare_forward(model: AttributeModel, images: Tensor) -> Side:
-    """A forward pass without gradients."""
-
-    def forward() -> None:
-        with torch.inference_mode():
-            model(images)
-
-    return forward
-
-
-def prepare_ours(model: AttributeModel, images: Tensor) -> Side:
+def prepare_ours(model: AttributeModel, images: Tensor) -> Callable[[], None]:
     """All maps, enlarged to the size of the pictures as the package enlarges its own."""
     size = (images.shape[2], images.shape[3])
 
@@ -59,7 +52,7 @@ def prepare_ours(model: AttributeModel, images: Tensor) -> Side:
     return heat
 
 
-def prepare_package(model: AttributeModel, images: Tensor) -> Side:
+def prepare_package(model: AttributeModel, images: Tensor) -> Callable[[], None]:
     """All maps by the package, attribute by attribute."""
     from pytorch_grad_cam import GradCAM
     from pytorch_grad_cam.utils.model_targets import ClassifierOutputTarget
@@ -78,7 +71,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     model = create_model("baseline", schema=schema, backbone=args.backbone).to(args.device).eval()
     images = torch.randn(args.batch, 3, *args.size, device=args.device)
     forward, ours = prepare_forward(model, images), prepare_ours(model, images)
-    beside_forward = compare(forward, ours, args.seconds, args.device)
+    beside_forward = compare_speed(forward, ours, seconds=args.seconds, device=args.device)
     report: dict[str, Any] = {
         "benchmark": "heat-maps",
         "backbone": args.backbone,
@@ -88,7 +81,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "device": args.device,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "over_forward": beside_forward,
+        "over_forward": asdict(beside_forward),
         "over_forward_target": TARGET_OVER_FORWARD,
     }
     if not args.skip_package:

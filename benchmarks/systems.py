@@ -18,22 +18,20 @@ from __future__ import annotations
 
 import argparse
 import json
-import math
 import os
 import platform
 import re
-import statistics
-import time
 from collections.abc import Callable
 from typing import Any
 
 import torch
 
+from passerby.inference.timing import compare_speed, create_guidance, prepare_forward
 from passerby.losses import create_loss
 from passerby.models import AttributeModel, create_model
 from passerby.models.complexity import compute_complexity
 from passerby.schema import PARTS, TASKS, Attribute, AttributeSchema
-from passerby.types import Batch, Guidance
+from passerby.types import Batch
 
 BACKBONE_ALONE = {"masked": False, "multi_task": False, "hidden": (1, 1, 1)}
 """Leaves of MAN the stages of its backbone: what no head can be faster than."""
@@ -75,7 +73,6 @@ TARGET_OVER_GMACS = 1.05
 TARGETS_TRAINING = {"diaa": 1.25, "sspnet": 1.6}
 TRAINED = ("diaa", *(name for name in SYSTEMS if name.startswith("sspnet")))
 TRAINING_ROWS = 9_500  # as many samples as PETA trains on
-SHORTEST_ROUND_S = 0.03
 Side = Callable[[], None]
 
 
@@ -90,27 +87,6 @@ def create(name: str, args: argparse.Namespace, device: str) -> AttributeModel:
         ),
     )
     return create_model(system, schema=schema, backbone=args.backbone, **arguments).to(device)
-
-
-def create_guidance(images: torch.Tensor) -> Guidance:
-    """Keypoints anywhere in the pictures, masks of their left halves."""
-    count, _, height, width = images.shape
-    size = torch.tensor([width, height, 1.0], device=images.device)
-    masks = torch.zeros(count, 1, height, width, device=images.device)
-    masks[..., : width // 2] = 1
-    return Guidance(masks=masks, keypoints=torch.rand(count, 17, 3, device=images.device) * size)
-
-
-def prepare_inference(model: AttributeModel, images: torch.Tensor) -> Side:
-    """A forward pass in evaluation mode."""
-    model.eval()
-    guidance = create_guidance(images)
-
-    def forward() -> None:
-        with torch.inference_mode():
-            model(images, guidance)
-
-    return forward
 
 
 def prepare_training(model: AttributeModel, images: torch.Tensor) -> Side:
@@ -142,37 +118,15 @@ def prepare_training(model: AttributeModel, images: torch.Tensor) -> Side:
     return step
 
 
-def measure(side: Side, repeats: int, device: str) -> float:
-    """Seconds of one call."""
-    if device != "cpu":
-        torch.cuda.synchronize()
-    start = time.perf_counter()
-    for _ in range(repeats):
-        side()
-    if device != "cpu":
-        torch.cuda.synchronize()
-    return (time.perf_counter() - start) / repeats
-
-
-def compare(baseline: Side, system: Side, budget_s: float, device: str) -> dict[str, Any]:
-    """Alternate short rounds of both sides until the budget is spent; at least 8 pairs."""
-    sides = (baseline, system)
-    for side in (*sides, *sides):
-        slowest = measure(side, 1, device)  # the first calls choose algorithms and fill caches
-    repeats = max(1, math.ceil(SHORTEST_ROUND_S / slowest))
-    pairs: list[tuple[float, float]] = []
-    end = time.perf_counter() + budget_s
-    while len(pairs) < 8 or time.perf_counter() < end:
-        order = (0, 1) if len(pairs) % 2 == 0 else (1, 0)
-        seconds = {i: measure(sides[i], repeats, device) for i in order}
-        pairs.append((seconds[0], seconds[1]))
-    low, ratio, high = statistics.quantiles((b / a for a, b in pairs), n=4, method="inclusive")
+def compare(baseline: Side, system: Side, seconds: float, device: str) -> dict[str, Any]:
+    """Alternate short rounds of both sides."""
+    speed = compare_speed(baseline, system, seconds=seconds, device=device)
     return {
-        "pairs": len(pairs),
-        "baseline_s": statistics.median(a for a, _ in pairs),
-        "system_s": statistics.median(b for _, b in pairs),
-        "ratio": ratio,
-        "quartiles": [low, high],
+        "pairs": speed.pairs,
+        "baseline_s": speed.baseline_s,
+        "system_s": speed.other_s,
+        "ratio": speed.ratio,
+        "quartiles": list(speed.quartiles),
     }
 
 
@@ -183,7 +137,7 @@ def run_inference(name: str, args: argparse.Namespace, device: str) -> list[dict
     results = []
     for count in args.batch:
         images = torch.randn(count, 3, *args.size, device=device)
-        sides = (prepare_inference(baseline, images), prepare_inference(system, images))
+        sides = (prepare_forward(baseline, images), prepare_forward(system, images))
         facts = {"system": name, "task": "inference", "device": device, "batch": count, "size_px": args.size}
         result = {**facts, **compare(*sides, args.seconds, device), "gmacs_ratio": macs[1] / macs[0]}
         results.append({**result, "target": TARGET_OVER_GMACS * macs[1] / macs[0]})

@@ -1,5 +1,6 @@
 """What the README tells a newcomer to type does what it says."""
 
+import json
 import os
 import re
 import subprocess
@@ -13,6 +14,7 @@ from passerby.config import load_recipe
 from passerby.data.formats.pa100k import SCHEMA
 from passerby.evaluation.attribute_table import create_attribute_table
 from passerby.evaluation.comparison import Comparison
+from passerby.evaluation.localization import LocalizationComparison
 from passerby.evaluation.results import aggregate, format_markdown, load_results
 from passerby.types import Preprocess
 
@@ -98,16 +100,42 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         ("man", "peta/man"),
         ("man", "peta/man-masks"),
         ("mtms", "ccp/mtms"),
+        ("da-har", "peta/da-har-five-crops"),
+        ("da-har", "peta/da-har"),
+        ("da-har", "ccp/da-har-five-crops"),
         ("da-har", "ccp/da-har"),
         ("mtms", "peta/mtms"),
     ],
 )
 def test_the_comparison_of_a_page_is_made_from_its_file(page: str, name: str) -> None:
-    stored = Comparison.load(HOUSE / "results" / f"{name}.comparison.json")
+    path = HOUSE / "results" / name
+    stored = load_comparison(path)
     assert stored.format_markdown() in (HOUSE / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    scores = {r.variant: r.metrics for r in load_results([HOUSE / "results" / name.split("/")[0]])}
+    if isinstance(stored, LocalizationComparison):
+        check_box_ious(stored, path.parent)
+        return
+    scores = {r.variant: r.metrics for r in load_results([path.parent])}
     for run in stored.runs:
         assert run.scores["mA"] == (scores[run.variant]["mA"],)
+
+
+def load_comparison(path: Path) -> Comparison | LocalizationComparison:
+    """Of scores, or of where attributes are seen, whichever lies there by that name."""
+    of_scores = path.with_name(f"{path.name}.comparison.json")
+    if of_scores.is_file():
+        return Comparison.load(of_scores)
+    return LocalizationComparison.load(path.with_name(f"{path.name}.localization-comparison.json"))
+
+
+def check_box_ious(stored: LocalizationComparison, folder: Path) -> None:
+    """The IoU of each run and seed are those of a score that lies beside the comparison."""
+    noted = []
+    for path in folder.rglob("*.localization.json"):
+        columns = json.loads(path.read_text(encoding="utf-8"))["per_attribute"]
+        noted.append(pytest.approx({name: each["box_iou"]["value"] for name, each in columns.items()}))
+    for run in stored.runs:
+        for seed in range(len(run.seeds)):
+            assert {name: each["box_iou"][seed] for name, each in run.scores.items()} in noted
 
 
 def test_the_table_of_geometric_parsing_is_that_of_its_results() -> None:

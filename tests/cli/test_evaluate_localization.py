@@ -12,11 +12,9 @@ from typer.testing import CliRunner
 
 from passerby.bundle import Bundle
 from passerby.cli import app
-from passerby.cli.evaluate_localization import Heat
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, SchemaError
 from passerby.evaluation.localization import MAPPINGS, PAPER_CLASSES, LocalizationScores
-from passerby.localization import METHODS
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess
@@ -84,18 +82,35 @@ def test_table_and_files_agree(place: Path, tmp_path: Path) -> None:
     assert "insertion" not in output
     assert repr(LocalizationScores.load(result).mean) == repr(scores.mean)
     assert (tmp_path / "results" / "toy.localization.parquet").is_file()
+    assert scores.cases is not None
+    assert len(scores.cases.best) == len(scores.cases.worst) == 2
+    assert len(list((tmp_path / "out" / "cases").iterdir())) == 5
+
+
+def test_the_folder_becomes_a_chapter_without_the_model(place: Path, tmp_path: Path) -> None:
+    run(place, "--out", str(tmp_path / "out"), "--least-px", "5")
+    for words, pictures in (([], 8), (["--no-pictures"], 4)):
+        command = ["report", str(tmp_path / "out"), "--out", str(tmp_path / "r.html"), *words]
+        result = CliRunner().invoke(app, command)
+        assert result.exception is None
+        assert "0 evaluation(s), 0 run(s), 1 localisation(s)" in result.stdout
+        html = (tmp_path / "r.html").read_text(encoding="utf-8")
+        assert '<h2 id="l0-h">Where it is seen</h2>' in html
+        assert html.count("data:image/jpeg") == 3 + pictures  # the legend's and the cases'
 
 
 def test_names_of_a_file_and_options(place: Path, tmp_path: Path) -> None:
     words = ["--names", str(place / "names.json"), "--least-px", "5", "--split", "random", "--part", "test"]
     words += ["--method", "layer-cam", "--binarize", "quantile:0.8", "--boxes", "components", "--fading", "1"]
     words += ["--apart", "Hat", "--out", str(tmp_path), "--device", "cpu", "--seed", "3"]
+    words += ["--least-samples", "22"]
     output = run(place, *words)
     scores = LocalizationScores.load(tmp_path)
     assert (scores.counts, scores.too_small["[b]Bag"]) == ({"Hat": 25, "[b]Bag": 21}, 4)
     assert scores.names == {"Hat": ("hat",), "[b]Bag": ("boots", "jeans")}
     assert scores.protocol.describe() in " ".join(output.split())
     assert (scores.protocol.method, scores.protocol.binarization) == ("layer-cam", "quantile:0.8")
+    assert (scores.protocol.least_samples, scores.mean_of) == (22, ())
     assert (scores.protocol.boxes, scores.seed, scores.apart) == ("components", 3, ("Hat",))
     assert "Hat (apart)" in output
     assert "[b]Bag" in output
@@ -122,7 +137,7 @@ def test_only_predicted(place: Path, tmp_path: Path) -> None:
     assert "Without samples: [b]Bag." in output
 
 
-def test_errors_come_before_the_work(place: Path, tmp_path: Path) -> None:
+def test_errors_come_before_the_work(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="no rule 'half' to binarise"):
         run(place, "--binarize", "half")
     with pytest.raises(ConfigError, match="no names 'ccp'"):
@@ -131,11 +146,16 @@ def test_errors_come_before_the_work(place: Path, tmp_path: Path) -> None:
         run(place, "--names", "peta-to-ccp")
     with pytest.raises(ConfigError, match=r"ends in localization\.json"):
         run(place, "--result", str(tmp_path / "x.json"))
+    monkeypatch.setattr(Bundle, "load", lambda *_, **__: pytest.fail("the work began"))
+    (tmp_path / "a.txt").touch()
+    for name in ("x.json", "a.txt"):
+        with pytest.raises(ConfigError, match=r"ends in localization\.json"):
+            run(place, "--out", str(tmp_path / name))
+    monkeypatch.undo()
     with pytest.raises(DataError, match="no boxes at"):
         run(place, "--truth", "boxes")
 
 
-def test_the_help_knows_all_methods_and_mappings() -> None:
+def test_the_help_knows_all_mappings() -> None:
     output = CliRunner().invoke(app, ["evaluate-localization", "--help"], env={"COLUMNS": "200"}).stdout
-    assert tuple(Heat) == METHODS
     assert all(name in output for name in MAPPINGS)

@@ -14,7 +14,7 @@ import passerby.inference
 from passerby.bundle import Bundle, load
 from passerby.cli import app
 from passerby.cli.attributes import name_files
-from passerby.cli.localize import Boxes, MethodChoice
+from passerby.cli.options import BoxChoice, MethodChoice
 from passerby.cli.places import check_apart
 from passerby.data.synthetic import SynthConfig, draw_person
 from passerby.errors import ConfigError, DataError, ModelError, SchemaError
@@ -65,7 +65,7 @@ def assert_alike(path: str | Path, expected: Image.Image) -> None:
 
 def test_choices_are_those_of_the_library() -> None:
     assert tuple(MethodChoice) == METHODS
-    assert tuple(Boxes) == get_args(BoxMode)
+    assert tuple(BoxChoice) == get_args(BoxMode)
 
 
 def test_table_without_any_file(bundle: Path, folder: Path) -> None:

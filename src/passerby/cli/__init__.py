@@ -10,7 +10,9 @@ import typer
 from passerby import __version__
 from passerby.cli.annotate import annotate
 from passerby.cli.attention import attention
+from passerby.cli.calibrate import calibrate
 from passerby.cli.compare import compare
+from passerby.cli.compare_localization import compare_localization
 from passerby.cli.evaluate import evaluate
 from passerby.cli.evaluate_localization import evaluate_localization
 from passerby.cli.localize import localize
@@ -19,6 +21,7 @@ from passerby.cli.predict import predict
 from passerby.cli.prepare import prepare
 from passerby.cli.report import report
 from passerby.cli.results import results
+from passerby.cli.suite import suite
 from passerby.cli.synth import synth
 from passerby.cli.train import train
 from passerby.errors import PasserbyError
@@ -38,6 +41,8 @@ for command in (
     prepare,
     annotate,
     train,
+    suite,
+    calibrate,
     evaluate,
     evaluate_localization,
     predict,
@@ -45,6 +50,7 @@ for command in (
     localize,
     results,
     compare,
+    compare_localization,
     report,
     models,
 ):  # as the work flows

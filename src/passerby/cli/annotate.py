@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.options import DeviceOption
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -100,9 +101,7 @@ def annotate(
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first rows only, to try it.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Persons looked at at a time.")] = 16,
-    device: Annotated[
-        str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
-    ] = "auto",
+    device: DeviceOption = "auto",
     redo: Annotated[
         bool, typer.Option("--redo", help="Make anew what earlier runs left in the folder.")
     ] = False,

@@ -9,6 +9,7 @@ import typer
 
 from passerby.cli.attributes import split_attributes
 from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
+from passerby.cli.options import BundleArgument, DeviceOption, PicturesArgument
 from passerby.cli.places import check_apart, place_below
 from passerby.cli.progress import show_progress
 
@@ -20,13 +21,8 @@ __all__ = ["attention"]
 
 
 def attention(
-    bundle: Annotated[
-        str, typer.Argument(help="A bundle: folder, zip, or owner/name on the Hugging Face Hub.")
-    ],
-    pictures: Annotated[
-        list[str],
-        typer.Argument(help="Pictures of one person each: files, folders (searched through), patterns."),
-    ],
+    bundle: BundleArgument,
+    pictures: PicturesArgument,
     attributes: Annotated[
         str | None,
         typer.Option(
@@ -68,9 +64,7 @@ def attention(
     height: Annotated[
         int, typer.Option(min=64, max=4096, help="Of a picture in the figure, in pixels.")
     ] = 256,
-    device: Annotated[
-        str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
-    ] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Draw where a model looked for each attribute, and how it parsed the person, if it does.
 

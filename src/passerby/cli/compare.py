@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from passerby.cli.tables import Line
     from passerby.evaluation.comparison import Comparison
 
-__all__ = ["compare"]
+__all__ = ["check_alone", "compare"]
 
 
 class Metric(StrEnum):
@@ -68,7 +68,7 @@ def compare(
     from passerby.evaluation.results import COMPARISON_SUFFIX
 
     if any(path.name.endswith(COMPARISON_SUFFIX) for path in paths):
-        _check_alone(context, paths)
+        check_alone(context, paths)
         _print(Comparison.load(paths[0]), markdown)
         return
     if baseline is None:
@@ -92,7 +92,7 @@ def compare(
     _print(comparison, markdown)
 
 
-def _check_alone(context: typer.Context, paths: list[Path]) -> None:
+def check_alone(context: typer.Context, paths: list[Path]) -> None:
     """A stored comparison is printed as it is: nothing that would change it may be given."""
     from passerby.errors import ConfigError
 
@@ -122,6 +122,10 @@ def _print(comparison: Comparison, markdown: bool) -> None:
             typer.echo(
                 f"IoU of the parsing maps (mean; of masks, the person's), in per cent: {name}: {found}"
             )
+    for name, run in zip(names, comparison.runs, strict=True):
+        if run.costs:
+            pairs = zip(comparison.cost_names, comparison.format_costs(run), strict=True)
+            typer.echo(f"{name}: {', '.join(' '.join(pair) for pair in pairs)}")
 
 
 def _create_lines(comparison: Comparison, i: int, name: str) -> list[Line]:

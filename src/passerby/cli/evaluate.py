@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
-from enum import StrEnum
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.five_crops import FiveCropsOption
+from passerby.cli.options import (
+    Broken,
+    BrokenOption,
+    BundleArgument,
+    CacheOption,
+    DeviceOption,
+    FiveCropsOption,
+    Part,
+    PartOption,
+    RootOption,
+    SplitOption,
+    WorkersOption,
+)
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -19,34 +30,23 @@ if TYPE_CHECKING:
     from passerby.data.manifest import Manifest
     from passerby.evaluation import Evaluation
 
-__all__ = ["Broken", "Part", "choose_split", "evaluate"]
-
-
-class Part(StrEnum):
-    """A part of a split."""
-
-    train = "train"
-    val = "val"
-    test = "test"
-
-
-class Broken(StrEnum):
-    """What to do about a picture that cannot be read."""
-
-    stop = "stop"
-    skip = "skip"
+__all__ = ["choose_split", "evaluate"]
 
 
 def evaluate(
-    bundle: Annotated[
-        str, typer.Argument(help="A bundle: folder, zip, or owner/name on the Hugging Face Hub.")
-    ],
+    bundle: BundleArgument,
     data: Annotated[Path, typer.Option(help="Manifest that `passerby prepare` wrote.")],
-    split: Annotated[
-        str | None, typer.Option(help="Name of the split; may be left out where the manifest has only one.")
-    ] = None,
-    part: Annotated[Part, typer.Option(help="Part of the split.")] = Part.test,
+    split: SplitOption = None,
+    part: PartOption = Part.test,
     five_crops: FiveCropsOption = False,
+    names: Annotated[
+        str | None,
+        typer.Option(
+            help="For a model of another data set, what is called how: peta-to-pa100k, pa100k-to-peta, or a "
+            "JSON file.",
+            show_default="the same in both",
+        ),
+    ] = None,
     protocol: Annotated[
         str,
         typer.Option(help="Rules of the score: honest, threshold-0.45, unknown-negative; join with '+'."),
@@ -62,17 +62,12 @@ def evaluate(
         str | None,
         typer.Option(help="Variant for the score file, if not the bundle's (with -five-crops after it)."),
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not the manifest's.")] = None,
-    cache: Annotated[
-        Path | None,
-        typer.Option(help="Folder of packed caches; packs the whole manifest at first."),
-    ] = None,
+    root: RootOption = None,
+    cache: CacheOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 128,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that decode pictures.")] = 2,
-    device: Annotated[
-        str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
-    ] = "auto",
-    broken: Annotated[Broken, typer.Option(help="What to do about an unreadable picture.")] = Broken.stop,
+    workers: WorkersOption = 2,
+    device: DeviceOption = "auto",
+    broken: BrokenOption = Broken.stop,
 ) -> None:
     """Score a bundle on one part of a split.
 
@@ -83,12 +78,13 @@ def evaluate(
     from passerby.bundle import Bundle
     from passerby.data.manifest import Manifest
     from passerby.evaluation import evaluate as run_evaluation
-    from passerby.evaluation import load_protocol
+    from passerby.evaluation import load_protocol, load_translation
 
     load_protocol(protocol)  # a wrong name is told before the work
     manifest = Manifest.load(data, root=root)
     name, chosen = choose_split(manifest, split, part.value)
     loaded = Bundle.load(bundle, device=device)
+    translation = None if names is None else load_translation(names, model=loaded.schema.names)
     with show_progress("evaluating") as progress:
         evaluation = run_evaluation(
             loaded,
@@ -97,6 +93,7 @@ def evaluate(
             part=chosen,
             protocol=protocol,
             five_crops=five_crops,
+            translation=translation,
             batch_size=batch_size,
             cache=cache,
             broken=broken.value,

@@ -9,7 +9,23 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.evaluate import Broken, Part, choose_split
+from passerby.cli.evaluate import choose_split
+from passerby.cli.options import (
+    BinarizeOption,
+    BoxChoice,
+    Broken,
+    BrokenOption,
+    BundleArgument,
+    CacheOption,
+    DeviceOption,
+    MethodChoice,
+    MethodOption,
+    Part,
+    PartOption,
+    RootOption,
+    SplitOption,
+    WorkersOption,
+)
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -42,24 +58,6 @@ _LEGEND = (
 )
 
 
-class Heat(StrEnum):
-    """How heat maps are computed; the methods of `passerby.localization`."""
-
-    grad_cam = "grad-cam"
-    grad_cam_p = "grad-cam-p"
-    grad_cam_pp = "grad-cam++"
-    layer_cam = "layer-cam"
-    own = "own"
-    occlusion = "occlusion"
-
-
-class Boxes(StrEnum):
-    """What a box is around."""
-
-    outer = "outer"
-    components = "components"
-
-
 class TruthSource(StrEnum):
     """Where the truth is from."""
 
@@ -68,14 +66,10 @@ class TruthSource(StrEnum):
 
 
 def evaluate_localization(
-    bundle: Annotated[
-        str, typer.Argument(help="A bundle: folder, zip, or owner/name on the Hugging Face Hub.")
-    ],
+    bundle: BundleArgument,
     data: Annotated[Path, typer.Option(help="Manifest with parsing maps, or of drawn people.")],
-    split: Annotated[
-        str | None, typer.Option(help="Name of the split; may be left out where the manifest has only one.")
-    ] = None,
-    part: Annotated[Part, typer.Option(help="Part of the split.")] = Part.test,
+    split: SplitOption = None,
+    part: PartOption = Part.test,
     names: Annotated[
         str | None,
         typer.Option(
@@ -88,14 +82,15 @@ def evaluate_localization(
         TruthSource | None,
         typer.Option(help="What is true.", show_default="boxes where boxes.json lies, else parsing"),
     ] = None,
-    method: Annotated[Heat, typer.Option(help="How heat maps are computed.")] = Heat.grad_cam_p,
-    binarize: Annotated[
-        str, typer.Option(help="What of a heat map is foreground: max:0.5, quantile:0.9, otsu.")
-    ] = "max:0.5",
+    method: MethodOption = MethodChoice.grad_cam_p,
+    binarize: BinarizeOption = "max:0.5",
     boxes: Annotated[
-        Boxes, typer.Option(help="One outer box, or the union of one around each piece.")
-    ] = Boxes.outer,
+        BoxChoice, typer.Option(help="One outer box, or the union of one around each piece.")
+    ] = BoxChoice.outer,
     least_px: Annotated[int, typer.Option(min=1, help="Least true pixels of a sample, at the input.")] = 9,
+    least_samples: Annotated[
+        int, typer.Option(min=2, help="Attributes with fewer have no interval and no part in a mean.")
+    ] = 10,
     only_predicted: Annotated[
         bool, typer.Option("--only-predicted", help="Count only samples that the model says yes to.")
     ] = False,
@@ -111,21 +106,19 @@ def evaluate_localization(
     ] = 0,
     resamples: Annotated[int, typer.Option(min=1, help="Number of resamples behind the intervals.")] = 1000,
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
-    out: Annotated[Path | None, typer.Option(help="Folder for scores (JSON) and samples (Parquet).")] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for scores, samples, and cases for `passerby report`.")
+    ] = None,
     result: Annotated[
         Path | None,
-        typer.Option(help="The same as one file, whose name ends in .localization.json."),
+        typer.Option(help="The scores and samples as files whose name ends in .localization.json."),
     ] = None,
-    root: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not the manifest's.")] = None,
-    cache: Annotated[
-        Path | None, typer.Option(help="Folder of packed caches; packs the whole manifest at first.")
-    ] = None,
+    root: RootOption = None,
+    cache: CacheOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 16,
-    workers: Annotated[int, typer.Option(min=1, help="Threads that decode pictures.")] = 2,
-    device: Annotated[
-        str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
-    ] = "auto",
-    broken: Annotated[Broken, typer.Option(help="What to do about an unreadable picture.")] = Broken.stop,
+    workers: WorkersOption = 2,
+    device: DeviceOption = "auto",
+    broken: BrokenOption = Broken.stop,
 ) -> None:
     """Score where a bundle sees attributes.
 
@@ -142,6 +135,8 @@ def evaluate_localization(
     rule = Binarization.parse(binarize)  # what is wrong is told before the work
     if result is not None:
         check_localization_path(result)
+    if out is not None and (out.suffix == ".json" or out.is_file()):
+        check_localization_path(out)
     manifest = Manifest.load(data, root=root)
     name, chosen = choose_split(manifest, split, part.value)
     loaded = Bundle.load(bundle, device=device)
@@ -157,6 +152,7 @@ def evaluate_localization(
             binarization=rule,
             boxes=boxes.value,
             least_px=least_px,
+            least_samples=least_samples,
             only_predicted=only_predicted,
             fading=fading,
             apart=None if apart is None else [each.strip() for each in apart.split(",")],

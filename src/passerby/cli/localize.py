@@ -7,7 +7,6 @@ import sys
 from collections import deque
 from contextlib import nullcontext
 from dataclasses import dataclass
-from enum import StrEnum
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -16,6 +15,15 @@ import typer
 
 from passerby.cli.attributes import name_files, split_attributes
 from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
+from passerby.cli.options import (
+    BinarizeOption,
+    BoxChoice,
+    BundleArgument,
+    DeviceOption,
+    MethodChoice,
+    MethodOption,
+    PicturesArgument,
+)
 from passerby.cli.places import check_apart, place_below
 from passerby.cli.progress import show_progress
 
@@ -28,46 +36,18 @@ if TYPE_CHECKING:
 __all__ = ["localize"]
 
 
-class MethodChoice(StrEnum):
-    """The methods of `passerby.localization.METHODS`, which takes too long to import for a help text."""
-
-    grad_cam = "grad-cam"
-    grad_cam_p = "grad-cam-p"
-    grad_cam_plus_plus = "grad-cam++"
-    layer_cam = "layer-cam"
-    own = "own"
-    occlusion = "occlusion"
-
-
-class Boxes(StrEnum):
-    """How many boxes there are of a heat map."""
-
-    outer = "outer"
-    components = "components"
-
-
 def localize(
-    bundle: Annotated[
-        str, typer.Argument(help="A bundle: folder, zip, or owner/name on the Hugging Face Hub.")
-    ],
-    pictures: Annotated[
-        list[str],
-        typer.Argument(help="Pictures of one person each: files, folders (searched through), patterns."),
-    ],
+    bundle: BundleArgument,
+    pictures: PicturesArgument,
     attributes: Annotated[
         str | None,
         typer.Option(help="Such as Hat,Boots.", show_default="of each picture those that are present"),
     ] = None,
-    method: Annotated[
-        MethodChoice, typer.Option(help="How heat maps are made; own is what the system itself shows.")
-    ] = MethodChoice.grad_cam_p,
-    binarize: Annotated[
-        str,
-        typer.Option(help="What is in a box: max:0.5 (of the map's peak), quantile:0.9 (above it) or otsu."),
-    ] = "max:0.5",
+    method: MethodOption = MethodChoice.grad_cam_p,
+    binarize: BinarizeOption = "max:0.5",
     boxes: Annotated[
-        Boxes, typer.Option(help="One box around all of it, or one a piece, such as of two boots.")
-    ] = Boxes.outer,
+        BoxChoice, typer.Option(help="One box around all of it, or one a piece, such as of two boots.")
+    ] = BoxChoice.outer,
     out: Annotated[
         Path | None,
         typer.Option(help="A sheet of all pictures: .png, .jpg, .webp, .pdf …", dir_okay=False),
@@ -84,9 +64,7 @@ def localize(
     keypoints: KeypointsOption = None,
     columns: Annotated[int, typer.Option(min=1, help="In the sheet: attributes beside each other.")] = 6,
     height: Annotated[int, typer.Option(min=64, max=4096, help="Of a drawn picture, in pixels.")] = 256,
-    device: Annotated[
-        str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
-    ] = "auto",
+    device: DeviceOption = "auto",
 ) -> None:
     """Show where in the pictures attributes are seen: as heat maps with boxes, and as numbers.
 

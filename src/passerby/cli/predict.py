@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.five_crops import FiveCropsOption
 from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
+from passerby.cli.options import BundleArgument, DeviceOption, FiveCropsOption, PicturesArgument
 from passerby.cli.places import place_below
 from passerby.cli.progress import show_progress
 
@@ -31,13 +31,8 @@ class Format(StrEnum):
 
 
 def predict(
-    bundle: Annotated[
-        str, typer.Argument(help="A bundle: folder, zip, or owner/name on the Hugging Face Hub.")
-    ],
-    pictures: Annotated[
-        list[str],
-        typer.Argument(help="Pictures of one person each: files, folders (searched through), patterns."),
-    ],
+    bundle: BundleArgument,
+    pictures: PicturesArgument,
     form: Annotated[Format, typer.Option("--format", help="How to write the result.")] = Format.table,
     out: Annotated[
         Path | None, typer.Option(help="File to write to instead of standard output.", dir_okay=False)
@@ -46,9 +41,7 @@ def predict(
     threads: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; by default one a processor, 8 at most.")
     ] = None,
-    device: Annotated[
-        str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")
-    ] = "auto",
+    device: DeviceOption = "auto",
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
     five_crops: FiveCropsOption = False,
     masks: MasksOption = None,

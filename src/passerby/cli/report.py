@@ -13,7 +13,7 @@ __all__ = ["report"]
 def report(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Run and evaluation folders; those below a folder are found."),
+        typer.Argument(help="Folders of runs and scores, also those above them; stored comparisons."),
     ],
     out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
     title: Annotated[str | None, typer.Option(help="Heading [default: the model].")] = None,
@@ -26,12 +26,23 @@ def report(
 ) -> None:
     """Write a self-contained HTML page about runs and scores.
 
-    Scores, attributes, training curves, predictions right and wrong.
+    Scores, attributes, training curves, predictions right and wrong, where attributes are seen.
     """
     from passerby.evaluation.report import create_report, load_sources, write_report
 
-    runs, evaluations = load_sources(paths, images=images)
-    html = create_report(runs, evaluations, title=title, pictures=0 if no_pictures else pictures, seed=seed)
+    found = load_sources(paths, images=images)
+    html = create_report(
+        found.runs,
+        found.evaluations,
+        found.localizations,
+        comparisons=found.comparisons,
+        title=title,
+        pictures=0 if no_pictures else pictures,
+        seed=seed,
+    )
     write_report(out, html)
     size = len(html.encode()) / 1e6
-    typer.echo(f"{out} ({size:.1f} MB): {len(evaluations)} evaluation(s), {len(runs)} run(s)")
+    words = f"{len(found.evaluations)} evaluation(s), {len(found.runs)} run(s)"
+    words += f", {len(found.localizations)} localisation(s)" if found.localizations else ""
+    words += f", {len(found.comparisons)} comparison(s)" if found.comparisons else ""
+    typer.echo(f"{out} ({size:.1f} MB): {words}")

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 __all__ = ["Line", "print_scores"]
 
 _NAME_WIDTH = 28  # a name may wrap, but not to shreds
+_BOLD = ("mA", "F1", "IoU")
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +21,7 @@ class Line:
 
     Args:
         name: What stands at its beginning.
-        cells: The parts of the cell of each metric: beside each other where there is room, else below.
+        cells: The parts of the cell of each column: beside each other where there is room, else below.
         ends_section: Whether a gap follows.
     """
 
@@ -29,33 +30,42 @@ class Line:
     ends_section: bool = False
 
 
-def print_scores(lines: Sequence[Line], *, above: Sequence[str]) -> None:
-    """Print paragraphs, then a table with a column a metric."""
+def print_scores(
+    lines: Sequence[Line], *, above: Sequence[str], columns: Sequence[str] | None = None, first: str = "run"
+) -> None:
+    """Print paragraphs, then a table.
+
+    Args:
+        above: The paragraphs.
+        columns: Headings of the cells; by default those of the metrics.
+        first: Heading of the names.
+    """
     from rich.console import Console
     from rich.measure import Measurement
+
+    from passerby.evaluation.tables import SHORT_NAMES
 
     console = Console()
     for text in above:
         console.print(text, highlight=False, markup=False)
-    table = _draw(lines, narrow=False)
+    heads = (first, *(SHORT_NAMES.values() if columns is None else columns))
+    table = _draw(lines, heads, narrow=False)
     names = max(len(line.name) for line in lines)
     wide = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
     fits = wide - names + min(_NAME_WIDTH, names) <= console.width
-    console.print(table if fits else _draw(lines, narrow=True))
+    console.print(table if fits else _draw(lines, heads, narrow=True))
 
 
-def _draw(lines: Sequence[Line], *, narrow: bool) -> Table:
+def _draw(lines: Sequence[Line], heads: Sequence[str], *, narrow: bool) -> Table:
     from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    from passerby.evaluation.tables import SHORT_NAMES
-
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    table.add_column("run", overflow="fold")
-    for metric, heading in SHORT_NAMES.items():
-        bold = "bold" if metric in ("mA", "f1") else None
-        table.add_column(heading, justify="right", no_wrap=True, style=bold)
+    table.add_column(heads[0], overflow="fold")
+    for head in heads[1:]:
+        bold = "bold" if head in _BOLD else None
+        table.add_column(head, justify="right", no_wrap=True, style=bold)
     for line in lines:
         cells = (_join(cell, narrow) for cell in line.cells)
         table.add_row(escape(line.name), *cells, end_section=line.ends_section)

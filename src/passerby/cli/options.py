@@ -1,0 +1,96 @@
+"""Arguments and options that several commands have, each said once."""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = [
+    "BinarizeOption",
+    "BoxChoice",
+    "Broken",
+    "BrokenOption",
+    "BundleArgument",
+    "CacheOption",
+    "DeviceOption",
+    "FiveCropsOption",
+    "MethodChoice",
+    "MethodOption",
+    "Part",
+    "PartOption",
+    "PicturesArgument",
+    "RootOption",
+    "SplitOption",
+    "WorkersOption",
+]
+
+
+class Part(StrEnum):
+    """A part of a split."""
+
+    train = "train"
+    val = "val"
+    test = "test"
+
+
+class Broken(StrEnum):
+    """What to do about a picture that cannot be read."""
+
+    stop = "stop"
+    skip = "skip"
+
+
+class MethodChoice(StrEnum):
+    """The methods of `passerby.localization.METHODS`, which takes too long to import for a help text."""
+
+    grad_cam = "grad-cam"
+    grad_cam_p = "grad-cam-p"
+    grad_cam_plus_plus = "grad-cam++"
+    layer_cam = "layer-cam"
+    own = "own"
+    occlusion = "occlusion"
+
+
+class BoxChoice(StrEnum):
+    """What a box of a heat map is around: `passerby.localization.BoxMode`."""
+
+    outer = "outer"
+    components = "components"
+
+
+BundleArgument = Annotated[
+    str, typer.Argument(help="A bundle: folder, zip, or owner/name on the Hugging Face Hub.")
+]
+PicturesArgument = Annotated[
+    list[str],
+    typer.Argument(help="Pictures of one person each: files, folders (searched through), patterns."),
+]
+SplitOption = Annotated[
+    str | None, typer.Option(help="Name of the split; may be left out where the manifest has only one.")
+]
+PartOption = Annotated[Part, typer.Option(help="Part of the split.")]
+RootOption = Annotated[Path | None, typer.Option(help="Folder of the pictures, if not the manifest's.")]
+CacheOption = Annotated[
+    Path | None, typer.Option(help="Folder of packed caches; packs the whole manifest at first.")
+]
+WorkersOption = Annotated[int, typer.Option(min=1, help="Threads that decode pictures.")]
+DeviceOption = Annotated[str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")]
+BrokenOption = Annotated[Broken, typer.Option(help="What to do about an unreadable picture.")]
+MethodOption = Annotated[
+    MethodChoice, typer.Option(help="How heat maps are made; own is what the system itself shows.")
+]
+BinarizeOption = Annotated[
+    str,
+    typer.Option(help="What of a map is foreground: max:0.5 (of its peak), quantile:0.9 (above it) or otsu."),
+]
+FiveCropsOption = Annotated[
+    bool,
+    typer.Option(
+        "--five-crops",
+        help="Average over the four corners and the centre of the picture, each 7/8 of its height and width: "
+        "five times the work.",
+    ),
+]

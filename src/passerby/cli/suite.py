@@ -1,0 +1,49 @@
+"""`passerby suite`: a grid of systems, data and seeds, trained, tested and compared."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+__all__ = ["suite"]
+
+
+def suite(
+    path: Annotated[Path, typer.Argument(help="A suite, such as recipes/suites/peta.yaml.")],
+    out: Annotated[
+        Path | None, typer.Option(help="Folder of its runs [default: runs/suites/<name>].")
+    ] = None,
+    results: Annotated[Path, typer.Option(help="Folder of the score files.")] = Path("results"),
+    overrides: Annotated[
+        list[str] | None, typer.Option("--set", help="Change every recipe, e.g. --set training.epochs=2.")
+    ] = None,
+    at_once: Annotated[int, typer.Option(min=1, help="Training runs beside each other.")] = 1,
+    timing_s: Annotated[
+        float, typer.Option(min=0, help="Seconds to time each system for, at the end; 0 for no timing.")
+    ] = 4.0,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what is to do.")] = False,
+) -> None:
+    """Train, test and compare systems on one protocol, with several seeds.
+
+    What is finished is not repeated: the same call goes on where an interrupted one stopped.
+    """
+    from passerby.config import load_suite
+    from passerby.evaluation.comparison import Comparison
+    from passerby.evaluation.localization import LocalizationComparison
+    from passerby.evaluation.results import LOCALIZATION_COMPARISON_SUFFIX
+    from passerby.suite import plan_suite, run_suite
+
+    loaded = load_suite(path, overrides or [])
+    folder = out or Path("runs") / "suites" / loaded.name
+    if dry_run:
+        for job in plan_suite(loaded, folder, results=results):
+            typer.echo(f"{job.name}: {'done' if job.is_done else 'to do'}")
+        return
+    stored = run_suite(loaded, folder, results=results, at_once=at_once, timing_s=timing_s, say=typer.echo)
+    for each in stored:
+        where = each.name.endswith(LOCALIZATION_COMPARISON_SUFFIX)
+        table = LocalizationComparison.load(each) if where else Comparison.load(each)
+        typer.echo(f"\n{each}\n\n{table.format_markdown()}", nl=False)
+    typer.echo(f"\nReport in {folder / 'report.html'}")

@@ -1,0 +1,6 @@
+"""Suites: a grid of systems, data and seeds, run to its end and put in one table."""
+
+from passerby.suite.jobs import Job, Step, run_jobs
+from passerby.suite.run import plan_suite, run_suite
+
+__all__ = ["Job", "Step", "plan_suite", "run_jobs", "run_suite"]

@@ -1,0 +1,221 @@
+"""Train, test and compare everything that a suite names."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+
+from passerby.bundle import Bundle
+from passerby.config import Suite
+from passerby.data.cache import PackedCache
+from passerby.errors import TrainingError
+from passerby.evaluation.compare import compare
+from passerby.evaluation.comparison import Comparison
+from passerby.evaluation.localization import compare_localization, load_localizations
+from passerby.evaluation.report import create_report, write_report
+from passerby.evaluation.results import COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX, Result
+from passerby.files import replace_file
+from passerby.suite.costs import measure_costs
+from passerby.suite.jobs import Job, run_jobs
+from passerby.suite.places import Place, check_place, create_job, find_places
+from passerby.types import Preprocess
+
+__all__ = ["plan_suite", "run_suite"]
+
+
+def run_suite(
+    suite: Suite,
+    out: Path,
+    *,
+    results: Path,
+    at_once: int = 1,
+    timing_s: float = 4.0,
+    say: Callable[[str], None] = print,
+) -> list[Path]:
+    """Run what is not done, then compare what is.
+
+    ```
+    OUT/
+      recipes/  runs/    the recipe and the run folder of each run, by data, system and seed
+      logs/              what each printed
+      report.html        the tables with charts
+    RESULTS/<data set>/
+      …-seed0.json                 the score files, one a run
+      <suite>….comparison.json     one a data: scores, intervals, sizes, times
+    RESULTS/<name of a test>/      the same of each further test, and of where the bundles look
+    ```
+
+    Interrupted or failed, the same call goes on: finished runs are not repeated, begun ones resume from their
+    checkpoint.
+
+    Args:
+        out: The suite's folder.
+        results: Folder of the score files.
+        at_once: Training runs beside each other, on one machine.
+        timing_s: Seconds that each system's speed is measured for, when all is trained; 0 leaves it out.
+        say: Hears what happens.
+
+    Returns:
+        The stored comparisons.
+
+    Raises:
+        TrainingError: If a run in `out` has another recipe or other data, before anything runs; or if runs
+            failed, after the others have ended and the systems that are whole have been compared.
+        ManifestError: If a manifest cannot be read, before anything runs.
+        KeyboardInterrupt: After what ran has written its checkpoint.
+    """
+    out.mkdir(parents=True, exist_ok=True)
+    with _alone(out):
+        places = find_places(suite, out, results)
+        jobs = _plan(suite, places, results)
+        for place in places:
+            with replace_file(place.recipe) as temporary:
+                temporary.write_text(place.run.recipe.to_yaml(), encoding="utf-8")
+        _pack([place for place, job in zip(places, jobs, strict=True) if not job.is_done], say)
+        failed = run_jobs(jobs, out / "logs", at_once=at_once, say=say)
+        whole = _find_whole(suite, places, {job.name for job in jobs if job.is_done})
+        stored = _compare_all(suite, whole, timing_s)
+        tables = [Comparison.load(path) for path in stored if path.name.endswith(COMPARISON_SUFFIX)]
+        if tables:
+            write_report(out / "report.html", create_report([], [], comparisons=tables, title=suite.name))
+    if failed:
+        lines = "\n  ".join(f"{name}: {reason}" for name, reason in failed.items())
+        tables_of = "the tables hold the systems that are whole" if stored else "there is no table yet"
+        raise TrainingError(
+            f"{len(failed)} of {len(jobs)} runs failed, {tables_of}; mend what they say and call again, "
+            f"which repeats them alone:\n  {lines}"
+        )
+    return stored
+
+
+@contextmanager
+def _alone(out: Path) -> Iterator[None]:
+    """Nobody else runs a suite in this folder."""
+    lock = FileLock(out / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise TrainingError(f"another command runs the suite in {out}; wait for it, or take --out") from None
+    with lock:
+        try:
+            yield
+        finally:
+            lock.release()
+
+
+def _pack(places: Sequence[Place], say: Callable[[str], None]) -> None:
+    """Pack each distinct cache once, before those that need it start beside each other."""
+    packed = set()
+    for place in places:
+        recipe = place.run.recipe
+        preprocess = Preprocess(**recipe.input.model_dump())
+        key = (place.manifest.fingerprint, preprocess, recipe.data.cache)
+        if key not in packed:
+            packed.add(key)
+            say(f"pictures of {place.manifest.dataset} at {preprocess.height}×{preprocess.width}")
+            workers = max(1, recipe.training.workers)
+            PackedCache.build(
+                place.manifest, preprocess, recipe.data.cache, broken=recipe.data.broken, workers=workers
+            )
+
+
+def _find_whole(suite: Suite, places: Sequence[Place], done: set[str]) -> list[Place]:
+    """The places of the systems that have all seeds, of the data on which the baseline is among them."""
+    missing = {(place.run.data, place.run.system) for place in places if place.run.name not in done}
+    whole = [place for place in places if (place.run.data, place.run.system) not in missing]
+    measured = {place.run.data for place in whole if place.run.system == suite.baseline}
+    several = {place.run.data for place in whole if place.run.system != suite.baseline}
+    return [place for place in whole if place.run.data in measured & several]
+
+
+def _compare_all(suite: Suite, places: Sequence[Place], timing_s: float) -> list[Path]:
+    stored: list[Path] = []
+    for data in dict.fromkeys(place.run.data for place in places):
+        group = [place for place in places if place.run.data == data]
+        stored += [_compare(suite, group, timing_s), *_compare_tests(suite, group)]
+        stored += _compare_where(suite, group)
+    return stored
+
+
+def plan_suite(suite: Suite, out: Path, *, results: Path) -> list[Job]:
+    """What `run_suite` will do, or has done: a job a run.
+
+    Raises:
+        TrainingError: If a run in `out` has another recipe or other data.
+        ManifestError: If a manifest cannot be read.
+    """
+    return _plan(suite, find_places(suite, out, results), results)
+
+
+def _plan(suite: Suite, places: Sequence[Place], results: Path) -> list[Job]:
+    for place in places:
+        check_place(place)
+    return [create_job(place, suite, results) for place in places]
+
+
+# ---------------------------------------------------------------------- tables of one data
+
+
+def _compare(suite: Suite, places: Sequence[Place], timing_s: float) -> Path:
+    """All systems on their own test part, with what they cost."""
+    baseline = _find_baseline(suite, places)
+    comparison = compare([place.result for place in places], baseline=baseline, by=suite.by)
+    first = {place.run.recipe.variant: place for place in reversed(places)}
+    bundles = {variant: Bundle.load(place.bundle) for variant, place in first.items()}
+    path = places[0].result.parent / f"{_name(suite, places)}{COMPARISON_SUFFIX}"
+    costs = measure_costs(bundles, baseline, seconds=timing_s)
+    if timing_s == 0:
+        costs = _keep_times(path, costs)
+    seconds = _average_seconds(places)
+    runs = tuple(
+        dataclasses.replace(run, costs={**costs[run.variant], "training_s": seconds[run.variant]})
+        for run in comparison.runs
+    )
+    dataclasses.replace(comparison, runs=runs).write(path)
+    return path
+
+
+def _keep_times(path: Path, costs: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
+    """Sizes with the times that an earlier call measured of the same systems, if there was one."""
+    before = {run.variant: run.costs for run in Comparison.load(path).runs} if path.is_file() else {}
+    return {variant: {**before.get(variant, {}), **each} for variant, each in costs.items()}
+
+
+def _compare_tests(suite: Suite, places: Sequence[Place]) -> list[Path]:
+    stored = []
+    for name in suite.tests:
+        files = [place.tests[name] for place in places]
+        comparison = compare(files, baseline=_find_baseline(suite, places), by=suite.by)
+        stored.append(files[0].parent / f"{_name(suite, places)}{COMPARISON_SUFFIX}")
+        comparison.write(stored[-1])
+    return stored
+
+
+def _compare_where(suite: Suite, places: Sequence[Place]) -> list[Path]:
+    stored = []
+    for name in suite.localization:
+        files = [place.localization[name] for place in places]
+        comparison = compare_localization(load_localizations(files), baseline=_find_baseline(suite, places))
+        stored.append(files[0].parent / f"{_name(suite, places)}{LOCALIZATION_COMPARISON_SUFFIX}")
+        comparison.write(stored[-1])
+    return stored
+
+
+def _find_baseline(suite: Suite, places: Sequence[Place]) -> str:
+    """Its variant."""
+    return next(place.run.recipe.variant for place in places if place.run.system == suite.baseline)
+
+
+def _name(suite: Suite, places: Sequence[Place]) -> str:
+    return "-".join(word for word in (suite.name, places[0].run.data) if word)
+
+
+def _average_seconds(places: Sequence[Place]) -> Mapping[str, float]:
+    found: dict[str, list[float]] = {}
+    for place in places:
+        found.setdefault(place.run.recipe.variant, []).append(Result.load(place.result).seconds)
+    return {variant: sum(each) / len(each) for variant, each in found.items()}

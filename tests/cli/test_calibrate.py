@@ -1,0 +1,80 @@
+"""`passerby calibrate`, from a bundle to one with thresholds of its own."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from typer.testing import CliRunner
+
+from passerby.bundle import Bundle
+from passerby.cli import app
+from passerby.data.manifest import Manifest
+from passerby.errors import DataError
+from passerby.evaluation import Result, compare
+from passerby.models import create_model
+from passerby.schema import Attribute, AttributeSchema
+from passerby.types import Preprocess
+
+METADATA = {"variant": "v", "pretraining": "none", "seed": 0, "epochs": 1, "seconds": 1.0}
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Path:
+    """A folder with sixty pictures, a manifest and a bundle of random weights."""
+    schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Bag", "carries a bag")))
+    rng = np.random.default_rng(0)
+    (tmp_path / "images").mkdir()
+    images = [f"images/{i}.png" for i in range(60)]
+    for image in images:
+        Image.fromarray(rng.integers(0, 255, (40, 20, 3), dtype=np.uint8)).save(tmp_path / image)
+    parts = ["train"] * 2 + ["val"] * 38 + ["test"] * 20
+    Manifest.create(
+        "toy",
+        schema,
+        root=tmp_path,
+        images=images,
+        labels=rng.integers(0, 2, (60, 2)).astype(np.int8),
+        splits={"own": parts},
+    ).write(tmp_path / "toy.parquet")
+    torch.manual_seed(0)
+    model = create_model("baseline", schema=schema, backbone="test_resnet")
+    environment = {"environment": {"device": "cpu"}}
+    Bundle(model, Preprocess(32, 16), (), {**METADATA, **environment}).save(tmp_path / "bundle")
+    return tmp_path
+
+
+def run(*words: object) -> str:
+    result = CliRunner().invoke(app, list(map(str, words)), env={"COLUMNS": "120"}, catch_exceptions=False)
+    return result.output
+
+
+def test_thresholds_are_chosen_kept_and_told(place: Path) -> None:
+    data = ("--data", place / "toy.parquet")
+    output = run("calibrate", place / "bundle", *data, "--goal", "mA", "--out", place / "new")
+    assert "Hat" in output
+    assert "thresholds for the best mA on toy own/val" in output.replace("\n", " ")
+    before, after = Bundle.load(place / "bundle"), Bundle.load(place / "new")
+    assert set(before.thresholds) == {0.5}
+    assert 0.5 not in after.thresholds
+    for bundle in ("bundle", "new"):
+        run("evaluate", place / bundle, *data, "--result", place / "results")
+    files = sorted((place / "results" / "toy").glob("*.json"))
+    assert [file.name for file in files] == [
+        "baseline-test_resnet-v-calibrated-mA-seed0.json",
+        "baseline-test_resnet-v-seed0.json",
+    ]
+    calibrated, plain = map(Result.load, files)
+    assert "calibration" not in plain.protocol
+    assert calibrated.protocol["calibration"] == "thresholds for the best mA on toy own/val"
+    comparison = compare(files, baseline="v", resamples=20)
+    assert "thresholds for the best mA on toy own/val" in comparison.name_runs()[1][1]
+
+
+def test_the_test_part_is_refused_before_the_work(place: Path) -> None:
+    words = ["calibrate", place / "bundle", "--data", place / "toy.parquet", "--goal", "f1", "--out", "x"]
+    with pytest.raises(DataError, match="flatter"):
+        run(*words, "--split", "test")

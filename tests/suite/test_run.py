@@ -1,0 +1,139 @@
+"""A suite of two tiny networks, from its file to a table and a page."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from filelock import FileLock
+from typer.testing import CliRunner
+
+from passerby.cli import app
+from passerby.config import Recipe, load_suite
+from passerby.errors import ConfigError, ManifestError, SchemaError, TrainingError
+from passerby.evaluation import Comparison
+from passerby.evaluation.localization import LocalizationComparison
+from passerby.suite import plan_suite, run_suite
+
+
+@pytest.fixture
+def suite_path(tmp_path: Path, make_recipe: Callable[..., Recipe]) -> Path:
+    recipe = make_recipe(training={"epochs": 2})
+    (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
+    path = tmp_path / "suite.yaml"
+    (tmp_path / "names.json").write_text('{"RedTop": "upper", "BlueBottom": "lower"}')
+    people = {"manifest": str(recipe.data.manifest), "split": "own"}
+    values = {
+        "suite": "toy",
+        "baseline": "plain",
+        "seeds": [0],
+        "systems": {
+            "plain": "recipe.yaml",
+            "weighted": {"recipe": "recipe.yaml", "change": {"loss": {"arguments": {"weighting": "sb"}}}},
+        },
+        "tests": {"again": {**people, "part": "val"}},
+        "localization": {"where": {**people, "part": "train", "names": str(tmp_path / "names.json")}},
+    }
+    path.write_text(yaml.safe_dump(values))
+    return path
+
+
+def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> None:
+    suite = load_suite(suite_path)
+    out, results = tmp_path / "out", tmp_path / "results"
+    said: list[str] = []
+    stored = run_suite(suite, out, results=results, at_once=2, timing_s=0.01, say=said.append)
+
+    assert stored == [
+        results / "tiny" / "toy.comparison.json",
+        results / "again" / "toy.comparison.json",
+        results / "where" / "toy.localization-comparison.json",
+    ]
+    assert Comparison.load(stored[1]).runs[0].split == "own/val"
+    assert LocalizationComparison.load(stored[2]).runs[1].variant == "toy-weighted"
+    comparison = Comparison.load(stored[0])
+    assert [(run.variant, run.seeds) for run in comparison.runs] == [
+        ("toy-plain", (0,)),
+        ("toy-weighted", (0,)),
+    ]
+    assert comparison.runs[0].costs["inference_32"] == 1
+    assert comparison.runs[1].costs["parameters"] == comparison.runs[0].costs["parameters"] > 0
+    assert all(run.costs["training_s"] > 0 for run in comparison.runs)
+    table = comparison.format_markdown()
+    assert "params, M" in table
+    assert "GMACs" in table
+    page = (out / "report.html").read_text()
+    assert "toy-weighted" in page
+    assert "GMACs" in page
+    assert len(list((results / "tiny").glob("*-seed?.json"))) == 2
+    assert sum("done in" in line for line in said) == 2
+
+    before = {path: path.stat().st_mtime_ns for path in results.rglob("*-seed?.json")}
+    said.clear()
+    assert run_suite(suite, out, results=results, timing_s=0, say=said.append) == stored
+    assert said == ["2 of 2 are done already"]
+    assert (
+        Comparison.load(stored[0]).runs[1].costs["inference_32"] == comparison.runs[1].costs["inference_32"]
+    )
+    assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    words = ["suite", str(suite_path), "--out", str(out), "--results", str(results), "--timing-s", "0"]
+    output = CliRunner().invoke(app, words, catch_exceptions=False).stdout
+    assert output.count("toy-weighted") >= 3
+    assert "even map" in output
+
+    changed = load_suite(suite_path, ["training.epochs=1"])
+    with pytest.raises(TrainingError, match=r"recipe\.yaml differs from what the suite asks for"):
+        plan_suite(changed, out, results=results)
+    jobs = plan_suite(suite, out, results=results)
+    next((results / "again").glob("*weighted*.json")).write_text("{}")
+    assert [[step.is_done for step in job.steps] for job in jobs] == [[True] * 3, [True, False, True]]
+    with FileLock(out / ".lock"), pytest.raises(TrainingError, match="another command runs the suite"):
+        run_suite(suite, out, results=results, say=said.append)
+
+
+def test_a_run_that_fails_is_named_and_tried_again(suite_path: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(suite_path.read_text())
+    del values["tests"], values["localization"]
+    values["systems"]["weighted"]["change"] = {"loss": {"arguments": {"weighting": "magic"}}}
+    suite_path.write_text(yaml.safe_dump(values))
+    with pytest.raises(TrainingError, match=r"1 of 2 runs failed(?s:.)*weighted/seed0: .*magic"):
+        run_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results", say=lambda _: None)
+    jobs = plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
+    assert [job.is_done for job in jobs] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("changes", "error", "message"),
+    [
+        ({"by": "identity"}, ConfigError, "knows no identities"),
+        ({"tests": {"tiny": {}}}, ConfigError, "a test is called tiny, as the data set"),
+        ({"tests": {"again": {"split": "none"}}}, ManifestError, "none"),
+        ({"tests": {"again": {"names": "peta-to-pa100k"}}}, SchemaError, "at least one attribute"),
+        ({"localization": {"where": {"names": "peta-to-ccp"}}}, SchemaError, "peta-to-ccp"),
+    ],
+)
+def test_what_would_fail_after_hours_is_told_at_once(
+    suite_path: Path, tmp_path: Path, changes: dict[str, Any], error: type[Exception], message: str
+) -> None:
+    values = yaml.safe_load(suite_path.read_text())
+    people = values["tests"]["again"]
+    for key, value in changes.items():
+        values[key] = value if isinstance(value, str) else {k: {**people, **v} for k, v in value.items()}
+    suite_path.write_text(yaml.safe_dump(values))
+    with pytest.raises(error, match=message):
+        plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
+
+
+def test_a_dry_run_says_what_is_to_do(suite_path: Path, tmp_path: Path) -> None:
+    words = ["suite", str(suite_path), "--out", str(tmp_path / "out"), "--dry-run"]
+    result = CliRunner().invoke(app, words, catch_exceptions=False)
+    assert re.findall(r"(\S+): to do", result.stdout) == [
+        "plain/seed0",
+        "weighted/seed0",
+    ]
+    assert not (tmp_path / "out").exists()
