@@ -1,9 +1,9 @@
 """What all heat maps of a batch cost: beside one forward pass, and beside the package grad-cam.
 
 A baseline (linear head on the pooled map) and a batch of random pictures; the maps of all attributes by
-Grad-CAM. The package `grad-cam` is called once an attribute, as its users do, each call for the whole batch;
-it needs to be there (`pip install grad-cam`, and its OpenCV). Rounds of the sides alternate. Targets: at most
-2.5 times a forward pass without gradients, at least 30 times as fast as the package.
+Grad-CAM. The package `grad-cam` is called once an attribute, as its users do, each call for the whole batch.
+Rounds of the sides alternate. Targets: at most 2.5 times a forward pass without gradients, at least 30 times
+as fast as the package.
 
     python benchmarks/heat_maps.py                    # ResNet-50, 256×192, 16 pictures, 35 attributes
     python benchmarks/heat_maps.py --skip-package     # beside the forward pass only

@@ -373,8 +373,9 @@ def test_a_level_that_is_named_and_never_looked_at() -> None:
 
 def test_the_package_grad_cam_agrees() -> None:
     """Of a baseline, with the features as its target layer; its maps are scaled to 0 … 1 and enlarged."""
-    package = pytest.importorskip("pytorch_grad_cam")
-    targets = pytest.importorskip("pytorch_grad_cam.utils.model_targets")
+    import pytorch_grad_cam as package
+    from pytorch_grad_cam.utils import model_targets as targets
+
     model, images = make("baseline").eval(), images_of(2)
     with torch.no_grad():  # the package adds 1e-6 to squared gradients, which must not count
         model.get_parameter("classifier.weight").mul_(1e3)
