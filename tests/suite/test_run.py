@@ -67,8 +67,9 @@ def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> N
     assert "params, M" in table
     assert "GMACs" in table
     page = (out / "report.html").read_text()
-    assert "toy-weighted" in page
+    assert "toy-<wbr>weighted" in page
     assert "GMACs" in page
+    assert "Where they look, beside each other" in page
     assert len(list((results / "tiny").glob("*-seed?.json"))) == 2
     assert sum("done in" in line for line in said) == 2
 

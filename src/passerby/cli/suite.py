@@ -30,9 +30,7 @@ def suite(
     What is finished is not repeated: the same call goes on where an interrupted one stopped.
     """
     from passerby.config import load_suite
-    from passerby.evaluation.comparison import Comparison
-    from passerby.evaluation.localization import LocalizationComparison
-    from passerby.evaluation.results import LOCALIZATION_COMPARISON_SUFFIX
+    from passerby.evaluation.report import load_comparison
     from passerby.suite import plan_suite, run_suite
 
     loaded = load_suite(path, overrides or [])
@@ -43,7 +41,5 @@ def suite(
         return
     stored = run_suite(loaded, folder, results=results, at_once=at_once, timing_s=timing_s, say=typer.echo)
     for each in stored:
-        where = each.name.endswith(LOCALIZATION_COMPARISON_SUFFIX)
-        table = LocalizationComparison.load(each) if where else Comparison.load(each)
-        typer.echo(f"\n{each}\n\n{table.format_markdown()}", nl=False)
+        typer.echo(f"\n{each}\n\n{load_comparison(each).format_markdown()}", nl=False)
     typer.echo(f"\nReport in {folder / 'report.html'}")

@@ -16,7 +16,7 @@ from passerby.errors import TrainingError
 from passerby.evaluation.compare import compare
 from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.localization import compare_localization, load_localizations
-from passerby.evaluation.report import create_report, write_report
+from passerby.evaluation.report import create_report, load_comparison, write_report
 from passerby.evaluation.results import COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX, Result
 from passerby.files import replace_file
 from passerby.suite.costs import measure_costs
@@ -79,8 +79,8 @@ def run_suite(
         failed = run_jobs(jobs, out / "logs", at_once=at_once, say=say)
         whole = _find_whole(suite, places, {job.name for job in jobs if job.is_done})
         stored = _compare_all(suite, whole, timing_s)
-        tables = [Comparison.load(path) for path in stored if path.name.endswith(COMPARISON_SUFFIX)]
-        if tables:
+        if stored:
+            tables = [load_comparison(path) for path in stored]
             write_report(out / "report.html", create_report([], [], comparisons=tables, title=suite.name))
     if failed:
         lines = "\n  ".join(f"{name}: {reason}" for name, reason in failed.items())

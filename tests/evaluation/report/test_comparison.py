@@ -22,17 +22,15 @@ def comparison() -> Comparison:
 
 def test_every_run_has_its_scores_and_how_far_they_are(comparison: Comparison) -> None:
     section = create_comparison_section(comparison, anchor="c0")
-    assert len(section.rows) == len(comparison.runs)
-    first, second = section.rows[:2]
-    assert all(not difference and not share for _, difference, share in first.scores)
+    assert len(section.table.rows) == len(comparison.runs)
+    (_, first), (_, second) = section.table.rows[:2]
+    assert not any(cell.below for cell in first)
     found = comparison.runs[1].differences
     assert found is not None
-    assert second.scores[0] == (
-        f"{100 * comparison.runs[1].scores['mA'][0]:.2f}",
-        " ".join(found["mA"].format()[:2]),
-        f"≤ 0: {found['mA'].format()[2]} %",
-    )
-    assert section.costs == []
+    assert second[0].value == f"{100 * comparison.runs[1].scores['mA'][0]:.2f}"
+    difference, interval, share = found["mA"].format()
+    assert second[0].below == (f"{difference} {interval}", f"≤ 0: {share} %")
+    assert list(section.table.heads) == ["mA", "Acc", "Prec", "Rec", "F1", "mAP"]
     assert len(section.charts) == len(comparison.metrics)
 
 
@@ -40,8 +38,8 @@ def test_costs_are_columns_and_a_chart(comparison: Comparison) -> None:
     costs = {"parameters": 2.5e6, "macs": 3e8, "training_s": 90.0, "inference_1": 1.25}
     runs = tuple(replace(run, costs=costs) for run in comparison.runs)
     section = create_comparison_section(replace(comparison, runs=runs), anchor="c0")
-    assert section.costs == ["params, M", "GMACs", "training, min", "time × baseline, 1"]
-    assert section.rows[0].costs == ["2.50", "0.300", "1.5", "1.25"]
+    assert section.table.heads[-4:] == ["params, M", "GMACs", "training, min", "time × baseline, 1"]
+    assert [cell.value for cell in section.table.rows[0][1][-4:]] == ["2.50", "0.300", "1.5", "1.25"]
     assert len(section.charts) == len(comparison.metrics) + 1
     partly = replace(comparison, runs=(comparison.runs[0], *runs[1:]))
     assert partly.format_costs(partly.runs[0]) == ["–"] * 4

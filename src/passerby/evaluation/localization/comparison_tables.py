@@ -61,12 +61,15 @@ class Cell:
     interval: str = ""
     share: str = ""
 
+    def to_lines(self) -> tuple[str, tuple[str, ...]]:
+        """The score, and what stands below it."""
+        below = f"{self.difference} {self.interval}".strip(), f"≤ 0: {self.share} %" if self.share else ""
+        return " ".join(self.value).strip(), tuple(line for line in below if line)
+
     def format(self) -> str:
         """For a page."""
-        lines = [" ".join(self.value).strip(), f"{self.difference} {self.interval}".strip()]
-        if self.share:
-            lines.append(f"≤ 0: {self.share} %")
-        return "<br>".join(line for line in lines if line)
+        value, below = self.to_lines()
+        return "<br>".join(line for line in (value, *below) if line)
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,16 +253,20 @@ def draw_sizes(name: str, even: Sequence[float], ious: Sequence[float]) -> Chart
     return Chart("Does size matter? Each dot is an attribute; the dashed line is what an even map gets", svg)
 
 
-def draw_differences(name: str, rows: Sequence[tuple[str, float, float, float]], *, metric: str) -> Chart:
+def draw_differences(
+    name: str, rows: Sequence[tuple[str, float, float, float]], *, metric: str, factor: float = 100
+) -> Chart:
     """The difference of each run to the first with its interval, a line each.
 
     Args:
         rows: Name, difference, lower and upper end, as fractions.
         metric: What differs.
+        factor: 100 draws the fractions in per cent.
     """
-    with _figure(x=f"{metric}: points above the first run", y="") as (figure, axes):
+    unit = "points above" if factor == 100 else "above"
+    with _figure(x=f"{metric}: {unit} the first run", y="") as (figure, axes):
         places = np.arange(len(rows))[::-1]
-        middle, low, high = (100 * np.array([row[i] for row in rows]) for i in (1, 2, 3))
+        middle, low, high = (factor * np.array([row[i] for row in rows]) for i in (1, 2, 3))
         axes.hlines(places, low, high, color=COLOURS["a"], linewidth=2)
         axes.scatter(middle, places, s=42, color=COLOURS["a"], edgecolors=COLOURS["paper"], linewidths=0.8)
         axes.axvline(0, color=COLOURS["soft"], linewidth=1, linestyle=(0, (3, 3)))

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
-from passerby.evaluation.comparison import ComparedRun, Comparison
+from passerby.evaluation.comparison import ComparedRun, Comparison, Interval
+from passerby.evaluation.localization import LocalizationComparison
+from passerby.evaluation.localization.comparison_tables import (
+    ScoreTable,
+    create_attribute_table,
+    create_mean_table,
+    describe,
+    name_runs,
+    name_score,
+)
 from passerby.evaluation.report.charts import Chart, draw_differences, draw_tradeoff
 from passerby.evaluation.results import METRICS
 from passerby.evaluation.tables import SHORT_NAMES
@@ -15,12 +24,21 @@ __all__ = ["ComparisonSection", "create_comparison_section"]
 
 
 @dataclass(frozen=True)
-class ComparisonRow:
-    """One run: its scores in per cent and, below, how far each is from the baseline's; its costs in words."""
+class ComparisonCell:
+    """A score or cost as text, and the lines below it: how far it is from the baseline's, how surely."""
 
-    name: str
-    scores: Sequence[tuple[str, str, str]]
-    costs: Sequence[str]
+    value: str
+    below: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ComparisonTable:
+    """A table with a name a line; `heads` are those of the cells."""
+
+    title: str
+    first: str
+    heads: Sequence[str]
+    rows: Sequence[tuple[str, Sequence[ComparisonCell]]]
 
 
 @dataclass(frozen=True)
@@ -28,69 +46,124 @@ class ComparisonSection:
     """Everything the template shows about one comparison."""
 
     anchor: str
+    heading: str
     title: str
     shared: str
     note: str
-    metrics: Sequence[str]
-    costs: Sequence[str]
-    rows: Sequence[ComparisonRow]
+    table: ComparisonTable
     charts: Sequence[Chart]
+    by_attribute: Sequence[ComparisonTable] = ()
 
 
-def create_comparison_section(comparison: Comparison, *, anchor: str) -> ComparisonSection:
+def create_comparison_section(
+    comparison: Comparison | LocalizationComparison, *, anchor: str
+) -> ComparisonSection:
     """The chapter of one comparison.
 
     Args:
         anchor: Prefix of the ids, unique on the page.
     """
+    if isinstance(comparison, LocalizationComparison):
+        return _create_localization_section(comparison, anchor)
     shared, names = comparison.name_runs()
-    first = comparison.runs[0]
+    rows = [
+        (
+            name,
+            [
+                *(_create_cell(run, metric) for metric in METRICS),
+                *map(ComparisonCell, comparison.format_costs(run)),
+            ],
+        )
+        for name, run in zip(names, comparison.runs, strict=True)
+    ]
+    heads = [*(SHORT_NAMES[metric] for metric in METRICS), *comparison.cost_names]
     return ComparisonSection(
         anchor=anchor,
-        title=f"{first.dataset}, {first.split}",
+        heading="Beside each other",
+        title=_name_data(comparison),
         shared=shared,
         note=comparison.describe(),
-        metrics=[SHORT_NAMES[metric] for metric in METRICS],
-        costs=comparison.cost_names,
-        rows=[
-            ComparisonRow(
-                name, [_create_cell(run, metric) for metric in METRICS], comparison.format_costs(run)
-            )
-            for name, run in zip(names, comparison.runs, strict=True)
+        table=ComparisonTable("Scores of all runs", "Run", heads, rows),
+        charts=[
+            *_draw_differences(
+                names,
+                {
+                    SHORT_NAMES[m]: [(run.differences or {}).get(m) for run in comparison.runs[1:]]
+                    for m in comparison.metrics
+                },
+                anchor,
+            ),
+            *_draw_costs(comparison, names, anchor),
         ],
-        charts=_draw_charts(comparison, names, anchor),
     )
 
 
-def _create_cell(run: ComparedRun, metric: str) -> tuple[str, str, str]:
-    """Score, difference with interval, share not above 0; the latter two empty where not measured."""
+def _create_localization_section(comparison: LocalizationComparison, anchor: str) -> ComparisonSection:
+    shared, names = name_runs(comparison)
+    differences = {
+        name_score(score): [
+            run.differences.mean.get(score) if run.differences else None for run in comparison.runs[1:]
+        ]
+        for score in comparison.scores
+    }
+    return ComparisonSection(
+        anchor=anchor,
+        heading="Where they look, beside each other",
+        title=_name_data(comparison),
+        shared=shared,
+        note=describe(comparison),
+        table=_convert("Where all runs look, means over attributes", create_mean_table(comparison, names)),
+        charts=list(_draw_differences(names, differences, anchor)),
+        by_attribute=[
+            _convert(f"{name_score(score)} by attribute", create_attribute_table(comparison, score, names))
+            for score in comparison.scores
+        ],
+    )
+
+
+def _name_data(comparison: Comparison | LocalizationComparison) -> str:
+    first = comparison.runs[0]
+    return f"{first.dataset}, {first.split}"
+
+
+def _convert(title: str, table: ScoreTable) -> ComparisonTable:
+    first, *heads = table.heads
+    rows = [(name, [ComparisonCell(*cell.to_lines()) for cell in cells]) for name, cells in table.rows]
+    return ComparisonTable(title, first.capitalize(), heads, rows)
+
+
+def _create_cell(run: ComparedRun, metric: str) -> ComparisonCell:
+    """Score, difference with interval, share not above 0; the latter two are missing where not measured."""
     score = " ".join(run.format_score(metric)).strip()
     if not run.differences or metric not in run.differences:
-        return score, "", ""
+        return ComparisonCell(score)
     difference, interval, share = run.differences[metric].format()
-    return score, f"{difference} {interval}", f"≤ 0: {share} %"
+    return ComparisonCell(score, (f"{difference} {interval}", f"≤ 0: {share} %"))
 
 
-def _draw_charts(comparison: Comparison, names: Sequence[str], anchor: str) -> list[Chart]:
-    names = _shorten(names)
-    charts = []
-    for metric in comparison.metrics:
+def _draw_differences(
+    names: Sequence[str], differences: Mapping[str, Sequence[Interval | None]], anchor: str
+) -> Iterator[Chart]:
+    """A chart a score: every run but the first; those whose difference is not known are missing."""
+    for i, (score, column) in enumerate(differences.items()):
         rows = [
             (name, found.difference, found.low, found.high)
-            for name, run in zip(names[1:], comparison.runs[1:], strict=True)
-            if run.differences and (found := run.differences[metric])
+            for name, found in zip(_shorten(names)[1:], column, strict=True)
+            if found
         ]
-        short = SHORT_NAMES[metric]
-        charts.append(draw_differences(f"{anchor}-{metric}", rows, metric=short))
+        if rows:
+            yield draw_differences(f"{anchor}-d{i}", rows, metric=score, factor=1 if score == "PCC" else 100)
+
+
+def _draw_costs(comparison: Comparison, names: Sequence[str], anchor: str) -> Iterator[Chart]:
     for count in (1, 32):
         key = f"inference_{count}"
         if all(key in run.costs for run in comparison.runs):
             points = [
                 (name, run.costs[key], sum(run.scores["mA"]) / len(run.seeds))
-                for name, run in zip(names, comparison.runs, strict=True)
+                for name, run in zip(_shorten(names), comparison.runs, strict=True)
             ]
-            charts.append(draw_tradeoff(f"{anchor}-{key}", points, metric="mA", at_once=count))
-    return charts
+            yield draw_tradeoff(f"{anchor}-{key}", points, metric="mA", at_once=count)
 
 
 def _shorten(names: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from passerby import __version__
 from passerby.errors import DataError
 from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.evaluation import Evaluation
-from passerby.evaluation.localization import LocalizationScores
+from passerby.evaluation.localization import LocalizationComparison, LocalizationScores
 from passerby.evaluation.report.charts import SERIES, Chart, Line, draw_lines, draw_rarity, draw_reliability
 from passerby.evaluation.report.comparison import create_comparison_section
 from passerby.evaluation.report.localization import create_localization_section
@@ -88,7 +88,7 @@ def create_report(
     evaluations: Sequence[Evaluation],
     localizations: Sequence[LocalizationScores] = (),
     *,
-    comparisons: Sequence[Comparison] = (),
+    comparisons: Sequence[Comparison | LocalizationComparison] = (),
     title: str | None = None,
     pictures: int = 12,
     seed: int = 0,
@@ -182,7 +182,9 @@ def _compute_spread(evaluations: Sequence[Evaluation]) -> list[tuple[float, floa
 
 
 def _choose_title(
-    runs: Sequence[Run], metadata: Sequence[Mapping[str, Any]], comparisons: Sequence[Comparison]
+    runs: Sequence[Run],
+    metadata: Sequence[Mapping[str, Any]],
+    comparisons: Sequence[Comparison | LocalizationComparison],
 ) -> str:
     models = list(dict.fromkeys(map(describe_model, metadata)))
     if comparisons and not models:

@@ -14,10 +14,10 @@ from passerby.errors import DataError
 from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.files import read_json
-from passerby.evaluation.localization import LocalizationScores
-from passerby.evaluation.results import COMPARISON_SUFFIX
+from passerby.evaluation.localization import LocalizationComparison, LocalizationScores
+from passerby.evaluation.results import COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX
 
-__all__ = ["Run", "Sources", "load_sources"]
+__all__ = ["Run", "Sources", "load_comparison", "load_sources"]
 
 EVALUATION, LOCALIZATION = "evaluation.json", "localization.json"
 
@@ -89,7 +89,7 @@ class Sources(NamedTuple):
     runs: list[Run]
     evaluations: list[Evaluation]
     localizations: list[LocalizationScores]
-    comparisons: list[Comparison]
+    comparisons: list[Comparison | LocalizationComparison]
 
 
 def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Sources:
@@ -104,7 +104,8 @@ def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Source
     """
     runs: list[Run] = []
     scored: dict[str, list[Path]] = {EVALUATION: [], LOCALIZATION: []}
-    stored = [Path(path) for path in paths if str(path).endswith(COMPARISON_SUFFIX)]
+    suffixes = (COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX)
+    stored = [Path(path) for path in paths if str(path).endswith(suffixes)]
     for path in (Path(path) for path in paths if Path(path) not in stored):
         alone = any((path / name).is_file() for name in scored)
         logs = [] if alone else sorted(path.rglob("logs/metrics.csv"))
@@ -123,8 +124,18 @@ def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Source
         runs,
         [Evaluation.load(folder, root=images) for folder in evaluations],
         [LocalizationScores.load(folder, root=images) for folder in localizations],
-        [Comparison.load(path) for path in stored],
+        [load_comparison(path) for path in stored],
     )
+
+
+def load_comparison(path: Path) -> Comparison | LocalizationComparison:
+    """A stored comparison, of the kind that its name says.
+
+    Raises:
+        DataError: If it is missing or damaged.
+    """
+    where = path.name.endswith(LOCALIZATION_COMPARISON_SUFFIX)
+    return LocalizationComparison.load(path) if where else Comparison.load(path)
 
 
 def describe_model(metadata: Mapping[str, Any]) -> str:
