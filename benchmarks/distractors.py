@@ -15,9 +15,9 @@ the mA.
 
 Not all are told the same. MAN is given the exact mask of the target, in training and in the test, so it need
 not find out who is meant; `man-no-mask` is the same network without masks in the test, on which it was not
-trained. Da-HAR and MTMS are told masks and parsing maps in training alone; `da-har-unsupervised` is Da-HAR
-without, a training of its own that says what its masks are worth. For these three the JSON has the IoU of
-their masks or parsing maps as well.
+trained. SSPNet-K is given the target's exact keypoints in both. Da-HAR and MTMS are told masks and parsing
+maps in training alone; `da-har-unsupervised` is Da-HAR without, a training of its own that says what its
+masks are worth. For these three the JSON has the IoU of their masks or parsing maps as well.
 
     make demo                                       # leaves demo/run/bundle
     python benchmarks/distractors.py                # draws, trains, writes the JSON and the figure
@@ -91,6 +91,10 @@ ROWS = {
     ),
     "diaa": Row("diaa", "DIAA", "#cc79a7", "X"),
     "sspnet": Row("sspnet", "SSPNet-S", "#009e73", "D"),
+    "sspnet-r": Row("sspnet", "SSPNet-R", "#009e73", "<", change="model.arguments.locations=regions"),
+    "sspnet-k": Row(
+        "sspnet", "SSPNet-K, told keypoints", "#009e73", ">", change="model.arguments.locations=keypoints"
+    ),
 }
 OTHERS = (0, 1, 2, 3)
 SCENE = {"difficulty": 0.1, "occlusion": 0.0, "clutter": 0.5}
@@ -283,7 +287,8 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
         path,
         f"{report['data']['pictures']:,} drawn people, {report['backbone']}, {epochs} epochs on 0 to 3 "
         f"others, {seeds} training(s) a system; bars: 95 %, bootstrap of the test identities\n"
-        "In the test MAN is given the exact mask of the person (no mask: the same network without);\n"
+        "In the test MAN is given the exact mask of the person (no mask: the same network without) and SSPNet-K\n"
+        "the exact keypoints; "
         "in training Da-HAR and MTMS learn from exact masks and parsing maps (no mask told: labels alone)",
     )
 
