@@ -287,9 +287,9 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
         path,
         f"{report['data']['pictures']:,} drawn people, {report['backbone']}, {epochs} epochs on 0 to 3 "
         f"others, {seeds} training(s) a system; bars: 95 %, bootstrap of the test identities\n"
-        "In the test MAN is given the exact mask of the person (no mask: the same network without) and SSPNet-K\n"
-        "the exact keypoints; "
-        "in training Da-HAR and MTMS learn from exact masks and parsing maps (no mask told: labels alone)",
+        "In the test MAN is given the person's exact mask (no mask: the same network without), SSPNet-K the "
+        "exact\nkeypoints; in training Da-HAR and MTMS learn from exact masks and parsing maps "
+        "(no mask told: labels alone)",
     )
 
 
