@@ -152,9 +152,9 @@ def measure(
     """One training, scored with each number of others."""
     row = ROWS[name]
     mixed = args.out / "people" / f"distractors-mixed-{args.count}.parquet"
-    trained = name if row.change else row.folder
+    trained, variant = (name, f"distractors-{name}") if row.change else (row.folder, "distractors")
     run = args.out / "distractors" / f"{trained}-{args.count}-{args.epochs}-seed{seed}"
-    changes = [f"seed={seed}", "variant=distractors", "loss.arguments.weighting=sb"]
+    changes = [f"seed={seed}", f"variant={variant}", "loss.arguments.weighting=sb"]
     changes += [row.change] if row.change else []
     if row.folder == "mtms":
         changes.append(f"loss.arguments.first_epochs={min(MTMS_FIRST_EPOCHS, args.epochs - 1)}")
