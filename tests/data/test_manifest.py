@@ -281,6 +281,13 @@ def test_folder_with_data_and_manifest_can_be_moved(tmp_path):
     assert Manifest.load(tmp_path / "new" / "m.parquet").root == tmp_path / "new" / "data"
 
 
+def test_a_link_to_a_manifest_finds_the_pictures(tmp_path):
+    make_manifest(tmp_path / "data").write(tmp_path / "data" / "m.parquet")
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "elsewhere" / "link.parquet").symlink_to(tmp_path / "data" / "m.parquet")
+    assert Manifest.load(tmp_path / "elsewhere" / "link.parquet").root == (tmp_path / "data").resolve()
+
+
 def test_root_can_be_given(tmp_path):
     make_manifest(tmp_path / "data").write(tmp_path / "m.parquet")
     assert Manifest.load(tmp_path / "m.parquet", root=tmp_path / "x").root == tmp_path / "x"

@@ -296,7 +296,8 @@ class Manifest:
 
         Args:
             path: The Parquet file.
-            root: Where the pictures lie; by default the root noted in the file, relative to the file.
+            root: Where the pictures lie; by default the root noted in the file, relative to the file itself,
+                also where `path` is a link to it.
 
         Raises:
             ManifestError: If the file is missing, no Parquet, or was not written by `passerby prepare`.
@@ -321,5 +322,5 @@ class Manifest:
             )
         table = table.replace_schema_metadata(None)
         check_table(path, table, schema)
-        place = Path(root) if root else (path.parent.resolve() / written_root).resolve()
+        place = Path(root) if root else (path.resolve().parent / written_root).resolve()
         return cls(dataset, schema, table, place, classes)
