@@ -65,7 +65,7 @@ def test_jobs_run_once_and_steps_in_their_order(fake: Path) -> None:
     (fake / "a").mkdir()
     assert run_jobs(jobs, fake / "logs", at_once=2, say=said.append) == {}
     assert all(each.is_done for each in jobs)
-    assert sum("done in" in line and line.endswith("wrote it") for line in said) == 2
+    assert sum("done in" in line for line in said) == 2
     assert (fake / "logs" / "a" / "b.log").read_text().splitlines() == ["wrote it"] * 2
 
     (fake / "a" / "b-1.txt").unlink()

@@ -203,7 +203,7 @@ class _Crew:
                 say(f"{job.name}: failed: {reason}; see {log}")
                 return reason
             step.sign()
-        say(f"{job.name}: done in {(time.monotonic() - start) / 60:.1f} min: {_read_lines(log, 0)[-1]}")
+        say(f"{job.name}: done in {(time.monotonic() - start) / 60:.1f} min")
         return None
 
     def _run(self, step: Step, log: Path, environment: Mapping[str, str]) -> int:
