@@ -35,7 +35,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, NamedTuple
 
+import numpy as np
 import pyarrow as pa
+from scipy.optimize import isotonic_regression
 
 from _synthetic import (
     SPLIT,
@@ -238,17 +240,17 @@ def sort_key(result: Mapping[str, Any]) -> tuple[int, int, int]:
 
 def print_table(report: Mapping[str, Any]) -> None:
     """The result for a person."""
-    print(f"{'system':<13}{'seed':>4} {'others':>6}  {'mA, %':<22}{'over baseline, points':<23}F1, %  mAP, %")
+    print(f"{'system':<20}{'seed':>4} {'others':>6}  {'mA, %':<22}{'over baseline, points':<23}F1, %  mAP, %")
     for r in report["results"]:
         over = format_interval(r["over_baseline"]["mA"], sign="+") if "over_baseline" in r else ""
         print(
-            f"{r['system']:<13}{r['seed']:>4} {r['others']:>6}  {format_interval(r['mA']):<22}{over:<23}"
+            f"{r['system']:<20}{r['seed']:>4} {r['others']:>6}  {format_interval(r['mA']):<22}{over:<23}"
             f"{100 * r['f1']['value']:>5.1f}  {100 * r['mAP']['value']:>6.1f}"
         )
     print("mA lost from the first to the last, and what is lost more than by the baseline, points")
     for r in report["lost"]:
         over = format_interval(r["over_baseline"]["mA"], sign="+") if "over_baseline" in r else ""
-        print(f"{r['system']:<13}{r['seed']:>4} {'':>6}  {format_interval(r['mA']):<22}{over}")
+        print(f"{r['system']:<20}{r['seed']:>4} {'':>6}  {format_interval(r['mA']):<22}{over}")
 
 
 def draw_figure(report: Mapping[str, Any], path: Path) -> None:
@@ -269,9 +271,11 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
         right.errorbar(value, place, xerr=[[value - low], [high - value]], capsize=3, **style)
     least = 0.055 * (left.get_ylim()[1] - left.get_ylim()[0])
     for name, height in spread(ends, least).items():
-        left.annotate(ROWS[name].title, (3.1, height), color=ROWS[name].colour, va="center")
+        left.annotate(
+            ROWS[name].title, (3.1, height), color=ROWS[name].colour, va="center", annotation_clip=False
+        )
     left.set_xticks(OTHERS)
-    left.set_xlim(-0.15, 4.2)
+    left.set_xlim(-0.15, 4.9)
     left.spines["bottom"].set_bounds(-0.15, 3.1)
     left.set_xlabel("other people in the picture")
     left.set_ylabel("mA on the test part (%)")
@@ -279,7 +283,7 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
     right.set_yticks(range(len(names)), [ROWS[name].title for name in names])
     right.set_ylim(len(names) - 0.5, -0.5)
     right.set_xlim(left=min(0.0, right.get_xlim()[0]))
-    right.set_xlabel("mA lost from 0 to 3 others (percentage points)")
+    right.set_xlabel("mA lost from 0 to 3 others (points)")
     right.set_title("What three others cost", loc="left")
     epochs, seeds = report["settings"]["training"]["epochs"], len(report["seeds"])
     save_figure(
@@ -294,11 +298,11 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
 
 
 def spread(heights: Mapping[str, float], least: float) -> dict[str, float]:
-    """Heights of labels, from the lowest, moved up where they would overlap."""
-    placed: dict[str, float] = {}
-    for name in sorted(heights, key=lambda each: heights[each]):
-        placed[name] = max(heights[name], max(placed.values(), default=-least) + least)
-    return placed
+    """Heights of labels, moved as little as may be so that they do not overlap."""
+    names = sorted(heights, key=lambda each: heights[each])
+    steps = least * np.arange(len(names))
+    placed = isotonic_regression(np.array([heights[name] for name in names]) - steps).x + steps
+    return dict(zip(names, placed.tolist(), strict=True))
 
 
 def main() -> None:
