@@ -106,6 +106,7 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         ("da-har", "ccp/da-har-five-crops"),
         ("da-har", "ccp/da-har"),
         ("mtms", "peta/mtms"),
+        ("localization-results", "where/ccp-128x96"),
     ],
 )
 def test_the_comparison_of_a_page_is_made_from_its_file(page: str, name: str) -> None:
