@@ -70,7 +70,7 @@ BINS = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 1.0)
 """Ends of the bins: shares of the input."""
 COUNT = 6000
 LEAST_SAMPLES = 10
-COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000", "#56b4e9")
+COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000", "#56b4e9", "#7f4f24")
 MARKERS = ("o", "s", "D", "^", "P", "X", "v", "d")
 EVEN = {"color": "#999999", "linestyle": (0, (4, 3)), "linewidth": 1.5}
 AXES = {
