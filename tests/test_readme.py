@@ -107,6 +107,7 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         ("da-har", "ccp/da-har"),
         ("mtms", "peta/mtms"),
         ("localization-results", "where/ccp-128x96"),
+        ("localization-results", "drawn/systems"),
     ],
 )
 def test_the_comparison_of_a_page_is_made_from_its_file(page: str, name: str) -> None:
