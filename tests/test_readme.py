@@ -103,6 +103,8 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         ("mtms", "ccp/mtms"),
         ("da-har", "peta/da-har-five-crops"),
         ("da-har", "peta/da-har"),
+        ("da-har", "peta/da-har-again"),
+        ("da-har", "peta/da-har-again-five-crops"),
         ("da-har", "ccp/da-har-five-crops"),
         ("da-har", "ccp/da-har"),
         ("mtms", "peta/mtms"),
