@@ -96,6 +96,7 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
 @pytest.mark.parametrize(
     ("page", "name"),
     [
+        ("../README", "ccp/ccp-128x96"),
         ("diaa", "peta/diaa"),
         ("sspnet", "peta/sspnet"),
         ("man", "peta/man"),
