@@ -714,8 +714,8 @@ def test_masks_teach_where_the_person_is_and_labels_alone_do_not(
         manifest.write(recipe.data.manifest)
         found[supervised] = evaluation.parsing["mask"].iou["person"]
     assert "16 of 32 training pictures have no masks" in lines
-    assert found[True] > 0.8
-    assert found[False] < 0.6
+    assert found[True] > 0.65
+    assert found[True] > found[False] + 0.15
 
 
 def test_crops_of_a_size_that_the_backbone_refuses_are_told(make_recipe: MakeRecipe, tmp_path: Path) -> None:
