@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import get_args
+from typing import Any, get_args
 
 import pytest
 import yaml
@@ -13,12 +13,13 @@ from passerby.errors import ConfigError
 from passerby.localization import METHODS
 
 RECIPES = Path(__file__).parents[2] / "recipes"
+SHARED = {"peta-128x96-elsewhere": "peta-128x96"}  # further tests of the bundles of another suite
 RECIPE = {
     "data": {"manifest": "people.parquet", "split": "own"},
     "model": {"arguments": {"backbone": "test_resnet", "dropout": 0.2}},
     "training": {"epochs": 3},
 }
-SUITE = {
+SUITE: dict[str, Any] = {
     "suite": "toy",
     "baseline": "plain",
     "seeds": [0, 1],
@@ -72,6 +73,25 @@ def test_a_suite_extends_another(tmp_path: Path) -> None:
     ("changes", "message"),
     [
         ({"baseline": "none"}, "baseline: none is none of the systems: plain, wet"),
+        (
+            {"systems": {**SUITE["systems"], "p": {"recipe": "recipe.yaml", "teachers": ["wat"]}}},
+            "p learns from wat, which is none of the systems",
+        ),
+        (
+            {
+                "systems": {
+                    "plain": {"recipe": "recipe.yaml", "teachers": ["wet"]},
+                    "wet": {"recipe": "recipe.yaml", "teachers": ["dry"]},
+                    "dry": "recipe.yaml",
+                }
+            },
+            "plain learns from wet, which learns from others itself",
+        ),
+        ({"calibrate": ["f2"]}, "calibrate"),
+        (
+            {"calibrate": ["f1"], "common": {"data": {"val": "test"}, "protocol": "select-on-test"}},
+            "calibrate: thresholds chosen on the test part flatter",
+        ),
         ({"seeds": [1, 1]}, "seeds: expected different ones"),
         ({"seeds": []}, "seeds: "),
         ({"suite": "To y"}, "suite: "),
@@ -133,7 +153,7 @@ def test_our_suites_are_valid_and_named_after_their_files(
 ) -> None:
     monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
     suite = load_suite(path)
-    assert path.stem.startswith(suite.name)
+    assert suite.name == SHARED.get(path.stem, path.stem)
     recipes = [run.recipe for run in suite.runs]
     assert len({recipe.input for recipe in recipes}) == 1
     assert len({recipe.augmentation for recipe in recipes}) == 1

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 import sys
 import threading
@@ -65,7 +66,7 @@ def test_jobs_run_once_and_steps_in_their_order(fake: Path) -> None:
     (fake / "a").mkdir()
     assert run_jobs(jobs, fake / "logs", at_once=2, say=said.append) == {}
     assert all(each.is_done for each in jobs)
-    assert sum("done in" in line for line in said) == 2
+    assert sum(re.search(r": done in \d+\.\d min$", line) is not None for line in said) == 2
     assert (fake / "logs" / "a" / "b.log").read_text().splitlines() == ["wrote it"] * 2
 
     (fake / "a" / "b-1.txt").unlink()
@@ -88,6 +89,25 @@ def test_a_failure_stops_none_of_the_others(fake: Path) -> None:
     }
     assert [each.is_done for each in jobs] == [False, False, True, False]
     assert not (fake / "bad-1.txt").exists()
+
+
+def test_a_job_waits_for_those_it_needs(fake: Path) -> None:
+    def after(name: str, *names: str, what: str = "write") -> Job:
+        return Job(name, job(fake, name, what).steps, after=names)
+
+    said: list[str] = []
+    jobs = [after("pupil", "teacher", "other"), after("teacher"), after("other")]
+    assert run_jobs(jobs, fake / "logs", at_once=3, say=said.append) == {}
+    assert [line.split(":")[0] for line in said][-2:] == ["pupil"] * 2
+    assert said[-2] == "pupil: started (1 of 3)"
+
+    jobs = [after("second", "first"), after("first", "gone"), after("gone", what="fail"), after("free")]
+    failed = run_jobs(jobs, fake / "logs", say=said.append)
+    assert failed["first"] == "it needs gone, which failed"
+    assert failed["second"] == "it needs first, which failed"
+    assert said[-1] == "second: failed: it needs first, which failed"
+    assert jobs[3].is_done
+    assert not (fake / "first-0.txt").exists()
 
 
 def test_threads_are_shared_and_gpus_take_turns(fake: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,12 +12,14 @@ import yaml
 from filelock import FileLock
 from typer.testing import CliRunner
 
+from passerby.bundle import Bundle
 from passerby.cli import app
-from passerby.config import Recipe, load_suite
+from passerby.config import Recipe, load_recipe, load_suite
 from passerby.errors import ConfigError, ManifestError, SchemaError, TrainingError
 from passerby.evaluation import Comparison
 from passerby.evaluation.localization import LocalizationComparison
 from passerby.suite import plan_suite, run_suite
+from passerby.training import train
 
 
 @pytest.fixture
@@ -95,6 +97,46 @@ def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> N
     assert [[step.is_done for step in job.steps] for job in jobs] == [[True] * 3, [True, False, True]]
     with FileLock(out / ".lock"), pytest.raises(TrainingError, match="another command runs the suite"):
         run_suite(suite, out, results=results, say=said.append)
+
+
+def test_one_learns_from_the_others_and_all_get_thresholds(suite_path: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(suite_path.read_text())
+    del values["tests"], values["localization"]
+    pupil = {"recipe": "recipe.yaml", "teachers": ["plain", "weighted"]}
+    values |= {"systems": {"pupil": pupil, **values["systems"]}, "calibrate": ["mA"]}
+    suite_path.write_text(yaml.safe_dump(values))
+    out, results = tmp_path / "out", tmp_path / "results"
+    suite, said = load_suite(suite_path), []
+    stored = run_suite(suite, out, results=results, at_once=3, timing_s=0, say=said.append)
+
+    assert [line.split(":")[0] for line in said][-2:] == ["pupil/seed0"] * 2
+    recipe = load_recipe(out / "recipes" / "pupil" / "seed0.yaml")
+    assert recipe.loss.teachers == tuple(
+        out / "runs" / name / "seed0" / "said" / "train" / "predictions.parquet"
+        for name in ("plain", "weighted")
+    )
+    bundle = out / "runs" / "pupil" / "seed0" / "bundle"
+    assert Bundle.load(bundle).metadata["teachers"] == 2
+    assert stored == [
+        results / "tiny" / "toy.comparison.json",
+        results / "tiny" / "toy-calibrated-mA.comparison.json",
+    ]
+    calibrated = Comparison.load(stored[1])
+    assert [run.variant for run in calibrated.runs] == [
+        f"toy-{name}-calibrated-mA" for name in ("plain", "pupil", "weighted")
+    ]
+    assert calibrated.runs[0].split == "own/test"
+    chosen = Bundle.load(bundle.parent / "calibrated-mA")
+    assert chosen.metadata["calibration"] == "thresholds for the best mA on tiny own/val"
+
+    said.clear()
+    run_suite(suite, out, results=results, timing_s=0, say=said.append)
+    assert said == ["3 of 3 are done already"]
+
+    words = recipe.loss.teachers[0]
+    words.write_bytes(words.read_bytes() + b" ")
+    with pytest.raises(TrainingError, match=r"has changed since .* began to learn from it"):
+        train(recipe, bundle.parent, resume=True, say=said.append)
 
 
 def test_a_run_that_fails_is_named_and_tried_again(suite_path: Path, tmp_path: Path) -> None:

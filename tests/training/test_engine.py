@@ -698,7 +698,7 @@ def test_masks_teach_where_the_person_is_and_labels_alone_do_not(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     """Half of the people have a mask; what was learnt from them holds for the others."""
-    recipe = make_recipe(**DA_HAR, training={"epochs": 20}, optimizer={"lr": 1e-2})
+    recipe = make_recipe(**DA_HAR, training={"epochs": 32}, optimizer={"lr": 1e-2})
     give_masks(recipe, range(0, 48, 2))
     lines: list[str] = []
     found = {}
@@ -710,12 +710,16 @@ def test_masks_teach_where_the_person_is_and_labels_alone_do_not(
         manifest = Manifest.load(recipe.data.manifest)
         give_masks(recipe, range(48))
         everybody = Manifest.load(recipe.data.manifest)
-        evaluation = evaluate(Bundle.load(run / "bundle"), everybody, split="own")
+        bundle = Bundle.load(run / "bundle")
+        last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
+        weights = {key.removeprefix("model."): last[key] for key in last if key.startswith("model.")}
+        bundle.model.load_state_dict(weights)  # not the best epoch's, which eight people's labels choose
+        evaluation = evaluate(bundle, everybody, split="own")
         manifest.write(recipe.data.manifest)
         found[supervised] = evaluation.parsing["mask"].iou["person"]
     assert "16 of 32 training pictures have no masks" in lines
-    assert found[True] > 0.65
-    assert found[True] > found[False] + 0.15
+    assert found[True] > 0.8
+    assert found[False] < 0.6
 
 
 def test_crops_of_a_size_that_the_backbone_refuses_are_told(make_recipe: MakeRecipe, tmp_path: Path) -> None:

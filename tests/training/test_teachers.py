@@ -44,6 +44,25 @@ def test_the_mean_of_the_teachers_by_row(
     np.testing.assert_array_equal(load_soft_labels(said[:1], fewer, rows).numpy(), each[0][:, [2, 0]])
 
 
+def test_a_teacher_may_say_it_part_by_part(
+    make_recipe: Callable[..., Recipe], manifest: Manifest, tmp_path: Path
+) -> None:
+    bundle = Bundle.load(
+        train(make_recipe(training={"epochs": 1}), tmp_path / "t", say=lambda _: None).bundle
+    )
+    for part in ("train", "val"):
+        evaluate(bundle, manifest, split="own", part=part).write(tmp_path / part)
+    rows = np.sort(np.concatenate([manifest.split_rows("own", part) for part in ("train", "val")]))
+    both = load_soft_labels([tmp_path / "val", tmp_path / "train"], manifest, rows).numpy()
+    for part in ("train", "val"):
+        alone = manifest.split_rows("own", part)
+        said = load_soft_labels([tmp_path / part], manifest, alone).numpy()
+        np.testing.assert_array_equal(both[np.searchsorted(rows, alone)], said)
+    twice = [tmp_path / "train", tmp_path / "val", tmp_path / "train"]
+    with pytest.raises(DataError, match=f"a teacher said nothing of {len(rows) - 32} of {len(rows)} rows"):
+        load_soft_labels(twice, manifest, rows)
+
+
 def test_a_run_learns_from_its_teachers(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
     said = teach(make_recipe, tmp_path, 0)
     plain = train(make_recipe(), tmp_path / "plain", say=lambda _: None)

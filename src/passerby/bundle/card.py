@@ -21,6 +21,7 @@ _ORIGIN = {
     "best_epoch": "Epoch",
     "epochs": "Epochs",
     "ema": "Weight averaging (EMA)",
+    "teachers": "Teachers' files (distillation)",
     "pretraining": "Pretraining",
     "seed": "Seed",
 }

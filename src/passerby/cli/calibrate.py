@@ -10,9 +10,13 @@ import typer
 
 from passerby.cli.evaluate import choose_split
 from passerby.cli.options import (
+    Broken,
+    BrokenOption,
     BundleArgument,
     CacheOption,
     DeviceOption,
+    Part,
+    PartOption,
     RootOption,
     SplitOption,
     WorkersOption,
@@ -38,11 +42,13 @@ def calibrate(
     out: Annotated[Path, typer.Option(help="The new bundle: a folder, or a file that ends in .zip.")],
     goal: Annotated[GoalChoice, typer.Option(help="What each attribute's threshold is best for.")],
     split: SplitOption = None,
+    part: PartOption = Part.val,
     root: RootOption = None,
     cache: CacheOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 128,
     workers: WorkersOption = 2,
     device: DeviceOption = "auto",
+    broken: BrokenOption = Broken.stop,
 ) -> None:
     """Choose each attribute's threshold on the validation part.
 
@@ -52,10 +58,10 @@ def calibrate(
     from passerby.data.manifest import Manifest
     from passerby.evaluation import evaluate
     from passerby.evaluation.thresholds import calibrate as run_calibration
-    from passerby.evaluation.thresholds import check_calibration
+    from passerby.evaluation.thresholds import check_calibration, name_calibrated
 
     manifest = Manifest.load(data, root=root)
-    name, chosen = choose_split(manifest, split, "val")
+    name, chosen = choose_split(manifest, split, part.value)
     loaded = Bundle.load(bundle, device=device)
     check_calibration(loaded, manifest.dataset, name, chosen)  # before the work
     with show_progress("predicting") as progress:
@@ -66,14 +72,13 @@ def calibrate(
             part=chosen,
             batch_size=batch_size,
             cache=cache,
+            broken=broken.value,
             workers=workers,
             progress=progress,
         )
     new = run_calibration(loaded, evaluation, goal=goal.value)
     if variant := new.metadata.get("variant"):
-        new.metadata["variant"] = (
-            f"{variant}-calibrated-{goal.value}"  # its scores lie beside the plain one's
-        )
+        new.metadata["variant"] = name_calibrated(variant, goal.value)
     new.save(out)
     _print_thresholds(evaluation, new.thresholds)
     typer.echo(f"{new.metadata['calibration']}; the bundle with them is {out}")

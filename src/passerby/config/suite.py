@@ -26,10 +26,13 @@ class LineSection(Section):
     Args:
         recipe: Its recipe, beside the suite's file.
         change: What differs from it, as a recipe says it.
+        teachers: Systems of the suite from whose predictions on the training part it learns, each of the same
+            data and seed, in place of the recipe's `loss.teachers`.
     """
 
     recipe: Path
     change: dict[str, Any] = Field(default_factory=dict)
+    teachers: tuple[Name, ...] = ()
 
 
 class TestSection(Section):
@@ -65,6 +68,8 @@ class SuiteSection(Section):
         common: Laid over every recipe, below what changes in one system.
         systems: By name; a path alone is a recipe without a change.
         data: Each system is trained on each; by name, what of the recipe's `data` differs. Empty for one.
+        calibrate: Each system is also compared with thresholds of its own, chosen for this on the validation
+            part; see `passerby calibrate`.
         tests: Further tests of every bundle, by name.
         localization: Tests of where the bundles look, by name.
     """
@@ -76,6 +81,7 @@ class SuiteSection(Section):
     common: dict[str, Any] = Field(default_factory=dict)
     systems: Annotated[dict[Name, LineSection], Field(min_length=2)]
     data: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    calibrate: tuple[Literal["mA", "f1"], ...] = ()
     tests: dict[Name, TestSection] = Field(default_factory=dict)
     localization: dict[Name, LocalizationSection] = Field(default_factory=dict)
 
@@ -94,6 +100,12 @@ class SuiteSection(Section):
             raise ValueError("seeds: expected different ones")
         if both := set(self.tests) & set(self.localization):
             raise ValueError(f"localization: {min(both)} is the name of a test, too; take another")
+        for name, line in self.systems.items():
+            for teacher in line.teachers:
+                if teacher not in self.systems:
+                    raise ValueError(f"{name} learns from {teacher}, which is none of the systems")
+                if self.systems[teacher].teachers or teacher == name:
+                    raise ValueError(f"{name} learns from {teacher}, which learns from others itself")
         return self
 
 
@@ -105,16 +117,22 @@ class SuiteRun:
         system: Its name in the suite.
         data: The name of its data; empty if there is one only.
         recipe: With variant and seed.
+        teachers: Systems whose runs of the same data and seed teach it.
     """
 
     system: str
     data: str
     recipe: Recipe
+    teachers: tuple[str, ...] = ()
 
     @property
     def name(self) -> str:
         """Such as `official-1/man/seed0`: its folder."""
-        return "/".join(word for word in (self.data, self.system, f"seed{self.recipe.seed}") if word)
+        return self.name_sibling(self.system)
+
+    def name_sibling(self, system: str) -> str:
+        """The name of a system's run of the same data and seed."""
+        return "/".join(word for word in (self.data, system, f"seed{self.recipe.seed}") if word)
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,6 +144,7 @@ class Suite:
         baseline: A system.
         by: `image` or `identity`.
         runs: In the order of the file: data by data, system by system, seed by seed.
+        calibrate: What thresholds are also chosen for.
         tests: Further tests of every bundle, by name.
         localization: Tests of where the bundles look, by name.
     """
@@ -134,6 +153,7 @@ class Suite:
     baseline: str
     by: Literal["image", "identity"]
     runs: tuple[SuiteRun, ...]
+    calibrate: tuple[Literal["mA", "f1"], ...]
     tests: Mapping[str, TestSection]
     localization: Mapping[str, LocalizationSection]
 
@@ -155,11 +175,26 @@ def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
     section = validate(SuiteSection, expand(read_recipe(path, what="suite"), str(path)), str(path))
     _check_changes(section, path, overrides)
     runs = tuple(
-        SuiteRun(system, data, _create_recipe(section, path, system, data, seed, overrides))
+        SuiteRun(
+            system,
+            data,
+            _create_recipe(section, path, system, data, seed, overrides),
+            section.systems[system].teachers,
+        )
         for data, system, seed in itertools.product(section.data or ("",), section.systems, section.seeds)
     )
     _check_runs(runs, path)
-    return Suite(section.suite, section.baseline, section.by, runs, section.tests, section.localization)
+    if section.calibrate and any(run.recipe.data.val == "test" for run in runs):
+        raise ConfigError(f"{path}: calibrate: thresholds chosen on the test part flatter; use data.val: val")
+    return Suite(
+        section.suite,
+        section.baseline,
+        section.by,
+        runs,
+        section.calibrate,
+        section.tests,
+        section.localization,
+    )
 
 
 def _check_changes(suite: SuiteSection, path: Path, overrides: Sequence[str]) -> None:

@@ -14,7 +14,7 @@ from passerby.bundle import Bundle
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.evaluation import Evaluation
 
-__all__ = ["GOALS", "Goal", "calibrate", "check_calibration", "choose_thresholds"]
+__all__ = ["GOALS", "Goal", "calibrate", "check_calibration", "choose_thresholds", "name_calibrated"]
 
 Goal = Literal["mA", "f1"]
 Array = NDArray[np.float64]
@@ -147,6 +147,11 @@ def check_calibration(bundle: Bundle, dataset: str, split: str, part: str) -> No
         )
     if part in known.get("train_parts", ()):
         raise DataError(f"the bundle learnt from the part {part} of {split}; take another")
+
+
+def name_calibrated(variant: str, goal: str) -> str:
+    """The variant under which a calibrated bundle's scores lie beside the plain one's."""
+    return f"{variant}-calibrated-{goal}"
 
 
 def calibrate(bundle: Bundle, evaluation: Evaluation, *, goal: Goal) -> Bundle:

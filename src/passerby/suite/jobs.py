@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -88,11 +88,13 @@ class Job:
         name: Told at its start and end; its log is named after it.
         steps: In their order.
         devices: GPUs that it takes; one that takes several sees them all.
+        after: Names of jobs that must be done before it starts.
     """
 
     name: str
     steps: tuple[Step, ...]
     devices: int = 1
+    after: tuple[str, ...] = ()
 
     @property
     def is_done(self) -> bool:
@@ -129,12 +131,12 @@ def run_jobs(
         say(f"{done} of {len(jobs)} are done already")
     crew = _Crew(logs, count_devices(), at_once=max(1, min(at_once, len(waiting))))
     failed: dict[str, str] = {}
+    places = {job.name: f"{number} of {len(waiting)}" for number, job in enumerate(waiting, 1)}
+    futures: dict[Future[str | None], Job] = {}
     with _count_signals() as signals, ThreadPoolExecutor(at_once) as pool:
-        futures: dict[Future[str | None], Job] = {
-            pool.submit(crew.work, job, f"{number} of {len(waiting)}", say): job
-            for number, job in enumerate(waiting, 1)
-        }
-        while futures:
+        while waiting or futures:
+            ready, waiting = _find_ready(waiting, running=futures.values(), failed=failed, say=say)
+            futures |= {pool.submit(crew.work, job, places[job.name], say): job for job in ready}
             for future in wait(futures, timeout=PATIENCE_S, return_when=FIRST_COMPLETED).done:
                 job = futures.pop(future)
                 if (reason := future.result()) is not None:
@@ -143,6 +145,23 @@ def run_jobs(
     if signals:
         raise KeyboardInterrupt
     return failed
+
+
+def _find_ready(
+    waiting: Sequence[Job], *, running: Iterable[Job], failed: dict[str, str], say: Callable[[str], None]
+) -> tuple[list[Job], list[Job]]:
+    """The jobs whose forerunners are done, and those that still wait; what waits for a failed one fails."""
+    unfinished = {job.name for job in (*waiting, *running)}
+    ready, later = [], []
+    for job in waiting:
+        if broken := [name for name in job.after if name in failed]:
+            failed[job.name] = f"it needs {broken[0]}, which failed"
+            say(f"{job.name}: failed: {failed[job.name]}")
+        elif unfinished.isdisjoint(job.after):
+            ready.append(job)
+        else:
+            later.append(job)
+    return ready, later
 
 
 def count_devices() -> int:

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from passerby.config import Recipe, Suite, SuiteRun, TestSection, load_recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, TrainingError
 from passerby.evaluation.localization import load_names
 from passerby.evaluation.results import name_score_file
+from passerby.evaluation.thresholds import name_calibrated
 from passerby.evaluation.translation import load_translation
 from passerby.models import MODELS
 from passerby.suite.jobs import Job, Step
@@ -30,8 +33,10 @@ class Place:
         recipe: Its recipe, whole.
         folder: The run folder.
         result: The score file of its own test part.
+        calibrated: The same with thresholds of its own, by what they are chosen for.
         tests: Those of the suite's further tests, by name.
         localization: Scores of where the bundle looks, by name.
+        teachers: The places of those that teach it.
     """
 
     run: SuiteRun
@@ -39,13 +44,22 @@ class Place:
     recipe: Path
     folder: Path
     result: Path
+    calibrated: Mapping[str, Path]
     tests: Mapping[str, Path]
     localization: Mapping[str, Path]
+    teachers: tuple[Place, ...] = ()
 
     @property
     def bundle(self) -> Path:
         """The trained model."""
         return self.folder / "bundle"
+
+    @property
+    def said(self) -> tuple[Path, ...]:
+        """What it says of each part that trains, if it teaches."""
+        return tuple(
+            self.folder / "said" / part / "predictions.parquet" for part in self.run.recipe.data.train
+        )
 
 
 def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
@@ -70,7 +84,22 @@ def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
         if suite.by == "identity" and not any(manifest.identities):
             raise ConfigError(f"by: identity, but {data.manifest} knows no identities; say by: image")
         places.append(_create_place(suite, run, manifest, out, results))
-    return places
+    by_name = {place.run.name: place for place in places}
+    return [
+        _seat(place, [by_name[place.run.name_sibling(system)] for system in place.run.teachers])
+        for place in places
+    ]
+
+
+def _seat(place: Place, teachers: Sequence[Place]) -> Place:
+    """The place with its teachers, and its recipe with what they say."""
+    if not teachers:
+        return place
+    recipe = place.run.recipe
+    said = tuple(path for teacher in teachers for path in teacher.said)
+    loss = recipe.loss.model_copy(update={"teachers": said})
+    run = dataclasses.replace(place.run, recipe=recipe.model_copy(update={"loss": loss}))
+    return dataclasses.replace(place, run=run, teachers=tuple(teachers))
 
 
 def _load_manifest(recipe: Recipe) -> Manifest:
@@ -91,13 +120,17 @@ def _check_tests(suite: Suite, manifest: Manifest) -> None:
 def _create_place(suite: Suite, run: SuiteRun, manifest: Manifest, out: Path, results: Path) -> Place:
     model = run.recipe.model
     default = inspect.signature(MODELS[model.name]).parameters["backbone"].default
-    name = name_score_file(
-        manifest.dataset,
-        system=model.name,
-        backbone=str(model.arguments.get("backbone", default)),
-        variant=run.recipe.variant,
-        seed=run.recipe.seed,
-    )
+
+    def name_file(variant: str) -> Path:
+        return name_score_file(
+            manifest.dataset,
+            system=model.name,
+            backbone=str(model.arguments.get("backbone", default)),
+            variant=variant,
+            seed=run.recipe.seed,
+        )
+
+    name = name_file(run.recipe.variant)
     if name.parent.name in suite.tests:
         raise ConfigError(f"a test is called {name.parent.name}, as the data set; give it another name")
     return Place(
@@ -106,6 +139,9 @@ def _create_place(suite: Suite, run: SuiteRun, manifest: Manifest, out: Path, re
         recipe=out / "recipes" / f"{run.name}.yaml",
         folder=out / "runs" / run.name,
         result=results / name,
+        calibrated={
+            goal: results / name_file(name_calibrated(run.recipe.variant, goal)) for goal in suite.calibrate
+        },
         tests={test: results / test / name.name for test in suite.tests},
         localization={test: results / test / f"{name.stem}.localization.json" for test in suite.localization},
     )
@@ -130,11 +166,11 @@ def check_place(place: Place) -> None:
 
 
 def create_job(place: Place, suite: Suite, results: Path) -> Job:
-    """Training with its test, then the other tests."""
+    """Training with its test, what it says to those it teaches, and the other tests."""
     where = ("--out", str(place.folder), "--results", str(results))
     train = Step(
         ("train", str(place.recipe), "--resume", "--test", *where),
-        inputs=(place.recipe,),
+        inputs=(place.recipe, *place.run.recipe.loss.teachers),
         outputs=(
             place.bundle / "config.json",
             place.folder / "test" / "evaluation.json",
@@ -144,19 +180,75 @@ def create_job(place: Place, suite: Suite, results: Path) -> Job:
         stamp=place.folder / "done" / "train.json",
         resumes=True,
     )
+    steps = [train]
+    if any(place.run.system in run.teachers for run in suite.runs):
+        steps += _create_lessons(place)
+    for goal, target in place.calibrated.items():
+        steps += _create_calibration(place, goal, target)
     protocol = ("--protocol", place.run.recipe.protocol)
-    tests = [
-        _create_test("evaluate", place, suite.tests[name], target, name, *protocol)
-        for name, target in place.tests.items()
-    ]
+    for name, target in place.tests.items():
+        test = suite.tests[name]
+        steps.append(_create_test("evaluate", place.bundle, place, test, target, name, *protocol))
     for name, target in place.localization.items():
         look = suite.localization[name]
         more = ("--method", look.method, "--least-px", str(look.least_px))
-        tests.append(_create_test("evaluate-localization", place, look, target, name, *more))
-    return Job(place.run.name, (train, *tests), place.run.recipe.training.devices)
+        steps.append(_create_test("evaluate-localization", place.bundle, place, look, target, name, *more))
+    return Job(
+        place.run.name,
+        tuple(steps),
+        devices=place.run.recipe.training.devices,
+        after=tuple(teacher.run.name for teacher in place.teachers),
+    )
 
 
-def _create_test(command: str, place: Place, test: TestSection, target: Path, name: str, *more: str) -> Step:
+def _create_lessons(place: Place) -> list[Step]:
+    """What it says of each part that trains."""
+    return [
+        Step(
+            ("evaluate", str(place.bundle), *_look_at(place, _own(place, part)), "--out", str(said.parent)),
+            inputs=(place.bundle / "config.json", place.run.recipe.data.manifest),
+            outputs=(said,),
+            stamp=place.folder / "done" / f"said-{part}.json",
+        )
+        for part, said in zip(place.run.recipe.data.train, place.said, strict=True)
+    ]
+
+
+def _create_calibration(place: Place, goal: str, target: Path) -> list[Step]:
+    """A bundle with thresholds for a goal, and its score on the test part."""
+    name = f"calibrated-{goal}"
+    bundle = place.folder / name
+    where = _look_at(place, _own(place, place.run.recipe.data.val))
+    choose = Step(
+        ("calibrate", str(place.bundle), *where, "--goal", goal, "--out", str(bundle)),
+        inputs=(place.bundle / "config.json", place.run.recipe.data.manifest),
+        outputs=(bundle / "config.json",),
+        stamp=place.folder / "done" / f"{name}.json",
+    )
+    protocol = ("--protocol", place.run.recipe.protocol)
+    test = _own(place, "test")
+    return [choose, _create_test("evaluate", bundle, place, test, target, f"{name}-test", *protocol)]
+
+
+def _own(place: Place, part: Literal["train", "val", "test"]) -> TestSection:
+    """A part of the data that the run learns from."""
+    data = place.run.recipe.data
+    return TestSection(manifest=data.manifest, root=data.root, split=data.split, part=part)
+
+
+def _create_test(
+    command: str, bundle: Path, place: Place, test: TestSection, target: Path, name: str, *more: str
+) -> Step:
+    return Step(
+        (command, str(bundle), *_look_at(place, test), "--result", str(target), *more),
+        inputs=(bundle / "config.json", test.manifest),
+        outputs=(target, target.with_suffix(".parquet")),
+        stamp=place.folder / "done" / f"{name}.json",
+    )
+
+
+def _look_at(place: Place, test: TestSection) -> list[str]:
+    """The options that name people, and how they are read as the run reads its own."""
     recipe = place.run.recipe
     options = {
         "--data": test.manifest,
@@ -168,12 +260,5 @@ def _create_test(command: str, place: Place, test: TestSection, target: Path, na
         "--broken": recipe.data.broken,
         "--workers": max(1, recipe.training.workers),
         "--device": "cpu" if recipe.training.accelerator == "cpu" else "auto",
-        "--result": target,
     }
-    given = [str(word) for option, value in options.items() if value is not None for word in (option, value)]
-    return Step(
-        (command, str(place.bundle), *given, *more),
-        inputs=(place.bundle / "config.json", test.manifest),
-        outputs=(target, target.with_suffix(".parquet")),
-        stamp=place.folder / "done" / f"{name}.json",
-    )
+    return [str(word) for option, value in options.items() if value is not None for word in (option, value)]

@@ -18,6 +18,7 @@ from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.localization import compare_localization, load_localizations
 from passerby.evaluation.report import create_report, load_comparison, write_report
 from passerby.evaluation.results import COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX, Result
+from passerby.evaluation.thresholds import name_calibrated
 from passerby.files import replace_file
 from passerby.suite.costs import measure_costs
 from passerby.suite.jobs import Job, run_jobs
@@ -46,6 +47,7 @@ def run_suite(
     RESULTS/<data set>/
       …-seed0.json                 the score files, one a run
       <suite>….comparison.json     one a data: scores, intervals, sizes, times
+      <suite>…-calibrated-….comparison.json   the same with thresholds of their own, if the suite asks for it
     RESULTS/<name of a test>/      the same of each further test, and of where the bundles look
     ```
 
@@ -136,8 +138,8 @@ def _compare_all(suite: Suite, places: Sequence[Place], timing_s: float) -> list
     stored: list[Path] = []
     for data in dict.fromkeys(place.run.data for place in places):
         group = [place for place in places if place.run.data == data]
-        stored += [_compare(suite, group, timing_s), *_compare_tests(suite, group)]
-        stored += _compare_where(suite, group)
+        stored += [_compare(suite, group, timing_s), *_compare_calibrated(suite, group)]
+        stored += [*_compare_tests(suite, group), *_compare_where(suite, group)]
     return stored
 
 
@@ -183,6 +185,18 @@ def _keep_times(path: Path, costs: Mapping[str, Mapping[str, float]]) -> dict[st
     """Sizes with the times that an earlier call measured of the same systems, if there was one."""
     before = {run.variant: run.costs for run in Comparison.load(path).runs} if path.is_file() else {}
     return {variant: {**before.get(variant, {}), **each} for variant, each in costs.items()}
+
+
+def _compare_calibrated(suite: Suite, places: Sequence[Place]) -> list[Path]:
+    """The same with thresholds of their own."""
+    stored = []
+    for goal in suite.calibrate:
+        baseline = name_calibrated(_find_baseline(suite, places), goal)
+        files = [place.calibrated[goal] for place in places]
+        name = name_calibrated(_name(suite, places), goal)
+        stored.append(files[0].parent / f"{name}{COMPARISON_SUFFIX}")
+        compare(files, baseline=baseline, by=suite.by).write(stored[-1])
+    return stored
 
 
 def _compare_tests(suite: Suite, places: Sequence[Place]) -> list[Path]:

@@ -4,6 +4,7 @@
 RUN/
   recipe.yaml          the recipe with every default written out
   environment.json     versions, machine, commit
+  teachers.json        SHA-256 of what its teachers said, if it has some
   logs/metrics.csv     one row an epoch; logs/tensorboard beside it
   checkpoints/         best.ckpt (by the selected validation score) and last.ckpt
   bundle/              the best weights, ready to predict
@@ -13,6 +14,7 @@ RUN/
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -86,7 +88,7 @@ class RunFolder:
             return None
         if not resume:
             held = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
-            if held - {"recipe.yaml", "environment.json"}:
+            if held - {"recipe.yaml", "environment.json", "teachers.json"}:
                 raise TrainingError(
                     f"{self.path} is there already; give another --out, or --resume to go on with it"
                 )
@@ -96,13 +98,27 @@ class RunFolder:
                     f"{self.path}/recipe.yaml differs from the recipe given; resume with the same recipe and "
                     "overrides, or start a new run in another folder"
                 )
+            self._check_teachers(recipe)
             if (self.path / "outcome.json").is_file():
                 values = json.loads((self.path / "outcome.json").read_text(encoding="utf-8"))
                 return TrainingOutcome(self.path, self.bundle, **values)
         environment = describe_environment(recipe.training.accelerator)
         self._write("recipe.yaml", recipe.to_yaml())
         self._write("environment.json", json.dumps(environment, indent=2) + "\n")
+        if recipe.loss.teachers:
+            self._write("teachers.json", json.dumps(_hash_teachers(recipe), indent=2) + "\n")
         return None
+
+    def _check_teachers(self, recipe: Recipe) -> None:
+        """Refuse to go on, or to pass for finished, if teachers say something else now."""
+        kept = self.path / "teachers.json"
+        known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        for path, sha in _hash_teachers(recipe).items():
+            if known.get(path, sha) != sha:
+                raise TrainingError(
+                    f"{path} has changed since {self.path} began to learn from it; start a new run in "
+                    "another folder"
+                )
 
     def finish(
         self,
@@ -156,3 +172,9 @@ class RunFolder:
     def _write(self, name: str, text: str) -> None:
         with replace_file(self.path / name) as temporary:
             temporary.write_text(text, encoding="utf-8")
+
+
+def _hash_teachers(recipe: Recipe) -> dict[str, str]:
+    """SHA-256 of each file of teachers that is there."""
+    files = [path / "predictions.parquet" if path.is_dir() else path for path in recipe.loss.teachers]
+    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}

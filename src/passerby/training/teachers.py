@@ -20,7 +20,8 @@ def load_soft_labels(paths: Sequence[Path], manifest: Manifest, rows: NDArray[np
     """The mean of the teachers' probabilities of each row.
 
     Args:
-        paths: `predictions.parquet` of `passerby evaluate TEACHER --part train --out …`, or folders with one.
+        paths: `predictions.parquet` of `passerby evaluate TEACHER --part train --out …`, or folders with one;
+            where several parts train, one of each part a teacher.
         manifest: Whose attributes are wanted, in their order; a teacher may know more.
         rows: That train.
 
@@ -28,28 +29,36 @@ def load_soft_labels(paths: Sequence[Path], manifest: Manifest, rows: NDArray[np
         returns: (S, A) float32 in [0, 1].
 
     Raises:
-        DataError: If a file is missing or damaged, a teacher lacks an attribute or a row, or said it of
-            another picture.
+        DataError: If a file is missing or damaged, lacks an attribute or is of other pictures, or not each
+            row was told of by equally many teachers.
     """
-    return torch.from_numpy(np.mean([_load_one(Path(path), manifest, rows) for path in paths], axis=0))
+    total = np.zeros((len(rows), len(manifest.schema)), np.float32)
+    teachers = np.zeros(len(rows), np.int64)
+    for path in paths:
+        places, probs = _load_one(Path(path), manifest, rows)
+        total[places] += probs
+        teachers[places] += 1
+    if len(missing := rows[teachers < max(1, teachers.max())]):
+        raise DataError(
+            f"{', '.join(map(str, paths))}: a teacher said nothing of {len(missing):,} of {len(rows):,} rows "
+            f"that train, such as row {missing[0]}; evaluate each on every part that trains, one file each, "
+            "from the same manifest"
+        )
+    return torch.from_numpy(total / teachers[:, None].astype(np.float32))
 
 
-def _load_one(path: Path, manifest: Manifest, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+def _load_one(
+    path: Path, manifest: Manifest, rows: NDArray[np.int64]
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Places among the rows, (K,), of those that a file knows, and what it says of them, (K, A)."""
     file = path / "predictions.parquet" if path.is_dir() else path
     said = Predictions.load(file).select(manifest.schema.names)
-    place = {int(row): i for i, row in enumerate(said.rows)}
-    missing = [int(row) for row in rows if int(row) not in place]
-    if missing:
-        raise DataError(
-            f"{file}: the teacher said nothing of {len(missing):,} of {len(rows):,} rows that train, such as "
-            f"row {missing[0]}; evaluate it on the parts that train, one file each, from the same manifest"
-        )
-    chosen = [place[int(row)] for row in rows]
+    _, places, theirs = np.intersect1d(rows, said.rows, return_indices=True)
     images = manifest.images
-    for row, i in zip(rows, chosen, strict=True):
+    for row, i in zip(rows[places], theirs, strict=True):
         if said.images[i] != images[row]:
             raise DataError(
                 f"{file}: row {row} is {said.images[i]} there and {images[row]} in the manifest; evaluate "
                 "the teacher on this manifest"
             )
-    return said.probs[chosen]
+    return places, said.probs[theirs]
