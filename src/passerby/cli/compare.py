@@ -11,7 +11,6 @@ import typer
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
-    from passerby.cli.tables import Line
     from passerby.evaluation.comparison import Comparison
 
 __all__ = ["check_alone", "compare"]
@@ -111,11 +110,11 @@ def _print(comparison: Comparison, markdown: bool) -> None:
     if markdown:
         typer.echo(comparison.format_markdown(), nl=False)
         return
-    from passerby.cli.tables import print_scores
+    from passerby.cli.tables import print_table
 
     shared, names = comparison.name_runs()
-    lines = [line for i, name in enumerate(names) for line in _create_lines(comparison, i, name)]
-    print_scores(lines, above=(shared, comparison.describe()))
+    table = comparison.create_table(names, whole=False)
+    print_table(table, above=(shared, comparison.describe()), level=comparison.level)
     for name, run in zip(names, comparison.runs, strict=True):
         if run.parsing:
             found = ", ".join(run.format_parsing())
@@ -126,22 +125,3 @@ def _print(comparison: Comparison, markdown: bool) -> None:
         if run.costs:
             pairs = zip(comparison.cost_names, comparison.format_costs(run), strict=True)
             typer.echo(f"{name}: {', '.join(' '.join(pair) for pair in pairs)}")
-
-
-def _create_lines(comparison: Comparison, i: int, name: str) -> list[Line]:
-    from passerby.cli.tables import Line
-    from passerby.evaluation.results import METRICS
-
-    run = comparison.runs[i]
-    scores = [run.format_score(metric) for metric in METRICS]
-    if run.differences is None:
-        return [Line(name, scores, True)]
-    formatted = {metric: each.format() for metric, each in run.differences.items()}
-    empty = ("", "", "")
-    difference, interval, share = zip(*(formatted.get(metric, empty) for metric in METRICS), strict=True)
-    return [
-        Line(name, scores),
-        Line("  difference", [(text,) for text in difference]),
-        Line(f"  {100 * comparison.level:g} % interval", [tuple(text.split()) for text in interval]),
-        Line("  share ≤ 0, in %", [(text,) for text in share], True),
-    ]

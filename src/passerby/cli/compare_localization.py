@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,9 +11,7 @@ from passerby.cli.compare import check_alone
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
-    from passerby.cli.tables import Line
     from passerby.evaluation.localization import LocalizationComparison
-    from passerby.evaluation.localization.comparison_tables import ScoreTable
 
 __all__ = ["compare_localization"]
 
@@ -82,6 +79,7 @@ def _print(comparison: LocalizationComparison, markdown: bool) -> None:
     if markdown:
         typer.echo(comparison.format_markdown(), nl=False)
         return
+    from passerby.cli.tables import print_table
     from passerby.evaluation.localization.comparison_tables import (
         create_attribute_table,
         create_mean_table,
@@ -89,35 +87,12 @@ def _print(comparison: LocalizationComparison, markdown: bool) -> None:
         name_runs,
         name_score,
     )
+    from passerby.evaluation.localization.scores import LEVEL
 
     shared, names = name_runs(comparison)
     numbers = [str(i) for i in range(1, len(names) + 1)]
     numbered = [f"{number} · {name}" for number, name in zip(numbers, names, strict=True)]
-    _print_table(create_mean_table(comparison, numbered), above=(shared, describe(comparison)))
+    print_table(create_mean_table(comparison, numbered), above=(shared, describe(comparison)), level=LEVEL)
     for score in comparison.scores:
         above = (f"{name_score(score)} by attribute of the runs above:",)
-        _print_table(create_attribute_table(comparison, score, numbers), above=above)
-
-
-def _print_table(table: ScoreTable, *, above: tuple[str, ...]) -> None:
-    from passerby.cli.tables import print_scores
-
-    first, *columns = table.heads
-    lines = [line for i in range(len(table.rows)) for line in _create_lines(table, i)]
-    print_scores(lines, above=above, columns=columns, first=first)
-
-
-def _create_lines(table: ScoreTable, i: int) -> list[Line]:
-    """The lines of a row; those that say nothing are left out."""
-    from passerby.cli.tables import Line
-    from passerby.evaluation.localization.scores import LEVEL
-
-    name, cells = table.rows[i]
-    lines = [
-        Line(name, [cell.value for cell in cells]),
-        Line("  difference", [(cell.difference,) for cell in cells]),
-        Line(f"  {100 * LEVEL:g} % interval", [tuple(cell.interval.split()) for cell in cells]),
-        Line("  share ≤ 0, in %", [(cell.share,) for cell in cells]),
-    ]
-    *others, last = (line for line in lines if any(map("".join, line.cells)))
-    return [*others, replace(last, ends_section=True)]
+        print_table(create_attribute_table(comparison, score, numbers), above=above, level=LEVEL)

@@ -232,10 +232,10 @@ def _draw_table(scores: LocalizationScores, columns: Mapping[str, str]) -> Table
 
 def _format(found: Mapping[str, Estimate], key: str) -> str:
     """A cell: per cent, a correlation from −1 to 1, or the interval of the box IoU."""
+    from passerby.evaluation.localization.scores import get_factor
+
     if key == "interval":
         low, high = found["box_iou"].low, found["box_iou"].high
         return "–" if isnan(low) else f"{100 * low:.1f}–{100 * high:.1f}"
-    value = found[key].value
-    if isnan(value):
-        return "–"
-    return f"{value:.2f}" if key == "pcc" else f"{100 * value:.1f}"
+    value, factor = found[key].value, get_factor(key)
+    return "–" if isnan(value) else f"{factor * value:.{2 if factor == 1 else 1}f}"

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-__all__ = ["Line", "print_scores"]
+    from passerby.evaluation.score_table import Cell, ScoreTable
+
+__all__ = ["Line", "print_scores", "print_table"]
 
 _NAME_WIDTH = 28  # a name may wrap, but not to shreds
 _BOLD = ("mA", "F1", "IoU")
@@ -54,6 +56,30 @@ def print_scores(
     wide = Measurement.get(console, console.options.update(max_width=10_000), table).maximum
     fits = wide - names + min(_NAME_WIDTH, names) <= console.width
     console.print(table if fits else _draw(lines, heads, narrow=True))
+
+
+def print_table(table: ScoreTable, *, above: Sequence[str], level: float) -> None:
+    """Print paragraphs, then runs with their differences to one of them.
+
+    Args:
+        above: The paragraphs.
+        level: Of the intervals, such as 0.95.
+    """
+    first, *columns = table.heads
+    lines = [line for name, cells in table.rows for line in _create_lines(name, cells, level)]
+    print_scores(lines, above=above, columns=columns, first=first)
+
+
+def _create_lines(name: str, cells: Sequence[Cell], level: float) -> list[Line]:
+    """The lines of a row; those that say nothing are left out."""
+    lines = [
+        Line(name, [cell.value for cell in cells]),
+        Line("  difference", [(cell.difference,) for cell in cells]),
+        Line(f"  {100 * level:g} % interval", [tuple(cell.interval.split()) for cell in cells]),
+        Line("  share ≤ 0, in %", [(cell.share,) for cell in cells]),
+    ]
+    *others, last = (line for line in lines if any(map("".join, line.cells)))
+    return [*others, replace(last, ends_section=True)]
 
 
 def _draw(lines: Sequence[Line], heads: Sequence[str], *, narrow: bool) -> Table:

@@ -12,6 +12,7 @@ from typing import Any, Self
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.files import read_json, write_json
 from passerby.evaluation.results import COMPARISON_SUFFIX, METRICS
+from passerby.evaluation.score_table import Cell, ScoreTable
 from passerby.evaluation.tables import SHORT_NAMES, RunFacts, describe_facts, name_rows, restore_facts
 
 __all__ = ["ComparedRun", "Comparison", "Interval", "check_comparison_path", "check_fields", "format_mean"]
@@ -181,15 +182,24 @@ class Comparison:
         """A table for a README, one line a run, with the words above it."""
         shared, names = self.name_runs()
         lines = [shared, "", self.describe(), ""]
-        parses = any(run.parsing for run in self.runs)
-        heads = [SHORT_NAMES[m] for m in METRICS] + ["parsing IoU"] * parses + self.cost_names
-        lines.append("| run | " + " | ".join(heads) + " |")
-        lines.append("|---|" + "---:|" * len(heads))
+        return "\n".join(lines) + "\n" + self.create_table(names).format_markdown()
+
+    def create_table(self, names: Sequence[str], *, whole: bool = True) -> ScoreTable:
+        """A line a run.
+
+        Args:
+            names: Of the runs.
+            whole: Whether parsing maps and costs follow the scores, where they are known.
+        """
+        parses = whole and any(run.parsing for run in self.runs)
+        heads = ["run", *(SHORT_NAMES[metric] for metric in METRICS), *["parsing IoU"] * parses]
+        rows = []
         for name, run in zip(names, self.runs, strict=True):
-            cells = [_format_cell(run, metric) for metric in METRICS]
-            cells += ["<br>".join(run.format_parsing()) or "–"] * parses + self.format_costs(run)
-            lines.append("| " + " | ".join((name, *cells)) + " |")
-        return "\n".join(lines) + "\n"
+            cells = [_create_cell(run, metric) for metric in METRICS]
+            more = ["<br>".join(run.format_parsing()) or "–"] * parses
+            more += self.format_costs(run) if whole else []
+            rows.append((name, (*cells, *(Cell((text, "")) for text in more))))
+        return ScoreTable((*heads, *(self.cost_names if whole else [])), tuple(rows))
 
     # ------------------------------------------------------------------ files
 
@@ -235,12 +245,10 @@ class Comparison:
                 raise ValueError("expected finite differences")
 
 
-def _format_cell(run: ComparedRun, metric: str) -> str:
-    lines = [" ".join(run.format_score(metric)).strip()]
-    if run.differences and metric in run.differences:
-        difference, interval, share = run.differences[metric].format()
-        lines += [f"{difference} {interval}", f"≤ 0: {share} %"]
-    return "<br>".join(lines)
+def _create_cell(run: ComparedRun, metric: str) -> Cell:
+    """The difference is missing where it was not measured."""
+    known = (run.differences or {}).get(metric)
+    return Cell(run.format_score(metric), *(known.format() if known else ()))
 
 
 def check_fields(values: dict[str, Any], kind: type, version: int) -> None:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from statistics import fmean
 
 from passerby.evaluation.comparison import Interval, format_mean
 from passerby.evaluation.localization.comparison import LocalizationComparison, LocalizationDifferences
-from passerby.evaluation.localization.scores import LEVEL
+from passerby.evaluation.localization.scores import LEVEL, get_factor
+from passerby.evaluation.score_table import Cell, ScoreTable
 from passerby.evaluation.tables import describe_facts, name_rows
 
 __all__ = [
-    "Cell",
-    "ScoreTable",
     "create_attribute_table",
     "create_mean_table",
     "describe",
@@ -43,54 +41,6 @@ _EVEN = {
 """What a map that is the same everywhere earns, or a pixel that is pointed at by chance: the first that is
 known, as where there are no masks one points into the box."""
 _NONE = LocalizationDifferences({}, {}, {})
-
-
-@dataclass(frozen=True, slots=True)
-class Cell:
-    """A score and how it differs from the baseline, as text.
-
-    Args:
-        value: Mean and standard deviation over the seeds; the latter empty for a single one.
-        difference: Empty where there is none, as the next two.
-        interval: Of the difference.
-        share: Of the resamples in which it is 0 or less, in per cent; empty in tables by attribute.
-    """
-
-    value: tuple[str, str]
-    difference: str = ""
-    interval: str = ""
-    share: str = ""
-
-    def to_lines(self) -> tuple[str, tuple[str, ...]]:
-        """The score, and what stands below it."""
-        below = f"{self.difference} {self.interval}".strip(), f"≤ 0: {self.share} %" if self.share else ""
-        return " ".join(self.value).strip(), tuple(line for line in below if line)
-
-    def format(self) -> str:
-        """For a page."""
-        value, below = self.to_lines()
-        return "<br>".join(line for line in (value, *below) if line)
-
-
-@dataclass(frozen=True, slots=True)
-class ScoreTable:
-    """A table of cells.
-
-    Args:
-        heads: Of the columns.
-        rows: A name and the cells of the columns but the first.
-    """
-
-    heads: tuple[str, ...]
-    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
-
-    def format_markdown(self) -> str:
-        """For a page."""
-        lines = ["| " + " | ".join(self.heads) + " |", "|---|" + "---:|" * (len(self.heads) - 1)]
-        lines += [
-            "| " + " | ".join((name, *(cell.format() for cell in cells))) + " |" for name, cells in self.rows
-        ]
-        return "\n".join(lines) + "\n"
 
 
 # ---------------------------------------------------------------------- words
@@ -220,7 +170,8 @@ def _format(
 ) -> Cell:
     if any(map(math.isnan, values)):
         return Cell(("–", ""))
-    factor, digits = (1, 3) if score == "pcc" else (100, 2)
+    factor = get_factor(score)
+    digits = 3 if factor == 1 else 2
     value = format_mean(values, factor=factor, digits=digits)
     if interval is None:
         return Cell(value)

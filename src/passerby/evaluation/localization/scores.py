@@ -26,12 +26,22 @@ from passerby.evaluation.localization.cases import LocalizationCases, remove_cas
 from passerby.evaluation.localization.samples import SCORES, LocalizationSamples, average_known
 from passerby.evaluation.results import LOCALIZATION_SUFFIX
 
-__all__ = ["Estimate", "LocalizationProtocol", "LocalizationScores", "check_localization_path"]
+__all__ = ["Estimate", "LocalizationProtocol", "LocalizationScores", "check_localization_path", "get_factor"]
 
 VERSION = 1
 LEVEL = 0.95
 DEFAULT_NAME = "localization.json"
 CASES_FOLDER = "cases"
+
+
+def get_factor(score: str) -> int:
+    """What a score is shown times: 100 for the shares, in per cent, and 1 for the correlation.
+
+    Example:
+        >>> get_factor("box_iou"), get_factor("pcc")
+        (100, 1)
+    """
+    return 1 if score == "pcc" else 100
 
 
 @dataclass(frozen=True, slots=True)

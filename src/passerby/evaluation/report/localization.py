@@ -10,6 +10,7 @@ import numpy as np
 
 from passerby.evaluation.localization import SCORES, Estimate, LocalizationScores
 from passerby.evaluation.localization.cases import KINDS
+from passerby.evaluation.localization.scores import get_factor
 from passerby.evaluation.report.cases import CaseCard, create_case_cards, draw_legend
 from passerby.evaluation.report.charts import Chart, draw_confidence, draw_sizes
 from passerby.evaluation.report.sources import describe_model
@@ -127,9 +128,7 @@ def _create_remarks(scores: LocalizationScores) -> list[str]:
 
 
 def _to_plain(score: str, value: float) -> float | None:
-    if math.isnan(value):
-        return None
-    return value if score == "pcc" else 100 * value
+    return None if math.isnan(value) else get_factor(score) * value
 
 
 def _create_tiles(scores: LocalizationScores) -> list[Tile]:
@@ -137,7 +136,7 @@ def _create_tiles(scores: LocalizationScores) -> list[Tile]:
         value = _to_plain(score, scores.mean[score].value)
         if value is None:
             return Tile(name, "–", "", None, meaning)
-        if score == "pcc":
+        if get_factor(score) == 1:
             return Tile(name, f"{value:.2f}", "", None, meaning)
         return Tile(name, f"{value:.1f}", "%", value, meaning)
 

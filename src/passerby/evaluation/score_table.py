@@ -1,0 +1,55 @@
+"""A table of scores with their differences, as a page and the screen show it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+__all__ = ["Cell", "ScoreTable"]
+
+
+@dataclass(frozen=True, slots=True)
+class Cell:
+    """A score and how it differs from the baseline, as text.
+
+    Args:
+        value: Mean and standard deviation over the seeds; the latter empty for a single one.
+        difference: Empty where there is none, as the next two.
+        interval: Of the difference.
+        share: Of the resamples in which it is 0 or less, in per cent; empty in tables by attribute.
+    """
+
+    value: tuple[str, str]
+    difference: str = ""
+    interval: str = ""
+    share: str = ""
+
+    def to_lines(self) -> tuple[str, tuple[str, ...]]:
+        """The score, and what stands below it."""
+        below = f"{self.difference} {self.interval}".strip(), f"≤ 0: {self.share} %" if self.share else ""
+        return " ".join(self.value).strip(), tuple(line for line in below if line)
+
+    def format(self) -> str:
+        """For a page."""
+        value, below = self.to_lines()
+        return "<br>".join(line for line in (value, *below) if line)
+
+
+@dataclass(frozen=True, slots=True)
+class ScoreTable:
+    """A table of cells.
+
+    Args:
+        heads: Of the columns.
+        rows: A name and the cells of the columns but the first.
+    """
+
+    heads: tuple[str, ...]
+    rows: tuple[tuple[str, tuple[Cell, ...]], ...]
+
+    def format_markdown(self) -> str:
+        """For a page."""
+        lines = ["| " + " | ".join(self.heads) + " |", "|---|" + "---:|" * (len(self.heads) - 1)]
+        lines += [
+            "| " + " | ".join((name, *(cell.format() for cell in cells))) + " |" for name, cells in self.rows
+        ]
+        return "\n".join(lines) + "\n"
