@@ -109,7 +109,7 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         ("da-har", "ccp/da-har-five-crops"),
         ("da-har", "ccp/da-har"),
         ("mtms", "peta/mtms"),
-        ("localization-results", "where/ccp-128x96"),
+        ("localization-results", "ccp-where/ccp-128x96"),
         ("localization-results", "drawn/systems"),
     ],
 )

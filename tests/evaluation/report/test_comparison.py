@@ -53,7 +53,7 @@ def test_the_page_takes_stored_files_alone(comparison: Comparison) -> None:
     html = create_report([], [], comparisons=sources.comparisons)
     assert f"<h1>{len(comparison.runs)} models compared</h1>" in html
     assert "Origin" not in html
-    assert "IoU</th>" in html
+    assert "parsing Io<wbr>U</th>" in html
     assert re.search(r">mask \d+\.\d\d</span>", html)
     assert "&lt;br&gt;" not in html
     ids = re.findall(r'id="([^"]+)"', html)
