@@ -1,0 +1,44 @@
+"""Make the tables of README and docs anew, each by the command that is named above it.
+
+    python scripts/fill_tables.py [PAGE …]
+
+A table begins with a line <!-- made by `COMMAND` --> and ends with a line <!-- end -->.
+"""
+
+from __future__ import annotations
+
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+from passerby.files import replace_file
+
+HOUSE = Path(__file__).parents[1]
+BLOCK = re.compile(r"(<!-- made by `([^`\n]+)` -->\n)(?:(?!<!-- ).)*(<!-- end -->\n)", re.DOTALL)
+
+
+def run(command: str) -> str:
+    """What a command of ours prints."""
+    program, *words = shlex.split(command)
+    if program not in ("passerby", "python"):
+        raise SystemExit(f"expected a command of passerby or python, got {command}")
+    first = [sys.executable, "-m", "passerby"] if program == "passerby" else [sys.executable]
+    done = subprocess.run([*first, *words], cwd=HOUSE, check=True, stdout=subprocess.PIPE, text=True)
+    return done.stdout
+
+
+def fill(page: Path) -> None:
+    """Make the tables of a page anew."""
+    text = page.read_text(encoding="utf-8")
+    new = BLOCK.sub(lambda found: f"{found[1]}{run(found[2])}{found[3]}", text)
+    if new != text:
+        with replace_file(page) as temporary:
+            temporary.write_text(new, encoding="utf-8")
+        print(page)
+
+
+if __name__ == "__main__":
+    for page in map(Path, sys.argv[1:] or [HOUSE / "README.md", *sorted((HOUSE / "docs").glob("*.md"))]):
+        fill(page)
