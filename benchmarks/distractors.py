@@ -271,11 +271,12 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
         right.errorbar(value, place, xerr=[[value - low], [high - value]], capsize=3, **style)
     least = 0.055 * (left.get_ylim()[1] - left.get_ylim()[0])
     for name, height in spread(ends, least).items():
+        left.plot([3.1, 3.35], [ends[name], height], color=ROWS[name].colour, linewidth=0.8)
         left.annotate(
-            ROWS[name].title, (3.1, height), color=ROWS[name].colour, va="center", annotation_clip=False
+            ROWS[name].title, (3.4, height), color=ROWS[name].colour, va="center", annotation_clip=False
         )
     left.set_xticks(OTHERS)
-    left.set_xlim(-0.15, 4.9)
+    left.set_xlim(-0.15, 5.2)
     left.spines["bottom"].set_bounds(-0.15, 3.1)
     left.set_xlabel("other people in the picture")
     left.set_ylabel("mA on the test part (%)")
