@@ -32,6 +32,8 @@ def run(command: str) -> str:
 def fill(page: Path) -> None:
     """Make the tables of a page anew."""
     text = page.read_text(encoding="utf-8")
+    if not text.count("<!-- made by ") == text.count("<!-- end -->") == len(BLOCK.findall(text)):
+        raise SystemExit(f"{page}: expected a line <!-- end --> below each table, and no other")
     new = BLOCK.sub(lambda found: f"{found[1]}{run(found[2])}{found[3]}", text)
     if new != text:
         with replace_file(page) as temporary:

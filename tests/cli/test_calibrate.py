@@ -78,3 +78,6 @@ def test_the_test_part_is_refused_before_the_work(place: Path) -> None:
     words = ["calibrate", place / "bundle", "--data", place / "toy.parquet", "--goal", "f1", "--out", "x"]
     with pytest.raises(DataError, match="flatter"):
         run(*words, "--split", "test")
+    with pytest.raises(DataError, match="flatter"):
+        run(*words, "--part", "test")
+    assert not (place / "x").exists()

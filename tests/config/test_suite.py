@@ -9,7 +9,9 @@ import pytest
 import yaml
 
 from passerby.config import LocalizationSection, load_suite
+from passerby.config.recipe import Goal
 from passerby.errors import ConfigError
+from passerby.evaluation.thresholds import GOALS
 from passerby.localization import METHODS
 
 RECIPES = Path(__file__).parents[2] / "recipes"
@@ -87,7 +89,12 @@ def test_a_suite_extends_another(tmp_path: Path) -> None:
             },
             "plain learns from wet, which learns from others itself",
         ),
+        (
+            {"systems": {**SUITE["systems"], "p": {"recipe": "recipe.yaml", "teachers": ["wet", "wet"]}}},
+            "p: expected different teachers",
+        ),
         ({"calibrate": ["f2"]}, "calibrate"),
+        ({"calibrate": ["f1", "f1"]}, "calibrate: expected different ones"),
         (
             {"calibrate": ["f1"], "common": {"data": {"val": "test"}, "protocol": "select-on-test"}},
             "calibrate: thresholds chosen on the test part flatter",
@@ -141,6 +148,23 @@ def test_a_wrong_key_of_a_named_section_is_explained(tmp_path: Path) -> None:
         load_suite(write(tmp_path, localization=wrong))
     with pytest.raises(ConfigError, match=r"no suite at .*; suites lie in recipes/suites/"):
         load_suite(tmp_path / "gone.yaml")
+
+
+def test_a_suite_leaves_out_a_system_of_the_one_that_it_extends(tmp_path: Path) -> None:
+    write(tmp_path, systems={**SUITE["systems"], "dry": "recipe.yaml"})
+    path = tmp_path / "short.yaml"
+    path.write_text("extends: suite.yaml\nsuite: short\nseeds: [0]\nsystems: {wet: null}\n")
+    assert [run.system for run in load_suite(path).runs] == ["dry", "plain"]
+
+
+def test_teachers_are_not_overridden(tmp_path: Path) -> None:
+    systems = {**SUITE["systems"], "p": {"recipe": "recipe.yaml", "teachers": ["wet"]}}
+    with pytest.raises(ConfigError, match=r"loss\.teachers is set by the suite's teachers of p"):
+        load_suite(write(tmp_path, systems=systems), ["loss.teachers=[a]"])
+
+
+def test_goals_are_those_of_the_thresholds() -> None:
+    assert get_args(Goal) == tuple(GOALS)
 
 
 def test_methods_are_those_of_localisation() -> None:

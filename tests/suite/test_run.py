@@ -18,7 +18,7 @@ from passerby.config import Recipe, load_recipe, load_suite
 from passerby.errors import ConfigError, ManifestError, SchemaError, TrainingError
 from passerby.evaluation import Comparison
 from passerby.evaluation.localization import LocalizationComparison
-from passerby.suite import plan_suite, run_suite
+from passerby.suite import plan_suite, run_jobs, run_suite
 from passerby.training import train
 
 
@@ -112,11 +112,11 @@ def test_one_learns_from_the_others_and_all_get_thresholds(suite_path: Path, tmp
     assert [line.split(":")[0] for line in said][-2:] == ["pupil/seed0"] * 2
     recipe = load_recipe(out / "recipes" / "pupil" / "seed0.yaml")
     assert recipe.loss.teachers == tuple(
-        out / "runs" / name / "seed0" / "said" / "train" / "predictions.parquet"
+        out / "runs" / name / "seed0" / "lessons" / "train" / "predictions.parquet"
         for name in ("plain", "weighted")
     )
     bundle = out / "runs" / "pupil" / "seed0" / "bundle"
-    assert Bundle.load(bundle).metadata["teachers"] == 2
+    assert Bundle.load(bundle).metadata["teacher_files"] == 2
     assert stored == [
         results / "tiny" / "toy.comparison.json",
         results / "tiny" / "toy-calibrated-mA.comparison.json",
@@ -132,11 +132,34 @@ def test_one_learns_from_the_others_and_all_get_thresholds(suite_path: Path, tmp
     said.clear()
     run_suite(suite, out, results=results, timing_s=0, say=said.append)
     assert said == ["3 of 3 are done already"]
+    (bundle.parent / "done" / "calibrated-mA.json").unlink()  # as if killed before it was signed
+    jobs = plan_suite(suite, out, results=results)
+    assert run_jobs(jobs, out / "logs", say=said.append) == {}
+    assert all(job.is_done for job in jobs)
 
     words = recipe.loss.teachers[0]
     words.write_bytes(words.read_bytes() + b" ")
     with pytest.raises(TrainingError, match=r"has changed since .* began to learn from it"):
         train(recipe, bundle.parent, resume=True, say=said.append)
+
+
+def test_a_teacher_of_other_attributes_is_told_at_once(suite_path: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(suite_path.read_text())
+    values["systems"]["weighted"]["change"] = {"data": {"attributes": ["RedTop"]}}
+    values["systems"]["pupil"] = {"recipe": "recipe.yaml", "teachers": ["weighted"]}
+    suite_path.write_text(yaml.safe_dump(values))
+    with pytest.raises(
+        ConfigError, match="pupil/seed0 learns from weighted/seed0, which knows nothing of BlueBottom"
+    ):
+        plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
+
+
+def test_a_recipe_may_name_folders_of_teachers_itself(suite_path: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(suite_path.read_text())
+    values["systems"]["weighted"]["change"] = {"loss": {"teachers": [str(tmp_path / "said")]}}
+    suite_path.write_text(yaml.safe_dump(values))
+    jobs = plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
+    assert tmp_path / "said" / "predictions.parquet" in jobs[1].steps[0].inputs
 
 
 def test_a_run_that_fails_is_named_and_tried_again(suite_path: Path, tmp_path: Path) -> None:
@@ -154,6 +177,11 @@ def test_a_run_that_fails_is_named_and_tried_again(suite_path: Path, tmp_path: P
     ("changes", "error", "message"),
     [
         ({"by": "identity"}, ConfigError, "knows no identities"),
+        (
+            {"calibrate": ["mA"], "common": {"protocol": "threshold-0.4"}},
+            ConfigError,
+            "one threshold for all",
+        ),
         ({"tests": {"tiny": {}}}, ConfigError, "a test is called tiny, as the data set"),
         ({"tests": {"again": {"split": "none"}}}, ManifestError, "none"),
         ({"tests": {"again": {"names": "peta-to-pa100k"}}}, SchemaError, "at least one attribute"),
@@ -166,7 +194,8 @@ def test_what_would_fail_after_hours_is_told_at_once(
     values = yaml.safe_load(suite_path.read_text())
     people = values["tests"]["again"]
     for key, value in changes.items():
-        values[key] = value if isinstance(value, str) else {k: {**people, **v} for k, v in value.items()}
+        of_people = key in ("tests", "localization")
+        values[key] = {k: {**people, **v} for k, v in value.items()} if of_people else value
     suite_path.write_text(yaml.safe_dump(values))
     with pytest.raises(error, match=message):
         plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")

@@ -96,6 +96,10 @@ def test_what_teachers_did_not_say_is_told(
     with pytest.raises(DataError, match="said nothing of 32 of 32 rows that train, such as row 0"):
         train(make_recipe(loss={"teachers": (said,)}), tmp_path / "pupil", say=lambda _: None)
     rows = manifest.split_rows("own", "val")
+    with pytest.raises(DataError, match="said nothing of 32 of 32 rows"):  # beside one that did
+        load_soft_labels(
+            [teach(make_recipe, tmp_path, 1), said], manifest, manifest.split_rows("own", "train")
+        )
     names = [f"other/{name}" for name in manifest.images]
     moved = Manifest.create(
         "tiny", manifest.schema, root=manifest.root, images=names, labels=manifest.labels, splits={}

@@ -21,7 +21,7 @@ _ORIGIN = {
     "best_epoch": "Epoch",
     "epochs": "Epochs",
     "ema": "Weight averaging (EMA)",
-    "teachers": "Teachers' files (distillation)",
+    "teacher_files": "Teachers' predictions, files (distillation)",
     "pretraining": "Pretraining",
     "seed": "Seed",
 }

@@ -50,7 +50,7 @@ def calibrate(
     device: DeviceOption = "auto",
     broken: BrokenOption = Broken.stop,
 ) -> None:
-    """Choose each attribute's threshold on the validation part.
+    """Choose each attribute's threshold on people that neither taught nor will test the bundle.
 
     `passerby evaluate` and `predict` then say yes above these thresholds.
     """

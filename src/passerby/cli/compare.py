@@ -113,7 +113,7 @@ def _print(comparison: Comparison, markdown: bool) -> None:
     from passerby.cli.tables import print_table
 
     shared, names = comparison.name_runs()
-    table = comparison.create_table(names, whole=False)
+    table = comparison.create_table(names, with_costs=False)
     print_table(table, above=(shared, comparison.describe()), level=comparison.level)
     for name, run in zip(names, comparison.runs, strict=True):
         if run.parsing:

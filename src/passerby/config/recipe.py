@@ -25,6 +25,7 @@ Positive = Annotated[float, Field(gt=0)]
 Fraction = Annotated[float, Field(ge=0, le=1)]
 Share = Annotated[float, Field(gt=0, le=1)]
 Triple = tuple[float, float, float]
+Goal = Literal["mA", "f1"]
 
 
 class Section(BaseModel):
@@ -114,8 +115,9 @@ class LossSection(Section):
     """The loss: its name in `passerby.losses.LOSSES` and keyword arguments.
 
     Args:
-        teachers: Predictions of other models on the training part (`passerby evaluate … --part train --out`),
-            whose mean is learnt beside the labels; see `passerby.losses.Distilled`.
+        teachers: Predictions of other models on the training part (`passerby evaluate … --part train --out`;
+            one of each, where several parts train), whose mean is learnt beside the labels; see
+            `passerby.losses.Distilled`.
         teacher_weight: How much they count; the labels count the rest.
     """
 
@@ -201,7 +203,7 @@ class TrainingSection(Section):
     clip_norm: Positive | None = 10.0
     early_stopping: Annotated[int, Field(ge=1)] | None = None
     select: Literal["mA", "accuracy", "f1", "mAP"] = "mA"
-    calibrate: Literal["mA", "f1"] | None = None
+    calibrate: Goal | None = None
     checkpoint_every_steps: Annotated[int, Field(ge=1)] | None = None
     channels_last: bool = True
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"

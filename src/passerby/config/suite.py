@@ -11,7 +11,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from passerby.config.reading import create_recipe, expand, lay_over, read_recipe, validate
-from passerby.config.recipe import Recipe, Section
+from passerby.config.recipe import Goal, Recipe, Section
 from passerby.errors import ConfigError
 
 __all__ = ["LocalizationSection", "Suite", "SuiteRun", "TestSection", "load_suite"]
@@ -20,7 +20,7 @@ Name = Annotated[str, Field(pattern=r"^[a-z0-9]+(-[a-z0-9]+)*$")]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
-class LineSection(Section):
+class SystemSection(Section):
     """One system of a suite.
 
     Args:
@@ -66,7 +66,8 @@ class SuiteSection(Section):
         by: What is drawn behind the intervals of their differences.
         seeds: Each system is trained with each.
         common: Laid over every recipe, below what changes in one system.
-        systems: By name; a path alone is a recipe without a change.
+        systems: By name; a path alone is a recipe without a change, null leaves out a system of the suite
+            that is extended.
         data: Each system is trained on each; by name, what of the recipe's `data` differs. Empty for one.
         calibrate: Each system is also compared with thresholds of its own, chosen for this on the validation
             part; see `passerby calibrate`.
@@ -79,9 +80,9 @@ class SuiteSection(Section):
     by: Literal["image", "identity"] = "image"
     seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] = (0,)
     common: dict[str, Any] = Field(default_factory=dict)
-    systems: Annotated[dict[Name, LineSection], Field(min_length=2)]
+    systems: Annotated[dict[Name, SystemSection], Field(min_length=2)]
     data: dict[Name, dict[str, Any]] = Field(default_factory=dict)
-    calibrate: tuple[Literal["mA", "f1"], ...] = ()
+    calibrate: tuple[Goal, ...] = ()
     tests: dict[Name, TestSection] = Field(default_factory=dict)
     localization: dict[Name, LocalizationSection] = Field(default_factory=dict)
 
@@ -90,21 +91,29 @@ class SuiteSection(Section):
     def _take_paths(cls, values: Any) -> Any:
         if not isinstance(values, Mapping):
             return values
-        return {name: {"recipe": one} if isinstance(one, str) else one for name, one in values.items()}
+        kept = {name: one for name, one in values.items() if one is not None}
+        return {name: {"recipe": one} if isinstance(one, str) else one for name, one in kept.items()}
 
     @model_validator(mode="after")
     def _names_fit(self) -> SuiteSection:
         if self.baseline not in self.systems:
             raise ValueError(f"baseline: {self.baseline} is none of the systems: {', '.join(self.systems)}")
-        if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError("seeds: expected different ones")
+        for key, values in (("seeds", self.seeds), ("calibrate", self.calibrate)):
+            if len(set(values)) < len(values):
+                raise ValueError(f"{key}: expected different ones")
         if both := set(self.tests) & set(self.localization):
             raise ValueError(f"localization: {min(both)} is the name of a test, too; take another")
-        for name, line in self.systems.items():
-            for teacher in line.teachers:
+        return self
+
+    @model_validator(mode="after")
+    def _teachers_fit(self) -> SuiteSection:
+        for name, system in self.systems.items():
+            if len(set(system.teachers)) < len(system.teachers):
+                raise ValueError(f"{name}: expected different teachers")
+            for teacher in system.teachers:
                 if teacher not in self.systems:
                     raise ValueError(f"{name} learns from {teacher}, which is none of the systems")
-                if self.systems[teacher].teachers or teacher == name:
+                if self.systems[teacher].teachers:
                     raise ValueError(f"{name} learns from {teacher}, which learns from others itself")
         return self
 
@@ -153,7 +162,7 @@ class Suite:
     baseline: str
     by: Literal["image", "identity"]
     runs: tuple[SuiteRun, ...]
-    calibrate: tuple[Literal["mA", "f1"], ...]
+    calibrate: tuple[Goal, ...]
     tests: Mapping[str, TestSection]
     localization: Mapping[str, LocalizationSection]
 
@@ -200,6 +209,11 @@ def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
 def _check_changes(suite: SuiteSection, path: Path, overrides: Sequence[str]) -> None:
     """Refuse what the suite decides itself."""
     keys = [override.partition("=")[0] for override in overrides]
+    taught = [name for name, system in suite.systems.items() if system.teachers]
+    if taught and "loss.teachers" in keys:
+        raise ConfigError(
+            f"{path}: loss.teachers is set by the suite's teachers of {taught[0]}; change it there"
+        )
     keys += [
         key for each in (suite.common, *(line.change for line in suite.systems.values())) for key in each
     ]

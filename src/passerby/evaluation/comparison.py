@@ -184,22 +184,24 @@ class Comparison:
         lines = [shared, "", self.describe(), ""]
         return "\n".join(lines) + "\n" + self.create_table(names).format_markdown()
 
-    def create_table(self, names: Sequence[str], *, whole: bool = True) -> ScoreTable:
+    def create_table(self, names: Sequence[str], *, with_costs: bool = True) -> ScoreTable:
         """A line a run.
 
         Args:
             names: Of the runs.
-            whole: Whether parsing maps and costs follow the scores, where they are known.
+            with_costs: Whether the scores of parsing maps and the costs follow, where they are known.
         """
-        parses = whole and any(run.parsing for run in self.runs)
+        parses = with_costs and any(run.parsing for run in self.runs)
         heads = ["run", *(SHORT_NAMES[metric] for metric in METRICS), *["parsing IoU"] * parses]
         rows = []
         for name, run in zip(names, self.runs, strict=True):
             cells = [_create_cell(run, metric) for metric in METRICS]
-            more = ["<br>".join(run.format_parsing()) or "–"] * parses
-            more += self.format_costs(run) if whole else []
-            rows.append((name, (*cells, *(Cell((text, "")) for text in more))))
-        return ScoreTable((*heads, *(self.cost_names if whole else [])), tuple(rows))
+            if parses:
+                first, *others = run.format_parsing() or ["–"]
+                cells.append(Cell((first, ""), more=tuple(others)))
+            cells += [Cell((text, "")) for text in self.format_costs(run)] if with_costs else []
+            rows.append((name, tuple(cells)))
+        return ScoreTable((*heads, *(self.cost_names if with_costs else [])), tuple(rows))
 
     # ------------------------------------------------------------------ files
 

@@ -12,24 +12,31 @@ class Cell:
     """A score and how it differs from the baseline, as text.
 
     Args:
-        value: Mean and standard deviation over the seeds; the latter empty for a single one.
+        value: Mean and standard deviation over the seeds; the latter empty for a single one, and where the
+            cell is no score but a number or words.
         difference: Empty where there is none, as the next two.
         interval: Of the difference.
         share: Of the resamples in which it is 0 or less, in per cent; empty in tables by attribute.
+        more: Further values, a line each.
+
+    Example:
+        >>> Cell(("81.20", "± 0.30"), "+1.23", "[+0.40, +2.10]", "0.3").to_lines()
+        ('81.20 ± 0.30', ('+1.23 [+0.40, +2.10]', '≤ 0: 0.3 %'))
     """
 
     value: tuple[str, str]
     difference: str = ""
     interval: str = ""
     share: str = ""
+    more: tuple[str, ...] = ()
 
     def to_lines(self) -> tuple[str, tuple[str, ...]]:
         """The score, and what stands below it."""
         below = f"{self.difference} {self.interval}".strip(), f"≤ 0: {self.share} %" if self.share else ""
-        return " ".join(self.value).strip(), tuple(line for line in below if line)
+        return " ".join(self.value).strip(), tuple(line for line in (*self.more, *below) if line)
 
     def format(self) -> str:
-        """For a page."""
+        """In a Markdown table."""
         value, below = self.to_lines()
         return "<br>".join(line for line in (value, *below) if line)
 
@@ -41,13 +48,20 @@ class ScoreTable:
     Args:
         heads: Of the columns.
         rows: A name and the cells of the columns but the first.
+
+    Example:
+        >>> table = ScoreTable(("run", "mA"), (("man", (Cell(("81.20", "")),)),))
+        >>> print(table.format_markdown(), end="")
+        | run | mA |
+        |---|---:|
+        | man | 81.20 |
     """
 
     heads: tuple[str, ...]
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
     def format_markdown(self) -> str:
-        """For a page."""
+        """In Markdown."""
         lines = ["| " + " | ".join(self.heads) + " |", "|---|" + "---:|" * (len(self.heads) - 1)]
         lines += [
             "| " + " | ".join((name, *(cell.format() for cell in cells))) + " |" for name, cells in self.rows

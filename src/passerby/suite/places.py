@@ -10,15 +10,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from passerby.bundle.files import CARD, CONFIG, WEIGHTS
 from passerby.config import Recipe, Suite, SuiteRun, TestSection, load_recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, TrainingError
 from passerby.evaluation.localization import load_names
+from passerby.evaluation.protocols import load_protocol
 from passerby.evaluation.results import name_score_file
 from passerby.evaluation.thresholds import name_calibrated
 from passerby.evaluation.translation import load_translation
 from passerby.models import MODELS
 from passerby.suite.jobs import Job, Step
+from passerby.training.teachers import find_predictions
+
+Part = Literal["train", "val", "test"]
 
 __all__ = ["Place", "check_place", "create_job", "find_places"]
 
@@ -54,12 +59,9 @@ class Place:
         """The trained model."""
         return self.folder / "bundle"
 
-    @property
-    def said(self) -> tuple[Path, ...]:
-        """What it says of each part that trains, if it teaches."""
-        return tuple(
-            self.folder / "said" / part / "predictions.parquet" for part in self.run.recipe.data.train
-        )
+    def find_lesson(self, part: Part) -> Path:
+        """What it says of a part of its data, if it teaches."""
+        return self.folder / "lessons" / part / "predictions.parquet"
 
 
 def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
@@ -68,7 +70,9 @@ def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
     Raises:
         ManifestError: If a manifest cannot be read, or lacks a split or part.
         SchemaError: If names of a test fit neither model nor data.
-        ConfigError: If a test has the name of a data set, or `by: identity` meets data without identities.
+        ConfigError: If a test has the name of a data set, `by: identity` meets data without identities,
+            thresholds are chosen that the protocol does not look at, or a teacher knows other pictures or
+            attributes.
     """
     places = []
     manifests: dict[str, Manifest] = {}
@@ -83,21 +87,28 @@ def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
             manifest.split_rows(data.split, part)
         if suite.by == "identity" and not any(manifest.identities):
             raise ConfigError(f"by: identity, but {data.manifest} knows no identities; say by: image")
+        if suite.calibrate and load_protocol(run.recipe.protocol).threshold is not None:
+            raise ConfigError(f"calibrate: the protocol {run.recipe.protocol} has one threshold for all")
         places.append(_create_place(suite, run, manifest, out, results))
     by_name = {place.run.name: place for place in places}
     return [
-        _seat(place, [by_name[place.run.name_sibling(system)] for system in place.run.teachers])
+        _add_teachers(place, [by_name[place.run.name_sibling(system)] for system in place.run.teachers])
         for place in places
     ]
 
 
-def _seat(place: Place, teachers: Sequence[Place]) -> Place:
+def _add_teachers(place: Place, teachers: Sequence[Place]) -> Place:
     """The place with its teachers, and its recipe with what they say."""
     if not teachers:
         return place
+    for teacher in teachers:
+        lacking = set(place.manifest.schema.names) - set(teacher.manifest.schema.names)
+        if lacking or teacher.manifest.images != place.manifest.images:
+            what = f"knows nothing of {min(lacking)}" if lacking else "has other pictures"
+            raise ConfigError(f"{place.run.name} learns from {teacher.run.name}, which {what}")
     recipe = place.run.recipe
-    said = tuple(path for teacher in teachers for path in teacher.said)
-    loss = recipe.loss.model_copy(update={"teachers": said})
+    lessons = [teacher.find_lesson(part) for teacher in teachers for part in recipe.data.train]
+    loss = recipe.loss.model_copy(update={"teachers": tuple(path.resolve() for path in lessons)})
     run = dataclasses.replace(place.run, recipe=recipe.model_copy(update={"loss": loss}))
     return dataclasses.replace(place, run=run, teachers=tuple(teachers))
 
@@ -153,7 +164,7 @@ def check_place(place: Place) -> None:
     Raises:
         TrainingError: Which names what differs.
     """
-    kept, config = place.folder / "recipe.yaml", place.bundle / "config.json"
+    kept, config = place.folder / "recipe.yaml", place.bundle / CONFIG
     mend = f"take back the change, remove {place.folder} to train anew, or take another folder (--out)"
     if kept.is_file() and load_recipe(kept) != place.run.recipe:
         raise TrainingError(f"{kept} differs from what the suite asks for; {mend}")
@@ -166,13 +177,13 @@ def check_place(place: Place) -> None:
 
 
 def create_job(place: Place, suite: Suite, results: Path) -> Job:
-    """Training with its test, what it says to those it teaches, and the other tests."""
+    """Training with its test, what it says to those it teaches, its thresholds, and the other tests."""
     where = ("--out", str(place.folder), "--results", str(results))
     train = Step(
         ("train", str(place.recipe), "--resume", "--test", *where),
-        inputs=(place.recipe, *place.run.recipe.loss.teachers),
+        inputs=(place.recipe, *map(find_predictions, place.run.recipe.loss.teachers)),
         outputs=(
-            place.bundle / "config.json",
+            place.bundle / CONFIG,
             place.folder / "test" / "evaluation.json",
             place.result,
             place.result.with_suffix(".parquet"),
@@ -180,9 +191,9 @@ def create_job(place: Place, suite: Suite, results: Path) -> Job:
         stamp=place.folder / "done" / "train.json",
         resumes=True,
     )
-    steps = [train]
-    if any(place.run.system in run.teachers for run in suite.runs):
-        steps += _create_lessons(place)
+    pupils = [run for run in suite.runs if place.run.name in map(run.name_sibling, run.teachers)]
+    parts = dict.fromkeys(part for pupil in pupils for part in pupil.recipe.data.train)
+    steps = [train, *(_create_lesson(place, part) for part in parts)]
     for goal, target in place.calibrated.items():
         steps += _create_calibration(place, goal, target)
     protocol = ("--protocol", place.run.recipe.protocol)
@@ -201,36 +212,35 @@ def create_job(place: Place, suite: Suite, results: Path) -> Job:
     )
 
 
-def _create_lessons(place: Place) -> list[Step]:
-    """What it says of each part that trains."""
-    return [
-        Step(
-            ("evaluate", str(place.bundle), *_look_at(place, _own(place, part)), "--out", str(said.parent)),
-            inputs=(place.bundle / "config.json", place.run.recipe.data.manifest),
-            outputs=(said,),
-            stamp=place.folder / "done" / f"said-{part}.json",
-        )
-        for part, said in zip(place.run.recipe.data.train, place.said, strict=True)
-    ]
+def _create_lesson(place: Place, part: Part) -> Step:
+    """What it says of a part that its pupils learn from."""
+    lesson = place.find_lesson(part)
+    where = _list_options(place, _choose_own(place, part))
+    return Step(
+        ("evaluate", str(place.bundle), *where, "--out", str(lesson.parent)),
+        inputs=(place.bundle / CONFIG, place.run.recipe.data.manifest),
+        outputs=(lesson,),
+        stamp=place.folder / "done" / f"lesson-{part}.json",
+    )
 
 
 def _create_calibration(place: Place, goal: str, target: Path) -> list[Step]:
     """A bundle with thresholds for a goal, and its score on the test part."""
     name = f"calibrated-{goal}"
     bundle = place.folder / name
-    where = _look_at(place, _own(place, place.run.recipe.data.val))
+    where = _list_options(place, _choose_own(place, place.run.recipe.data.val))
     choose = Step(
         ("calibrate", str(place.bundle), *where, "--goal", goal, "--out", str(bundle)),
-        inputs=(place.bundle / "config.json", place.run.recipe.data.manifest),
-        outputs=(bundle / "config.json",),
+        inputs=(place.bundle / CONFIG, place.run.recipe.data.manifest),
+        outputs=tuple(bundle / part for part in (CONFIG, WEIGHTS, CARD)),
         stamp=place.folder / "done" / f"{name}.json",
     )
     protocol = ("--protocol", place.run.recipe.protocol)
-    test = _own(place, "test")
-    return [choose, _create_test("evaluate", bundle, place, test, target, f"{name}-test", *protocol)]
+    test = _choose_own(place, "test")
+    return [choose, _create_test("evaluate", bundle, place, test, target, name, *protocol)]
 
 
-def _own(place: Place, part: Literal["train", "val", "test"]) -> TestSection:
+def _choose_own(place: Place, part: Part) -> TestSection:
     """A part of the data that the run learns from."""
     data = place.run.recipe.data
     return TestSection(manifest=data.manifest, root=data.root, split=data.split, part=part)
@@ -240,14 +250,14 @@ def _create_test(
     command: str, bundle: Path, place: Place, test: TestSection, target: Path, name: str, *more: str
 ) -> Step:
     return Step(
-        (command, str(bundle), *_look_at(place, test), "--result", str(target), *more),
-        inputs=(bundle / "config.json", test.manifest),
+        (command, str(bundle), *_list_options(place, test), "--result", str(target), *more),
+        inputs=(bundle / CONFIG, test.manifest),
         outputs=(target, target.with_suffix(".parquet")),
-        stamp=place.folder / "done" / f"{name}.json",
+        stamp=place.folder / "done" / "tests" / f"{name}.json",
     )
 
 
-def _look_at(place: Place, test: TestSection) -> list[str]:
+def _list_options(place: Place, test: TestSection) -> list[str]:
     """The options that name people, and how they are read as the run reads its own."""
     recipe = place.run.recipe
     options = {

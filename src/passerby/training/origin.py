@@ -27,7 +27,7 @@ def describe_origin(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
         "protocol": recipe.protocol,
         "selection": f"best {recipe.training.select} on {recipe.data.val}",
         "ema": recipe.training.ema,
-        "teachers": len(recipe.loss.teachers) or None,
+        "teacher_files": len(recipe.loss.teachers) or None,
         "seed": recipe.seed,
         "epochs": recipe.training.epochs,
     }

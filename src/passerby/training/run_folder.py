@@ -10,6 +10,9 @@ RUN/
   bundle/              the best weights, ready to predict
   outcome.json         best epoch and its scores, once the run is finished
 ```
+
+`passerby train --test` adds `test/`; a suite adds `done/` (stamps), `lessons/` (what it says to those it
+teaches) and `calibrated-<goal>/` (the bundle with thresholds of its own).
 """
 
 from __future__ import annotations
@@ -29,6 +32,7 @@ from passerby.errors import TrainingError
 from passerby.files import replace_file
 from passerby.models.base import AttributeModel
 from passerby.training.environment import describe_environment, is_other_process
+from passerby.training.teachers import find_predictions
 from passerby.types import Preprocess
 
 __all__ = ["RunFolder", "TrainingOutcome"]
@@ -81,7 +85,8 @@ class RunFolder:
         again.
 
         Raises:
-            TrainingError: If it is there already (without `resume`) or holds another recipe (with it).
+            TrainingError: If it is there already (without `resume`), or holds another recipe or learnt from
+                what teachers no longer say (with it).
             ConfigError: If the recipe in it cannot be read.
         """
         if is_other_process():
@@ -106,19 +111,23 @@ class RunFolder:
         self._write("recipe.yaml", recipe.to_yaml())
         self._write("environment.json", json.dumps(environment, indent=2) + "\n")
         if recipe.loss.teachers:
-            self._write("teachers.json", json.dumps(_hash_teachers(recipe), indent=2) + "\n")
+            hashes = {**self._read_teachers(), **_hash_teachers(recipe)}
+            self._write("teachers.json", json.dumps(hashes, indent=2) + "\n")
         return None
 
     def _check_teachers(self, recipe: Recipe) -> None:
         """Refuse to go on, or to pass for finished, if teachers say something else now."""
-        kept = self.path / "teachers.json"
-        known = json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        known = self._read_teachers()
         for path, sha in _hash_teachers(recipe).items():
             if known.get(path, sha) != sha:
                 raise TrainingError(
-                    f"{path} has changed since {self.path} began to learn from it; start a new run in "
-                    "another folder"
+                    f"{path} has changed since {self.path} began to learn from it; remove {self.path} to "
+                    "train anew, or start a new run in another folder"
                 )
+
+    def _read_teachers(self) -> dict[str, str]:
+        kept = self.path / "teachers.json"
+        return json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
 
     def finish(
         self,
@@ -176,5 +185,5 @@ class RunFolder:
 
 def _hash_teachers(recipe: Recipe) -> dict[str, str]:
     """SHA-256 of each file of teachers that is there."""
-    files = [path / "predictions.parquet" if path.is_dir() else path for path in recipe.loss.teachers]
+    files = map(find_predictions, recipe.loss.teachers)
     return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}

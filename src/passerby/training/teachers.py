@@ -13,7 +13,17 @@ from passerby.data.manifest import Manifest
 from passerby.errors import DataError
 from passerby.evaluation.predictions import Predictions
 
-__all__ = ["load_soft_labels"]
+__all__ = ["find_predictions", "load_soft_labels"]
+
+
+def find_predictions(path: Path) -> Path:
+    """The file of predictions: the path itself, or the one that `passerby evaluate` wrote into a folder.
+
+    Example:
+        >>> find_predictions(Path("said/man.parquet")).name, find_predictions(Path("said/man")).name
+        ('man.parquet', 'predictions.parquet')
+    """
+    return path if path.suffix == ".parquet" else path / "predictions.parquet"
 
 
 def load_soft_labels(paths: Sequence[Path], manifest: Manifest, rows: NDArray[np.int64]) -> torch.Tensor:
@@ -29,8 +39,8 @@ def load_soft_labels(paths: Sequence[Path], manifest: Manifest, rows: NDArray[np
         returns: (S, A) float32 in [0, 1].
 
     Raises:
-        DataError: If a file is missing or damaged, lacks an attribute or is of other pictures, or not each
-            row was told of by equally many teachers.
+        DataError: If a file is missing or damaged, lacks an attribute, is of other pictures or of none that
+            trains, or not each row was told of by equally many files.
     """
     total = np.zeros((len(rows), len(manifest.schema)), np.float32)
     teachers = np.zeros(len(rows), np.int64)
@@ -51,9 +61,14 @@ def _load_one(
     path: Path, manifest: Manifest, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
     """Places among the rows, (K,), of those that a file knows, and what it says of them, (K, A)."""
-    file = path / "predictions.parquet" if path.is_dir() else path
+    file = find_predictions(path)
     said = Predictions.load(file).select(manifest.schema.names)
     _, places, theirs = np.intersect1d(rows, said.rows, return_indices=True)
+    if not len(places):
+        raise DataError(
+            f"{file}: the teacher said nothing of {len(rows):,} of {len(rows):,} rows that train, such as "
+            f"row {rows[0]}; evaluate it on the parts that train, one file each, from the same manifest"
+        )
     images = manifest.images
     for row, i in zip(rows[places], theirs, strict=True):
         if said.images[i] != images[row]:

@@ -34,6 +34,10 @@ def test_every_run_has_its_scores_and_how_far_they_are(comparison: Comparison) -
     assert below == (f"{difference} {interval}", f"≤ 0: {share} %")
     assert section.table.heads == ("run", "mA", "Acc", "Prec", "Rec", "F1", "mAP", "parsing IoU")
     assert len(section.charts) == len(comparison.metrics)
+    assert section.title == "ccp, random-0/test"
+    calibrated = [replace(run, protocol={**run.protocol, "calibration": "own"}) for run in comparison.runs]
+    section = create_comparison_section(replace(comparison, runs=tuple(calibrated)), anchor="c0")
+    assert section.title == "ccp, random-0/test, own"
 
 
 def test_costs_are_columns_and_a_chart(comparison: Comparison) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from passerby.evaluation.comparison import Comparison, Interval
 from passerby.evaluation.localization import LocalizationComparison
@@ -32,6 +33,7 @@ class ComparisonSection:
     title: str
     shared: str
     note: str
+    label: str
     table: ScoreTable
     charts: Sequence[Chart]
     by_attribute: Sequence[tuple[str, ScoreTable]] = ()
@@ -58,6 +60,7 @@ def create_comparison_section(
         title=_name_data(comparison),
         shared=shared,
         note=comparison.describe(),
+        label="Scores of all runs",
         table=comparison.create_table(names),
         charts=[*_draw_differences(names, differences, anchor), *_draw_costs(comparison, names, anchor)],
     )
@@ -76,6 +79,7 @@ def _create_localization_section(comparison: LocalizationComparison, anchor: str
         title=_name_data(comparison),
         shared=shared,
         note=describe(comparison),
+        label="Where all runs look, means over attributes",
         table=create_mean_table(comparison, names),
         charts=list(_draw_differences(names, differences, anchor)),
         by_attribute=[
@@ -87,7 +91,11 @@ def _create_localization_section(comparison: LocalizationComparison, anchor: str
 
 def _name_data(comparison: Comparison | LocalizationComparison) -> str:
     first = comparison.runs[0]
-    return f"{first.dataset}, {first.split}"
+    return ", ".join((first.dataset, first.split, *_name_thresholds(first.protocol)))
+
+
+def _name_thresholds(protocol: Mapping[str, Any]) -> list[str]:
+    return [protocol["calibration"]] if "calibration" in protocol else []
 
 
 def _draw_differences(
