@@ -96,7 +96,14 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
 @pytest.mark.parametrize(
     ("page", "name"),
     [
-        ("../README", "ccp/ccp-128x96"),
+        ("../README", "peta/peta-128x96"),
+        ("system-results", "peta/peta-128x96"),
+        ("system-results", "peta/peta-128x96-calibrated-mA"),
+        ("system-results", "peta-to-pa100k/peta-128x96"),
+        ("system-results", "peta/peta-identity-128x96"),
+        ("system-results", "peta/peta-identity-128x96-calibrated-mA"),
+        ("system-results", "ccp/ccp-128x96"),
+        ("passerby", "peta/passerby"),
         ("diaa", "peta/diaa"),
         ("sspnet", "peta/sspnet"),
         ("man", "peta/man"),
@@ -110,6 +117,7 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         ("da-har", "ccp/da-har"),
         ("mtms", "peta/mtms"),
         ("localization-results", "ccp-where/ccp-128x96"),
+        ("localization-results", "peta-to-ccp/peta-128x96"),
         ("localization-results", "drawn/systems"),
     ],
 )

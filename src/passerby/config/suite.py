@@ -63,7 +63,7 @@ class SuiteSection(Section):
     Args:
         suite: Its name, with which the variant of each of its runs begins.
         baseline: Which of the systems the others are compared to.
-        by: What is drawn behind the intervals of their differences.
+        by: What is drawn behind the intervals of their differences; images in a test without identities.
         seeds: Each system is trained with each.
         common: Laid over every recipe, below what changes in one system.
         systems: By name; a path alone is a recipe without a change, null leaves out a system of the suite

@@ -16,6 +16,7 @@ from passerby.errors import TrainingError
 from passerby.evaluation.compare import compare
 from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.localization import compare_localization, load_localizations
+from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.report import create_report, load_comparison, write_report
 from passerby.evaluation.results import COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX, Result
 from passerby.evaluation.thresholds import name_calibrated
@@ -203,7 +204,8 @@ def _compare_tests(suite: Suite, places: Sequence[Place]) -> list[Path]:
     stored = []
     for name in suite.tests:
         files = [place.tests[name] for place in places]
-        comparison = compare(files, baseline=_find_baseline(suite, places), by=suite.by)
+        by = suite.by if any(Predictions.load(files[0].with_suffix(".parquet")).identities) else "image"
+        comparison = compare(files, baseline=_find_baseline(suite, places), by=by)
         stored.append(files[0].parent / f"{_name(suite, places)}{COMPARISON_SUFFIX}")
         comparison.write(stored[-1])
     return stored
