@@ -100,8 +100,6 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         ("system-results", "peta/peta-128x96"),
         ("system-results", "peta/peta-128x96-calibrated-mA"),
         ("system-results", "peta-to-pa100k/peta-128x96"),
-        ("system-results", "peta/peta-identity-128x96"),
-        ("system-results", "peta/peta-identity-128x96-calibrated-mA"),
         ("system-results", "ccp/ccp-128x96"),
         ("passerby", "peta/passerby"),
         ("diaa", "peta/diaa"),
