@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from passerby.bundle import Bundle
 from passerby.cli import app
 from passerby.config import Recipe, load_recipe, load_suite
+from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, ManifestError, SchemaError, TrainingError
 from passerby.evaluation import Comparison
 from passerby.evaluation.localization import LocalizationComparison
@@ -141,6 +142,30 @@ def test_one_learns_from_the_others_and_all_get_thresholds(suite_path: Path, tmp
     words.write_bytes(words.read_bytes() + b" ")
     with pytest.raises(TrainingError, match=r"has changed since .* began to learn from it"):
         train(recipe, bundle.parent, resume=True, say=said.append)
+
+
+def test_a_test_without_identities_is_drawn_by_images(suite_path: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(suite_path.read_text())
+    recipe = load_recipe(tmp_path / "recipe.yaml")
+    people = Manifest.load(recipe.data.manifest)
+    parts = {int(row): part for part in ("train", "val", "test") for row in people.split_rows("own", part)}
+    Manifest.create(
+        "known",
+        people.schema,
+        root=people.root,
+        images=people.images,
+        labels=people.labels,
+        identities=[str(row // 2) for row in range(len(people))],
+        splits={"own": [parts[row] for row in range(len(people))]},
+    ).write(tmp_path / "known.parquet")
+    values["common"] = {"data": {"manifest": str(tmp_path / "known.parquet")}, "training": {"epochs": 1}}
+    suite_path.write_text(yaml.safe_dump(values | {"by": "identity", "localization": {}}))
+    out, results = tmp_path / "out", tmp_path / "results"
+    stored = run_suite(
+        load_suite(suite_path), out, results=results, at_once=2, timing_s=0, say=lambda _: None
+    )
+    assert [Comparison.load(path).by for path in stored] == ["identity", "image"]
+    assert [Comparison.load(path).runs[0].dataset for path in stored] == ["known", "tiny"]
 
 
 def test_a_teacher_of_other_attributes_is_told_at_once(suite_path: Path, tmp_path: Path) -> None:
