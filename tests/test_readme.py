@@ -44,6 +44,17 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    "page", sorted([HOUSE / "README.md", *(HOUSE / "docs").glob("*.md")]), ids=lambda p: p.name
+)
+def test_every_table_that_a_command_makes_has_its_end(page: Path) -> None:
+    """So that `scripts/fill_tables.py` finds them."""
+    marks = re.findall(r"^<!-- (made by `[^`\n]+`|end) -->$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    assert all(mark.startswith("made by") for mark in marks[::2])
+    assert marks[1::2] == ["end"] * (len(marks) // 2)
+    assert len(marks) % 2 == 0
+
+
 @pytest.mark.slow
 def test_data_of_ones_own_from_prepare_to_predict_exactly_as_printed(checkout: Path) -> None:
     tools = Path(sys.executable).parent

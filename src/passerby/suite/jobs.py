@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import queue
@@ -18,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from passerby.errors import ConfigError
-from passerby.files import replace_file
+from passerby.files import hash_file, replace_file
 
 __all__ = ["Job", "Step", "run_jobs"]
 
@@ -71,13 +70,8 @@ class Step:
             temporary.write_text(json.dumps(self._describe(), indent=1) + "\n", encoding="utf-8")
 
     def _describe(self) -> dict[str, object]:
-        hashes = {str(path): _hash(path) for path in (*self.inputs, *self.outputs)}
+        hashes = {str(path): hash_file(path) for path in (*self.inputs, *self.outputs)}
         return {"arguments": list(self.arguments), "sha256": hashes}
-
-
-def _hash(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,7 +17,6 @@ teaches) and `calibrated-<goal>/` (the bundle with thresholds of its own).
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -29,7 +28,7 @@ import torch
 from passerby.bundle import Bundle
 from passerby.config import Recipe, load_recipe
 from passerby.errors import TrainingError
-from passerby.files import replace_file
+from passerby.files import hash_file, replace_file
 from passerby.models.base import AttributeModel
 from passerby.training.environment import describe_environment, is_other_process
 from passerby.training.teachers import find_predictions
@@ -186,4 +185,4 @@ class RunFolder:
 def _hash_teachers(recipe: Recipe) -> dict[str, str]:
     """SHA-256 of each file of teachers that is there."""
     files = map(find_predictions, recipe.loss.teachers)
-    return {str(file): hashlib.sha256(file.read_bytes()).hexdigest() for file in files if file.is_file()}
+    return {str(file): hash_file(file) for file in files if file.is_file()}
