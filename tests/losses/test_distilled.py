@@ -36,6 +36,35 @@ def test_the_sum_in_a_loop() -> None:
     assert terms["total"].item() == pytest.approx(0.7 * near / 2 + 0.3 * far / 2, rel=1e-5)
 
 
+def test_as_labels_the_criterion_weighs_what_teachers_say_as_it_weighs_labels() -> None:
+    ratio = (0.2, 0.7)
+    base = create_loss("bce", positive_ratio=torch.tensor(ratio), weighting="sb")
+    terms = Distilled(base, rows=ROWS, soft=SOFT, as_labels=True)(Output(LOGITS), LABELS, BATCH)
+    far = 0.0
+    for i, row in enumerate((2, 0)):
+        for a in range(2):
+            prob, soft = 1 / (1 + math.exp(-float(LOGITS[i, a]))), float(SOFT[row, a])
+            far -= soft * math.exp(1 - ratio[a]) * math.log(prob)
+            far -= (1 - soft) * math.exp(ratio[a]) * math.log(1 - prob)
+    assert terms["teachers"].item() == pytest.approx(far / 2, rel=1e-5)
+    near = base(Output(LOGITS), LABELS, BATCH)["total"].item()
+    assert terms["total"].item() == pytest.approx((near + far / 2) / 2, rel=1e-5)
+
+
+def test_sure_teachers_as_labels_are_labels() -> None:
+    labels = torch.tensor([[1, 0], [0, 1]], dtype=torch.int8)
+    base = create_loss("focal", positive_ratio=torch.tensor([0.3, 0.6]))
+    criterion = Distilled(base, rows=torch.tensor([2, 9]), soft=labels[[1, 0]].float(), as_labels=True)
+    terms = criterion(Output(LOGITS), labels, BATCH)
+    assert terms["teachers"].item() == pytest.approx(base(Output(LOGITS), labels, BATCH)["total"].item())
+
+
+def test_a_loss_that_takes_no_soft_labels_is_refused() -> None:
+    base = StagedMultiTask(positive_ratio=torch.tensor([0.5, 0.5]), first_epochs=2)
+    with pytest.raises(ConfigError, match=r"expected the loss bce or focal.*leave teachers_as_labels out"):
+        Distilled(base, rows=ROWS, soft=SOFT, as_labels=True)
+
+
 def test_in_validation_it_is_the_loss_alone_and_rows_may_be_strangers() -> None:
     criterion = create().eval()
     strangers = Batch(BATCH.images, LABELS, torch.tensor([0, 77]))

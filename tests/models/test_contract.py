@@ -57,6 +57,7 @@ SMALL: dict[str, dict[str, Any]] = {
     "mtms": {"backbone": "test_resnet", "dropout": 0.3},
     "mtms, one stage": {"backbone": "test_resnet", "hierarchical": False, "attention": False},
     "mtms, s1": {"backbone": "test_resnet", "attention": False, "predict_from": "stage1"},
+    "passerby": {"backbone": "test_resnet", "dropout": 0.3, "evidence_channels": 8},
     "sspnet": {"backbone": "test_resnet", "dropout": 0.3, "pyramid_channels": 8},
     "sspnet, k": {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "keypoints"},
     "sspnet, r": {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "regions"},

@@ -119,12 +119,14 @@ class LossSection(Section):
             one of each, where several parts train), whose mean is learnt beside the labels; see
             `passerby.losses.Distilled`.
         teacher_weight: How much they count; the labels count the rest.
+        teachers_as_labels: Learn what they say by the loss itself, with its weights (`bce` and `focal` can).
     """
 
     name: str = "bce"
     arguments: dict[str, Any] = Field(default_factory=dict)
     teachers: tuple[Path, ...] = ()
     teacher_weight: Share = 0.5
+    teachers_as_labels: bool = False
 
 
 class OptimizerSection(Section):

@@ -7,6 +7,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from passerby.errors import ConfigError, DataError
+from passerby.losses.bce import BinaryCrossEntropy
 from passerby.types import Batch, Output
 
 __all__ = ["Distilled"]
@@ -19,6 +20,10 @@ class Distilled(nn.Module):
     probability and the teachers', summed over attributes, mean over the batch. In validation it is the
     criterion alone.
 
+    The cross-entropy to a teacher that says p is p times that to a yes and 1 − p times that to a no. With
+    `as_labels` the criterion itself computes both, with its weights and its reduction: what it does for a
+    rare yes of the labels it then does for a teacher's, too.
+
     Paper:
         Hinton, Vinyals and Dean, *Distilling the Knowledge in a Neural Network* (2015), at temperature 1, as
         sigmoids are soft already. The teachers saw each picture as it is, the model sees it augmented.
@@ -28,12 +33,13 @@ class Distilled(nn.Module):
         rows: Rows of the manifest that train.
         soft: What the teachers said of each.
         weight: Of the teachers; 0.5 believes them as much as the labels.
+        as_labels: Learn what they said by the criterion itself, a `BinaryCrossEntropy` or `WeightedFocal`.
 
     Shape:
         rows: (S,) int64, ascending. soft: (S, A) in [0, 1].
 
     Raises:
-        ConfigError: If the weight is out of (0, 1].
+        ConfigError: If the weight is out of (0, 1], or the criterion cannot take what teachers say as labels.
         DataError: If rows and soft differ in number, or soft is out of [0, 1].
 
     Example:
@@ -49,7 +55,15 @@ class Distilled(nn.Module):
     rows: Tensor
     soft: Tensor
 
-    def __init__(self, criterion: nn.Module, *, rows: Tensor, soft: Tensor, weight: float = 0.5) -> None:
+    def __init__(
+        self,
+        criterion: nn.Module,
+        *,
+        rows: Tensor,
+        soft: Tensor,
+        weight: float = 0.5,
+        as_labels: bool = False,
+    ) -> None:
         super().__init__()
         if not 0 < weight <= 1:
             raise ConfigError(f"expected a weight of the teachers above 0 and up to 1, got {weight:g}")
@@ -57,7 +71,12 @@ class Distilled(nn.Module):
             raise DataError(
                 f"expected probabilities of {len(rows)} rows, got {len(soft)}, {soft.min()} to {soft.max()}"
             )
-        self.criterion, self.weight = criterion, weight
+        if as_labels and not isinstance(criterion, BinaryCrossEntropy):
+            raise ConfigError(
+                "expected the loss bce or focal, which can learn what teachers say as labels, got "
+                f"{type(criterion).__name__}; leave teachers_as_labels out"
+            )
+        self.criterion, self.weight, self.as_labels = criterion, weight, as_labels
         self.first_epochs: int = getattr(criterion, "first_epochs", 0)
         self.register_buffer("rows", rows, persistent=False)
         self.register_buffer("soft", soft.float(), persistent=False)
@@ -73,6 +92,15 @@ class Distilled(nn.Module):
         if not self.training:
             return terms
         soft = self.soft[torch.searchsorted(self.rows, batch.rows)]
-        far = F.binary_cross_entropy_with_logits(output.logits.float(), soft, reduction="sum") / len(soft)
+        far = self._compute_far(output, soft)
         total = (1 - self.weight) * terms["total"] + self.weight * far
         return {**terms, "teachers": far, "total": total}
+
+    def _compute_far(self, output: Output, soft: Tensor) -> Tensor:
+        """The cross-entropy to the teachers' probabilities, (N, A); returns ()."""
+        if not self.as_labels or not isinstance(self.criterion, BinaryCrossEntropy):
+            logits = output.logits.float()
+            return F.binary_cross_entropy_with_logits(logits, soft, reduction="sum") / len(soft)
+        no = torch.zeros_like(soft, dtype=torch.int8)
+        yes = self.criterion.compute_scored(output, no + 1, factors=soft)
+        return yes + self.criterion.compute_scored(output, no, factors=1 - soft)

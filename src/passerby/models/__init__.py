@@ -18,6 +18,7 @@ from passerby.models.da_har import DaHAR
 from passerby.models.diaa import DIAA
 from passerby.models.man import MAN
 from passerby.models.mtms import MTMS
+from passerby.models.passerby import Passerby
 from passerby.models.sspnet import SSPNet
 from passerby.models.staged import StagedBackbone, create_staged_backbone
 from passerby.schema import AttributeSchema
@@ -31,6 +32,7 @@ __all__ = [
     "Backbone",
     "Baseline",
     "DaHAR",
+    "Passerby",
     "SSPNet",
     "StagedBackbone",
     "create_backbone",
@@ -45,6 +47,7 @@ MODELS: Mapping[str, type[AttributeModel]] = MappingProxyType(
         "diaa": DIAA,
         "man": MAN,
         "mtms": MTMS,
+        "passerby": Passerby,
         "sspnet": SSPNet,
     }
 )

@@ -119,7 +119,13 @@ def _create_criterion(recipe: Recipe, data: TrainingData, schema: AttributeSchem
     if not section.teachers:
         return criterion
     soft = load_soft_labels(section.teachers, data.manifest, data.train_rows)
-    return Distilled(criterion, rows=rows, soft=soft, weight=section.teacher_weight)
+    return Distilled(
+        criterion,
+        rows=rows,
+        soft=soft,
+        weight=section.teacher_weight,
+        as_labels=section.teachers_as_labels,
+    )
 
 
 def _calibrate(recipe: Recipe, bundle: Bundle) -> Bundle:

@@ -1,0 +1,154 @@
+"""Passerby's own network: every place of the last two stages gives evidence of every attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from passerby.models.base import AttributeModel, check_dropout, check_width
+from passerby.models.staged import create_staged_backbone
+from passerby.schema import AttributeSchema
+from passerby.types import Guidance, Output
+
+__all__ = ["EvidencePooling", "Passerby"]
+
+_STAGES = (3, 4)
+_GRID = (8, 6)
+"""Rows and columns of what is known of places before looking: 32 pixels each in pictures of 256×192."""
+
+
+class EvidencePooling(nn.Module):
+    """One logit an attribute: the evidence of every place, weighted by attention that adds up to one.
+
+    logit = Σ a · e over the places, with a = softmax(z + prior). The evidence e and z are linear in the same
+    `hidden` channels (a 1×1 convolution of the features with batch normalisation and ReLU). The prior is
+    learnt, one number an attribute and place (hats are at the top); it is resampled to the map (bilinear),
+    so pictures may be of any size.
+
+    Args:
+        channels: Channels of the features.
+        attributes: Number of attributes A.
+        hidden: Width of the first convolution.
+
+    Shape:
+        features: (N, C, h, w) float.
+        returns: logits (N, A); attention in [0, 1], each map with sum 1, and evidence, (N, A, h, w) each.
+
+    Example:
+        >>> logits, attention, evidence = EvidencePooling(8, 3, hidden=4)(torch.randn(2, 8, 5, 4))
+        >>> torch.allclose(logits, (attention * evidence).sum((2, 3)))
+        True
+    """
+
+    def __init__(self, channels: int, attributes: int, *, hidden: int = 256) -> None:
+        super().__init__()
+        self.reduce = nn.Sequential(
+            nn.Conv2d(channels, hidden, kernel_size=1, bias=False),
+            nn.BatchNorm2d(hidden),
+            nn.ReLU(inplace=True),
+        )
+        self.evidence = nn.Conv2d(hidden, attributes, kernel_size=1)
+        self.attention = nn.Conv2d(hidden, attributes, kernel_size=1, bias=False)  # softmax cancels a bias
+        self.prior = nn.Parameter(torch.zeros(attributes, *_GRID))
+
+    def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """Logits, attention and evidence of every attribute."""
+        hidden = self.reduce(features)
+        evidence: Tensor = self.evidence(hidden)
+        prior, size = self.prior[None], (features.shape[2], features.shape[3])
+        if size != _GRID:
+            prior = F.interpolate(prior, size=size, mode="bilinear", align_corners=False)
+        scores: Tensor = self.attention(hidden) + prior
+        attention = scores.flatten(2).softmax(2).view_as(scores)
+        return (attention * evidence).sum((2, 3)), attention, evidence
+
+
+class Passerby(AttributeModel):
+    """The strong baseline, and beside it the evidence of every place at two scales.
+
+    The logit of an attribute is the sum of three: the linear layer over the pooled features of the last
+    stage, as in `Baseline`, and an `EvidencePooling` after the third and the fourth stage (strides 16 and 32;
+    as DIAA, it looks at two scales). There is one loss, on the sum. The system in full (its loss, its
+    teachers, its thresholds) and what each part gives: docs/passerby.md.
+
+    Paper: none. Attention that multiplies evidence at two scales is DIAA's (ECCV 2018); here its maps add up
+    to the logit themselves, with neither classifiers over maps nor losses of their own.
+
+    Args:
+        schema: The attributes, in the order of the logits.
+        backbone: Name of a timm model that can be cut into stages.
+        pretrained: Weights of the backbone: True (timm's own), the path of a `.safetensors` file, or False.
+        dropout: Probability of dropping a pooled feature of the linear layer in training.
+        backbone_arguments: Further arguments of the timm model, plain JSON values; see `create_backbone`.
+        evidence_channels: Width of the convolution before evidence and attention.
+
+    Raises:
+        ModelError: If the backbone has no stages, or an argument is out of its range.
+
+    Shape:
+        images: (N, 3, H, W) float.
+        returns: logits (N, A); branches `pooled`, `places3` and `places4`, (N, A) each, whose sum they are;
+            features (N, C, h, w) of stage 4; maps `attention3`, `attention4`, and `evidence3`, `evidence4` as
+            probabilities (its sigmoid), (N, A, h, w) each.
+
+    Example:
+        >>> from passerby.models import create_model
+        >>> from passerby.schema import Attribute
+        >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
+        >>> model = create_model("passerby", schema=schema, backbone="test_resnet")
+        >>> output = model(torch.zeros(2, 3, 64, 48))
+        >>> output.logits.shape, output.maps["attention3"].shape
+        (torch.Size([2, 1]), torch.Size([2, 1, 4, 3]))
+    """
+
+    has_maps = True
+    probability_maps = tuple(f"evidence{stage}" for stage in _STAGES)
+    own_map = "+".join(f"attention{stage}*evidence{stage}" for stage in _STAGES)
+
+    def __init__(
+        self,
+        schema: AttributeSchema,
+        *,
+        backbone: str = "resnet50",
+        pretrained: bool | str | Path = False,
+        dropout: float = 0.0,
+        backbone_arguments: Mapping[str, Any] | None = None,
+        evidence_channels: int = 256,
+    ) -> None:
+        super().__init__(schema)
+        check_dropout(dropout)
+        check_width("evidence_channels", evidence_channels)
+        self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
+        self.dropout = nn.Dropout(dropout)
+        self.classifier = nn.Linear(self.backbone.channels, len(schema))
+        self.places = nn.ModuleDict(
+            {
+                str(stage): EvidencePooling(
+                    self.backbone.stage_channels[stage - 1], len(schema), hidden=evidence_channels
+                )
+                for stage in _STAGES
+            }
+        )
+
+    def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        """Score pictures; the guidance is not used."""
+        del guidance
+        features = images
+        branches: dict[str, Tensor] = {}
+        maps: dict[str, Tensor] = {}
+        for stage in (1, 2, 3, 4):
+            features = self.backbone.run_stage(stage, features)
+            if stage == 4:
+                features = self.look_at(features)
+            if stage in _STAGES:
+                logits, attention, evidence = self.places[str(stage)](features)
+                branches[f"places{stage}"] = logits
+                maps |= {f"attention{stage}": attention, f"evidence{stage}": evidence.sigmoid()}
+        branches["pooled"] = self.classifier(self.dropout(features.mean((2, 3))))
+        logits = torch.stack(list(branches.values())).sum(0)
+        return Output(logits, branches=branches, features=features, maps=maps)
