@@ -151,6 +151,7 @@ SYSTEMS: dict[str, dict[str, Any]] = {
     "diaa": {"attention_channels": 8},
     "man": {"hidden": [8, 8, 8]},
     "mtms": {"parsing_classes": "coarse"},
+    "passerby": {"evidence_channels": 8},
     "sspnet": {"pyramid_channels": 8},
 }
 

@@ -108,8 +108,10 @@ PUBLISHED: tuple[Setting, ...] = (
     Setting("man", "resnet50", 35, (128, 128), arguments={"stride": 8}, variant="MAN, light"),
     # The paper gives times only.
     *(Setting("mtms", "resnet50", 35, (256, 128), arguments=a, variant=v, parsing=p) for v, a, p in _MTMS),
+    # Ours, as recipes/passerby has it.
+    Setting("passerby", "mobilenetv2_100", 35, (256, 192)),
 )
-"""Every system on the backbones of its paper."""
+"""Every system on the backbones of its paper or recipe."""
 
 
 def select_settings(
