@@ -264,17 +264,17 @@ def own_by_hand(name: str, maps: dict[str, Any], a: int) -> list[list[float]]:
     if name == "da-har":
         rows = zip(maps["attention"][a], maps["confidence"][a], maps["mask"][0], strict=True)
         return [[x * y * z for x, y, z in zip(*each, strict=True)] for each in rows]
-    assert name == "diaa"
+    factor = {"diaa": "confidence", "passerby": "evidence"}[name]
     height, width = len(maps["attention3"][a]), len(maps["attention3"][a][0])
     found = [[0.0] * width for _ in range(height)]
     for stage in (3, 4):
-        attention, confidence = (
-            enlarge_by_hand(maps[f"{kind}{stage}"][a], height, width) for kind in ("attention", "confidence")
+        attention, factors = (
+            enlarge_by_hand(maps[f"{kind}{stage}"][a], height, width) for kind in ("attention", factor)
         )
-        total = sum(attention[y][x] * confidence[y][x] for y in range(height) for x in range(width))
+        total = sum(attention[y][x] * factors[y][x] for y in range(height) for x in range(width))
         for y in range(height):
             for x in range(width):
-                found[y][x] += attention[y][x] * confidence[y][x] / total / 2
+                found[y][x] += attention[y][x] * factors[y][x] / total / 2
     return found
 
 
