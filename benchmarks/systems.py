@@ -51,6 +51,7 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "mtms, s2": ("mtms", {"attention": False}),
     "mtms, s1": ("mtms", {"attention": False, "predict_from": "stage1"}),
     "mtms, multi-task": ("mtms", {"attention": False, "hierarchical": False}),
+    "passerby": ("passerby", {}),
     "sspnet-r": ("sspnet", {"locations": "regions", "smoothing": False}),
     "sspnet-k": ("sspnet", {"locations": "keypoints"}),
     "sspnet-s": ("sspnet", {}),
@@ -67,6 +68,7 @@ CRITERIA = {
     "diaa": "diaa",
     "man": "category",
     "mtms": "mtms",
+    "passerby": "bce",
     "sspnet": "hierarchical",
 }
 TARGET_OVER_GMACS = 1.05

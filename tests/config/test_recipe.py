@@ -39,3 +39,9 @@ def test_thresholds_are_never_chosen_on_the_test_part(recipe_path: Path) -> None
     assert load_recipe(recipe_path, ["training.calibrate=mA"]).training.calibrate == "mA"
     with pytest.raises(ConfigError, match=r"training\.calibrate on data\.val: test"):
         load_recipe(recipe_path, ["training.calibrate=f1", "data.val=test", "protocol=select-on-test"])
+
+
+def test_only_the_loss_that_takes_soft_labels_learns_from_teachers_as_labels(recipe_path: Path) -> None:
+    assert load_recipe(recipe_path, ["loss.name=bce", "loss.teachers_as_labels=true"]).loss.teachers_as_labels
+    with pytest.raises(ConfigError, match=r"expected the loss bce.*got focal; leave the latter"):
+        load_recipe(recipe_path, ["loss.name=focal", "loss.teachers_as_labels=true"])

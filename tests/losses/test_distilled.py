@@ -51,17 +51,22 @@ def test_as_labels_the_criterion_weighs_what_teachers_say_as_it_weighs_labels() 
     assert terms["total"].item() == pytest.approx((near + far / 2) / 2, rel=1e-5)
 
 
-def test_sure_teachers_as_labels_are_labels() -> None:
+@pytest.mark.parametrize("reduction", ["sum", "mean"])
+def test_sure_teachers_as_labels_are_labels(reduction: str) -> None:
     labels = torch.tensor([[1, 0], [0, 1]], dtype=torch.int8)
-    base = create_loss("focal", positive_ratio=torch.tensor([0.3, 0.6]))
+    base = create_loss("bce", positive_ratio=torch.tensor([0.3, 0.6]), weighting="sb", reduction=reduction)
     criterion = Distilled(base, rows=torch.tensor([2, 9]), soft=labels[[1, 0]].float(), as_labels=True)
-    terms = criterion(Output(LOGITS), labels, BATCH)
-    assert terms["teachers"].item() == pytest.approx(base(Output(LOGITS), labels, BATCH)["total"].item())
+    output = Output(LOGITS, candidates={"a": LOGITS, "b": LOGITS.flip(0)})  # which the loss averages
+    expected = base(output, labels, BATCH)["total"].item()
+    unknown = torch.full_like(labels, -1)  # teachers count all the same
+    assert criterion(output, unknown, BATCH)["teachers"].item() == pytest.approx(expected)
+    assert "teachers" not in criterion.eval()(output, labels, BATCH)
 
 
-def test_a_loss_that_takes_no_soft_labels_is_refused() -> None:
-    base = StagedMultiTask(positive_ratio=torch.tensor([0.5, 0.5]), first_epochs=2)
-    with pytest.raises(ConfigError, match=r"expected the loss bce or focal.*leave teachers_as_labels out"):
+@pytest.mark.parametrize("name", ["focal", "mtms"])
+def test_a_loss_that_takes_no_soft_labels_is_refused(name: str) -> None:
+    base = create_loss(name, positive_ratio=torch.tensor([0.5, 0.5]))
+    with pytest.raises(ConfigError, match=r"expected a BinaryCrossEntropy.*leave as_labels out"):
         Distilled(base, rows=ROWS, soft=SOFT, as_labels=True)
 
 

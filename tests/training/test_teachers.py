@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from passerby.config import Recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError
 from passerby.evaluation import evaluate
+from passerby.losses import Distilled
 from passerby.training import train
 from passerby.training.teachers import load_soft_labels
 
@@ -78,6 +80,23 @@ def test_a_run_learns_from_its_teachers(make_recipe: Callable[..., Recipe], tmp_
     teacher = load_soft_labels([said], _manifest(tmp_path), np.arange(32)).numpy()
     far = [float(np.abs(each - teacher).mean()) for each in probs]
     assert far[1] < far[0]
+
+
+def test_a_recipe_says_how_they_are_learnt_and_the_bundle_says_so(
+    make_recipe: Callable[..., Recipe], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    learnt = []
+
+    def create(*arguments: Any, **options: Any) -> Distilled:
+        learnt.append(Distilled(*arguments, **options))
+        return learnt[-1]
+
+    monkeypatch.setattr("passerby.training.engine.Distilled", create)
+    loss = {"teachers": (teach(make_recipe, tmp_path, 0),), "teacher_weight": 0.9, "teachers_as_labels": True}
+    pupil = train(make_recipe(loss=loss), tmp_path / "pupil", say=lambda _: None)
+    assert [(each.weight, each.as_labels) for each in learnt] == [(0.9, True)]
+    metadata = Bundle.load(pupil.bundle).metadata
+    assert (metadata["teacher_weight"], metadata["teachers_as_labels"]) == (0.9, True)
 
 
 def _manifest(folder: Path) -> Manifest:

@@ -22,6 +22,8 @@ _ORIGIN = {
     "epochs": "Epochs",
     "ema": "Weight averaging (EMA)",
     "teacher_files": "Teachers' predictions, files (distillation)",
+    "teacher_weight": "Weight of the teachers",
+    "teachers_as_labels": "Teachers learnt as labels",
     "pretraining": "Pretraining",
     "seed": "Seed",
 }

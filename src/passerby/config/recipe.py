@@ -119,7 +119,7 @@ class LossSection(Section):
             one of each, where several parts train), whose mean is learnt beside the labels; see
             `passerby.losses.Distilled`.
         teacher_weight: How much they count; the labels count the rest.
-        teachers_as_labels: Learn what they say by the loss itself, with its weights (`bce` and `focal` can).
+        teachers_as_labels: Learn what they say by the loss itself, with its weights; only `bce` can.
     """
 
     name: str = "bce"
@@ -127,6 +127,14 @@ class LossSection(Section):
     teachers: tuple[Path, ...] = ()
     teacher_weight: Share = 0.5
     teachers_as_labels: bool = False
+
+    @model_validator(mode="after")
+    def _can_learn_from_teachers(self) -> LossSection:
+        if self.teachers_as_labels and self.name != "bce":
+            raise ValueError(
+                f"expected the loss bce beside teachers_as_labels, got {self.name}; leave the latter out"
+            )
+        return self
 
 
 class OptimizerSection(Section):

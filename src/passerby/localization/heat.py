@@ -85,7 +85,7 @@ def compute_heat_maps(
     - DIAA: the attention to stage 3, one of the three logits that are averaged; F is stage 4.
     - Da-HAR: stages 2 and 3 where the side branch fuses them with stage 4, which is F.
     - MTMS: the maps of stage I in the relation attention, which scale and shift those of F, stage II.
-    - passerby: the evidence at stage 3; F is stage 4.
+    - passerby: attention and evidence at stage 3; F is stage 4.
 
     The model's mode, hooks and gradients and the grad mode of the caller are left as they were, also if
     something fails.

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -21,22 +23,24 @@ class Distilled(nn.Module):
     criterion alone.
 
     The cross-entropy to a teacher that says p is p times that to a yes and 1 − p times that to a no. With
-    `as_labels` the criterion itself computes both, with its weights and its reduction: what it does for a
-    rare yes of the labels it then does for a teacher's, too.
+    `as_labels` the criterion itself computes both, with its weights and its reduction: a rare yes of a
+    teacher then counts as much more as one of the labels.
 
     Paper:
         Hinton, Vinyals and Dean, *Distilling the Knowledge in a Neural Network* (2015), at temperature 1, as
         sigmoids are soft already. The teachers saw each picture as it is, the model sees it augmented.
+        `as_labels` is ours.
 
     Args:
         criterion: Of the labels.
         rows: Rows of the manifest that train.
         soft: What the teachers said of each.
         weight: Of the teachers; 0.5 believes them as much as the labels.
-        as_labels: Learn what they said by the criterion itself, a `BinaryCrossEntropy` or `WeightedFocal`.
+        as_labels: Learn what they said by the criterion itself, which then is a `BinaryCrossEntropy`.
 
     Shape:
-        rows: (S,) int64, ascending. soft: (S, A) in [0, 1].
+        rows: (S,) int64, ascending. soft: (S, A) in [0, 1]; what they said counts also where the label is
+        unknown.
 
     Raises:
         ConfigError: If the weight is out of (0, 1], or the criterion cannot take what teachers say as labels.
@@ -71,10 +75,10 @@ class Distilled(nn.Module):
             raise DataError(
                 f"expected probabilities of {len(rows)} rows, got {len(soft)}, {soft.min()} to {soft.max()}"
             )
-        if as_labels and not isinstance(criterion, BinaryCrossEntropy):
+        if as_labels and type(criterion) is not BinaryCrossEntropy:
             raise ConfigError(
-                "expected the loss bce or focal, which can learn what teachers say as labels, got "
-                f"{type(criterion).__name__}; leave teachers_as_labels out"
+                "expected a BinaryCrossEntropy, which can learn what teachers say as labels, got a "
+                f"{type(criterion).__name__}; leave as_labels out"
             )
         self.criterion, self.weight, self.as_labels = criterion, weight, as_labels
         self.first_epochs: int = getattr(criterion, "first_epochs", 0)
@@ -98,9 +102,9 @@ class Distilled(nn.Module):
 
     def _compute_far(self, output: Output, soft: Tensor) -> Tensor:
         """The cross-entropy to the teachers' probabilities, (N, A); returns ()."""
-        if not self.as_labels or not isinstance(self.criterion, BinaryCrossEntropy):
-            logits = output.logits.float()
-            return F.binary_cross_entropy_with_logits(logits, soft, reduction="sum") / len(soft)
-        no = torch.zeros_like(soft, dtype=torch.int8)
-        yes = self.criterion.compute_scored(output, no + 1, factors=soft)
-        return yes + self.criterion.compute_scored(output, no, factors=1 - soft)
+        if self.as_labels:
+            compute = cast("BinaryCrossEntropy", self.criterion).compute_scored
+            yes = compute(output, torch.ones_like(soft), factors=soft)
+            return yes + compute(output, torch.zeros_like(soft), factors=1 - soft)
+        logits = output.logits.float()
+        return F.binary_cross_entropy_with_logits(logits, soft, reduction="sum") / len(soft)

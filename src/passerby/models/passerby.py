@@ -27,8 +27,8 @@ class EvidencePooling(nn.Module):
 
     logit = Σ a · e over the places, with a = softmax(z + prior). The evidence e and z are linear in the same
     `hidden` channels (a 1×1 convolution of the features with batch normalisation and ReLU). The prior is
-    learnt, one number an attribute and place (hats are at the top); it is resampled to the map (bilinear),
-    so pictures may be of any size.
+    learnt, one number an attribute and place (hats are at the top), and decays as weights do; it is resampled
+    to the map (bilinear), so pictures may be of any size (a map below 4×3 reads some of its numbers only).
 
     Args:
         channels: Channels of the features.
@@ -59,11 +59,11 @@ class EvidencePooling(nn.Module):
     def forward(self, features: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Logits, attention and evidence of every attribute."""
         hidden = self.reduce(features)
-        evidence: Tensor = self.evidence(hidden)
-        prior, size = self.prior[None], (features.shape[2], features.shape[3])
-        if size != _GRID:
-            prior = F.interpolate(prior, size=size, mode="bilinear", align_corners=False)
-        scores: Tensor = self.attention(hidden) + prior
+        evidence: Tensor = self.evidence(hidden)  # (N, A, h, w)
+        # Without a look at the size, or an export would hold at that size alone.
+        size = (features.shape[2], features.shape[3])
+        prior = F.interpolate(self.prior[None], size=size, mode="bilinear", align_corners=False)
+        scores: Tensor = self.attention(hidden) + prior  # (N, A, h, w)
         attention = scores.flatten(2).softmax(2).view_as(scores)
         return (attention * evidence).sum((2, 3)), attention, evidence
 
@@ -76,8 +76,11 @@ class Passerby(AttributeModel):
     as DIAA, it looks at two scales). There is one loss, on the sum. The system in full (its loss, its
     teachers, its thresholds) and what each part gives: docs/passerby.md.
 
-    Paper: none. Attention that multiplies evidence at two scales is DIAA's (ECCV 2018); here its maps add up
-    to the logit themselves, with neither classifiers over maps nor losses of their own.
+    Paper: none of its own. Attention times confidence after these two stages is DIAA's (Sarafianos et al.,
+    ECCV 2018); here the products add up to the logit, without classifiers over maps or losses of their own.
+    A pooled logit plus the logits of all places, weighted by a softmax over the places, is CSRA (Zhu and Wu,
+    *Residual Attention*, ICCV 2021); here attention has scores and a prior of its own, at two scales, instead
+    of the logits times a temperature.
 
     Args:
         schema: The attributes, in the order of the logits.
@@ -93,8 +96,8 @@ class Passerby(AttributeModel):
     Shape:
         images: (N, 3, H, W) float.
         returns: logits (N, A); branches `pooled`, `places3` and `places4`, (N, A) each, whose sum they are;
-            features (N, C, h, w) of stage 4; maps `attention3`, `attention4`, and `evidence3`, `evidence4` as
-            probabilities (its sigmoid), (N, A, h, w) each.
+            features (N, C, h, w) of stage 4; maps `attention3`, `attention4`, and `evidence3`, `evidence4`
+            through a sigmoid, (N, A, h, w) in [0, 1] each.
 
     Example:
         >>> from passerby.models import create_model
@@ -107,7 +110,6 @@ class Passerby(AttributeModel):
     """
 
     has_maps = True
-    probability_maps = tuple(f"evidence{stage}" for stage in _STAGES)
     own_map = "+".join(f"attention{stage}*evidence{stage}" for stage in _STAGES)
 
     def __init__(

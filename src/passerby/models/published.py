@@ -1,4 +1,4 @@
-"""What the papers say that their networks cost: one line a figure."""
+"""What the papers say that their networks cost, one line a figure; ours beside them."""
 
 from __future__ import annotations
 

@@ -28,6 +28,8 @@ def describe_origin(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
         "selection": f"best {recipe.training.select} on {recipe.data.val}",
         "ema": recipe.training.ema,
         "teacher_files": len(recipe.loss.teachers) or None,
+        "teacher_weight": recipe.loss.teacher_weight if recipe.loss.teachers else None,
+        "teachers_as_labels": recipe.loss.teachers_as_labels if recipe.loss.teachers else None,
         "seed": recipe.seed,
         "epochs": recipe.training.epochs,
     }
