@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -84,6 +85,12 @@ def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> N
         Comparison.load(stored[0]).runs[1].costs["inference_32"] == comparison.runs[1].costs["inference_32"]
     )
     assert {path: path.stat().st_mtime_ns for path in before} == before
+
+    plain, weighted = comparison.runs
+    larger = dataclasses.replace(weighted, costs={**weighted.costs, "macs": 2 * weighted.costs["macs"]})
+    dataclasses.replace(comparison, runs=(plain, larger)).write(stored[0])
+    run_suite(suite, out, results=results, timing_s=0, say=said.append)  # those times were another system's
+    assert ["inference_32" in run.costs for run in Comparison.load(stored[0]).runs] == [True, False]
 
     words = ["suite", str(suite_path), "--out", str(out), "--results", str(results), "--timing-s", "0"]
     output = CliRunner().invoke(app, words, catch_exceptions=False).stdout

@@ -183,9 +183,14 @@ def _compare(suite: Suite, places: Sequence[Place], timing_s: float) -> Path:
 
 
 def _keep_times(path: Path, costs: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Sizes with the times that an earlier call measured of the same systems, if there was one."""
+    """Sizes with the times that an earlier call measured of systems of these sizes, if there was one."""
     before = {run.variant: run.costs for run in Comparison.load(path).runs} if path.is_file() else {}
-    return {variant: {**before.get(variant, {}), **each} for variant, each in costs.items()}
+    return {
+        variant: {**before[variant], **sizes}
+        if variant in before and all(before[variant].get(key) == size for key, size in sizes.items())
+        else dict(sizes)
+        for variant, sizes in costs.items()
+    }
 
 
 def _compare_calibrated(suite: Suite, places: Sequence[Place]) -> list[Path]:
