@@ -112,6 +112,8 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         ("system-results", "peta/peta-128x96-calibrated-mA"),
         ("system-results", "peta-to-pa100k/peta-128x96"),
         ("system-results", "ccp/ccp-128x96"),
+        ("system-results", "peta/peta-identity-128x96"),
+        ("system-results", "peta/peta-identity-128x96-calibrated-mA"),
         ("passerby", "peta/passerby"),
         ("diaa", "peta/diaa"),
         ("sspnet", "peta/sspnet"),
@@ -127,6 +129,7 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         ("mtms", "peta/mtms"),
         ("localization-results", "ccp-where/ccp-128x96"),
         ("localization-results", "peta-to-ccp/peta-128x96"),
+        ("localization-results", "peta-to-ccp-own/peta-128x96"),
         ("localization-results", "drawn/systems"),
     ],
 )
