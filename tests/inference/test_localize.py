@@ -137,6 +137,17 @@ def test_binarization_and_method_reach_the_boxes() -> None:
         localize_picture(bundle, faint, boxes="inner")  # type: ignore[arg-type]
 
 
+def test_the_model_says_how_maps_are_made_if_nobody_does() -> None:
+    own = create_model("passerby", schema=SCHEMA, backbone="test_resnet", evidence_channels=8)
+    picture = paint((96, 128), Red=[(0, 0, 50, 50)])
+    for model, method in ((Colours(), "grad-cam-p"), (own, "own")):
+        bundle = Bundle(model, Preprocess(64, 48, **PLAIN))
+        unasked = localize_picture(bundle, picture, attributes=["Red"])
+        assert unasked.method == unasked.to_dict()["method"] == method
+        asked = localize_picture(bundle, picture, attributes=["Red"], method=method)  # type: ignore[arg-type]
+        assert np.array_equal(unasked.heat, asked.heat)
+
+
 def test_padding_is_cut_off() -> None:
     values = np.zeros((2, 8, 8), np.float32)
     values[0, :, :2], values[1, :, 3] = 9, 1  # a picture of 1:2 fills the columns from 2 to 5

@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from loops import loop_bilinear
 from passerby.errors import ConfigError, DataError, ModelError, SchemaError
 from passerby.localization import METHODS, compute_heat_maps
 from passerby.models import AttributeModel, create_model
@@ -257,6 +258,25 @@ def test_a_systems_own_map(name: str) -> None:
             torch.testing.assert_close(heat.maps[attribute][n], torch.tensor(expected))
 
 
+@pytest.mark.parametrize("name", sorted(SYSTEMS))
+def test_unasked_a_map_is_made_the_way_that_finds_more_with_the_system(name: str) -> None:
+    model, images = make(name), images_of()
+    assert model.heat_method == ("own" if name in {"da-har", "diaa", "passerby"} else "grad-cam-p")
+    unasked, asked = (
+        compute_heat_maps(model, images, method=each).maps for each in (None, model.heat_method)
+    )
+    assert all(map(torch.equal, unasked, asked))
+    other = compute_heat_maps(model, images, method="layer-cam").maps
+    assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(unasked, other, strict=True))
+
+
+def test_a_system_without_its_map_falls_to_gradients() -> None:
+    plain = create_model(
+        "da-har", schema=make("da-har").schema, backbone="test_resnet", masked_attention=False
+    )
+    assert (plain.own_map, plain.heat_method) == ("", "grad-cam-p")
+
+
 def own_by_hand(name: str, maps: dict[str, Any], a: int) -> list[list[float]]:
     """What a system shows of an attribute, from its maps of a picture, in loops."""
     if name == "mtms":
@@ -269,32 +289,12 @@ def own_by_hand(name: str, maps: dict[str, Any], a: int) -> list[list[float]]:
     found = [[0.0] * width for _ in range(height)]
     for stage in (3, 4):
         attention, factors = (
-            enlarge_by_hand(maps[f"{kind}{stage}"][a], height, width) for kind in ("attention", factor)
+            loop_bilinear(maps[f"{kind}{stage}"][a], height, width) for kind in ("attention", factor)
         )
         total = sum(attention[y][x] * factors[y][x] for y in range(height) for x in range(width))
         for y in range(height):
             for x in range(width):
                 found[y][x] += attention[y][x] * factors[y][x] / total / 2
-    return found
-
-
-def enlarge_by_hand(values: list[list[float]], height: int, width: int) -> list[list[float]]:
-    """Bilinear; cells are areas, and what lies beyond the outermost centres is that of the cell there."""
-
-    def place(i: int, size: int, cells: int) -> tuple[int, int, float]:
-        at = min(max((i + 0.5) * cells / size - 0.5, 0.0), cells - 1.0)
-        return int(at), min(int(at) + 1, cells - 1), at - int(at)
-
-    found = []
-    for y in range(height):
-        top, below, v = place(y, height, len(values))
-        row = []
-        for x in range(width):
-            left, right, u = place(x, width, len(values[0]))
-            upper = (1 - u) * values[top][left] + u * values[top][right]
-            lower = (1 - u) * values[below][left] + u * values[below][right]
-            row.append((1 - v) * upper + v * lower)
-        found.append(row)
     return found
 
 

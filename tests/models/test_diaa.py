@@ -10,6 +10,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from loops import loop_bilinear
 from passerby.errors import ModelError
 from passerby.models import DIAA, create_model
 from passerby.models.diaa import AttentionClassifier
@@ -168,28 +169,6 @@ def loop_classifier(maps: Maps, weights: Weights, prefix: str = "") -> list[floa
                     total += plane[y][x] * channel[y][x]
         logits.append(total)
     return logits
-
-
-def loop_bilinear(channel: list[list[float]], height: int, width: int) -> list[list[float]]:
-    """Enlarge: pixel centres lie at half numbers, and beyond the outermost centre the edge goes on."""
-
-    def places(length: int, wanted: int) -> list[tuple[int, int, float]]:
-        found = []
-        for i in range(wanted):
-            centre = min(max((i + 0.5) * length / wanted - 0.5, 0.0), length - 1.0)
-            low = min(int(centre), length - 1)
-            found.append((low, min(low + 1, length - 1), centre - low))
-        return found
-
-    out = []
-    for top, bottom, down in places(len(channel), height):
-        row = []
-        for left, right, across in places(len(channel[0]), width):
-            above = (1 - across) * channel[top][left] + across * channel[top][right]
-            below = (1 - across) * channel[bottom][left] + across * channel[bottom][right]
-            row.append((1 - down) * above + down * below)
-        out.append(row)
-    return out
 
 
 def loop_max_pool(channel: list[list[float]]) -> list[list[float]]:

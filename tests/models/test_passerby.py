@@ -9,6 +9,7 @@ import pytest
 import torch
 from torch import Tensor
 
+from loops import loop_bilinear
 from passerby.errors import ModelError
 from passerby.models import Passerby, create_model
 from passerby.models.passerby import EvidencePooling
@@ -41,25 +42,6 @@ def pictures(height: int = 64, width: int = 48) -> Tensor:
     return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(2))
 
 
-def resample(values: list[list[float]], height: int, width: int) -> list[list[float]]:
-    """Bilinear between the centres of cells."""
-
-    def find(i: int, size: int, cells: int) -> tuple[int, int, float]:
-        at = min(max((i + 0.5) * cells / size - 0.5, 0.0), cells - 1.0)
-        return int(at), min(int(at) + 1, cells - 1), at - int(at)
-
-    found = []
-    for y in range(height):
-        top, below, v = find(y, height, len(values))
-        row = []
-        for x in range(width):
-            left, right, u = find(x, width, len(values[0]))
-            upper = (1 - u) * values[top][left] + u * values[top][right]
-            row.append((1 - v) * upper + v * ((1 - u) * values[below][left] + u * values[below][right]))
-        found.append(row)
-    return found
-
-
 @pytest.mark.parametrize("size", [(8, 6), (4, 3), (16, 12)])
 @torch.no_grad()
 def test_pooling_in_loops(size: tuple[int, int]) -> None:
@@ -76,7 +58,7 @@ def test_pooling_in_loops(size: tuple[int, int]) -> None:
             hidden[y, x].append(max(0.0, value))
     logits, attention, evidence = pooling(features)
     for a in range(3):
-        prior = resample(state["prior"][a], *size)
+        prior = loop_bilinear(state["prior"][a], *size)
         scores = {
             (y, x): prior[y][x]
             + sum(state["attention.weight"][a][i][0][0] * hidden[y, x][i] for i in range(5))

@@ -18,7 +18,6 @@ from passerby.cli.options import (
     BundleArgument,
     CacheOption,
     DeviceOption,
-    MethodChoice,
     MethodOption,
     Part,
     PartOption,
@@ -82,7 +81,7 @@ def evaluate_localization(
         TruthSource | None,
         typer.Option(help="What is true.", show_default="boxes where boxes.json lies, else parsing"),
     ] = None,
-    method: MethodOption = MethodChoice.grad_cam_p,
+    method: MethodOption = None,
     binarize: BinarizeOption = "max:0.5",
     boxes: Annotated[
         BoxChoice, typer.Option(help="One outer box, or the union of one around each piece.")
@@ -148,7 +147,7 @@ def evaluate_localization(
             part=chosen,
             names=None if names is None else load_names(names, loaded.schema),
             truth=None if truth is None else truth.value,
-            method=method.value,
+            method=None if method is None else method.value,
             binarization=rule,
             boxes=boxes.value,
             least_px=least_px,

@@ -20,7 +20,6 @@ from passerby.cli.options import (
     BoxChoice,
     BundleArgument,
     DeviceOption,
-    MethodChoice,
     MethodOption,
     PicturesArgument,
 )
@@ -43,7 +42,7 @@ def localize(
         str | None,
         typer.Option(help="Such as Hat,Boots.", show_default="of each picture those that are present"),
     ] = None,
-    method: MethodOption = MethodChoice.grad_cam_p,
+    method: MethodOption = None,
     binarize: BinarizeOption = "max:0.5",
     boxes: Annotated[
         BoxChoice, typer.Option(help="One box around all of it, or one a piece, such as of two boots.")
@@ -95,7 +94,7 @@ def localize(
         model,
         paths,
         attributes=chosen,
-        method=method.value,
+        method=None if method is None else method.value,
         binarization=binarization,
         boxes=boxes.value,
         guide=create_guide(model, masks=masks, keypoints=keypoints),

@@ -80,7 +80,11 @@ WorkersOption = Annotated[int, typer.Option(min=1, help="Threads that decode pic
 DeviceOption = Annotated[str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")]
 BrokenOption = Annotated[Broken, typer.Option(help="What to do about an unreadable picture.")]
 MethodOption = Annotated[
-    MethodChoice, typer.Option(help="How heat maps are made; own is what the system itself shows.")
+    MethodChoice | None,
+    typer.Option(
+        help="How heat maps are made; own is what the system itself shows.",
+        show_default="what finds more with the system: its own, or grad-cam-p",
+    ),
 ]
 BinarizeOption = Annotated[
     str,

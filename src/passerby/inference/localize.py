@@ -136,7 +136,7 @@ def localize_picture(
     picture: Picture,
     *,
     attributes: Sequence[str] | None = None,
-    method: Method = "grad-cam-p",
+    method: Method | None = None,
     binarization: Binarization | None = None,
     boxes: BoxMode = "outer",
     guide: Guide | None = None,
@@ -148,7 +148,7 @@ def localize_picture(
     Args:
         picture: A path or a picture in memory; see `Picture`.
         attributes: Names; by default those that are present in the picture.
-        method: How the heat maps are made, see `compute_heat_maps`.
+        method: How the heat maps are made, see `compute_heat_maps`; None takes the model's `heat_method`.
         binarization: Which pixels of a map are in a box; by default those with at least half of its maximum.
         boxes: `outer` for one box an attribute, `components` for one a piece; see `find_boxes`.
         guide: Finds what the model looks at beside the picture, such as a mask; None leaves it without,
@@ -184,7 +184,7 @@ def localize_pictures(
     pictures: Iterable[Picture],
     *,
     attributes: Sequence[str] | None = None,
-    method: Method = "grad-cam-p",
+    method: Method | None = None,
     binarization: Binarization | None = None,
     boxes: BoxMode = "outer",
     batch_size: int = 16,
@@ -233,7 +233,7 @@ def _compute(
     batch: OpenedBatch,
     *,
     names: tuple[str, ...] | None,
-    method: Method,
+    method: Method | None,
     binarization: Binarization | None,
     boxes: BoxMode,
 ) -> Iterator[Localization]:
@@ -257,7 +257,7 @@ def _compute(
             tuple(bundle.thresholds[j] for j in numbers),
             heat,
             tuple(_find_regions(each, rule, boxes) for each in heat),
-            method,
+            method or bundle.model.heat_method,
             rule,
             boxes,
             (*bundle.explain_missing(batch.found.missing[i]), *filter(None, [batch.found.problems.get(i)])),

@@ -59,7 +59,7 @@ def compute_heat_maps(
     guidance: Guidance | None = None,
     *,
     attributes: Sequence[str] | None = None,
-    method: Method = "grad-cam-p",
+    method: Method | None = None,
 ) -> HeatMaps:
     """Heat maps of some or all attributes from one forward pass, and of the head's gradient alone.
 
@@ -94,7 +94,7 @@ def compute_heat_maps(
         model: In any mode; computed in evaluation mode.
         guidance: What the model looks at beside the pictures.
         attributes: Names, at least one; all of them by default.
-        method: One of `METHODS`.
+        method: One of `METHODS`; None takes the model's `heat_method`.
 
     Shape:
         images: (N, 3, H, W) float, normalised.
@@ -114,6 +114,7 @@ def compute_heat_maps(
         >>> heat.attributes, heat.maps[0].shape, heat.resize((64, 32)).shape
         ((1,), torch.Size([3, 2, 1]), torch.Size([3, 1, 64, 32]))
     """
+    method = method or model.heat_method
     if method not in METHODS:
         raise ConfigError(f"no method {method!r}; choose one of {', '.join(METHODS)}")
     numbers = _find_attributes(model, attributes)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
@@ -91,6 +91,8 @@ class AttributeModel(nn.Module, ABC):
     """Names of those maps that are probabilities, to be drawn on one scale from 0 to 1."""
     own_map: str = ""
     """Which of those maps, or what of several, says where an attribute is; empty where none does."""
+    heat_method: Literal["grad-cam-p", "own"] = "grad-cam-p"
+    """How its heat maps are made if nobody says how: the way that finds more of CCP's clothes."""
     observed: tuple[str, ...] = ()
     """Submodules that hold what `observe` learnt; a training that starts from a bundle begins them anew."""
 

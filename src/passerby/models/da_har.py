@@ -118,7 +118,7 @@ class DaHAR(AttributeModel):
             self.attention = VisualAttention(fusion_channels, attributes, hidden=attention_channels)
             self.parsing_classes = MASK_CLASSES
             self.supervision = ("masks",) if mask_supervision else ()
-            self.own_map = "attention*confidence*mask"
+            self.own_map, self.heat_method = "attention*confidence*mask", "own"
         self.probability_maps = (
             *(f"self_mask{stage}" for stage in self_mask_stages),
             *(f"outline{stage}" for stage in _OUTLINED),

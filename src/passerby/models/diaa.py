@@ -98,6 +98,7 @@ class DIAA(AttributeModel):
     """
 
     has_maps = True
+    heat_method = "own"
 
     def __init__(
         self,

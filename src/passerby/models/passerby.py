@@ -111,6 +111,7 @@ class Passerby(AttributeModel):
 
     has_maps = True
     own_map = "+".join(f"attention{stage}*evidence{stage}" for stage in _STAGES)
+    heat_method = "own"
 
     def __init__(
         self,

@@ -39,7 +39,7 @@ def evaluate_localization(
     part: str = "test",
     names: Mapping[str, str | Sequence[str]] | None = None,
     truth: TruthKind | None = None,
-    method: Method = "grad-cam-p",
+    method: Method | None = None,
     binarization: Binarization | None = None,
     boxes: BoxMode = "outer",
     least_px: int = 9,
@@ -85,7 +85,7 @@ def evaluate_localization(
             `passerby.evaluation.localization.MAPPINGS`; of several the union counts. By default those of the
             same name.
         truth: `parsing` or `boxes`; by default `boxes` where `boxes.json` lies at the manifest's root.
-        method: See `compute_heat_maps`.
+        method: See `compute_heat_maps`; None takes the model's `heat_method`.
         binarization: Half of the maximum by default.
         boxes: `outer` (the paper's), or `components`: the union of a box around each piece of the foreground
             against the union of those around each piece of the truth (two boots).
@@ -116,6 +116,7 @@ def evaluate_localization(
         ImageError: If a picture cannot be read and `broken` is `stop`.
         ModelError: If the system shows no map of its own, and that was asked for.
     """
+    method = method or bundle.model.heat_method
     _check_at_least(1, least_px=least_px, resamples=resamples)
     _check_at_least(0, fading=fading)
     _check_at_least(2, least_samples=least_samples)
