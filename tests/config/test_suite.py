@@ -157,6 +157,21 @@ def test_a_suite_leaves_out_a_system_of_the_one_that_it_extends(tmp_path: Path) 
     assert [run.system for run in load_suite(path).runs] == ["dry", "plain"]
 
 
+def test_a_system_may_have_seeds_of_its_own(tmp_path: Path) -> None:
+    taught = {"recipe": "recipe.yaml", "teachers": ["plain"], "seeds": [1]}
+    suite = load_suite(write(tmp_path, systems={**SUITE["systems"], "taught": taught}))
+    assert [run.name for run in suite.runs] == [
+        "plain/seed0",
+        "plain/seed1",
+        "taught/seed1",
+        "wet/seed0",
+        "wet/seed1",
+    ]
+    for seeds, message in (([2], "lacks its seed 2"), ([1, 1], "taught: seeds: expected different ones")):
+        with pytest.raises(ConfigError, match=message):
+            load_suite(write(tmp_path, systems={**SUITE["systems"], "taught": {**taught, "seeds": seeds}}))
+
+
 def test_teachers_are_not_overridden(tmp_path: Path) -> None:
     systems = {**SUITE["systems"], "p": {"recipe": "recipe.yaml", "teachers": ["wet"]}}
     with pytest.raises(ConfigError, match=r"loss\.teachers is set by the suite's teachers of p"):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sys
@@ -145,6 +146,45 @@ def test_ctrl_c_is_passed_on_once_and_nothing_more_starts(fake: Path) -> None:
     assert (fake / "logs" / "long.log").read_text().strip() == "checkpoint written"
     assert said[-1] == "long: interrupted"
     assert not (fake / "later-0.txt").exists()
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="signals")
+def test_two_signals_at_once_are_one_wish_and_ignored_ones_none(
+    fake: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A terminal that closes may send several; `nohup` has that signal ignored."""
+    monkeypatch.setattr("passerby.suite.jobs.SAME_WISH_S", 5)
+    before = signal.signal(signal.SIGHUP, signal.SIG_IGN)
+
+    def interrupt() -> None:
+        while not (fake / "long-0.started").exists():
+            time.sleep(0.05)
+        os.kill(os.getpid(), signal.SIGHUP)
+        time.sleep(0.5)
+        heard.append((fake / "logs" / "long.log").read_text())
+        signal.raise_signal(signal.SIGTERM)
+        signal.raise_signal(signal.SIGINT)
+
+    heard: list[str] = []
+    threading.Thread(target=interrupt).start()
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            run_jobs([job(fake, "long", "wait")], fake / "logs", say=lambda _: None)
+    finally:
+        signal.signal(signal.SIGHUP, before)
+    assert heard == [""]
+    assert (fake / "logs" / "long.log").read_text().strip() == "checkpoint written"
+
+
+def test_what_the_disk_refuses_stops_none_of_the_others(fake: Path) -> None:
+    bad, good = job(fake, "bad", "write"), job(fake, "good", "write")
+    (fake / "logs").mkdir()
+    (fake / "logs" / "bad.log").mkdir()  # so that no log can be opened there
+    said: list[str] = []
+    failed = run_jobs([bad, good], fake / "logs", say=said.append)
+    assert list(failed) == ["bad"]
+    assert "bad.log" in failed["bad"]
+    assert good.is_done
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="signals")

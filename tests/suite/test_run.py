@@ -8,6 +8,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import pytest
 import yaml
 from filelock import FileLock
@@ -88,9 +90,15 @@ def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> N
 
     plain, weighted = comparison.runs
     larger = dataclasses.replace(weighted, costs={**weighted.costs, "macs": 2 * weighted.costs["macs"]})
-    dataclasses.replace(comparison, runs=(plain, larger)).write(stored[0])
-    run_suite(suite, out, results=results, timing_s=0, say=said.append)  # those times were another system's
-    assert ["inference_32" in run.costs for run in Comparison.load(stored[0]).runs] == [True, False]
+    other = dataclasses.replace(plain, variant="toy-other")
+    for runs, kept in (
+        ((plain, larger), [True, False]),  # those times were another system's
+        ((dataclasses.replace(plain, costs=larger.costs), weighted), [False, False]),  # or another baseline's
+        ((other, plain, weighted), [False, False]),
+    ):
+        dataclasses.replace(comparison, runs=runs).write(stored[0])
+        run_suite(suite, out, results=results, timing_s=0, say=said.append)
+        assert ["inference_32" in run.costs for run in Comparison.load(stored[0]).runs] == kept
 
     words = ["suite", str(suite_path), "--out", str(out), "--results", str(results), "--timing-s", "0"]
     output = CliRunner().invoke(app, words, catch_exceptions=False).stdout
@@ -103,6 +111,8 @@ def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> N
     jobs = plan_suite(suite, out, results=results)
     next((results / "again").glob("*weighted*.json")).write_text("{}")
     assert [[step.is_done for step in job.steps] for job in jobs] == [[True] * 3, [True, False, True]]
+    (tmp_path / "names.json").write_text('{"RedTop": "upper"}')
+    assert [[step.is_done for step in job.steps][2] for job in jobs] == [False, False]
     with FileLock(out / ".lock"), pytest.raises(TrainingError, match="another command runs the suite"):
         run_suite(suite, out, results=results, say=said.append)
 
@@ -199,10 +209,26 @@ def test_a_run_that_fails_is_named_and_tried_again(suite_path: Path, tmp_path: P
     del values["tests"], values["localization"]
     values["systems"]["weighted"]["change"] = {"loss": {"arguments": {"weighting": "magic"}}}
     suite_path.write_text(yaml.safe_dump(values))
+    out, results = tmp_path / "out", tmp_path / "results"
     with pytest.raises(TrainingError, match=r"1 of 2 runs failed(?s:.)*weighted/seed0: .*magic"):
-        run_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results", say=lambda _: None)
-    jobs = plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
+        run_suite(load_suite(suite_path), out, results=results, say=lambda _: None)
+    jobs = plan_suite(load_suite(suite_path), out, results=results)
     assert [job.is_done for job in jobs] == [True, False]
+
+    values["systems"]["again"] = "recipe.yaml"
+    suite_path.write_text(yaml.safe_dump(values))
+    table, partial = (folder / "tiny" / "toy.comparison.json" for folder in (results, out / "partial"))
+    table.write_text("of an earlier call")
+    with pytest.raises(TrainingError, match=r"1 of 3 runs failed, tables of whole systems lie in .*partial"):
+        run_suite(load_suite(suite_path), out, results=results, timing_s=0, say=lambda _: None)
+    assert [run.variant for run in Comparison.load(partial).runs] == ["toy-plain", "toy-again"]
+    assert table.read_text() == "of an earlier call"
+    del values["systems"]["weighted"]
+    suite_path.write_text(yaml.safe_dump(values))
+    assert run_suite(load_suite(suite_path), out, results=results, timing_s=0.01, say=lambda _: None) == [
+        table
+    ]
+    assert not partial.exists()
 
 
 @pytest.mark.parametrize(
@@ -230,6 +256,38 @@ def test_what_would_fail_after_hours_is_told_at_once(
         values[key] = {k: {**people, **v} for k, v in value.items()} if of_people else value
     suite_path.write_text(yaml.safe_dump(values))
     with pytest.raises(error, match=message):
+        plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"attributes": ["RedTop"]}, "weighted/seed0 has other attributes than plain/seed0"),
+        ({"manifest": "fewer.parquet"}, "weighted/seed0 has other pictures than plain/seed0"),
+        ({"manifest": "wrong.parquet"}, "weighted/seed0 has other labels than plain/seed0"),
+        ({"broken": "skip"}, "need one data.broken, got skip, stop"),
+    ],
+)
+def test_systems_that_cannot_be_compared_are_told_at_once(
+    suite_path: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    change: dict[str, object],
+    message: str,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    values = yaml.safe_load(suite_path.read_text())
+    manifest = Manifest.load(Path(values["tests"]["again"]["manifest"]))
+    test = manifest.split_rows("own", "test")
+    manifest.take(np.setdiff1d(np.arange(len(manifest)), test[:1])).write(Path("fewer.parquet"))
+    labels = manifest.labels[:, 0].copy()
+    labels[test[0]] = 1 - labels[test[0]]
+    at = manifest.table.column_names.index("label:RedTop")
+    table = manifest.table.set_column(at, "label:RedTop", pa.array(labels, pa.int8()))
+    dataclasses.replace(manifest, table=table).write(Path("wrong.parquet"))
+    values["systems"]["weighted"]["change"] = {"data": change}
+    suite_path.write_text(yaml.safe_dump(values))
+    with pytest.raises(ConfigError, match=message):
         plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
 
 

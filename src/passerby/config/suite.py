@@ -28,11 +28,13 @@ class SystemSection(Section):
         change: What differs from it, as a recipe says it.
         teachers: Systems of the suite from whose predictions on the training part it learns, each of the same
             data and seed, in place of the recipe's `loss.teachers`.
+        seeds: Of this system, if not the suite's.
     """
 
     recipe: Path
     change: dict[str, Any] = Field(default_factory=dict)
     teachers: tuple[Name, ...] = ()
+    seeds: Annotated[tuple[Seed, ...], Field(min_length=1)] | None = None
 
 
 class TestSection(Section):
@@ -64,7 +66,7 @@ class SuiteSection(Section):
         suite: Its name, with which the variant of each of its runs begins.
         baseline: Which of the systems the others are compared to.
         by: What is drawn behind the intervals of their differences; images in a test without identities.
-        seeds: Each system is trained with each.
+        seeds: Each system is trained with each, unless it has its own.
         common: Laid over every recipe, below what changes in one system.
         systems: By name; a path alone is a recipe without a change, null leaves out a system of the suite
             that is extended.
@@ -98,7 +100,8 @@ class SuiteSection(Section):
     def _names_fit(self) -> SuiteSection:
         if self.baseline not in self.systems:
             raise ValueError(f"baseline: {self.baseline} is none of the systems: {', '.join(self.systems)}")
-        for key, values in (("seeds", self.seeds), ("calibrate", self.calibrate)):
+        own = ((f"{name}: seeds", self.find_seeds(name)) for name in self.systems)
+        for key, values in (("seeds", self.seeds), ("calibrate", self.calibrate), *own):
             if len(set(values)) < len(values):
                 raise ValueError(f"{key}: expected different ones")
         if both := set(self.tests) & set(self.localization):
@@ -115,7 +118,13 @@ class SuiteSection(Section):
                     raise ValueError(f"{name} learns from {teacher}, which is none of the systems")
                 if self.systems[teacher].teachers:
                     raise ValueError(f"{name} learns from {teacher}, which learns from others itself")
+                if lacking := set(self.find_seeds(name)) - set(self.find_seeds(teacher)):
+                    raise ValueError(f"{name} learns from {teacher}, which lacks its seed {min(lacking)}")
         return self
+
+    def find_seeds(self, system: str) -> tuple[int, ...]:
+        """Those that a system is trained with."""
+        return self.systems[system].seeds or self.seeds
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,7 +199,8 @@ def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
             _create_recipe(section, path, system, data, seed, overrides),
             section.systems[system].teachers,
         )
-        for data, system, seed in itertools.product(section.data or ("",), section.systems, section.seeds)
+        for data, system in itertools.product(section.data or ("",), section.systems)
+        for seed in section.find_seeds(system)
     )
     _check_runs(runs, path)
     if section.calibrate and any(run.recipe.data.val == "test" for run in runs):
@@ -234,6 +244,7 @@ def _check_runs(runs: Sequence[SuiteRun], path: Path) -> None:
         for what, found in (
             ("protocol", {recipe.protocol for recipe in recipes}),
             ("data.split", {recipe.data.split for recipe in recipes}),
+            ("data.broken", {recipe.data.broken for recipe in recipes}),
         ):
             if len(found) > 1:
                 raise ConfigError(

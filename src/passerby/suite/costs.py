@@ -28,8 +28,8 @@ def measure_costs(
 
     Returns:
         By name: `parameters`, `macs`, and for each number of pictures at a time, such as 32,
-        `inference_32`, the median of the ratios, with its quartiles `inference_32_low` and
-        `inference_32_high`, and `inference_32_s`, the seconds of the system's own pass.
+        `inference_32`, the median of the ratios; of all but the baseline also its quartiles
+        `inference_32_low` and `inference_32_high`, and `inference_32_s`, the seconds of its own pass.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
     found: dict[str, dict[str, float]] = {}

@@ -22,6 +22,8 @@ from passerby.files import hash_file, replace_file
 __all__ = ["Job", "Step", "run_jobs"]
 
 PATIENCE_S = 0.2
+SAME_WISH_S = 0.5
+"""Signals so close to each other are one wish to end, as when a terminal closes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -191,6 +193,9 @@ class _Crew:
         slot = self.slots.get()
         try:
             return self._work(job, slot, place, say)
+        except OSError as error:  # a full disk, a folder that cannot be written
+            say(f"{job.name}: failed: {error}")
+            return str(error)
         finally:
             self.slots.put(slot)
 
@@ -248,14 +253,24 @@ class _Crew:
 
 
 @contextmanager
-def _count_signals() -> Iterator[list[int]]:
-    """The signals to end that came, where they can be heard (the main thread)."""
-    heard: list[int] = []
+def _count_signals() -> Iterator[list[float]]:
+    """When somebody wished it to end, where that can be heard (the main thread).
+
+    Signals that are ignored stay so: `nohup` does that to the closing of a terminal.
+    """
+    heard: list[float] = []
     if threading.current_thread() is not threading.main_thread():
         yield heard
         return
+
+    def hear(*_: object) -> None:
+        now = time.monotonic()
+        if not heard or now - heard[-1] > SAME_WISH_S:
+            heard.append(now)
+
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-    before = {number: signal.signal(number, lambda got, _: heard.append(got)) for number in numbers}
+    heeded = [number for number in numbers if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, hear) for number in heeded}
     try:
         yield heard
     finally:

@@ -71,8 +71,8 @@ def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
         ManifestError: If a manifest cannot be read, or lacks a split or part.
         SchemaError: If names of a test fit neither model nor data.
         ConfigError: If a test has the name of a data set, `by: identity` meets data without identities,
-            thresholds are chosen that the protocol does not look at, or a teacher knows other pictures or
-            attributes.
+            thresholds are chosen that the protocol does not look at, a teacher knows other pictures or
+            attributes, or systems that are compared are tested on other people or attributes.
     """
     places = []
     manifests: dict[str, Manifest] = {}
@@ -91,10 +91,12 @@ def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
             raise ConfigError(f"calibrate: the protocol {run.recipe.protocol} has one threshold for all")
         places.append(_create_place(suite, run, manifest, out, results))
     by_name = {place.run.name: place for place in places}
-    return [
+    taught = [
         _add_teachers(place, [by_name[place.run.name_sibling(system)] for system in place.run.teachers])
         for place in places
     ]
+    _check_alike(taught)
+    return taught
 
 
 def _add_teachers(place: Place, teachers: Sequence[Place]) -> Place:
@@ -111,6 +113,34 @@ def _add_teachers(place: Place, teachers: Sequence[Place]) -> Place:
     loss = recipe.loss.model_copy(update={"teachers": tuple(path.resolve() for path in lessons)})
     run = dataclasses.replace(place.run, recipe=recipe.model_copy(update={"loss": loss}))
     return dataclasses.replace(place, run=run, teachers=tuple(teachers))
+
+
+def _check_alike(places: Sequence[Place]) -> None:
+    """Systems that are compared are asked the same of the same people."""
+    first: dict[str, Place] = {}
+    for place in places:
+        other = first.setdefault(place.run.data, place)
+        if place.manifest is other.manifest:
+            continue
+        a, b = (_describe_test(each) for each in (place, other))
+        if differing := [what for what in a if a[what] != b[what]]:
+            raise ConfigError(
+                f"systems that are compared need one test part, but {place.run.name} has other "
+                f"{differing[0]} than {other.run.name}; say data in common"
+            )
+
+
+def _describe_test(place: Place) -> dict[str, object]:
+    manifest = place.manifest
+    rows = manifest.split_rows(place.run.recipe.data.split, "test")
+    columns = [manifest.schema.index(name) for name in sorted(manifest.schema.names)]
+    images, boxes = manifest.images, manifest.boxes()
+    return {
+        "pictures": [images[row] for row in rows],
+        "boxes": [boxes[row] for row in rows],
+        "attributes": sorted(manifest.schema.names),
+        "labels": manifest.labels[rows][:, columns].tolist(),
+    }
 
 
 def _load_manifest(recipe: Recipe) -> Manifest:
@@ -249,9 +279,11 @@ def _choose_own(place: Place, part: Part) -> TestSection:
 def _create_test(
     command: str, bundle: Path, place: Place, test: TestSection, target: Path, name: str, *more: str
 ) -> Step:
+    names = [] if test.names is None else [Path(test.names)]
+    names = [path for path in names if path.is_file()]  # the others are our own mappings
     return Step(
         (command, str(bundle), *_list_options(place, test), "--result", str(target), *more),
-        inputs=(bundle / CONFIG, test.manifest),
+        inputs=(bundle / CONFIG, test.manifest, *names),
         outputs=(target, target.with_suffix(".parquet")),
         stamp=place.folder / "done" / "tests" / f"{name}.json",
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,7 @@ def run_suite(
       recipes/  runs/    the recipe and the run folder of each run, by data, system and seed
       logs/              what each printed
       report.html        the tables with charts
+      partial/           if runs failed: the tables of the systems that are whole
     RESULTS/<data set>/
       …-seed0.json                 the score files, one a run
       <suite>….comparison.json     one a data: scores, intervals, sizes, times
@@ -67,7 +69,8 @@ def run_suite(
 
     Raises:
         TrainingError: If a run in `out` has another recipe or other data, before anything runs; or if runs
-            failed, after the others have ended and the systems that are whole have been compared.
+            failed, after the others have ended and the systems that are whole have been compared; the tables
+            in `results` stay as they were.
         ManifestError: If a manifest cannot be read, before anything runs.
         KeyboardInterrupt: After what ran has written its checkpoint.
     """
@@ -81,13 +84,16 @@ def run_suite(
         _pack([place for place, job in zip(places, jobs, strict=True) if not job.is_done], say)
         failed = run_jobs(jobs, out / "logs", at_once=at_once, say=say)
         whole = _find_whole(suite, places, {job.name for job in jobs if job.is_done})
-        stored = _compare_all(suite, whole, timing_s)
+        partial = out / "partial"
+        stored = _compare_all(suite, whole, partial if failed else results, timing_s)
+        if not failed:
+            shutil.rmtree(partial, ignore_errors=True)
         if stored:
             tables = [load_comparison(path) for path in stored]
             write_report(out / "report.html", create_report([], [], comparisons=tables, title=suite.name))
     if failed:
         lines = "\n  ".join(f"{name}: {reason}" for name, reason in failed.items())
-        tables_of = "the tables hold the systems that are whole" if stored else "there is no table yet"
+        tables_of = f"tables of whole systems lie in {partial}" if stored else "there is nothing to compare"
         raise TrainingError(
             f"{len(failed)} of {len(jobs)} runs failed, {tables_of}; mend what they say and call again, "
             f"which repeats them alone:\n  {lines}"
@@ -135,12 +141,13 @@ def _find_whole(suite: Suite, places: Sequence[Place], done: set[str]) -> list[P
     return [place for place in whole if place.run.data in measured & several]
 
 
-def _compare_all(suite: Suite, places: Sequence[Place], timing_s: float) -> list[Path]:
+def _compare_all(suite: Suite, places: Sequence[Place], folder: Path, timing_s: float) -> list[Path]:
+    """The tables of these systems, written below the folder."""
     stored: list[Path] = []
     for data in dict.fromkeys(place.run.data for place in places):
         group = [place for place in places if place.run.data == data]
-        stored += [_compare(suite, group, timing_s), *_compare_calibrated(suite, group)]
-        stored += [*_compare_tests(suite, group), *_compare_where(suite, group)]
+        stored += [_compare(suite, group, folder, timing_s), *_compare_calibrated(suite, group, folder)]
+        stored += [*_compare_tests(suite, group, folder), *_compare_where(suite, group, folder)]
     return stored
 
 
@@ -163,16 +170,16 @@ def _plan(suite: Suite, places: Sequence[Place], results: Path) -> list[Job]:
 # ---------------------------------------------------------------------- tables of one data
 
 
-def _compare(suite: Suite, places: Sequence[Place], timing_s: float) -> Path:
+def _compare(suite: Suite, places: Sequence[Place], folder: Path, timing_s: float) -> Path:
     """All systems on their own test part, with what they cost."""
     baseline = _find_baseline(suite, places)
     comparison = compare([place.result for place in places], baseline=baseline, by=suite.by)
     first = {place.run.recipe.variant: place for place in reversed(places)}
     bundles = {variant: Bundle.load(place.bundle) for variant, place in first.items()}
-    path = places[0].result.parent / f"{_name(suite, places)}{COMPARISON_SUFFIX}"
+    path = folder / places[0].result.parent.name / f"{_name(suite, places)}{COMPARISON_SUFFIX}"
     costs = measure_costs(bundles, baseline, seconds=timing_s)
     if timing_s == 0:
-        costs = _keep_times(path, costs)
+        costs = _keep_times(path, costs, baseline)
     seconds = _average_seconds(places)
     runs = tuple(
         dataclasses.replace(run, costs={**costs[run.variant], "training_s": seconds[run.variant]})
@@ -182,46 +189,56 @@ def _compare(suite: Suite, places: Sequence[Place], timing_s: float) -> Path:
     return path
 
 
-def _keep_times(path: Path, costs: Mapping[str, Mapping[str, float]]) -> dict[str, dict[str, float]]:
-    """Sizes with the times that an earlier call measured of systems of these sizes, if there was one."""
-    before = {run.variant: run.costs for run in Comparison.load(path).runs} if path.is_file() else {}
-    return {
-        variant: {**before[variant], **sizes}
-        if variant in before and all(before[variant].get(key) == size for key, size in sizes.items())
-        else dict(sizes)
+def _keep_times(
+    path: Path, costs: Mapping[str, Mapping[str, float]], baseline: str
+) -> dict[str, dict[str, float]]:
+    """Sizes with the times that an earlier call measured of systems of these sizes, if there was one.
+
+    They are ratios: of another baseline none is kept.
+    """
+    runs = Comparison.load(path).runs if path.is_file() else ()
+    before = {run.variant: run.costs for run in runs}
+    same = {
+        variant
         for variant, sizes in costs.items()
+        if variant in before and all(before[variant].get(key) == size for key, size in sizes.items())
+    }
+    if not runs or runs[0].variant != baseline or baseline not in same:
+        same = set()
+    return {
+        variant: {**(before[variant] if variant in same else {}), **sizes} for variant, sizes in costs.items()
     }
 
 
-def _compare_calibrated(suite: Suite, places: Sequence[Place]) -> list[Path]:
+def _compare_calibrated(suite: Suite, places: Sequence[Place], folder: Path) -> list[Path]:
     """The same with thresholds of their own."""
     stored = []
     for goal in suite.calibrate:
         baseline = name_calibrated(_find_baseline(suite, places), goal)
         files = [place.calibrated[goal] for place in places]
         name = name_calibrated(_name(suite, places), goal)
-        stored.append(files[0].parent / f"{name}{COMPARISON_SUFFIX}")
+        stored.append(folder / files[0].parent.name / f"{name}{COMPARISON_SUFFIX}")
         compare(files, baseline=baseline, by=suite.by).write(stored[-1])
     return stored
 
 
-def _compare_tests(suite: Suite, places: Sequence[Place]) -> list[Path]:
+def _compare_tests(suite: Suite, places: Sequence[Place], folder: Path) -> list[Path]:
     stored = []
     for name in suite.tests:
         files = [place.tests[name] for place in places]
         by = suite.by if any(Predictions.load(files[0].with_suffix(".parquet")).identities) else "image"
         comparison = compare(files, baseline=_find_baseline(suite, places), by=by)
-        stored.append(files[0].parent / f"{_name(suite, places)}{COMPARISON_SUFFIX}")
+        stored.append(folder / name / f"{_name(suite, places)}{COMPARISON_SUFFIX}")
         comparison.write(stored[-1])
     return stored
 
 
-def _compare_where(suite: Suite, places: Sequence[Place]) -> list[Path]:
+def _compare_where(suite: Suite, places: Sequence[Place], folder: Path) -> list[Path]:
     stored = []
     for name in suite.localization:
         files = [place.localization[name] for place in places]
         comparison = compare_localization(load_localizations(files), baseline=_find_baseline(suite, places))
-        stored.append(files[0].parent / f"{_name(suite, places)}{LOCALIZATION_COMPARISON_SUFFIX}")
+        stored.append(folder / name / f"{_name(suite, places)}{LOCALIZATION_COMPARISON_SUFFIX}")
         comparison.write(stored[-1])
     return stored
 
