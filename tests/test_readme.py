@@ -15,7 +15,7 @@ from passerby.data.formats.pa100k import SCHEMA
 from passerby.evaluation.attribute_table import create_attribute_table
 from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.localization import LocalizationComparison
-from passerby.evaluation.results import aggregate, format_markdown, load_results
+from passerby.evaluation.results import COMPARISON_SUFFIX, aggregate, format_markdown, load_results
 from passerby.types import Preprocess
 
 HOUSE = Path(__file__).parents[1]
@@ -104,53 +104,31 @@ def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
         assert (HOUSE / target).exists(), target
 
 
+STORED = re.compile(
+    r"^<!-- made by `passerby compare(?:-localization)? results/(\S+) --markdown` -->$", re.MULTILINE
+)
+
+
 @pytest.mark.parametrize(
     ("page", "name"),
     [
-        ("../README", "peta/peta-128x96"),
-        ("system-results", "peta/peta-128x96"),
-        ("system-results", "peta/peta-128x96-calibrated-mA"),
-        ("system-results", "peta-to-pa100k/peta-128x96"),
-        ("system-results", "ccp/ccp-128x96"),
-        ("system-results", "peta/peta-identity-128x96"),
-        ("system-results", "peta/peta-identity-128x96-calibrated-mA"),
-        ("passerby", "peta/passerby"),
-        ("diaa", "peta/diaa"),
-        ("sspnet", "peta/sspnet"),
-        ("man", "peta/man"),
-        ("man", "peta/man-masks"),
-        ("mtms", "ccp/mtms"),
-        ("da-har", "peta/da-har-five-crops"),
-        ("da-har", "peta/da-har"),
-        ("da-har", "peta/da-har-again"),
-        ("da-har", "peta/da-har-again-five-crops"),
-        ("da-har", "ccp/da-har-five-crops"),
-        ("da-har", "ccp/da-har"),
-        ("mtms", "peta/mtms"),
-        ("localization-results", "ccp-where/ccp-128x96"),
-        ("localization-results", "peta-to-ccp/peta-128x96"),
-        ("localization-results", "peta-to-ccp-own/peta-128x96"),
-        ("localization-results", "drawn/systems"),
+        (page, name)
+        for page in (HOUSE / "README.md", *sorted((HOUSE / "docs").glob("*.md")))
+        for name in STORED.findall(page.read_text(encoding="utf-8"))
     ],
+    ids=lambda value: value.name if isinstance(value, Path) else value,
 )
-def test_the_comparison_of_a_page_is_made_from_its_file(page: str, name: str) -> None:
+def test_the_comparison_of_a_page_is_made_from_its_file(page: Path, name: str) -> None:
     path = HOUSE / "results" / name
-    stored = load_comparison(path)
-    assert stored.format_markdown() in (HOUSE / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    of_scores = path.name.endswith(COMPARISON_SUFFIX)
+    stored = Comparison.load(path) if of_scores else LocalizationComparison.load(path)
+    assert stored.format_markdown() in page.read_text(encoding="utf-8")
     if isinstance(stored, LocalizationComparison):
         check_box_ious(stored, path.parent)
         return
-    scores = {r.variant: r.metrics for r in load_results([path.parent])}
+    scores = {(r.variant, r.seed): r.metrics for r in load_results([path.parent])}
     for run in stored.runs:
-        assert run.scores["mA"] == (scores[run.variant]["mA"],)
-
-
-def load_comparison(path: Path) -> Comparison | LocalizationComparison:
-    """Of scores, or of where attributes are seen, whichever lies there by that name."""
-    of_scores = path.with_name(f"{path.name}.comparison.json")
-    if of_scores.is_file():
-        return Comparison.load(of_scores)
-    return LocalizationComparison.load(path.with_name(f"{path.name}.localization-comparison.json"))
+        assert run.scores["mA"] == tuple(scores[run.variant, seed]["mA"] for seed in run.seeds)
 
 
 def check_box_ious(stored: LocalizationComparison, folder: Path) -> None:

@@ -92,7 +92,7 @@ class AttributeModel(nn.Module, ABC):
     own_map: str = ""
     """Which of those maps, or what of several, says where an attribute is; empty where none does."""
     heat_method: Literal["grad-cam-p", "own"] = "grad-cam-p"
-    """How its heat maps are made if nobody says how: the way that finds more of CCP's clothes."""
+    """How its heat maps are made if nobody says how: the way that finds more on CCP's val photos."""
     observed: tuple[str, ...] = ()
     """Submodules that hold what `observe` learnt; a training that starts from a bundle begins them anew."""
 
