@@ -109,6 +109,14 @@ STORED = re.compile(
 )
 
 
+def test_every_stored_comparison_that_a_page_shows_is_looked_at() -> None:
+    pages = [README, *(page.read_text(encoding="utf-8") for page in (HOUSE / "docs").glob("*.md"))]
+    marks = [page.count("<!-- made by `passerby compare") for page in pages]
+    assert [len(STORED.findall(page)) for page in pages] == marks
+    assert marks[0] > 0
+    assert sum(marks) > 20
+
+
 @pytest.mark.parametrize(
     ("page", "name"),
     [

@@ -72,7 +72,8 @@ def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
         SchemaError: If names of a test fit neither model nor data.
         ConfigError: If a test has the name of a data set, `by: identity` meets data without identities,
             thresholds are chosen that the protocol does not look at, a teacher knows other pictures or
-            attributes, or systems that are compared are tested on other people or attributes.
+            attributes, or systems that are compared are tested on other pictures, boxes, attributes or
+            labels.
     """
     places = []
     manifests: dict[str, Manifest] = {}

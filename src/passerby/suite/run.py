@@ -85,9 +85,8 @@ def run_suite(
         failed = run_jobs(jobs, out / "logs", at_once=at_once, say=say)
         whole = _find_whole(suite, places, {job.name for job in jobs if job.is_done})
         partial = out / "partial"
+        shutil.rmtree(partial, ignore_errors=True)  # of an earlier call
         stored = _compare_all(suite, whole, partial if failed else results, timing_s)
-        if not failed:
-            shutil.rmtree(partial, ignore_errors=True)
         if stored:
             tables = [load_comparison(path) for path in stored]
             write_report(out / "report.html", create_report([], [], comparisons=tables, title=suite.name))
