@@ -22,15 +22,16 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from passerby.bundle import Bundle
+from passerby.comparison.paired_scores import number_groups
 from passerby.config import Recipe, load_recipe
 from passerby.data.formats import FORMATS
 from passerby.data.manifest import Manifest
-from passerby.data.synthetic import SynthConfig, write_dataset
-from passerby.evaluation import Evaluation, evaluate
-from passerby.evaluation.bootstrap import WeightedMetrics, draw_multiplicities
-from passerby.evaluation.compare import number_groups
-from passerby.evaluation.files import write_json
+from passerby.evaluation import evaluate
+from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.results import find_commit
+from passerby.io import write_json
+from passerby.metrics.bootstrap import WeightedMetrics, draw_multiplicities
+from passerby.synthetic import SynthConfig, write_dataset
 from passerby.training import train
 
 SPLIT = "own"

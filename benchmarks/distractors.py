@@ -60,11 +60,11 @@ from _synthetic import (
     write,
 )
 from passerby.bundle import Bundle
+from passerby.comparison.paired_scores import DEFAULT_METRICS as METRICS
 from passerby.config import Recipe
 from passerby.data.manifest import Manifest
-from passerby.data.synthetic import ATTRIBUTES, SynthConfig
-from passerby.evaluation import Evaluation
-from passerby.evaluation.compare import DEFAULT_METRICS as METRICS
+from passerby.evaluation.evaluation import Evaluation
+from passerby.synthetic import ATTRIBUTES, SynthConfig
 
 
 class Row(NamedTuple):
@@ -202,7 +202,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 results.append(found | compare(name, score, base))
             lost = scores[0] - scores[-1]
             losses.append({**key, **lost.describe(), **compare(name, lost, baseline[0] - baseline[-1])})
-            data = {"generator": "passerby.data.synthetic, seed 0", "pictures": args.count}
+            data = {"generator": "passerby.synthetic, seed 0", "pictures": args.count}
             report = {
                 "benchmark": "distractors",
                 **describe_setting(recipe, tests[0], data),

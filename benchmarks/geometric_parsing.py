@@ -41,9 +41,9 @@ from passerby.annotators.geometric import (
     list_limbs,
 )
 from passerby.data.formats import ccp
-from passerby.evaluation.bootstrap import draw_multiplicities
-from passerby.evaluation.files import write_json
 from passerby.evaluation.results import find_commit
+from passerby.io import write_json
+from passerby.metrics.bootstrap import draw_multiplicities
 from passerby.parsing import COARSE_CLASSES, UNKNOWN_CLASS, convert_parsing
 
 SPLIT = "random-0"

@@ -21,8 +21,8 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from passerby.explain.heat import compute_heat_maps
 from passerby.inference.timing import compare_speed, measure, prepare_forward
-from passerby.localization import compute_heat_maps
 from passerby.models import AttributeModel, create_model
 from passerby.schema import Attribute, AttributeSchema
 from systems import parse_size

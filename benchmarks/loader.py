@@ -28,9 +28,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as tv
 
 from passerby.data.cache import PackedCache
-from passerby.data.images import normalise
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
+from passerby.data.normalise import normalise
 from passerby.data.transforms import Augmentation
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess

@@ -44,13 +44,14 @@ from _synthetic import (
 from passerby.bundle import Bundle
 from passerby.data.formats.pa100k import SCHEMA
 from passerby.data.manifest import Manifest
-from passerby.data.synthetic import SynthConfig
-from passerby.evaluation.bootstrap import draw_multiplicities
-from passerby.evaluation.localization import LocalizationScores, evaluate_localization
+from passerby.evaluation.localization.evaluator import evaluate_localization
 from passerby.evaluation.localization.samples import average_known
+from passerby.evaluation.localization.scores import LocalizationScores
 from passerby.evaluation.results import find_commit
-from passerby.localization import METHODS
+from passerby.explain.heat import METHODS
+from passerby.metrics.bootstrap import draw_multiplicities
 from passerby.models import create_model
+from passerby.synthetic import SynthConfig
 from passerby.types import Preprocess
 
 
@@ -240,7 +241,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     bundles, sets = load_systems(args), draw_sets(args)
     report: dict[str, Any] = {
         "benchmark": NAME,
-        "data": {"generator": "passerby.data.synthetic, seed 0", "pictures": args.count},
+        "data": {"generator": "passerby.synthetic, seed 0", "pictures": args.count},
         "split": f"{SPLIT}/test; by identity 60 % train, 15 % val, 25 % test",
         "interval": f"95 %, bootstrap of the test identities, {RESAMPLES} resamples; not over trainings",
         "scene": {"difficulty": DIFFICULTY, "occlusion": 0.0},

@@ -22,9 +22,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from passerby.bundle import load
-from passerby.data.images import load_map, read_size
 from passerby.data.manifest import Manifest
 from passerby.evaluation import evaluate
+from passerby.images.decode import load_map, read_size
 
 DRAW_SEED = 20
 OTHERS = "masks-of-others"

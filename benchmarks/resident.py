@@ -38,13 +38,13 @@ from torchvision import transforms as tv
 
 from loader import write_photos
 from passerby.data.cache import PackedCache
-from passerby.data.images import normalise
+from passerby.data.device_cache import ResidentLoader
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
-from passerby.data.resident import ResidentLoader
+from passerby.data.normalise import normalise
 from passerby.data.transforms import Augmentation
-from passerby.evaluation.files import write_json
 from passerby.evaluation.results import find_commit
+from passerby.io import write_json
 from passerby.losses import create_loss
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema

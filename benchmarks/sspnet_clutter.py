@@ -40,7 +40,7 @@ from _synthetic import (
     train_once,
     write,
 )
-from passerby.data.synthetic import ATTRIBUTES, SynthConfig
+from passerby.synthetic import ATTRIBUTES, SynthConfig
 
 LEVELS: dict[str, dict[str, float]] = {
     "none": {"clutter": 0.0, "distractors": 0.0, "occlusion": 0.0},
@@ -94,7 +94,7 @@ def measure(
     samples = resample(test, ATTRIBUTES)["mA"]
     mean = float(test.scores.mA)
     setting = describe_setting(
-        recipe, test, {"generator": "passerby.data.synthetic, seed 0", "pictures": args.count}
+        recipe, test, {"generator": "passerby.synthetic, seed 0", "pictures": args.count}
     )
     found = {
         "level": level,

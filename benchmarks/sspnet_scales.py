@@ -45,9 +45,9 @@ from _synthetic import (
     write,
 )
 from passerby.bundle import Bundle
-from passerby.data.synthetic import ATTRIBUTES, SynthConfig
 from passerby.models.sspnet import SSPNet
 from passerby.models.sspnet.selection import ScaleSelection
+from passerby.synthetic import ATTRIBUTES, SynthConfig
 
 RECIPE = Path("recipes/sspnet/demo.yaml")
 SIZES = (1.5, 1.0, 0.6, 0.35)
@@ -106,7 +106,7 @@ def measure(args: argparse.Namespace, size: float, seed: int) -> tuple[dict[str,
         tests[scale] = score_once(bundle, recipe, run / f"test-{scale}")
     scores = {name: mean_accuracy(test) for name, test in tests.items()}
     setting = describe_setting(
-        recipe, tests["chosen"], {"generator": "passerby.data.synthetic, seed 0", "pictures": args.count}
+        recipe, tests["chosen"], {"generator": "passerby.synthetic, seed 0", "pictures": args.count}
     )
     found = {
         "object_scale": size,

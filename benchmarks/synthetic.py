@@ -17,7 +17,7 @@ def main() -> None:
     arguments = parser.parse_args()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
-    from passerby.data.synthetic import SynthConfig, draw_person
+    from passerby.synthetic import SynthConfig, draw_person
 
     cases = {
         "default": SynthConfig(),

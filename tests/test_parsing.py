@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 
 import passerby.data.packing
-import passerby.data.synthetic
+import passerby.synthetic
 from passerby import parsing
 from passerby.errors import DataError
 from passerby.parsing import COARSE_CLASSES, LIP_CLASSES, LIP_TO_COARSE, convert_parsing
 
 
 def test_names_are_the_same_everywhere() -> None:
-    assert passerby.data.synthetic.LIP_CLASSES is LIP_CLASSES
+    assert passerby.synthetic.LIP_CLASSES is LIP_CLASSES
     assert passerby.data.packing.UNKNOWN_CLASS == parsing.UNKNOWN_CLASS
     assert len(LIP_CLASSES) == len(LIP_TO_COARSE) == 20
 

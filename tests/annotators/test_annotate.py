@@ -14,9 +14,9 @@ from typer.testing import CliRunner
 
 from passerby.annotators import annotate, find_given
 from passerby.cli import app
-from passerby.data.images import load_map
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, ModelError
+from passerby.images.decode import load_map
 
 
 def read_all(folder: Path) -> dict[str, bytes]:

@@ -9,9 +9,9 @@ import pytest
 from PIL import Image
 
 from passerby.annotators import apply_policy, measure_quality
-from passerby.data.images import load_map
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError
+from passerby.images.decode import load_map
 
 SIZE = (40, 100)  # width, height
 KINDS = ("good", "empty", "almost empty", "almost full", "off centre", "damaged", "none")

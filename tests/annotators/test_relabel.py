@@ -15,9 +15,9 @@ from passerby.annotators.base import Annotator, Sample
 from passerby.annotators.relabel import CONVERSIONS, Relabel, list_coarse_names
 from passerby.cli import app
 from passerby.data.formats import ccp
-from passerby.data.images import load_map
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError
+from passerby.images.decode import load_map
 from passerby.parsing import CLASS_LISTS, COARSE_CLASSES, LIP_CLASSES, LIP_TO_COARSE, UNKNOWN_CLASS
 
 BAG, HAIR, SKIN, BOOTS = (ccp.CLASSES.index(name) for name in ("bag", "hair", "skin", "boots"))

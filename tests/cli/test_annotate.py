@@ -10,9 +10,9 @@ from typer.testing import CliRunner, Result
 
 from passerby.annotators import factory
 from passerby.cli import app
-from passerby.data.images import read_size
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, PasserbyError
+from passerby.images.decode import read_size
 from passerby.parsing import LIP_CLASSES
 from passerby.schema import Attribute, AttributeSchema
 

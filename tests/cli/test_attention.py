@@ -9,15 +9,16 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import passerby.inference
-from passerby.annotators.given import Given
+from passerby.annotators.from_files import Given
 from passerby.bundle import Bundle, load
 from passerby.cli import app
-from passerby.data.synthetic import SynthConfig, draw_person
 from passerby.errors import DataError, ModelError, SchemaError
-from passerby.inference import compute_maps, draw_attention
+from passerby.explain.attention_maps import compute_maps
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
+from passerby.synthetic import SynthConfig, draw_person
 from passerby.types import Preprocess
+from passerby.visualization.attention_figure import draw_attention
 
 NAMES = ("Hat", "Backpack", "Boots", "Hat, with a brim")
 SCHEMA = AttributeSchema("toy", tuple(Attribute(name, f"has {name}") for name in NAMES))

@@ -12,9 +12,10 @@ from typer.testing import CliRunner
 
 from passerby.bundle import Bundle
 from passerby.cli import app
+from passerby.comparison.paired_scores import compare
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError
-from passerby.evaluation import Result, compare
+from passerby.evaluation.results import Result
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess

@@ -10,8 +10,10 @@ import pytest
 from typer.testing import CliRunner
 
 from passerby.cli import app
+from passerby.comparison.run_comparison import Comparison
 from passerby.errors import ConfigError, DataError
-from passerby.evaluation import Comparison, Evaluation, load_protocol
+from passerby.evaluation.evaluation import Evaluation
+from passerby.evaluation.protocols import load_protocol
 from passerby.schema import Attribute, AttributeSchema
 
 NAMES = ("Hat", "Bag", "Coat")

@@ -10,15 +10,11 @@ import pytest
 from typer.testing import CliRunner
 
 from passerby.cli import app
+from passerby.comparison.localization_comparison import LocalizationComparison
+from passerby.comparison.paired_localization import COMPARABLE
 from passerby.errors import ConfigError, DataError
-from passerby.evaluation.localization import (
-    COMPARABLE,
-    MEASURES,
-    LocalizationComparison,
-    LocalizationProtocol,
-    LocalizationSamples,
-    LocalizationScores,
-)
+from passerby.evaluation.localization.samples import MEASURES, LocalizationSamples
+from passerby.evaluation.localization.scores import LocalizationProtocol, LocalizationScores
 
 NAMES = ("accessoryHat", "[b]Boots")
 

@@ -16,7 +16,8 @@ from passerby.bundle import Bundle
 from passerby.cli import app
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, ManifestError
-from passerby.evaluation import Evaluation, Result
+from passerby.evaluation.evaluation import Evaluation
+from passerby.evaluation.results import Result
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess

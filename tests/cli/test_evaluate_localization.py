@@ -14,7 +14,8 @@ from passerby.bundle import Bundle
 from passerby.cli import app
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, SchemaError
-from passerby.evaluation.localization import MAPPINGS, PAPER_CLASSES, LocalizationScores
+from passerby.evaluation.localization.names import MAPPINGS, PAPER_CLASSES
+from passerby.evaluation.localization.scores import LocalizationScores
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess

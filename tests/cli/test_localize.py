@@ -15,14 +15,16 @@ from passerby.bundle import Bundle, load
 from passerby.cli import app
 from passerby.cli.attributes import name_files
 from passerby.cli.options import BoxChoice, MethodChoice
-from passerby.cli.places import check_apart
-from passerby.data.synthetic import SynthConfig, draw_person
+from passerby.cli.output_paths import check_apart
 from passerby.errors import ConfigError, DataError, ModelError, SchemaError
-from passerby.inference import draw_localization, draw_localizations, localize_pictures
-from passerby.localization import METHODS, Binarization, BoxMode
+from passerby.explain.boxes import Binarization, BoxMode
+from passerby.explain.heat import METHODS
+from passerby.explain.localize import localize_pictures
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
+from passerby.synthetic import SynthConfig, draw_person
 from passerby.types import Preprocess
+from passerby.visualization.localization_figure import draw_localization, draw_localizations
 
 NAMES = ("Hat", "Bag/Case", "Boots", "Hat, with a brim")
 SCHEMA = AttributeSchema("toy", tuple(Attribute(name, f"has {name}") for name in NAMES))

@@ -15,7 +15,7 @@ from typer.testing import CliRunner, Result
 
 from passerby.bundle import Bundle, FiveCrops, load
 from passerby.cli import app
-from passerby.data.images import normalise
+from passerby.data.normalise import normalise
 from passerby.errors import BundleError, DataError
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema

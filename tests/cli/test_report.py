@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from passerby.cli import app
 from passerby.errors import DataError
-from passerby.evaluation import Evaluation, load_protocol
+from passerby.evaluation.evaluation import Evaluation
+from passerby.evaluation.protocols import load_protocol
 from passerby.schema import Attribute, AttributeSchema
 
 

@@ -10,7 +10,8 @@ from typer.testing import CliRunner
 
 from passerby.cli import app
 from passerby.errors import DataError
-from passerby.evaluation.results import METRICS, Result
+from passerby.evaluation.results import Result
+from passerby.metrics.functional import METRICS
 
 
 def write(folder: Path, *, seed: int, score: float, dataset: str = "peta") -> None:

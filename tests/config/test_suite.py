@@ -11,8 +11,8 @@ import yaml
 from passerby.config import LocalizationSection, load_suite
 from passerby.config.recipe import Goal
 from passerby.errors import ConfigError
-from passerby.evaluation.thresholds import GOALS
-from passerby.localization import METHODS
+from passerby.evaluation.calibration import GOALS
+from passerby.explain.heat import METHODS
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 SHARED = {"peta-128x96-elsewhere": "peta-128x96"}  # further tests of the bundles of another suite

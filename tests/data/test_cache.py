@@ -19,10 +19,10 @@ from PIL import Image
 from passerby.data import cache as cache_module
 from passerby.data import packing
 from passerby.data.cache import PackedCache
-from passerby.data.images import read_image
 from passerby.data.manifest import Manifest
-from passerby.data.placement import compute_placement, resize_image, resize_map
 from passerby.errors import DataError, ImageError
+from passerby.images.decode import read_image
+from passerby.images.placement import compute_placement, resize_image, resize_map
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess
 

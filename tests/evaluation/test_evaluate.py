@@ -12,11 +12,13 @@ from PIL import Image
 from torch import Tensor
 
 from passerby.bundle import Bundle, FiveCrops
-from passerby.data.images import read_image
 from passerby.data.manifest import Manifest
-from passerby.data.placement import resize_image
 from passerby.errors import ConfigError, DataError, ImageError, ManifestError, SchemaError
-from passerby.evaluation import Evaluation, Translation, evaluate
+from passerby.evaluation import evaluate
+from passerby.evaluation.evaluation import Evaluation
+from passerby.evaluation.translation import Translation
+from passerby.images.decode import read_image
+from passerby.images.placement import resize_image
 from passerby.models.base import AttributeModel
 from passerby.parsing import COARSE_CLASSES, MASK_CLASSES
 from passerby.schema import Attribute, AttributeSchema

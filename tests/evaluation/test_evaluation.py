@@ -13,7 +13,8 @@ import pytest
 
 from passerby.errors import DataError
 from passerby.evaluation.evaluation import Evaluation
-from passerby.evaluation.results import METRICS, aggregate, format_markdown
+from passerby.evaluation.results import aggregate, format_markdown
+from passerby.metrics.functional import METRICS
 
 Make = Callable[..., Evaluation]
 

@@ -16,24 +16,19 @@ from PIL import Image
 
 from passerby.bundle import Bundle
 from passerby.data.formats import ccp, pa100k, peta, rap1, rap2, table
-from passerby.data.images import read_size
 from passerby.data.manifest import Manifest
-from passerby.data.synthetic import write_dataset
 from passerby.errors import ConfigError, DataError, ImageError, ManifestError, ModelError, SchemaError
-from passerby.evaluation import load_results
-from passerby.evaluation.localization import (
-    MAPPINGS,
-    MEASURES,
-    PAPER_CLASSES,
-    SCORES,
-    LocalizationScores,
-    evaluate_localization,
-    load_names,
-    match_names,
-)
-from passerby.localization import Binarization, compute_correlation, find_boxes
+from passerby.evaluation.localization.evaluator import evaluate_localization
+from passerby.evaluation.localization.names import MAPPINGS, PAPER_CLASSES, load_names, match_names
+from passerby.evaluation.localization.samples import MEASURES, SCORES
+from passerby.evaluation.localization.scores import LocalizationScores
+from passerby.evaluation.results import load_results
+from passerby.explain.boxes import Binarization, find_boxes
+from passerby.explain.scores import compute_correlation
+from passerby.images.decode import read_size
 from passerby.models.base import AttributeModel
 from passerby.schema import Attribute, AttributeSchema
+from passerby.synthetic import write_dataset
 from passerby.types import Guidance, Output, Preprocess
 
 HEIGHT, WIDTH = 16, 12

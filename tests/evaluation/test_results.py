@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 
 from passerby.errors import DataError
-from passerby.evaluation.results import METRICS, Result, aggregate, find_commit, format_markdown, load_results
+from passerby.evaluation.results import Result, aggregate, find_commit, format_markdown, load_results
+from passerby.metrics.functional import METRICS
 
 
 def make_result(**changes: Any) -> Result:

@@ -10,7 +10,7 @@ import pytest
 
 from passerby.data.formats import pa100k, peta
 from passerby.errors import ConfigError, DataError, SchemaError
-from passerby.evaluation import TRANSLATIONS, Translation, load_translation
+from passerby.evaluation.translation import TRANSLATIONS, Translation, load_translation
 
 SCHEMAS = {"peta": peta.SCHEMA, "pa100k": pa100k.SCHEMA}
 

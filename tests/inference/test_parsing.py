@@ -11,28 +11,23 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from passerby.annotators.given import Given
+from passerby.annotators.from_files import Given
 from passerby.bundle import Bundle
 from passerby.cli import app
-from passerby.data.images import load_map, read_image
-from passerby.data.placement import resize_map, restore_map
 from passerby.errors import ConfigError, DataError, ModelError
-from passerby.inference import (
-    AttentionMaps,
-    Guide,
-    Predictor,
-    Skipped,
-    compute_maps,
-    draw_attention,
-    draw_overlay,
-    find_images,
-    save_maps,
-    write_parsing,
-)
+from passerby.explain.attention_maps import AttentionMaps, compute_maps, save_maps
+from passerby.images.decode import load_map, read_image
+from passerby.images.placement import resize_map, restore_map
+from passerby.inference.auxiliary import Guide
+from passerby.inference.predictor import Predictor, Skipped
+from passerby.inference.sources import find_images
+from passerby.inference.writers import write_parsing
 from passerby.models import create_model
 from passerby.parsing import COARSE_CLASSES
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess
+from passerby.visualization.attention_figure import draw_attention
+from passerby.visualization.overlay import draw_overlay
 
 SCHEMA = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Bag", "carries a bag")))
 SIZES = ((40, 90), (64, 48), (31, 77))

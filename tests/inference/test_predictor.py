@@ -11,7 +11,7 @@ from PIL import Image
 
 from passerby.bundle import Bundle
 from passerby.errors import DataError
-from passerby.inference import Predictor, Skipped
+from passerby.inference.predictor import Predictor, Skipped
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Prediction, Preprocess

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from passerby.errors import DataError
-from passerby.inference import find_images
+from passerby.inference.sources import find_images
 
 
 @pytest.fixture

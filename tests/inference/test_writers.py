@@ -11,7 +11,7 @@ from typing import TextIO
 import pytest
 
 from passerby.errors import DataError
-from passerby.inference import open_output, write_csv, write_jsonl, write_table
+from passerby.inference.writers import open_output, write_csv, write_jsonl, write_table
 from passerby.types import Prediction
 
 NAMES, THRESHOLDS = ("Hat", "Bag, big", "Mütze"), (0.5, 0.25, 0.75)

@@ -17,11 +17,11 @@ from typer.testing import CliRunner
 
 from passerby.bundle import Bundle
 from passerby.cli import app
+from passerby.comparison.localization_comparison import LocalizationComparison
+from passerby.comparison.run_comparison import Comparison
 from passerby.config import Recipe, load_recipe, load_suite
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, ManifestError, SchemaError, TrainingError
-from passerby.evaluation import Comparison
-from passerby.evaluation.localization import LocalizationComparison
 from passerby.suite import plan_suite, run_jobs, run_suite
 from passerby.training import train
 

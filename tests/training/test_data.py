@@ -10,11 +10,11 @@ import pytest
 import torch
 
 from passerby.config import Recipe
-from passerby.data.resident import ResidentLoader
+from passerby.data.device_cache import ResidentLoader
 from passerby.errors import DataError
 from passerby.training import train
 from passerby.training.data import TrainingData
-from passerby.training.start import create_start
+from passerby.training.initialization import create_start
 from passerby.types import Preprocess
 
 MakeRecipe = Callable[..., Recipe]

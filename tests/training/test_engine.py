@@ -25,15 +25,15 @@ from passerby.config import Recipe, load_recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, TrainingError
 from passerby.evaluation import evaluate
-from passerby.evaluation.thresholds import choose_thresholds
+from passerby.evaluation.calibration import choose_thresholds
 from passerby.losses import StagedMultiTask
 from passerby.models import SSPNet
 from passerby.parsing import COARSE_CLASSES
 from passerby.schema import Attribute, AttributeSchema, Part
 from passerby.training import engine, environment, train
 from passerby.training.callbacks import LastCheckpoint
+from passerby.training.initialization import create_start
 from passerby.training.run_folder import RunFolder
-from passerby.training.start import create_start
 from passerby.types import Output
 
 MakeRecipe = Callable[..., Recipe]
@@ -810,7 +810,7 @@ def test_thresholds_are_chosen_on_the_validation_part(
     make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     choose = partial(choose_thresholds, least=1)  # eight pictures validate here
-    monkeypatch.setattr("passerby.evaluation.thresholds.choose_thresholds", choose)
+    monkeypatch.setattr("passerby.evaluation.calibration.choose_thresholds", choose)
     recipe = make_recipe(training={"epochs": 1, "calibrate": "f1"})
     plain = Bundle.load(train(make_recipe(training={"epochs": 1}), tmp_path / "plain").bundle)
     own = Bundle.load(train(recipe, tmp_path / "own").bundle)

@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 from passerby.cli import app
 from passerby.config import Recipe
 from passerby.errors import ConfigError
-from passerby.evaluation import Evaluation, Result
+from passerby.evaluation.evaluation import Evaluation
+from passerby.evaluation.results import Result
 from passerby.training.seeds import parse_seeds, train_seeds
 
 MakeRecipe = Callable[..., Recipe]

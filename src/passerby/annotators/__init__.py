@@ -5,7 +5,6 @@ Importing this package does not load torch: the annotators with networks have mo
 
 from passerby.annotators.annotate import annotate, find_given
 from passerby.annotators.base import Annotator, Kind, Sample
-from passerby.annotators.contact_sheet import draw_contact_sheet
 from passerby.annotators.factory import METHODS, create_annotator
 from passerby.annotators.policy import POLICIES, apply_policy
 from passerby.annotators.quality import Quality, measure_quality
@@ -20,7 +19,6 @@ __all__ = [
     "annotate",
     "apply_policy",
     "create_annotator",
-    "draw_contact_sheet",
     "find_given",
     "measure_quality",
 ]

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 from passerby.annotators.base import FIELDS, Annotator, Kind
 from passerby.annotators.journal import Journal, Key
 from passerby.annotators.runner import Run, list_persons, writing_below
-from passerby.data.formats.files import find_guidance
-from passerby.data.images import load_map
+from passerby.data.formats.dataset_files import find_guidance
 from passerby.data.manifest import check_relative_path
 from passerby.errors import ConfigError, DataError, ImageError
+from passerby.images.decode import load_map
 from passerby.parsing import UNKNOWN_CLASS, find_unnamed
 
 if TYPE_CHECKING:

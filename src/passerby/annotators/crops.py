@@ -14,8 +14,8 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.images import load_map
 from passerby.errors import DataError, ImageError
+from passerby.images.decode import load_map
 
 __all__ = ["Crop", "compute_crop", "cut_map", "load_cut_map", "paste_map", "shift_keypoints"]
 

@@ -52,7 +52,7 @@ def create_annotator(
 
         return GeometricParser()
     if method == "parsing":
-        from passerby.annotators.union import UnionOfParsing
+        from passerby.annotators.parsing_union import UnionOfParsing
 
         return UnionOfParsing(CLASS_LISTS[classes])
     return _create_network(method, weights, device=device, classes=classes)
@@ -74,6 +74,6 @@ def _create_network(
 
 
 def _read_folder(kind: Kind, folder: str, classes: Literal["lip", "coarse"]) -> Annotator:
-    from passerby.annotators.given import Given
+    from passerby.annotators.from_files import Given
 
     return Given(kind, folder, classes=CLASS_LISTS[classes] if kind == "parsing" else ())

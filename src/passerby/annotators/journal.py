@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from passerby.errors import ConfigError
-from passerby.files import replace_file
+from passerby.io import replace_file
 
 __all__ = ["Entry", "Journal", "Key"]
 

@@ -12,9 +12,9 @@ from passerby.annotators.crops import compute_crop, paste_map, shift_keypoints
 from passerby.annotators.journal import Key
 from passerby.annotators.quality import Quality
 from passerby.annotators.runner import list_persons, name_maps, save_map, writing_below
-from passerby.data.images import read_size
 from passerby.data.manifest import check_relative_path
 from passerby.errors import ConfigError, DataError
+from passerby.images.decode import read_size
 
 if TYPE_CHECKING:
     from passerby.data.manifest import Manifest

@@ -14,8 +14,8 @@ from numpy.typing import NDArray
 
 from passerby.annotators.base import ALMOST_EMPTY, ALMOST_FULL
 from passerby.annotators.crops import compute_crop, load_cut_map, shift_keypoints
-from passerby.data.images import read_size
 from passerby.errors import DataError
+from passerby.images.decode import read_size
 from passerby.parsing import UNKNOWN_CLASS
 
 if TYPE_CHECKING:

@@ -20,9 +20,9 @@ from PIL import Image
 from passerby.annotators.base import Annotator, Kind, Sample
 from passerby.annotators.crops import Crop, compute_crop, load_cut_map, paste_map, shift_keypoints
 from passerby.annotators.journal import Entry, Journal, Key
-from passerby.data.images import read_image
 from passerby.errors import DataError, ModelError
-from passerby.files import replace_file
+from passerby.images.decode import read_image
+from passerby.io import replace_file
 from passerby.parsing import find_unnamed
 
 if TYPE_CHECKING:

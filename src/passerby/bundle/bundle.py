@@ -19,13 +19,14 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from passerby import __version__
+from passerby._version import __version__
 from passerby.bundle.card import render_card
-from passerby.bundle.files import CARD, CONFIG, WEIGHTS, Content, encode_config, read_files, write_files
 from passerby.bundle.hub import download, upload
-from passerby.data.images import normalise, read_image
-from passerby.data.placement import resize_image
+from passerby.bundle.storage import CARD, CONFIG, WEIGHTS, Content, encode_config, read_files, write_files
+from passerby.data.normalise import normalise
 from passerby.errors import BundleError, DataError, ImageError, ModelError, SchemaError
+from passerby.images.decode import read_image
+from passerby.images.placement import resize_image
 from passerby.models import AttributeModel, create_model
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output, Prediction, Preprocess

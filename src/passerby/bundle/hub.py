@@ -5,8 +5,8 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from passerby import __version__
-from passerby.bundle.files import CARD, CONFIG, WEIGHTS
+from passerby._version import __version__
+from passerby.bundle.storage import CARD, CONFIG, WEIGHTS
 from passerby.errors import BundleError
 
 __all__ = ["download", "upload"]

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from passerby import __version__
+from passerby._version import __version__
 from passerby.cli.annotate import annotate
 from passerby.cli.attention import attention
 from passerby.cli.calibrate import calibrate

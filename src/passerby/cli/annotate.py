@@ -111,7 +111,7 @@ def annotate(
     An interrupted run goes on where it stopped. Numbers about the quality of what was found are printed and
     written beside the new manifest.
     """
-    from passerby.cli.wishes import check_classes, create_annotators, list_wishes, take_given
+    from passerby.cli.annotation_plan import check_classes, create_annotators, list_wishes, take_given
 
     wishes = list_wishes(
         {
@@ -125,7 +125,7 @@ def annotate(
     from passerby.data.manifest import Manifest
 
     if sheet is not None:
-        from passerby.inference import check_figure
+        from passerby.visualization.figure_file import check_figure
 
         check_figure(sheet, count=1, height_px=64)  # a wrong name is better known before the work than after
     rows = Manifest.load(manifest)
@@ -161,11 +161,11 @@ def _finish(
     from rich.markup import escape
 
     from passerby.annotators.annotate import describe_annotators, order_annotators
-    from passerby.annotators.contact_sheet import draw_contact_sheet
     from passerby.annotators.policy import apply_policy
     from passerby.annotators.quality import measure_quality
     from passerby.cli.quality import print_quality
-    from passerby.files import replace_file
+    from passerby.io import replace_file
+    from passerby.visualization.contact_sheet import draw_contact_sheet
 
     with show_progress("measuring") as progress:
         quality = measure_quality(rows, progress=progress)
@@ -186,7 +186,7 @@ def _finish(
     if any(annotator.kind != "keypoints" for annotator in annotators) or counts.get("hull"):
         written.append(f"maps in {rows.root / into}")
     if sheet is not None:
-        from passerby.inference import save_figure
+        from passerby.visualization.figure_file import save_figure
 
         save_figure(sheet, draw_contact_sheet(rows))
         written.append(str(sheet))

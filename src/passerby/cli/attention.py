@@ -8,14 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.attributes import split_attributes
-from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
+from passerby.cli.auxiliary import KeypointsOption, MasksOption, create_guide
 from passerby.cli.options import BundleArgument, DeviceOption, PicturesArgument
-from passerby.cli.places import check_apart, place_below
+from passerby.cli.output_paths import check_apart, place_below
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from passerby.bundle import Bundle
-    from passerby.inference import AttentionMaps, Guide
+    from passerby.explain.attention_maps import AttentionMaps
+    from passerby.inference.auxiliary import Guide
 
 __all__ = ["attention"]
 
@@ -77,7 +78,9 @@ def attention(
         out = Path("attention.png")
 
     from passerby.bundle import load
-    from passerby.inference import check_figure, draw_attention, find_images, save_figure
+    from passerby.inference.sources import find_images
+    from passerby.visualization.attention_figure import draw_attention
+    from passerby.visualization.figure_file import check_figure, save_figure
 
     paths = find_images(pictures)
     if out is not None:
@@ -116,7 +119,8 @@ def _compute(
     guide: Guide | None,
 ) -> tuple[list[AttentionMaps], int]:
     """The maps of all pictures if they are to be kept, and how many pictures could be read."""
-    from passerby.inference import Skipped, combine_maps, save_maps, stream_maps
+    from passerby.explain.attention_maps import combine_maps, save_maps, stream_maps
+    from passerby.inference.predictor import Skipped
 
     kept: list[AttentionMaps] = []
     read = 0

@@ -24,13 +24,13 @@ from passerby.cli.options import (
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
-    from passerby.evaluation import Evaluation
+    from passerby.evaluation.evaluation import Evaluation
 
 __all__ = ["calibrate"]
 
 
 class GoalChoice(StrEnum):
-    """What thresholds are best for: `passerby.evaluation.thresholds.GOALS`."""
+    """What thresholds are best for: `passerby.evaluation.calibration.GOALS`."""
 
     mA = "mA"  # noqa: N815 - the metric's name
     f1 = "f1"
@@ -57,8 +57,8 @@ def calibrate(
     from passerby.bundle import Bundle
     from passerby.data.manifest import Manifest
     from passerby.evaluation import evaluate
-    from passerby.evaluation.thresholds import calibrate as run_calibration
-    from passerby.evaluation.thresholds import check_calibration, name_calibrated
+    from passerby.evaluation.calibration import calibrate as run_calibration
+    from passerby.evaluation.calibration import check_calibration, name_calibrated
 
     manifest = Manifest.load(data, root=root)
     name, chosen = choose_split(manifest, split, part.value)

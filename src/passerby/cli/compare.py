@@ -11,7 +11,7 @@ import typer
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
-    from passerby.evaluation.comparison import Comparison
+    from passerby.comparison.run_comparison import Comparison
 
 __all__ = ["check_alone", "compare"]
 
@@ -60,10 +60,10 @@ def compare(
 
     One table, seeds averaged; paired bootstrap intervals of the differences from per-person predictions.
     """
+    from passerby.comparison.paired_scores import DEFAULT_METRICS
+    from passerby.comparison.paired_scores import compare as run_comparison
+    from passerby.comparison.run_comparison import Comparison, check_comparison_path
     from passerby.errors import ConfigError
-    from passerby.evaluation.compare import DEFAULT_METRICS
-    from passerby.evaluation.compare import compare as run_comparison
-    from passerby.evaluation.comparison import Comparison, check_comparison_path
     from passerby.evaluation.results import COMPARISON_SUFFIX
 
     if any(path.name.endswith(COMPARISON_SUFFIX) for path in paths):

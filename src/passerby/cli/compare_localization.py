@@ -11,7 +11,7 @@ from passerby.cli.compare import check_alone
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
-    from passerby.evaluation.localization import LocalizationComparison
+    from passerby.comparison.localization_comparison import LocalizationComparison
 
 __all__ = ["compare_localization"]
 
@@ -47,10 +47,11 @@ def compare_localization(
     Means over attributes, and IoU and correlation by attribute (SSPNet, Table 10), seeds averaged; paired
     bootstrap intervals of the differences from the samples beside the scores.
     """
+    from passerby.comparison.localization_comparison import LocalizationComparison
+    from passerby.comparison.localization_runs import load_localizations
+    from passerby.comparison.paired_localization import compare_localization as run_comparison
+    from passerby.comparison.run_comparison import check_comparison_path
     from passerby.errors import ConfigError
-    from passerby.evaluation.comparison import check_comparison_path
-    from passerby.evaluation.localization import LocalizationComparison, load_localizations
-    from passerby.evaluation.localization import compare_localization as run_comparison
     from passerby.evaluation.results import LOCALIZATION_COMPARISON_SUFFIX
 
     if any(path.name.endswith(LOCALIZATION_COMPARISON_SUFFIX) for path in paths):
@@ -77,10 +78,12 @@ def compare_localization(
 
 def _print(comparison: LocalizationComparison, markdown: bool) -> None:
     if markdown:
-        typer.echo(comparison.format_markdown(), nl=False)
+        from passerby.comparison.localization_tables import format_markdown
+
+        typer.echo(format_markdown(comparison), nl=False)
         return
     from passerby.cli.tables import print_table
-    from passerby.evaluation.localization.comparison_tables import (
+    from passerby.comparison.localization_tables import (
         create_attribute_table,
         create_mean_table,
         describe,

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from rich.table import Table
 
     from passerby.data.manifest import Manifest
-    from passerby.evaluation import Evaluation
+    from passerby.evaluation.evaluation import Evaluation
 
 __all__ = ["choose_split", "evaluate"]
 
@@ -78,7 +78,8 @@ def evaluate(
     from passerby.bundle import Bundle
     from passerby.data.manifest import Manifest
     from passerby.evaluation import evaluate as run_evaluation
-    from passerby.evaluation import load_protocol, load_translation
+    from passerby.evaluation.protocols import load_protocol
+    from passerby.evaluation.translation import load_translation
 
     load_protocol(protocol)  # a wrong name is told before the work
     manifest = Manifest.load(data, root=root)

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from passerby.evaluation.localization import Estimate, LocalizationScores
+    from passerby.evaluation.localization.scores import Estimate, LocalizationScores
 
 __all__ = ["evaluate_localization"]
 
@@ -127,9 +127,10 @@ def evaluate_localization(
 
     from passerby.bundle import Bundle
     from passerby.data.manifest import Manifest
-    from passerby.evaluation.localization import check_localization_path, load_names
-    from passerby.evaluation.localization import evaluate_localization as run_evaluation
-    from passerby.localization import Binarization
+    from passerby.evaluation.localization.evaluator import evaluate_localization as run_evaluation
+    from passerby.evaluation.localization.names import load_names
+    from passerby.evaluation.localization.scores import check_localization_path
+    from passerby.explain.boxes import Binarization
 
     rule = Binarization.parse(binarize)  # what is wrong is told before the work
     if result is not None:
@@ -204,7 +205,7 @@ def _draw_table(scores: LocalizationScores, columns: Mapping[str, str]) -> Table
     from rich.markup import escape
     from rich.table import Table
 
-    from passerby.evaluation.localization import SCORES
+    from passerby.evaluation.localization.samples import SCORES
 
     every = scores.per_attribute
     missing = {key for key in SCORES if all(isnan(found[key].value) for found in every.values())}

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.attributes import name_files, split_attributes
-from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
+from passerby.cli.auxiliary import KeypointsOption, MasksOption, create_guide
 from passerby.cli.options import (
     BinarizeOption,
     BoxChoice,
@@ -23,14 +23,15 @@ from passerby.cli.options import (
     MethodOption,
     PicturesArgument,
 )
-from passerby.cli.places import check_apart, place_below
+from passerby.cli.output_paths import check_apart, place_below
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import TextIO
 
-    from passerby.inference import Localization, Skipped
+    from passerby.explain.localize import Localization
+    from passerby.inference.predictor import Skipped
 
 __all__ = ["localize"]
 
@@ -76,8 +77,12 @@ def localize(
         raise typer.BadParameter("--out and --json are one file; give the boxes another, such as boxes.jsonl")
 
     from passerby.bundle import load
-    from passerby.inference import check_sheet, find_images, localize_pictures, open_output, write_boxes
-    from passerby.localization import Binarization
+    from passerby.explain.box_table import write_boxes
+    from passerby.explain.boxes import Binarization
+    from passerby.explain.localize import localize_pictures
+    from passerby.inference.sources import find_images
+    from passerby.inference.writers import open_output
+    from passerby.visualization.localization_figure import check_sheet
 
     binarization = Binarization.parse(binarize)
     paths = find_images(pictures)
@@ -151,7 +156,7 @@ class _Tally:
 
 def _report(items: Iterator[Localization | Skipped], count: int, tally: _Tally) -> Iterator[Localization]:
     """What was found, with a progress bar where people watch; what is skipped is named at once."""
-    from passerby.inference import Skipped
+    from passerby.inference.predictor import Skipped
 
     with show_progress("localizing", hidden=count <= 16) as progress:
         for done, item in enumerate(items, start=1):
@@ -172,7 +177,8 @@ def _draw_each(
     height_px: int,
 ) -> Iterator[Localization]:
     """The same; each attribute is drawn on the way."""
-    from passerby.inference import draw_localization, save_figure
+    from passerby.visualization.figure_file import save_figure
+    from passerby.visualization.localization_figure import draw_localization
 
     for item in found:
         for name in item.names:
@@ -190,7 +196,8 @@ def _write_lines(found: Iterator[Localization], stream: TextIO) -> Iterator[Loca
 
 def _draw_sheet(found: Iterator[Localization], out: Path, *, columns: int, height_px: int) -> None:
     """The sheet of all that was found; no file where nothing was."""
-    from passerby.inference import draw_localizations, save_figure
+    from passerby.visualization.figure_file import save_figure
+    from passerby.visualization.localization_figure import draw_localizations
 
     first = next(found, None)
     if first is not None:

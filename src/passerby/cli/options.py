@@ -44,7 +44,7 @@ class Broken(StrEnum):
 
 
 class MethodChoice(StrEnum):
-    """The methods of `passerby.localization.METHODS`, which takes too long to import for a help text."""
+    """The methods of `passerby.explain.METHODS`, which takes too long to import for a help text."""
 
     grad_cam = "grad-cam"
     grad_cam_p = "grad-cam-p"
@@ -55,7 +55,7 @@ class MethodChoice(StrEnum):
 
 
 class BoxChoice(StrEnum):
-    """What a box of a heat map is around: `passerby.localization.BoxMode`."""
+    """What a box of a heat map is around: `passerby.explain.BoxMode`."""
 
     outer = "outer"
     components = "components"

@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.guide import KeypointsOption, MasksOption, create_guide
+from passerby.cli.auxiliary import KeypointsOption, MasksOption, create_guide
 from passerby.cli.options import BundleArgument, DeviceOption, FiveCropsOption, PicturesArgument
-from passerby.cli.places import place_below
+from passerby.cli.output_paths import place_below
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
-    from passerby.inference import Predictor, Skipped
+    from passerby.inference.predictor import Predictor, Skipped
     from passerby.types import Prediction
 
 __all__ = ["predict"]
@@ -74,7 +74,9 @@ def predict(
         )
 
     from passerby.bundle import load, source_of
-    from passerby.inference import Predictor, find_images, open_output, write_csv, write_jsonl, write_table
+    from passerby.inference.predictor import Predictor
+    from passerby.inference.sources import find_images
+    from passerby.inference.writers import open_output, write_csv, write_jsonl, write_table
 
     paths = find_images(pictures)
     files: dict[str, Path] = {}
@@ -112,7 +114,7 @@ def predict(
 
 def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) -> Iterator[Prediction]:
     """Predictions one by one, with a progress bar where people watch; what is skipped is named at once."""
-    from passerby.inference import Skipped
+    from passerby.inference.predictor import Skipped
 
     with show_progress("predicting", hidden=len(paths) <= predictor.batch_size) as progress:
         for done, item in enumerate(predictor.stream(paths), start=1):
@@ -139,7 +141,7 @@ def _draw_parsing(
     predictions: Iterator[Prediction], folder: Path, files: Mapping[str, Path], classes: tuple[str, ...]
 ) -> Iterator[Prediction]:
     """The same predictions; the parsing map of each is drawn on the way."""
-    from passerby.inference import write_class_names, write_parsing
+    from passerby.inference.writers import write_class_names, write_parsing
 
     write_class_names(folder, classes)
     drawn = 0

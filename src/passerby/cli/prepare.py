@@ -126,7 +126,7 @@ def _check_choice(given: Mapping[str, Any], option: str, choices: tuple[str, ...
 def _add_split(
     manifest: Manifest, kind: SplitKind, *, seed: int, max_drift: float, min_test_images: int
 ) -> Manifest:
-    from passerby.data.splits import identity_disjoint_split, random_split
+    from passerby.data.partitions import identity_disjoint_split, random_split
 
     if kind is SplitKind.random:
         return manifest.with_split(f"random-{seed}", random_split(len(manifest), seed=seed))

@@ -28,7 +28,8 @@ def report(
 
     Scores, attributes, training curves, predictions right and wrong, where attributes are seen.
     """
-    from passerby.evaluation.report import create_report, load_sources, write_report
+    from passerby.report.inputs import load_sources
+    from passerby.report.page import create_report, write_report
 
     found = load_sources(paths, images=images)
     html = create_report(

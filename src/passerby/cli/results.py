@@ -38,8 +38,8 @@ def results(
         typer.echo(format_markdown(rows), nl=False)
         return
     from passerby.cli.tables import Line, print_scores
-    from passerby.evaluation.results import METRICS
-    from passerby.evaluation.tables import describe_facts, name_rows
+    from passerby.evaluation.run_names import describe_facts, name_rows
+    from passerby.metrics.functional import METRICS
 
     shared, names = name_rows([describe_facts(row.first, seeds=len(row.results)) for row in rows])
     lines = []
@@ -54,7 +54,7 @@ def _print_by_attribute(rows: Sequence[Aggregate], *, markdown: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from passerby.evaluation.attribute_table import create_attribute_table
+    from passerby.comparison.attribute_table import create_attribute_table
 
     found = create_attribute_table(rows)
     if markdown:

@@ -29,8 +29,8 @@ def suite(
 
     What is finished is not repeated: the same call goes on where an interrupted one stopped.
     """
+    from passerby.comparison.stored import format_comparison, load_comparison
     from passerby.config import load_suite
-    from passerby.evaluation.report import load_comparison
     from passerby.suite import plan_suite, run_suite
 
     loaded = load_suite(path, overrides or [])
@@ -41,5 +41,5 @@ def suite(
         return
     stored = run_suite(loaded, folder, results=results, at_once=at_once, timing_s=timing_s, say=typer.echo)
     for each in stored:
-        typer.echo(f"\n{each}\n\n{load_comparison(each).format_markdown()}", nl=False)
+        typer.echo(f"\n{each}\n\n{format_comparison(load_comparison(each))}", nl=False)
     typer.echo(f"\nReport in {folder / 'report.html'}")

@@ -57,7 +57,7 @@ def synth(
     """
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-    from passerby.data.synthetic import SynthConfig, write_dataset
+    from passerby.synthetic import SynthConfig, write_dataset
 
     config = SynthConfig(
         height=height,

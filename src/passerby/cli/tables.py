@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from passerby.evaluation.score_table import Cell, ScoreTable
+    from passerby.comparison.score_table import Cell, ScoreTable
 
 __all__ = ["Line", "print_scores", "print_table"]
 
@@ -45,7 +45,7 @@ def print_scores(
     from rich.console import Console
     from rich.measure import Measurement
 
-    from passerby.evaluation.tables import SHORT_NAMES
+    from passerby.evaluation.run_names import SHORT_NAMES
 
     console = Console()
     for text in above:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.device import send
+from passerby.data.transfer import send
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.device import send
+from passerby.data.transfer import send
 
 if TYPE_CHECKING:
     from torch import Tensor

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
-from passerby.data.device import send
+from passerby.data.transfer import send
 from passerby.types import Guidance
 
 if TYPE_CHECKING:

@@ -44,7 +44,7 @@ from passerby.data.columns import (
     make_guidance_columns,
 )
 from passerby.errors import ManifestError, SchemaError
-from passerby.files import replace_file
+from passerby.io import replace_file
 from passerby.schema import AttributeSchema
 
 __all__ = ["PARTS_OF_A_SPLIT", "Manifest", "check_relative_path"]

@@ -14,9 +14,9 @@ import numpy as np
 from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
-from passerby.data.images import load_map, read_image
-from passerby.data.placement import compute_placement, resize_image, resize_map
 from passerby.errors import DataError, ImageError
+from passerby.images.decode import load_map, read_image
+from passerby.images.placement import compute_placement, resize_image, resize_map
 from passerby.parsing import UNKNOWN_CLASS
 
 if TYPE_CHECKING:

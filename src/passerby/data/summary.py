@@ -10,10 +10,10 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from passerby.data.images import read_image
 from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest
-from passerby.data.placement import compute_placement
 from passerby.errors import DataError, ImageError
+from passerby.images.decode import read_image
+from passerby.images.placement import compute_placement
 from passerby.types import Preprocess
 
 __all__ = ["AttributeCount", "ImageCheck", "SharedIdentities", "Summary", "check_images", "summarise"]

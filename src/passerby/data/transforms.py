@@ -19,8 +19,8 @@ from numpy.typing import NDArray
 from passerby.data import colours
 from passerby.data.affine import Motions, move_batch
 from passerby.data.crops import PLACES, Crop, find_inside, locate_crop, resize_crops, scale_side
-from passerby.data.device import send
 from passerby.data.streams import draw_uniform
+from passerby.data.transfer import send
 from passerby.errors import DataError
 from passerby.types import Guidance
 

@@ -1,9 +1,7 @@
-"""Scores that can be trusted, and the pages that show them."""
+"""Scores of a model on a split, and the protocols they are computed under."""
 
 from __future__ import annotations
 
-from passerby.evaluation.compare import compare
-from passerby.evaluation.comparison import Comparison
 from passerby.evaluation.evaluate import evaluate
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.protocols import PROTOCOLS, Protocol, load_protocol
@@ -14,13 +12,11 @@ __all__ = [
     "PROTOCOLS",
     "TRANSLATIONS",
     "Aggregate",
-    "Comparison",
     "Evaluation",
     "Protocol",
     "Result",
     "Translation",
     "aggregate",
-    "compare",
     "evaluate",
     "format_markdown",
     "load_protocol",

@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.data.cache import PackedCache
-from passerby.data.images import read_image
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
-from passerby.data.placement import resize_image
 from passerby.errors import DataError, SchemaError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.protocols import load_protocol
 from passerby.evaluation.translation import Translation
+from passerby.images.decode import read_image
+from passerby.images.placement import resize_image
 from passerby.metrics import ParsingScores, count_parsing
 from passerby.parsing import MASK_CLASSES, are_within, read_masks
 from passerby.types import Batch, Preprocess

@@ -20,10 +20,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import DataError, SchemaError
-from passerby.evaluation.files import read_json, write_json
 from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.protocols import Protocol, load_protocol
 from passerby.evaluation.results import Result, find_commit
+from passerby.io import read_json, write_json
 from passerby.schema import AttributeSchema
 
 if TYPE_CHECKING:

@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.files import replace_file
+from passerby.io import replace_file
 
 __all__ = ["Predictions"]
 

@@ -16,13 +16,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-import passerby
 from passerby.errors import DataError
-from passerby.evaluation.files import read_json, slugify, write_json
-from passerby.evaluation.tables import name_run
+from passerby.evaluation.run_names import name_run
+from passerby.io import read_json, slugify, write_json
+from passerby.metrics.functional import METRICS
 
 __all__ = [
-    "METRICS",
     "Aggregate",
     "Result",
     "aggregate",
@@ -31,9 +30,6 @@ __all__ = [
     "load_results",
     "name_score_file",
 ]
-
-METRICS = ("mA", "accuracy", "precision", "recall", "f1", "mAP")
-"""The overall metrics, in the order of every table."""
 
 COMPARISON_SUFFIX = ".comparison.json"
 """How the name of a file ends that `passerby compare --out` writes; such files may lie among the results."""
@@ -338,7 +334,7 @@ def format_markdown(rows: Sequence[Aggregate]) -> str:
 
 def find_commit() -> str | None:
     """The commit of the code, `+changes` when tracked files differ; None outside a checkout."""
-    git, here = shutil.which("git"), Path(passerby.__file__).resolve()
+    git, here = shutil.which("git"), Path(__file__).resolve()
     if git is None:
         return None
 

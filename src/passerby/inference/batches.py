@@ -11,9 +11,9 @@ from PIL import Image
 from torch import Tensor
 
 from passerby.bundle import Bundle, Picture, source_of
-from passerby.data.images import normalise
+from passerby.data.normalise import normalise
 from passerby.errors import DataError, ImageError
-from passerby.inference.guiding import Found, Guide
+from passerby.inference.auxiliary import Found, Guide
 from passerby.inference.predictor import Skipped
 
 __all__ = ["OpenedBatch", "open_batch", "stream_batches"]

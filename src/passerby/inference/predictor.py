@@ -13,9 +13,9 @@ from PIL import Image
 from torch import Tensor
 
 from passerby.bundle import Bundle, FiveCrops, Picture, source_of
-from passerby.data.placement import restore_map
 from passerby.errors import DataError, ImageError
-from passerby.inference.guiding import Found, Guide
+from passerby.images.placement import restore_map
+from passerby.inference.auxiliary import Found, Guide
 from passerby.types import Guidance, Prediction
 
 __all__ = ["PredictionResult", "Predictor", "Skipped"]

@@ -18,16 +18,15 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from passerby.data.formats.files import CLASSES_FILE
+from passerby.data.formats.dataset_files import CLASSES_FILE
 from passerby.errors import DataError
-from passerby.files import replace_file
-from passerby.inference.localize import Localization
+from passerby.io import replace_file
 from passerby.parsing import get_palette
 from passerby.types import Prediction
 
 __all__ = [
     "open_output",
-    "write_boxes",
+    "print_with_notes",
     "write_class_names",
     "write_csv",
     "write_jsonl",
@@ -128,35 +127,10 @@ def write_table(
     for prediction in predictions:
         notes.update(prediction.notes)
         table.add_row(Text(prediction.source), _attributes(prediction, top=top, everything=everything))
-    _print_table(table, notes, stream)
+    print_with_notes(table, notes, stream)
 
 
-def write_boxes(localizations: Iterable[Localization], stream: TextIO) -> None:
-    """Write a table for people: each picture with its attributes, and where in it each is seen.
-
-    A box is written as left, top, right, bottom in pixels of the picture; several are in several lines.
-    """
-    table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("picture", "attribute", "probability", "box", "heat inside"):
-        right = title in ("probability", "heat inside")
-        table.add_column(title, overflow="fold", justify="right" if right else "left")
-    notes: Counter[str] = Counter()
-    for each in localizations:
-        notes.update(each.notes)
-        source = each.source
-        for name, p, regions in zip(each.names, each.probabilities, each.regions, strict=True):
-            style = "" if name in each.present else "dim"
-            boxes = "\n".join(" ".join(f"{side:g}" for side in r.box.as_xyxy()) for r in regions)
-            shares = "\n".join(f"{100 * r.share:.0f} %" for r in regions)
-            cells = (name, f"{p:.2f}", boxes or "none", shares)
-            table.add_row(Text(source), *(Text(cell, style=style) for cell in cells))
-            source = ""  # once is enough
-        if not each.names:
-            table.add_row(Text(source), Text("none", style="dim"))
-    _print_table(table, notes, stream)
-
-
-def _print_table(table: Table, notes: Mapping[str, int], stream: TextIO) -> None:
+def print_with_notes(table: Table, notes: Mapping[str, int], stream: TextIO) -> None:
     """The table, then of how many pictures something must be known."""
     console = Console(file=stream, soft_wrap=False, width=None if stream.isatty() else 160)
     console.print(table)

@@ -20,6 +20,7 @@ from passerby.metrics.counting import (
 )
 
 __all__ = [
+    "METRICS",
     "AttributeScores",
     "Counts",
     "Degenerate",
@@ -28,6 +29,9 @@ __all__ = [
     "compute_counts",
     "compute_scores",
 ]
+
+METRICS = ("mA", "accuracy", "precision", "recall", "f1", "mAP")
+"""The overall metrics, in the order of every table."""
 
 EmptyRows = Literal["zero", "drop"]
 Degenerate = Literal["zero", "drop"]

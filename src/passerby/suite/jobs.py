@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from passerby.errors import ConfigError
-from passerby.files import hash_file, replace_file
+from passerby.io import hash_file, replace_file
 
 __all__ = ["Job", "Step", "run_jobs"]
 

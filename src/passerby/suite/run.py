@@ -11,20 +11,22 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from passerby.bundle import Bundle
+from passerby.comparison.localization_runs import load_localizations
+from passerby.comparison.paired_localization import compare_localization
+from passerby.comparison.paired_scores import compare
+from passerby.comparison.run_comparison import Comparison
+from passerby.comparison.stored import load_comparison
 from passerby.config import Suite
 from passerby.data.cache import PackedCache
 from passerby.errors import TrainingError
-from passerby.evaluation.compare import compare
-from passerby.evaluation.comparison import Comparison
-from passerby.evaluation.localization import compare_localization, load_localizations
+from passerby.evaluation.calibration import name_calibrated
 from passerby.evaluation.predictions import Predictions
-from passerby.evaluation.report import create_report, load_comparison, write_report
 from passerby.evaluation.results import COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX, Result
-from passerby.evaluation.thresholds import name_calibrated
-from passerby.files import replace_file
+from passerby.io import replace_file
+from passerby.report.page import create_report, write_report
 from passerby.suite.costs import measure_costs
 from passerby.suite.jobs import Job, run_jobs
-from passerby.suite.places import Place, check_place, create_job, find_places
+from passerby.suite.run_paths import Place, check_place, create_job, find_places
 from passerby.types import Preprocess
 
 __all__ = ["plan_suite", "run_suite"]

@@ -17,7 +17,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, Wei
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
-from passerby.files import replace_file
+from passerby.io import replace_file
 from passerby.training.task import AttributeTask, check_weights
 
 __all__ = ["EpochLog", "InterruptedRunError", "LastCheckpoint", "LastingEarlyStopping", "create_ema"]

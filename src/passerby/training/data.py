@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 
 from passerby.config import Recipe
 from passerby.data.cache import PackedCache
+from passerby.data.device_cache import ResidentLoader
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
-from passerby.data.resident import ResidentLoader
 from passerby.data.transforms import Augmentation
 from passerby.errors import TrainingError
 from passerby.losses import compute_positive_ratio

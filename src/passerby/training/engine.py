@@ -23,9 +23,9 @@ from passerby.data.crops import scale_side
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.errors import ModelError, TrainingError
+from passerby.evaluation.calibration import calibrate
 from passerby.evaluation.evaluate import evaluate
 from passerby.evaluation.protocols import load_protocol
-from passerby.evaluation.thresholds import calibrate
 from passerby.losses import Distilled, create_loss
 from passerby.models.base import AttributeModel, evaluating
 from passerby.schema import AttributeSchema
@@ -37,9 +37,9 @@ from passerby.training.callbacks import (
     create_ema,
 )
 from passerby.training.data import TrainingData
-from passerby.training.origin import describe_origin
+from passerby.training.initialization import create_start
+from passerby.training.provenance import describe_origin
 from passerby.training.run_folder import RunFolder, TrainingOutcome
-from passerby.training.start import create_start
 from passerby.training.task import AttributeTask
 from passerby.training.teachers import load_soft_labels
 from passerby.types import Preprocess

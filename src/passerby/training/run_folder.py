@@ -28,7 +28,7 @@ import torch
 from passerby.bundle import Bundle
 from passerby.config import Recipe, load_recipe
 from passerby.errors import TrainingError
-from passerby.files import hash_file, replace_file
+from passerby.io import hash_file, replace_file
 from passerby.models.base import AttributeModel
 from passerby.training.environment import describe_environment, is_other_process
 from passerby.training.teachers import find_predictions

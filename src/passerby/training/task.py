@@ -12,8 +12,8 @@ from torch.optim.lr_scheduler import ReduceLROnPlateau
 from torchmetrics import MeanMetric
 
 from passerby.config import Recipe
-from passerby.data.images import normalise
 from passerby.data.loader import BatchLoader
+from passerby.data.normalise import normalise
 from passerby.errors import TrainingError
 from passerby.evaluation.protocols import load_protocol
 from passerby.metrics import AttributeMetrics, MeanAveragePrecision

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 import scipy.io
 
-from passerby.data.formats.files import load_schema
+from passerby.data.formats.dataset_files import load_schema
 from passerby.schema import AttributeSchema
 
 EVALUATED = {

@@ -13,9 +13,9 @@ from PIL import Image
 
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError
-from passerby.evaluation.localization import MEASURES, Case, LocalizationCases, LocalizationSamples
-from passerby.evaluation.localization.cases import COUNT, PER_ATTRIBUTE, CaseKeeper
+from passerby.evaluation.localization.cases import COUNT, PER_ATTRIBUTE, Case, CaseKeeper, LocalizationCases
 from passerby.evaluation.localization.measure import Measurement
+from passerby.evaluation.localization.samples import MEASURES, LocalizationSamples
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Box
 

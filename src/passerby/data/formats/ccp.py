@@ -29,12 +29,18 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.formats.files import find_file, find_guidance, find_images, keep_present, load_schema
+from passerby.data.formats.dataset_files import (
+    find_file,
+    find_guidance,
+    find_images,
+    keep_present,
+    load_schema,
+)
 from passerby.data.formats.matlab import check_strings, load_mat, unpack_integers
-from passerby.data.images import read_size
 from passerby.data.manifest import Manifest
-from passerby.data.splits import random_split
+from passerby.data.partitions import random_split
 from passerby.errors import FormatError
+from passerby.images.decode import read_size
 from passerby.parsing import COARSE_CLASSES, LIP_CLASSES, UNKNOWN_CLASS
 
 __all__ = ["CLASSES", "SCHEMA", "TO_COARSE", "TO_LIP", "load_pixels", "read"]

@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.formats.files import find_file, find_guidance, find_images, load_schema
+from passerby.data.formats.dataset_files import find_file, find_guidance, find_images, load_schema
 from passerby.data.formats.matlab import load_mat, unpack_integers, unpack_strings, unpack_struct
 from passerby.data.manifest import Manifest
 from passerby.errors import FormatError

@@ -7,7 +7,13 @@ from typing import Any
 
 import numpy as np
 
-from passerby.data.formats.files import find_file, find_guidance, find_images, keep_present, load_schema
+from passerby.data.formats.dataset_files import (
+    find_file,
+    find_guidance,
+    find_images,
+    keep_present,
+    load_schema,
+)
 from passerby.data.formats.matlab import check_strings, load_mat, unpack_integers, unpack_strings
 from passerby.data.manifest import Manifest
 from passerby.errors import FormatError

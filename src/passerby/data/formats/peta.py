@@ -10,7 +10,13 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.formats.files import find_file, find_guidance, find_images, keep_present, load_schema
+from passerby.data.formats.dataset_files import (
+    find_file,
+    find_guidance,
+    find_images,
+    keep_present,
+    load_schema,
+)
 from passerby.data.formats.matlab import (
     check_strings,
     load_mat,

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.formats.files import find_file, find_images, keep_present
+from passerby.data.formats.dataset_files import find_file, find_images, keep_present
 from passerby.data.formats.matlab import load_mat, unpack_integers, unpack_struct
 from passerby.errors import FormatError
 

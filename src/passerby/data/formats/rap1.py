@@ -8,7 +8,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.formats.files import find_guidance, load_schema
+from passerby.data.formats.dataset_files import find_guidance, load_schema
 from passerby.data.formats.matlab import unpack_integers, unpack_partitions, unpack_strings
 from passerby.data.formats.rap import (
     check_names,

@@ -24,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from passerby.data.formats.files import keep_present, load_classes, load_schema
+from passerby.data.formats.dataset_files import keep_present, load_classes, load_schema
 from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import DataError, FormatError, ManifestError
 from passerby.schema import Attribute, AttributeSchema

@@ -16,7 +16,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from passerby.data.formats.files import find_images, keep_present, load_schema
+from passerby.data.formats.dataset_files import find_images, keep_present, load_schema
 from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest, check_relative_path
 from passerby.errors import FormatError
 

@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from passerby.data.formats.files import find_file, keep_present, load_schema
-from passerby.data.images import read_size
+from passerby.data.formats.dataset_files import find_file, keep_present, load_schema
 from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest, check_relative_path
 from passerby.errors import FormatError
+from passerby.images.decode import read_size
 
 __all__ = ["SCHEMA", "read"]
 

@@ -15,23 +15,19 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal, Self, get_args
+from typing import Any, Literal, Self, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from passerby.data.images import load_map
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError
-from passerby.evaluation.files import read_json, write_json
-from passerby.evaluation.localization.samples import LocalizationSamples
+from passerby.evaluation.localization.samples import LocalizationSamples, Measurement
 from passerby.evaluation.results import CASES_FILE
-from passerby.files import replace_file
+from passerby.images.decode import load_map
+from passerby.io import read_json, replace_file, write_json
 from passerby.types import Box, Preprocess
-
-if TYPE_CHECKING:
-    from passerby.evaluation.localization.measure import Measurement
 
 __all__ = ["Case", "CaseKeeper", "LocalizationCases", "remove_cases"]
 

@@ -13,20 +13,17 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from passerby.data.images import normalise
+from passerby.data.normalise import normalise
 from passerby.evaluation.localization.cases import CaseKeeper
-from passerby.evaluation.localization.samples import MEASURES
-from passerby.evaluation.localization.truth import TrueRegion, Truth
-from passerby.localization import (
-    Binarization,
-    BoxMode,
-    Method,
+from passerby.evaluation.localization.ground_truth import TrueRegion, Truth
+from passerby.evaluation.localization.samples import MEASURES, Measurement
+from passerby.explain.boxes import Binarization, BoxMode, find_boxes
+from passerby.explain.heat import Method, compute_heat_maps
+from passerby.explain.scores import (
     compute_box_iou,
     compute_energy,
     compute_fading,
-    compute_heat_maps,
     compute_mask_iou,
-    find_boxes,
     hits_peak,
 )
 from passerby.types import Batch, Box, Guidance, Output
@@ -34,7 +31,7 @@ from passerby.types import Batch, Box, Guidance, Output
 if TYPE_CHECKING:
     from passerby.bundle import Bundle
 
-__all__ = ["Measurement", "Measurer", "measure_heat"]
+__all__ = ["Measurer", "measure_heat"]
 
 
 def measure_heat(
@@ -67,23 +64,6 @@ def measure_heat(
             "mask_share": float(truth.mask.mean()),
         }
     return measures
-
-
-@dataclass(frozen=True, slots=True)
-class Measurement:
-    """What was measured of a sample.
-
-    Args:
-        row: Row of the cache.
-        attribute: Number in the names of the truth.
-        prob: Of the attribute.
-        measures: By the names in `MEASURES`.
-    """
-
-    row: int
-    attribute: int
-    prob: float
-    measures: Mapping[str, float]
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,10 +13,10 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.evaluation.bootstrap import draw_multiplicities
-from passerby.files import replace_file
+from passerby.io import replace_file
+from passerby.metrics.bootstrap import draw_multiplicities
 
-__all__ = ["MEASURES", "SCORES", "LocalizationSamples", "average_known"]
+__all__ = ["MEASURES", "SCORES", "LocalizationSamples", "Measurement", "average_known"]
 
 Floats = NDArray[np.float64]
 
@@ -30,6 +30,23 @@ earns, in box IoU and energy, and in mask IoU, energy and (by chance) pointing."
 
 SCORES = ("box_iou", "mask_iou", "pcc", *MEASURES[2:])
 """The scores of an attribute: means of what is measured, and the correlation of box IoU and probability."""
+
+
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """What was measured of a sample.
+
+    Args:
+        row: Row of the cache.
+        attribute: Number in the names of the truth.
+        prob: Of the attribute.
+        measures: By the names in `MEASURES`.
+    """
+
+    row: int
+    attribute: int
+    prob: float
+    measures: Mapping[str, float]
 
 
 @dataclass(frozen=True, eq=False)

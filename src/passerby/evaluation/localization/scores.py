@@ -21,10 +21,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.errors import ConfigError, DataError
-from passerby.evaluation.files import read_json, write_json
 from passerby.evaluation.localization.cases import LocalizationCases, remove_cases
 from passerby.evaluation.localization.samples import SCORES, LocalizationSamples, average_known
 from passerby.evaluation.results import LOCALIZATION_SUFFIX
+from passerby.io import read_json, write_json
 
 __all__ = ["Estimate", "LocalizationProtocol", "LocalizationScores", "check_localization_path", "get_factor"]
 
@@ -69,7 +69,7 @@ class LocalizationProtocol:
 
     Args:
         truth: `parsing` or `boxes`.
-        method: How heat maps are computed, see `passerby.localization.METHODS`.
+        method: How heat maps are computed, see `passerby.explain.METHODS`.
         binarization: Such as `max:0.5`.
         boxes: `outer` or `components`.
         least_px: Samples with fewer true pixels do not count.

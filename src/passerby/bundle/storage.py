@@ -1,0 +1,255 @@
+"""The files of a bundle: written whole or not at all, read only when unharmed.
+
+config.json carries the size and hash of the weights and a checksum of itself, so that truncation, a mix-up of
+files and edits by hand come to light. It is no signature: whoever makes a bundle can make it say anything.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import zipfile
+import zlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from passerby.errors import BundleError
+from passerby.io import replace_file
+
+__all__ = [
+    "CARD",
+    "CONFIG",
+    "FORMAT_VERSION",
+    "WEIGHTS",
+    "Content",
+    "encode_config",
+    "read_files",
+    "write_files",
+]
+
+CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
+FORMAT, FORMAT_VERSION = "passerby-bundle", 1
+MAX_CONFIG_BYTES = 16 * 2**20
+"""A configuration is some kilobytes; more is refused before it is unpacked."""
+
+_DAY_ZERO = (1980, 1, 1, 0, 0, 0)
+"""Time stamp of all members of a zip, so that the same bundle gives the same bytes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What lies in a bundle, verified: the parsed configuration and the bytes of the weights."""
+
+    config: Mapping[str, Any]
+    weights: bytes
+
+
+# ---------------------------------------------------------------------- configuration
+
+
+def encode_config(values: Mapping[str, Any], weights: bytes) -> bytes:
+    """Add format, hash of the weights and checksum to a configuration and write it as JSON.
+
+    Raises:
+        BundleError: If a value is no plain JSON value.
+    """
+    config = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        **values,
+        "weights": {
+            "file": WEIGHTS,
+            "sha256": hashlib.sha256(weights).hexdigest(),
+            "bytes": len(weights),
+        },
+    }
+    try:
+        config["checksum"] = _checksum(config)
+        return (json.dumps(config, indent=2, ensure_ascii=False, allow_nan=False) + "\n").encode()
+    except (TypeError, ValueError) as error:
+        raise BundleError(f"a bundle's metadata must be plain JSON values: {error}") from error
+
+
+def _checksum(config: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in config.items() if key != "checksum"}
+    text = json.dumps(rest, sort_keys=True, ensure_ascii=True, allow_nan=False)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _decode_config(content: bytes, where: str) -> dict[str, Any]:
+    try:
+        config = json.loads(content, parse_constant=_refuse_constant)
+    except (ValueError, RecursionError) as error:
+        raise BundleError(f"{where}: {CONFIG} is damaged ({error}); copy the bundle again") from error
+    if not isinstance(config, dict) or config.get("format") != FORMAT:
+        raise BundleError(f"{where} is not a bundle of passerby: its {CONFIG} lacks format {FORMAT!r}")
+    version = config.get("format_version")
+    if not isinstance(version, int) or version < 1:
+        raise BundleError(f"{where}: expected a format_version from 1 on, got {version!r}")
+    if version > FORMAT_VERSION:
+        raise BundleError(
+            f"{where} has format {version}, this passerby reads up to {FORMAT_VERSION}; update passerby"
+        )
+    if config.get("checksum") != _checksum(config):
+        raise BundleError(
+            f"{where}: {CONFIG} was changed after it was saved; copy the bundle again, or, to change it, "
+            "load the original in Python and save it anew"
+        )
+    weights = config.get("weights")
+    if not isinstance(weights, dict) or not isinstance(weights.get("bytes"), int) or weights["bytes"] < 0:
+        raise BundleError(f"{where}: {CONFIG} does not say which weights belong to it")
+    return config
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON value")
+
+
+def _check_weights(weights: bytes, config: Mapping[str, Any], where: str) -> None:
+    expected = config["weights"]
+    if len(weights) != expected["bytes"]:
+        size = f"{len(weights)} bytes instead of {expected['bytes']}"
+        raise BundleError(f"{where}: {WEIGHTS} has not its size, {size}; copy the bundle again")
+    if hashlib.sha256(weights).hexdigest() != expected.get("sha256"):
+        raise BundleError(
+            f"{where}: {WEIGHTS} is not the file that was saved (its hash differs); copy it again"
+        )
+
+
+# ---------------------------------------------------------------------- reading
+
+
+def read_files(path: Path) -> Content:
+    """Read and verify a folder or a zip.
+
+    Raises:
+        BundleError: If it is no bundle, or one that is damaged, changed, or of a newer format.
+    """
+    try:
+        if path.is_dir():
+            return _read(lambda name, limit: _read_member_of_folder(path, name, limit), str(path))
+        with zipfile.ZipFile(path) as archive:
+            _check_members(archive, path)
+            return _read(lambda name, limit: _read_member_of_zip(archive, name, limit), str(path))
+    except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
+        raise BundleError(
+            f"{path} is no bundle, or a damaged one ({error}); expected a folder or zip of `Bundle.save`"
+        ) from error
+
+
+def _read(read: Callable[[str, int], bytes | None], where: str) -> Content:
+    text = read(CONFIG, MAX_CONFIG_BYTES)
+    if text is None:
+        raise BundleError(
+            f"{where} is no bundle: it has no {CONFIG}; expected a folder or zip of `Bundle.save`"
+        )
+    config = _decode_config(text, where)
+    weights = read(WEIGHTS, config["weights"]["bytes"])
+    if weights is None:
+        raise BundleError(f"{where} is incomplete: it has no {WEIGHTS}; copy the bundle again")
+    _check_weights(weights, config, where)
+    return Content(config, weights)
+
+
+def _read_member_of_folder(folder: Path, name: str, limit: int) -> bytes | None:
+    file = folder / name
+    if not file.is_file():
+        return None
+    with file.open("rb") as stream:
+        return stream.read(limit + 1)
+
+
+def _read_member_of_zip(archive: zipfile.ZipFile, name: str, limit: int) -> bytes | None:
+    if name not in archive.namelist():
+        return None
+    with archive.open(name) as stream:
+        return stream.read(limit + 1)
+
+
+def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
+    names = archive.namelist()
+    foreign = [name for name in names if name not in (CONFIG, WEIGHTS, CARD)]
+    if foreign or len(set(names)) != len(names):
+        what = f"it holds {foreign[0]!r}" if foreign else "it names a file twice"
+        raise BundleError(
+            f"{path} is no bundle: {what}; expected exactly {CONFIG}, {WEIGHTS} and {CARD}, without folders"
+        )
+
+
+# ---------------------------------------------------------------------- writing
+
+
+def write_files(path: Path, files: Mapping[str, bytes]) -> None:
+    """Write a folder, or a zip if the path ends so; an earlier bundle there is replaced in one step.
+
+    Raises:
+        BundleError: If something that is not a bundle is in the way.
+    """
+    path = path.expanduser().resolve()
+    _refuse_to_overwrite(path)
+    if path.suffix.lower() == ".zip":
+        with replace_file(path) as temporary:
+            temporary.write_bytes(_zip(files))
+        return
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary.mkdir(parents=True)
+    try:
+        for name, content in files.items():
+            (temporary / name).write_bytes(content)
+        _replace_folder(temporary, path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _zip(files: Mapping[str, bytes]) -> bytes:
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_STORED) as archive:
+        for name, content in files.items():
+            archive.writestr(zipfile.ZipInfo(name, _DAY_ZERO), content)
+    return buffer.getvalue()
+
+
+def _replace_folder(temporary: Path, path: Path) -> None:
+    """Rename; a folder that is there is moved aside first and comes back if that fails."""
+    if not path.exists():
+        temporary.rename(path)
+        return
+    aside = path.with_name(f".{path.name}.{os.getpid()}.old")
+    path.rename(aside)
+    try:
+        temporary.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise
+    shutil.rmtree(aside)
+
+
+def _refuse_to_overwrite(path: Path) -> None:
+    if not path.exists() or _is_bundle(path):
+        return
+    if path.is_dir():
+        names = sorted(entry.name for entry in path.iterdir())
+        if not names and path.suffix.lower() != ".zip":
+            return
+        what = f"a folder that holds {', '.join(names[:4]) or 'nothing'}"
+    else:
+        what = "a file"
+    raise BundleError(f"{path} is {what}, no bundle, and is not overwritten; give another path or remove it")
+
+
+def _is_bundle(path: Path) -> bool:
+    """Whether a bundle, and nothing else, lies at a path of the kind that is to be written."""
+    try:
+        if path.suffix.lower() == ".zip":
+            with zipfile.ZipFile(path) as archive:
+                names, text = set(archive.namelist()), archive.read(CONFIG)
+        else:
+            names, text = {entry.name for entry in path.iterdir()}, (path / CONFIG).read_bytes()
+        return names <= {CONFIG, WEIGHTS, CARD} and json.loads(text)["format"] == FORMAT
+    except (zipfile.BadZipFile, OSError, ValueError, KeyError, TypeError):
+        return False

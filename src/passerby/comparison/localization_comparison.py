@@ -1,0 +1,199 @@
+"""Where runs see attributes, with intervals of their differences to one of them, and the file of that."""
+
+from __future__ import annotations
+
+import math
+import statistics
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any, Self
+
+from passerby.comparison.run_comparison import Interval, check_comparison_path, check_fields
+from passerby.errors import DataError
+from passerby.evaluation.localization.samples import SCORES
+from passerby.evaluation.results import LOCALIZATION_COMPARISON_SUFFIX
+from passerby.evaluation.run_names import RunFacts, restore_facts
+from passerby.io import read_json, write_json
+
+__all__ = ["ComparedLocalization", "LocalizationComparison", "LocalizationDifferences"]
+
+VERSION = 1
+_TOLERANCE = 1e-9
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizationDifferences:
+    """How a run differs from the baseline, by score; what cannot be measured is missing.
+
+    Args:
+        per_attribute: By attribute and score; attributes with too few samples are missing.
+        mean: Of the means over attributes.
+        mean_of_paper: Of the means over the attributes of SSPNet's Table 10.
+    """
+
+    per_attribute: Mapping[str, Mapping[str, Interval]]
+    mean: Mapping[str, Interval]
+    mean_of_paper: Mapping[str, Interval]
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From the plain values of a file."""
+        return cls(
+            {name: _read_intervals(each) for name, each in values["per_attribute"].items()},
+            _read_intervals(values["mean"]),
+            _read_intervals(values["mean_of_paper"]),
+        )
+
+
+def _read_intervals(values: Mapping[str, Any]) -> dict[str, Interval]:
+    found = {score: Interval(**each) for score, each in values.items()}
+    numbers = [number for each in found.values() for number in asdict(each).values()]
+    if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
+        raise ValueError("expected finite differences")
+    return found
+
+
+@dataclass(frozen=True, slots=True)
+class ComparedLocalization(RunFacts):
+    """One recipe, its seeds, and how it differs from the baseline.
+
+    Args:
+        scores: By attribute and score (`SCORES`) that of each seed, NaN where it cannot be measured.
+        differences: None for the baseline itself.
+    """
+
+    scores: Mapping[str, Mapping[str, tuple[float, ...]]]
+    differences: LocalizationDifferences | None
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, None for NaN."""
+        scores = {
+            name: {score: [None if math.isnan(v) else v for v in each] for score, each in columns.items()}
+            for name, columns in self.scores.items()
+        }
+        return {**asdict(self), "scores": scores}
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        """From the plain values of a file."""
+        scores = {
+            name: {
+                score: tuple(math.nan if v is None else float(v) for v in columns[score]) for score in SCORES
+            }
+            for name, columns in values["scores"].items()
+        }
+        seeds = len(values["seeds"])
+        if not seeds or any(len(each) != seeds for columns in scores.values() for each in columns.values()):
+            raise ValueError("expected one score a seed")
+        found = values["differences"]
+        differences = None if found is None else LocalizationDifferences.from_dict(found)
+        return cls(**{**restore_facts(values), "scores": scores, "differences": differences})
+
+
+@dataclass(frozen=True, slots=True)
+class LocalizationComparison:
+    """Runs on the same samples, and the paired bootstrap intervals of their differences to a baseline.
+
+    Create one with `compare_localization`, read one with `LocalizationComparison.load`.
+
+    Args:
+        runs: The baseline first.
+        scores: Scores with an interval.
+        counts: Number of samples of each attribute that has any.
+        apart: Attributes that are left out of the means.
+        mean_of: Attributes in the means: those with enough samples that are not `apart`.
+        of_paper: Those of `mean_of` that are in SSPNet's Table 10.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
+        groups: Number of people drawn in each resample: identities, or pictures where none are known.
+        commit: Commit of the code that drew.
+    """
+
+    runs: tuple[ComparedLocalization, ...]
+    scores: tuple[str, ...]
+    counts: Mapping[str, int]
+    apart: tuple[str, ...]
+    mean_of: tuple[str, ...]
+    of_paper: tuple[str, ...]
+    resamples: int
+    seed: int
+    groups: int
+    commit: str | None
+
+    def find_measured(self, score: str, attributes: Sequence[str]) -> list[str]:
+        """Those of the attributes that have a score in every run and seed: a mean is over these."""
+        return [
+            name
+            for name in attributes
+            if not any(math.isnan(value) for run in self.runs for value in run.scores[name][score])
+        ]
+
+    def average(self, run: ComparedLocalization, score: str, attributes: Sequence[str]) -> tuple[float, ...]:
+        """Mean over the attributes that every run has a score of, for each seed; NaN where there is none."""
+        columns = [run.scores[name][score] for name in self.find_measured(score, attributes)]
+        return tuple(map(statistics.fmean, zip(*columns, strict=True))) or (math.nan,) * len(run.seeds)
+
+    # ------------------------------------------------------------------ files
+
+    def write(self, path: Path) -> None:
+        """Write everything but the samples as JSON, through a temporary name.
+
+        Raises:
+            ConfigError: If the name does not end in `.localization-comparison.json`.
+        """
+        check_comparison_path(path, LOCALIZATION_COMPARISON_SUFFIX)
+        values = {field.name: getattr(self, field.name) for field in fields(self)}
+        write_json(Path(path), {"version": VERSION, **values, "runs": [run.to_dict() for run in self.runs]})
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """Read a file that `write` wrote.
+
+        Raises:
+            DataError: If it is missing, damaged or of another kind.
+        """
+        values = read_json(path)
+        try:
+            check_fields(values, cls, VERSION)
+            names = {name: tuple(values[name]) for name in ("scores", "apart", "mean_of", "of_paper")}
+            runs = tuple(ComparedLocalization.from_dict(run) for run in values["runs"])
+            found = cls(**{**values, **names, "runs": runs})
+            found.check()
+        except (AttributeError, KeyError, TypeError, ValueError) as error:
+            raise DataError(
+                f"{path} is no comparison of localisation, or is damaged ({error}); make it anew with "
+                "`passerby compare-localization … --out`"
+            ) from error
+        return found
+
+    def check(self) -> None:
+        """Raise ValueError where runs, attributes, scores and differences do not fit together."""
+        first, *others = self.runs
+        if first.differences is not None or not others:
+            raise ValueError("expected a baseline without differences, then the other runs")
+        if not set(self.scores) <= set(SCORES) or not {*self.mean_of, *self.of_paper} <= set(self.counts):
+            raise ValueError("expected known scores, and means over attributes that have samples")
+        if any(set(run.scores) != set(self.counts) for run in self.runs):
+            raise ValueError(f"expected the scores of {', '.join(self.counts)} for every run")
+        for run in others:
+            if run.differences is None:
+                raise ValueError("expected differences for every other run")
+            self._check_differences(run, run.differences)
+
+    def _check_differences(self, run: ComparedLocalization, noted: LocalizationDifferences) -> None:
+        first = self.runs[0]
+        means = ((noted.mean, self.mean_of), (noted.mean_of_paper, self.of_paper))
+        expected = [
+            (interval, self.average(run, score, attributes), self.average(first, score, attributes))
+            for column, attributes in means
+            for score, interval in column.items()
+        ]
+        expected += [
+            (interval, run.scores[name][score], first.scores[name][score])
+            for name, column in noted.per_attribute.items()
+            for score, interval in column.items()
+        ]
+        for interval, ours, theirs in expected:
+            if not abs(statistics.fmean(ours) - statistics.fmean(theirs) - interval.difference) <= _TOLERANCE:
+                raise ValueError("expected differences of the scores that are noted")

@@ -1,0 +1,43 @@
+"""Heat maps, boxes and localisation of attributes in pictures."""
+
+from __future__ import annotations
+
+from passerby.explain.attention_maps import AttentionMaps, compute_maps, save_maps, stream_maps
+from passerby.explain.boxes import RULES, Binarization, BoxMode, Rule, enclose, find_boxes
+from passerby.explain.heat import METHODS, HeatMaps, Method, compute_heat_maps
+from passerby.explain.localize import Localization, Region, localize_picture, localize_pictures
+from passerby.explain.scores import (
+    compute_box_iou,
+    compute_correlation,
+    compute_energy,
+    compute_fading,
+    compute_mask_iou,
+    hits_peak,
+)
+
+__all__ = [
+    "METHODS",
+    "RULES",
+    "AttentionMaps",
+    "Binarization",
+    "BoxMode",
+    "HeatMaps",
+    "Localization",
+    "Method",
+    "Region",
+    "Rule",
+    "compute_box_iou",
+    "compute_correlation",
+    "compute_energy",
+    "compute_fading",
+    "compute_heat_maps",
+    "compute_maps",
+    "compute_mask_iou",
+    "enclose",
+    "find_boxes",
+    "hits_peak",
+    "localize_picture",
+    "localize_pictures",
+    "save_maps",
+    "stream_maps",
+]

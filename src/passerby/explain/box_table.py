@@ -1,0 +1,40 @@
+"""The table of localised attributes that `passerby localize` prints."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from typing import TextIO
+
+from rich.table import Table
+from rich.text import Text
+
+from passerby.explain.localize import Localization
+from passerby.inference.writers import print_with_notes
+
+__all__ = ["write_boxes"]
+
+
+def write_boxes(localizations: Iterable[Localization], stream: TextIO) -> None:
+    """Write a table for people: each picture with its attributes, and where in it each is seen.
+
+    A box is written as left, top, right, bottom in pixels of the picture; several are in several lines.
+    """
+    table = Table(box=None, pad_edge=False, header_style="bold")
+    for title in ("picture", "attribute", "probability", "box", "heat inside"):
+        right = title in ("probability", "heat inside")
+        table.add_column(title, overflow="fold", justify="right" if right else "left")
+    notes: Counter[str] = Counter()
+    for each in localizations:
+        notes.update(each.notes)
+        source = each.source
+        for name, p, regions in zip(each.names, each.probabilities, each.regions, strict=True):
+            style = "" if name in each.present else "dim"
+            boxes = "\n".join(" ".join(f"{side:g}" for side in r.box.as_xyxy()) for r in regions)
+            shares = "\n".join(f"{100 * r.share:.0f} %" for r in regions)
+            cells = (name, f"{p:.2f}", boxes or "none", shares)
+            table.add_row(Text(source), *(Text(cell, style=style) for cell in cells))
+            source = ""  # once is enough
+        if not each.names:
+            table.add_row(Text(source), Text("none", style="dim"))
+    print_with_notes(table, notes, stream)

@@ -1,0 +1,1 @@
+"""Decode, resize and normalise pictures."""

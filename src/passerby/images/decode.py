@@ -1,0 +1,184 @@
+"""From a file of any common kind to upright RGB pixels, and from pixels to what a network computes with."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from PIL import Image, UnidentifiedImageError
+
+from passerby.errors import ImageError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+
+__all__ = [
+    "BACKGROUND",
+    "MAX_PIXELS",
+    "load_map",
+    "read_image",
+    "read_size",
+]
+
+BACKGROUND = (255, 255, 255)
+"""The colour (RGB) that shows through transparent pixels unless told otherwise: white, as on a page."""
+
+MAX_PIXELS = 80_000_000
+"""Pictures with more pixels are refused before they are unpacked (PIL itself warns a little later)."""
+
+_ORIENTATION_TAG = 0x0112
+_UPRIGHT = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+
+
+def read_image(
+    source: str | Path | bytes | Image.Image, *, background: tuple[int, int, int] = BACKGROUND
+) -> Image.Image:
+    """Read a picture of any common mode as upright RGB.
+
+    Greyscale and palettes are expanded, 16-bit grey is scaled (not clipped) to 8 bits, CMYK is converted,
+    transparency is composited on `background`, EXIF orientation is applied; of an animation the first frame
+    is taken. A picture given as PIL image is not changed.
+
+    Args:
+        source: A path, the bytes of a file, or a PIL image.
+        background: Colour behind transparent pixels.
+
+    Raises:
+        ImageError: If the file is missing, empty, truncated, corrupt, of an unknown kind or larger than
+            `MAX_PIXELS`; the message names the file and the reason.
+
+    Example:
+        >>> read_image(Image.new("L", (4, 6), 128)).getpixel((0, 0))
+        (128, 128, 128)
+    """
+    name = _name_of(source)
+    try:
+        if isinstance(source, Image.Image):
+            return _to_upright_rgb(source, background)
+        content = source if isinstance(source, bytes) else Path(source).read_bytes()
+        if not content:
+            raise ImageError("the file is empty")
+        with Image.open(io.BytesIO(content)) as image:
+            return _to_upright_rgb(image, background)
+    except Exception as error:  # decoders raise nearly anything on a damaged file
+        raise ImageError(f"cannot read the picture {name}: {_reason(error)}") from error
+
+
+def read_size(path: str | Path) -> tuple[int, int]:
+    """Width and height in pixels of what `read_image` would give, upright, without decoding the pixels.
+
+    Raises:
+        ImageError: If the file is missing, empty, corrupt or of an unknown kind; the message names it.
+    """
+    try:
+        with Image.open(path) as image:
+            on_its_side = image.getexif().get(_ORIENTATION_TAG) in (5, 6, 7, 8)
+            if on_its_side and image.format != "TIFF":  # of a TIFF, PIL itself gives the upright size
+                return image.height, image.width
+            return image.size
+    except Exception as error:  # as in read_image
+        raise ImageError(f"cannot read the picture {path}: {_reason(error)}") from error
+
+
+def _name_of(source: object) -> str:
+    if isinstance(source, (str, Path)):
+        return str(source)
+    if isinstance(source, bytes):
+        return f"<{len(source)} bytes>"
+    return str(getattr(source, "filename", "") or "<image>")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, FileNotFoundError):
+        return "there is no such file"
+    if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
+        return f"it unpacks to more than {MAX_PIXELS} pixels; scale it down first"
+    if isinstance(error, UnidentifiedImageError):
+        return "it is damaged, or no picture of a kind that PIL knows"
+    return str(error) or type(error).__name__
+
+
+def _to_upright_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    if image.width * image.height > MAX_PIXELS:
+        size = f"{image.width} × {image.height}"
+        raise ImageError(f"it has {size} pixels, more than the {MAX_PIXELS} allowed; scale it down first")
+    if not image.width * image.height:
+        raise ImageError("it has no pixels")
+    image.load()
+    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION_TAG, 1))
+    rgb = _to_rgb(image, background)
+    if turn is not None:
+        return rgb.transpose(turn)
+    return rgb.copy() if rgb is image else rgb
+
+
+def _to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    if image.mode.startswith("I"):
+        return _from_16_bit(image).convert("RGB")
+    if image.mode == "F":
+        raise ImageError("it holds floating-point numbers of unknown range; scale it to 8 bits first")
+    if image.has_transparency_data:
+        rgba = image.convert("RGBA")
+        behind = Image.new("RGBA", image.size, (*background, 255))
+        return Image.alpha_composite(behind, rgba).convert("RGB")
+    return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _from_16_bit(image: Image.Image) -> Image.Image:
+    values = np.asarray(image).astype(np.int64)
+    if values.min() < 0 or values.max() > 65535:
+        extent = f"{values.min()} … {values.max()}"
+        raise ImageError(f"expected grey values 0 … 65535, got {extent}; scale it to 8 or 16 bits first")
+    return Image.fromarray(((values + 128) // 257).astype(np.uint8))  # 65535 = 255 × 257, rounded
+
+
+def load_map(path: str | Path) -> NDArray[np.uint8]:
+    """Load a mask or a parsing map: one number a pixel.
+
+    Args:
+        path: A PNG (1 bit, 8-bit grey, or palette, whose indices are taken), or a `.mat` file with a
+            matrix `groundtruth` (Clothing Co-Parsing).
+
+    Raises:
+        ImageError: If the file is damaged, has colours instead of numbers, or has numbers beyond 0 … 255.
+
+    Shape:
+        (h, w) in 0 … 255. For a mask anything above 0 is the person.
+    """
+    path = Path(path)
+    try:
+        if path.suffix.lower() == ".mat":
+            values = _matrix_of(path)
+        else:
+            with Image.open(path) as image:
+                if image.mode not in ("1", "L", "P"):
+                    raise ImageError(f"expected one number a pixel (mode 1, L or P), got mode {image.mode}")
+                values = np.asarray(image)
+    except Exception as error:  # as in read_image
+        raise ImageError(f"cannot read the map {path}: {_reason(error)}") from error
+    return values.astype(np.uint8)
+
+
+def _matrix_of(path: Path) -> NDArray[Any]:
+    from scipy.io import loadmat
+
+    content = loadmat(path, variable_names=["groundtruth"])
+    if "groundtruth" not in content:
+        raise ImageError("expected a matrix named 'groundtruth'")
+    values: NDArray[Any] = np.asarray(content["groundtruth"])
+    if values.ndim != 2 or values.dtype.kind not in "biu":
+        raise ImageError(f"expected a matrix of whole numbers, got {values.dtype} of shape {values.shape}")
+    if values.size and (values.min() < 0 or values.max() > 255):
+        raise ImageError(f"expected numbers 0 … 255, got {values.min()} … {values.max()}")
+    return values

@@ -1,0 +1,83 @@
+"""Atomic file writes, JSON files, file names and hashes."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from passerby.errors import DataError
+
+__all__ = ["hash_file", "read_json", "replace_file", "slugify", "write_json"]
+
+
+@contextmanager
+def replace_file(path: Path) -> Iterator[Path]:
+    """Yield a temporary path next to `path`, and rename it to `path` if no exception was raised.
+
+    After an exception the old file is unchanged and the temporary file is removed. Missing parent folders
+    are created.
+
+    Example:
+        >>> import tempfile
+        >>> target = Path(tempfile.mkdtemp()) / "new" / "note.txt"
+        >>> with replace_file(target) as temporary:
+        ...     _ = temporary.write_text("done")
+        >>> target.read_text(), len(list(target.parent.iterdir()))
+        ('done', 1)
+    """
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def hash_file(path: Path) -> str:
+    """SHA-256 of a file's bytes, in hexadecimal digits."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def slugify(text: str) -> str:
+    """Replace everything but letters, digits, dots, hyphens and underscores, for use in a file name.
+
+    Example:
+        >>> slugify("mobilenetv2_100.tf_imagenet"), slugify("my weights/v2")
+        ('mobilenetv2_100.tf_imagenet', 'my_weights_v2')
+    """
+    return re.sub(r"[^A-Za-z0-9._-]+", "_", text).strip("._") or "_"
+
+
+def write_json(path: Path, values: Mapping[str, Any]) -> None:
+    """Write indented JSON atomically; NaN raises ValueError, because JSON has no NaN."""
+    text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
+    with replace_file(path) as temporary:
+        temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Read a JSON object.
+
+    Raises:
+        DataError: If the file is missing or is no JSON object.
+    """
+    try:
+        values = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise DataError(f"no file at {path}; `passerby evaluate` writes such files") from None
+    except (OSError, ValueError) as error:
+        raise DataError(
+            f"{path} is not readable JSON ({error}); write it again with `passerby evaluate`"
+        ) from error
+    if not isinstance(values, dict):
+        raise DataError(f"{path}: expected a JSON object, got {type(values).__name__}")
+    return values

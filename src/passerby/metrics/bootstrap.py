@@ -1,0 +1,187 @@
+"""The bootstrap of the metrics: each resample is a column of how often each row was drawn.
+
+A metric of a resample is the metric of the data set in which each row stands as often as it was drawn. Rows
+are never copied: counts are matrix products with the multiplicities, and average precision needs one sorting
+for all resamples.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.metrics.functional import METRICS
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_array
+
+    from passerby.metrics.counting import Unknown
+
+__all__ = ["WeightedMetrics", "draw_multiplicities"]
+
+Floats = NDArray[np.float64]
+Flags = NDArray[np.bool_]
+
+_CELLS_A_CHUNK = 2**19  # 4 MB of multiplicities, which stay in the cache of a CPU
+
+
+def draw_multiplicities(groups: NDArray[np.int64], *, resamples: int, seed: int) -> Iterator[Floats]:
+    """How often each row is drawn, resample after resample, some at a time; the same for the same seed.
+
+    As many groups are drawn with replacement as there are, and a group's rows come all together.
+
+    Paper:
+        Efron and Tibshirani, An Introduction to the Bootstrap (1993); with groups of several rows it is the
+        cluster bootstrap.
+
+    Shape:
+        groups: (N,) the group of each row, in 0 … G − 1, each taken at least once.
+        yields: (N, B) whole numbers, B resamples.
+
+    Example:
+        >>> chunks = list(draw_multiplicities(np.array([0, 0, 1]), resamples=4, seed=0))
+        >>> np.concatenate(chunks, axis=1).astype(int).tolist()
+        [[0, 1, 2, 2], [0, 1, 2, 2], [2, 1, 0, 0]]
+    """
+    rng = np.random.default_rng(seed)
+    number = int(groups.max()) + 1
+    chunk = max(1, _CELLS_A_CHUNK // len(groups))
+    for start in range(0, resamples, chunk):
+        drawn = [  # one by one, so that the draws do not depend on the size of a chunk
+            np.bincount(rng.integers(number, size=number), minlength=number)
+            for _ in range(min(chunk, resamples - start))
+        ]
+        yield np.ascontiguousarray(np.stack(drawn, axis=1)[groups], np.float64)
+
+
+class WeightedMetrics:
+    """The overall metrics of predictions whose rows count several times, or not at all.
+
+    They are those of `passerby.metrics` on rows that are really repeated. So an attribute that loses all its
+    positives in a resample counts 0 in that half of mA, for every model alike, and leaves the mean of mAP.
+
+    Args:
+        thresholds: One an attribute; a positive is strictly above it.
+        unknown: `ignore` leaves unknown labels out, `negative` takes them for a no.
+        metrics: Which of `passerby.evaluation.results.METRICS` are wanted.
+
+    Shape:
+        probs: (N, A) float32 in [0, 1]; labels: (N, A) int8 in {1, 0, −1}.
+
+    Example:
+        >>> probs, labels = np.array([[0.9], [0.4]], np.float32), np.array([[1], [1]], np.int8)
+        >>> metrics = WeightedMetrics(probs, labels, thresholds=[0.5], unknown="ignore")
+        >>> metrics.compute(np.array([[1.0, 3.0], [1.0, 1.0]]))["recall"]
+        array([0.5 , 0.75])
+    """
+
+    def __init__(
+        self,
+        probs: NDArray[np.float32],
+        labels: NDArray[np.int8],
+        *,
+        thresholds: Sequence[float],
+        unknown: Unknown,
+        metrics: Sequence[str] = METRICS,
+    ) -> None:
+        known = labels >= 0 if unknown == "ignore" else np.ones(labels.shape, np.bool_)
+        positive: Flags = labels > 0
+        predicted: Flags = (probs > np.asarray(thresholds, np.float32)) & known
+        hits = predicted & positive
+        self.metrics = tuple(metrics)
+        flags = (hits, predicted & ~positive, positive, known & ~positive)
+        self._counted = np.concatenate(flags, axis=1).T.astype(np.float64)  # (4 A, N)
+        self._shares = _compute_shares(hits, predicted, positive)
+        self._precisions = []
+        if "mAP" in metrics:
+            columns = zip(probs.T, positive.T, known.T, strict=True)
+            self._precisions = [_WeightedPrecision(*column) for column in columns if column[1].any()]
+
+    def compute(self, multiplicities: Floats) -> dict[str, Floats]:
+        """The wanted metrics of each resample, in [0, 1]; mAP is NaN where no attribute has a positive.
+
+        Shape:
+            multiplicities: (N, B) numbers of 0 or more; returns: (B,) float64 each.
+        """
+        found = {"mA": self._compute_balanced(multiplicities), **self._compute_instances(multiplicities)}
+        if "mAP" in self.metrics:
+            found["mAP"] = self._compute_mean_precision(multiplicities)
+        return {name: found[name] for name in self.metrics}
+
+    def find_incomplete(self, multiplicities: Floats) -> Flags:
+        """In which resamples an attribute lost all its positives, or all its negatives.
+
+        Shape:
+            multiplicities: (N, B) numbers of 0 or more; returns: (B,).
+        """
+        there = self._counted[len(self._counted) // 2 :]  # positives, negatives
+        lost: Flags = (there[there.any(axis=1)] @ multiplicities == 0).any(axis=0)
+        return lost
+
+    def _compute_balanced(self, multiplicities: Floats) -> Floats:
+        hits, alarms, positives, negatives = np.split(self._counted @ multiplicities, 4)  # (A, B) each
+        tpr = hits / np.maximum(positives, 1)
+        tnr = (negatives - alarms) / np.maximum(negatives, 1)
+        return np.asarray((tpr + tnr).mean(axis=0) / 2, np.float64)
+
+    def _compute_instances(self, multiplicities: Floats) -> Mapping[str, Floats]:
+        accuracy, precision, recall = self._shares @ multiplicities / multiplicities.sum(axis=0)
+        both = precision + recall
+        f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
+        return {"accuracy": accuracy, "precision": precision, "recall": recall, "f1": f1}
+
+    def _compute_mean_precision(self, multiplicities: Floats) -> Floats:
+        total = np.zeros(multiplicities.shape[1])
+        number = np.zeros_like(total)
+        for one in self._precisions:
+            value = one.compute(multiplicities)
+            there = ~np.isnan(value)
+            total[there] += value[there]
+            number += there
+        return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
+
+
+def _compute_shares(hits: Flags, predicted: Flags, positive: Flags) -> Floats:
+    """|Y ∩ Ŷ| over |Y ∪ Ŷ|, |Ŷ| and |Y| of each row, 0 where a divisor is; (3, N)."""
+    both = hits.sum(axis=1)
+    wholes = ((predicted | positive).sum(axis=1), predicted.sum(axis=1), positive.sum(axis=1))
+    return np.stack([both / np.maximum(whole, 1) for whole in wholes])
+
+
+class _WeightedPrecision:
+    """Interpolated average precision of one attribute under multiplicities.
+
+    Rows are sorted once. Between two positives precision only falls, so it is looked at only after each group
+    of equal probability that has a positive: `seen` adds up the rows up to there since the group before,
+    `gained` the positives of the group.
+    """
+
+    def __init__(self, probs: NDArray[np.float32], positive: Flags, known: Flags) -> None:
+        rows = np.flatnonzero(known)
+        order = rows[np.argsort(-probs[rows], kind="stable")]
+        ordered, hit = probs[order], np.flatnonzero(positive[order])
+        ends = np.append(np.flatnonzero(ordered[1:] != ordered[:-1]) + 1, len(order))
+        ends = ends[np.diff(np.searchsorted(hit, ends), prepend=0) > 0]
+        self._seen = _create_sums(order, ends, len(probs))
+        self._gained = _create_sums(order[hit], np.searchsorted(hit, ends), len(probs))
+
+    def compute(self, multiplicities: Floats) -> Floats:
+        """Average precision of each resample, NaN where no positive was drawn; (B,)."""
+        gained = self._gained @ multiplicities  # (K, B)
+        found = np.cumsum(gained, axis=0)
+        precision = found / np.maximum(np.cumsum(self._seen @ multiplicities, axis=0), 1)
+        precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
+        total = found[-1]
+        area = np.einsum("kb,kb->b", gained, precision)
+        return np.asarray(np.divide(area, total, out=np.full_like(area, np.nan), where=total > 0))
+
+
+def _create_sums(rows: NDArray[np.int64], ends: NDArray[np.int64], number: int) -> csr_array:
+    """The matrix (K, N) that adds up `rows[0:ends[0]]`, `rows[ends[0]:ends[1]]` and so on."""
+    from scipy.sparse import csr_array
+
+    rows = rows[: ends[-1]]
+    return csr_array((np.ones(len(rows)), rows, np.append(0, ends)), shape=(len(ends), number))

@@ -1,0 +1,135 @@
+from __future__ import annotations
+
+import json
+import logging
+from pathlib import Path
+
+import pytest
+
+from passerby.data.formats import FORMATS
+from passerby.data.formats.dataset_files import (
+    find_file,
+    find_guidance,
+    find_images,
+    keep_present,
+    load_classes,
+    load_keypoints,
+    load_schema,
+)
+from passerby.errors import FormatError, ManifestError
+
+POINTS = [float(i) for i in range(51)]
+
+
+def write_keypoints(root: Path, content: object) -> None:
+    (root / "keypoints_coco17.json").write_text(json.dumps(content))
+
+
+def test_formats_names_every_data_set_and_is_read_only():
+    assert list(FORMATS) == ["peta", "pa100k", "rap1", "rap2", "wider", "market1501", "upar", "ccp", "table"]
+    with pytest.raises(TypeError):
+        FORMATS["mine"] = FORMATS["peta"]  # type: ignore[index]
+
+
+@pytest.mark.parametrize(
+    ("name", "count"), [("peta", 105), ("pa100k", 26), ("rap1", 92), ("rap2", 54), ("wider", 14)]
+)
+def test_load_schema(name, count):
+    schema = load_schema(name)
+    assert (schema.name, len(schema)) == (name, count)
+
+
+def test_find_file_takes_the_first_and_names_all(tmp_path):
+    (tmp_path / "b").mkdir()
+    (tmp_path / "b" / "x.mat").touch()
+    assert find_file(tmp_path, "x.mat", "b/x.mat") == tmp_path / "b" / "x.mat"
+    with pytest.raises(FormatError, match=r"found no y\.mat or b/y\.mat under .*; check --root"):
+        find_file(tmp_path, "y.mat", "b/y.mat")
+
+
+def test_find_images_takes_any_extension_and_the_first_folder(tmp_path):
+    for folder, names in {"a": ["1.JPG", "2.bmp", "notes.txt"], "b": ["1.png", "3.jpeg"]}.items():
+        (tmp_path / folder).mkdir()
+        for name in names:
+            (tmp_path / folder / name).touch()
+    assert find_images(tmp_path, "a", "not-there", "b") == {"1": "a/1.JPG", "2": "a/2.bmp", "3": "b/3.jpeg"}
+
+
+def test_keep_present_refuses_missing_unless_told(tmp_path, caplog):
+    images = ["a.jpg", None, "c.jpg"]
+    with pytest.raises(FormatError, match=r"Toy: 1 of 3 images are missing under .*--allow-missing"):
+        keep_present(images, dataset="Toy", where=tmp_path, allow_missing=False)
+    with caplog.at_level(logging.WARNING):
+        assert keep_present(images, dataset="Toy", where=tmp_path, allow_missing=True) == [0, 2]
+    assert "1 of 3 images are missing" in caplog.text
+
+
+def test_keep_present_refuses_an_empty_folder_even_when_told(tmp_path):
+    with pytest.raises(FormatError, match=r"3 of 3 images are missing.*check --root"):
+        keep_present([None] * 3, dataset="Toy", where=tmp_path, allow_missing=True)
+
+
+def test_find_guidance_goes_by_stem(tmp_path):
+    for folder in ("masks", "parsing"):
+        (tmp_path / folder).mkdir()
+    (tmp_path / "masks" / "00001.png").touch()
+    (tmp_path / "parsing" / "00002.png").touch()
+    write_keypoints(tmp_path, [{"image": "00002.jpg", "keypoints": POINTS, "score": 0.5}])
+    guidance = find_guidance(tmp_path, ["00001", "00002"])
+    assert guidance.masks == ["masks/00001.png", None]
+    assert guidance.parsing == [None, "parsing/00002.png"]
+    assert guidance.keypoints == [None, POINTS]
+
+
+def test_names_of_parsing_classes_lie_beside_the_maps(tmp_path):
+    (tmp_path / "parsing").mkdir()
+    (tmp_path / "other").mkdir()
+    (tmp_path / "parsing" / "00002.png").touch()
+    (tmp_path / "parsing" / "classes.txt").write_text("nothing\nGrün \n", encoding="utf-8")
+    assert find_guidance(tmp_path, ["00001", "00002"]).parsing_classes == ("nothing", "Grün")
+    assert find_guidance(tmp_path, ["00001"]).parsing_classes == ()
+    assert load_classes(tmp_path, ["parsing/a.png", None, "other/b.png"]) == ()
+    assert load_classes(tmp_path, ["other/b.png"]) == ()
+
+
+@pytest.mark.parametrize("content", [b"", b"a\n\nb\n", b"a\na\n", b"\xff\n"])
+def test_damaged_names_of_parsing_classes_are_refused(tmp_path, content):
+    (tmp_path / "parsing").mkdir()
+    (tmp_path / "parsing" / "classes.txt").write_bytes(content)
+    with pytest.raises(FormatError, match=r"classes\.txt"):
+        load_classes(tmp_path, ["parsing/a.png"])
+
+
+def test_no_keypoints_file_means_no_keypoints(tmp_path):
+    assert load_keypoints(tmp_path) == {}
+
+
+@pytest.mark.parametrize(
+    ("entry", "message"),
+    [
+        ({"image": "a.jpg", "keypoints": POINTS[:50]}, "entry 0: expected an image name and 51"),
+        ({"image": "a.jpg", "keypoints": [*POINTS[:50], float("nan")]}, "51 finite numbers"),
+        ({"image": "a.jpg", "keypoints": [*POINTS[:50], "x"]}, "51 finite numbers"),
+        ({"keypoints": POINTS}, "expected an image name"),
+        ("a.jpg", "expected an image name"),
+    ],
+)
+def test_damaged_keypoints_are_refused(tmp_path, entry, message):
+    write_keypoints(tmp_path, [entry])
+    with pytest.raises(FormatError, match=message):
+        load_keypoints(tmp_path)
+
+
+def test_keypoints_that_are_no_list_or_truncated_are_refused(tmp_path):
+    write_keypoints(tmp_path, {"a.jpg": POINTS})
+    with pytest.raises(FormatError, match="expected a list"):
+        load_keypoints(tmp_path)
+    (tmp_path / "keypoints_coco17.json").write_text('[{"image": "a.jpg", "keyp')
+    with pytest.raises(FormatError, match="truncated or no JSON"):
+        load_keypoints(tmp_path)
+
+
+def test_keypoints_of_a_picture_outside_the_root_are_refused(tmp_path):
+    write_keypoints(tmp_path, [{"image": "../a.jpg", "keypoints": POINTS}])
+    with pytest.raises(ManifestError, match="below the root"):
+        load_keypoints(tmp_path)

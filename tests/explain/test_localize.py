@@ -1,0 +1,438 @@
+from __future__ import annotations
+
+import io
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+import passerby.explain.localize as localize_module
+import passerby.visualization.localization_figure as figure_module
+from passerby.annotators.from_files import Given
+from passerby.bundle import Bundle
+from passerby.errors import ConfigError, DataError, ImageError, ModelError, SchemaError
+from passerby.explain.box_table import write_boxes
+from passerby.explain.boxes import Binarization
+from passerby.explain.heat import METHODS
+from passerby.explain.localize import Localization, Region, localize_picture, localize_pictures
+from passerby.images.placement import compute_placement, restore_heat
+from passerby.inference.auxiliary import Guide
+from passerby.inference.predictor import Skipped
+from passerby.models import AttributeModel, create_model
+from passerby.schema import Attribute, AttributeSchema
+from passerby.types import Box, Guidance, Output, Preprocess
+from passerby.visualization.figure_file import MAX_SIDE_PX
+from passerby.visualization.localization_figure import check_sheet, draw_localization, draw_localizations
+from passerby.visualization.panel_grid import Panel, compose_sheet
+
+COLOURS = ("Red", "Green", "Blue")
+SCHEMA = AttributeSchema("toy", tuple(Attribute(name, f"is in {name}") for name in COLOURS))
+PLAIN: dict[str, Any] = {"mean": (0, 0, 0), "std": (1, 1, 1)}
+
+
+class Colours(AttributeModel):
+    """Its features are the picture, and each logit grows with the mean of one of its channels.
+
+    So the heat map of an attribute by Grad-CAM-P is that channel, times a constant.
+    """
+
+    name, arguments = "colours", {}
+
+    def __init__(self) -> None:
+        super().__init__(SCHEMA)
+        self.weight = nn.Parameter(torch.tensor(40.0))
+        self.norm = nn.BatchNorm2d(3, affine=False)
+
+    def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        if self.training:
+            raise RuntimeError("expected evaluation mode")
+        features = self.look_at(images)
+        return Output(self.weight * features.mean((2, 3)) - 1, features=features)
+
+
+def create_bundle(height: int = 128, width: int = 96, **options: Any) -> Bundle:
+    return Bundle(Colours(), Preprocess(height, width, **PLAIN, **options), (0.5, 0.5, 0.3))
+
+
+def paint(size: tuple[int, int], **spots: Sequence[tuple[int, int, int, int]]) -> Image.Image:
+    """A black picture, width × height, with spots of full colour: left, top, right, bottom."""
+    pixels = np.zeros((size[1], size[0], 3), np.uint8)
+    for channel, name in enumerate(COLOURS):
+        for x0, y0, x1, y1 in spots.get(name, ()):
+            pixels[y0:y1, x0:x1, channel] = 255
+    return Image.fromarray(pixels)
+
+
+def sides(region: Region) -> NDArray[np.float64]:
+    return np.array(region.box.as_xyxy())
+
+
+# ---------------------------------------------------------------------- boxes
+
+
+@pytest.mark.parametrize("resize", ["stretch", "pad"])
+@pytest.mark.parametrize("size", [(200, 100), (60, 240), (48, 64), (96, 128), (640, 900)])
+def test_boxes_are_in_pixels_of_the_picture(resize: str, size: tuple[int, int]) -> None:
+    width, height = size
+    spot = (width // 8, height // 4, width // 2, height // 2)
+    bundle = create_bundle(resize=resize)
+    found = localize_picture(bundle, paint(size, Red=[spot]), attributes=["Red"])
+    assert found.heat.shape == (1, height, width)
+    assert found.heat.dtype == np.float32
+    assert found.picture.shape == (height, width, 3)
+    (region,) = found["Red"]
+    x0, y0, x1, y1 = compute_placement(size, bundle.preprocess).target
+    one_cell = np.array([width / (x1 - x0), height / (y1 - y0)] * 2)
+    assert (np.abs(sides(region) - spot) <= one_cell.clip(1)).all()
+    assert 0.9 < region.share <= 1
+    inside = found.heat[0, spot[1] : spot[3], spot[0] : spot[2]]
+    assert inside.sum() / found.heat.sum() == pytest.approx(region.share, abs=0.08)
+
+
+def test_one_box_or_one_a_piece() -> None:
+    picture = paint((120, 160), Red=[(10, 120, 40, 150), (70, 120, 110, 156)])
+    bundle = create_bundle()
+    (outer,) = localize_picture(bundle, picture, attributes=["Red"])["Red"]
+    one, two = localize_picture(bundle, picture, attributes=["Red"], boxes="components")["Red"]
+    assert np.abs(sides(outer) - (10, 120, 110, 156)).max() <= 2
+    assert np.abs(sides(one) - (70, 120, 110, 156)).max() <= 2  # the larger one has more heat
+    assert np.abs(sides(two) - (10, 120, 40, 150)).max() <= 2
+    assert one.share > two.share > 0.3
+    assert one.share + two.share == pytest.approx(outer.share, abs=0.05)
+
+
+def test_binarization_and_method_reach_the_boxes() -> None:
+    picture = paint((96, 128), Red=[(0, 0, 96, 128)])
+    faint = Image.blend(picture, paint((96, 128)), 0.7)
+    faint.paste((255, 0, 0), (20, 20, 40, 50))
+    bundle = create_bundle()
+    (box,) = localize_picture(bundle, faint, attributes=["Red"])["Red"]
+    assert box.box.as_xyxy() == (20, 20, 40, 50)
+    low = localize_picture(bundle, faint, attributes=["Red"], binarization=Binarization("max", 0.2))
+    assert low["Red"][0] == Region(Box(0, 0, 96, 128), pytest.approx(1))
+    assert str(low.binarization) == "max:0.2"
+    for method in METHODS:
+        if method != "own":
+            found = localize_picture(bundle, faint, attributes=["Red"], method=method)  # type: ignore[arg-type]
+            assert found.method == method
+            assert found.heat[0, 20:50, 20:40].mean() > found.heat.mean()
+    with pytest.raises(ModelError, match="no map of its own"):
+        localize_picture(bundle, faint, method="own")
+    with pytest.raises(ConfigError, match="no method"):
+        localize_picture(bundle, faint, method="gradcam")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match="no mode"):
+        localize_picture(bundle, faint, boxes="inner")  # type: ignore[arg-type]
+
+
+def test_the_model_says_how_maps_are_made_if_nobody_does() -> None:
+    own = create_model("passerby", schema=SCHEMA, backbone="test_resnet", evidence_channels=8)
+    picture = paint((96, 128), Red=[(0, 0, 50, 50)])
+    for model, method in ((Colours(), "grad-cam-p"), (own, "own")):
+        bundle = Bundle(model, Preprocess(64, 48, **PLAIN))
+        unasked = localize_picture(bundle, picture, attributes=["Red"])
+        assert unasked.method == unasked.to_dict()["method"] == method
+        asked = localize_picture(bundle, picture, attributes=["Red"], method=method)  # type: ignore[arg-type]
+        assert np.array_equal(unasked.heat, asked.heat)
+
+
+def test_padding_is_cut_off() -> None:
+    values = np.zeros((2, 8, 8), np.float32)
+    values[0, :, :2], values[1, :, 3] = 9, 1  # a picture of 1:2 fills the columns from 2 to 5
+    restored = restore_heat(values, (4, 8), Preprocess(8, 8, resize="pad"))
+    assert (restored[0] == 0).all()
+    assert (restored[1] == np.float32([0, 1, 0, 0])).all()
+    assert restore_heat(values[:0], (4, 8), Preprocess(8, 8)).shape == (0, 8, 4)
+
+
+# ---------------------------------------------------------------------- attributes and pictures
+
+
+def test_present_ones_unless_named() -> None:
+    bundle = create_bundle()
+    half = (0, 0, 96, 64)
+    red, black = paint((96, 128), Red=[half], Blue=[(0, 0, 10, 10)]), paint((96, 128))
+    found, nothing = localize_pictures(bundle, [red, black])
+    assert isinstance(found, Localization)
+    assert isinstance(nothing, Localization)
+    assert found.names == found.present == bundle(red).present == ("Red", "Blue")  # 0.32 is above 0.3
+    assert nothing.names == nothing.present == nothing.regions == ()
+    assert nothing.heat.shape == (0, 128, 96)
+    assert np.abs(sides(found["Red"][0]) - half).max() <= 1
+    assert np.abs(sides(found["Blue"][0]) - (0, 0, 10, 10)).max() <= 1
+    named = localize_picture(bundle, red, attributes=["Blue", "Green", "Red", "Blue"])
+    assert named.names == ("Blue", "Green", "Red")
+    assert named.present == ("Blue", "Red")
+    assert named.thresholds == (0.3, 0.5, 0.5)
+    assert named.probabilities == pytest.approx([bundle(red)[name] for name in named.names], abs=1e-6)
+    assert named["Green"] == ()
+    assert (named.heat[1] == 0).all()
+    np.testing.assert_allclose(named.heat[2], found.heat[0])
+
+
+def test_names_that_are_not_there() -> None:
+    bundle = create_bundle()
+    with pytest.raises(SchemaError, match=r"'Rad'; did you mean Red"):
+        localize_pictures(bundle, [], attributes=["Rad"])  # at once
+    with pytest.raises(DataError, match="at least one attribute"):
+        localize_picture(bundle, paint((9, 9)), attributes=[])
+    found = localize_picture(bundle, paint((9, 9)), attributes=["Red"])
+    with pytest.raises(SchemaError, match="'Blue' was not looked for; expected one of Red"):
+        found["Blue"]
+    with pytest.raises(SchemaError, match="none were"):
+        localize_picture(bundle, paint((9, 9)))["Red"]
+
+
+def test_many_pictures_in_order_and_unreadable_ones_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bundle = create_bundle()
+    paths = [tmp_path / f"{i}.png" for i in range(5)]
+    for i in (0, 2, 3, 4):
+        paint((40 + 20 * i, 90), Red=[(5 * i, 10, 30, 50)]).save(paths[i])
+    paths[1].write_text("no picture")
+    calls = []
+    compute = localize_module.compute_heat_maps
+
+    def note(model: AttributeModel, images: Tensor, *more: Any, **options: Any) -> Any:
+        calls.append(len(images))
+        return compute(model, images, *more, **options)
+
+    monkeypatch.setattr(localize_module, "compute_heat_maps", note)
+    items = list(localize_pictures(bundle, paths, batch_size=3))
+    assert calls == [2, 2]  # one call a batch, whatever the attributes
+    skipped = items.pop(1)
+    assert isinstance(skipped, Skipped)
+    assert "1.png" in skipped.reason
+    for item, i in zip(items, (0, 2, 3, 4), strict=True):
+        assert isinstance(item, Localization)
+        alone = localize_picture(bundle, paths[i])
+        assert (item.source, item.names, item.regions) == (str(paths[i]), alone.names, alone.regions)
+        assert item.picture.shape == (90, 40 + 20 * i, 3)
+        np.testing.assert_allclose(item.heat, alone.heat, rtol=1e-5)
+    with pytest.raises(ImageError, match=r"1\.png"):
+        localize_picture(bundle, paths[1])
+    with pytest.raises(DataError, match="batch_size"):
+        next(localize_pictures(bundle, paths, batch_size=0))
+
+
+def test_model_and_caller_are_left_as_they_were() -> None:
+    bundle = create_bundle()
+    bundle.model.train()
+    bundle.model.norm.eval()  # type: ignore[union-attr, operator]
+    picture = paint((40, 80), Red=[(0, 0, 20, 20)])
+    with torch.inference_mode():
+        first = localize_picture(bundle, picture)
+    assert bundle.model.training
+    assert not bundle.model.norm.training  # type: ignore[union-attr]
+    assert all(parameter.grad is None for parameter in bundle.model.parameters())
+    assert torch.is_grad_enabled()
+    assert localize_picture(bundle, picture).regions == first.regions
+    assert picture.tobytes() == paint((40, 80), Red=[(0, 0, 20, 20)]).tobytes()
+
+
+def test_guidance_and_notes(tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    bundle = Bundle(create_model("man", schema=SCHEMA, backbone="test_resnet"), Preprocess(96, 64))
+    path = tmp_path / "one.png"
+    paint((64, 96), Red=[(0, 0, 64, 96)]).save(path)
+    (tmp_path / "masks").mkdir()
+    mask = Image.new("L", (64, 96), 0)
+    mask.paste(255, (0, 0, 32, 96))
+    mask.save(tmp_path / "masks" / "one.png")
+    without = localize_picture(bundle, path, attributes=COLOURS)
+    assert without.notes == bundle.explain_missing(["masks"])
+    guide = Guide([Given("masks", str(tmp_path / "masks"))])
+    guided = localize_picture(bundle, path, attributes=COLOURS, guide=guide)
+    assert guided.notes == ()
+    assert (guided.heat[..., -8:] == 0).all()
+    assert (without.heat[..., -8:] > 0).any()
+
+
+def test_plain_values() -> None:
+    found = localize_picture(create_bundle(), paint((96, 128), Red=[(0, 0, 96, 64)]), boxes="components")
+    values = found.to_dict()
+    assert values == {
+        "source": "<image>",
+        "width": 96,
+        "height": 128,
+        "method": "grad-cam-p",
+        "binarization": "max:0.5",
+        "mode": "components",
+        "attributes": {
+            "Red": {
+                "probability": 1.0,
+                "threshold": 0.5,
+                "present": True,
+                "boxes": [{"xyxy": [0, 0, 96, 64], "share": 1.0}],
+            }
+        },
+    }
+    assert replace(found, notes=("a",)).to_dict()["notes"] == ["a"]
+
+
+# ---------------------------------------------------------------------- figures
+
+
+def create_found(count: int = 1, size: tuple[int, int] = (48, 96), **changes: Any) -> Localization:
+    width, height = size
+    heat = np.zeros((count, height, width), np.float32)
+    heat[:, : height // 2] = 1
+    region = Region(Box(0, 0, width, height // 2), 1.0)
+    values: dict[str, Any] = {
+        "source": "a.jpg",
+        "picture": np.full((height, width, 3), 128, np.uint8),
+        "names": tuple(f"attribute {i}" for i in range(count)),
+        "probabilities": (0.875,) * count,
+        "thresholds": (0.5,) * count,
+        "heat": heat,
+        "regions": ((region,),) * count,
+    }
+    return Localization(**{**values, **changes})
+
+
+def collect(monkeypatch: pytest.MonkeyPatch) -> list[list[list[str]]]:
+    """The titles of the panels of each sheet that is composed."""
+    sheets = []
+
+    def note(lines: Sequence[Sequence[Panel | None]], **options: Any) -> Image.Image:
+        sheets.append([["" if panel is None else panel.title for panel in line] for line in lines])
+        return compose_sheet(lines, **options)
+
+    monkeypatch.setattr(figure_module, "compose_sheet", note)
+    return sheets
+
+
+def test_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    sheets = collect(monkeypatch)
+    draw_localizations([create_found(2), create_found(1, source="b.jpg")], height_px=64)
+    assert sheets[-1] == [["a.jpg", "attribute 0", "attribute 1"], ["b.jpg", "attribute 0"]]
+    draw_localizations([create_found(3)] * 2, columns=2, height_px=64)  # even lines
+    assert sheets[-1] == [["a.jpg", "attribute 0", "attribute 1"], ["", "attribute 2"]] * 2
+    draw_localizations([create_found(4)] * 3, columns=3, height_px=64)  # pictures go across
+    assert sheets[-1] == [["a.jpg"] * 3, *([f"attribute {i}"] * 3 for i in range(4))]
+    draw_localizations([create_found(0)], height_px=64)
+    assert sheets[-1] == [["a.jpg", ""]]
+
+
+def test_the_size_of_a_sheet() -> None:
+    small, large = (draw_localizations([create_found(2)] * 2, height_px=px) for px in (128, 256))
+    text = 13  # 256 / 19
+    column = 10 * text  # wider than the pictures of 128
+    assert large.width == 8 + 3 * (column + 8)
+    line = round(3.2 * text) + 256 + round(2.2 * text)
+    legend = large.height - (8 + 2 * line + 8)
+    assert 2 * 8 + 2 * round(1.7 * text) <= legend <= 2 * 8 + 6 * round(1.7 * text)
+    assert small.height < large.height
+    wide = create_found(2, size=(300, 100))
+    assert draw_localizations([wide], height_px=128).width == 8 + 3 * (128 + 8)
+    assert draw_localization(wide, "attribute 1", height_px=128).width == 8 + 128 + 8
+
+
+def test_what_stands_in_a_panel(monkeypatch: pytest.MonkeyPatch) -> None:
+    panels: list[Panel] = []
+
+    def note(lines: Sequence[Sequence[Panel]], **options: Any) -> Image.Image:
+        panels.extend(lines[0])
+        return compose_sheet(lines, **options)
+
+    monkeypatch.setattr(figure_module, "compose_sheet", note)
+    found = create_found(2, probabilities=(0.875, 0.25))
+    draw_localizations([found], truth=[{"attribute 0": [Box(0, 0, 48, 96)]}], height_px=96)
+    photo, yes, no = panels
+    assert (photo.title, photo.verdict) == ("a.jpg", "48 × 96 pixels")
+    assert (yes.verdict, yes.yes, yes.foot) == ("87.50 %, present", True, "100 % of heat, IoU 0.50")
+    assert (no.verdict, no.yes, no.foot) == ("25.00 %, not present", False, "100 % of heat")
+    assert (np.asarray(photo.image) == found.picture).all()
+    line = np.asarray(yes.image)[46]  # the lower side of the box, over the dashes of the known one
+    assert (line[5:-5] == (86, 193, 255)).all()
+    top = np.asarray(yes.image)[1]
+    assert {tuple(pixel) for pixel in top.tolist()} >= {(86, 193, 255), (255, 255, 255)}
+    panels.clear()
+    empty = replace(found, heat=np.zeros_like(found.heat), regions=((), ()))
+    draw_localization(empty, "attribute 1", truth=[Box(0, 0, 9, 9)])
+    assert panels[0].foot == "no heat, IoU 0.00"
+
+
+def test_the_box_stands_where_it_is_in_the_picture() -> None:
+    found = create_found(1, size=(200, 400), regions=((Region(Box(50, 100, 150, 300), 0.5),),))
+    panel = np.asarray(figure_module._draw_panel(found, 0, (), Image.new("RGB", (100, 200))).image)
+    rows, columns = np.nonzero((panel == (86, 193, 255)).all(2))
+    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (51, 148, 26, 73)
+
+
+def test_notes_and_ways_stand_in_the_legend(monkeypatch: pytest.MonkeyPatch) -> None:
+    entries: list[str] = []
+
+    def note(lines: Any, *, legend: Sequence[tuple[Any, str]], **options: Any) -> Image.Image:
+        entries[:] = [text for _, text in legend]
+        return compose_sheet(lines, legend=legend, **options)
+
+    monkeypatch.setattr(figure_module, "compose_sheet", note)
+    one = create_found(notes=("no mask",))
+    other = create_found(method="occlusion", binarization=Binarization("quantile", 0.9), mode="components")
+    draw_localizations([one, one, other], truth=[{}, {}, {}])
+    assert len(entries) == 6
+    assert "grad-cam-p" in entries[0]
+    assert "box around all that has at least 50 % of the peak" in entries[1]
+    assert "occlusion" in entries[2]
+    assert "boxes around the pieces of the hottest 10 % of the picture" in entries[3]
+    assert entries[4:] == ["known box", "2 picture(s): no mask"]
+    draw_localization(one, "attribute 0")
+    assert entries == ["no mask"]
+
+
+def test_long_names_fit() -> None:
+    name = "an attribute whose name is much too long for any column of a figure"
+    found = create_found(1, (8, 64), source="b" * 300, names=(name,), notes=("c" * 300, "d " * 300))
+    for figure in (draw_localizations([found], height_px=64), draw_localization(found, name, height_px=64)):
+        assert (np.asarray(figure)[:, -4:] == 255).all()  # nothing is cut off at the right
+
+
+def test_refusals_of_figures(tmp_path: Path) -> None:
+    found = create_found()
+    with pytest.raises(DataError, match="at least one picture"):
+        draw_localizations([])
+    with pytest.raises(DataError, match="columns ≥ 1"):
+        draw_localizations([found], columns=0)
+    with pytest.raises(DataError, match="height_px ≥ 64"):
+        draw_localizations([found], height_px=63)
+    with pytest.raises(DataError, match="height_px ≥ 64"):
+        draw_localization(found, "attribute 0", height_px=63)
+    with pytest.raises(SchemaError, match="'Hat' was not looked for"):
+        draw_localization(found, "Hat")
+    with pytest.raises(ValueError, match="shorter"):
+        draw_localizations([found, found], truth=[{}])
+    with pytest.raises(DataError, match="give fewer"):
+        draw_localizations([found], height_px=MAX_SIDE_PX + 1)
+    with pytest.raises(DataError, match=r"end it in \.png"):
+        check_sheet(tmp_path / "a.txt", pictures=1, attributes=None)
+    check_sheet(tmp_path / "a.png", pictures=200, attributes=6)
+    check_sheet(tmp_path / "a.png", pictures=3, attributes=100)
+    for pictures, attributes in ((1000, None), (200, 12), (3, 300)):
+        with pytest.raises(DataError, match="give fewer"):
+            check_sheet(tmp_path / "a.png", pictures=pictures, attributes=attributes)
+
+
+# ---------------------------------------------------------------------- the table
+
+
+def test_table() -> None:
+    two = (Region(Box(0, 1, 10, 20.5), 0.6), Region(Box(30, 40, 50, 60), 0.25))
+    found = create_found(2, probabilities=(0.875, 0.25), regions=(two, ()), notes=("no mask",))
+    stream = io.StringIO()
+    write_boxes([found, create_found(0, source="odd [b].jpg")], stream)
+    assert [line.split() for line in stream.getvalue().splitlines()] == [
+        ["picture", "attribute", "probability", "box", "heat", "inside"],
+        ["a.jpg", "attribute", "0", "0.88", "0", "1", "10", "20.5", "60", "%"],
+        ["30", "40", "50", "60", "25", "%"],
+        ["attribute", "1", "0.25", "none"],
+        ["odd", "[b].jpg", "none"],
+        ["1", "picture(s):", "no", "mask"],
+    ]
