@@ -34,7 +34,7 @@ from passerby.metrics.bootstrap import WeightedMetrics, draw_multiplicities
 from passerby.synthetic import SynthConfig, write_dataset
 from passerby.training import train
 
-SPLIT = "own"
+PARTITION = "own"
 RESAMPLES = 1000
 LEARNING_RATE, WARMUP_EPOCHS = 1e-3, 0.3  # gentler than from scratch
 Floats = NDArray[np.float64]
@@ -48,7 +48,7 @@ def create_parser(description: str, *, name: str, count: int, epochs: int) -> ar
     parser.add_argument("--out", type=Path, default=Path("runs/synthetic"), help="sets and run folders")
     parser.add_argument("--results", type=Path, default=Path(f"results/synthetic/{name}.benchmark.json"))
     parser.add_argument("--figure", type=Path, default=Path(f"docs/images/{name}.png"))
-    parser.add_argument("--count", type=int, default=count, help="pictures a set, all parts together")
+    parser.add_argument("--count", type=int, default=count, help="pictures a set, all splits together")
     parser.add_argument("--epochs", type=int, default=epochs)
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the trainings")
     parser.add_argument(
@@ -132,13 +132,13 @@ def train_once(
 def score_once(
     bundle: Bundle, recipe: Recipe, folder: Path, *, manifest: Manifest | None = None
 ) -> Evaluation:
-    """Score the test part once, that of the recipe's manifest or of another; a stored evaluation is read."""
+    """Score the test split once, that of the recipe's manifest or of another; a stored evaluation is read."""
     if not (folder / "evaluation.json").is_file():
         evaluate(
             bundle,
             manifest or Manifest.load(recipe.data.manifest),
-            split=SPLIT,
-            part="test",
+            partition=PARTITION,
+            split="test",
             protocol=recipe.protocol,
             cache=recipe.data.cache,
             workers=1,
@@ -159,8 +159,8 @@ def resample(
         metrics=metrics,
     )
     draws = draw_multiplicities(number_groups(people, "identity"), resamples=RESAMPLES, seed=0)
-    parts = [weighted.compute(multiplicities) for multiplicities in draws]
-    return {metric: np.concatenate([part[metric] for part in parts]) for metric in metrics}
+    drawn = [weighted.compute(multiplicities) for multiplicities in draws]
+    return {metric: np.concatenate([each[metric] for each in drawn]) for metric in metrics}
 
 
 def describe_interval(value: float, samples: Floats) -> dict[str, float]:
@@ -182,7 +182,7 @@ def average_intervals(found: Sequence[Mapping[str, float]]) -> tuple[float, floa
 
 
 def mean_accuracy(evaluation: Evaluation) -> dict[str, float]:
-    """The mA of each attribute on the test part."""
+    """The mA of each attribute on the test split."""
     values = evaluation.scores.per_attribute_mA.tolist()
     return {name: round(value, 5) for name, value in zip(evaluation.schema.names, values, strict=True)}
 
@@ -191,7 +191,7 @@ def describe_setting(recipe: Recipe, evaluation: Evaluation, data: Mapping[str, 
     """The head of the JSON: what the numbers were made from; no paths."""
     return {
         "data": dict(data),
-        "split": f"{SPLIT}/test; by identity 60 % train, 15 % val, 25 % test",
+        "partition": f"{PARTITION}/test; by identity 60 % train, 15 % val, 25 % test",
         "protocol": evaluation.protocol_line,
         "interval": f"95 %, bootstrap of the test identities, {RESAMPLES} resamples; not over trainings",
         "backbone": evaluation.metadata.get("backbone"),

@@ -40,7 +40,7 @@ import pyarrow as pa
 from scipy.optimize import isotonic_regression
 
 from _synthetic import (
-    SPLIT,
+    PARTITION,
     Floats,
     average_intervals,
     check_same_people,
@@ -165,7 +165,7 @@ def measure(
     )
     tests = []
     for others, people in zip(OTHERS, sets, strict=True):
-        data = people.split(SPLIT, "test")
+        data = people.select_split(PARTITION, "test")
         if not row.masks:
             data = data.with_guidance(masks=[None] * len(data))
         folder = run / f"test-{others}{'' if row.masks else '-no-mask'}"
@@ -279,7 +279,7 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
     left.set_xlim(-0.15, 5.2)
     left.spines["bottom"].set_bounds(-0.15, 3.1)
     left.set_xlabel("other people in the picture")
-    left.set_ylabel("mA on the test part (%)")
+    left.set_ylabel("mA on the test split (%)")
     left.set_title("Same people, more others", loc="left")
     right.set_yticks(range(len(names)), [ROWS[name].title for name in names])
     right.set_ylim(len(names) - 0.5, -0.5)

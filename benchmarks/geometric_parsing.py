@@ -6,9 +6,9 @@ means hair, hats and glasses, and bare arms and legs do not count.
 
 - limbs: `GeometricParser` with the data set's keypoints, which are a detector's.
 - bands: head, upper, lower, feet from the top of the mask to its bottom, cut at three fixed shares of its
-  height, those with the best mean IoU on the train part.
+  height, those with the best mean IoU on the train split.
 
-    PASSERBY_DATA=... python benchmarks/geometric_parsing.py           # measures on the test part
+    PASSERBY_DATA=... python benchmarks/geometric_parsing.py           # measures on the test split
     PASSERBY_DATA=... python benchmarks/geometric_parsing.py --tune    # looks for a better shape on train
 
 Photos with a garment that is upper down to its hem (dress, coat and the like) are hard for both, as no
@@ -46,7 +46,7 @@ from passerby.io import write_json
 from passerby.metrics.bootstrap import draw_multiplicities
 from passerby.parsing import COARSE_CLASSES, UNKNOWN_CLASS, convert_parsing
 
-SPLIT = "random-0"
+PARTITION = "random-0"
 PARTS = COARSE_CLASSES[1:5]
 LEVELS = 100
 RESAMPLES = 1000
@@ -73,7 +73,7 @@ class Photo:
 
 
 def load_photos(root: Path) -> dict[str, list[Photo]]:
-    """Photos of the train and of the test part; without one that is labelled `null` all over."""
+    """Photos of the train and of the test split; without one that is labelled `null` all over."""
     logging.getLogger("passerby").setLevel(logging.ERROR)  # that photos are missing is in the JSON
     manifest = ccp.read(root, allow_missing=True)
     keypoints, paths = manifest.keypoints(), manifest.paths("parsing")
@@ -81,11 +81,11 @@ def load_photos(root: Path) -> dict[str, list[Photo]]:
         raise SystemExit(f"{root} has no keypoints_coco17.json")
     long = manifest.labels[:, [ccp.SCHEMA.names.index(name) for name in LONG]].any(axis=1)
     found: dict[str, list[Photo]] = {}
-    for part in ("train", "test"):
-        rows = manifest.split_rows(SPLIT, part)
+    for split in ("train", "test"):
+        rows = manifest.split_rows(PARTITION, split)
         truths = [convert_parsing(ccp.load_pixels(root / str(paths[row])), ccp.TO_COARSE) for row in rows]
         photos = [Photo(t, keypoints[row], bool(long[row])) for t, row in zip(truths, rows, strict=True)]
-        found[part] = [photo for photo in photos if photo.mask.any()]
+        found[split] = [photo for photo in photos if photo.mask.any()]
     return found
 
 
@@ -253,7 +253,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, default=Path(data) / "ccp" if data else None, help="of CCP")
     parser.add_argument("--results", type=Path, default=Path("results/ccp/geometric-parsing.benchmark.json"))
     parser.add_argument("--table", action="store_true", help="only print the table of the results there")
-    parser.add_argument("--tune", action="store_true", help="only look for a better shape on the train part")
+    parser.add_argument("--tune", action="store_true", help="only look for a better shape on the train split")
     args = parser.parse_args()
     if args.table:
         print(format_table(json.loads(args.results.read_text())["all"]["results"]), end="")
@@ -268,7 +268,7 @@ def main() -> None:
     report: dict[str, Any] = {
         "benchmark": "geometric-parsing",
         "data": {"name": "ccp", "photos": {part: len(of_part) for part, of_part in photos.items()}},
-        "split": f"{SPLIT}/test; shape of the body and cuts of the bands were chosen on {SPLIT}/train",
+        "split": f"{PARTITION}/test; shape of the body and cuts of the bands were chosen on {PARTITION}/train",
         "mask": "true: all labelled pixels but those of carried things",
         "scored": f"pixels of {', '.join(PARTS)}; not of unknown part ({UNKNOWN_CLASS}), skin above all",
         "interval": f"95 %, bootstrap of the test photos, {RESAMPLES} resamples",

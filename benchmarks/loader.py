@@ -63,7 +63,7 @@ def write_photos(folder: Path, count: int) -> Manifest:
         (folder / name).write_bytes((folder / names[i % 200]).read_bytes())
     schema = AttributeSchema("bench", (Attribute("Hat", "wears a hat"),))
     labels = np.zeros((count, 1), np.int8)
-    return Manifest.create("bench", schema, root=folder, images=names, labels=labels, splits={})
+    return Manifest.create("bench", schema, root=folder, images=names, labels=labels, partitions={})
 
 
 class Photos(Dataset[torch.Tensor]):

@@ -30,8 +30,8 @@ import numpy as np
 import torch
 
 from _synthetic import (
+    PARTITION,
     RESAMPLES,
-    SPLIT,
     check_same_people,
     describe_interval,
     draw,
@@ -99,7 +99,7 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--sets", type=Path, default=Path("runs/synthetic"), help="folder of the drawn sets")
     parser.add_argument("--out", type=Path, default=Path(f"results/synthetic/{NAME}.benchmark.json"))
     parser.add_argument("--figure", type=Path, default=Path(f"docs/images/{NAME}.png"))
-    parser.add_argument("--count", type=int, default=COUNT, help="pictures a set, all parts together")
+    parser.add_argument("--count", type=int, default=COUNT, help="pictures a set, all splits together")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--draw-only", action="store_true", help="only draw the figure, from --out")
     parser.add_argument("--quick", action="store_true", help="a tiny run that proves nothing, all in --sets")
@@ -156,8 +156,8 @@ def measure(bundle: Bundle, sets: Mapping[Scene, Manifest], args: argparse.Names
         scene: evaluate_localization(
             bundle,
             people,
-            split=SPLIT,
-            part="test",
+            partition=PARTITION,
+            split="test",
             method=args.method,
             least_samples=LEAST_SAMPLES,
             cache=args.sets / "cache",
@@ -242,7 +242,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     report: dict[str, Any] = {
         "benchmark": NAME,
         "data": {"generator": "passerby.synthetic, seed 0", "pictures": args.count},
-        "split": f"{SPLIT}/test; by identity 60 % train, 15 % val, 25 % test",
+        "partition": f"{PARTITION}/test; by identity 60 % train, 15 % val, 25 % test",
         "interval": f"95 %, bootstrap of the test identities, {RESAMPLES} resamples; not over trainings",
         "scene": {"difficulty": DIFFICULTY, "occlusion": 0.0},
         "scene_of_sizes": PLAIN._asdict(),
@@ -312,7 +312,7 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
     top = max(axes.get_ylim()[1] for axes in panels[1:])
     for axes in panels[1:]:
         axes.set_ylim(0, top)
-    panels[0].set_ylabel("IoU of boxes on the test part (%)")
+    panels[0].set_ylabel("IoU of boxes on the test split (%)")
     figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper left", ncols=6, frameon=False)
     method = report["protocol"].split(";")[0]
     save_figure(

@@ -3,7 +3,7 @@
 The masks of other people are a control: a network that uses its masks must lose by them. Each picture gets
 the mask of a picture of another identity, drawn by lot and stretched to its size.
 
-    python benchmarks/man_masks.py runs/man/bundle peta.parquet --split official-1 --results results
+    python benchmarks/man_masks.py runs/man/bundle peta.parquet --partition official-1 --results results
 
 writes a score file for each, of the variant with `-masks-ones` or `-masks-others` behind it, beside which the
 variant's own is the one with the right masks; `passerby compare` puts intervals to the differences. With
@@ -65,7 +65,9 @@ def exchange_masks(manifest: Manifest, folder: Path) -> Manifest:
         root=folder,
         images=manifest.images,
         labels=manifest.labels,
-        splits={name: manifest.table.column(f"split:{name}").to_pylist() for name in manifest.split_names},
+        partitions={
+            name: manifest.table.column(f"split:{name}").to_pylist() for name in manifest.partition_names
+        },
         boxes=manifest.boxes(),
         identities=manifest.identities,
         masks=written,
@@ -79,7 +81,7 @@ def main() -> None:
     )
     parser.add_argument("bundle", help="folder of a trained MAN")
     parser.add_argument("data", type=Path, help="manifest with masks")
-    parser.add_argument("--split", default="official-1")
+    parser.add_argument("--partition", default="official-1")
     parser.add_argument("--results", type=Path, default=Path("results"))
     parser.add_argument("--manifest", type=Path, help="write this manifest instead of evaluating")
     parser.add_argument("--images", type=Path, help="folder for the masks of that manifest")
@@ -90,14 +92,14 @@ def main() -> None:
         return
     bundle = load(arguments.bundle)
     variant = bundle.metadata["variant"]
-    test = manifest.split(arguments.split, "test")
+    test = manifest.select_split(arguments.partition, "test")
     with tempfile.TemporaryDirectory(prefix="passerby-") as folder:
         tests = {
             "ones": test.with_guidance(masks=[None] * len(test)),
             "others": exchange_masks(test, Path(folder) / "others"),
         }
         for kind, data in tests.items():
-            found = evaluate(bundle, data, split=arguments.split)
+            found = evaluate(bundle, data, partition=arguments.partition)
             path = found.write_result(arguments.results, variant=f"{variant}-masks-{kind}")
             print(f"{kind:>8}  mA {100 * found.scores.mA:.2f}  F1 {100 * found.scores.f1:.2f}  {path}")
 

@@ -2,7 +2,7 @@
 
 The same people are drawn in a bare street, then with street furniture, other people and things in front of
 them. On each set the four systems are trained with the same pictures, epochs, optimiser and weighting of the
-loss, and scored once on the test part. All start with the backbone of the demo's baseline, which was trained
+loss, and scored once on the test split. All start with the backbone of the demo's baseline, which was trained
 under GAP on the same attributes: that favours GAP, so what counts is how the differences change from level to
 level. SSPNet-K gets the generator's own keypoints, which are exact; a detector in clutter would be worse.
 
@@ -167,7 +167,7 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
         axes.set_xticks(range(len(levels)), [describe_level(name) for name in levels])
         axes.set_xlim(-0.35, len(levels) - 0.65)
     right.axhline(0, color=COLOURS["GAP"], linewidth=1)
-    left.set_ylabel("mA on the test part (%)")
+    left.set_ylabel("mA on the test split (%)")
     right.set_ylabel("mA over GAP (percentage points)")
     left.set_title("Each system", loc="left")
     right.set_title("SSPNet over GAP, same people", loc="left")

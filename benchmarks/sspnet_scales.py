@@ -7,7 +7,7 @@ demo's baseline, as a network from scratch has learned none of the small things 
 
 - the scale that AFSS* chose for each attribute, and the running mA at P1, P2, P3 that it chose by;
 - what AFSS by group would have chosen from the same counts: all scales train alike, whatever is chosen;
-- mA on the test part at each scale, which AFSS never sees.
+- mA on the test split at each scale, which AFSS never sees.
 
     make demo                                         # leaves demo/run/bundle
     python benchmarks/sspnet_scales.py                # draws, trains, writes the JSON and the figure
@@ -116,7 +116,7 @@ def measure(args: argparse.Namespace, size: float, seed: int) -> tuple[dict[str,
         "groups": groups,
         "attributes": {
             name: {
-                "part": bundle.schema[i].part,
+                "body_part": bundle.schema[i].body_part,
                 "stride": STRIDES[chosen[i] - 1],
                 "running_mA": {s: round(running[k][i], 5) for k, s in enumerate(SCALES)},
                 "test_mA": {key: score[name] for key, score in scores.items()},
@@ -132,10 +132,10 @@ def choose_by_group(model: SSPNet) -> dict[str, Any]:
     selection = cast(ScaleSelection, model.selection)
     accuracy = selection.compute_mean_accuracy()
     groups: dict[str, Any] = {}
-    for part, members in model.groups.items():
+    for body_part, members in model.groups.items():
         means = accuracy[:, list(members)].nanmean(1)
         values = {scale: round(float(mean), 5) for scale, mean in zip(SCALES, means, strict=True)}
-        groups[part] = {"stride": STRIDES[int(means.argmax())], "running_mA": values}
+        groups[body_part] = {"stride": STRIDES[int(means.argmax())], "running_mA": values}
     return groups
 
 
@@ -237,7 +237,7 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
         figure,
         path,
         f"{report['data']['pictures']:,} drawn people a size, {report['backbone']}, "
-        f"{epochs} epochs, {seeds} training(s) a size; solid: test part, with 95 % intervals by identity",
+        f"{epochs} epochs, {seeds} training(s) a size; solid: test split, with 95 % intervals by identity",
     )
 
 

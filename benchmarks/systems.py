@@ -30,7 +30,7 @@ from passerby.inference.timing import compare_speed, create_guidance, prepare_fo
 from passerby.losses import create_loss
 from passerby.models import AttributeModel, create_model
 from passerby.models.complexity import compute_complexity
-from passerby.schema import PARTS, TASKS, Attribute, AttributeSchema
+from passerby.schema import BODY_PARTS, TASKS, Attribute, AttributeSchema
 from passerby.types import Batch
 
 BACKBONE_ALONE = {"masked": False, "multi_task": False, "hidden": (1, 1, 1)}
@@ -84,7 +84,9 @@ def create(name: str, args: argparse.Namespace, device: str) -> AttributeModel:
     schema = AttributeSchema(
         "bench",
         tuple(
-            Attribute(f"a{i}", "is there", part=PARTS[i % 4], task=TASKS[i % 6])  # as many tasks as PETA has
+            Attribute(
+                f"a{i}", "is there", body_part=BODY_PARTS[i % 4], task=TASKS[i % 6]
+            )  # as many tasks as PETA has
             for i in range(args.attributes)
         ),
     )

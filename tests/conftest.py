@@ -13,8 +13,8 @@ from passerby.schema import Attribute, AttributeSchema
 SCHEMA = AttributeSchema(
     "tiny",
     (
-        Attribute("RedTop", "wears something red above", part="torso"),
-        Attribute("BlueBottom", "wears something blue below", part="bottom"),
+        Attribute("RedTop", "wears something red above", body_part="torso"),
+        Attribute("BlueBottom", "wears something blue below", body_part="bottom"),
         Attribute("Bright", "stands in bright light"),
     ),
 )
@@ -41,7 +41,7 @@ def manifest_path(tmp_path: Path) -> Path:
         maps.append(f"parsing/{i:03d}.png")
         Image.fromarray(np.repeat(np.uint8([2, 3]), 12)[:, None].repeat(16, 1)).save(root / maps[-1])
     labels[rng.random(labels.shape) < 0.1] = -1
-    parts = ["train"] * 32 + ["val"] * 8 + ["test"] * 8
+    splits = ["train"] * 32 + ["val"] * 8 + ["test"] * 8
     manifest = Manifest.create(
         "tiny",
         SCHEMA,
@@ -50,7 +50,7 @@ def manifest_path(tmp_path: Path) -> Path:
         labels=labels,
         parsing=maps,
         parsing_classes=COARSE_CLASSES,
-        splits={"own": parts},
+        partitions={"own": splits},
     )
     manifest.write(tmp_path / "tiny.parquet")
     return tmp_path / "tiny.parquet"
@@ -62,7 +62,7 @@ def make_recipe(manifest_path: Path, tmp_path: Path) -> Callable[..., Recipe]:
 
     def make(**sections: dict[str, object]) -> Recipe:
         values: dict[str, dict[str, object]] = {
-            "data": {"manifest": manifest_path, "split": "own", "cache": tmp_path / "cache"},
+            "data": {"manifest": manifest_path, "partition": "own", "cache": tmp_path / "cache"},
             "input": {"height": 24, "width": 16},
             "augmentation": {"pad_px": 2},
             "model": {"pretrained": False, "arguments": {"backbone": "test_resnet", "dropout": 0.2}},

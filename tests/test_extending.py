@@ -48,9 +48,9 @@ def read_toy(root: Path, *, allow_missing: bool = False) -> Manifest:
     """Reads file names like `0-red.png`."""
     files = sorted(p.name for p in (root / "photos").glob("*.png"))
     labels = [[int("red" in f), int("blue" in f)] for f in files]
-    parts = [("train", "train", "val", "test")[i % 4] for i in range(len(files))]
+    splits = [("train", "train", "val", "test")[i % 4] for i in range(len(files))]
     images = [f"photos/{f}" for f in files]
-    return Manifest.create("toy", SCHEMA, root=root, images=images, labels=labels, splits={"own": parts})
+    return Manifest.create("toy", SCHEMA, root=root, images=images, labels=labels, partitions={"own": splits})
 
 
 @pytest.fixture
@@ -66,7 +66,7 @@ def toy_root(tmp_path: Path) -> Path:
 
 def toy_recipe(manifest: Path, folder: Path, **sections: object) -> Recipe:
     values: dict[str, object] = {
-        "data": {"manifest": manifest, "split": "own", "cache": folder / "cache"},
+        "data": {"manifest": manifest, "partition": "own", "cache": folder / "cache"},
         "input": {"height": 32, "width": 16},
         "model": {"pretrained": False, "arguments": {"backbone": "test_resnet"}},
         "training": {"epochs": 1, "batch_size": 4, "accelerator": "cpu", "workers": 0},

@@ -8,9 +8,9 @@ import pytest
 
 from passerby.errors import PasserbyError, SchemaError
 from passerby.schema import (
-    PART_KEYPOINTS_COCO,
-    PART_KEYPOINTS_MPII,
-    PARTS,
+    BODY_PART_KEYPOINTS_COCO,
+    BODY_PART_KEYPOINTS_MPII,
+    BODY_PARTS,
     TASKS,
     Attribute,
     AttributeSchema,
@@ -34,7 +34,7 @@ def schema() -> AttributeSchema:
         ({"name": ""}, "attribute name"),
         ({"name": " Hat"}, "blanks"),
         ({"task": "torso"}, "expected a task among"),
-        ({"part": "foot"}, "expected a part among"),
+        ({"body_part": "foot"}, "expected a part among"),
         ({"classes": 1}, "at least 2 classes"),
     ],
 )
@@ -56,19 +56,19 @@ def test_keypoints_of_parts_are_those_of_sspnet() -> None:
         "bottom": hip | set(range(6)),
         "all": set(range(16)),
     }
-    assert {part: set(points) for part, points in PART_KEYPOINTS_MPII.items()} == expected
-    assert tuple(expected) == PARTS
+    assert {part: set(points) for part, points in BODY_PART_KEYPOINTS_MPII.items()} == expected
+    assert tuple(expected) == BODY_PARTS
 
 
 def test_coco_keypoints_of_parts_are_the_same_joints() -> None:
     """Beside the face, which COCO marks by five points and MPII by none, both name the same joints."""
     same = dict(zip(range(5, 17), (13, 12, 14, 11, 15, 10, 3, 2, 4, 1, 5, 0), strict=True))
-    for part in PARTS:
-        ours = {same[p] for p in PART_KEYPOINTS_COCO[part] if p >= 5}
-        assert ours == set(PART_KEYPOINTS_MPII[part]) & set(same.values())
-        assert set(range(5)).isdisjoint(PART_KEYPOINTS_COCO[part]) == (part in ("torso", "bottom"))
-    assert HAT.keypoints_mpii == PART_KEYPOINTS_MPII["head"]
-    assert HAT.keypoints_coco == PART_KEYPOINTS_COCO["head"]
+    for part in BODY_PARTS:
+        ours = {same[p] for p in BODY_PART_KEYPOINTS_COCO[part] if p >= 5}
+        assert ours == set(BODY_PART_KEYPOINTS_MPII[part]) & set(same.values())
+        assert set(range(5)).isdisjoint(BODY_PART_KEYPOINTS_COCO[part]) == (part in ("torso", "bottom"))
+    assert HAT.keypoints_mpii == BODY_PART_KEYPOINTS_MPII["head"]
+    assert HAT.keypoints_coco == BODY_PART_KEYPOINTS_COCO["head"]
 
 
 def test_tasks_are_the_seven_of_man() -> None:
@@ -94,7 +94,7 @@ def test_unknown_name_proposes_the_nearest(schema: AttributeSchema) -> None:
 def test_groups_keep_the_order(schema: AttributeSchema) -> None:
     assert schema.group_by("category") == {"hat": (0,), "sex": (1,), "age": (2, 3)}
     assert schema.group_by("task") == {"head": (0,), "full body": (1, 2, 3)}
-    assert schema.group_by("part") == {"head": (0,), "all": (1, 2, 3)}
+    assert schema.group_by("body_part") == {"head": (0,), "all": (1, 2, 3)}
 
 
 def test_select_takes_names_in_the_given_order(schema: AttributeSchema) -> None:
@@ -132,7 +132,7 @@ def test_foreign_dictionaries_are_refused(values: dict[str, object]) -> None:
         {"category": "cap"},
         {"classes": 3},
         {"task": "accessory"},
-        {"part": "all"},
+        {"body_part": "all"},
     ],
 )
 def test_fingerprint_and_equality_see_every_field(schema: AttributeSchema, change: dict[str, object]) -> None:

@@ -13,9 +13,9 @@ from typing import Any, Literal, Self, get_args, overload
 from passerby.errors import SchemaError
 
 __all__ = [
-    "PARTS",
-    "PART_KEYPOINTS_COCO",
-    "PART_KEYPOINTS_MPII",
+    "BODY_PARTS",
+    "BODY_PART_KEYPOINTS_COCO",
+    "BODY_PART_KEYPOINTS_MPII",
     "TASKS",
     "Attribute",
     "AttributeSchema",
@@ -23,15 +23,15 @@ __all__ = [
 ]
 
 Task = Literal["full body", "head", "upper body", "lower body", "footwear", "accessory", "action"]
-Part = Literal["head", "torso", "bottom", "all"]
+BodyPart = Literal["head", "torso", "bottom", "all"]
 
 TASKS: tuple[Task, ...] = get_args(Task)
 """Task groups of MAN (Yaghoubi et al., 2020), Table 3; PETA has no action."""
 
-PARTS: tuple[Part, ...] = get_args(Part)
+BODY_PARTS: tuple[BodyPart, ...] = get_args(BodyPart)
 """Body parts of SSPNet (Shen et al., 2023), Table A.11."""
 
-PART_KEYPOINTS_MPII: Mapping[str, tuple[int, ...]] = {
+BODY_PART_KEYPOINTS_MPII: Mapping[str, tuple[int, ...]] = {
     "head": (7, 8, 9, 12, 13),
     "torso": (2, 3, 6, 10, 11, 12, 13, 14, 15),
     "bottom": (0, 1, 2, 3, 4, 5, 6),
@@ -39,7 +39,7 @@ PART_KEYPOINTS_MPII: Mapping[str, tuple[int, ...]] = {
 }
 """Indices among the 16 MPII keypoints for each part: SSPNet, Table A.12."""
 
-PART_KEYPOINTS_COCO: Mapping[str, tuple[int, ...]] = {
+BODY_PART_KEYPOINTS_COCO: Mapping[str, tuple[int, ...]] = {
     "head": (0, 1, 2, 3, 4, 5, 6),
     "torso": (5, 6, 7, 8, 9, 10, 11, 12),
     "bottom": (11, 12, 13, 14, 15, 16),
@@ -63,10 +63,10 @@ class Attribute:
         category: Name of the property this is one value of, such as `age` or `hat`.
         classes: Number of values of that category (2 for a lone yes-or-no question); MAN's R_c, Eq. 5.
         task: Task group of MAN's Table 3, one of `TASKS`.
-        part: Body part of SSPNet's Table A.11, one of `PARTS`.
+        body_part: Body part of SSPNet's Table A.11, one of `BODY_PARTS`.
 
     Raises:
-        SchemaError: If the name is empty, `task` or `part` is unknown or `classes` is below 2.
+        SchemaError: If the name is empty, `task` or `body_part` is unknown or `classes` is below 2.
 
     Example:
         >>> hat = Attribute("Hat", "wears a hat", "hat", "hat", 2, "head", "head")
@@ -80,15 +80,17 @@ class Attribute:
     category: str = ""
     classes: int = 2
     task: Task = "full body"
-    part: Part = "all"
+    body_part: BodyPart = "all"
 
     def __post_init__(self) -> None:
         if not self.name or self.name != self.name.strip():
             raise SchemaError(f"expected an attribute name without surrounding blanks, got {self.name!r}")
         if self.task not in TASKS:
             raise SchemaError(f"attribute {self.name!r}: expected a task among {TASKS}, got {self.task!r}")
-        if self.part not in PARTS:
-            raise SchemaError(f"attribute {self.name!r}: expected a part among {PARTS}, got {self.part!r}")
+        if self.body_part not in BODY_PARTS:
+            raise SchemaError(
+                f"attribute {self.name!r}: expected a part among {BODY_PARTS}, got {self.body_part!r}"
+            )
         if self.classes < 2:
             raise SchemaError(f"attribute {self.name!r}: expected at least 2 classes, got {self.classes}")
         if not self.category:
@@ -97,12 +99,12 @@ class Attribute:
     @property
     def keypoints_mpii(self) -> tuple[int, ...]:
         """Indices of the MPII keypoints that belong to this attribute's part."""
-        return PART_KEYPOINTS_MPII[self.part]
+        return BODY_PART_KEYPOINTS_MPII[self.body_part]
 
     @property
     def keypoints_coco(self) -> tuple[int, ...]:
         """Indices of the COCO keypoints that belong to this attribute's part."""
-        return PART_KEYPOINTS_COCO[self.part]
+        return BODY_PART_KEYPOINTS_COCO[self.body_part]
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,12 +129,12 @@ class AttributeSchema:
 
     Example:
         >>> schema = AttributeSchema("toy", (
-        ...     Attribute("Hat", "wears a hat", "hat", task="head", part="head"),
+        ...     Attribute("Hat", "wears a hat", "hat", task="head", body_part="head"),
         ...     Attribute("Male", "is male", "male", category="sex"),
         ... ))
         >>> schema.index("Male"), schema.names
         (1, ('Hat', 'Male'))
-        >>> schema.group_by("part")
+        >>> schema.group_by("body_part")
         {'head': (0,), 'all': (1,)}
     """
 
@@ -193,12 +195,12 @@ class AttributeSchema:
         """A schema of the given attributes only, in the given order."""
         return AttributeSchema(self.name, tuple(self[n] for n in names))
 
-    def group_by(self, field: Literal["task", "part", "category"]) -> dict[str, tuple[int, ...]]:
-        """Positions of the attributes of each group; `task` and `part` in their canonical order."""
+    def group_by(self, field: Literal["task", "body_part", "category"]) -> dict[str, tuple[int, ...]]:
+        """Positions of the attributes of each group; `task` and `body_part` in their canonical order."""
         groups: dict[str, list[int]] = {}
         for i, attribute in enumerate(self.attributes):
             groups.setdefault(getattr(attribute, field), []).append(i)
-        order = {"task": TASKS, "part": PARTS}.get(field, tuple(groups))
+        order = {"task": TASKS, "body_part": BODY_PARTS}.get(field, tuple(groups))
         return {key: tuple(groups[key]) for key in order if key in groups}
 
     def match(self, other: AttributeSchema) -> tuple[Match, ...]:

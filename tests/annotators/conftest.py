@@ -63,7 +63,9 @@ def people(tmp_path: Path) -> Manifest:
         pixels[4:20, 3:9, 0] = 200
         pixels[rng.integers(24), rng.integers(12), 2] = 255
         Image.fromarray(pixels).save(tmp_path / "data" / image)
-    return Manifest.create("toy", SCHEMA, root=tmp_path / "data", images=images, labels=[[1]] * 10, splits={})
+    return Manifest.create(
+        "toy", SCHEMA, root=tmp_path / "data", images=images, labels=[[1]] * 10, partitions={}
+    )
 
 
 @pytest.fixture
@@ -84,7 +86,7 @@ def crowd(tmp_path: Path) -> Manifest:
         root=root,
         images=["a.png", "a.png", "a.png", "a.bmp", "a.bmp"],
         labels=[[1]] * 5,
-        splits={},
+        partitions={},
         boxes=boxes,
     )
 

@@ -86,7 +86,7 @@ def test_pictures_of_the_same_name_do_not_share_a_map(people, make_toy):
     Image.new("RGB", (5, 5), (255, 0, 0)).save(people.root / "images" / "00.bmp")
     names = ["images/00.png", "images/00.bmp"]
     twins = Manifest.create(
-        "toy", people.schema, root=people.root, images=names, labels=[[1], [1]], splits={}
+        "toy", people.schema, root=people.root, images=names, labels=[[1], [1]], partitions={}
     )
     new = annotate(twins, [make_toy("masks")])
     assert new.paths("mask") == [
@@ -177,21 +177,21 @@ def test_an_interrupted_run_goes_on_where_it_stopped(people, make_toy):
 
     whole = annotate(people, toys(99), into="whole", batch_size=3)
     with pytest.raises(KeyboardInterrupt):
-        annotate(people, toys(7), into="parts", batch_size=3)
+        annotate(people, toys(7), into="splits", batch_size=3)
     rest = toys(99)
-    parts = annotate(people, rest, into="parts", batch_size=3)
+    splits = annotate(people, rest, into="splits", batch_size=3)
     assert [len(toy.samples) for toy in rest] == [4, 10, 10]
-    a, b = read_all(people.root / "whole"), read_all(people.root / "parts")
+    a, b = read_all(people.root / "whole"), read_all(people.root / "splits")
     assert a.keys() == b.keys()
     assert {k: v for k, v in a.items() if k.endswith(".png")} == {
         k: v for k, v in b.items() if k.endswith(".png")
     }
     for name in ("masks.jsonl", "parsing.jsonl", "keypoints.jsonl"):
-        assert a[name].replace(b'"whole/', b'"parts/') == b[name]
-    assert [p.replace("parts/", "whole/") for p in parts.paths("mask")] == whole.paths("mask")
-    np.testing.assert_array_equal(parts.keypoints(), whole.keypoints())
+        assert a[name].replace(b'"whole/', b'"splits/') == b[name]
+    assert [p.replace("splits/", "whole/") for p in splits.paths("mask")] == whole.paths("mask")
+    np.testing.assert_array_equal(splits.keypoints(), whole.keypoints())
     third = toys(0)
-    assert annotate(people, third, into="parts").table.equals(parts.table)
+    assert annotate(people, third, into="splits").table.equals(splits.table)
     assert [len(toy.samples) for toy in third] == [0, 0, 0]
 
 
@@ -257,7 +257,7 @@ def test_boxes_outside_and_maps_of_another_size_are_logged(crowd, people, make_t
         root=crowd.root,
         images=["a.png", "a.png"],
         labels=[[1], [1]],
-        splits={},
+        partitions={},
         boxes=boxes,
     )
     with caplog.at_level(logging.WARNING):

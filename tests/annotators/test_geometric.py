@@ -109,16 +109,16 @@ def test_every_pixel_goes_to_the_nearest_limb(seed: int) -> None:
                 assert found[y, x] == 0
                 continue
             nearest = dict.fromkeys((HEAD, UPPER, LOWER, FEET), math.inf)
-            for part, a, b, radius in limbs:
-                nearest[part] = min(nearest[part], slow_distance((x, y), a, b) - radius)
+            for split, a, b, radius in limbs:
+                nearest[split] = min(nearest[split], slow_distance((x, y), a, b) - radius)
             assert nearest[int(found[y, x])] == pytest.approx(min(nearest.values()), abs=1e-9)
 
 
 def test_a_head_is_the_only_limb_of_its_part_and_all_parts_have_one() -> None:
     pose = complete_pose(create_pose())
     assert pose is not None
-    parts = [part for part, *_ in list_limbs(*pose, BodyShape())]
-    assert [parts.count(part) for part in (HEAD, UPPER, LOWER, FEET)] == [1, 8, 5, 2]
+    splits = [split for split, *_ in list_limbs(*pose, BodyShape())]
+    assert [splits.count(split) for split in (HEAD, UPPER, LOWER, FEET)] == [1, 8, 5, 2]
 
 
 def test_nothing_outside_of_the_mask_and_everything_inside() -> None:

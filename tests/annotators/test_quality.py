@@ -53,7 +53,7 @@ def rows(people, tmp_path: Path) -> Manifest:
         root=root,
         images=[f"{kind}.png" for kind in KINDS],
         labels=[[1]] * len(KINDS),
-        splits={"own": ["train"] * len(KINDS)},
+        partitions={"own": ["train"] * len(KINDS)},
         masks=[None if kind == "none" else f"m/{kind}.png" for kind in KINDS],
         keypoints=[stand(), None, stand(0.1), None, stand(), stand(), stand()],
     )
@@ -121,7 +121,7 @@ def test_the_mask_is_widened_by_2_percent_of_the_height(rows, x, outside):
 def test_boxes_are_cut_out(rows):
     boxes = [(5.0, 10.0, 35.0, 90.0)]
     one = Manifest.create(
-        "toy", rows.schema, root=rows.root, images=["good.png"], labels=[[1]], splits={}, boxes=boxes,
+        "toy", rows.schema, root=rows.root, images=["good.png"], labels=[[1]], partitions={}, boxes=boxes,
         masks=["m/good.png"], parsing=["m/good.png"], keypoints=[stand()],
         parsing_classes=["out", "in", "far"],
     )  # fmt: skip
@@ -165,7 +165,7 @@ def test_ones_empties_the_column(rows):
 def test_drop_leaves_rows_out(rows):
     new, counts = apply_policy(rows, "drop", measure_quality(rows))
     assert new.images == ["good.png", "off centre.png"]
-    assert new.split_names == ("own",)
+    assert new.partition_names == ("own",)
     assert counts == {"kept": 2, "ones": 0, "dropped": 5, "hull": 0}
     bad = rows.take([1, 2])
     with pytest.raises(ConfigError, match="none would be left"):
@@ -190,7 +190,7 @@ def test_hull_draws_masks_where_keypoints_allow(rows):
 def test_hulls_stay_in_their_box(rows):
     boxes = [(10.5, 20.5, 30.0, 80.0)]
     one = Manifest.create(
-        "toy", rows.schema, root=rows.root, images=["none.png"], labels=[[1]], splits={}, boxes=boxes,
+        "toy", rows.schema, root=rows.root, images=["none.png"], labels=[[1]], partitions={}, boxes=boxes,
         keypoints=[stand()],
     )  # fmt: skip
     new, counts = apply_policy(one, "hull", measure_quality(one))

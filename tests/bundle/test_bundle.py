@@ -33,8 +33,8 @@ SCHEMA = AttributeSchema(
 )
 METADATA: dict[str, Any] = {
     "dataset": "toys",
-    "split": "official",
-    "train_parts": ["train"],
+    "partition": "official",
+    "train_splits": ["train"],
     "protocol": "honest",
     "selection": "best mA on val",
     "seed": 3,
@@ -126,9 +126,9 @@ def test_card_shows_attributes_scores_and_limits(bundle: Bundle, tmp_path: Path)
 
 
 def test_numbers_that_json_lacks_become_null(bundle: Bundle, tmp_path: Path) -> None:
-    bundle.metadata = {"val_scores": {"mA": float("nan"), "f1": 0.5}, "parts": ("a", "b")}
+    bundle.metadata = {"val_scores": {"mA": float("nan"), "f1": 0.5}, "splits": ("a", "b")}
     bundle.save(tmp_path / "b")
-    assert load(tmp_path / "b").metadata == {"val_scores": {"mA": None, "f1": 0.5}, "parts": ["a", "b"]}
+    assert load(tmp_path / "b").metadata == {"val_scores": {"mA": None, "f1": 0.5}, "splits": ["a", "b"]}
 
 
 def test_metadata_must_be_plain(bundle: Bundle, tmp_path: Path) -> None:

@@ -68,7 +68,7 @@ def path(tmp_path: Path) -> Path:
     schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
     images = [f"images/{i}.png" for i in range(6)]
     manifest = Manifest.create(
-        "toy", schema, root=tmp_path / "data", images=images, labels=[[1]] * 6, splits={}
+        "toy", schema, root=tmp_path / "data", images=images, labels=[[1]] * 6, partitions={}
     )
     manifest.write(tmp_path / "toy.parquet")
     return tmp_path / "toy.parquet"

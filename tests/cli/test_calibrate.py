@@ -32,14 +32,14 @@ def place(tmp_path: Path) -> Path:
     images = [f"images/{i}.png" for i in range(60)]
     for image in images:
         Image.fromarray(rng.integers(0, 255, (40, 20, 3), dtype=np.uint8)).save(tmp_path / image)
-    parts = ["train"] * 2 + ["val"] * 38 + ["test"] * 20
+    splits = ["train"] * 2 + ["val"] * 38 + ["test"] * 20
     Manifest.create(
         "toy",
         schema,
         root=tmp_path,
         images=images,
         labels=rng.integers(0, 2, (60, 2)).astype(np.int8),
-        splits={"own": parts},
+        partitions={"own": splits},
     ).write(tmp_path / "toy.parquet")
     torch.manual_seed(0)
     model = create_model("baseline", schema=schema, backbone="test_resnet")
@@ -78,7 +78,7 @@ def test_thresholds_are_chosen_kept_and_told(place: Path) -> None:
 def test_the_test_part_is_refused_before_the_work(place: Path) -> None:
     words = ["calibrate", place / "bundle", "--data", place / "toy.parquet", "--goal", "f1", "--out", "x"]
     with pytest.raises(DataError, match="flatter"):
-        run(*words, "--split", "test")
+        run(*words, "--partition", "test")
     with pytest.raises(DataError, match="flatter"):
-        run(*words, "--part", "test")
+        run(*words, "--split", "test")
     assert not (place / "x").exists()

@@ -25,8 +25,8 @@ def write(folder: Path, *, variant: str, seed: int, skill: float) -> Path:
     noise = np.random.default_rng((seed, len(variant))).normal(0, 1, labels.shape)
     return Evaluation(
         dataset="drawn",
-        split="official",
-        part="test",
+        partition="official",
+        split="test",
         protocol=load_protocol("honest"),
         thresholds=(0.5,) * 3,
         schema=AttributeSchema("drawn", tuple(Attribute(n, n) for n in NAMES)),
@@ -95,7 +95,7 @@ def test_the_table_fits_a_narrow_screen(folder: Path, tmp_path: Path, width: int
             assert spread.replace(" ", "") in output
         for each in (run_.differences or {}).values():
             difference, interval, share = each.format()
-            assert all(part in output for part in (difference, share, *interval.strip("[]").split(", ")))
+            assert all(split in output for split in (difference, share, *interval.strip("[]").split(", ")))
     if width == 80:
         assert "[b]diaa-focal-from-128x96 " in output  # whole
 

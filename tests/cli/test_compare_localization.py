@@ -29,8 +29,8 @@ def write(folder: Path, *, variant: str, seed: int, skill: float) -> Path:
     measures |= {"empty": np.zeros(80)}
     return LocalizationScores(
         dataset="ccp",
-        split="random-0",
-        part="test",
+        partition="random-0",
+        split="test",
         protocol=LocalizationProtocol("parsing", "grad-cam-p", "max:0.5", "outer", 9, 10, False, 0),
         names={name: (name.lower(),) for name in NAMES},
         apart=(),
@@ -112,7 +112,7 @@ def test_the_tables_fit_a_narrow_screen(folder: Path, tmp_path: Path, width: int
     assert differences is not None
     for score, factor, digits in (("box_iou", 100, 2), ("pcc", 1, 3)):
         difference, interval, share = differences.mean[score].format(factor=factor, digits=digits)
-        assert all(part in output for part in (difference, share, *interval.strip("[]").split(", ")))
+        assert all(split in output for split in (difference, share, *interval.strip("[]").split(", ")))
 
 
 def test_a_stored_comparison_prints_the_same_tables(folder: Path) -> None:

@@ -44,10 +44,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
     for image in images:
         Image.fromarray(rng.integers(0, 255, (40, 20, 3), dtype=np.uint8)).save(place / image)
     labels = np.tile([[1, 0], [0, 1]], (6, 1))
-    parts = ["train"] * 4 + ["val"] * 3 + ["test"] * 5
-    Manifest.create("toy", schema, root=place, images=images, labels=labels, splits={"random": parts}).write(
-        place / "toy.parquet"
-    )
+    splits = ["train"] * 4 + ["val"] * 3 + ["test"] * 5
+    Manifest.create(
+        "toy", schema, root=place, images=images, labels=labels, partitions={"random": splits}
+    ).write(place / "toy.parquet")
     torch.manual_seed(0)
     model = create_model("baseline", schema=schema, backbone="test_resnet")
     Bundle(model, Preprocess(32, 16), (), METADATA).save(place / "bundle")
@@ -65,9 +65,9 @@ def run(place: Path, *words: str, width: int = 120) -> str:
 
 def test_table_files_and_score_file_agree(place: Path, tmp_path: Path) -> None:
     words = (
-        "--split",
+        "--partition",
         "random",
-        "--part",
+        "--split",
         "test",
         "--out",
         str(tmp_path / "e"),
@@ -92,8 +92,8 @@ def test_table_files_and_score_file_agree(place: Path, tmp_path: Path) -> None:
 
 def test_the_only_split_need_not_be_named(place: Path) -> None:
     assert "toy, random, test: 5 people" in run(place)
-    assert "toy, random, val: 3 people" in run(place, "--split", "val")
-    assert "toy, random, train: 4 people" in run(place, "--split", "random", "--part", "train")
+    assert "toy, random, val: 3 people" in run(place, "--partition", "val")
+    assert "toy, random, train: 4 people" in run(place, "--partition", "random", "--split", "train")
 
 
 def test_facts_of_the_score_file_can_be_given(place: Path, tmp_path: Path) -> None:
@@ -124,13 +124,13 @@ def test_five_crops_are_asked_for_and_told(place: Path, tmp_path: Path) -> None:
 def test_wrong_names_are_told_before_the_work(place: Path) -> None:
     with pytest.raises(ConfigError, match="no protocol 'best'"):
         run(place, "--protocol", "best")
-    with pytest.raises(ManifestError, match="no split 'official'"):
-        run(place, "--split", "official")
+    with pytest.raises(ManifestError, match="no partition 'official'"):
+        run(place, "--partition", "official")
 
 
 def test_with_several_splits_one_must_be_named(place: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(place / "toy.parquet")
-    manifest.with_split("other", ["test"] * 12).write(tmp_path / "two.parquet")
+    manifest.with_partition("other", ["test"] * 12).write(tmp_path / "two.parquet")
     command = [
         "evaluate",
         str(place / "bundle"),
@@ -142,7 +142,7 @@ def test_with_several_splits_one_must_be_named(place: Path, tmp_path: Path) -> N
     error = CliRunner().invoke(app, command).exception
     assert isinstance(error, ManifestError)
     assert "random, other" in str(error)
-    assert CliRunner().invoke(app, [*command, "--split", "other"]).exit_code == 0
+    assert CliRunner().invoke(app, [*command, "--partition", "other"]).exit_code == 0
 
 
 def test_a_picture_left_out_is_named(place: Path, tmp_path: Path) -> None:

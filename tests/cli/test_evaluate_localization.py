@@ -43,7 +43,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         root=place,
         images=[f"{i}.png" for i in range(30)],
         labels=[[1, 1, 0]] * 30,
-        splits={"random": ["train"] * 2 + ["val"] * 3 + ["test"] * 25},
+        partitions={"random": ["train"] * 2 + ["val"] * 3 + ["test"] * 25},
         identities=[f"p{i // 2}" for i in range(30)],
         parsing=[f"{i}-classes.png" for i in range(30)],
         parsing_classes=("null", "hat", "boots", *(n for n in PAPER_CLASSES if n not in ("hat", "boots"))),
@@ -101,7 +101,16 @@ def test_the_folder_becomes_a_chapter_without_the_model(place: Path, tmp_path: P
 
 
 def test_names_of_a_file_and_options(place: Path, tmp_path: Path) -> None:
-    words = ["--names", str(place / "names.json"), "--least-px", "5", "--split", "random", "--part", "test"]
+    words = [
+        "--names",
+        str(place / "names.json"),
+        "--least-px",
+        "5",
+        "--partition",
+        "random",
+        "--split",
+        "test",
+    ]
     words += ["--method", "layer-cam", "--binarize", "quantile:0.8", "--boxes", "components", "--fading", "1"]
     words += ["--apart", "Hat", "--out", str(tmp_path), "--device", "cpu", "--seed", "3"]
     words += ["--least-samples", "22"]

@@ -80,22 +80,31 @@ def test_pictures_need_not_be_read(root):
     assert "Unreadable pictures" not in result.output
 
 
-def test_makes_splits(root, tmp_path):
+def test_makes_partitions(root, tmp_path):
     conditions = ("--max-drift", 0.5, "--min-test-images", 4)
     result = run(
-        "table", "--root", root, "--split", "random", "--split", "identity-disjoint", "--seed", 3, *conditions
+        "table",
+        "--root",
+        root,
+        "--partition",
+        "random",
+        "--partition",
+        "identity-disjoint",
+        "--seed",
+        3,
+        *conditions,
     )
     assert result.exit_code == 0, result.output
     manifest = Manifest.load(tmp_path / "table.parquet")
-    assert manifest.split_names == ("own", "random-3", "identity-disjoint-3")
-    parts = {p: set(manifest.split("identity-disjoint-3", p).identities) for p in ("train", "val", "test")}
-    assert not parts["train"] & parts["val"]
-    assert not parts["train"] & parts["test"]
-    assert not parts["val"] & parts["test"]
+    assert manifest.partition_names == ("own", "random-3", "identity-disjoint-3")
+    splits = {p: set(manifest.split("identity-disjoint-3", p).identities) for p in ("train", "val", "test")}
+    assert not splits["train"] & splits["val"]
+    assert not splits["train"] & splits["test"]
+    assert not splits["val"] & splits["test"]
 
 
 def test_conditions_of_the_split_are_passed_on(root):
-    result = run("table", "--root", root, "--split", "identity-disjoint")
+    result = run("table", "--root", root, "--partition", "identity-disjoint")
     assert isinstance(result.exception, DataError)
     assert "at least 300 test images" in str(result.exception)
 

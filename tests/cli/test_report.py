@@ -24,8 +24,8 @@ def folder(tmp_path: Path) -> Path:
         Image.new("RGB", (20, 40), "teal").save(tmp_path / image)
     Evaluation(
         dataset="toy",
-        split="random",
-        part="test",
+        partition="random",
+        split="test",
         protocol=load_protocol("honest"),
         thresholds=(0.5,),
         schema=AttributeSchema("toy", (Attribute("Hat", "wears a hat"),)),

@@ -30,7 +30,7 @@ METADATA: dict[str, Any] = {
     "seed": 0,
     "epochs": 3,
     "dataset": "peta",
-    "split": "random-0",
+    "partition": "random-0",
     "selection": "best mA on val",
     "ema": None,
     "environment": {"commit": "abc"},
@@ -68,8 +68,8 @@ def make_scores(
     given = ious if probs is None else probs
     return LocalizationScores(
         dataset="ccp",
-        split="own",
-        part="test",
+        partition="own",
+        split="test",
         protocol=LocalizationProtocol(**{**PROTOCOL, **(protocol or {})}),
         names={"Hat": ("hat",), "[b]Boots": ("boots",)},
         apart=apart,

@@ -28,7 +28,7 @@ def make(variant: str, *, seed: int = 0, shift: float = 0.0, **changes: Any) -> 
         "backbone": "resnet50",
         "pretraining": "imagenet",
         "dataset": "peta",
-        "split": "official-1/test",
+        "partition": "official-1/test",
         "input_size": (256, 256),
         "protocol": {"name": "honest"},
         "seed": seed,
@@ -59,7 +59,7 @@ def test_lines_are_those_of_the_score_files() -> None:
 
 def test_other_data_and_other_attributes_are_refused() -> None:
     with pytest.raises(DataError, match=r"scored on peta official-1/test, got also pa100k test"):
-        create_attribute_table(aggregate([make("b", dataset="pa100k", split="test"), make("a")])[::-1])
+        create_attribute_table(aggregate([make("b", dataset="pa100k", partition="test"), make("a")])[::-1])
     with pytest.raises(DataError, match="at least one run"):
         create_attribute_table([])
     other = make("b")

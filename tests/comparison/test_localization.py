@@ -246,8 +246,8 @@ def test_other_samples_are_refused(make: Make) -> None:
         compare_localization([one, make(fewer, system="man", variant="full", input_size=(32, 24))])
     with pytest.raises(ConfigError, match="one rule for boxes, got 'outer' and 'components'"):
         compare_localization([one, make(HIGH, variant="b", protocol={"boxes": "components"})])
-    with pytest.raises(DataError, match="got split 'own' and 'other'"):
-        compare_localization([one, replace(one, split="other")])
+    with pytest.raises(DataError, match="got partition 'own' and 'other'"):
+        compare_localization([one, replace(one, partition="other")])
     with pytest.raises(DataError, match="Hat to be looked for in the same classes, got hat and hat, cap"):
         compare_localization([one, replace(one, names={**one.names, "Hat": ("hat", "cap")})])
 
@@ -294,7 +294,7 @@ def test_what_tells_runs_apart_must_be_recorded(make: Make) -> None:
         DataError, match="a score of baseline on ccp: result field 'variant': expected a name"
     ):
         compare_localization([make(LOW), make(HIGH, variant=None)])
-    plain = [make(LOW, dataset=None, split=None, environment=None), make(HIGH, variant="b")]
+    plain = [make(LOW, dataset=None, partition=None, environment=None), make(HIGH, variant="b")]
     found = compare_localization(plain, resamples=2)
     assert found.runs[0].commits == (None,)
     assert "| sb |" in found.format_markdown()

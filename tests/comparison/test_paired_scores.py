@@ -50,8 +50,8 @@ def make(variant: str = "plain", *, seed: int = 0, skill: float = 1.0, **changes
     metadata |= {"epochs": 3, "seconds": 1.0, "environment": {"device": "cpu", "commit": "abc"}}
     values: dict[str, Any] = {
         "dataset": "drawn",
-        "split": "official",
-        "part": "test",
+        "partition": "official",
+        "split": "test",
         "protocol": load_protocol("honest"),
         "thresholds": (0.5,) * labels.shape[1],
         "schema": SCHEMA,
@@ -303,7 +303,7 @@ def test_a_missing_sibling_is_named_with_its_command(tmp_path: Path) -> None:
     message = str(caught.value)
     assert all(str(path) in message for path in paths[:2])
     assert str(paths[2]) not in message
-    command = f"--split official --part test --protocol honest --result {paths[0].with_suffix('.json')}`"
+    command = f"--partition official --split test --protocol honest --result {paths[0].with_suffix('.json')}`"
     assert command in message
 
 
@@ -365,7 +365,7 @@ def drop_attribute(evaluation: Evaluation) -> Evaluation:
         (lambda e: replace(e, images=["x.png", *e.images[1:]]), DataError, r"such as 000\.png"),
         (lambda e: replace(e, boxes=[(0.0, 0.0, 9.0, 9.0)] * 60), DataError, "different test sets"),
         (lambda e: replace(e, dataset="other"), DataError, "drawn official/test and other official/test"),
-        (lambda e: replace(e, part="val"), DataError, "official/test and drawn official/val"),
+        (lambda e: replace(e, split="val"), DataError, "official/test and drawn official/val"),
         (change_label, DataError, r"different labels in 1 cells, such as Coat of 005\.png"),
         (drop_attribute, DataError, "only one has Skirt"),
         (

@@ -16,7 +16,7 @@ from passerby.losses import create_loss
 from passerby.models import create_model
 from passerby.schema import PARTS, Attribute, AttributeSchema
 
-MINIMAL = "data: {manifest: people.parquet, split: own}\n"
+MINIMAL = "data: {manifest: people.parquet, partition: own}\n"
 
 
 @pytest.fixture
@@ -84,12 +84,12 @@ def test_overrides_read_numbers_as_people_write_them(
         ("schedule.name=inverse-time", r"schedule: schedule inverse-time needs a decay"),
         ("schedule.decay=1e-6", r"schedule: schedule inverse-time needs a decay .*, the others have none"),
         ("training.epochs=0", r"training\.epochs: "),
-        ("data.split=", r"data\.split: "),
+        ("data.partition=", r"data\.partition: "),
         ("seed", r"expected an override like optimizer\.lr=1e-4, got 'seed'"),
         ("seed.x=1", r"seed: "),
         ("seed=4294967296", r"seed: .*less than 4294967296"),
         ("model.pretrained=${NOT_THERE_AT_ALL}/w", r"variable NOT_THERE_AT_ALL is not set"),
-        ("data.split=[", r"not valid YAML"),
+        ("data.partition=[", r"not valid YAML"),
     ],
 )
 def test_wrong_values_are_named(recipe_path: Path, override: str, message: str) -> None:
@@ -116,7 +116,7 @@ def test_a_warm_up_longer_than_the_run_is_refused(recipe_path: Path) -> None:
 
 def test_a_missing_key_is_named(tmp_path: Path) -> None:
     path = tmp_path / "recipe.yaml"
-    path.write_text("data: {split: own}\n")
+    path.write_text("data: {partition: own}\n")
     with pytest.raises(ConfigError, match=r"data\.manifest: missing"):
         load_recipe(path)
 
@@ -134,7 +134,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
 
 def test_a_recipe_lays_what_differs_over_another(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(
-        "data: {manifest: m.parquet, split: own, train: [train, val], val: test}\n"
+        "data: {manifest: m.parquet, partition: own, train: [train, val], val: test}\n"
         "protocol: select-on-test\n"
         "loss: {name: bce, arguments: {weighting: sb}}\n"
         "optimizer: {name: sgd, lr: 0.1, momentum: 0.7}\n"
@@ -145,7 +145,7 @@ def test_a_recipe_lays_what_differs_over_another(tmp_path: Path) -> None:
     )
     (tmp_path / "top.yaml").write_text("extends: sub/middle.yaml\nloss: {name: focal}\nvariant: top\n")
     recipe = load_recipe(tmp_path / "top.yaml", ["optimizer.lr=0.3"])
-    assert (recipe.data.split, recipe.data.train, recipe.data.val) == ("own", ("train",), "test")
+    assert (recipe.data.partition, recipe.data.train, recipe.data.val) == ("own", ("train",), "test")
     assert recipe.variant == "top"
     assert recipe.loss.name == "focal"
     assert recipe.loss.arguments == {}  # those of another loss are not taken over
@@ -258,7 +258,7 @@ def test_a_row_of_diaa_changes_what_it_names(
 WHERE = "model.arguments.locations"
 PRIOR = "model.arguments.spatial_prior"
 OFFSETS = "model.arguments.offsets"
-SCALES = {f"model.arguments.scales.{part}" for part in PARTS}
+SCALES = {f"model.arguments.scales.{split}" for split in PARTS}
 SELECTION = {"model.arguments.selection"}
 SWIN = {"model.arguments.backbone", "model.arguments.backbone_arguments.img_size"}
 
@@ -293,7 +293,7 @@ SWIN = {"model.arguments.backbone", "model.arguments.backbone_arguments.img_size
             "baseline",
             "../../../baseline/peta",
             {"model.arguments.backbone"}
-            | {"data.manifest", "data.split", "training.batch_size", "training.ema"},
+            | {"data.manifest", "data.partition", "training.batch_size", "training.ema"},
         ),
         (
             "peta-mobilenetv2-128x96",
@@ -340,7 +340,7 @@ RATE = {"optimizer.lr"}
             "ccp-mobilenetv2-128x96",
             "baseline",
             "../peta-mobilenetv2-128x96/baseline",
-            {"data.manifest", "data.split", "training.epochs", "training.batch_size", "training.ema"},
+            {"data.manifest", "data.partition", "training.epochs", "training.batch_size", "training.ema"},
         ),
         (
             "peta-mobilenetv2-128x96",
@@ -401,7 +401,7 @@ SELF_MASKS, LEVELS, MASKED = (
             "full",
             "../peta-mobilenetv2-128x96/full",
             {
-                *("data.manifest", "data.split"),
+                *("data.manifest", "data.partition"),
                 *(f"training.{name}" for name in ("epochs", "batch_size", "ema", "select")),
             },
         ),

@@ -13,7 +13,7 @@ from passerby.errors import ConfigError
 @pytest.fixture
 def recipe_path(tmp_path: Path) -> Path:
     path = tmp_path / "recipe.yaml"
-    path.write_text("data: {manifest: people.parquet, split: own}\n")
+    path.write_text("data: {manifest: people.parquet, partition: own}\n")
     return path
 
 

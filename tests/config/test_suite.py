@@ -17,7 +17,7 @@ from passerby.explain.heat import METHODS
 RECIPES = Path(__file__).parents[2] / "recipes"
 SHARED = {"peta-128x96-elsewhere": "peta-128x96"}  # further tests of the bundles of another suite
 RECIPE = {
-    "data": {"manifest": "people.parquet", "split": "own"},
+    "data": {"manifest": "people.parquet", "partition": "own"},
     "model": {"arguments": {"backbone": "test_resnet", "dropout": 0.2}},
     "training": {"epochs": 3},
 }
@@ -41,7 +41,7 @@ def write(folder: Path, **changes: object) -> Path:
 
 
 def test_every_system_gets_every_data_and_seed(tmp_path: Path) -> None:
-    data = {"first": {}, "second": {"split": "other"}}
+    data = {"first": {}, "second": {"partition": "other"}}
     suite = load_suite(write(tmp_path, data=data), ["training.batch_size=4"])
     assert [run.name for run in suite.runs] == [
         f"{data}/{system}/seed{seed}"
@@ -50,7 +50,7 @@ def test_every_system_gets_every_data_and_seed(tmp_path: Path) -> None:
         for seed in (0, 1)
     ]
     run = suite.runs[-1]
-    assert (run.recipe.variant, run.recipe.seed, run.recipe.data.split) == ("toy-wet-second", 1, "other")
+    assert (run.recipe.variant, run.recipe.seed, run.recipe.data.partition) == ("toy-wet-second", 1, "other")
     assert (run.recipe.training.epochs, run.recipe.training.batch_size) == (5, 4)
     assert run.recipe.model.arguments == {"backbone": "test_resnet", "dropout": 0.5}
     assert suite.runs[0].recipe.model.arguments["dropout"] == 0.2
@@ -97,7 +97,7 @@ def test_a_suite_extends_another(tmp_path: Path) -> None:
         ({"calibrate": ["f1", "f1"]}, "calibrate: expected different ones"),
         (
             {"calibrate": ["f1"], "common": {"data": {"val": "test"}, "protocol": "select-on-test"}},
-            "calibrate: thresholds chosen on the test part flatter",
+            "calibrate: thresholds chosen on the test split flatter",
         ),
         ({"seeds": [1, 1]}, "seeds: expected different ones"),
         ({"seeds": []}, "seeds: "),
@@ -110,10 +110,13 @@ def test_a_suite_extends_another(tmp_path: Path) -> None:
             {"common": {"training": {"epoch": 3}}},
             "plain:\n  training.epoch: unknown key; did you mean 'epochs'",
         ),
-        ({"localization": {"x": {"manifest": "a.parquet"}}}, r"localization\.x\.split: missing"),
-        ({"tests": {"x": {"manifest": "a.parquet", "splits": "b"}}}, r"tests\.x\.splits: unknown key"),
+        ({"localization": {"x": {"manifest": "a.parquet"}}}, r"localization\.x\.partition: missing"),
         (
-            {kind: {"x": {"manifest": "a.parquet", "split": "b"}} for kind in ("tests", "localization")},
+            {"tests": {"x": {"manifest": "a.parquet", "partitions": "b"}}},
+            r"tests\.x\.partitions: unknown key",
+        ),
+        (
+            {kind: {"x": {"manifest": "a.parquet", "partition": "b"}} for kind in ("tests", "localization")},
             "localization: x is the name of a test, too",
         ),
     ],
@@ -124,8 +127,8 @@ def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, object], mess
 
 
 def test_what_the_suite_decides_is_not_overridden(tmp_path: Path) -> None:
-    path = write(tmp_path, data={"a": {"split": "x"}, "b": {"split": "y"}})
-    for override in ("seed=3", "variant=q", "data.split=z"):
+    path = write(tmp_path, data={"a": {"partition": "x"}, "b": {"partition": "y"}})
+    for override in ("seed=3", "variant=q", "data.partition=z"):
         with pytest.raises(ConfigError, match="is set by the suite's"):
             load_suite(path, [override])
     with pytest.raises(ConfigError, match="seed is set by the suite's seeds"):
@@ -136,14 +139,14 @@ def test_names_that_meet_and_rules_that_differ_are_refused(tmp_path: Path) -> No
     systems = {"plain": "recipe.yaml", "a": "recipe.yaml", "a-b": "recipe.yaml"}
     with pytest.raises(ConfigError, match="one variant"):
         load_suite(write(tmp_path, systems=systems, data={"b-c": {}, "c": {}}))
-    for key, value in (("protocol", "threshold-0.4"), ("data", {"split": "z"})):
+    for key, value in (("protocol", "threshold-0.4"), ("data", {"partition": "z"})):
         other = {"recipe": "recipe.yaml", "change": {key: value}}
         with pytest.raises(ConfigError, match="need one"):
             load_suite(write(tmp_path, systems={"plain": "recipe.yaml", "b": other}))
 
 
 def test_a_wrong_key_of_a_named_section_is_explained(tmp_path: Path) -> None:
-    wrong = {"x": {"manifest": "a.parquet", "split": "b", "methods": "own"}}
+    wrong = {"x": {"manifest": "a.parquet", "partition": "b", "methods": "own"}}
     with pytest.raises(ConfigError, match="did you mean 'method'"):
         load_suite(write(tmp_path, localization=wrong))
     with pytest.raises(ConfigError, match=r"no suite at .*; suites lie in recipes/suites/"):

@@ -85,10 +85,10 @@ def test_no_sample_moves_another() -> None:
     alone, others = draw_samples(32, 24)
     move_batch(images, guidance, motions)
     for i in range(COUNT):
-        part = slice(i, i + 1)
-        one = Guidance(others.masks[part], others.parsing[part], others.keypoints[part])
+        split = slice(i, i + 1)
+        one = Guidance(others.masks[split], others.parsing[split], others.keypoints[split])
         values = (motions.angle_deg, motions.shift_px, motions.scale, motions.shear_deg)
-        move_batch(alone[part], one, Motions(*(value[part] for value in values)))
+        move_batch(alone[split], one, Motions(*(value[split] for value in values)))
     assert torch.equal(alone, images)
     assert torch.equal(others.masks, guidance.masks)
     assert torch.equal(others.parsing, guidance.parsing)

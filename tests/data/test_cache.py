@@ -51,7 +51,7 @@ def create_manifest(root: Path, **columns: Any) -> Manifest:
         root=root,
         images=[f"{i}.png" for i in range(COUNT)],
         labels=columns.pop("labels", np.zeros((COUNT, 1), np.int8)),
-        splits={},
+        partitions={},
         **columns,
     )
 
@@ -153,9 +153,9 @@ def test_it_is_made_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyP
         lambda m: (m, Preprocess(32, 28)),
         lambda m: (m, Preprocess(32, 24, resize="pad")),
         lambda m: (m.take(np.arange(COUNT)[::-1]), SMALL),
-        lambda m: (m.with_split("other", ["train"] * COUNT), SMALL),
+        lambda m: (m.with_partition("other", ["train"] * COUNT), SMALL),
     ],
-    ids=["size", "resize", "order", "split"],
+    ids=["size", "resize", "order", "partition"],
 )
 def test_another_manifest_or_size_is_another_cache(
     root: Path, tmp_path: Path, change: Callable[[Manifest], tuple[Manifest, Preprocess]]

@@ -197,18 +197,18 @@ def test_a_sample_looks_the_same_in_any_batch_of_an_epoch(cache: PackedCache) ->
 def test_ranks_share_the_rows_equally(cache: PackedCache, world_size: int, drop_last: bool) -> None:
     options = {"world_size": world_size, "drop_last": drop_last, "batch_size": 3}
     loaders = [create_loader(cache, rank=rank, **options) for rank in range(world_size)]
-    parts = [rows_of(loader) for loader in loaders]
-    assert len({len(part) for part in parts}) == 1
+    splits = [rows_of(loader) for loader in loaders]
+    assert len({len(split) for split in splits}) == 1
     assert len({len(loader) for loader in loaders}) == 1
     assert all(len(list(loader)) == len(loader) for loader in loaders)
-    together = [row for part in parts for row in part]
+    together = [row for split in splits for row in split]
     if drop_last:
         assert len(set(together)) == len(together)
     else:
         assert set(together) == set(range(COUNT))
         assert len(together) - COUNT < world_size
         single = rows_of(create_loader(cache))
-        assert [row for group in zip(*parts, strict=True) for row in group][:COUNT] == single
+        assert [row for group in zip(*splits, strict=True) for row in group][:COUNT] == single
 
 
 def test_drop_last_leaves_full_batches_only(cache: PackedCache) -> None:
@@ -224,7 +224,7 @@ def test_broken_rows_are_never_served(tmp_path: Path) -> None:
     schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
     labels = np.zeros((10, 1), np.int8)
     manifest = Manifest.create(
-        "toy", schema, root=tmp_path, images=[f"{i}.png" for i in range(10)], labels=labels, splits={}
+        "toy", schema, root=tmp_path, images=[f"{i}.png" for i in range(10)], labels=labels, partitions={}
     )
     packed = PackedCache.build(manifest, Preprocess(16, 12), tmp_path / "cache", broken="skip")
     loader = BatchLoader(packed, labels=manifest.labels, rows=np.arange(10), batch_size=3)
@@ -340,7 +340,7 @@ def test_wrong_options_are_named(cache: PackedCache, wrong: dict[str, Any], matc
 def test_a_loader_travels_to_another_process(tmp_path: Path) -> None:
     Image.new("RGB", (20, 30), "red").save(tmp_path / "0.png")
     schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
-    manifest = Manifest.create("toy", schema, root=tmp_path, images=["0.png"], labels=[[1]], splits={})
+    manifest = Manifest.create("toy", schema, root=tmp_path, images=["0.png"], labels=[[1]], partitions={})
     packed = PackedCache.build(manifest, Preprocess(16, 12), tmp_path / "cache")
     loader = BatchLoader(packed, labels=manifest.labels, rows=np.arange(1), batch_size=1)
     (batch,) = pickle.loads(pickle.dumps(loader))

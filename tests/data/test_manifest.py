@@ -21,7 +21,7 @@ def make_manifest(root: Path, **changes: Any) -> Manifest:
     columns: dict[str, Any] = {
         "images": ["a.jpg", "b/b.png", "b/b.png"],
         "labels": [[1, 0], [0, -1], [-1, 1]],
-        "splits": {"official": ["train", "val", "test"], "half": ["train", None, "test"]},
+        "partitions": {"official": ["train", "val", "test"], "half": ["train", None, "test"]},
         "boxes": [None, (1, 2, 11, 32.5), (20, 2, 31, 30)],
         "identities": ["p", None, "p"],
         "cameras": ["c", None, None],
@@ -93,8 +93,11 @@ def test_no_rows_at_all(tmp_path):
         ({"boxes": [None, None, (0, 0, float("nan"), 9)]}, "row 2: expected a box"),
         ({"boxes": [None, None, (0, 0, float("inf"), 9)]}, "row 2: expected a box"),
         ({"keypoints": [None, None, [1.0]]}, "expected 51 numbers, got 1"),
-        ({"splits": {"s": ["train", "valid", None]}}, "split 's': expected the parts .* got .*valid"),
-        ({"splits": {"s": ["train"]}}, "expected 3 values, got 1"),
+        (
+            {"partitions": {"s": ["train", "valid", None]}},
+            "partition 's': expected the splits .* got .*valid",
+        ),
+        ({"partitions": {"s": ["train"]}}, "expected 3 values, got 1"),
         ({"identities": ["p"]}, "column 'identity': expected 3 values, got 1"),
         (
             {"parsing_classes": ["a", "a"]},
@@ -115,39 +118,39 @@ def test_create_refuses_what_is_out_of_range(tmp_path, change, message):
 def test_take_and_split(tmp_path):
     manifest = make_manifest(tmp_path)
     assert manifest.take(np.array([2, 0])).labels.tolist() == [[-1, 1], [1, 0]]
-    assert manifest.split_names == ("official", "half")
+    assert manifest.partition_names == ("official", "half")
     assert manifest.split_rows("half", "test").tolist() == [2]
-    assert manifest.split("official", "val").images == ["b/b.png"]
+    assert manifest.select_split("official", "val").images == ["b/b.png"]
 
 
 def test_unknown_split_or_empty_part_lists_what_there_is(tmp_path):
     manifest = make_manifest(tmp_path)
-    with pytest.raises(ManifestError, match="no split 'mine' in this manifest; it has official, half"):
-        manifest.split("mine", "train")
+    with pytest.raises(ManifestError, match="no partition 'mine' in this manifest; it has official, half"):
+        manifest.select_split("mine", "train")
     with pytest.raises(
-        ManifestError, match=r"no rows in part 'val'; rows by part: \{'train': 1, 'val': 0, 'test': 1\}"
+        ManifestError, match=r"no rows in split 'val'; rows by split: \{'train': 1, 'val': 0, 'test': 1\}"
     ):
-        manifest.split("half", "val")
+        manifest.select_split("half", "val")
 
 
-def test_with_split_adds_one_and_leaves_the_original_alone(tmp_path):
+def test_with_partition_adds_one_and_leaves_the_original_alone(tmp_path):
     manifest = make_manifest(tmp_path)
-    more = manifest.with_split("mine", ["test", None, "train"])
+    more = manifest.with_partition("mine", ["test", None, "train"])
     assert more.split_rows("mine", "train").tolist() == [2]
-    assert "mine" not in manifest.split_names
+    assert "mine" not in manifest.partition_names
 
 
 @pytest.mark.parametrize(
-    ("name", "parts", "message"),
+    ("name", "splits", "message"),
     [
-        ("official", ["train"] * 3, "there is a split 'official' already"),
+        ("official", ["train"] * 3, "there is a partition 'official' already"),
         ("mine", ["train"] * 2, "expected 3 values, got 2"),
         ("mine", ["train", "test", "dev"], "got .*dev"),
     ],
 )
-def test_with_split_refuses(tmp_path, name, parts, message):
+def test_with_partition_refuses(tmp_path, name, splits, message):
     with pytest.raises(ManifestError, match=message):
-        make_manifest(tmp_path).with_split(name, parts)
+        make_manifest(tmp_path).with_partition(name, splits)
 
 
 def test_select_attributes_moves_names_and_labels_together(tmp_path):
@@ -166,8 +169,8 @@ def test_parsing_classes_stay_with_the_rows(tmp_path):
     assert manifest.parsing_classes == ("nothing", "hat")
     for other in (
         manifest.take([2]),
-        manifest.split("official", "val"),
-        manifest.with_split("mine", ["test", None, "train"]),
+        manifest.select_split("official", "val"),
+        manifest.with_partition("mine", ["test", None, "train"]),
         manifest.select_attributes(["Hat"]),
         manifest.with_guidance(masks=[None] * 3),
     ):
@@ -225,7 +228,7 @@ def test_fingerprint_knows_content_not_place(tmp_path):
         {"keypoints": [None, POINTS[::-1], None]},
         {"identities": [None, "p", "p"]},
         {"masks": None, "parsing": ["m/a.png", None, None]},
-        {"splits": {"official": ["train", "val", "test"], "third": ["train", None, "test"]}},
+        {"partitions": {"official": ["train", "val", "test"], "third": ["train", None, "test"]}},
     ],
 )
 def test_fingerprint_changes_with_any_cell(tmp_path, change):
@@ -330,7 +333,7 @@ def set_column(name: str, values: Any) -> Any:
         (set_column("label:Hat", pa.array([1, 0, 3], pa.int8())), "column 'label:Hat': expected labels"),
         (set_column("label:Hat", pa.array([1, 0, None], pa.int8())), "column 'label:Hat': expected labels"),
         (set_column("label:Hat", pa.array([1, 0, 1], pa.int64())), "expected int8, got int64"),
-        (set_column("split:half", pa.array(["train", "dev", None])), "split 'half': expected the parts"),
+        (set_column("split:half", pa.array(["train", "dev", None])), "partition 'half': expected the splits"),
         (
             set_column("box", pa.array([None, None, [3, 3, 2, 2]], pa.list_(pa.float32(), 4))),
             "expected a box",

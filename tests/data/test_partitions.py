@@ -10,7 +10,7 @@ import pytest
 
 from passerby.data.formats import FORMATS
 from passerby.data.manifest import Manifest
-from passerby.data.partitions import compute_drift, identity_disjoint_split, random_split
+from passerby.data.partitions import compute_drift, identity_disjoint_partition, random_partition
 from passerby.errors import DataError
 from passerby.schema import Attribute, AttributeSchema
 
@@ -33,50 +33,50 @@ def make_manifest(people: int = 1_000, *, unknown_identities: int = 0, seed: int
     rows = np.concatenate([rows, np.ones((unknown_identities, 3), np.int8)])
     images = [f"{i}.jpg" for i in range(len(identities))]
     return Manifest.create(
-        "toy", SCHEMA, root=Path(), images=images, labels=rows, splits={}, identities=identities
+        "toy", SCHEMA, root=Path(), images=images, labels=rows, partitions={}, identities=identities
     )
 
 
-def parts_by_identity(manifest: Manifest, parts: list[str | None]) -> dict[Any, set[str | None]]:
+def parts_by_identity(manifest: Manifest, splits: list[str | None]) -> dict[Any, set[str | None]]:
     seen: dict[Any, set[str | None]] = {}
-    for identity, part in zip(manifest.identities, parts, strict=True):
-        seen.setdefault(identity, set()).add(part)
+    for identity, split in zip(manifest.identities, splits, strict=True):
+        seen.setdefault(identity, set()).add(split)
     return seen
 
 
 # ---------------------------------------------------------------------- random
 
 
-def test_random_split_has_the_sizes_asked_for():
-    assert Counter(random_split(1_000, ratios=(0.7, 0.1, 0.2))) == {"train": 700, "val": 100, "test": 200}
-    assert Counter(random_split(10, ratios=(0.5, 0, 0.5))) == {"train": 5, "test": 5}
+def test_random_partition_has_the_sizes_asked_for():
+    assert Counter(random_partition(1_000, ratios=(0.7, 0.1, 0.2))) == {"train": 700, "val": 100, "test": 200}
+    assert Counter(random_partition(10, ratios=(0.5, 0, 0.5))) == {"train": 5, "test": 5}
 
 
-def test_random_split_depends_on_the_seed_alone():
-    assert random_split(100, seed=4) == random_split(100, seed=4)
-    assert random_split(100, seed=4) != random_split(100, seed=5)
+def test_random_partition_depends_on_the_seed_alone():
+    assert random_partition(100, seed=4) == random_partition(100, seed=4)
+    assert random_partition(100, seed=4) != random_partition(100, seed=5)
 
 
 def test_negative_seed_is_refused():
     with pytest.raises(DataError, match="seed of 0 or above, got -1"):
-        random_split(10, seed=-1)
+        random_partition(10, seed=-1)
     with pytest.raises(DataError, match="seed of 0 or above, got -1"):
-        identity_disjoint_split(make_manifest(), seed=-1)
+        identity_disjoint_partition(make_manifest(), seed=-1)
 
 
-def test_random_split_is_not_in_order():
-    assert random_split(1_000)[:700] != ["train"] * 700
+def test_random_partition_is_not_in_order():
+    assert random_partition(1_000)[:700] != ["train"] * 700
 
 
 @pytest.mark.parametrize("ratios", [(0.5, 0.5), (0.5, 0.2, 0.2), (1.2, -0.4, 0.2)])
 def test_ratios_must_add_up(ratios):
     with pytest.raises(DataError, match="three shares"):
-        random_split(10, ratios=ratios)
+        random_partition(10, ratios=ratios)
 
 
 def test_too_few_rows_are_told():
     with pytest.raises(DataError, match=r"3 rows are too few .*: val would stay empty"):
-        random_split(3, ratios=(0.7, 0.1, 0.2))
+        random_partition(3, ratios=(0.7, 0.1, 0.2))
 
 
 # ---------------------------------------------------------------------- drift
@@ -84,10 +84,10 @@ def test_too_few_rows_are_told():
 
 def test_drift_by_hand_leaves_unknown_labels_out():
     labels = np.array([[1, -1], [1, 1], [0, 0], [0, 0], [1, -1], [0, 1]], np.int8)
-    parts = ["train", "train", "train", "val", "val", None]
-    # attribute 1: 2/3 and 1/2; attribute 2: 1/2 and 0/1 (the last row is in no part)
-    assert compute_drift(labels, parts) == pytest.approx(0.5)
-    assert compute_drift(labels[:, :1], parts) == pytest.approx(2 / 3 - 1 / 2)
+    splits = ["train", "train", "train", "val", "val", None]
+    # attribute 1: 2/3 and 1/2; attribute 2: 1/2 and 0/1 (the last row is in no split)
+    assert compute_drift(labels, splits) == pytest.approx(0.5)
+    assert compute_drift(labels[:, :1], splits) == pytest.approx(2 / 3 - 1 / 2)
 
 
 def test_drift_of_an_attribute_unknown_in_one_part_does_not_count():
@@ -103,17 +103,17 @@ def test_drift_of_a_single_part_is_zero():
 
 
 @pytest.mark.parametrize("seed", [0, 1, 2])
-def test_identity_disjoint_split_meets_the_conditions(seed):
+def test_identity_disjoint_partition_meets_the_conditions(seed):
     manifest = make_manifest()
-    parts = identity_disjoint_split(manifest, seed=seed)
-    assert all(len(p) == 1 for p in parts_by_identity(manifest, parts).values())
-    assert compute_drift(manifest.labels, parts) <= 0.03
-    people = Counter(next(iter(p)) for p in parts_by_identity(manifest, parts).values())
+    splits = identity_disjoint_partition(manifest, seed=seed)
+    assert all(len(p) == 1 for p in parts_by_identity(manifest, splits).values())
+    assert compute_drift(manifest.labels, splits) <= 0.03
+    people = Counter(next(iter(p)) for p in parts_by_identity(manifest, splits).values())
     assert people == {"train": 600, "val": 200, "test": 200}
-    images = Counter(parts)
+    images = Counter(splits)
     assert images["test"] >= 300
-    for part, ratio in {"train": 0.6, "val": 0.2, "test": 0.2}.items():
-        assert abs(images[part] / len(manifest) - ratio) <= max(0.01, 60 / len(manifest))
+    for split, ratio in {"train": 0.6, "val": 0.2, "test": 0.2}.items():
+        assert abs(images[split] / len(manifest) - ratio) <= max(0.01, 60 / len(manifest))
 
 
 def test_identities_dealt_at_random_would_not_do():
@@ -124,7 +124,7 @@ def test_identities_dealt_at_random_would_not_do():
         deal = dict(
             zip(
                 dict.fromkeys(manifest.identities),
-                random_split(1_000, ratios=(0.6, 0.2, 0.2), seed=seed),
+                random_partition(1_000, ratios=(0.6, 0.2, 0.2), seed=seed),
                 strict=True,
             )
         )
@@ -132,48 +132,48 @@ def test_identities_dealt_at_random_would_not_do():
     assert np.median(drifts) > 0.03
 
 
-def test_identity_disjoint_split_depends_on_the_seed_alone():
+def test_identity_disjoint_partition_depends_on_the_seed_alone():
     manifest = make_manifest()
-    assert identity_disjoint_split(manifest, seed=1) == identity_disjoint_split(manifest, seed=1)
-    assert identity_disjoint_split(manifest, seed=1) != identity_disjoint_split(manifest, seed=2)
+    assert identity_disjoint_partition(manifest, seed=1) == identity_disjoint_partition(manifest, seed=1)
+    assert identity_disjoint_partition(manifest, seed=1) != identity_disjoint_partition(manifest, seed=2)
 
 
 def test_rows_without_identity_stay_outside():
     manifest = make_manifest(unknown_identities=50)
-    parts = identity_disjoint_split(manifest)
-    assert parts[-50:] == [None] * 50
-    assert None not in parts[:-50]
+    splits = identity_disjoint_partition(manifest)
+    assert splits[-50:] == [None] * 50
+    assert None not in splits[:-50]
 
 
 def test_no_identities_at_all_is_told():
     manifest = make_manifest(5, unknown_identities=5)
     without = manifest.take([i for i, identity in enumerate(manifest.identities) if identity is None])
-    with pytest.raises(DataError, match="has no identities; take a random split"):
-        identity_disjoint_split(without)
+    with pytest.raises(DataError, match="has no identities; take a random partition"):
+        identity_disjoint_partition(without)
 
 
 def test_too_few_identities_are_told():
     with pytest.raises(DataError, match="2 identities are too few"):
-        identity_disjoint_split(make_manifest(2))
+        identity_disjoint_partition(make_manifest(2))
 
 
 @pytest.mark.parametrize("condition", [{"max_drift": 1e-9}, {"min_test_images": 10**6}])
 def test_conditions_that_cannot_be_met_are_told(condition):
     with pytest.raises(
-        DataError, match=r"found no identity-disjoint split .* the nearest had 0\.\d+ and \d+"
+        DataError, match=r"found no identity-disjoint partition .* the nearest had 0\.\d+ and \d+"
     ):
-        identity_disjoint_split(make_manifest(60), **condition)
+        identity_disjoint_partition(make_manifest(60), **condition)
 
 
 @pytest.mark.realdata
-def test_identity_disjoint_split_of_real_peta():
+def test_identity_disjoint_partition_of_real_peta():
     folder = os.environ.get("PASSERBY_DATA")
     if not folder or not (Path(folder) / "peta").is_dir():
         pytest.skip("PASSERBY_DATA does not name a folder with peta/")
     manifest = FORMATS["peta"](Path(folder) / "peta")
-    parts = identity_disjoint_split(manifest)
-    assert all(len(p) == 1 for p in parts_by_identity(manifest, parts).values())
-    assert compute_drift(manifest.labels, parts) <= 0.03
-    images = Counter(parts)
-    for part, published in {"train": 11_241, "val": 3_826, "test": 3_933}.items():
-        assert abs(images[part] - published) < 500  # ours is another split under the same conditions
+    splits = identity_disjoint_partition(manifest)
+    assert all(len(p) == 1 for p in parts_by_identity(manifest, splits).values())
+    assert compute_drift(manifest.labels, splits) <= 0.03
+    images = Counter(splits)
+    for split, published in {"train": 11_241, "val": 3_826, "test": 3_933}.items():
+        assert abs(images[split] - published) < 500  # ours is another partition under the same conditions

@@ -17,7 +17,7 @@ def make_manifest(root: Path, **changes: Any) -> Manifest:
     columns: dict[str, Any] = {
         "images": ["a.png", "b.png", "b.png", "c.png", "gone.png"],
         "labels": [[1, 0], [1, -1], [0, -1], [1, 1], [0, 0]],
-        "splits": {"official": ["train", "train", "train", "test", None]},
+        "partitions": {"official": ["train", "train", "train", "test", None]},
         "boxes": [None, (0, 0, 2, 2), (2, 2, 4, 4), None, None],
         "identities": ["p", "q", None, "p", None],
         "cameras": ["1", "2", "1", None, None],
@@ -37,7 +37,7 @@ def test_counts(root):
     assert (summary.dataset, summary.rows, summary.images) == ("toy", 5, 4)
     assert summary.attributes == [AttributeCount("Hat", 3, 2, 0), AttributeCount("Male", 1, 2, 2)]
     assert [a.positive_ratio for a in summary.attributes] == [3 / 5, 1 / 3]
-    assert summary.parts == {"official": {"train": 3, "test": 1}}
+    assert summary.splits == {"official": {"train": 3, "test": 1}}
     assert (summary.identities, summary.without_identity, summary.cameras) == (2, 2, 2)
     assert summary.guidance == {"box": 2, "mask": 0, "parsing": 0, "keypoints": 0}
     assert summary.missing == ["gone.png"]
@@ -54,8 +54,8 @@ def test_identities_shared_between_parts(root):
 
 
 def test_identities_shared_between_val_and_test_do_not_touch_train(root):
-    splits = {"s": ["val", "train", "train", "test", "test"]}
-    assert summarise(make_manifest(root, splits=splits)).shared == {"s": SharedIdentities(1, 0, 0.0)}
+    partitions = {"s": ["val", "train", "train", "test", "test"]}
+    assert summarise(make_manifest(root, partitions=partitions)).shared == {"s": SharedIdentities(1, 0, 0.0)}
 
 
 def test_without_identities_nothing_is_said_about_sharing(root):
@@ -93,7 +93,7 @@ def test_largest_group_of_duplicates_comes_first(root):
     names = [f"{i}.png" for i in range(5)]
     for name, source in zip(names, ("a", "a", "c", "c", "c"), strict=True):
         (root / name).write_bytes((root / f"{source}.png").read_bytes())
-    manifest = Manifest.create("toy", SCHEMA, root=root, images=names, labels=[[0, 0]] * 5, splits={})
+    manifest = Manifest.create("toy", SCHEMA, root=root, images=names, labels=[[0, 0]] * 5, partitions={})
     assert check_images(manifest).duplicates == [["2.png", "3.png", "4.png"], ["0.png", "1.png"]]
     assert summarise(manifest, check=check_images(manifest)).check == check_images(manifest)
 

@@ -28,7 +28,7 @@ from passerby.types import Guidance
 HEIGHT, WIDTH = 40, 30
 ROWS = np.arange(12)
 PARTS = ["eye", "ear", "shoulder", "elbow", "wrist", "hip", "knee", "ankle"]
-COCO = ["nose", *(f"{side}_{part}" for part in PARTS for side in ("left", "right"))]
+COCO = ["nose", *(f"{side}_{split}" for split in PARTS for side in ("left", "right"))]
 
 
 @pytest.fixture

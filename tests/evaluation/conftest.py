@@ -27,7 +27,7 @@ NAMES = {
 
 @pytest.fixture(scope="session")
 def schema() -> AttributeSchema:
-    return AttributeSchema("drawn", tuple(Attribute(n, d, part=p) for n, (d, p) in NAMES.items()))
+    return AttributeSchema("drawn", tuple(Attribute(n, d, split=p) for n, (d, p) in NAMES.items()))
 
 
 def draw_figure(labels: np.ndarray, shade: int) -> Image.Image:
@@ -50,7 +50,7 @@ def draw_figure(labels: np.ndarray, shade: int) -> Image.Image:
 
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory, schema: AttributeSchema) -> Manifest:
-    """Sixty people, 20 a part; one label in twenty unknown; no umbrella in the test part."""
+    """Sixty people, 20 a split; one label in twenty unknown; no umbrella in the test split."""
     root = tmp_path_factory.mktemp("people")
     rng = np.random.default_rng(0)
     labels = (rng.random((60, len(schema))) < (0.4, 0.5, 0.3, 0.5, 0.3)).astype(np.int8)
@@ -66,7 +66,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory, schema: AttributeSchema) 
         root=root,
         images=images,
         labels=labels,
-        splits={"official": ["train"] * 20 + ["val"] * 20 + ["test"] * 20},
+        partitions={"official": ["train"] * 20 + ["val"] * 20 + ["test"] * 20},
         boxes=[(0.0, 0.0, 48.0, 90.0) if i % 2 else None for i in range(60)],
         identities=[f"p{i // 2}" for i in range(60)],
     )
@@ -78,7 +78,7 @@ METADATA = {
     "backbone": "mobilenetv2_100",
     "pretraining": "imagenet",
     "dataset": "drawn",
-    "split": "official",
+    "partition": "official",
     "selection": "best mA on val",
     "ema": None,
     "seed": 3,
@@ -90,10 +90,10 @@ METADATA = {
 
 
 def make_evaluation(
-    manifest: Manifest, *, part: str = "test", protocol: str = "honest", seed: int = 0
+    manifest: Manifest, *, split: str = "test", protocol: str = "honest", seed: int = 0
 ) -> Evaluation:
     """Predictions that are mostly right, with noise."""
-    rows = manifest.split_rows("official", part)
+    rows = manifest.split_rows("official", split)
     chosen = manifest.take(rows)
     rng = np.random.default_rng(seed)
     logits = np.where(chosen.labels == 1, 1.2, -1.2) + rng.normal(0, 1.4, chosen.labels.shape)
@@ -102,8 +102,8 @@ def make_evaluation(
     thresholds = rules.choose_thresholds((0.5,) * len(manifest.schema))
     return Evaluation(
         dataset="drawn",
-        split="official",
-        part=part,
+        partition="official",
+        split=split,
         protocol=rules,
         thresholds=thresholds,
         schema=manifest.schema,
@@ -155,5 +155,5 @@ def run(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def make(manifest: Manifest) -> Callable[..., Evaluation]:
-    """`make(part=…, protocol=…, seed=…)`."""
+    """`make(split=…, protocol=…, seed=…)`."""
     return lambda **options: make_evaluation(manifest, **options)

@@ -92,7 +92,7 @@ def test_a_bundle_gets_thresholds_and_says_whence(
 ) -> None:
     few = functools.partial(choose_thresholds, least=3)  # the evaluation is of few people
     monkeypatch.setattr("passerby.evaluation.calibration.choose_thresholds", few)
-    val = replace(evaluation, part="val")
+    val = replace(evaluation, split="val")
     model = create_model("baseline", schema=val.schema, backbone="test_resnet")
     bundle = Bundle(model, Preprocess(64, 48), (0.3,) * len(val.schema), {"seed": 3})
     new = calibrate(bundle, val, goal="f1")
@@ -109,17 +109,17 @@ def test_a_bundle_gets_thresholds_and_says_whence(
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"part": "test"}, "flatter"),
-        ({"part": "train"}, "learnt from the part train"),
-        ({"split": "other"}, "learnt from the split own of"),
+        ({"split": "test"}, "flatter"),
+        ({"split": "train"}, "learnt from the split train"),
+        ({"partition": "other"}, "learnt from the partition own of"),
     ],
 )
 def test_people_who_taught_or_test_are_refused(
     evaluation: Evaluation, changes: dict[str, str], message: str
 ) -> None:
-    own = replace(evaluation, split="own", part="val")
+    own = replace(evaluation, partition="own", split="val")
     model = create_model("baseline", schema=own.schema, backbone="test_resnet")
-    origin = {"dataset": own.dataset, "split": "own", "train_parts": ["train"]}
+    origin = {"dataset": own.dataset, "partition": "own", "train_splits": ["train"]}
     bundle = Bundle(model, Preprocess(64, 48), (), origin)
     assert calibrate(bundle, own, goal="mA").metadata["calibration"]
     with pytest.raises(DataError, match=message):

@@ -1,4 +1,4 @@
-"""A bundle run over one part of a split."""
+"""A bundle run over one split."""
 
 from __future__ import annotations
 
@@ -44,9 +44,9 @@ def bundle(schema: AttributeSchema) -> Bundle:
 
 
 def test_predictions_are_those_of_the_bundle(bundle: Bundle, manifest: Manifest) -> None:
-    evaluation = evaluate(bundle, manifest, split="official", part="test", batch_size=7)
+    evaluation = evaluate(bundle, manifest, partition="official", split="test", batch_size=7)
     assert len(evaluation) == 20
-    assert evaluation.images == manifest.split("official", "test").images
+    assert evaluation.images == manifest.select_split("official", "test").images
     np.testing.assert_array_equal(evaluation.rows, np.arange(40, 60))
     for i in (0, 1, 19):  # 1 and 19 have a box
         row = int(evaluation.rows[i])
@@ -64,12 +64,12 @@ def test_a_model_of_other_attributes_is_scored_on_those_that_it_shares(
     bundle: Bundle, manifest: Manifest
 ) -> None:
     names = bundle.schema.names
-    own = evaluate(bundle, manifest, split="official", part="test")
+    own = evaluate(bundle, manifest, partition="official", split="test")
     other = AttributeSchema("other", tuple(Attribute(f"x{i}", "is there") for i in range(len(names))))
     stranger = Bundle(MeanColour(other), bundle.preprocess, (), {"dataset": "elsewhere"})
     words = {names[1]: "not x0", names[0]: ["x1", "x2"]}
     translation = Translation.create(words, model=other.names)
-    shared = evaluate(stranger, manifest, split="official", part="test", translation=translation)
+    shared = evaluate(stranger, manifest, partition="official", split="test", translation=translation)
     assert shared.schema.names == (names[1], names[0])
     want = np.stack([1 - own.probs[:, 0], own.probs[:, 1:3].max(axis=1)], axis=1)
     np.testing.assert_allclose(shared.probs, want, atol=1e-6)
@@ -85,7 +85,7 @@ def test_a_model_of_other_attributes_is_scored_on_those_that_it_shares(
     assert shared.to_result(**facts, seconds=1.0).protocol["source"] == "trained on elsewhere"
     assert "source" not in own.to_result(**facts, seconds=1.0).protocol
     with pytest.raises(SchemaError, match="--names"):
-        evaluate(stranger, manifest, split="official", part="test")
+        evaluate(stranger, manifest, partition="official", split="test")
 
 
 class FirstKeypoint(MeanColour):
@@ -115,12 +115,12 @@ def test_keypoints_reach_a_model_that_looks_at_them(
         root=manifest.root,
         images=manifest.images,
         labels=manifest.labels,
-        splits={"official": ["train"] * 30 + ["test"] * (len(manifest) - 30)},
+        partitions={"official": ["train"] * 30 + ["test"] * (len(manifest) - 30)},
         keypoints=[row.tolist() for row in places.reshape(len(manifest), 51)],
     )
     bundle = Bundle(FirstKeypoint(schema), Preprocess(32, 16), ())
     cache = tmp_path / "cache" if packed else None
-    evaluation = evaluate(bundle, given, split="official", batch_size=batch_size, cache=cache)
+    evaluation = evaluate(bundle, given, partition="official", batch_size=batch_size, cache=cache)
     assert evaluation.rows.tolist() == list(range(30, len(manifest)))
     for row, probs in zip(evaluation.rows, evaluation.probs, strict=True):
         picture = read_image(given.root / given.images[row])
@@ -131,21 +131,21 @@ def test_keypoints_reach_a_model_that_looks_at_them(
 def test_a_model_without_its_keypoints_says_what_it_does(manifest: Manifest, schema: AttributeSchema) -> None:
     bundle = Bundle(FirstKeypoint(schema), Preprocess(32, 16), ())
     with pytest.warns(UserWarning, match=r"looks at keypoints and got none: the middle takes their place"):
-        evaluation = evaluate(bundle, manifest, split="official")
+        evaluation = evaluate(bundle, manifest, partition="official")
     assert evaluation.probs[0, 0] == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_the_batch_size_changes_nothing(bundle: Bundle, manifest: Manifest, batch_size: int) -> None:
-    one = evaluate(bundle, manifest, split="official", batch_size=20)
-    other = evaluate(bundle, manifest, split="official", batch_size=batch_size, workers=3)
+    one = evaluate(bundle, manifest, partition="official", batch_size=20)
+    other = evaluate(bundle, manifest, partition="official", batch_size=batch_size, workers=3)
     np.testing.assert_allclose(one.probs, other.probs, atol=1e-6)
     assert one.images == other.images
 
 
 def test_the_packed_cache_changes_nothing(bundle: Bundle, manifest: Manifest, tmp_path: Path) -> None:
-    plain = evaluate(bundle, manifest, split="official", part="val")
-    packed = evaluate(bundle, manifest, split="official", part="val", cache=tmp_path, batch_size=6)
+    plain = evaluate(bundle, manifest, partition="official", split="val")
+    packed = evaluate(bundle, manifest, partition="official", split="val", cache=tmp_path, batch_size=6)
     np.testing.assert_array_equal(plain.probs, packed.probs)
     assert plain.metrics() == packed.metrics()
 
@@ -155,8 +155,8 @@ def test_thresholds_are_the_bundles_unless_the_protocol_says_otherwise(
 ) -> None:
     own = (0.1, 0.2, 0.3, 0.4, 0.6)
     bundle = Bundle(bundle.model, bundle.preprocess, own)
-    assert evaluate(bundle, manifest, split="official").thresholds == own
-    fixed = evaluate(bundle, manifest, split="official", protocol="threshold-0.5")
+    assert evaluate(bundle, manifest, partition="official").thresholds == own
+    fixed = evaluate(bundle, manifest, partition="official", protocol="threshold-0.5")
     assert fixed.thresholds == (0.5,) * 5
 
 
@@ -164,16 +164,18 @@ def test_attributes_of_the_bundle_are_taken_from_a_larger_manifest(
     bundle: Bundle, manifest: Manifest, schema: AttributeSchema
 ) -> None:
     two = Bundle(MeanColour(schema.select(["Skirt", "Hat"])), bundle.preprocess)
-    evaluation = evaluate(two, manifest, split="official")
-    np.testing.assert_array_equal(evaluation.labels, manifest.split("official", "test").labels[:, [2, 0]])
+    evaluation = evaluate(two, manifest, partition="official")
+    np.testing.assert_array_equal(
+        evaluation.labels, manifest.select_split("official", "test").labels[:, [2, 0]]
+    )
     stranger = AttributeSchema("x", (Attribute("Hat", "wears a hat"), Attribute("Beard", "has a beard")))
     with pytest.raises(SchemaError, match="Beard"):
-        evaluate(Bundle(MeanColour(stranger), bundle.preprocess), manifest, split="official")
+        evaluate(Bundle(MeanColour(stranger), bundle.preprocess), manifest, partition="official")
 
 
 @pytest.fixture
 def broken(manifest: Manifest, tmp_path: Path) -> Manifest:
-    """The same people, the second of the test part damaged."""
+    """The same people, the second of the test split damaged."""
     for image in manifest.images:
         target = tmp_path / "copy" / image
         target.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +186,7 @@ def broken(manifest: Manifest, tmp_path: Path) -> Manifest:
 
 def test_a_broken_picture_stops_with_its_name(bundle: Bundle, broken: Manifest) -> None:
     with pytest.raises(ImageError, match=r"041\.png"):
-        evaluate(bundle, broken, split="official", batch_size=4)
+        evaluate(bundle, broken, partition="official", batch_size=4)
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -192,28 +194,30 @@ def test_a_broken_picture_is_left_out_on_demand(
     bundle: Bundle, broken: Manifest, tmp_path: Path, packed: bool
 ) -> None:
     cache = tmp_path / "cache" if packed else None
-    evaluation = evaluate(bundle, broken, split="official", broken="skip", batch_size=1, cache=cache)
+    evaluation = evaluate(bundle, broken, partition="official", broken="skip", batch_size=1, cache=cache)
     assert [image for image, _ in evaluation.skipped] == ["images/041.png"]
     assert len(evaluation) == 19
     assert 41 not in evaluation.rows
-    assert evaluate(bundle, broken, split="official", part="val", broken="skip", cache=cache).skipped == []
+    assert (
+        evaluate(bundle, broken, partition="official", split="val", broken="skip", cache=cache).skipped == []
+    )
 
 
 def test_no_readable_picture_is_an_error(bundle: Bundle, manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of the 20 pictures"):
-        evaluate(bundle, replace(manifest, root=tmp_path), split="official", broken="skip")
+        evaluate(bundle, replace(manifest, root=tmp_path), partition="official", broken="skip")
 
 
 def test_wrong_names_are_told(bundle: Bundle, manifest: Manifest) -> None:
     with pytest.raises(ManifestError, match="official"):
-        evaluate(bundle, manifest, split="oficial")
+        evaluate(bundle, manifest, partition="oficial")
     with pytest.raises(ConfigError, match="no protocol"):
-        evaluate(bundle, manifest, split="official", protocol="best")
+        evaluate(bundle, manifest, partition="official", protocol="best")
 
 
 def test_progress_counts_up_to_all(bundle: Bundle, manifest: Manifest) -> None:
     seen: list[tuple[int, int]] = []
-    evaluate(bundle, manifest, split="official", batch_size=8, progress=lambda *n: seen.append(n))
+    evaluate(bundle, manifest, partition="official", batch_size=8, progress=lambda *n: seen.append(n))
     assert seen == [(8, 20), (16, 20), (20, 20)]
 
 
@@ -221,9 +225,9 @@ def test_progress_counts_up_to_all(bundle: Bundle, manifest: Manifest) -> None:
 def test_five_crops_are_averaged_and_noted(
     bundle: Bundle, manifest: Manifest, tmp_path: Path, packed: bool
 ) -> None:
-    whole = evaluate(bundle, manifest, split="official")
+    whole = evaluate(bundle, manifest, partition="official")
     cache = tmp_path / "cache" if packed else None
-    five = evaluate(bundle, manifest, split="official", five_crops=True, cache=cache, batch_size=7)
+    five = evaluate(bundle, manifest, partition="official", five_crops=True, cache=cache, batch_size=7)
     assert (whole.five_crops, five.five_crops) == (False, True)
     pictures = [
         resize_image(read_image(manifest.root / image), bundle.preprocess, box)
@@ -267,23 +271,23 @@ def test_parsing_maps_are_scored_where_there_is_a_truth(
     manifest: Manifest, schema: AttributeSchema, tmp_path: Path
 ) -> None:
     bundle = Bundle(Halves(schema), Preprocess(32, 16))
-    assert not evaluate(bundle, manifest, split="official").parsing
-    assert not evaluate(bundle, with_maps(manifest, ("a", "b", "c", "d")), split="official").parsing
+    assert not evaluate(bundle, manifest, partition="official").parsing
+    assert not evaluate(bundle, with_maps(manifest, ("a", "b", "c", "d")), partition="official").parsing
     manifest = with_maps(manifest, COARSE_CLASSES[:5])  # nothing carried: the numbers agree
-    evaluation = evaluate(bundle, manifest, split="official")
+    evaluation = evaluate(bundle, manifest, partition="official")
     iou = evaluation.parsing["stage2"].iou
     assert iou["upper"] == pytest.approx(0.5 / 0.75, abs=0.02)
     assert iou["lower"] == pytest.approx(0.25 / 0.5, abs=0.02)
     assert np.isnan(iou["head"])
     assert evaluation.parsing["stage2"].mean_iou == pytest.approx((iou["upper"] + iou["lower"]) / 2)
     assert evaluation.parsing["stage1"].mean_iou == 0
-    plain = evaluate(bundle, replace(manifest, parsing_classes=()), split="official")
+    plain = evaluate(bundle, replace(manifest, parsing_classes=()), partition="official")
     np.testing.assert_array_equal(evaluation.probs, plain.probs)
     evaluation.write(tmp_path / "out")
     again = Evaluation.load(tmp_path / "out")
     assert again.metrics() == evaluation.metrics()
     assert again.metrics()["parsing"]["stage2"]["IoU"]["head"] is None
-    five = evaluate(bundle, manifest, split="official", five_crops=True)
+    five = evaluate(bundle, manifest, partition="official", five_crops=True)
     assert five.metrics()["parsing"] == evaluation.metrics()["parsing"]  # of the whole picture
     assert not np.array_equal(five.probs, evaluation.probs)
 
@@ -306,7 +310,7 @@ def test_masks_are_scored_by_the_person_where_there_are_some(
 ) -> None:
     """A quarter of the pictures has a mask of the upper quarter, another of the upper half, the rest none."""
     bundle = Bundle(HalfMask(schema), Preprocess(32, 16), (), {"seed": 1})
-    assert not evaluate(bundle, manifest, split="official").parsing
+    assert not evaluate(bundle, manifest, partition="official").parsing
     masks: list[str | None] = []
     (manifest.root / "halves").mkdir(exist_ok=True)
     for i, box in enumerate(manifest.boxes()):
@@ -314,7 +318,7 @@ def test_masks_are_scored_by_the_person_where_there_are_some(
         whole[: (96 if box is None else 90) // (4 if i % 4 == 0 else 2)] = 255
         Image.fromarray(whole).save(manifest.root / "halves" / f"{i}.png")
         masks.append(f"halves/{i}.png" if i % 4 < 2 else None)
-    scores = evaluate(bundle, manifest.with_guidance(masks=masks), split="official").parsing["mask"]
+    scores = evaluate(bundle, manifest.with_guidance(masks=masks), partition="official").parsing["mask"]
     # 5 pictures have a quarter, 5 a half of the person; the answer is always a half.
     assert scores.iou["person"] == pytest.approx((5 / 4 + 5 / 2) / (10 / 2), abs=0.02)
     assert scores.iou["background"] == pytest.approx((10 / 2) / (5 * 3 / 4 + 5 / 2), abs=0.02)

@@ -34,12 +34,14 @@ def test_a_part_has_the_mean_of_its_attributes(make: Make) -> None:
     names = evaluation.schema.names
     schema = replace(
         evaluation.schema,
-        attributes=tuple(replace(a, part="head" if i else "bottom") for i, a in enumerate(evaluation.schema)),
+        attributes=tuple(
+            replace(a, body_part="head" if i else "bottom") for i, a in enumerate(evaluation.schema)
+        ),
     )
     metrics = replace(evaluation, schema=schema).metrics()
     each = [metrics["per_attribute"][name]["mA"] for name in names]
     expected = {"head": sum(each[1:]) / len(each[1:]), "bottom": each[0]}
-    assert metrics["mA_per_part"] == pytest.approx(expected, abs=1e-6)
+    assert metrics["mA_per_body_part"] == pytest.approx(expected, abs=1e-6)
 
 
 def test_unknown_counts_as_no_only_when_asked(make: Make) -> None:
@@ -65,7 +67,7 @@ def test_the_line_says_how_the_epoch_was_chosen(evaluation: Evaluation) -> None:
 def test_metrics_are_plain_json(evaluation: Evaluation) -> None:
     metrics = evaluation.metrics()
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    assert set(metrics) == {*METRICS, "per_attribute", "mA_per_part"}
+    assert set(metrics) == {*METRICS, "per_attribute", "mA_per_body_part"}
     assert all(0 <= metrics[name] <= 1 for name in METRICS)
     assert metrics["per_attribute"]["Umbrella <open>"]["positives"] == 0
 
@@ -123,7 +125,7 @@ def test_scores_edited_by_hand_are_refused(evaluation: Evaluation, tmp_path: Pat
 
 def test_the_score_file_carries_what_makes_scores_comparable(evaluation: Evaluation) -> None:
     result = evaluation.to_result()
-    assert (result.split, result.seed, result.input_size, result.commit) == (
+    assert (result.partition, result.seed, result.input_size, result.commit) == (
         "official/test",
         3,
         (96, 48),

@@ -89,7 +89,7 @@ def make_manifest(root: Path, people: Sequence[Drawn], schema: AttributeSchema =
         root=root,
         images=[f"{i}.png" for i in range(len(people))],
         labels=[list(person.labels)[: len(schema)] for person in people],
-        splits={"own": ["test"] * len(people)},
+        partitions={"own": ["test"] * len(people)},
         identities=[person.identity for person in people],
         parsing=parsing,
         parsing_classes=CLASSES,
@@ -105,7 +105,7 @@ def score(tmp_path: Path) -> Score:
 
     def run(people: Sequence[Drawn], *, bias: float = 0.0, **options: Any) -> LocalizationScores:
         manifest = make_manifest(tmp_path, people)
-        options = {"split": "own", "least_samples": 2, "resamples": 50, "workers": 1, **options}
+        options = {"partition": "own", "least_samples": 2, "resamples": 50, "workers": 1, **options}
         return evaluate_localization(Bundle(Colours(SCHEMA, bias), INPUT), manifest, **options)
 
     return run
@@ -222,10 +222,12 @@ def test_attributes_without_a_label_take_the_pixels_for_it(tmp_path: Path) -> No
     manifest = make_manifest(tmp_path, [EXACT, replace(EXACT, labels=(0, 0))])
     stranger = AttributeSchema("x", (Attribute("accessoryHat", "wears a hat"), Attribute("Age", "is old")))
     bundle = Bundle(Colours(stranger), INPUT)
-    found = evaluate_localization(bundle, manifest, split="own", names={"accessoryHat": "hat"}, resamples=5)
+    found = evaluate_localization(
+        bundle, manifest, partition="own", names={"accessoryHat": "hat"}, resamples=5
+    )
     assert found.counts == {"accessoryHat": 2}
     with pytest.raises(SchemaError, match=r"called as a class.*--names"):
-        evaluate_localization(bundle, manifest, split="own")
+        evaluate_localization(bundle, manifest, partition="own")
 
 
 def test_a_union_of_classes(score: Score) -> None:
@@ -332,7 +334,7 @@ def test_the_paper_s_attributes_have_a_mean_of_their_own(tmp_path: Path) -> None
     )
     names = {"Hat": "hat", "Bag": "boots"}  # numbers 1 and 2
     bundle = Bundle(Colours(SCHEMA), INPUT)
-    found = evaluate_localization(bundle, manifest, split="own", names=names, apart=["Bag"], resamples=9)
+    found = evaluate_localization(bundle, manifest, partition="own", names=names, apart=["Bag"], resamples=9)
     assert found.of_paper == ("Hat", "Bag")
     assert found.mean_of == ("Hat",)
     assert found.mean_of_paper is not None
@@ -468,7 +470,9 @@ class Grey(Colours):
 def test_boxes_of_drawn_people(drawn: Manifest, resize: Any) -> None:
     preprocess = Preprocess(64, 64, resize=resize)
     bundle = Bundle(Grey(drawn.schema), preprocess)
-    found = evaluate_localization(bundle, drawn, split="own", part="train", least_samples=3, resamples=20)
+    found = evaluate_localization(
+        bundle, drawn, partition="own", split="train", least_samples=3, resamples=20
+    )
     assert found.protocol.truth == "boxes"
     assert set(found.apart) == {"Female", "AgeOver60", "Age18-60", "AgeLess18", "Front", "Side", "Back"}
     assert found.mean_of
@@ -489,11 +493,11 @@ def test_boxes_of_drawn_people(drawn: Manifest, resize: Any) -> None:
 
 def test_drawn_people_have_pixels_too(drawn: Manifest) -> None:
     bundle = Bundle(Grey(drawn.schema), Preprocess(64, 64))
-    found = evaluate_localization(bundle, drawn, split="own", part="train", truth="parsing", resamples=5)
+    found = evaluate_localization(bundle, drawn, partition="own", split="train", truth="parsing", resamples=5)
     assert found.names == {"Hat": ("Hat",)}
     assert not np.isnan(found.samples.measures["mask_iou"]).any()
     with pytest.raises(ConfigError, match="one outer box an attribute"):
-        evaluate_localization(bundle, drawn, split="own", part="train", boxes="components")
+        evaluate_localization(bundle, drawn, partition="own", split="train", boxes="components")
 
 
 def test_a_crop_cuts_the_boxes(tmp_path: Path) -> None:
@@ -504,12 +508,12 @@ def test_a_crop_cuts_the_boxes(tmp_path: Path) -> None:
         root=tmp_path,
         images=["0.png", "1.png"],
         labels=[[1, 1], [1, 0]],
-        splits={"own": ["test", "test"]},
+        partitions={"own": ["test", "test"]},
         boxes=[(6.0, 0.0, 12.0, 8.0), None],
     )
     (tmp_path / "boxes.json").write_text('{"0.png": {"Hat": [4, 2, 8, 6], "Bag": [0, 0, 5, 5]}}')
     bundle = Bundle(Colours(SCHEMA), INPUT)
-    found = evaluate_localization(bundle, manifest, split="own", resamples=5)
+    found = evaluate_localization(bundle, manifest, partition="own", resamples=5)
     assert found.counts == {"Hat": 1, "Bag": 0}  # the bag is not in the crop, 1.png is not in the file
     assert found.samples.measures["box_share"][0] == pytest.approx(8 / 48)  # 2 × 4 of 6 × 8 pixels
     assert found.samples.measures["box_iou"][0] > 0.8  # bilinear: the edge is soft
@@ -519,15 +523,15 @@ def test_without_truth(tmp_path: Path, score: Score) -> None:
     manifest = make_manifest(tmp_path, [EXACT])
     bundle = Bundle(Colours(SCHEMA), INPUT)
     with pytest.raises(ManifestError, match="does not name the classes"):
-        evaluate_localization(bundle, replace(manifest, parsing_classes=()), split="own")
+        evaluate_localization(bundle, replace(manifest, parsing_classes=()), partition="own")
     with pytest.raises(DataError, match="no boxes at"):
-        evaluate_localization(bundle, manifest, split="own", truth="boxes")
+        evaluate_localization(bundle, manifest, partition="own", truth="boxes")
     bare = manifest.with_guidance(parsing=[None])
     with pytest.raises(ManifestError, match="expected parsing maps in the manifest"):
-        evaluate_localization(bundle, bare, split="own")
+        evaluate_localization(bundle, bare, partition="own")
     (tmp_path / "boxes.json").write_text('{"0.png": {"Hat": [1, 2, 3]}}')
     with pytest.raises(DataError, match=r"expected \{picture"):
-        evaluate_localization(bundle, manifest, split="own")
+        evaluate_localization(bundle, manifest, partition="own")
 
 
 @pytest.mark.parametrize("option", ["least_px", "least_samples", "fading", "resamples"])
@@ -546,13 +550,13 @@ def test_broken_pictures(tmp_path: Path) -> None:
     (tmp_path / "1.png").write_bytes(b"no picture")
     bundle = Bundle(Colours(SCHEMA), INPUT)
     with pytest.raises(ImageError):
-        evaluate_localization(bundle, manifest, split="own")
-    found = evaluate_localization(bundle, manifest, split="own", broken="skip", resamples=5)
+        evaluate_localization(bundle, manifest, partition="own")
+    found = evaluate_localization(bundle, manifest, partition="own", broken="skip", resamples=5)
     assert found.counts["Hat"] == 1
     assert [image for image, _ in found.skipped] == ["1.png"]
     (tmp_path / "0.png").write_bytes(b"nor this")
     with pytest.raises(DataError, match="none of the pictures can be read"):
-        evaluate_localization(bundle, manifest, split="own", broken="skip")
+        evaluate_localization(bundle, manifest, partition="own", broken="skip")
 
 
 def test_a_model_without_its_guidance_says_so(tmp_path: Path) -> None:
@@ -562,7 +566,7 @@ def test_a_model_without_its_guidance_says_so(tmp_path: Path) -> None:
 
     bundle = Bundle(Guided(SCHEMA), INPUT)
     with pytest.warns(UserWarning, match="looks at keypoints and got none: it guesses"):
-        evaluate_localization(bundle, make_manifest(tmp_path, [EXACT]), split="own", resamples=5)
+        evaluate_localization(bundle, make_manifest(tmp_path, [EXACT]), partition="own", resamples=5)
 
 
 # ---------------------------------------------------------------------- best and worst

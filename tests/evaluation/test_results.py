@@ -23,7 +23,7 @@ def make_result(**changes: Any) -> Result:
         "backbone": "mobilenetv2_100",
         "pretraining": "imagenet",
         "dataset": "peta",
-        "split": "official-1/test",
+        "partition": "official-1/test",
         "input_size": (256, 192),
         "protocol": {"name": "honest", "best_epoch": 7},
         "seed": 0,
@@ -46,7 +46,9 @@ def test_a_file_survives_the_round_trip_under_its_standard_name(tmp_path: Path) 
 
 
 def test_the_file_has_the_fields_that_were_agreed(tmp_path: Path) -> None:
-    fields = "system variant backbone pretraining dataset split input_size protocol seed epochs device commit"
+    fields = (
+        "system variant backbone pretraining dataset partition input_size protocol seed epochs device commit"
+    )
     assert list(json.loads(make_result().write(tmp_path).read_text())) == [
         *fields.split(),
         "metrics",

@@ -266,8 +266,8 @@ def test_a_column_an_attribute_and_a_row_a_map(photo: Image.Image, monkeypatch: 
     for values, should in zip(by_place, expected, strict=True):
         assert (values == should).all()
     for (x, y), values in cells:
-        part = figure.crop((x, y, x + 40, y + 96))
-        assert part == draw_overlay(maps.picture, values)
+        split = figure.crop((x, y, x + 40, y + 96))
+        assert split == draw_overlay(maps.picture, values)
     assert any((np.asarray(figure.crop((8, y, 48, y + 96))) == maps.picture).all() for (_, y), _ in cells)
 
 

@@ -159,8 +159,8 @@ SYSTEMS: dict[str, dict[str, Any]] = {
 
 def make(name: str, **arguments: Any) -> AttributeModel:
     torch.manual_seed(0)
-    parts = ("head", "torso", "bottom")
-    schema = AttributeSchema("s", tuple(Attribute(p, "is there", part=p) for p in parts))  # type: ignore[arg-type]
+    splits = ("head", "torso", "bottom")
+    schema = AttributeSchema("s", tuple(Attribute(p, "is there", split=p) for p in splits))  # type: ignore[arg-type]
     return create_model(name, schema=schema, backbone="test_resnet", **SYSTEMS[name], **arguments)
 
 

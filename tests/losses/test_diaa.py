@@ -326,7 +326,7 @@ def test_evaluation_neither_uses_nor_changes_the_history() -> None:
     criterion.eval()
     assert compute_terms(criterion, step) == close(expected.compute(step, training=False))
     output, labels, batch = step.to_tensors()
-    stranger = Batch(batch.images, labels, rows=batch.rows + 5000)  # a row of another part
+    stranger = Batch(batch.images, labels, rows=batch.rows + 5000)  # a row of another split
     for given in (None, stranger):
         terms = criterion(output, labels, given)
         assert {k: v.item() for k, v in terms.items()} == close(expected.compute(step, training=False))

@@ -11,11 +11,13 @@ from torch import Tensor
 from passerby.errors import ConfigError, DataError
 from passerby.losses import create_loss
 from passerby.losses.hierarchical import HierarchicalLoss
-from passerby.schema import Attribute, AttributeSchema, Part
+from passerby.schema import Attribute, AttributeSchema, BodyPart
 from passerby.types import Output
 
-PLACES: tuple[Part, ...] = ("torso", "head", "all", "torso", "all", "torso")
-SCHEMA = AttributeSchema("toy", tuple(Attribute(f"a{i}", f"has {i}", part=p) for i, p in enumerate(PLACES)))
+PLACES: tuple[BodyPart, ...] = ("torso", "head", "all", "torso", "all", "torso")
+SCHEMA = AttributeSchema(
+    "toy", tuple(Attribute(f"a{i}", f"has {i}", body_part=p) for i, p in enumerate(PLACES))
+)
 RATIO = torch.tensor([0.5, 0.1, 0.8, 0.3, 0.02, 0.95])
 LABELS = torch.tensor(
     [

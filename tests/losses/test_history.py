@@ -140,19 +140,19 @@ def test_predictions_older_than_the_window_are_forgotten() -> None:
 
 
 def test_order_within_a_batch_and_of_batches_does_not_matter() -> None:
-    steps, split = make(burn_in=1), make(burn_in=1)
+    steps, partition = make(burn_in=1), make(burn_in=1)
     draw = random.Random(3)
     for epoch in draw_epochs(8):
         feed(steps, epoch)
         singles = [
             ([row], [values]) for rows, probs in epoch for row, values in zip(rows, probs, strict=True)
         ]
-        feed(split, draw.sample(singles, len(singles)))
-    assert torch.equal(steps.probs, split.probs)
-    assert torch.equal(steps.visits, split.visits)
+        feed(partition, draw.sample(singles, len(singles)))
+    assert torch.equal(steps.probs, partition.probs)
+    assert torch.equal(steps.visits, partition.visits)
     shuffled = draw.sample(ROWS, len(ROWS))
     by_row = dict(zip(shuffled, steps.compute_std(torch.tensor(shuffled)).tolist(), strict=True))
-    assert [by_row[row] for row in ROWS] == read(split)
+    assert [by_row[row] for row in ROWS] == read(partition)
 
 
 def test_samples_do_not_touch_each_other() -> None:

@@ -20,8 +20,8 @@ SIZE = (64, 48)  # height, width
 SCHEMA = AttributeSchema(
     "contract",
     tuple(
-        Attribute(f"a{i}", f"has property {i}", part=part)
-        for i, part in enumerate(("bottom", "all", "head", "torso", "head"))
+        Attribute(f"a{i}", f"has property {i}", split=split)
+        for i, split in enumerate(("bottom", "all", "head", "torso", "head"))
     ),
 )
 

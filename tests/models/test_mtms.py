@@ -133,12 +133,12 @@ def test_what_only_training_needs_is_not_computed_at_prediction() -> None:
 
 
 def test_switches_remove_what_they_name() -> None:
-    def parts(**arguments: Any) -> set[str]:
+    def splits(**arguments: Any) -> set[str]:
         return {name.split(".")[0] for name, _ in make(**arguments).named_parameters()}
 
-    whole = parts()
-    assert whole - parts(attention=False) == {"attention"}
-    single = parts(hierarchical=False, attention=False)
+    whole = splits()
+    assert whole - splits(attention=False) == {"attention"}
+    single = splits(hierarchical=False, attention=False)
     assert whole - single == {"attention", "attributes1", "attributes1_tail", "parsing1"}
     model = make(hierarchical=False, attention=False).train()
     output = model(pictures())
@@ -163,7 +163,7 @@ def test_the_parsing_loss_does_not_reach_the_attributes_of_its_stage() -> None:
 
 
 def test_one_stage_is_the_plain_backbone_and_a_branch_beside_it() -> None:
-    """The row "Multi-task": attributes from the backbone, parsing from the split in stage I on by itself."""
+    """The row "Multi-task": attributes from the backbone, parsing from the partition in stage I on by itself."""
     model, images = make(hierarchical=False, attention=False), pictures()
     backbone = model.backbone
     shared = backbone.run_stage(2, backbone.run_stage(1, images), layers=slice(-model.tails[0]))

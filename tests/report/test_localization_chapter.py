@@ -79,8 +79,8 @@ def make(tmp_path: Path) -> Make:
         )
         scores = LocalizationScores(
             dataset="toy",
-            split="own",
-            part="test",
+            partition="own",
+            split="test",
             protocol=LocalizationProtocol(
                 "parsing" if masks else "boxes", "grad-cam-p", "max:0.5", "outer", 9, 10, False, 0
             ),

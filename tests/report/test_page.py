@@ -101,7 +101,7 @@ def test_other_protocols_are_marked(make: Make) -> None:
     html = create_report([], [make(protocol="threshold-0.45")])
     assert "The protocol threshold-0.45 was asked for" in html
     assert "was asked for" not in create_report([], [make()])
-    assert "these scores flatter the model" in create_report([], [make(part="val")])
+    assert "these scores flatter the model" in create_report([], [make(split="val")])
 
 
 def test_five_crops_are_told(evaluation: Evaluation) -> None:
@@ -141,7 +141,7 @@ def test_several_seeds_are_compared(make: Make) -> None:
     html = create_report([], [one, two], pictures=2)
     low, high = one.scores.mA, two.scores.mA
     assert f"{50 * (low + high):.1f} ± {100 * abs(high - low) / 2**0.5:.2f}" in html
-    assert "mean ± standard deviation" not in create_report([], [one, make(part="val")], pictures=0)
+    assert "mean ± standard deviation" not in create_report([], [one, make(split="val")], pictures=0)
     read(html)
 
 

@@ -32,7 +32,7 @@ def suite_path(tmp_path: Path, make_recipe: Callable[..., Recipe]) -> Path:
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     path = tmp_path / "suite.yaml"
     (tmp_path / "names.json").write_text('{"RedTop": "upper", "BlueBottom": "lower"}')
-    people = {"manifest": str(recipe.data.manifest), "split": "own"}
+    people = {"manifest": str(recipe.data.manifest), "partition": "own"}
     values = {
         "suite": "toy",
         "baseline": "plain",
@@ -41,8 +41,8 @@ def suite_path(tmp_path: Path, make_recipe: Callable[..., Recipe]) -> Path:
             "plain": "recipe.yaml",
             "weighted": {"recipe": "recipe.yaml", "change": {"loss": {"arguments": {"weighting": "sb"}}}},
         },
-        "tests": {"again": {**people, "part": "val"}},
-        "localization": {"where": {**people, "part": "train", "names": str(tmp_path / "names.json")}},
+        "tests": {"again": {**people, "split": "val"}},
+        "localization": {"where": {**people, "split": "train", "names": str(tmp_path / "names.json")}},
     }
     path.write_text(yaml.safe_dump(values))
     return path
@@ -59,7 +59,7 @@ def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> N
         results / "again" / "toy.comparison.json",
         results / "where" / "toy.localization-comparison.json",
     ]
-    assert Comparison.load(stored[1]).runs[0].split == "own/val"
+    assert Comparison.load(stored[1]).runs[0].partition == "own/val"
     assert LocalizationComparison.load(stored[2]).runs[1].variant == "toy-weighted"
     comparison = Comparison.load(stored[0])
     assert [(run.variant, run.seeds) for run in comparison.runs] == [
@@ -143,7 +143,7 @@ def test_one_learns_from_the_others_and_all_get_thresholds(suite_path: Path, tmp
     assert [run.variant for run in calibrated.runs] == [
         f"toy-{name}-calibrated-mA" for name in ("plain", "pupil", "weighted")
     ]
-    assert calibrated.runs[0].split == "own/test"
+    assert calibrated.runs[0].partition == "own/test"
     chosen = Bundle.load(bundle.parent / "calibrated-mA")
     assert chosen.metadata["calibration"] == "thresholds for the best mA on tiny own/val"
 
@@ -165,7 +165,9 @@ def test_a_test_without_identities_is_drawn_by_images(suite_path: Path, tmp_path
     values = yaml.safe_load(suite_path.read_text())
     recipe = load_recipe(tmp_path / "recipe.yaml")
     people = Manifest.load(recipe.data.manifest)
-    parts = {int(row): part for part in ("train", "val", "test") for row in people.split_rows("own", part)}
+    splits = {
+        int(row): split for split in ("train", "val", "test") for row in people.split_rows("own", split)
+    }
     Manifest.create(
         "known",
         people.schema,
@@ -173,7 +175,7 @@ def test_a_test_without_identities_is_drawn_by_images(suite_path: Path, tmp_path
         images=people.images,
         labels=people.labels,
         identities=[str(row // 2) for row in range(len(people))],
-        splits={"own": [parts[row] for row in range(len(people))]},
+        partitions={"own": [splits[row] for row in range(len(people))]},
     ).write(tmp_path / "known.parquet")
     values["common"] = {"data": {"manifest": str(tmp_path / "known.parquet")}, "training": {"epochs": 1}}
     suite_path.write_text(yaml.safe_dump(values | {"by": "identity", "localization": {}}))
@@ -241,7 +243,7 @@ def test_a_run_that_fails_is_named_and_tried_again(suite_path: Path, tmp_path: P
             "one threshold for all",
         ),
         ({"tests": {"tiny": {}}}, ConfigError, "a test is called tiny, as the data set"),
-        ({"tests": {"again": {"split": "none"}}}, ManifestError, "none"),
+        ({"tests": {"again": {"partition": "none"}}}, ManifestError, "none"),
         ({"tests": {"again": {"names": "peta-to-pa100k"}}}, SchemaError, "at least one attribute"),
         ({"localization": {"where": {"names": "peta-to-ccp"}}}, SchemaError, "peta-to-ccp"),
     ],

@@ -33,7 +33,7 @@ def test_the_reader_of_tables_takes_it(folder: Path) -> None:
     assert keypoints is not None
     np.testing.assert_allclose(keypoints, np.stack([p.keypoints_coco for p in expected]), atol=0.006)
     assert manifest.identities[:5] == ["000000"] * 4 + ["000001"]
-    assert [len(manifest.split_rows("own", part)) for part in ("train", "val", "test")] == [24, 4, 12]
+    assert [len(manifest.split_rows("own", split)) for split in ("train", "val", "test")] == [24, 4, 12]
 
 
 def test_pictures_masks_and_parsing_maps_are_those_of_the_generator(folder: Path) -> None:
@@ -62,9 +62,9 @@ def test_boxes_and_mpii_keypoints_are_written(folder: Path) -> None:
 
 
 def test_splits_keep_identities_apart() -> None:
-    parts = [get_split(i) for i in range(200)]
-    assert [parts.count(p) for p in ("train", "val", "test")] == [120, 30, 50]
-    assert set(parts[:3]) == {"train", "val", "test"}
+    splits = [get_split(i) for i in range(200)]
+    assert [splits.count(p) for p in ("train", "val", "test")] == [120, 30, 50]
+    assert set(splits[:3]) == {"train", "val", "test"}
 
 
 def test_a_larger_set_begins_with_the_smaller_one_and_workers_change_nothing(

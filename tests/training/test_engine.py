@@ -29,7 +29,7 @@ from passerby.evaluation.calibration import choose_thresholds
 from passerby.losses import StagedMultiTask
 from passerby.models import SSPNet
 from passerby.parsing import COARSE_CLASSES
-from passerby.schema import Attribute, AttributeSchema, Part
+from passerby.schema import Attribute, AttributeSchema, Split
 from passerby.training import engine, environment, train
 from passerby.training.callbacks import LastCheckpoint
 from passerby.training.initialization import create_start
@@ -411,8 +411,8 @@ def test_a_start_of_other_attributes_finds_their_rows_in_the_classifier_of_a_par
     first = train(recipe, tmp_path / "first", say=quiet)
     section = recipe.model.model_copy(update={"start_from": first.bundle})
     theirs = Bundle.load(first.bundle).model.state_dict()
-    parts: dict[str, Part] = {"Bright": "all", "New": "torso", "RedTop": "torso", "Low": "bottom"}
-    schema = AttributeSchema("other", tuple(Attribute(n, "has it", part=p) for n, p in parts.items()))
+    splits: dict[str, Split] = {"Bright": "all", "New": "torso", "RedTop": "torso", "Low": "bottom"}
+    schema = AttributeSchema("other", tuple(Attribute(n, "has it", split=p) for n, p in splits.items()))
     started = create_start(section, schema, say=quiet).state_dict()
     for scale in (1, 2, 3):
         for name in ("weight", "bias"):
@@ -595,13 +595,13 @@ def test_the_chosen_scales_are_logged_and_kept_in_the_bundle(
     run = train(make_recipe(training={"ema": ema}, **SSPNET), tmp_path / "run", say=quiet).run
     log = read_log(run)
     for row in log:
-        for part in ("torso", "bottom", "all"):
-            running = [float(row[f"running_mA/{part}/P{scale}"]) for scale in (1, 2, 3)]
-            assert running[int(float(row[f"scale/{part}"])) - 1] == max(running)
+        for split in ("torso", "bottom", "all"):
+            running = [float(row[f"running_mA/{split}/P{scale}"]) for scale in (1, 2, 3)]
+            assert running[int(float(row[f"scale/{split}"])) - 1] == max(running)
     best = max(log, key=lambda row: float(row["val_mA"]))
     model = Bundle.load(run / "bundle").model
     assert isinstance(model, SSPNet)
-    expected = [int(float(best[f"scale/{part}"])) for part in ("torso", "bottom", "all")]
+    expected = [int(float(best[f"scale/{split}"])) for split in ("torso", "bottom", "all")]
     assert list(model.scales) == expected
     assert weights(run)["selection.choice"].tolist() == expected
 
@@ -714,7 +714,7 @@ def test_masks_teach_where_the_person_is_and_labels_alone_do_not(
         last = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"]
         weights = {key.removeprefix("model."): last[key] for key in last if key.startswith("model.")}
         bundle.model.load_state_dict(weights)  # not the best epoch's, which eight people's labels choose
-        evaluation = evaluate(bundle, everybody, split="own")
+        evaluation = evaluate(bundle, everybody, partition="own")
         manifest.write(recipe.data.manifest)
         found[supervised] = evaluation.parsing["mask"].iou["person"]
     assert "16 of 32 training pictures have no masks" in lines
@@ -814,7 +814,7 @@ def test_thresholds_are_chosen_on_the_validation_part(
     recipe = make_recipe(training={"epochs": 1, "calibrate": "f1"})
     plain = Bundle.load(train(make_recipe(training={"epochs": 1}), tmp_path / "plain").bundle)
     own = Bundle.load(train(recipe, tmp_path / "own").bundle)
-    evaluation = evaluate(plain, Manifest.load(recipe.data.manifest), split="own", part="val")
+    evaluation = evaluate(plain, Manifest.load(recipe.data.manifest), partition="own", split="val")
     assert set(plain.thresholds) == {0.5}
     want = choose_thresholds(evaluation.probs, evaluation.labels, goal="f1", least=1)
     assert 0.5 not in want

@@ -1,4 +1,4 @@
-"""Several seeds in one command, and the test part read once a seed."""
+"""Several seeds in one command, and the test split read once a seed."""
 
 import re
 import statistics
@@ -31,19 +31,19 @@ def test_seeds_are_trained_tested_and_averaged(make_recipe: MakeRecipe, tmp_path
     outcomes = train_seeds(recipe, tmp_path / "runs", seeds=(3, 5), results=results, say=lines.append)
     assert [outcome.run for outcome in outcomes] == [tmp_path / "runs" / "seed3", tmp_path / "runs" / "seed5"]
     scores = [Result.load(p) for p in sorted(results.rglob("*.json"))]
-    assert [(s.seed, s.split, s.epochs, s.device) for s in scores] == [
+    assert [(s.seed, s.partition, s.epochs, s.device) for s in scores] == [
         (3, "own/test", 1, "cpu"),
         (5, "own/test", 1, "cpu"),
     ]
     assert len(list(results.rglob("*.parquet"))) == 2
     for outcome, score in zip(outcomes, scores, strict=True):
         assert Evaluation.load(outcome.run / "test").metrics() == score.metrics
-    for part, values in (
+    for split, values in (
         ("val", [outcome.val_scores["mA"] for outcome in outcomes]),
         ("test", [score.metrics["mA"] for score in scores]),
     ):
         mean, sd = statistics.fmean(values), statistics.stdev(values)
-        assert f"{part} mA: {mean:.4f} ± {sd:.4f} (2 seeds)" in lines
+        assert f"{split} mA: {mean:.4f} ± {sd:.4f} (2 seeds)" in lines
 
 
 def test_a_broken_test_picture_is_skipped_where_the_recipe_says_so(

@@ -24,12 +24,12 @@ def manifest(manifest_path: Path) -> Manifest:
     return Manifest.load(manifest_path)
 
 
-def teach(make_recipe: Callable[..., Recipe], folder: Path, seed: int, part: str = "train") -> Path:
-    """What a network trained for an epoch says of a part."""
+def teach(make_recipe: Callable[..., Recipe], folder: Path, seed: int, split: str = "train") -> Path:
+    """What a network trained for an epoch says of a split."""
     recipe = make_recipe(training={"epochs": 1}).model_copy(update={"seed": seed})
     bundle = Bundle.load(train(recipe, folder / f"teacher{seed}", say=lambda _: None).bundle)
     manifest = Manifest.load(recipe.data.manifest)
-    evaluate(bundle, manifest, split="own", part=part).write(folder / f"said{seed}")
+    evaluate(bundle, manifest, partition="own", split=split).write(folder / f"said{seed}")
     return folder / f"said{seed}"
 
 
@@ -52,13 +52,13 @@ def test_a_teacher_may_say_it_part_by_part(
     bundle = Bundle.load(
         train(make_recipe(training={"epochs": 1}), tmp_path / "t", say=lambda _: None).bundle
     )
-    for part in ("train", "val"):
-        evaluate(bundle, manifest, split="own", part=part).write(tmp_path / part)
-    rows = np.sort(np.concatenate([manifest.split_rows("own", part) for part in ("train", "val")]))
+    for split in ("train", "val"):
+        evaluate(bundle, manifest, partition="own", split=split).write(tmp_path / split)
+    rows = np.sort(np.concatenate([manifest.split_rows("own", split) for split in ("train", "val")]))
     both = load_soft_labels([tmp_path / "val", tmp_path / "train"], manifest, rows).numpy()
-    for part in ("train", "val"):
-        alone = manifest.split_rows("own", part)
-        said = load_soft_labels([tmp_path / part], manifest, alone).numpy()
+    for split in ("train", "val"):
+        alone = manifest.split_rows("own", split)
+        said = load_soft_labels([tmp_path / split], manifest, alone).numpy()
         np.testing.assert_array_equal(both[np.searchsorted(rows, alone)], said)
     twice = [tmp_path / "train", tmp_path / "val", tmp_path / "train"]
     with pytest.raises(DataError, match=f"a teacher said nothing of {len(rows) - 32} of {len(rows)} rows"):
@@ -104,14 +104,14 @@ def _manifest(folder: Path) -> Manifest:
 
 
 def _say(bundle: Path, folder: Path) -> Path:
-    evaluate(Bundle.load(bundle), _manifest(folder.parent), split="own", part="train").write(folder)
+    evaluate(Bundle.load(bundle), _manifest(folder.parent), partition="own", split="train").write(folder)
     return folder
 
 
 def test_what_teachers_did_not_say_is_told(
     make_recipe: Callable[..., Recipe], manifest: Manifest, tmp_path: Path
 ) -> None:
-    said = teach(make_recipe, tmp_path, 0, part="val")
+    said = teach(make_recipe, tmp_path, 0, split="val")
     with pytest.raises(DataError, match="said nothing of 32 of 32 rows that train, such as row 0"):
         train(make_recipe(loss={"teachers": (said,)}), tmp_path / "pupil", say=lambda _: None)
     rows = manifest.split_rows("own", "val")
@@ -121,7 +121,7 @@ def test_what_teachers_did_not_say_is_told(
         )
     names = [f"other/{name}" for name in manifest.images]
     moved = Manifest.create(
-        "tiny", manifest.schema, root=manifest.root, images=names, labels=manifest.labels, splits={}
+        "tiny", manifest.schema, root=manifest.root, images=names, labels=manifest.labels, partitions={}
     )
     with pytest.raises(DataError, match="evaluate the teacher on this manifest"):
         load_soft_labels([said], moved, rows)

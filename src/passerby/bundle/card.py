@@ -13,8 +13,8 @@ __all__ = ["render_card"]
 _SCORES = {"mA": "mA", "accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "f1": "F1"}
 _ORIGIN = {
     "dataset": "Dataset",
-    "split": "Split",
-    "train_parts": "Trained on",
+    "partition": "Partition",
+    "train_splits": "Trained on",
     "train_images": "Training pictures",
     "protocol": "Protocol",
     "selection": "Epoch chosen by",
@@ -101,8 +101,8 @@ def render_card(
     """Write the model card as Markdown, from what the bundle knows.
 
     Args:
-        metadata: Origin of the model; the card shows the entries it knows (`dataset`, `split`, `selection`,
-            `seed` …) and the scores under `scores` (on the test part) and `val_scores`.
+        metadata: Origin of the model; the card shows the entries it knows (`dataset`, `partition`, `selection`,
+            `seed` …) and the scores under `scores` (on the test split) and `val_scores`.
         guidance: What the model looks at beside the picture.
         without_guidance: What it does for a picture without.
     """
@@ -118,7 +118,7 @@ def render_card(
     rows = zip(schema, thresholds, strict=True)
     return _TEXT.format(
         model=_cell(model),
-        title=_cell(" · ".join(str(part) for part in (model, backbone, dataset) if part)),
+        title=_cell(" · ".join(str(word) for word in (model, backbone, dataset) if word)),
         count=len(schema),
         origin=f", learned from {_cell(dataset)}" if dataset else "",
         facts="\n".join(f"| {title} | {_cell(value)} |" for title, value in facts.items()),
@@ -129,14 +129,14 @@ def render_card(
 
 
 def _render_scores(metadata: Mapping[str, Any]) -> str:
-    parts = {"test": metadata.get("scores"), "validation": metadata.get("val_scores")}
-    known = {part: scores for part, scores in parts.items() if isinstance(scores, Mapping) and scores}
+    splits = {"test": metadata.get("scores"), "validation": metadata.get("val_scores")}
+    known = {split: scores for split, scores in splits.items() if isinstance(scores, Mapping) and scores}
     if not known:
         return "None are recorded."
-    lines = [f"| part | {' | '.join(_SCORES.values())} |", "|---" * (len(_SCORES) + 1) + "|"]
-    for part, scores in known.items():
+    lines = [f"| split | {' | '.join(_SCORES.values())} |", "|---" * (len(_SCORES) + 1) + "|"]
+    for split, scores in known.items():
         cells = (_percent(scores.get(key)) for key in _SCORES)
-        lines.append(f"| {part} | {' | '.join(cells)} |")
+        lines.append(f"| {split} | {' | '.join(cells)} |")
     return "\n".join(lines)
 
 

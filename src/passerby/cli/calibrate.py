@@ -8,16 +8,16 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.evaluate import choose_split
+from passerby.cli.evaluate import choose_partition
 from passerby.cli.options import (
     Broken,
     BrokenOption,
     BundleArgument,
     CacheOption,
     DeviceOption,
-    Part,
-    PartOption,
+    PartitionOption,
     RootOption,
+    Split,
     SplitOption,
     WorkersOption,
 )
@@ -41,8 +41,8 @@ def calibrate(
     data: Annotated[Path, typer.Option(help="Manifest with the people to choose on.")],
     out: Annotated[Path, typer.Option(help="The new bundle: a folder, or a file that ends in .zip.")],
     goal: Annotated[GoalChoice, typer.Option(help="What each attribute's threshold is best for.")],
-    split: SplitOption = None,
-    part: PartOption = Part.val,
+    partition: PartitionOption = None,
+    split: SplitOption = Split.val,
     root: RootOption = None,
     cache: CacheOption = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 128,
@@ -61,15 +61,15 @@ def calibrate(
     from passerby.evaluation.calibration import check_calibration, name_calibrated
 
     manifest = Manifest.load(data, root=root)
-    name, chosen = choose_split(manifest, split, part.value)
+    name, chosen = choose_partition(manifest, partition, split.value)
     loaded = Bundle.load(bundle, device=device)
     check_calibration(loaded, manifest.dataset, name, chosen)  # before the work
     with show_progress("predicting") as progress:
         evaluation = evaluate(
             loaded,
             manifest,
-            split=name,
-            part=chosen,
+            partition=name,
+            split=chosen,
             batch_size=batch_size,
             cache=cache,
             broken=broken.value,

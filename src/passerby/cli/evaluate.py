@@ -1,4 +1,4 @@
-"""`passerby evaluate`: score a bundle on one part of a split."""
+"""`passerby evaluate`: score a bundle on one split."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from passerby.cli.options import (
     CacheOption,
     DeviceOption,
     FiveCropsOption,
-    Part,
-    PartOption,
+    PartitionOption,
     RootOption,
+    Split,
     SplitOption,
     WorkersOption,
 )
@@ -30,14 +30,14 @@ if TYPE_CHECKING:
     from passerby.data.manifest import Manifest
     from passerby.evaluation.evaluation import Evaluation
 
-__all__ = ["choose_split", "evaluate"]
+__all__ = ["choose_partition", "evaluate"]
 
 
 def evaluate(
     bundle: BundleArgument,
     data: Annotated[Path, typer.Option(help="Manifest that `passerby prepare` wrote.")],
-    split: SplitOption = None,
-    part: PartOption = Part.test,
+    partition: PartitionOption = None,
+    split: SplitOption = Split.test,
     five_crops: FiveCropsOption = False,
     names: Annotated[
         str | None,
@@ -69,7 +69,7 @@ def evaluate(
     device: DeviceOption = "auto",
     broken: BrokenOption = Broken.stop,
 ) -> None:
-    """Score a bundle on one part of a split.
+    """Score a bundle on one split.
 
     A table on the screen; scores as JSON and predictions as Parquet with --out.
     """
@@ -83,15 +83,15 @@ def evaluate(
 
     load_protocol(protocol)  # a wrong name is told before the work
     manifest = Manifest.load(data, root=root)
-    name, chosen = choose_split(manifest, split, part.value)
+    name, chosen = choose_partition(manifest, partition, split.value)
     loaded = Bundle.load(bundle, device=device)
     translation = None if names is None else load_translation(names, model=loaded.schema.names)
     with show_progress("evaluating") as progress:
         evaluation = run_evaluation(
             loaded,
             manifest,
-            split=name,
-            part=chosen,
+            partition=name,
+            split=chosen,
             protocol=protocol,
             five_crops=five_crops,
             translation=translation,
@@ -117,17 +117,17 @@ def evaluate(
         console.print(f"Score file {evaluation.write_result(result, **facts)}", highlight=False)
 
 
-def choose_split(manifest: Manifest, split: str | None, part: str) -> tuple[str, str]:
-    """The split and its part; `--split test` means the part where no split has that name."""
+def choose_partition(manifest: Manifest, partition: str | None, split: str) -> tuple[str, str]:
+    """The partition and its split; `--partition test` means the split where no partition has that name."""
     from passerby.errors import ManifestError
 
-    is_part = split in ("train", "val", "test") and split not in manifest.split_names
-    if split is not None and not is_part:
-        return split, part
-    if len(manifest.split_names) != 1:
-        have = ", ".join(manifest.split_names) or "none"
-        raise ManifestError(f"say which split with --split; the manifest has {have}")
-    return manifest.split_names[0], split or part
+    is_split = partition in ("train", "val", "test") and partition not in manifest.partition_names
+    if partition is not None and not is_split:
+        return partition, split
+    if len(manifest.partition_names) != 1:
+        have = ", ".join(manifest.partition_names) or "none"
+        raise ManifestError(f"say which partition with --partition; the manifest has {have}")
+    return manifest.partition_names[0], partition or split
 
 
 def _print_scores(console: Console, evaluation: Evaluation) -> None:
@@ -157,7 +157,7 @@ def _draw_summary(evaluation: Evaluation) -> Table:
     from rich.table import Table
 
     height, width = evaluation.input_size
-    where = f"{evaluation.dataset}, {evaluation.split}, {evaluation.part}"
+    where = f"{evaluation.dataset}, {evaluation.partition}, {evaluation.split}"
     table = Table(
         title=f"{where}: {len(evaluation):,} people, input {height}×{width}, in per cent",
         title_justify="left",
@@ -166,8 +166,10 @@ def _draw_summary(evaluation: Evaluation) -> Table:
     for name in summary:
         table.add_column(name, justify="right", style="bold" if name in ("mA", "f1") else None)
     table.add_row(*("–" if isnan(value) else f"{100 * value:.2f}" for value in summary.values()))
-    parts = (f"{part} {100 * value:.2f}" for part, value in evaluation.mean_accuracy_per_part.items())
-    table.caption, table.caption_justify = f"mA by part: {', '.join(parts)}", "left"
+    body_parts = (
+        f"{name} {100 * value:.2f}" for name, value in evaluation.mean_accuracy_per_body_part.items()
+    )
+    table.caption, table.caption_justify = f"mA by body part: {', '.join(body_parts)}", "left"
     return table
 
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.evaluate import choose_split
+from passerby.cli.evaluate import choose_partition
 from passerby.cli.options import (
     BinarizeOption,
     BoxChoice,
@@ -19,9 +19,9 @@ from passerby.cli.options import (
     CacheOption,
     DeviceOption,
     MethodOption,
-    Part,
-    PartOption,
+    PartitionOption,
     RootOption,
+    Split,
     SplitOption,
     WorkersOption,
 )
@@ -67,8 +67,8 @@ class TruthSource(StrEnum):
 def evaluate_localization(
     bundle: BundleArgument,
     data: Annotated[Path, typer.Option(help="Manifest with parsing maps, or of drawn people.")],
-    split: SplitOption = None,
-    part: PartOption = Part.test,
+    partition: PartitionOption = None,
+    split: SplitOption = Split.test,
     names: Annotated[
         str | None,
         typer.Option(
@@ -138,14 +138,14 @@ def evaluate_localization(
     if out is not None and (out.suffix == ".json" or out.is_file()):
         check_localization_path(out)
     manifest = Manifest.load(data, root=root)
-    name, chosen = choose_split(manifest, split, part.value)
+    name, chosen = choose_partition(manifest, partition, split.value)
     loaded = Bundle.load(bundle, device=device)
     with show_progress("looking") as progress:
         scores = run_evaluation(
             loaded,
             manifest,
-            split=name,
-            part=chosen,
+            partition=name,
+            split=chosen,
             names=None if names is None else load_names(names, loaded.schema),
             truth=None if truth is None else truth.value,
             method=None if method is None else method.value,
@@ -174,7 +174,7 @@ def evaluate_localization(
 def _print_scores(console: Console, scores: LocalizationScores) -> None:
     from rich.markup import escape
 
-    where = f"{scores.dataset}, {scores.split}, {scores.part}"
+    where = f"{scores.dataset}, {scores.partition}, {scores.split}"
     title = f"{where}: {len(scores.samples):,} samples, in per cent"
     console.print(escape(title), highlight=False)
     console.print(_draw_table(scores, _COLUMNS))

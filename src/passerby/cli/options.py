@@ -19,17 +19,17 @@ __all__ = [
     "FiveCropsOption",
     "MethodChoice",
     "MethodOption",
-    "Part",
-    "PartOption",
+    "PartitionOption",
     "PicturesArgument",
     "RootOption",
+    "Split",
     "SplitOption",
     "WorkersOption",
 ]
 
 
-class Part(StrEnum):
-    """A part of a split."""
+class Split(StrEnum):
+    """A split."""
 
     train = "train"
     val = "val"
@@ -68,10 +68,10 @@ PicturesArgument = Annotated[
     list[str],
     typer.Argument(help="Pictures of one person each: files, folders (searched through), patterns."),
 ]
-SplitOption = Annotated[
-    str | None, typer.Option(help="Name of the split; may be left out where the manifest has only one.")
+PartitionOption = Annotated[
+    str | None, typer.Option(help="Name of the partition; may be left out where the manifest has only one.")
 ]
-PartOption = Annotated[Part, typer.Option(help="Part of the split.")]
+SplitOption = Annotated[Split, typer.Option(help="Split of the partition.")]
 RootOption = Annotated[Path | None, typer.Option(help="Folder of the pictures, if not the manifest's.")]
 CacheOption = Annotated[
     Path | None, typer.Option(help="Folder of packed caches; packs the whole manifest at first.")

@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     from passerby.data.summary import ImageCheck
 
 
-class SplitKind(StrEnum):
-    """Splits that `prepare` makes beside the official ones."""
+class PartitionKind(StrEnum):
+    """Partitions that `prepare` makes beside the official ones."""
 
     random = "random"
     identity_disjoint = "identity-disjoint"
@@ -52,16 +52,16 @@ def prepare(
     frames: Annotated[
         bool, typer.Option("--frames", help="rap1: pictures are full frames, not crops.")
     ] = False,
-    split: Annotated[
-        list[SplitKind] | None, typer.Option(help="Make a further split; may be repeated.")
+    partition: Annotated[
+        list[PartitionKind] | None, typer.Option(help="Make a further partition; may be repeated.")
     ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the splits made by --split.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the partitions made by --partition.")] = 0,
     max_drift: Annotated[
         float,
-        typer.Option(help="identity-disjoint: largest difference of an attribute's ratio between parts."),
+        typer.Option(help="identity-disjoint: largest difference of an attribute's ratio between splits."),
     ] = 0.03,
     min_test_images: Annotated[
-        int, typer.Option(help="identity-disjoint: least size of the test part.")
+        int, typer.Option(help="identity-disjoint: least size of the test split.")
     ] = 300,
     check_images: Annotated[
         bool, typer.Option(help="Decode every picture, to find unreadable ones and exact duplicates.")
@@ -84,8 +84,10 @@ def prepare(
     }
     with _shown_warnings(console):
         manifest = _read(dataset, root, allow_missing, options)
-    for kind in dict.fromkeys(split or []):
-        manifest = _add_split(manifest, kind, seed=seed, max_drift=max_drift, min_test_images=min_test_images)
+    for kind in dict.fromkeys(partition or []):
+        manifest = _add_partition(
+            manifest, kind, seed=seed, max_drift=max_drift, min_test_images=min_test_images
+        )
     check = _check(manifest, console) if check_images else None
     print_summary(summarise(manifest, check=check), console)
     path = out or Path(f"{dataset}.parquet")
@@ -123,15 +125,17 @@ def _check_choice(given: Mapping[str, Any], option: str, choices: tuple[str, ...
         raise ConfigError(f"--{option}: expected {' or '.join(choices)}, got {given[option]!r}")
 
 
-def _add_split(
-    manifest: Manifest, kind: SplitKind, *, seed: int, max_drift: float, min_test_images: int
+def _add_partition(
+    manifest: Manifest, kind: PartitionKind, *, seed: int, max_drift: float, min_test_images: int
 ) -> Manifest:
-    from passerby.data.partitions import identity_disjoint_split, random_split
+    from passerby.data.partitions import identity_disjoint_partition, random_partition
 
-    if kind is SplitKind.random:
-        return manifest.with_split(f"random-{seed}", random_split(len(manifest), seed=seed))
-    parts = identity_disjoint_split(manifest, seed=seed, max_drift=max_drift, min_test_images=min_test_images)
-    return manifest.with_split(f"identity-disjoint-{seed}", parts)
+    if kind is PartitionKind.random:
+        return manifest.with_partition(f"random-{seed}", random_partition(len(manifest), seed=seed))
+    splits = identity_disjoint_partition(
+        manifest, seed=seed, max_drift=max_drift, min_test_images=min_test_images
+    )
+    return manifest.with_partition(f"identity-disjoint-{seed}", splits)
 
 
 def _check(manifest: Manifest, console: Any) -> ImageCheck:

@@ -6,7 +6,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from passerby.data.manifest import PARTS_OF_A_SPLIT
+from passerby.data.manifest import SPLITS
 from passerby.data.summary import Summary
 
 __all__ = ["print_summary"]
@@ -17,11 +17,11 @@ BAR_WIDTH = 20
 
 
 def print_summary(summary: Summary, console: Console) -> None:
-    """Print what a person should know about a data set: counts, attributes, splits, problems."""
+    """Print what a person should know about a data set: counts, attributes, partitions, problems."""
     console.print(_counts(summary))
     console.print(_attributes(summary))
-    if summary.parts:
-        console.print(_splits(summary))
+    if summary.splits:
+        console.print(_partitions(summary))
     _print_problems(summary, console)
 
 
@@ -68,16 +68,16 @@ def _attributes(summary: Summary) -> Table:
     return table
 
 
-def _splits(summary: Summary) -> Table:
-    table = Table(title="Splits", title_justify="left", header_style="bold", pad_edge=False, box=None)
-    table.add_column("split", no_wrap=True)
-    for part in PARTS_OF_A_SPLIT:
-        table.add_column(part, justify="right")
+def _partitions(summary: Summary) -> Table:
+    table = Table(title="Partitions", title_justify="left", header_style="bold", pad_edge=False, box=None)
+    table.add_column("partition", no_wrap=True)
+    for split in SPLITS:
+        table.add_column(split, justify="right")
     table.add_column("shared identities", justify="right")
     table.add_column("train rows with one", justify="right")
-    for name, parts in summary.parts.items():
+    for name, splits in summary.splits.items():
         shared = summary.shared.get(name)
-        cells = [f"{parts[p]:,}" if p in parts else "–" for p in PARTS_OF_A_SPLIT]
+        cells = [f"{splits[p]:,}" if p in splits else "–" for p in SPLITS]
         touched = f"{shared.train_rows:,} ({100 * shared.train_share:.0f} %)" if shared else "not known"
         table.add_row(escape(name), *cells, f"{shared.identities:,}" if shared else "not known", touched)
     return table

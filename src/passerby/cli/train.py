@@ -20,7 +20,7 @@ def train(
     seeds: Annotated[str | None, typer.Option(help="Several runs, e.g. --seeds 0,1,2.")] = None,
     resume: Annotated[bool, typer.Option(help="Go on where an interrupted run stopped.")] = False,
     test: Annotated[
-        bool, typer.Option(help="Read the test part once, at the end, with the best bundle.")
+        bool, typer.Option(help="Read the test split once, at the end, with the best bundle.")
     ] = False,
     results: Annotated[Path, typer.Option(help="Where --test writes its score files.")] = Path("results"),
 ) -> None:

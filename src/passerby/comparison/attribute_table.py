@@ -75,10 +75,10 @@ def create_attribute_table(rows: Sequence[Aggregate]) -> AttributeTable:
     first = rows[0].first
     attributes = tuple(first.metrics["per_attribute"])
     for row in rows:
-        if (row.first.dataset, row.first.split) != (first.dataset, first.split):
+        if (row.first.dataset, row.first.partition) != (first.dataset, first.partition):
             raise DataError(
-                f"expected runs scored on {first.dataset} {first.split}, got also {row.first.dataset} "
-                f"{row.first.split}; give the files of one"
+                f"expected runs scored on {first.dataset} {first.partition}, got also {row.first.dataset} "
+                f"{row.first.partition}; give the files of one"
             )
         for result in row.results:
             _check(result.metrics["per_attribute"], attributes, what=row.title)

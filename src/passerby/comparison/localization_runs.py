@@ -100,14 +100,14 @@ def _describe_origin(scores: LocalizationScores) -> RunFacts:
                 f"a score of {known.get('system')} on {scores.dataset}: {error}; the metadata of its bundle "
                 "must have it, as that of `passerby train` has"
             ) from error
-    origin = " ".join(str(known[name]) for name in ("dataset", "split") if known.get(name))
+    origin = " ".join(str(known[name]) for name in ("dataset", "partition") if known.get(name))
     return RunFacts(
         system=known["system"],
         backbone=known["backbone"],
         variant=known["variant"],
         pretraining=known["pretraining"],
         dataset=scores.dataset,
-        split=f"{scores.split}/{scores.part}",
+        partition=f"{scores.partition}/{scores.split}",
         input_size=scores.input_size,
         epochs=known["epochs"],
         protocol={
@@ -144,7 +144,7 @@ def _join_seeds(group: Sequence[tuple[RunFacts, LocalizationSamples]]) -> Locali
 
 
 def _check_rules(a: LocalizationScores, b: LocalizationScores) -> None:
-    for what in ("dataset", "split", "part"):
+    for what in ("dataset", "partition", "split"):
         if getattr(a, what) != getattr(b, what):
             raise DataError(
                 f"expected scores on the same people, got {what} {getattr(a, what)!r} and "

@@ -143,11 +143,11 @@ def create_attribute_table(found: LocalizationComparison, score: str, names: Seq
 def format_markdown(found: LocalizationComparison) -> str:
     """All tables with the words above them."""
     shared, names = name_runs(found)
-    parts = [f"{shared}\n", f"{describe(found)}\n", create_mean_table(found, names).format_markdown()]
+    tables = [f"{shared}\n", f"{describe(found)}\n", create_mean_table(found, names).format_markdown()]
     for score in found.scores:
-        parts.append(f"{name_score(score)} by attribute:\n")
-        parts.append(create_attribute_table(found, score, names).format_markdown())
-    return "\n".join(parts)
+        tables.append(f"{name_score(score)} by attribute:\n")
+        tables.append(create_attribute_table(found, score, names).format_markdown())
+    return "\n".join(tables)
 
 
 # ---------------------------------------------------------------------- cells

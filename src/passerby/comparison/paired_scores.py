@@ -182,7 +182,7 @@ def _describe_run(run: Aggregate, differences: Mapping[str, Interval] | None) ->
         variant=first.variant,
         pretraining=first.pretraining,
         dataset=first.dataset,
-        split=first.split,
+        partition=first.partition,
         input_size=first.input_size,
         epochs=first.epochs,
         protocol={k: v for k, v in first.protocol.items() if k not in ("best_epoch", "skipped_images")},

@@ -115,8 +115,8 @@ def _find_sibling(file: Path) -> Path:
 
 
 def _describe_missing(files: Sequence[Path], result: Result) -> str:
-    split, _, part = result.split.rpartition("/")
-    words = ["--split", split, "--part", part, "--protocol", result.protocol["name"]]
+    partition, _, split = result.partition.rpartition("/")
+    words = ["--partition", partition, "--split", split, "--protocol", result.protocol["name"]]
     words += ["--five-crops"] * ("crops" in result.protocol)
     words += ["--result", files[0]]
     command = " ".join(shlex.quote(str(word)) for word in words)
@@ -147,7 +147,7 @@ def pair_sources(sources: Sequence[Source]) -> list[Source]:
 
     Raises:
         DataError: If they are not of the same test set and attributes with the same labels.
-        ConfigError: If protocols differ, or thresholds that were not chosen on the validation part.
+        ConfigError: If protocols differ, or thresholds that were not chosen on the validation split.
     """
     first = sources[0]
     paired = [first, *(_pair(first, other) for other in sources[1:])]
@@ -171,9 +171,9 @@ def _check_thresholds(first: Source, other: Source) -> None:
 def _pair(first: Source, other: Source) -> Source:
     a, b = first.result, other.result
     both = f"{first.path} and {other.path}"
-    if (a.dataset, a.split) != (b.dataset, b.split):
+    if (a.dataset, a.partition) != (b.dataset, b.partition):
         raise DataError(
-            f"{both} are of different test sets: {a.dataset} {a.split} and {b.dataset} {b.split}; "
+            f"{both} are of different test sets: {a.dataset} {a.partition} and {b.dataset} {b.partition}; "
             "give the paths of one"
         )
     one_more = sorted(set(first.thresholds) ^ set(other.thresholds))

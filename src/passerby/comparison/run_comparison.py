@@ -87,12 +87,12 @@ class ComparedRun(RunFacts):
         if any(len(column) != len(values["seeds"]) or not column for column in scores.values()):
             raise ValueError("expected one score a seed")
         found = values["differences"]
-        parts: dict[str, Any] = {
+        fields_: dict[str, Any] = {
             "scores": scores,
             "parsing": {stage: tuple(each) for stage, each in values.get("parsing", {}).items()},
             "differences": None if found is None else {k: Interval(**v) for k, v in found.items()},
         }
-        return cls(**{**restore_facts(values), **parts})
+        return cls(**{**restore_facts(values), **fields_})
 
     def format_score(self, metric: str) -> tuple[str, str]:
         """Mean and standard deviation over the seeds in per cent; the latter empty with a single seed."""

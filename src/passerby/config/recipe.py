@@ -35,14 +35,14 @@ class Section(BaseModel):
 
 
 class DataSection(Section):
-    """Which manifest, which split of it.
+    """Which manifest, which partition of it.
 
     Args:
         manifest: The Parquet file that `passerby prepare` wrote.
         root: Folder of the pictures, if not the one noted in the manifest.
-        split: Name of the split.
-        train: Parts of the split that train.
-        val: Part that selects the epoch, none of those that train. `test`, a habit of the field, flatters the
+        partition: Name of the partition.
+        train: Splits of the partition that train.
+        val: Split that selects the epoch, none of those that train. `test`, a habit of the field, flatters the
             score and needs the protocol `select-on-test`.
         attributes: Names to keep, in this order; null keeps all.
         cache: Folder of the packed picture caches.
@@ -51,7 +51,7 @@ class DataSection(Section):
 
     manifest: Path
     root: Path | None = None
-    split: str
+    partition: str
     train: tuple[Literal["train", "val", "test"], ...] = ("train",)
     val: Literal["train", "val", "test"] = "val"
     attributes: tuple[str, ...] | None = None
@@ -115,8 +115,8 @@ class LossSection(Section):
     """The loss: its name in `passerby.losses.LOSSES` and keyword arguments.
 
     Args:
-        teachers: Predictions of other models on the training part (`passerby evaluate … --part train --out`;
-            one of each, where several parts train), whose mean is learnt beside the labels; see
+        teachers: Predictions of other models on the training split (`passerby evaluate … --split train --out`;
+            one of each, where several splits train), whose mean is learnt beside the labels; see
             `passerby.losses.Distilled`.
         teacher_weight: How much they count; the labels count the rest.
         teachers_as_labels: Learn what they say by the loss itself, with its weights; only `bce` can.
@@ -191,7 +191,7 @@ class TrainingSection(Section):
         precision: Of the arithmetic; the `mixed` ones keep the weights in 32 bits.
         early_stopping: Epochs without a better `select` before the run ends; null for never.
         select: Validation score that chooses the best epoch.
-        calibrate: What each attribute's own threshold is chosen for at the end, on the validation part, as by
+        calibrate: What each attribute's own threshold is chosen for at the end, on the validation split, as by
             `passerby calibrate`; null keeps 0.5.
         checkpoint_every_steps: Also write a checkpoint every so many steps; null for once an epoch.
         channels_last: Memory layout; on most CPUs and GPUs the faster one for convolutions.
@@ -248,7 +248,7 @@ class Recipe(Section):
     def _selects_honestly(self) -> Recipe:
         if self.data.val in self.data.train:
             raise ValueError(
-                f"data.val: {self.data.val} is among data.train; select on a part that does not train"
+                f"data.val: {self.data.val} is among data.train; select on a split that does not train"
             )
         if self.data.val == "test" and self.training.calibrate is not None:
             raise ValueError("training.calibrate on data.val: test flatters every later score; use val")

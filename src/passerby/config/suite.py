@@ -26,7 +26,7 @@ class SystemSection(Section):
     Args:
         recipe: Its recipe, beside the suite's file.
         change: What differs from it, as a recipe says it.
-        teachers: Systems of the suite from whose predictions on the training part it learns, each of the same
+        teachers: Systems of the suite from whose predictions on the training split it learns, each of the same
             data and seed, in place of the recipe's `loss.teachers`.
         seeds: Of this system, if not the suite's.
     """
@@ -38,7 +38,7 @@ class SystemSection(Section):
 
 
 class TestSection(Section):
-    """People that each bundle is tested on beside its own test part; see `passerby evaluate`.
+    """People that each bundle is tested on beside its own test split; see `passerby evaluate`.
 
     Args:
         root: Folder of the pictures, if not the one noted in the manifest.
@@ -47,8 +47,8 @@ class TestSection(Section):
 
     manifest: Path
     root: Path | None = None
-    split: str
-    part: Literal["train", "val", "test"] = "test"
+    partition: str
+    split: Literal["train", "val", "test"] = "test"
     names: str | None = None
 
 
@@ -72,7 +72,7 @@ class SuiteSection(Section):
             that is extended.
         data: Each system is trained on each; by name, what of the recipe's `data` differs. Empty for one.
         calibrate: Each system is also compared with thresholds of its own, chosen for this on the validation
-            part; see `passerby calibrate`.
+            split; see `passerby calibrate`.
         tests: Further tests of every bundle, by name.
         localization: Tests of where the bundles look, by name.
     """
@@ -204,7 +204,9 @@ def load_suite(path: Path, overrides: Sequence[str] = ()) -> Suite:
     )
     _check_runs(runs, path)
     if section.calibrate and any(run.recipe.data.val == "test" for run in runs):
-        raise ConfigError(f"{path}: calibrate: thresholds chosen on the test part flatter; use data.val: val")
+        raise ConfigError(
+            f"{path}: calibrate: thresholds chosen on the test split flatter; use data.val: val"
+        )
     return Suite(
         section.suite,
         section.baseline,
@@ -243,7 +245,7 @@ def _check_runs(runs: Sequence[SuiteRun], path: Path) -> None:
         recipes = [run.recipe for run in runs if run.data == data]
         for what, found in (
             ("protocol", {recipe.protocol for recipe in recipes}),
-            ("data.split", {recipe.data.split for recipe in recipes}),
+            ("data.partition", {recipe.data.partition for recipe in recipes}),
             ("data.broken", {recipe.data.broken for recipe in recipes}),
         ):
             if len(found) > 1:

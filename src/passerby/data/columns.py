@@ -16,18 +16,18 @@ from passerby.schema import AttributeSchema
 
 __all__ = [
     "COLUMNS",
-    "PARTS_OF_A_SPLIT",
+    "SPLITS",
     "check_classes",
     "check_length",
     "check_lists",
+    "check_partition",
     "check_paths",
     "check_relative_path",
-    "check_split",
     "check_table",
     "make_guidance_columns",
 ]
 
-PARTS_OF_A_SPLIT = ("train", "val", "test")
+SPLITS = ("train", "val", "test")
 COLUMNS = {
     "image": pa.string(),
     "box": pa.list_(pa.float32(), 4),
@@ -37,7 +37,7 @@ COLUMNS = {
     "parsing": pa.string(),
     "keypoints": pa.list_(pa.float32(), 51),
 }
-"""The columns that every manifest has, beside those of labels and splits."""
+"""The columns that every manifest has, beside those of labels and partitions."""
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 
@@ -83,18 +83,18 @@ def check_table(path: Path, table: pa.Table, schema: AttributeSchema) -> None:
     check_lists("box", table.column("box").to_pylist(), len(table), 4)
     for name in table.column_names:
         if name.startswith("split:"):
-            check_split(name.removeprefix("split:"), table.column(name).to_pylist(), len(table))
+            check_partition(name.removeprefix("split:"), table.column(name).to_pylist(), len(table))
 
 
-def check_split(name: str, parts: Sequence[str | None], n: int) -> pa.Array:
-    """A split's parts as a column."""
-    unknown = set(parts) - {*PARTS_OF_A_SPLIT, None}
+def check_partition(name: str, splits: Sequence[str | None], n: int) -> pa.Array:
+    """A partition's splits as a column."""
+    unknown = set(splits) - {*SPLITS, None}
     if unknown:
         raise ManifestError(
-            f"split {name!r}: expected the parts {', '.join(PARTS_OF_A_SPLIT)} or none, "
+            f"partition {name!r}: expected the splits {', '.join(SPLITS)} or none, "
             f"got {sorted(map(str, unknown))[:5]}"
         )
-    return pa.array(check_length(f"split {name}", parts, n), pa.string())
+    return pa.array(check_length(f"partition {name}", splits, n), pa.string())
 
 
 def check_classes(names: Sequence[str]) -> tuple[str, ...]:

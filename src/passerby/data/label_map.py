@@ -279,7 +279,7 @@ class BoundLabelMap:
         """Probabilities and thresholds of the targets, so that `p > threshold` is the right decision.
 
         - One source keeps its probability p and its threshold t.
-        - `not` a source has 1 − p and 1 − t: present where p < t.
+        - `not` a source has 1 − p and 1 − t: present where p < t (up to the rounding of 1 − p to float32).
         - Any of several is present where at least one source is above its own threshold. With equal
           thresholds it has the largest probability and their threshold. Otherwise the largest *score* and
           the threshold 0.5: a source's score is 0.5·p/t up to t and 0.5 + 0.5·(p − t)/(1 − t) above, so that

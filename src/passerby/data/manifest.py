@@ -8,7 +8,7 @@ Columns:
 | `box` | list of 4 float32, or null | crop in pixels, left top right bottom; null means the whole picture |
 | `label:<name>` | int8 | 1 yes, 0 no, −1 unknown; one column an attribute, in schema order |
 | `identity`, `camera` | string or null | |
-| `split:<name>` | string or null | `train`, `val`, `test`; null means not part of that split |
+| `split:<name>` | string or null | `train`, `val`, `test`; null means not part of that partition |
 | `mask`, `parsing` | string or null | path relative to the root |
 | `keypoints` | list of 51 float32, or null | COCO-17, (x px, y px, score) each, in pixels of the picture |
 
@@ -34,12 +34,12 @@ from numpy.typing import NDArray
 
 from passerby.data.columns import (
     COLUMNS,
-    PARTS_OF_A_SPLIT,
+    SPLITS,
     check_classes,
     check_length,
     check_lists,
+    check_partition,
     check_relative_path,
-    check_split,
     check_table,
     make_guidance_columns,
 )
@@ -47,14 +47,14 @@ from passerby.errors import ManifestError, SchemaError
 from passerby.io import replace_file
 from passerby.schema import AttributeSchema
 
-__all__ = ["PARTS_OF_A_SPLIT", "Manifest", "check_relative_path"]
+__all__ = ["SPLITS", "Manifest", "check_relative_path"]
 
 FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
 class Manifest:
-    """A table of persons with labels, splits and guidance.
+    """A table of persons with labels, partitions and guidance.
 
     Create one with `Manifest.create`, read one with `Manifest.load`.
 
@@ -69,8 +69,8 @@ class Manifest:
         >>> from passerby.schema import Attribute, AttributeSchema
         >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
         >>> m = Manifest.create("toy", schema, root=Path("."), images=["a.jpg", "b.jpg"],
-        ...                     labels=[[1], [-1]], splits={"official": ["train", "test"]})
-        >>> m.labels.tolist(), m.split("official", "test").images
+        ...                     labels=[[1], [-1]], partitions={"official": ["train", "test"]})
+        >>> m.labels.tolist(), m.select_split("official", "test").images
         ([[1], [-1]], ['b.jpg'])
     """
 
@@ -89,7 +89,7 @@ class Manifest:
         root: Path,
         images: Sequence[str],
         labels: NDArray[np.int8] | Sequence[Sequence[int]],
-        splits: Mapping[str, Sequence[str | None]],
+        partitions: Mapping[str, Sequence[str | None]],
         boxes: Sequence[Sequence[float] | None] | None = None,
         identities: Sequence[str | None] | None = None,
         cameras: Sequence[str | None] | None = None,
@@ -102,12 +102,12 @@ class Manifest:
 
         Args:
             labels: (N, A) in {1, 0, −1}, columns in schema order.
-            splits: For each split's name one of `train`, `val`, `test` or None a row.
+            partitions: For each partition's name one of `train`, `val`, `test` or None a row.
             keypoints: 51 numbers a row: 17 × (x px, y px, score), COCO order.
             parsing_classes: Names of the numbers in the parsing maps, where known.
 
         Raises:
-            ManifestError: If a length, a label, a path, a box or a split's part is out of range.
+            ManifestError: If a length, a label, a path, a box or a partition's split is out of range.
         """
         values = np.asarray(labels)
         n = len(images)
@@ -123,8 +123,8 @@ class Manifest:
             "camera": pa.array(check_length("camera", cameras, n), pa.string()),
             **make_guidance_columns(n, masks=masks, parsing=parsing, keypoints=keypoints),
         }
-        for name, parts in splits.items():
-            columns[f"split:{name}"] = check_split(name, parts, n)
+        for name, splits in partitions.items():
+            columns[f"split:{name}"] = check_partition(name, splits, n)
         columns |= {
             f"label:{name}": pa.array(values[:, i].astype(np.int8), pa.int8())
             for i, name in enumerate(schema.names)
@@ -157,8 +157,8 @@ class Manifest:
         return self._column("identity")
 
     @property
-    def split_names(self) -> tuple[str, ...]:
-        """Names of the splits this manifest knows."""
+    def partition_names(self) -> tuple[str, ...]:
+        """Names of the partitions this manifest knows."""
         return tuple(c.removeprefix("split:") for c in self.table.column_names if c.startswith("split:"))
 
     def _column(self, name: str) -> list[Any]:
@@ -187,37 +187,39 @@ class Manifest:
         """A manifest of the given rows, in the given order."""
         return replace(self, table=self.table.take(pa.array(np.asarray(rows, dtype=np.int64))))
 
-    def split_rows(self, name: str, part: str) -> NDArray[np.int64]:
-        """Row numbers of one part of a split.
+    def split_rows(self, name: str, split: str) -> NDArray[np.int64]:
+        """Row numbers of one split.
 
         Raises:
-            ManifestError: If there is no split of that name, or the part is empty.
+            ManifestError: If there is no partition of that name, or the split is empty.
         """
-        if name not in self.split_names:
+        if name not in self.partition_names:
             raise ManifestError(
-                f"no split {name!r} in this manifest; it has {', '.join(self.split_names) or 'none'}; "
-                "`passerby prepare … --split random` makes one, data.split=… or --split chooses one"
+                f"no partition {name!r} in this manifest; it has {', '.join(self.partition_names) or 'none'}; "
+                "`passerby prepare … --partition random` makes one, data.partition=… or --partition chooses one"
             )
         column = np.asarray(self._column(f"split:{name}"), dtype=object)
-        rows = np.flatnonzero(column == part)
+        rows = np.flatnonzero(column == split)
         if not len(rows):
-            have = {p: int((column == p).sum()) for p in PARTS_OF_A_SPLIT}
-            raise ManifestError(f"split {name!r} has no rows in part {part!r}; rows by part: {have}")
+            have = {p: int((column == p).sum()) for p in SPLITS}
+            raise ManifestError(f"partition {name!r} has no rows in split {split!r}; rows by split: {have}")
         return rows.astype(np.int64)
 
-    def split(self, name: str, part: str) -> Manifest:
-        """The rows of one part (`train`, `val`, `test`) of a split."""
-        return self.take(self.split_rows(name, part))
+    def select_split(self, name: str, split: str) -> Manifest:
+        """The rows of one split (`train`, `val`, `test`) of a partition."""
+        return self.take(self.split_rows(name, split))
 
-    def with_split(self, name: str, parts: Sequence[str | None]) -> Manifest:
-        """A copy with a further split.
+    def with_partition(self, name: str, splits: Sequence[str | None]) -> Manifest:
+        """A copy with a further partition.
 
         Raises:
-            ManifestError: If there is a split of that name already, or a part of another name.
+            ManifestError: If there is a partition of that name already, or a split of another name.
         """
-        if name in self.split_names:
-            raise ManifestError(f"there is a split {name!r} already; give the new one another name or seed")
-        column = check_split(name, parts, len(self))
+        if name in self.partition_names:
+            raise ManifestError(
+                f"there is a partition {name!r} already; give the new one another name or seed"
+            )
+        column = check_partition(name, splits, len(self))
         return replace(self, table=self.table.append_column(f"split:{name}", column))
 
     def select_attributes(self, names: Sequence[str]) -> Manifest:

@@ -1,4 +1,4 @@
-"""Splits of one's own: at random, or so that no identity occurs in two parts."""
+"""Partitions of one's own: at random, or so that no identity occurs in two splits."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest
+from passerby.data.manifest import SPLITS, Manifest
 from passerby.errors import DataError
 
-__all__ = ["compute_drift", "identity_disjoint_split", "random_split"]
+__all__ = ["compute_drift", "identity_disjoint_partition", "random_partition"]
 
 RESTARTS = 5
 """Deals of the identities from which the search sets out, before it gives up."""
@@ -21,31 +21,31 @@ CANDIDATES = 128
 """Exchanges that are weighed at each step."""
 
 
-def random_split(count: int, *, ratios: Sequence[float] = (0.7, 0.1, 0.2), seed: int = 0) -> list[str]:
+def random_partition(count: int, *, ratios: Sequence[float] = (0.7, 0.1, 0.2), seed: int = 0) -> list[str]:
     """Deal rows to train, val and test at random.
 
     Args:
         count: Number of rows.
-        ratios: Shares of train, val and test, which add up to 1; a share of 0 leaves a part empty.
+        ratios: Shares of train, val and test, which add up to 1; a share of 0 leaves a split empty.
         seed: Fixes the outcome; 0 or more.
 
     Raises:
-        DataError: If the seed is negative, the ratios do not add up to 1, or a part with a positive share
+        DataError: If the seed is negative, the ratios do not add up to 1, or a split with a positive share
             would stay empty.
 
     Example:
-        >>> random_split(5, ratios=(0.6, 0.2, 0.2), seed=1)
+        >>> random_partition(5, ratios=(0.6, 0.2, 0.2), seed=1)
         ['train', 'train', 'val', 'test', 'train']
     """
-    ends = _part_ends(count, ratios, what="rows")
+    ends = _split_ends(count, ratios, what="rows")
     order = _create_rng(seed).permutation(count)
-    parts = np.empty(count, dtype=object)
-    for part, rows in zip(PARTS_OF_A_SPLIT, np.split(order, ends), strict=True):
-        parts[rows] = part
-    return [str(p) for p in parts]
+    splits = np.empty(count, dtype=object)
+    for split, rows in zip(SPLITS, np.split(order, ends), strict=True):
+        splits[rows] = split
+    return [str(p) for p in splits]
 
 
-def identity_disjoint_split(
+def identity_disjoint_partition(
     manifest: Manifest,
     *,
     ratios: Sequence[float] = (0.6, 0.2, 0.2),
@@ -53,24 +53,24 @@ def identity_disjoint_split(
     max_drift: float = 0.03,
     min_test_images: int = 300,
 ) -> list[str | None]:
-    """Deal identities to train, val and test so that the parts have no identity in common ("zero-shot").
+    """Deal identities to train, val and test so that the splits have no identity in common ("zero-shot").
 
     *Paper*: Jia, Huang, Chen and Huang: Rethinking of Pedestrian Attribute Recognition, arXiv 2107.03576. Its
-    conditions are met: disjoint identities in the ratio 3:1:1, and attributes as frequent in one part as in
-    another. Its index files are not used, and how a split that meets the conditions is found is ours: from
-    identities dealt at random, pairs are exchanged between parts while that brings the parts closer together.
+    conditions are met: disjoint identities in the ratio 3:1:1, and attributes as frequent in one split as in
+    another. Its index files are not used, and how a partition that meets the conditions is found is ours: from
+    identities dealt at random, pairs are exchanged between splits while that brings the splits closer together.
     So the outcome is comparable with PETA-zs and RAP-zs in kind, not image by image.
 
     Args:
-        manifest: Rows without identity stay outside the split (None).
+        manifest: Rows without identity stay outside the partition (None).
         ratios: Shares of train, val and test among the identities, and within one hundredth (or one
             identity's images) among the images.
         seed: Fixes the outcome; 0 or more.
-        max_drift: Largest difference, in [0, 1], of an attribute's share of positives between two parts.
-        min_test_images: The test part has at least so many images.
+        max_drift: Largest difference, in [0, 1], of an attribute's share of positives between two splits.
+        min_test_images: The test split has at least so many images.
 
     Raises:
-        DataError: If the seed is negative, there are too few identities or images, or no such split was
+        DataError: If the seed is negative, there are too few identities or images, or no such partition was
             found; the message says how near the search came.
 
     Example:
@@ -78,52 +78,52 @@ def identity_disjoint_split(
         >>> from passerby.schema import Attribute, AttributeSchema
         >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
         >>> m = Manifest.create("toy", schema, root=Path("."), images=[f"{i}.jpg" for i in range(10)],
-        ...                     labels=[[i % 2] for i in range(10)], splits={},
+        ...                     labels=[[i % 2] for i in range(10)], partitions={},
         ...                     identities=[str(i // 2) for i in range(10)])
-        >>> identity_disjoint_split(m, min_test_images=2)[:6]
+        >>> identity_disjoint_partition(m, min_test_images=2)[:6]
         ['val', 'val', 'test', 'test', 'train', 'train']
     """
     identities = manifest.identities
     rows = np.array([i for i, identity in enumerate(identities) if identity is not None], dtype=np.int64)
     if not len(rows):
-        raise DataError(f"manifest {manifest.dataset!r} has no identities; take a random split instead")
+        raise DataError(f"manifest {manifest.dataset!r} has no identities; take a random partition instead")
     groups = np.unique([str(identities[i]) for i in rows], return_inverse=True)[1].reshape(-1)
     counts = _count(groups, manifest.labels[rows])
-    ends = _part_ends(len(counts.images), ratios, what="identities")
+    ends = _split_ends(len(counts.images), ratios, what="identities")
     rng = _create_rng(seed)
     best = (np.inf, 0)
     for _ in range(RESTARTS):
         order = rng.permutation(len(counts.images))
         assignment = np.empty(len(order), dtype=np.int64)
-        for part, members in enumerate(np.split(order, ends)):
-            assignment[members] = part
+        for split, members in enumerate(np.split(order, ends)):
+            assignment[members] = split
         search = _Search(counts, assignment, np.asarray(ratios, dtype=np.float64), rng)
         if search.run(max_drift=max_drift, min_test_images=min_test_images):
-            parts: list[str | None] = [None] * len(manifest)
+            splits: list[str | None] = [None] * len(manifest)
             for row, group in zip(rows, groups, strict=True):
-                parts[row] = PARTS_OF_A_SPLIT[search.assignment[group]]
-            return parts
+                splits[row] = SPLITS[search.assignment[group]]
+            return splits
         best = min(best, (search.drift, search.test_images))
     raise DataError(
-        f"found no identity-disjoint split with a drift of at most {max_drift} and at least "
+        f"found no identity-disjoint partition with a drift of at most {max_drift} and at least "
         f"{min_test_images} test images; the nearest had {best[0]:.3f} and {best[1]}: allow more drift or "
         f"fewer images, or try another seed"
     )
 
 
-def compute_drift(labels: NDArray[np.int8], parts: Sequence[str | None]) -> float:
-    """Largest difference of an attribute's share of positives between any two parts; unknown labels apart.
+def compute_drift(labels: NDArray[np.int8], splits: Sequence[str | None]) -> float:
+    """Largest difference of an attribute's share of positives between any two splits; unknown labels apart.
 
     Args:
         labels: (N, A) in {1, 0, −1}.
-        parts: One of `train`, `val`, `test` or None a row.
+        splits: One of `train`, `val`, `test` or None a row.
 
     Example:
         >>> compute_drift(np.array([[1], [0], [1], [1]], np.int8), ["train", "train", "test", "test"])
         0.5
     """
-    column = np.asarray(parts, dtype=object)
-    present = [p for p in PARTS_OF_A_SPLIT if (column == p).any()]
+    column = np.asarray(splits, dtype=object)
+    present = [p for p in SPLITS if (column == p).any()]
     if len(present) < 2:
         return 0.0
     positives = np.stack([(labels[column == p] == 1).sum(axis=0) for p in present]).astype(np.float64)
@@ -149,7 +149,7 @@ def _count(groups: NDArray[np.int64], labels: NDArray[np.int8]) -> _Counts:
 
 
 def _spread(positives: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Per attribute, the highest less the lowest share of positives among parts (axis −2)."""
+    """Per attribute, the highest less the lowest share of positives among splits (axis −2)."""
     shares = positives / np.maximum(known, 1)
     highest = np.where(known > 0, shares, -np.inf).max(axis=-2)
     lowest = np.where(known > 0, shares, np.inf).min(axis=-2)
@@ -158,7 +158,7 @@ def _spread(positives: NDArray[np.float64], known: NDArray[np.float64]) -> NDArr
 
 
 class _Search:
-    """A deal of identities to three parts, bettered by exchanges."""
+    """A deal of identities to three splits, bettered by exchanges."""
 
     def __init__(
         self,
@@ -242,15 +242,15 @@ def _create_rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def _part_ends(count: int, ratios: Sequence[float], *, what: str) -> list[int]:
+def _split_ends(count: int, ratios: Sequence[float], *, what: str) -> list[int]:
     """Where train and val end when `count` things are dealt by ratio."""
-    if len(ratios) != len(PARTS_OF_A_SPLIT) or min(ratios) < 0 or abs(sum(ratios) - 1) > 1e-6:
+    if len(ratios) != len(SPLITS) or min(ratios) < 0 or abs(sum(ratios) - 1) > 1e-6:
         raise DataError(f"expected three shares (train, val, test) that add up to 1, got {tuple(ratios)}")
     ends = [round(count * ratios[0]), round(count * (ratios[0] + ratios[1]))]
     sizes = (ends[0], ends[1] - ends[0], count - ends[1])
-    for part, size, ratio in zip(PARTS_OF_A_SPLIT, sizes, ratios, strict=True):
+    for split, size, ratio in zip(SPLITS, sizes, ratios, strict=True):
         if ratio > 0 and not size:
             raise DataError(
-                f"{count} {what} are too few for shares of {tuple(ratios)}: {part} would stay empty"
+                f"{count} {what} are too few for shares of {tuple(ratios)}: {split} would stay empty"
             )
     return ends

@@ -10,7 +10,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest
+from passerby.data.manifest import SPLITS, Manifest
 from passerby.errors import DataError, ImageError
 from passerby.images.decode import read_image
 from passerby.images.placement import compute_placement
@@ -37,7 +37,7 @@ class AttributeCount:
 
 @dataclass(frozen=True)
 class SharedIdentities:
-    """Identities that occur in several parts of a split.
+    """Identities that occur in several splits of a partition.
 
     Args:
         identities: How many of them there are.
@@ -71,8 +71,8 @@ class Summary:
         rows: Number of persons.
         images: Number of different pictures.
         attributes: In schema order.
-        parts: Rows by part, by split.
-        shared: By split; empty where no identity is known.
+        splits: Rows by split, by partition.
+        shared: By partition; empty where no identity is known.
         identities: Number of different identities.
         without_identity: Number of rows whose identity is unknown.
         cameras: Number of different cameras.
@@ -85,7 +85,7 @@ class Summary:
     rows: int
     images: int
     attributes: list[AttributeCount]
-    parts: dict[str, dict[str, int]]
+    splits: dict[str, dict[str, int]]
     shared: dict[str, SharedIdentities]
     identities: int
     without_identity: int
@@ -107,7 +107,7 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
         >>> from passerby.schema import Attribute, AttributeSchema
         >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
         >>> m = Manifest.create("toy", schema, root=Path("."), images=["a.jpg", "b.jpg"],
-        ...                     labels=[[1], [-1]], splits={})
+        ...                     labels=[[1], [-1]], partitions={})
         >>> summary = summarise(m)
         >>> summary.attributes[0], summary.missing
         (AttributeCount(name='Hat', positives=1, negatives=0, unknown=1), ['a.jpg', 'b.jpg'])
@@ -115,7 +115,9 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
     labels = manifest.labels
     identities = manifest.identities
     pictures = list(dict.fromkeys(manifest.images))
-    splits = {name: manifest.table.column(f"split:{name}").to_pylist() for name in manifest.split_names}
+    partitions = {
+        name: manifest.table.column(f"split:{name}").to_pylist() for name in manifest.partition_names
+    }
     cameras = manifest.table.column("camera").to_pylist()
     return Summary(
         dataset=manifest.dataset,
@@ -125,8 +127,10 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
             AttributeCount(n, *(int((labels[:, i] == v).sum()) for v in (1, 0, -1)))
             for i, n in enumerate(manifest.schema.names)
         ],
-        parts={name: _count_parts(parts) for name, parts in splits.items()},
-        shared={name: _count_shared(parts, identities) for name, parts in splits.items() if any(identities)},
+        splits={name: _count_splits(splits) for name, splits in partitions.items()},
+        shared={
+            name: _count_shared(splits, identities) for name, splits in partitions.items() if any(identities)
+        },
         identities=len({i for i in identities if i is not None}),
         without_identity=sum(i is None for i in identities),
         cameras=len({c for c in cameras if c is not None}),
@@ -190,19 +194,18 @@ def _read(path: Path, boxes: Sequence[tuple[float, float, float, float]]) -> tup
     return hashlib.blake2b(content, digest_size=16).digest(), None
 
 
-def _count_parts(parts: Sequence[str | None]) -> dict[str, int]:
-    counts = Counter(parts)
-    return {p: counts[p] for p in PARTS_OF_A_SPLIT if counts[p]}
+def _count_splits(splits: Sequence[str | None]) -> dict[str, int]:
+    counts = Counter(splits)
+    return {p: counts[p] for p in SPLITS if counts[p]}
 
 
-def _count_shared(parts: Sequence[str | None], identities: Sequence[str | None]) -> SharedIdentities:
+def _count_shared(splits: Sequence[str | None], identities: Sequence[str | None]) -> SharedIdentities:
     seen: Mapping[str, set[str]] = {
-        p: {i for i, q in zip(identities, parts, strict=True) if q == p and i is not None}
-        for p in PARTS_OF_A_SPLIT
+        p: {i for i, q in zip(identities, splits, strict=True) if q == p and i is not None} for p in SPLITS
     }
-    train, val, test = (seen[p] for p in PARTS_OF_A_SPLIT)
+    train, val, test = (seen[p] for p in SPLITS)
     shared = (train & val) | (train & test) | (val & test)
     elsewhere = val | test
-    of_train = [i for i, p in zip(identities, parts, strict=True) if p == "train"]
+    of_train = [i for i, p in zip(identities, splits, strict=True) if p == "train"]
     rows = sum(i in elsewhere for i in of_train)
     return SharedIdentities(len(shared), rows, rows / len(of_train) if of_train else 0.0)

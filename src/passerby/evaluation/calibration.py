@@ -128,25 +128,25 @@ def _find_cut(logits: Array, scores: Array) -> float:
     return float(above + below) / 2
 
 
-def check_calibration(bundle: Bundle, dataset: str, split: str, part: str) -> None:
+def check_calibration(bundle: Bundle, dataset: str, partition: str, split: str) -> None:
     """Refuse people who taught the bundle, or who will test it.
 
     Raises:
-        DataError: If the part is the test part, or one that trained; or the data is that of the bundle under
-            another split, in whose parts both are.
+        DataError: If the split is the test split, or one that trained; or the data is that of the bundle under
+            another partition, in whose splits both are.
     """
     known = bundle.metadata
-    if part == "test":
-        raise DataError("thresholds chosen on the test part flatter every later score; take val")
+    if split == "test":
+        raise DataError("thresholds chosen on the test split flatter every later score; take val")
     if dataset != known.get("dataset"):
         return
-    if split != known.get("split"):
+    if partition != known.get("partition"):
         raise DataError(
-            f"the bundle learnt from the split {known.get('split')} of {dataset}; parts of {split} hold "
-            "people that taught it or will test it; take the same split"
+            f"the bundle learnt from the partition {known.get('partition')} of {dataset}; splits of {partition} hold "
+            "people that taught it or will test it; take the same partition"
         )
-    if part in known.get("train_parts", ()):
-        raise DataError(f"the bundle learnt from the part {part} of {split}; take another")
+    if split in known.get("train_splits", ()):
+        raise DataError(f"the bundle learnt from the split {split} of {partition}; take another")
 
 
 def name_calibrated(variant: str, goal: str) -> str:
@@ -170,8 +170,8 @@ def calibrate(bundle: Bundle, evaluation: Evaluation, *, goal: Goal) -> Bundle:
     """
     if evaluation.schema.names != bundle.schema.names:
         raise DataError("expected an evaluation of this bundle, got one of other attributes")
-    check_calibration(bundle, evaluation.dataset, evaluation.split, evaluation.part)
+    check_calibration(bundle, evaluation.dataset, evaluation.partition, evaluation.split)
     found = choose_thresholds(evaluation.probs, evaluation.labels, goal=goal)
     thresholds = np.where(np.isnan(found), bundle.thresholds, found)
-    note = f"thresholds for the best {goal} on {evaluation.dataset} {evaluation.split}/{evaluation.part}"
+    note = f"thresholds for the best {goal} on {evaluation.dataset} {evaluation.partition}/{evaluation.split}"
     return replace(bundle, thresholds=tuple(thresholds), metadata={**bundle.metadata, "calibration": note})

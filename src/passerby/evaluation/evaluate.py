@@ -1,4 +1,4 @@
-"""Run a bundle over one part of a split."""
+"""Run a bundle over one split."""
 
 from __future__ import annotations
 
@@ -43,8 +43,8 @@ def evaluate(
     bundle: Bundle,
     manifest: Manifest,
     *,
-    split: str,
-    part: str = "test",
+    partition: str,
+    split: str = "test",
     protocol: str = "honest",
     five_crops: bool = False,
     translation: Translation | None = None,
@@ -55,7 +55,7 @@ def evaluate(
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Evaluation:
-    """Predict every person of one part of a split and score the predictions.
+    """Predict every person of one split and score the predictions.
 
     The parsing maps of a model that makes some are scored, too, if the manifest has maps of the same classes,
     or masks where the model knows no others.
@@ -64,8 +64,8 @@ def evaluate(
         bundle: The model; without a translation its attributes must all be in the manifest, which may have
             more.
         manifest: The data.
-        split: Name of the split.
-        part: `train`, `val` or `test`.
+        partition: Name of the partition.
+        split: `train`, `val` or `test`.
         protocol: See `passerby.evaluation.protocols`.
         five_crops: Average over the four corners and the centre of each picture, see
             `passerby.bundle.FiveCrops`; parsing maps are those of the whole picture. The evaluation says so.
@@ -73,7 +73,7 @@ def evaluate(
             manifest's; see `passerby.evaluation.load_translation`. Only those are scored.
         batch_size: Pictures at a time.
         cache: Folder of the packed picture caches, shared with training: the whole manifest is packed there
-            if it is not yet. None decodes the pictures of this part on the fly; for a model that looks at
+            if it is not yet. None decodes the pictures of this split on the fly; for a model that looks at
             masks, parsing maps or keypoints, or whose parsing is scored, it packs them in a temporary folder.
         device: Such as `cpu` or `cuda`; None leaves the bundle where it is.
         broken: A picture that cannot be read stops the evaluation, or is left out and listed in `skipped`.
@@ -82,7 +82,7 @@ def evaluate(
 
     Raises:
         SchemaError: If the manifest lacks an attribute of the bundle.
-        ManifestError: If there is no such split, or its part is empty.
+        ManifestError: If there is no such partition, or its split is empty.
         ImageError: If a picture cannot be read and `broken` is `stop`.
         ConfigError: If there is no such protocol.
     """
@@ -91,7 +91,7 @@ def evaluate(
     thresholds = rules.choose_thresholds(bundle.thresholds)
     if translation is not None:
         thresholds = translation.translate_thresholds(thresholds)
-    rows = manifest.split_rows(split, part)
+    rows = manifest.split_rows(partition, split)
     if device is not None:
         bundle.to(device)
     if five_crops:
@@ -133,8 +133,8 @@ def evaluate(
     chosen = manifest.take(kept)
     return Evaluation(
         dataset=manifest.dataset,
+        partition=partition,
         split=split,
-        part=part,
         protocol=rules,
         thresholds=thresholds,
         schema=manifest.schema,

@@ -38,14 +38,14 @@ PER_ATTRIBUTE = ("mA", "tpr", "tnr", "accuracy", "precision", "recall", "f1")
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of one model on one part of a split, and the predictions behind them.
+    """The scores of one model on one split, and the predictions behind them.
 
     Create one with `evaluate`, read one with `Evaluation.load`.
 
     Args:
         dataset: Name of the data set.
-        split: Name of the split.
-        part: `train`, `val` or `test`.
+        partition: Name of the partition.
+        split: `train`, `val` or `test`.
         protocol: The rules of the score.
         thresholds: The threshold of each attribute that was used.
         schema: The attributes, in the order of the columns.
@@ -75,8 +75,8 @@ class Evaluation:
     """
 
     dataset: str
+    partition: str
     split: str
-    part: str
     protocol: Protocol
     thresholds: tuple[float, ...]
     schema: AttributeSchema
@@ -126,16 +126,16 @@ class Evaluation:
         return {**self.scores.summary(), "mAP": self.mAP}
 
     @property
-    def mean_accuracy_per_part(self) -> dict[str, float]:
+    def mean_accuracy_per_body_part(self) -> dict[str, float]:
         """The mean mA of the attributes of each part of the body, in [0, 1] (SSPNet's Table 1)."""
         values = self.scores.per_attribute_mA
         return {
-            part: float(values[list(members)].mean())
-            for part, members in self.schema.group_by("part").items()
+            body_part: float(values[list(members)].mean())
+            for body_part, members in self.schema.group_by("body_part").items()
         }
 
     def metrics(self) -> dict[str, Any]:
-        """Overall metrics, `per_attribute` and `mA_per_part`, in [0, 1]; None what cannot be measured.
+        """Overall metrics, `per_attribute` and `mA_per_body_part`, in [0, 1]; None what cannot be measured.
 
         Where parsing maps were scored, `parsing` has each stage's `mIoU` and `IoU` by class.
         """
@@ -155,7 +155,7 @@ class Evaluation:
         return {
             **_without_nan(self.summary()),
             "per_attribute": per_attribute,
-            "mA_per_part": self.mean_accuracy_per_part,
+            "mA_per_body_part": self.mean_accuracy_per_body_part,
             **({"parsing": _describe_parsing(self.parsing)} if self.parsing else {}),
         }
 
@@ -177,7 +177,7 @@ class Evaluation:
             "device": environment.get("device"),
             "commit": environment.get("commit") or find_commit(),
             "dataset": self.dataset,
-            "split": f"{self.split}/{self.part}",
+            "partition": f"{self.partition}/{self.split}",
             "input_size": self.input_size,
             "protocol": self._describe_protocol(),
             "metrics": self.metrics(),
@@ -242,8 +242,8 @@ class Evaluation:
         return {
             "version": VERSION,
             "dataset": self.dataset,
+            "partition": self.partition,
             "split": self.split,
-            "part": self.part,
             "count": len(self),
             "protocol": self.protocol.name,
             "protocol_line": self.protocol_line,
@@ -278,8 +278,8 @@ class Evaluation:
             found = Predictions.load(folder / "predictions.parquet").select(schema.names)
             evaluation = cls(
                 dataset=values["dataset"],
+                partition=values["partition"],
                 split=values["split"],
-                part=values["part"],
                 protocol=load_protocol(values["protocol"]),
                 thresholds=tuple(values["thresholds"]),
                 schema=schema,

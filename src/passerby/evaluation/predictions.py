@@ -22,7 +22,7 @@ Crop = tuple[float, float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model said about each person of a part of a split, and what is true.
+    """What a model said about each person of a split, and what is true.
 
     Args:
         names: The attributes, in the order of the columns.

@@ -26,7 +26,7 @@ class Protocol:
     Args:
         name: What is printed with the score.
         threshold: One threshold for every attribute; None means the bundle's own thresholds, which are 0.5
-            unless they were calibrated on the validation part.
+            unless they were calibrated on the validation split.
         unknown: Whether an unknown label (−1) is left out or counts as "no".
 
     Example:

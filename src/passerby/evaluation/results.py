@@ -50,7 +50,7 @@ _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
     "backbone": ((str,), "the name of a timm network"),
     "pretraining": ((str,), "'imagenet', 'none' or the name of the weights"),
     "dataset": ((str,), "the name of the data set"),
-    "split": ((str,), "split/part, such as 'official-1/test'"),
+    "partition": ((str,), "partition/split, such as 'official-1/test'"),
     "input_size": ((list, tuple), "[height, width] in pixels"),
     "protocol": ((dict,), "an object with at least 'name'"),
     "seed": ((int,), "a whole number"),
@@ -72,7 +72,7 @@ class Result:
         backbone: Name of the backbone in timm.
         pretraining: What the backbone had seen before: `imagenet`, `none`, or the name of the weights.
         dataset: Name of the data set.
-        split: Split and part, such as `official-1/test`.
+        partition: Partition and split, such as `official-1/test`.
         input_size: Height and width in pixels.
         protocol: `name`, and in words: threshold, unknown, selection (split and epoch rule), ema, and crops
             where each picture was looked at several times.
@@ -92,7 +92,7 @@ class Result:
     backbone: str
     pretraining: str
     dataset: str
-    split: str
+    partition: str
     input_size: tuple[int, int]
     protocol: Mapping[str, Any]
     seed: int
@@ -269,7 +269,7 @@ class Aggregate:
 
 
 def aggregate(results: Sequence[Result]) -> list[Aggregate]:
-    """Put the seeds of each recipe together; never across protocols, splits, sizes or pretraining.
+    """Put the seeds of each recipe together; never across protocols, partitions, sizes or pretraining.
 
     Raises:
         DataError: If the same recipe has the same seed twice.
@@ -286,7 +286,7 @@ def identify(r: Result) -> tuple[Any, ...]:
     protocol = json.dumps(rules, sort_keys=True)
     return (
         r.dataset,
-        r.split,
+        r.partition,
         r.system,
         r.backbone,
         r.variant,
@@ -317,7 +317,7 @@ def describe_cells(row: Aggregate) -> tuple[str, ...]:
     training = f"{r.pretraining}, {r.input_size[0]}×{r.input_size[1]}, {r.epochs} epochs"
     words = ("name", "crops", "calibration", "source", "names")
     protocol = ", ".join(str(r.protocol[key]) for key in words if key in r.protocol)
-    return (f"{r.dataset}, {r.split}", row.title, training, protocol, str(len(row.results)))
+    return (f"{r.dataset}, {r.partition}", row.title, training, protocol, str(len(row.results)))
 
 
 def format_markdown(rows: Sequence[Aggregate]) -> str:

@@ -45,7 +45,7 @@ class Described(Protocol):
     @property
     def dataset(self) -> str: ...  # noqa: D102
     @property
-    def split(self) -> str: ...  # noqa: D102
+    def partition(self) -> str: ...  # noqa: D102
     @property
     def pretraining(self) -> str: ...  # noqa: D102
     @property
@@ -72,7 +72,7 @@ class RunFacts:
     variant: str
     pretraining: str
     dataset: str
-    split: str
+    partition: str
     input_size: tuple[int, int]
     epochs: int
     protocol: Mapping[str, Any]
@@ -90,7 +90,7 @@ def describe_facts(run: Described, *, seeds: int) -> dict[str, str]:
     rules = {k: v for k, v in run.protocol.items() if k not in ("best_epoch", "skipped_images")}
     height, width = run.input_size
     return {
-        "data": f"{run.dataset} {run.split}",
+        "data": f"{run.dataset} {run.partition}",
         **{name: str(getattr(run, name)) for name in _OF_THE_MODEL},
         "pretraining": f"pretraining {run.pretraining.removesuffix('.safetensors')}",
         "size": f"{height}×{width}",

@@ -30,7 +30,7 @@ class HierarchicalLoss(nn.Module):
 
     Args:
         positive_ratio: Share of positives of each attribute in the training split.
-        schema: The attributes; their `part` makes the groups.
+        schema: The attributes; their `body_part` makes the groups.
         weighting, reduction, unknown: As in `BinaryCrossEntropy`. With reduction `mean`, a mean over the
             known cells of each group.
 
@@ -43,7 +43,7 @@ class HierarchicalLoss(nn.Module):
 
     Example:
         >>> from passerby.schema import Attribute
-        >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat", part="head"),
+        >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat", body_part="head"),
         ...                                  Attribute("Male", "is male")))
         >>> loss = HierarchicalLoss(positive_ratio=torch.tensor([0.5, 0.5]), schema=schema, weighting="none")
         >>> terms = loss(Output(torch.zeros(4, 2)), torch.tensor([[1, 0]] * 4))
@@ -63,7 +63,7 @@ class HierarchicalLoss(nn.Module):
         super().__init__()
         if len(positive_ratio) != len(schema):
             raise DataError(f"expected {len(schema)} positive ratios, got {len(positive_ratio)}")
-        self.groups = schema.group_by("part")
+        self.groups = schema.group_by("body_part")
         self.criteria = nn.ModuleList(
             [
                 BinaryCrossEntropy(

@@ -15,7 +15,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from passerby.errors import ModelError
 from passerby.models import AttributeModel, create_model
 from passerby.models.published import Setting
-from passerby.schema import PARTS, Attribute, AttributeSchema
+from passerby.schema import BODY_PARTS, Attribute, AttributeSchema
 from passerby.types import Output
 
 __all__ = ["Complexity", "Count", "compute_complexity", "count_setting", "create_shapes_only"]
@@ -111,7 +111,10 @@ def create_shapes_only(
         raise ModelError(f"expected at least 1 attribute, got {attributes}")
     schema = AttributeSchema(
         "count",
-        tuple(Attribute(f"a{i}", f"has property {i}", part=PARTS[i % len(PARTS)]) for i in range(attributes)),
+        tuple(
+            Attribute(f"a{i}", f"has property {i}", body_part=BODY_PARTS[i % len(BODY_PARTS)])
+            for i in range(attributes)
+        ),
     )
     given = dict(arguments or {})
     config = timm.get_pretrained_cfg(backbone, allow_unregistered=True) if timm.is_model(backbone) else None

@@ -88,7 +88,7 @@ def create_localization_section(
     """
     height, width = scores.input_size
     seed = scores.metadata.get("seed")
-    where = f"{scores.dataset}, {scores.split}, {scores.part}{'' if seed is None else f', seed {seed}'}"
+    where = f"{scores.dataset}, {scores.partition}, {scores.split}{'' if seed is None else f', seed {seed}'}"
     many = f"{len(scores.samples):,} {'sample' if len(scores.samples) == 1 else 'samples'}"
     best, worst = (create_case_cards(scores.cases, kind, pictures) if scores.cases else [] for kind in KINDS)
     return LocalizationSection(

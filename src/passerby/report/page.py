@@ -1,4 +1,4 @@
-"""Puts the parts of a report together into one HTML file that needs nothing else."""
+"""Assemble a report into one self-contained HTML file."""
 
 from __future__ import annotations
 
@@ -172,7 +172,7 @@ def _make_breakable(name: str) -> markupsafe.Markup:
 def _compute_spread(evaluations: Sequence[Evaluation]) -> list[tuple[float, float]]:
     """Mean and standard deviation of each tile, per cent, if the evaluations differ in their seed only."""
     keys = {
-        (e.dataset, e.split, e.part, e.protocol, e.input_size, e.five_crops, describe_model(e.metadata))
+        (e.dataset, e.partition, e.split, e.protocol, e.input_size, e.five_crops, describe_model(e.metadata))
         for e in evaluations
     }
     seeds = {e.metadata.get("seed") for e in evaluations}
@@ -197,7 +197,7 @@ def _choose_title(
 
 def _describe_section(evaluation: Evaluation, *, with_model: bool) -> str:
     seed = evaluation.metadata.get("seed")
-    words = f"{evaluation.dataset}, {evaluation.split}, {evaluation.part}"
+    words = f"{evaluation.dataset}, {evaluation.partition}, {evaluation.split}"
     words = f"{describe_model(evaluation.metadata)} on {words}" if with_model else words
     words = f"{words}, five crops" if evaluation.five_crops else words
     return words if seed is None else f"{words}, seed {seed}"
@@ -238,9 +238,9 @@ def _create_remarks(evaluation: Evaluation) -> list[str]:
             f"The protocol {evaluation.protocol.name} was asked for; do not compare with honest scores."
         )
     choice = str(evaluation.metadata.get("selection") or "")
-    if choice.endswith(f" {evaluation.part}"):
+    if choice.endswith(f" {evaluation.split}"):
         remarks.append(
-            f"The epoch was chosen on this very part ({choice}), so these scores flatter the model."
+            f"The epoch was chosen on this very split ({choice}), so these scores flatter the model."
         )
     if evaluation.scores.degenerate:
         remarks.append(

@@ -172,7 +172,7 @@ def _plan(suite: Suite, places: Sequence[Place], results: Path) -> list[Job]:
 
 
 def _compare(suite: Suite, places: Sequence[Place], folder: Path, timing_s: float) -> Path:
-    """All systems on their own test part, with what they cost."""
+    """All systems on their own test split, with what they cost."""
     baseline = _find_baseline(suite, places)
     comparison = compare([place.result for place in places], baseline=baseline, by=suite.by)
     first = {place.run.recipe.variant: place for place in reversed(places)}

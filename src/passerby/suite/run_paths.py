@@ -23,7 +23,7 @@ from passerby.models import MODELS
 from passerby.suite.jobs import Job, Step
 from passerby.training.teachers import find_predictions
 
-Part = Literal["train", "val", "test"]
+Split = Literal["train", "val", "test"]
 
 __all__ = ["Place", "check_place", "create_job", "find_places"]
 
@@ -37,7 +37,7 @@ class Place:
         manifest: Its data, with the recipe's attributes.
         recipe: Its recipe, whole.
         folder: The run folder.
-        result: The score file of its own test part.
+        result: The score file of its own test split.
         calibrated: The same with thresholds of its own, by what they are chosen for.
         tests: Those of the suite's further tests, by name.
         localization: Scores of where the bundle looks, by name.
@@ -59,16 +59,16 @@ class Place:
         """The trained model."""
         return self.folder / "bundle"
 
-    def find_lesson(self, part: Part) -> Path:
-        """What it says of a part of its data, if it teaches."""
-        return self.folder / "lessons" / part / "predictions.parquet"
+    def find_lesson(self, split: Split) -> Path:
+        """What it says of a split of its data, if it teaches."""
+        return self.folder / "lessons" / split / "predictions.parquet"
 
 
 def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
     """The places of all runs, once all data that the suite names has been looked at.
 
     Raises:
-        ManifestError: If a manifest cannot be read, or lacks a split or part.
+        ManifestError: If a manifest cannot be read, or lacks a partition or split.
         SchemaError: If names of a test fit neither model nor data.
         ConfigError: If a test has the name of a data set, `by: identity` meets data without identities,
             thresholds are chosen that the protocol does not look at, a teacher knows other pictures or
@@ -84,8 +84,8 @@ def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
             manifests[key] = _load_manifest(run.recipe)
             _check_tests(suite, manifests[key])
         manifest = manifests[key]
-        for part in (*data.train, data.val, "test"):
-            manifest.split_rows(data.split, part)
+        for split in (*data.train, data.val, "test"):
+            manifest.split_rows(data.partition, split)
         if suite.by == "identity" and not any(manifest.identities):
             raise ConfigError(f"by: identity, but {data.manifest} knows no identities; say by: image")
         if suite.calibrate and load_protocol(run.recipe.protocol).threshold is not None:
@@ -110,7 +110,7 @@ def _add_teachers(place: Place, teachers: Sequence[Place]) -> Place:
             what = f"knows nothing of {min(lacking)}" if lacking else "has other pictures"
             raise ConfigError(f"{place.run.name} learns from {teacher.run.name}, which {what}")
     recipe = place.run.recipe
-    lessons = [teacher.find_lesson(part) for teacher in teachers for part in recipe.data.train]
+    lessons = [teacher.find_lesson(split) for teacher in teachers for split in recipe.data.train]
     loss = recipe.loss.model_copy(update={"teachers": tuple(path.resolve() for path in lessons)})
     run = dataclasses.replace(place.run, recipe=recipe.model_copy(update={"loss": loss}))
     return dataclasses.replace(place, run=run, teachers=tuple(teachers))
@@ -126,14 +126,14 @@ def _check_alike(places: Sequence[Place]) -> None:
         a, b = (_describe_test(each) for each in (place, other))
         if differing := [what for what in a if a[what] != b[what]]:
             raise ConfigError(
-                f"systems that are compared need one test part, but {place.run.name} has other "
+                f"systems that are compared need one test split, but {place.run.name} has other "
                 f"{differing[0]} than {other.run.name}; say data in common"
             )
 
 
 def _describe_test(place: Place) -> dict[str, object]:
     manifest = place.manifest
-    rows = manifest.split_rows(place.run.recipe.data.split, "test")
+    rows = manifest.split_rows(place.run.recipe.data.partition, "test")
     columns = [manifest.schema.index(name) for name in sorted(manifest.schema.names)]
     images, boxes = manifest.images, manifest.boxes()
     return {
@@ -152,7 +152,7 @@ def _load_manifest(recipe: Recipe) -> Manifest:
 
 def _check_tests(suite: Suite, manifest: Manifest) -> None:
     for name, test in (*suite.tests.items(), *suite.localization.items()):
-        Manifest.load(test.manifest, root=test.root).split_rows(test.split, test.part)
+        Manifest.load(test.manifest, root=test.root).split_rows(test.partition, test.split)
         if test.names is not None and name in suite.tests:
             load_translation(test.names, model=manifest.schema.names)
         elif test.names is not None:
@@ -223,8 +223,8 @@ def create_job(place: Place, suite: Suite, results: Path) -> Job:
         resumes=True,
     )
     pupils = [run for run in suite.runs if place.run.name in map(run.name_sibling, run.teachers)]
-    parts = dict.fromkeys(part for pupil in pupils for part in pupil.recipe.data.train)
-    steps = [train, *(_create_lesson(place, part) for part in parts)]
+    splits = dict.fromkeys(split for pupil in pupils for split in pupil.recipe.data.train)
+    steps = [train, *(_create_lesson(place, split) for split in splits)]
     for goal, target in place.calibrated.items():
         steps += _create_calibration(place, goal, target)
     protocol = ("--protocol", place.run.recipe.protocol)
@@ -243,27 +243,27 @@ def create_job(place: Place, suite: Suite, results: Path) -> Job:
     )
 
 
-def _create_lesson(place: Place, part: Part) -> Step:
-    """What it says of a part that its pupils learn from."""
-    lesson = place.find_lesson(part)
-    where = _list_options(place, _choose_own(place, part))
+def _create_lesson(place: Place, split: Split) -> Step:
+    """What it says of a split that its pupils learn from."""
+    lesson = place.find_lesson(split)
+    where = _list_options(place, _choose_own(place, split))
     return Step(
         ("evaluate", str(place.bundle), *where, "--out", str(lesson.parent)),
         inputs=(place.bundle / CONFIG, place.run.recipe.data.manifest),
         outputs=(lesson,),
-        stamp=place.folder / "done" / f"lesson-{part}.json",
+        stamp=place.folder / "done" / f"lesson-{split}.json",
     )
 
 
 def _create_calibration(place: Place, goal: str, target: Path) -> list[Step]:
-    """A bundle with thresholds for a goal, and its score on the test part."""
+    """A bundle with thresholds for a goal, and its score on the test split."""
     name = f"calibrated-{goal}"
     bundle = place.folder / name
     where = _list_options(place, _choose_own(place, place.run.recipe.data.val))
     choose = Step(
         ("calibrate", str(place.bundle), *where, "--goal", goal, "--out", str(bundle)),
         inputs=(place.bundle / CONFIG, place.run.recipe.data.manifest),
-        outputs=tuple(bundle / part for part in (CONFIG, WEIGHTS, CARD)),
+        outputs=tuple(bundle / name for name in (CONFIG, WEIGHTS, CARD)),
         stamp=place.folder / "done" / f"{name}.json",
     )
     protocol = ("--protocol", place.run.recipe.protocol)
@@ -271,10 +271,10 @@ def _create_calibration(place: Place, goal: str, target: Path) -> list[Step]:
     return [choose, _create_test("evaluate", bundle, place, test, target, name, *protocol)]
 
 
-def _choose_own(place: Place, part: Part) -> TestSection:
+def _choose_own(place: Place, split: Split) -> TestSection:
     """A part of the data that the run learns from."""
     data = place.run.recipe.data
-    return TestSection(manifest=data.manifest, root=data.root, split=data.split, part=part)
+    return TestSection(manifest=data.manifest, root=data.root, partition=data.partition, split=split)
 
 
 def _create_test(
@@ -296,8 +296,8 @@ def _list_options(place: Place, test: TestSection) -> list[str]:
     options = {
         "--data": test.manifest,
         "--root": test.root,
+        "--partition": test.partition,
         "--split": test.split,
-        "--part": test.part,
         "--names": test.names,
         "--cache": recipe.data.cache,
         "--broken": recipe.data.broken,

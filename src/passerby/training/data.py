@@ -50,7 +50,7 @@ class TrainingData:
         """Read the manifest and pack its pictures; `say` hears how far that is, and what is skipped.
 
         Raises:
-            ManifestError: If the manifest or its split does not fit the recipe.
+            ManifestError: If the manifest or its partition does not fit the recipe.
             DataError: If a picture cannot be read and the recipe says `broken: stop`.
         """
         section = recipe.data
@@ -68,8 +68,10 @@ class TrainingData:
         )
         for image, reason in cache.broken:
             say(f"skipped {image}: {reason}")
-        train_rows = np.sort(np.concatenate([manifest.split_rows(section.split, p) for p in section.train]))
-        val_rows = manifest.split_rows(section.split, section.val)
+        train_rows = np.sort(
+            np.concatenate([manifest.split_rows(section.partition, p) for p in section.train])
+        )
+        val_rows = manifest.split_rows(section.partition, section.val)
         usable = np.asarray(cache.valid)
         return cls(
             manifest, cache, manifest.labels, train_rows[usable[train_rows]], val_rows[usable[val_rows]]

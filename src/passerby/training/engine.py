@@ -129,15 +129,15 @@ def _create_criterion(recipe: Recipe, data: TrainingData, schema: AttributeSchem
 
 
 def _calibrate(recipe: Recipe, bundle: Bundle) -> Bundle:
-    """The bundle with thresholds chosen on the validation part."""
+    """The bundle with thresholds chosen on the validation split."""
     data, goal = recipe.data, recipe.training.calibrate
     if goal is None:
         return bundle
     evaluation = evaluate(
         bundle.to("cpu" if recipe.training.accelerator == "cpu" else "auto"),
         Manifest.load(data.manifest, root=data.root),
-        split=data.split,
-        part=data.val,
+        partition=data.partition,
+        split=data.val,
         cache=data.cache,
         broken=data.broken,
         workers=max(1, recipe.training.workers),
@@ -165,7 +165,7 @@ def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog, *, partly:
     """A trainer.
 
     Args:
-        partly: Whether parts of the model may get no gradient, as the criterion or the epoch says.
+        partly: Whether splits of the model may get no gradient, as the criterion or the epoch says.
     """
     t = recipe.training
     several = "ddp_find_unused_parameters_true" if partly else "ddp"

@@ -58,7 +58,7 @@ class TrainingOutcome:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where the parts of a run lie."""
+    """Where the files of a run are."""
 
     path: Path
 

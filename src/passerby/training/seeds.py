@@ -1,4 +1,4 @@
-"""Several seeds of one recipe: mean and standard deviation, and the test part read once a seed."""
+"""Several seeds of one recipe: mean and standard deviation, and the test split read once a seed."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def train_seeds(
 
     Args:
         resume: Go on with the seeds that are unfinished, and start those that never began.
-        results: If given, the best bundle of each seed is scored once on the split's test part and the score
+        results: If given, the best bundle of each seed is scored once on the partition's test split and the score
             file is written below this folder.
         say: Receives one line an epoch, the scores, and their mean ± standard deviation over the seeds.
 
@@ -75,13 +75,13 @@ def train_seeds(
     return outcomes
 
 
-def _say_spread(part: str, scores: Sequence[Mapping[str, float]], say: Callable[[str], None]) -> None:
+def _say_spread(split: str, scores: Sequence[Mapping[str, float]], say: Callable[[str], None]) -> None:
     """Mean ± standard deviation (n − 1 in the denominator) of each score over the seeds."""
     if len(scores) < 2:
         return
     for name in scores[0]:
         values = [each[name] for each in scores]
-        say(f"{part} {name}: {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} ({len(values)} seeds)")
+        say(f"{split} {name}: {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} ({len(values)} seeds)")
 
 
 def _test(
@@ -90,8 +90,8 @@ def _test(
     evaluation = evaluate(
         Bundle.load(outcome.bundle, device="cpu" if recipe.training.accelerator == "cpu" else "auto"),
         Manifest.load(recipe.data.manifest, root=recipe.data.root),
-        split=recipe.data.split,
-        part="test",
+        partition=recipe.data.partition,
+        split="test",
         protocol=recipe.protocol,
         cache=recipe.data.cache,
         broken=recipe.data.broken,
@@ -100,5 +100,5 @@ def _test(
     evaluation.write(outcome.run / "test")
     path = evaluation.write_result(results)
     summary = "  ".join(f"{name} {value:.2%}" for name, value in evaluation.summary().items())
-    say(f"{recipe.data.split}/test: {summary}  →  {path}")
+    say(f"{recipe.data.partition}/test: {summary}  →  {path}")
     return evaluation.summary()

@@ -162,7 +162,7 @@ class AttributeTask(LightningModule):
         self.average_precision.update(probs, batch.labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Scores over the whole validation part, merged across processes."""
+        """Scores over the whole validation split, merged across processes."""
         if self.trainer.sanity_checking:
             return
         values = {"loss": float(self.val_loss.compute()), **self.scores.compute().summary()}

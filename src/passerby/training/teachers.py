@@ -30,8 +30,8 @@ def load_soft_labels(paths: Sequence[Path], manifest: Manifest, rows: NDArray[np
     """The mean of the teachers' probabilities of each row.
 
     Args:
-        paths: `predictions.parquet` of `passerby evaluate TEACHER --part train --out …`, or folders with one;
-            where several parts train, one of each part a teacher.
+        paths: `predictions.parquet` of `passerby evaluate TEACHER --split train --out …`, or folders with one;
+            where several splits train, one of each split a teacher.
         manifest: Whose attributes are wanted, in their order; a teacher may know more.
         rows: That train.
 
@@ -51,7 +51,7 @@ def load_soft_labels(paths: Sequence[Path], manifest: Manifest, rows: NDArray[np
     if len(missing := rows[teachers < max(1, teachers.max())]):
         raise DataError(
             f"{', '.join(map(str, paths))}: a teacher said nothing of {len(missing):,} of {len(rows):,} rows "
-            f"that train, such as row {missing[0]}; evaluate each on every part that trains, one file each, "
+            f"that train, such as row {missing[0]}; evaluate each on every split that trains, one file each, "
             "from the same manifest"
         )
     return torch.from_numpy(total / teachers[:, None].astype(np.float32))
@@ -67,7 +67,7 @@ def _load_one(
     if not len(places):
         raise DataError(
             f"{file}: the teacher said nothing of {len(rows):,} of {len(rows):,} rows that train, such as "
-            f"row {rows[0]}; evaluate it on the parts that train, one file each, from the same manifest"
+            f"row {rows[0]}; evaluate it on the splits that train, one file each, from the same manifest"
         )
     images = manifest.images
     for row, i in zip(rows[places], theirs, strict=True):

@@ -92,11 +92,11 @@ def test_keypoints_are_picked_up(root: Path) -> None:
 
 def test_split_is_named_by_its_seed_and_stays_when_photos_go(root: Path) -> None:
     first = ccp.read(root, allow_missing=True, seed=3)
-    assert first.split_names == ("random-3",)
-    parts = dict(zip(first.images, first.table.column("split:random-3").to_pylist(), strict=True))
+    assert first.partition_names == ("random-3",)
+    splits = dict(zip(first.images, first.table.column("split:random-3").to_pylist(), strict=True))
     (root / "photos" / "0001.jpg").unlink()
     second = ccp.read(root, allow_missing=True, seed=3)
-    assert second.table.column("split:random-3").to_pylist() == [parts[i] for i in second.images]
+    assert second.table.column("split:random-3").to_pylist() == [splits[i] for i in second.images]
 
 
 def test_negative_seed_is_refused(root: Path) -> None:

@@ -19,16 +19,16 @@ NAMES = {
 ORDERS = {"train": list(reversed(market1501.FIELDS)), "test": list(market1501.FIELDS)}
 
 
-def create_struct(part: str) -> dict[str, Any]:
-    """Random labels, fields ordered differently in the two parts as in the published file."""
-    random = np.random.default_rng(len(part))
-    count = len(NAMES[part])
+def create_struct(split: str) -> dict[str, Any]:
+    """Random labels, fields ordered differently in the two splits as in the published file."""
+    random = np.random.default_rng(len(split))
+    count = len(NAMES[split])
     fields: dict[str, Any] = {
         name: random.integers(1, 5 if name == "age" else 3, size=(1, count), dtype=np.uint8)
-        for name in ORDERS[part]
+        for name in ORDERS[split]
     }
     index = np.empty((1, count), dtype=object)
-    index[0, :] = NAMES[part]
+    index[0, :] = NAMES[split]
     return {**fields, "image_index": index}
 
 
@@ -62,15 +62,15 @@ def test_27_fields_make_30_columns() -> None:
 
 def test_fields_are_taken_by_name_in_both_parts(tmp_path: Path, struct: dict[str, dict[str, Any]]) -> None:
     identities = market1501.load_identities(save(tmp_path, struct))
-    for part, members in identities.items():
-        assert members.names == tuple(NAMES[part])
+    for split, members in identities.items():
+        assert members.names == tuple(NAMES[split])
         assert members.labels.dtype == np.int8
         for column, name in enumerate(market1501.SCHEMA.names):
             if name.startswith("age-"):
-                expected = struct[part]["age"][0] == 1 + market1501.AGES.index(name.removeprefix("age-"))
+                expected = struct[split]["age"][0] == 1 + market1501.AGES.index(name.removeprefix("age-"))
             else:
-                expected = struct[part][name][0] == 2
-            np.testing.assert_array_equal(members.labels[:, column], expected, err_msg=f"{part} {name}")
+                expected = struct[split][name][0] == 2
+            np.testing.assert_array_equal(members.labels[:, column], expected, err_msg=f"{split} {name}")
 
 
 def test_without_images_nothing_is_read_unless_told(
@@ -91,7 +91,7 @@ def test_without_images_there_is_a_row_an_identity(
     assert len(manifest) == 1501
     assert manifest.images[0] == "bounding_box_train/0002"
     assert manifest.images[751] == "bounding_box_test/0001"
-    train = manifest.split("official", "train")
+    train = manifest.select_split("official", "train")
     assert train.identities == NAMES["train"]
     np.testing.assert_array_equal(train.labels, market1501.load_identities(path)["train"].labels)
 
@@ -245,7 +245,7 @@ def test_real_labels_have_the_published_counts() -> None:
         pytest.skip("PASSERBY_DATA is unset or has no market1501/")
     path = root / "market_attribute.mat"
     identities = market1501.load_identities(path)
-    assert {part: members.labels.shape for part, members in identities.items()} == {
+    assert {split: members.labels.shape for split, members in identities.items()} == {
         "train": (751, 30),
         "test": (750, 30),
     }
@@ -253,15 +253,15 @@ def test_real_labels_have_the_published_counts() -> None:
     purple = market1501.SCHEMA.index("downpurple")
     for members in identities.values():
         assert (members.labels[:, ages].sum(axis=1) == 1).all()
-    # The published file never says that a person of the test part wears purple below.
+    # The published file never says that a person of the test split wears purple below.
     assert identities["test"].labels[:, purple].sum() == 0
     assert identities["train"].labels[:, purple].sum() > 0
     content = scipy.io.loadmat(path)["market_attribute"][0, 0]
-    for part, members in identities.items():
+    for split, members in identities.items():
         for name in market1501.FIELDS[1:]:
             column = members.labels[:, market1501.SCHEMA.index(name)]
-            assert column.sum() == (content[part][0, 0][name] == 2).sum()
+            assert column.sum() == (content[split][0, 0][name] == 2).sum()
     manifest = market1501.read(root, allow_missing=True)
     if not (root / "bounding_box_train").is_dir():
-        assert len(manifest.split("official", "train")) == 751
-        assert len(manifest.split("official", "test")) == 750
+        assert len(manifest.select_split("official", "train")) == 751
+        assert len(manifest.select_split("official", "test")) == 750

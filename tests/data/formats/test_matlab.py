@@ -161,14 +161,14 @@ def partitions(train: list[int], test: list[int], *, count: int = 5) -> np.ndarr
 
 def test_partitions_count_rows_from_one() -> None:
     sizes = {"train_index": 2, "test_index": None}
-    splits = unpack_partitions(partitions([3, 1], [2]), sizes=sizes, rows=3, what="toy")
-    assert splits == {f"official-{k}": ["train", "test", "train"] for k in range(1, 6)}
+    found = unpack_partitions(partitions([3, 1], [2]), sizes=sizes, rows=3, what="toy")
+    assert found == {f"official-{k}": ["train", "test", "train"] for k in range(1, 6)}
 
 
 @pytest.mark.parametrize(
     ("train", "test", "message"),
     [
-        ([1, 2], [4], "toy 1: row 3 is in no part"),
+        ([1, 2], [4], "toy 1: row 3 is in no split"),
         ([1, 2], [2, 3, 4], "toy 1: row 2 occurs in train and again in test"),
         ([0, 1], [2, 3], "toy 1: train_index: expected whole numbers from 1 to 4, got 0"),
         ([1], [2, 3, 4], "toy 1: expected 2 rows in train_index, got 1"),

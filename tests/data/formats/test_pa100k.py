@@ -26,12 +26,12 @@ def complete() -> dict[str, Any]:
     """annotation.mat with made-up labels, full in size: picture n holds attribute n mod 26."""
     content: dict[str, Any] = {"attributes": make_cells(list(pa100k.SCHEMA.names))}
     number = 0
-    for part, size in SIZES.items():
+    for split, size in SIZES.items():
         numbers = np.arange(number + 1, number + size + 1)
-        content[f"{part}_images_name"] = make_cells([f"{n:06d}.jpg" for n in numbers])
+        content[f"{split}_images_name"] = make_cells([f"{n:06d}.jpg" for n in numbers])
         labels = np.zeros((size, 26), np.uint8)
         labels[np.arange(size), numbers % 26] = 1
-        content[f"{part}_label"] = labels
+        content[f"{split}_label"] = labels
         number += size
     return content
 
@@ -72,10 +72,10 @@ def test_reads_both_layouts_and_says_how_many_are_missing(tmp_path, read_changed
 
 def test_mutilated_copy_is_refused_with_its_name(tmp_path):
     content: dict[str, Any] = {"attributes": make_cells(list(pa100k.SCHEMA.names))}
-    for part, size in {"train": 1_599, "val": 200, "test": 200}.items():
-        name = "text" if part == "test" else part
+    for split, size in {"train": 1_599, "val": 200, "test": 200}.items():
+        name = "text" if split == "test" else split
         content[f"{name}_images_name"] = make_cells([f"{i:06d}.jpg" for i in range(1, size + 1)])
-        content[f"{part}_label"] = np.zeros((size, 26), np.uint8)
+        content[f"{split}_label"] = np.zeros((size, 26), np.uint8)
     savemat(tmp_path / "annotation.mat", content)
     with pytest.raises(FormatError, match=r"mutilated copy.*text_images_name.*80,000/10,000/10,000"):
         pa100k.read(tmp_path)

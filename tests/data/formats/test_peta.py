@@ -64,7 +64,7 @@ def test_reads_evaluated_attributes_splits_and_identities(root):
     assert manifest.schema.names == peta.EVALUATED
     assert len(peta.EVALUATED) == 35
     assert manifest.identities == ["1", "1", "4751", "9500"]
-    assert manifest.split_names == tuple(f"official-{k}" for k in range(1, 6))
+    assert manifest.partition_names == tuple(f"official-{k}" for k in range(1, 6))
     expected = np.zeros((4, 35), np.int8)
     expected[0, 0] = expected[1, 1] = 1  # the other two hold attributes that are not evaluated
     np.testing.assert_array_equal(manifest.labels, expected)
@@ -72,9 +72,9 @@ def test_reads_evaluated_attributes_splits_and_identities(root):
 
 def test_rows_of_partitions_count_from_one(root):
     """Row 1 of the file is the first picture; off by one would put picture 9,501 into train."""
-    parts = peta.read(root, allow_missing=True).table
-    assert parts.column("split:official-1").to_pylist() == ["train", "train", "val", "test"]
-    assert parts.column("split:official-2").to_pylist() == ["test", "train", "train", "test"]
+    splits = peta.read(root, allow_missing=True).table
+    assert splits.column("split:official-1").to_pylist() == ["train", "train", "val", "test"]
+    assert splits.column("split:official-2").to_pylist() == ["test", "train", "train", "test"]
 
 
 def test_all_attributes_on_demand(root):
@@ -110,10 +110,10 @@ def set_cell(row: int, column: int, value: int) -> Callable[[dict[str, Any]], No
     return lambda content: content["data"].__setitem__((row, column), value)
 
 
-def change_partition(part: str, position: int, value: int) -> Callable[[dict[str, Any]], None]:
+def change_partition(split: str, position: int, value: int) -> Callable[[dict[str, Any]], None]:
     def change(content: dict[str, Any]) -> None:
-        content["partion_attribute"][2, 0][part] = content["partion_attribute"][2, 0][part].copy()
-        content["partion_attribute"][2, 0][part][position] = value
+        content["partion_attribute"][2, 0][split] = content["partion_attribute"][2, 0][split].copy()
+        content["partion_attribute"][2, 0][split][position] = value
 
     return change
 
@@ -345,7 +345,7 @@ def test_real_peta(real_root):
     assert summary.missing == []
     assert summary.identities == 8_699
     for k in range(1, 6):
-        assert summary.parts[f"official-{k}"] == {"train": 9_500, "val": 1_900, "test": 7_600}
+        assert summary.splits[f"official-{k}"] == {"train": 9_500, "val": 1_900, "test": 7_600}
     assert round(100 * summary.shared["official-1"].train_share) == 57
     assert summary.guidance == {"box": 0, "mask": 19_000, "parsing": 0, "keypoints": 19_000}
     labels = manifest.labels

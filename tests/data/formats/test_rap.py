@@ -34,8 +34,8 @@ def make_partitions(sizes: dict[str, int], rows: int) -> np.ndarray[Any, Any]:
     cells = np.empty((5, 1), object)
     ends = np.cumsum(list(sizes.values()))[:-1]
     for k in range(5):
-        parts = np.split(np.roll(np.arange(1, rows + 1, dtype=np.int32), -k), ends)
-        cells[k, 0] = dict(zip(sizes, (p[None] for p in parts), strict=True))
+        splits = np.split(np.roll(np.arange(1, rows + 1, dtype=np.int32), -k), ends)
+        cells[k, 0] = dict(zip(sizes, (p[None] for p in splits), strict=True))
     return cells
 
 
@@ -149,7 +149,7 @@ def test_v2_from_a_real_mat_file(tmp_path):
     assert manifest.table.column("split:official-1").to_pylist() == ["train", "test"]
 
 
-def test_v1_labels_unknowns_identities_and_splits(v1_root):
+def test_v1_labels_unknowns_identities_and_partitions(v1_root):
     manifest = rap1.read(v1_root, allow_missing=True)
     assert manifest.schema.names == rap1.EVALUATED
     assert manifest.images[0] == "RAP_dataset/CAM01_frame1.png"
@@ -157,7 +157,7 @@ def test_v1_labels_unknowns_identities_and_splits(v1_root):
     assert manifest.labels[1, 1] == 1
     assert manifest.identities == ["7", None, "7", "7"]  # -1 in the file is unknown
     assert manifest.table.column("camera").to_pylist()[:2] == ["CAM01", "CAM02"]
-    assert manifest.split_names == tuple(f"official-{k}" for k in range(1, 6))
+    assert manifest.partition_names == tuple(f"official-{k}" for k in range(1, 6))
     assert manifest.table.column("split:official-1").to_pylist() == ["train", "train", "train", "test"]
     assert manifest.table.column("split:official-2").to_pylist() == ["test", "train", "train", "train"]
 

@@ -149,7 +149,7 @@ def test_tasks_of_peta_and_rap_are_those_of_man() -> None:
 
 
 def test_parts_of_pa100k_are_those_of_sspnet() -> None:
-    assert names_by(SCHEMAS["pa100k"], "part") == SSPNET_PA100K
+    assert names_by(SCHEMAS["pa100k"], "split") == SSPNET_PA100K
 
 
 @every_schema
@@ -159,7 +159,7 @@ def test_same_concept_means_same_part(schema: AttributeSchema) -> None:
         for match in schema.match(other):
             source, target = schema[match.source], other[match.target]
             if "clothes" not in (match.source, match.target):  # Market's one field for trousers and dresses
-                assert source.part == target.part, (schema.name, source, other.name, target)
+                assert source.split == target.split, (schema.name, source, other.name, target)
 
 
 @pytest.mark.parametrize(
@@ -260,10 +260,10 @@ def test_rap_versions_match_in_all_but_the_catch_all_attributes() -> None:
     assert unmatched == {"Age46-60", "ub-Others", "shoes-Other", "action-Other"}
 
 
-def real_data(*parts: str) -> Path:
-    path = Path(os.environ.get("PASSERBY_DATA", "")).joinpath(*parts)
+def real_data(*splits: str) -> Path:
+    path = Path(os.environ.get("PASSERBY_DATA", "")).joinpath(*splits)
     if "PASSERBY_DATA" not in os.environ or not path.is_file():
-        pytest.skip(f"PASSERBY_DATA is unset or has no {'/'.join(parts)}")
+        pytest.skip(f"PASSERBY_DATA is unset or has no {'/'.join(splits)}")
     return path
 
 

@@ -12,7 +12,7 @@ import pytest
 from passerby.data.formats import table
 from passerby.errors import DataError, FormatError, ManifestError, SchemaError
 
-CSV = """image,x0,y0,x1,y1,Hat,Wears a cape,identity,camera,split
+CSV = """image,x0,y0,x1,y1,Hat,Wears a cape,identity,camera,partition
 a.jpg,,,,,1,0,p1,c1,train
 b/b.png,1,2,11,32.5,0,,p2,,test
 b/b.png,20,2,31,30,-1,1,,,
@@ -42,7 +42,7 @@ def test_reads_labels_boxes_and_the_rest(root):
     assert manifest.boxes() == [None, (1, 2, 11, 32.5), (20, 2, 31, 30)]
     assert manifest.identities == ["p1", "p2", None]
     assert manifest.table.column("camera").to_pylist() == ["c1", None, None]
-    assert manifest.split_names == ("own",)
+    assert manifest.partition_names == ("own",)
     assert manifest.table.column("split:own").to_pylist() == ["train", "test", None]
 
 
@@ -50,7 +50,7 @@ def test_only_image_and_attributes_are_needed(root):
     write(root, "image,Hat\na.jpg,1\n")
     manifest = table.read(root)
     assert manifest.labels.tolist() == [[1]]
-    assert manifest.split_names == ()
+    assert manifest.partition_names == ()
     assert manifest.boxes() == [None]
 
 
@@ -58,11 +58,11 @@ def test_the_table_may_be_the_root(root):
     assert table.read(root / "mine.csv").root == root
 
 
-def test_further_splits(root):
+def test_further_partitions(root):
     write(root, "image,split,split:night,Hat\na.jpg,train,val,1\n")
     manifest = table.read(root)
     assert manifest.table.column("split:night").to_pylist() == ["val"]
-    assert manifest.split_names == ("own", "night")
+    assert manifest.partition_names == ("own", "night")
 
 
 def test_spreadsheet_habits_are_understood(root):
@@ -127,7 +127,7 @@ def test_columns_of_a_known_data_set_get_its_descriptions(root):
     write(root, "image,Backpack,Female\na.jpg,1,0\n")
     schema = table.read(root).schema
     assert schema.names == ("Backpack", "Female")
-    assert (schema["Female"].category, schema["Backpack"].part) == ("sex", "torso")
+    assert (schema["Female"].category, schema["Backpack"].split) == ("sex", "torso")
 
 
 def test_other_columns_describe_themselves(root):
@@ -135,7 +135,7 @@ def test_other_columns_describe_themselves(root):
 
 
 def test_given_schema_chooses_and_describes_the_columns(root):
-    write(root, "name,description,part\nHat,wears any hat,head\n", "schema.csv")
+    write(root, "name,description,split\nHat,wears any hat,head\n", "schema.csv")
     manifest = table.read(root, table=root / "mine.csv", schema=root / "schema.csv", name="ours")
     assert manifest.dataset == manifest.schema.name == "ours"
     assert manifest.schema["Hat"].description == "wears any hat"
@@ -202,7 +202,7 @@ def test_schema_that_does_not_fit_is_refused(root, schema, error, message):
         (
             "image,split,Hat\na.jpg,training,1\n",
             ManifestError,
-            "split 'own': expected the parts train, val, test",
+            "partition 'own': expected the splits train, val, test",
         ),
         ('image,Hat\n"a.jpg,1\n', FormatError, "no CSV file"),
     ],

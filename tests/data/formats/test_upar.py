@@ -167,8 +167,8 @@ def test_matching_attributes_agree_with_pa100k_where_both_label_a_picture() -> N
     content = scipy.io.loadmat(file)
     theirs = {
         str(name[0][0]): row
-        for part in ("train", "val", "test")
-        for name, row in zip(content[f"{part}_images_name"], content[f"{part}_label"], strict=True)
+        for split in ("train", "val", "test")
+        for name, row in zip(content[f"{split}_images_name"], content[f"{split}_label"], strict=True)
     }
     manifest = upar.read(root, allow_missing=True)
     images, labels = manifest.images, manifest.labels

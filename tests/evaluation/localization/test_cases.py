@@ -36,7 +36,7 @@ def manifest(tmp_path: Path) -> Manifest:
         root=tmp_path,
         images=[f"{i}.png" for i in range(PEOPLE)],
         labels=[[1] * len(NAMES)] * PEOPLE,
-        splits={"own": ["test"] * PEOPLE},
+        partitions={"own": ["test"] * PEOPLE},
         boxes=[(0.0, 0.0, 4.0, 8.0) if i % 2 else None for i in range(PEOPLE)],
     )
 

@@ -22,11 +22,11 @@ from passerby.models.sspnet.locations import (
     pool_pyramid,
     select_uniformly,
 )
-from passerby.schema import PARTS, Part
+from passerby.schema import BODY_PARTS, BodyPart
 
-OF_ITS_OWN: Mapping[str, Part] = {part: part for part in PARTS}
+OF_ITS_OWN: Mapping[str, BodyPart] = {part: part for part in BODY_PARTS}
 
-TABLE_A11: dict[tuple[Part, int], tuple[int, int]] = {
+TABLE_A11: dict[tuple[BodyPart, int], tuple[int, int]] = {
     ("head", 64): (0, 24),
     ("head", 32): (0, 12),
     ("head", 16): (0, 6),
@@ -42,7 +42,7 @@ TABLE_A11: dict[tuple[Part, int], tuple[int, int]] = {
 }
 """First and last row, by part and number of rows of the map, at 256 × 192."""
 
-CELLS: dict[Part, list[set[int]]] = {
+CELLS: dict[BodyPart, list[set[int]]] = {
     "head": [{7, 8, 9, 12, 13}, {9}, {9}, {7, 8, 12}, {7, 8, 13}],
     "torso": [{2, 3, 6, 10, 11, 12, 13, 14, 15}, {12}, {13}, {2, 6, 10, 11}, {3, 6, 14, 15}],
     "bottom": [{0, 1, 2, 3, 4, 5, 6}, {2, 6}, {3, 6}, {0, 1}, {4, 5}],
@@ -75,7 +75,7 @@ def unsettle(locations: nn.Module) -> None:
             parameter.copy_(draw(*parameter.shape, seed=20 + i))
 
 
-def make(sort: str, parts: Mapping[str, Part] = OF_ITS_OWN, **options: Any) -> Locations:
+def make(sort: str, parts: Mapping[str, BodyPart] = OF_ITS_OWN, **options: Any) -> Locations:
     if sort == "regions":
         return RegionLocations(parts)
     locations = {"sparse": SparseLocations, "keypoints": KeypointLocations}[sort](parts, 3, **options)
@@ -141,15 +141,15 @@ def get_sampler(locations: Locations, group: str) -> nn.Module | None:
 # --- regions ---
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("body_part", BODY_PARTS)
 @pytest.mark.parametrize("rows", [64, 32, 16])
-def test_rows_of_table_a11(part: Part, rows: int) -> None:
+def test_rows_of_table_a11(part: BodyPart, rows: int) -> None:
     first, end = find_region_rows(part, rows)
     assert (first, end - 1) == TABLE_A11[part, rows]
 
 
-@pytest.mark.parametrize("part", PARTS)
-def test_rows_of_other_heights_keep_their_shares(part: Part) -> None:
+@pytest.mark.parametrize("body_part", BODY_PARTS)
+def test_rows_of_other_heights_keep_their_shares(part: BodyPart) -> None:
     low, high = TABLE_A11[part, 64]
     for rows in range(1, 200):
         first, end = find_region_rows(part, rows)
@@ -171,17 +171,17 @@ def test_pooling_in_a_loop(size: tuple[int, int]) -> None:
 @pytest.mark.parametrize("rows", [64, 32, 16])
 def test_regions_in_a_loop(rows: int) -> None:
     features = draw(1, 3, rows, rows * 3 // 4)
-    found = make("regions")(features, PARTS)
-    assert list(found) == list(PARTS)
-    for part in PARTS:
+    found = make("regions")(features, BODY_PARTS)
+    assert list(found) == list(BODY_PARTS)
+    for part in BODY_PARTS:
         first, last = TABLE_A11[part, rows]
         expected = [loop_pool(channel[first : last + 1]) for channel in features[0].tolist()]
         assert found[part][0].tolist() == loop_arrange(expected)
 
 
-@pytest.mark.parametrize("part", ["head", "torso", "bottom"])
+@pytest.mark.parametrize("body_part", ["head", "torso", "bottom"])
 @pytest.mark.parametrize(("sort", "rows"), [("regions", 64), ("regions", 16), ("sparse", 32)])
-def test_nothing_outside_of_a_region_counts(sort: str, rows: int, part: Part) -> None:
+def test_nothing_outside_of_a_region_counts(sort: str, rows: int, part: BodyPart) -> None:
     locations = make(sort) if sort == "regions" else make(sort, offsets=0)
     first, last = TABLE_A11[part, rows]
     features = draw(2, 3, rows, 12).requires_grad_()
@@ -233,9 +233,9 @@ def test_points_in_a_row_are_spread_evenly(ratio: float) -> None:
     assert select_uniformly(5, 1.0) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("body_part", BODY_PARTS)
 @pytest.mark.parametrize("rows", [64, 32, 16])
-def test_three_quarters_of_a_region_are_sampled(rows: int, part: Part) -> None:
+def test_three_quarters_of_a_region_are_sampled(rows: int, part: BodyPart) -> None:
     locations = make("sparse")
     assert isinstance(locations, SparseLocations)
     columns = rows * 3 // 4
@@ -257,8 +257,8 @@ def test_three_quarters_of_a_region_are_sampled(rows: int, part: Part) -> None:
 @pytest.mark.parametrize("size", [(64, 48), (16, 12), (4, 3), (1, 1)])
 def test_all_points_without_offsets_are_the_regions(size: tuple[int, int]) -> None:
     features = draw(2, 3, *size)
-    regions = make("regions")(features, PARTS)
-    for part, pooled in make("sparse", ratio=1.0, offsets=0)(features, PARTS).items():
+    regions = make("regions")(features, BODY_PARTS)
+    for part, pooled in make("sparse", ratio=1.0, offsets=0)(features, BODY_PARTS).items():
         assert torch.equal(pooled, regions[part])
 
 
@@ -269,8 +269,8 @@ def test_all_points_with_offsets_of_zero_are_the_regions(offsets: int) -> None:
     for sampler in locations.samplers.values():
         for parameter in sampler.get_submodule("propose").parameters():
             nn.init.zeros_(parameter)
-    regions = make("regions")(features, PARTS)
-    for part, pooled in locations(features, PARTS).items():
+    regions = make("regions")(features, BODY_PARTS)
+    for part, pooled in locations(features, BODY_PARTS).items():
         torch.testing.assert_close(pooled, regions[part], rtol=0, atol=1e-9)
 
 
@@ -279,8 +279,8 @@ def test_all_points_with_offsets_of_zero_are_the_regions(offsets: int) -> None:
 def test_sparse_points_in_a_loop(size: tuple[int, int], offsets: int) -> None:
     features, locations = draw(2, 3, *size), make("sparse", offsets=offsets, ratio=0.4)
     assert isinstance(locations, SparseLocations)
-    found = locations(features, PARTS)
-    for part in PARTS:
+    found = locations(features, BODY_PARTS)
+    for part in BODY_PARTS:
         rows, columns = locations.find_points(part, *size)
         sampler = get_sampler(locations, part)
         assert (sampler is None) == (offsets == 0)
@@ -304,8 +304,8 @@ def test_keypoints_in_a_loop(size: tuple[int, int], offsets: int) -> None:
     """Position 0 is the centre of the first cell, so a share s of the width w lies at s · w − ½."""
     features, places = draw(2, 3, *size), draw_places()
     locations = make("keypoints", offsets=offsets)
-    found = locations(features, PARTS, places)
-    for part in PARTS:
+    found = locations(features, BODY_PARTS, places)
+    for part in BODY_PARTS:
         sampler = get_sampler(locations, part)
         assert (sampler is None) == (offsets == 0)
         for i in range(2):
@@ -319,8 +319,8 @@ def test_keypoints_in_a_loop(size: tuple[int, int], offsets: int) -> None:
 
 
 @pytest.mark.parametrize("offsets", [0, 2])
-@pytest.mark.parametrize("part", PARTS)
-def test_features_of_a_part_depend_on_its_keypoints_alone(part: Part, offsets: int) -> None:
+@pytest.mark.parametrize("body_part", BODY_PARTS)
+def test_features_of_a_part_depend_on_its_keypoints_alone(part: BodyPart, offsets: int) -> None:
     """Table A.12: a large value waits where the keypoint is moved to."""
     locations = KeypointLocations(OF_ITS_OWN, 3, offsets=offsets).double()
     features = draw(1, 3, 32, 24)
@@ -340,7 +340,7 @@ def test_features_of_a_part_depend_on_its_keypoints_alone(part: Part, offsets: i
 
 def test_a_group_elsewhere_looks_at_the_keypoints_and_rows_it_is_given() -> None:
     """Without a spatial prior all groups look everywhere, each with offsets of its own."""
-    everywhere: dict[str, Part] = {"head": "all", "bottom": "all"}
+    everywhere: dict[str, BodyPart] = {"head": "all", "bottom": "all"}
     features, places = draw(2, 3, 16, 12), draw_places()
     for sort, options in (("regions", {}), ("sparse", {"offsets": 0}), ("keypoints", {"offsets": 0})):
         found = make(sort, everywhere, **options)(features, ["head", "bottom"], places)
@@ -354,7 +354,7 @@ def test_a_group_elsewhere_looks_at_the_keypoints_and_rows_it_is_given() -> None
 
 def test_keypoints_must_be_given() -> None:
     with pytest.raises(TypeError, match=r"expected keypoints \(N, 16, 2\)"):
-        make("keypoints")(draw(1, 3, 4, 4), PARTS)
+        make("keypoints")(draw(1, 3, 4, 4), BODY_PARTS)
 
 
 def test_points_are_no_part_of_a_checkpoint() -> None:

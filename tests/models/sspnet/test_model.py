@@ -14,13 +14,15 @@ from passerby.errors import ModelError
 from passerby.keypoints import MEAN_POSE_MPII
 from passerby.models import SSPNet, create_model
 from passerby.models.sspnet.locations import place_keypoints
-from passerby.schema import PARTS, Attribute, AttributeSchema, Part
+from passerby.schema import BODY_PARTS, Attribute, AttributeSchema, BodyPart
 from passerby.types import Guidance, Output
 
-PLACES: tuple[Part, ...] = ("bottom", "all", "head", "torso", "head", "all", "torso", "bottom")
-SCHEMA = AttributeSchema("toy", tuple(Attribute(f"a{i}", f"has {i}", part=p) for i, p in enumerate(PLACES)))
+PLACES: tuple[BodyPart, ...] = ("bottom", "all", "head", "torso", "head", "all", "torso", "bottom")
+SCHEMA = AttributeSchema(
+    "toy", tuple(Attribute(f"a{i}", f"has {i}", body_part=p) for i, p in enumerate(PLACES))
+)
 HEIGHT, WIDTH = 64, 48
-TABLE_1: Mapping[Part, int] = {"head": 1, "torso": 2, "bottom": 2, "all": 3}
+TABLE_1: Mapping[BodyPart, int] = {"head": 1, "torso": 2, "bottom": 2, "all": 3}
 """The best of the columns P1, P2 and P3."""
 
 SORTS = ("regions", "keypoints", "sparse")
@@ -70,7 +72,7 @@ def choose(model: SSPNet, scales: list[int]) -> None:
     model.load_state_dict({**model.state_dict(), "selection.choice": torch.tensor(scales)})
 
 
-def spread(scales: Mapping[Part, int]) -> list[int]:
+def spread(scales: Mapping[BodyPart, int]) -> list[int]:
     return [scales[place] for place in PLACES]
 
 
@@ -232,7 +234,7 @@ LABELS = torch.tensor([[1] * 8, [0] * 8, [1, 0] * 4])
 
 def test_afss_starts_where_table_1_ends_or_where_it_is_told() -> None:
     assert make().scales == tuple(spread(TABLE_1))
-    told: dict[Part, int] = {"head": 3, "all": 1}
+    told: dict[BodyPart, int] = {"head": 3, "all": 1}
     for selection in ("group", "attribute", "fixed"):
         model = make(selection=selection, scales=told)
         assert model.scales == tuple(spread({**TABLE_1, **told}))
@@ -244,7 +246,7 @@ def test_afss_by_attribute_chooses_within_a_part_and_by_group_does_not() -> None
     for model in (single, group):
         model.observe(score(model, right, LABELS), LABELS)
     assert single.scales == tuple(right)
-    for part in PARTS:
+    for part in BODY_PARTS:
         assert len({scale for scale, place in zip(group.scales, PLACES, strict=True) if place == part}) == 1
     # One of two attributes is right at each of two scales: the present one stays if it is among them.
     chosen = dict(zip(PLACES, group.scales, strict=True))
@@ -257,7 +259,7 @@ def test_afss_by_attribute_chooses_within_a_part_and_by_group_does_not() -> None
 @pytest.mark.parametrize("selection", ["group", "attribute"])
 def test_the_log_names_what_is_chosen_and_from_what(selection: str) -> None:
     model = make(selection=selection)
-    names = list(PARTS) if selection == "group" else list(SCHEMA.names)
+    names = list(BODY_PARTS) if selection == "group" else list(SCHEMA.names)
     before = model.describe_state()
     assert list(before) == [
         key for name in names for key in (f"scale/{name}", *(f"running_mA/{name}/P{s}" for s in (1, 2, 3)))
@@ -267,7 +269,7 @@ def test_the_log_names_what_is_chosen_and_from_what(selection: str) -> None:
     state = model.describe_state()
     assert list(state) == list(before)
     if selection == "group":
-        assert [state[f"scale/{part}"] for part in PARTS] == [2, 1, 1, 3]
+        assert [state[f"scale/{part}"] for part in BODY_PARTS] == [2, 1, 1, 3]
         assert [state[f"running_mA/head/P{scale}"] for scale in (1, 2, 3)] == [0, 0.5, 0.5]
         assert [state[f"running_mA/bottom/P{scale}"] for scale in (1, 2, 3)] == [1, 0, 0]
     else:
@@ -350,12 +352,12 @@ def test_counting_has_no_part_in_the_gradients() -> None:
 
 @pytest.mark.parametrize(
     "scales",
-    [dict.fromkeys(PARTS, 1), dict.fromkeys(PARTS, 2), dict.fromkeys(PARTS, 3), TABLE_1],
+    [dict.fromkeys(BODY_PARTS, 1), dict.fromkeys(BODY_PARTS, 2), dict.fromkeys(BODY_PARTS, 3), TABLE_1],
     ids=["P1", "P2", "P3", "best"],
 )
 @pytest.mark.parametrize("sort", SORTS)
 def test_fixed_scales_have_no_places_and_classifiers_but_their_own(
-    sort: str, scales: Mapping[Part, int]
+    sort: str, scales: Mapping[BodyPart, int]
 ) -> None:
     model, images = make(selection="fixed", scales=scales, locations=sort), pictures()
     single = {f"P{scale}.{part}" for part, scale in scales.items()}
@@ -376,17 +378,17 @@ def test_fixed_scales_have_no_places_and_classifiers_but_their_own(
 @pytest.mark.parametrize("scale", [1, 2, 3])
 def test_fixed_scales_have_no_parameter_that_does_not_learn(scale: int, smoothing: bool) -> None:
     """A level that is not read needs no smoothing, and finer stages than the finest level no width."""
-    model = make(selection="fixed", scales=dict.fromkeys(PARTS, scale), smoothing=smoothing).train()
+    model = make(selection="fixed", scales=dict.fromkeys(BODY_PARTS, scale), smoothing=smoothing).train()
     model(pictures()).logits.square().sum().backward()
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
 
 
 def test_a_part_without_attributes_has_no_parameters() -> None:
     schema = AttributeSchema(
-        "toy", (Attribute("Hat", "wears a hat", part="head"), Attribute("Male", "is male"))
+        "toy", (Attribute("Hat", "wears a hat", body_part="head"), Attribute("Male", "is male"))
     )
     names = [name for name in make(schema).state_dict() if name.startswith(("locations", "classifiers"))]
-    assert {part for part in PARTS if any(f".{part}." in name for name in names)} == {"head", "all"}
+    assert {part for part in BODY_PARTS if any(f".{part}." in name for name in names)} == {"head", "all"}
 
 
 def test_smoothing_and_width_reach_the_pyramid() -> None:
@@ -400,7 +402,7 @@ def test_smoothing_and_width_reach_the_pyramid() -> None:
 # --- places ---
 
 
-TABLE_A11: dict[int, dict[Part, Size]] = {
+TABLE_A11: dict[int, dict[BodyPart, Size]] = {
     1: {"head": (0, 24), "torso": (8, 40), "bottom": (32, 63), "all": (0, 63)},
     2: {"head": (0, 12), "torso": (4, 20), "bottom": (16, 31), "all": (0, 31)},
     3: {"head": (0, 6), "torso": (2, 10), "bottom": (8, 15), "all": (0, 15)},
@@ -428,7 +430,9 @@ def test_a_part_sees_the_rows_of_table_a11_and_without_the_prior_all(
     for row in range(rows):
         level[row, :, row] += 50
     for prior in (True, False):
-        model = make(selection="fixed", scales=dict.fromkeys(PARTS, scale), spatial_prior=prior, **arguments)
+        model = make(
+            selection="fixed", scales=dict.fromkeys(BODY_PARTS, scale), spatial_prior=prior, **arguments
+        )
         give(model, draw(1, 4, rows, 6))
         usual = model(torch.zeros(1, 3, 32, 32).double()).logits
         give(model, level)
@@ -442,7 +446,12 @@ def test_a_part_sees_the_rows_of_table_a11_and_without_the_prior_all(
 @pytest.mark.parametrize("sort", ["regions", "sparse"])
 def test_no_gradient_leads_out_of_the_rows_of_table_a11(sort: str, scale: int) -> None:
     rows = 256 // (2 << scale)
-    arguments = {"selection": "fixed", "scales": dict.fromkeys(PARTS, scale), "offsets": 0, "locations": sort}
+    arguments = {
+        "selection": "fixed",
+        "scales": dict.fromkeys(BODY_PARTS, scale),
+        "offsets": 0,
+        "locations": sort,
+    }
     for prior in (True, False):
         model = make(spatial_prior=prior, **arguments)
         level = draw(2, 4, rows, 6).requires_grad_()
@@ -489,7 +498,10 @@ def move(guidance: Guidance, index: int, x: float, y: float) -> Guidance:
     ],
 )
 def test_a_keypoint_counts_for_its_parts_alone(joint: str, index: int, parts: set[str], offsets: int) -> None:
-    model, images = make(locations="keypoints", offsets=offsets, scales=dict.fromkeys(PARTS, 1)), pictures(6)
+    model, images = (
+        make(locations="keypoints", offsets=offsets, scales=dict.fromkeys(BODY_PARTS, 1)),
+        pictures(6),
+    )
     usual = model(images, guide(6)).logits
     found = model(images, move(guide(6), index, 0.15, 0.35)).logits
     assert changed(found, usual) == [place in parts for place in PLACES]

@@ -38,7 +38,7 @@ from passerby.data.formats.dataset_files import (
 )
 from passerby.data.formats.matlab import check_strings, load_mat, unpack_integers
 from passerby.data.manifest import Manifest
-from passerby.data.partitions import random_split
+from passerby.data.partitions import random_partition
 from passerby.errors import FormatError
 from passerby.images.decode import read_size
 from passerby.parsing import COARSE_CLASSES, LIP_CLASSES, UNKNOWN_CLASS
@@ -75,12 +75,12 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
     Args:
         root: Folder of `label_list.mat`.
         allow_missing: Go on without the photos or annotations that are not there.
-        seed: Of the split.
+        seed: Of the partition.
 
     Returns:
-        A manifest with the split `random-<seed>`: CCP has no official one, so 70 % of the 1,004 photos
-        are drawn for train, 10 % for val and 20 % for test. A photo's part does not depend on which others
-        are there. Who is in a photo is not known, so a person may occur in several parts.
+        A manifest with the partition `random-<seed>`: CCP has no official one, so 70 % of the 1,004 photos
+        are drawn for train, 10 % for val and 20 % for test. A photo's split does not depend on which others
+        are there. Who is in a photo is not known, so a person may occur in several splits.
 
     Raises:
         FormatError: If a file is missing, truncated or of another version, a label is out of range, or an
@@ -103,7 +103,7 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
     labels = np.zeros((len(rows), len(SCHEMA)), np.int8)
     for at, row in enumerate(rows):
         labels[at, _find_tags(root, image=paths[at], pixels=pixels[row])] = 1
-    parts = random_split(PHOTOS, seed=seed)
+    splits = random_partition(PHOTOS, seed=seed)
     guidance = find_guidance(root, (numbers[row] for row in rows))
     return Manifest.create(
         "ccp",
@@ -111,7 +111,7 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
         root=root,
         images=paths,
         labels=labels,
-        splits={f"random-{seed}": [parts[row] for row in rows]},
+        partitions={f"random-{seed}": [splits[row] for row in rows]},
         masks=guidance.masks,
         parsing=[pixels[row] for row in rows],
         keypoints=guidance.keypoints,

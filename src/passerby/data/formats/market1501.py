@@ -36,7 +36,7 @@ from passerby.errors import FormatError
 __all__ = ["FIELDS", "SCHEMA", "Identities", "load_identities", "read"]
 
 SCHEMA = load_schema("market1501")
-"""The 30 columns made of 27 fields, in the order of the file's `test` part."""
+"""The 30 columns made of 27 fields, in the order of the file's `test` split."""
 
 AGES = ("young", "teenager", "adult", "old")
 """Meaning of the field `age`, from 1."""
@@ -80,10 +80,10 @@ def load_identities(path: Path) -> dict[str, Identities]:
         FormatError: If the file is missing, truncated, of another version, or a label is out of range.
     """
     content = load_mat(path, required=["market_attribute"])
-    parts = unpack_struct(
+    splits = unpack_struct(
         content["market_attribute"], required=["train", "test"], what=f"{path.name}: market_attribute"
     )
-    identities = {part: _unpack_part(parts[part], part, path.name) for part in IDENTITIES}
+    identities = {split: _unpack_part(splits[split], split, path.name) for split in IDENTITIES}
     shared = set(identities["train"].names) & set(identities["test"].names)
     if shared:
         raise FormatError(
@@ -93,35 +93,35 @@ def load_identities(path: Path) -> dict[str, Identities]:
     return identities
 
 
-def _unpack_part(value: NDArray[Any], part: str, file: str) -> Identities:
-    count = IDENTITIES[part]
-    fields = unpack_struct(value, required=[*FIELDS, "image_index"], what=f"{file}: {part}")
+def _unpack_part(value: NDArray[Any], split: str, file: str) -> Identities:
+    count = IDENTITIES[split]
+    fields = unpack_struct(value, required=[*FIELDS, "image_index"], what=f"{file}: {split}")
     further = sorted(set(fields) - {*FIELDS, "image_index"})
     if further:
         raise FormatError(
-            f"{file}: {part}: expected the 27 fields of Market-1501 and image_index, there are also "
+            f"{file}: {split}: expected the 27 fields of Market-1501 and image_index, there are also "
             f"{', '.join(further[:5])}: another version or another data set?"
         )
-    names = unpack_strings(fields["image_index"], what=f"{file}: {part}.image_index", count=count)
+    names = unpack_strings(fields["image_index"], what=f"{file}: {split}.image_index", count=count)
     wrong = [n for n in names if not re.fullmatch(r"\d{4}", n)]
     if wrong or len(set(names)) != count:
         again = [n for n, times in Counter(names).items() if times > 1]
         raise FormatError(
-            f"{file}: {part}.image_index: expected {count} different identities of four digits, got "
+            f"{file}: {split}.image_index: expected {count} different identities of four digits, got "
             f"{wrong[0] if wrong else again[0] + ' twice'}; copy or download the file again"
         )
     columns = []
     for name in FIELDS:
         values = unpack_integers(
             fields[name],
-            what=f"{file}: {part}.{name}",
+            what=f"{file}: {split}.{name}",
             low=1,
             high=len(AGES) if name == "age" else 2,
             shape=(None,),
         )
         if len(values) != count:
             raise FormatError(
-                f"{file}: {part}.{name}: expected {count} values, got {len(values)}; truncated?"
+                f"{file}: {split}.{name}: expected {count} values, got {len(values)}; truncated?"
             )
         columns += [values == 1 + a for a in range(len(AGES))] if name == "age" else [values == 2]
     return Identities(tuple(names), np.stack(columns, axis=1).astype(np.int8))
@@ -137,8 +137,8 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
             (`bounding_box_train/0002`) and is not a file.
 
     Returns:
-        A manifest with identities, cameras and the split `official`: `bounding_box_train` is train,
-        `bounding_box_test` is test, `query` is in neither. There is no official validation part. Junk (`-1`)
+        A manifest with identities, cameras and the partition `official`: `bounding_box_train` is train,
+        `bounding_box_test` is test, `query` is in neither. There is no official validation split. Junk (`-1`)
         and distractors (`0000`) have no labels and are left out.
 
     Raises:
@@ -155,19 +155,19 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     labels = []
     names: list[str | None] = []
     cameras: list[str | None] = []
-    for folder, part in FOLDERS.items():
-        rows = {name: row for row, name in enumerate(identities[part].names)}
+    for folder, split in FOLDERS.items():
+        rows = {name: row for row, name in enumerate(identities[split].names)}
         for image, identity, camera in images[folder]:
             if identity not in rows:
                 raise FormatError(
-                    f"{path}: no labels for identity {identity} of {image} among the identities of {part}; "
+                    f"{path}: no labels for identity {identity} of {image} among the identities of {split}; "
                     f"is the image in the right folder?"
                 )
             paths.append(image)
             names.append(identity)
             cameras.append(camera)
-            labels.append(identities[part].labels[rows[identity]])
-    split: list[str | None] = [
+            labels.append(identities[split].labels[rows[identity]])
+    partition: list[str | None] = [
         None if p.startswith("query/") else FOLDERS[PurePosixPath(p).parts[0]] for p in paths
     ]
     guidance = find_guidance(root, (PurePosixPath(p).stem for p in paths))
@@ -177,7 +177,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         root=root,
         images=paths,
         labels=np.stack(labels),
-        splits={"official": split},
+        partitions={"official": partition},
         identities=names,
         cameras=cameras,
         masks=guidance.masks,
@@ -223,13 +223,13 @@ def _check_counts(root: Path, counts: dict[str, int], *, allow_missing: bool) ->
 
 def _create_identity_rows(root: Path, identities: dict[str, Identities]) -> Manifest:
     folders = {"train": "bounding_box_train", "test": "bounding_box_test"}
-    rows = [(part, name) for part, members in identities.items() for name in members.names]
+    rows = [(split, name) for split, members in identities.items() for name in members.names]
     return Manifest.create(
         "market1501",
         SCHEMA,
         root=root,
-        images=[f"{folders[part]}/{name}" for part, name in rows],
+        images=[f"{folders[split]}/{name}" for split, name in rows],
         labels=np.concatenate([members.labels for members in identities.values()]),
-        splits={"official": [part for part, _ in rows]},
+        partitions={"official": [split for split, _ in rows]},
         identities=[name for _, name in rows],
     )

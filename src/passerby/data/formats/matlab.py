@@ -221,29 +221,29 @@ def unpack_integers(
 def unpack_partitions(
     cells: NDArray[Any], *, sizes: Mapping[str, int | None], rows: int, what: str
 ) -> dict[str, list[str | None]]:
-    """Turn the five partitions of PETA or RAP, structs of rows counted from 1, into one part a row.
+    """Turn the five partitions of PETA or RAP, structs of rows counted from 1, into one split a row.
 
     Args:
         cells: Cell array of five structs.
         sizes: Number of rows by field, such as `train` or `train_index`; None where any number will do.
-        rows: Number of rows that the parts of a partition cover together.
+        rows: Number of rows that the splits of a partition cover together.
         what: How to name the array in errors.
 
     Returns:
-        The parts `train`, `val`, `test` of the splits `official-1` … `official-5`.
+        The splits `train`, `val`, `test` of the partitions `official-1` … `official-5`.
 
     Raises:
-        FormatError: If there are not five, or one does not put every row into one part.
+        FormatError: If there are not five, or one does not put every row into one split.
     """
     cells = np.asarray(cells).reshape(-1)
     if len(cells) != PARTITIONS:
         raise FormatError(f"{what}: expected {PARTITIONS} partitions, got {len(cells)}; another version?")
-    splits = {}
+    partitions = {}
     for k, cell in enumerate(cells, start=1):
         record = unpack_struct(cell, required=list(sizes), what=f"{what} {k}")
-        parts: list[str | None] = [None] * rows
+        splits: list[str | None] = [None] * rows
         for field, size in sizes.items():
-            part = field.removesuffix("_index")
+            split = field.removesuffix("_index")
             numbers = unpack_integers(
                 record[field], what=f"{what} {k}: {field}", low=1, high=rows, shape=(None,)
             )
@@ -252,13 +252,13 @@ def unpack_partitions(
                     f"{what} {k}: expected {size:,} rows in {field}, got {len(numbers):,}; {_AGAIN}"
                 )
             for number in numbers:
-                before = parts[number - 1]
+                before = splits[number - 1]
                 if before is not None:
                     raise FormatError(
-                        f"{what} {k}: row {number} occurs in {before} and again in {part}; {_AGAIN}"
+                        f"{what} {k}: row {number} occurs in {before} and again in {split}; {_AGAIN}"
                     )
-                parts[number - 1] = part
-        if None in parts:
-            raise FormatError(f"{what} {k}: row {parts.index(None) + 1} is in no part; {_AGAIN}")
-        splits[f"official-{k}"] = parts
-    return splits
+                splits[number - 1] = split
+        if None in splits:
+            raise FormatError(f"{what} {k}: row {splits.index(None) + 1} is in no split; {_AGAIN}")
+        partitions[f"official-{k}"] = splits
+    return partitions

@@ -34,7 +34,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         allow_missing: Go on without the pictures that are not there.
 
     Returns:
-        A manifest with the split `official`; PA-100K gives neither identities nor cameras.
+        A manifest with the partition `official`; PA-100K gives neither identities nor cameras.
 
     Raises:
         FormatError: If a file is missing, truncated, of another version or out of range.
@@ -44,16 +44,16 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     content = _load_annotation(path)
     check_strings(content["attributes"], SCHEMA.names, what=f"{path.name}: attributes")
     files: list[str] = []
-    parts: list[str | None] = []
+    splits: list[str | None] = []
     labels = []
-    for part, size in PART_SIZES.items():
-        what = f"{path.name}: {part}"
-        files += unpack_strings(content[f"{part}_images_name"], what=f"{what}_images_name", count=size)
+    for split, size in PART_SIZES.items():
+        what = f"{path.name}: {split}"
+        files += unpack_strings(content[f"{split}_images_name"], what=f"{what}_images_name", count=size)
         shape = (size, len(SCHEMA))
         labels.append(
-            unpack_integers(content[f"{part}_label"], what=f"{what}_label", low=0, high=1, shape=shape)
+            unpack_integers(content[f"{split}_label"], what=f"{what}_label", low=0, high=1, shape=shape)
         )
-        parts += [part] * size
+        splits += [split] * size
     if len(set(files)) != len(files):
         raise FormatError(
             f"{path}: expected every picture once, {len(files) - len(set(files))} occur again; copy it again"
@@ -69,7 +69,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         root=root,
         images=[image for image in images if image is not None],
         labels=np.concatenate(labels)[rows].astype(np.int8),
-        splits={"official": [parts[r] for r in rows]},
+        partitions={"official": [splits[r] for r in rows]},
         masks=guidance.masks,
         parsing=guidance.parsing,
         parsing_classes=guidance.parsing_classes,
@@ -85,7 +85,7 @@ def _load_annotation(path: Path) -> dict[str, Any]:
             f"and has about 2,000 of 100,000 rows); get the complete annotation.mat of PA-100K, with "
             f"80,000/10,000/10,000 rows"
         )
-    wanted = [f"{part}_{kind}" for part in PART_SIZES for kind in ("images_name", "label")]
+    wanted = [f"{split}_{kind}" for split in PART_SIZES for kind in ("images_name", "label")]
     missing = [name for name in wanted if name not in content]
     if missing:
         raise FormatError(

@@ -60,8 +60,8 @@ def read(
             layout, which logs in how many cells the two differ.
 
     Returns:
-        A manifest with the splits `official-1` … `official-5`, and identities of which some occur in several
-        parts of a split.
+        A manifest with the partitions `official-1` … `official-5`, and identities of which some occur in several
+        splits of a partition.
 
     Raises:
         FormatError: If a file is missing, truncated, of another version or out of range.
@@ -86,7 +86,7 @@ def read(
         root=root,
         images=[image for image in images if image is not None],
         labels=content.labels[rows],
-        splits={k: [parts[r] for r in rows] for k, parts in content.splits.items()},
+        partitions={k: [splits[r] for r in rows] for k, splits in content.partitions.items()},
         identities=[str(content.identities[r]) for r in rows],
         cameras=[find_camera(n) if n else None for n in names],
         masks=guidance.masks,
@@ -101,7 +101,7 @@ def read(
 class _Annotation:
     labels: NDArray[np.int8]
     identities: NDArray[np.int64]
-    splits: dict[str, list[str | None]]
+    partitions: dict[str, list[str | None]]
 
 
 def _load_annotation(path: Path) -> _Annotation:
@@ -131,10 +131,10 @@ def _load_annotation(path: Path) -> _Annotation:
             f"{path}: expected selected_attribute to be the columns 5 to 39 of data, "
             f"got {selected.tolist()[:5]} …; another version?"
         )
-    splits = unpack_partitions(
+    partitions = unpack_partitions(
         record["partion_attribute"], sizes=PARTITION_SIZES, rows=ROWS, what=f"{path.name}: partion_attribute"
     )
-    return _Annotation(data[:, ID_COLUMNS:].astype(np.int8), data[:, 1], splits)
+    return _Annotation(data[:, ID_COLUMNS:].astype(np.int8), data[:, 1], partitions)
 
 
 def _replace_labels(content: _Annotation, root: Path, archive: Archive) -> _Annotation:
@@ -149,4 +149,4 @@ def _replace_labels(content: _Annotation, root: Path, archive: Archive) -> _Anno
     logger.warning(
         "PETA: Label.txt and PETA.mat differ in %s of %s labels", f"{differing:,}", f"{labels.size:,}"
     )
-    return _Annotation(labels, content.identities, content.splits)
+    return _Annotation(labels, content.identities, content.partitions)

@@ -53,7 +53,7 @@ def read(
             pictures are already cropped to the person, hence no box by default.
 
     Returns:
-        A manifest with the splits `official-1` … `official-5` (train and test; v1 has no validation part).
+        A manifest with the partitions `official-1` … `official-5` (train and test; v1 has no validation split).
 
     Raises:
         FormatError: If a file is missing, truncated, of another version or out of range.
@@ -66,7 +66,9 @@ def read(
     )
     labels = _read_labels(path, record)
     names = unpack_strings(record["imagesname"], what=f"{path.name}: imagesname", count=ROWS)
-    splits = unpack_partitions(record["partion"], sizes=PART_SIZES, rows=ROWS, what=f"{path.name}: partion")
+    partitions = unpack_partitions(
+        record["partion"], sizes=PART_SIZES, rows=ROWS, what=f"{path.name}: partion"
+    )
     position = np.asarray(record["position"], dtype=np.float64)
     if position.shape != (ROWS, 4 * len(BOX_NAMES)):
         raise FormatError(
@@ -82,7 +84,7 @@ def read(
         root=root,
         images=images,
         labels=labels[rows],
-        splits={k: [parts[r] for r in rows] for k, parts in splits.items()},
+        partitions={k: [splits[r] for r in rows] for k, splits in partitions.items()},
         boxes=[_person_box(path, position[r], r) for r in rows] if frames else None,
         identities=[identities[r] for r in rows],
         cameras=[find_camera(names[r]) for r in rows],

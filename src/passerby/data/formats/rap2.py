@@ -37,7 +37,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         allow_missing: Go on without the pictures that are not there.
 
     Returns:
-        A manifest with the splits `official-1` … `official-5`.
+        A manifest with the partitions `official-1` … `official-5`.
 
     Raises:
         FormatError: If a file is missing, truncated, of another version (v1 files labelled v2 circulate) or
@@ -65,7 +65,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     )
     check_names([attributes[i - 1] for i in selected], SCHEMA.names, what=f"{path.name}: selected attributes")
     labels = unpack_integers(data[:, selected - 1], what=f"{path.name}: labels in data", low=0, high=2)
-    splits = unpack_partitions(
+    partitions = unpack_partitions(
         record["partition_attribute"],
         sizes=dict.fromkeys(PARTS),
         rows=ROWS,
@@ -80,7 +80,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         root=root,
         images=images,
         labels=to_labels(labels)[rows],
-        splits={k: [parts[r] for r in rows] for k, parts in splits.items()},
+        partitions={k: [splits[r] for r in rows] for k, splits in partitions.items()},
         identities=[identities[r] for r in rows],
         cameras=[find_camera(names[r]) for r in rows],
         masks=guidance.masks,

@@ -5,7 +5,7 @@
 | `image` | path relative to the root; the only column that must be there |
 | `x0`, `y0`, `x1`, `y1` | crop in pixels, right and bottom exclusive; empty for the whole picture |
 | `identity`, `camera` | any text |
-| `split` | `train`, `val`, `test` or empty; becomes the split `own` (`split:<name>`: `<name>`) |
+| `split` | `train`, `val`, `test` or empty; becomes the partition `own` (`split:<name>`: `<name>`) |
 | `mask`, `parsing` | path relative to the root, or empty; `classes.txt` beside the maps names their classes |
 | `keypoints` | 17 × (x px, y px, score) in COCO order: 51 numbers separated by blanks, or a list |
 | any other | an attribute: 1 yes, 0 no, empty or −1 unknown |
@@ -81,7 +81,9 @@ def read(
     )
     cells = cells.take(rows)
     labels = [cells.map(n, cells.to_label) for n in resolved.names]
-    splits = {"own" if c == "split" else c[6:]: cells.map(c, cells.to_text) for c in columns if _is_split(c)}
+    partitions = {
+        "own" if c == "split" else c[6:]: cells.map(c, cells.to_text) for c in columns if _is_split(c)
+    }
     parsing = _present(cells, "parsing", root)
     return Manifest.create(
         name or file.stem,
@@ -89,7 +91,7 @@ def read(
         root=root,
         images=[images[r] for r in rows],
         labels=np.array(labels, dtype=np.int8).T,
-        splits=splits,
+        partitions=partitions,
         boxes=_read_boxes(cells),
         identities=cells.map("identity", cells.to_text),
         cameras=cells.map("camera", cells.to_text),

@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from passerby.data.formats.dataset_files import find_images, keep_present, load_schema
-from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest, check_relative_path
+from passerby.data.manifest import SPLITS, Manifest, check_relative_path
 from passerby.errors import FormatError
 
 __all__ = ["SCHEMA", "read"]
@@ -34,7 +34,7 @@ logger = logging.getLogger(__name__)
 class _Rows:
     images: list[str] = field(default_factory=list)
     labels: list[list[int]] = field(default_factory=list)
-    parts: list[str | None] = field(default_factory=list)
+    splits: list[str | None] = field(default_factory=list)
 
 
 def read(root: Path, *, allow_missing: bool = False) -> Manifest:
@@ -49,7 +49,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
             all, with all rows, as labels without pictures.
 
     Returns:
-        A manifest with the split `official`. Identity and camera are known for the pictures of Market-1501.
+        A manifest with the partition `official`. Identity and camera are known for the pictures of Market-1501.
 
     Raises:
         FormatError: If no file is there, a header or a row is not as published, a label is neither 0 nor 1,
@@ -58,12 +58,12 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     """
     root = Path(root)
     rows = _Rows()
-    for part in PARTS_OF_A_SPLIT:
+    for split in SPLITS:
         path = next(
-            (p for p in (root / f"{part}.csv", root / "annotations" / f"{part}.csv") if p.is_file()), None
+            (p for p in (root / f"{split}.csv", root / "annotations" / f"{split}.csv") if p.is_file()), None
         )
         if path is not None:
-            _read_table(path, part, rows)
+            _read_table(path, split, rows)
     if not rows.images:
         raise FormatError(
             f"expected train.csv, val.csv or test.csv of UPAR under {root}, found none; check --root"
@@ -83,7 +83,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         root=root,
         images=images,
         labels=np.asarray(rows.labels, dtype=np.int8)[keep],
-        splits={"official": [rows.parts[row] for row in keep]},
+        partitions={"official": [rows.splits[row] for row in keep]},
         identities=[identity for identity, _ in people],
         cameras=[camera for _, camera in people],
     )
@@ -96,17 +96,17 @@ def _go_on_without_images(root: Path, images: Sequence[str], *, allow_missing: b
     logger.warning("%s; going on with the labels alone", message)
 
 
-def _read_table(path: Path, part: str, rows: _Rows) -> None:
+def _read_table(path: Path, split: str, rows: _Rows) -> None:
     try:
         with path.open(newline="", encoding="utf-8-sig") as file:
             reader = csv.reader(file)
             _check_header(path, next(reader, []))
             for cells in reader:
                 _read_row(path, reader.line_num, cells, rows)
-                rows.parts.append(part)
+                rows.splits.append(split)
     except (UnicodeDecodeError, csv.Error) as error:
         raise FormatError(f"{path} is damaged or no CSV file ({error}); copy or download it again") from error
-    if part not in rows.parts:
+    if split not in rows.splits:
         raise FormatError(f"{path}: expected rows below the header, got none; the file is truncated")
 
 

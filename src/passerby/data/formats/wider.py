@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from passerby.data.formats.dataset_files import find_file, keep_present, load_schema
-from passerby.data.manifest import PARTS_OF_A_SPLIT, Manifest, check_relative_path
+from passerby.data.manifest import SPLITS, Manifest, check_relative_path
 from passerby.errors import FormatError
 from passerby.images.decode import read_size
 
@@ -36,7 +36,7 @@ class _Person:
     image: str
     box: tuple[float, float, float, float]
     labels: list[int]
-    part: str
+    split: str
     where: str
 
 
@@ -51,7 +51,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         allow_missing: Go on without the pictures that are not there.
 
     Returns:
-        A manifest with the split `official`, one row a person; the part is the first folder of the file name.
+        A manifest with the partition `official`, one row a person; the split is the first folder of the file name.
 
     Raises:
         FormatError: If a file is missing, truncated, of other counts or out of range.
@@ -82,7 +82,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         root=root,
         images=[check_relative_path(f"{folder}/{p.image}") for p, _ in rows],
         labels=np.array([p.labels for p, _ in rows], dtype=np.int8).reshape(-1, len(SCHEMA)),
-        splits={"official": [p.part for p, _ in rows]},
+        partitions={"official": [p.split for p, _ in rows]},
         boxes=[box for _, box in rows],
     )
 
@@ -102,16 +102,16 @@ def _load_persons(path: Path) -> Iterator[_Person]:
             targets = list(image["targets"])
         except (KeyError, TypeError, AttributeError) as error:
             raise FormatError(f"{where}: expected file_name and targets, got {str(image)[:80]}") from error
-        part = name.split("/", 1)[0]
-        if part not in PARTS_OF_A_SPLIT:
+        split = name.split("/", 1)[0]
+        if split not in SPLITS:
             raise FormatError(
                 f"{where}: expected a file name that begins with train/, val/ or test/, got {name!r}"
             )
         for number, target in enumerate(targets):
-            yield _read_target(target, image=name, part=part, where=f"{where}, target {number}")
+            yield _read_target(target, image=name, split=split, where=f"{where}, target {number}")
 
 
-def _read_target(target: Mapping[str, Any], *, image: str, part: str, where: str) -> _Person:
+def _read_target(target: Mapping[str, Any], *, image: str, split: str, where: str) -> _Person:
     try:
         box = [float(v) for v in target["bbox"]]
         labels = [LABELS[v] for v in target["attribute"]]
@@ -125,7 +125,7 @@ def _read_target(target: Mapping[str, Any], *, image: str, part: str, where: str
             f"{where}: expected 4 finite numbers and {len(SCHEMA)} labels, got {box} and {len(labels)} labels"
         )
     x, y, width, height = box
-    return _Person(image, (x, y, x + width, y + height), labels, part, where)
+    return _Person(image, (x, y, x + width, y + height), labels, split, where)
 
 
 def _clip_boxes(

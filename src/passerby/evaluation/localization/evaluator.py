@@ -1,4 +1,4 @@
-"""Run a bundle over one part of a split and score where it sees attributes."""
+"""Run a bundle over one split and score where it sees attributes."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ def evaluate_localization(
     bundle: Bundle,
     manifest: Manifest,
     *,
-    split: str,
-    part: str = "test",
+    partition: str,
+    split: str = "test",
     names: Mapping[str, str | Sequence[str]] | None = None,
     truth: TruthKind | None = None,
     method: Method | None = None,
@@ -80,8 +80,8 @@ def evaluate_localization(
     Args:
         bundle: The model.
         manifest: The data, with parsing maps whose classes are attributes, or with `boxes.json`.
-        split: Name of the split.
-        part: `train`, `val` or `test`.
+        partition: Name of the partition.
+        split: `train`, `val` or `test`.
         names: The truth's class or classes of each attribute, see
             `passerby.evaluation.localization.MAPPINGS`; of several the union counts. By default those of the
             same name.
@@ -100,7 +100,7 @@ def evaluate_localization(
         apart: Attributes to score and to leave out of the means; by default, of drawn people, those that the
             whole person shows (sex, age, view).
         batch_size: Pictures at a time; their maps of all attributes at the input's size are in memory.
-        cache: Folder of the packed picture caches, as for `evaluate`; None packs this part in a temporary
+        cache: Folder of the packed picture caches, as for `evaluate`; None packs this split in a temporary
             folder.
         device: Such as `cpu` or `cuda`; None leaves the bundle where it is.
         broken: A picture that cannot be read stops the evaluation, or is left out and listed in `skipped`.
@@ -110,7 +110,7 @@ def evaluate_localization(
         progress: Called with the number of pictures done and of all that have a sample.
 
     Raises:
-        ManifestError: If there is no such split, its part is empty, or there is no truth.
+        ManifestError: If there is no such partition, its split is empty, or there is no truth.
         SchemaError: If names fit neither the model nor the truth.
         DataError: If there is no sample, or no picture can be read.
         ConfigError: If an option is out of range.
@@ -126,7 +126,7 @@ def evaluate_localization(
     if device is not None:
         bundle.to(device)
     bundle.model.eval()
-    rows = manifest.split_rows(split, part)
+    rows = manifest.split_rows(partition, split)
     with ExitStack() as stack:
         source, numbers, folder = manifest, rows, cache
         if folder is None:
@@ -171,8 +171,8 @@ def evaluate_localization(
     )
     return LocalizationScores(
         dataset=manifest.dataset,
+        partition=partition,
         split=split,
-        part=part,
         protocol=protocol,
         names=known.names,
         apart=left_out,
@@ -229,7 +229,7 @@ def _find_samples(
     if not enough.any():
         raise DataError(
             f"no picture counts: none of {', '.join(truth.names)} is labelled yes and has {least_px} true "
-            "pixels; take another part, other names, or a smaller least_px (--least-px)"
+            "pixels; take another split, other names, or a smaller least_px (--least-px)"
         )
     counting = {
         int(row): tuple(np.flatnonzero(each).tolist())

@@ -118,8 +118,8 @@ class LocalizationScores:
 
     Args:
         dataset: Name of the data set.
-        split: Name of the split.
-        part: `train`, `val` or `test`.
+        partition: Name of the partition.
+        split: `train`, `val` or `test`.
         protocol: The rules.
         names: What each attribute is called in the truth.
         apart: Attributes that are scored and left out of the means.
@@ -144,8 +144,8 @@ class LocalizationScores:
     """
 
     dataset: str
+    partition: str
     split: str
-    part: str
     protocol: LocalizationProtocol
     names: Mapping[str, tuple[str, ...]]
     apart: tuple[str, ...]
@@ -253,8 +253,8 @@ class LocalizationScores:
         return {
             "version": VERSION,
             "dataset": self.dataset,
+            "partition": self.partition,
             "split": self.split,
-            "part": self.part,
             "protocol": asdict(self.protocol),
             "protocol_line": self.protocol.describe(),
             "names": {name: list(classes) for name, classes in self.names.items()},
@@ -297,8 +297,8 @@ class LocalizationScores:
             names = {name: tuple(classes) for name, classes in values["names"].items()}
             scores = cls(
                 dataset=values["dataset"],
+                partition=values["partition"],
                 split=values["split"],
-                part=values["part"],
                 protocol=LocalizationProtocol(**values["protocol"]),
                 names=names,
                 apart=tuple(values["apart"]),

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 
 from passerby.keypoints import MEAN_POSE_MPII, convert_coco_to_mpii
 from passerby.models.sspnet.sampling import OffsetSampling, sample_around, sample_weighted
-from passerby.schema import PART_KEYPOINTS_MPII, Part
+from passerby.schema import BODY_PART_KEYPOINTS_MPII, BodyPart
 
 __all__ = [
     "KeypointLocations",
@@ -25,7 +25,7 @@ __all__ = [
     "select_uniformly",
 ]
 
-_REGIONS: dict[Part, tuple[float, float]] = {
+_REGIONS: dict[BodyPart, tuple[float, float]] = {
     "head": (0, 24 / 64),
     "torso": (8 / 64, 40 / 64),
     "bottom": (32 / 64, 1),
@@ -34,7 +34,7 @@ _REGIONS: dict[Part, tuple[float, float]] = {
 """First and last row of each part, as shares of the rows: Table A.11, in its P1 of 64 rows."""
 
 
-def find_region_rows(part: Part, rows: int) -> tuple[int, int]:
+def find_region_rows(part: BodyPart, rows: int) -> tuple[int, int]:
     """The rows of a map where a part of the body is expected: the first, and the one after the last.
 
     Paper: Shen et al., 2023, Table A.11, whose last row belongs to the region (0 to 63 are all 64 rows). Its
@@ -82,7 +82,7 @@ class Locations(nn.Module, ABC):
         parts: Where each group is looked for, by the name of the group.
     """
 
-    def __init__(self, parts: Mapping[str, Part]) -> None:
+    def __init__(self, parts: Mapping[str, BodyPart]) -> None:
         super().__init__()
         self.parts = dict(parts)
 
@@ -130,7 +130,7 @@ class SparseLocations(Locations):
     """
 
     def __init__(
-        self, parts: Mapping[str, Part], channels: int, *, offsets: int = 3, ratio: float = 0.75
+        self, parts: Mapping[str, BodyPart], channels: int, *, offsets: int = 3, ratio: float = 0.75
     ) -> None:
         super().__init__(parts)
         self.ratio = ratio
@@ -186,11 +186,11 @@ class KeypointLocations(Locations):
         offsets: M offsets a keypoint; 0 reads the keypoints themselves.
     """
 
-    def __init__(self, parts: Mapping[str, Part], channels: int, *, offsets: int = 3) -> None:
+    def __init__(self, parts: Mapping[str, BodyPart], channels: int, *, offsets: int = 3) -> None:
         super().__init__(parts)
         self.samplers = _create_samplers(parts, channels, offsets)
         for part in dict.fromkeys(parts.values()):
-            members = PART_KEYPOINTS_MPII[part]
+            members = BODY_PART_KEYPOINTS_MPII[part]
             self.register_buffer(f"indices_{part}", torch.tensor(members), persistent=False)
             self.register_buffer(f"cells_{part}", torch.tensor(_divide(members)), persistent=False)  # (5, K)
 
@@ -216,7 +216,7 @@ class KeypointLocations(Locations):
         }
 
 
-def _create_samplers(parts: Mapping[str, Part], channels: int, offsets: int) -> nn.ModuleDict:
+def _create_samplers(parts: Mapping[str, BodyPart], channels: int, offsets: int) -> nn.ModuleDict:
     """The offsets of each group; none if the points themselves are read."""
     return nn.ModuleDict({group: OffsetSampling(channels, offsets) for group in parts if offsets})
 

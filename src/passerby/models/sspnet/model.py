@@ -21,7 +21,7 @@ from passerby.models.sspnet.locations import (
 from passerby.models.sspnet.pyramid import FeaturePyramid
 from passerby.models.sspnet.selection import ScaleSelection
 from passerby.models.staged import create_staged_backbone
-from passerby.schema import PARTS, AttributeSchema, Part
+from passerby.schema import BODY_PARTS, AttributeSchema, BodyPart
 from passerby.types import Guidance, Output
 
 __all__ = ["SSPNet", "Selection", "Where"]
@@ -30,13 +30,13 @@ Where = Literal["regions", "keypoints", "sparse"]
 Selection = Literal["group", "attribute", "fixed"]
 
 _SCALES = (1, 2, 3)
-_PUBLISHED_SCALES: Mapping[Part, int] = {"head": 1, "torso": 2, "bottom": 2, "all": 3}
+_PUBLISHED_SCALES: Mapping[BodyPart, int] = {"head": 1, "torso": 2, "bottom": 2, "all": 3}
 
 
 class SSPNet(AttributeModel):
     """Scale and spatial priors: a feature pyramid, read for each part of the body at its scale and place.
 
-    The attributes fall into up to four groups by the part of the body (`Attribute.part`). Each group is
+    The attributes fall into up to four groups by the part of the body (`Attribute.body_part`). Each group is
     scored by one linear layer over features that are read off one level of the pyramid (AFSS) at the places
     where the part is expected (PLE), and pooled.
 
@@ -46,7 +46,7 @@ class SSPNet(AttributeModel):
     `Locations`. In training all scales are computed and scored; in evaluation only the chosen ones.
 
     Args:
-        schema: The attributes, in the order of the logits; their `part` makes the groups.
+        schema: The attributes, in the order of the logits; their `body_part` makes the groups.
         backbone: Name of a timm model that can be cut into stages.
         pretrained: Weights of the backbone: True (timm's own), the path of a `.safetensors` file, or False.
         dropout: Probability of dropping a pooled feature in training.
@@ -89,7 +89,7 @@ class SSPNet(AttributeModel):
         sampling_ratio: float = 0.75,
         keypoint_score: float = 0.2,
         selection: Selection = "group",
-        scales: Mapping[Part, int] | None = None,
+        scales: Mapping[BodyPart, int] | None = None,
         selection_memory: int = 8192,
         pyramid_channels: int = 256,
         smoothing: bool = True,
@@ -105,9 +105,11 @@ class SSPNet(AttributeModel):
         self.keypoint_score = keypoint_score
         self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
         self.dropout = nn.Dropout(dropout)
-        groups = schema.group_by("part")
-        self.groups: dict[Part, tuple[int, ...]] = {part: groups[part] for part in PARTS if part in groups}
-        start = [scales[attribute.part] for attribute in schema]
+        groups = schema.group_by("body_part")
+        self.groups: dict[BodyPart, tuple[int, ...]] = {
+            part: groups[part] for part in BODY_PARTS if part in groups
+        }
+        start = [scales[attribute.body_part] for attribute in schema]
         self.selection: ScaleSelection | None = None
         if selection != "fixed":
             single = {name: (i,) for i, name in enumerate(schema.names)}
@@ -127,7 +129,7 @@ class SSPNet(AttributeModel):
         self.classifiers = nn.ModuleDict()
         for scale in trained:
             parts = [part for part in self.groups if self.selection is not None or scales[part] == scale]
-            where: dict[str, Part] = {part: part if spatial_prior else "all" for part in parts}
+            where: dict[str, BodyPart] = {part: part if spatial_prior else "all" for part in parts}
             self.locations[f"P{scale}"] = _create_locations(
                 locations, where, pyramid_channels, offsets=offsets, ratio=sampling_ratio
             )
@@ -210,7 +212,7 @@ class SSPNet(AttributeModel):
 
 
 def _create_locations(
-    sort: Where, parts: Mapping[str, Part], channels: int, *, offsets: int, ratio: float
+    sort: Where, parts: Mapping[str, BodyPart], channels: int, *, offsets: int, ratio: float
 ) -> Locations:
     if sort == "regions":
         return RegionLocations(parts)
@@ -226,7 +228,7 @@ def _check(
     ratio: float,
     score: float,
     selection: str,
-    scales: Mapping[Part, int],
+    scales: Mapping[BodyPart, int],
     channels: int,
 ) -> None:
     for name, value, valid in (("locations", locations, Where), ("selection", selection, Selection)):
@@ -240,7 +242,7 @@ def _check(
         raise ModelError(f"expected a sampling_ratio in (0, 1], got {ratio}")
     if not 0 < score <= 1:
         raise ModelError(f"expected a keypoint_score in (0, 1], got {score}; a missing keypoint has 0")
-    if set(scales) != set(PARTS) or not set(scales.values()) <= set(_SCALES):
-        raise ModelError(f"expected scales 1, 2 or 3 of {', '.join(PARTS)}, got {dict(scales)}")
+    if set(scales) != set(BODY_PARTS) or not set(scales.values()) <= set(_SCALES):
+        raise ModelError(f"expected scales 1, 2 or 3 of {', '.join(BODY_PARTS)}, got {dict(scales)}")
     if channels < 1:
         raise ModelError(f"expected pyramid_channels of at least 1, got {channels}")
