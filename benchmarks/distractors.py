@@ -1,8 +1,8 @@
-"""What other people in the picture cost the baseline and the systems: mA with 0, 1, 2 and 3 distractors.
+"""What other people in the picture cost the baseline and the models: mA with 0, 1, 2 and 3 distractors.
 
 Da-HAR (AAAI 2020) claims to look at the target and not at who surrounds it. The same people are drawn four
 times, with exactly 0, 1, 2 and 3 others behind them; target, pose, labels, mask and street furniture are the
-same each time (checked), and nothing stands in front. Each system is trained once, on pictures of which a
+same each time (checked), and nothing stands in front. Each model is trained once, on pictures of which a
 quarter has each number of others, one of the four views of a person each: a network that has never seen a
 second person cannot learn to ignore one. It is scored on the four test sets of the same people.
 
@@ -10,7 +10,7 @@ Pictures, epochs, optimiser and weighting of the loss (sb) are the same for all.
 method is about: MAN's category weights, MTMS's two stages with parsing, Da-HAR's loss of the mask, DIAA's
 focal loss with history, SSPNet's mean over scales. All start with the backbone of the demo's baseline, which
 was trained under GAP on the same attributes. That favours the baseline, so what counts is how much each loses
-from 0 to 3 others; but a system near 50 % has learned little and has little to lose, so read that loss beside
+from 0 to 3 others; but a model near 50 % has learned little and has little to lose, so read that loss beside
 the mA.
 
 Not all are told the same. MAN is given the exact mask of the target, in training and in the test, so it need
@@ -68,7 +68,7 @@ from passerby.synthetic import ATTRIBUTES, SynthConfig
 
 
 class Row(NamedTuple):
-    """A system as it is trained and tested, and how it is drawn."""
+    """A model as it is trained and tested, and how it is drawn."""
 
     folder: str
     """Of its recipe `demo.yaml`."""
@@ -174,27 +174,27 @@ def measure(
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """All systems of a seed, then the next seed; the JSON is written after each training."""
+    """All models of a seed, then the next seed; the JSON is written after each training."""
     sets = draw_sets(args)
     mix(sets).write(args.out / "people" / f"distractors-mixed-{args.count}.parquet")
-    systems: dict[str, Any] = {}
+    models: dict[str, Any] = {}
     results: list[dict[str, Any]] = []
     losses: list[dict[str, Any]] = []
     report: dict[str, Any] = {}
     for seed in args.seeds:
         baseline: list[Score] = []
-        for name in dict.fromkeys((BASELINE, *args.systems)):
+        for name in dict.fromkeys((BASELINE, *args.models)):
             recipe, bundle, tests = measure(args, name, seed, sets)
             scores = [Score.compute(each) for each in tests]
             baseline = baseline or scores
-            systems[name] = describe_system(recipe, bundle, masks=ROWS[name].masks)
-            key = {"system": name, "seed": seed}
+            models[name] = describe_system(recipe, bundle, masks=ROWS[name].masks)
+            key = {"model": name, "seed": seed}
             for others, each, score, base in zip(OTHERS, tests, scores, baseline, strict=True):
                 found = {
                     **key,
                     "others": others,
                     "best_epoch": bundle.metadata["best_epoch"],
-                    "test_people": len(set(each.identities)),
+                    "n_test_identities": len(set(each.identities)),
                     **score.describe(),
                     "parsing_iou": {stage: scores.score for stage, scores in each.parsing.items()},
                     "attributes": mean_accuracy(each),
@@ -208,7 +208,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 **describe_setting(recipe, tests[0], data),
                 "scene": SCENE,
                 "training_others": f"{', '.join(map(str, OTHERS))}, a quarter of the pictures each",
-                "systems": systems,
+                "models": models,
                 "seeds": sorted({r["seed"] for r in results}),
                 "lost": sorted(losses, key=sort_key),
                 "results": sorted(results, key=sort_key),
@@ -218,7 +218,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def describe_system(recipe: Recipe, bundle: Bundle, *, masks: bool) -> dict[str, Any]:
-    """What sets a system apart: its network, its loss, and what it is told beside picture and labels."""
+    """What sets a model apart: its network, its loss, and what it is told beside picture and labels."""
     model = bundle.model
     return {
         "arguments": recipe.model.arguments,
@@ -235,39 +235,39 @@ def compare(name: str, score: Score, baseline: Score) -> dict[str, Any]:
 
 def sort_key(result: Mapping[str, Any]) -> tuple[int, int, int]:
     """Order of the tables."""
-    return list(ROWS).index(result["system"]), result["seed"], result.get("others", 0)
+    return list(ROWS).index(result["model"]), result["seed"], result.get("others", 0)
 
 
 def print_table(report: Mapping[str, Any]) -> None:
     """The result for a person."""
-    print(f"{'system':<20}{'seed':>4} {'others':>6}  {'mA, %':<22}{'over baseline, points':<23}F1, %  mAP, %")
+    print(f"{'model':<20}{'seed':>4} {'others':>6}  {'mA, %':<22}{'over baseline, points':<23}F1, %  mAP, %")
     for r in report["results"]:
         over = format_interval(r["over_baseline"]["mA"], sign="+") if "over_baseline" in r else ""
         print(
-            f"{r['system']:<20}{r['seed']:>4} {r['others']:>6}  {format_interval(r['mA']):<22}{over:<23}"
+            f"{r['model']:<20}{r['seed']:>4} {r['others']:>6}  {format_interval(r['mA']):<22}{over:<23}"
             f"{100 * r['f1']['value']:>5.1f}  {100 * r['mAP']['value']:>6.1f}"
         )
     print("mA lost from the first to the last, and what is lost more than by the baseline, points")
     for r in report["lost"]:
         over = format_interval(r["over_baseline"]["mA"], sign="+") if "over_baseline" in r else ""
-        print(f"{r['system']:<20}{r['seed']:>4} {'':>6}  {format_interval(r['mA']):<22}{over}")
+        print(f"{r['model']:<20}{r['seed']:>4} {'':>6}  {format_interval(r['mA']):<22}{over}")
 
 
 def draw_figure(report: Mapping[str, Any], path: Path) -> None:
-    """MA of each system as the others grow more, and what it loses from the first to the last."""
+    """MA of each model as the others grow more, and what it loses from the first to the last."""
     figure, (left, right) = load_figure(columns=2, height=4.4, widths=(1.5, 1))
-    names = [name for name in ROWS if any(r["system"] == name for r in report["results"])]
+    names = [name for name in ROWS if any(r["model"] == name for r in report["results"])]
     ends = {}
     for place, name in enumerate(names):
         row = ROWS[name]
         style: dict[str, Any] = {"color": row.colour, "marker": row.marker, "markersize": 7}
         if not row.masks or row.change:
             style |= {"linestyle": "--", "markerfacecolor": "white"}
-        found = [r for r in report["results"] if r["system"] == name]
+        found = [r for r in report["results"] if r["model"] == name]
         mean = [average_intervals([r["mA"] for r in found if r["others"] == n])[0] for n in OTHERS]
         left.plot(OTHERS, mean, linewidth=1.8, **style)
         ends[name] = mean[-1]
-        value, low, high = average_intervals([r["mA"] for r in report["lost"] if r["system"] == name])
+        value, low, high = average_intervals([r["mA"] for r in report["lost"] if r["model"] == name])
         right.errorbar(value, place, xerr=[[value - low], [high - value]], capsize=3, **style)
     least = 0.055 * (left.get_ylim()[1] - left.get_ylim()[0])
     for name, height in spread(ends, least).items():
@@ -291,7 +291,7 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
         figure,
         path,
         f"{report['data']['pictures']:,} drawn people, {report['backbone']}, {epochs} epochs on 0 to 3 "
-        f"others, {seeds} training(s) a system; bars: 95 %, bootstrap of the test identities\n"
+        f"others, {seeds} training(s) a model; bars: 95 %, bootstrap of the test identities\n"
         "In the test MAN is given the person's exact mask (no mask: the same network without), SSPNet-K the "
         "exact\nkeypoints; in training Da-HAR and MTMS learn from exact masks and parsing maps "
         "(no mask told: labels alone)",
@@ -309,7 +309,7 @@ def spread(heights: Mapping[str, float], least: float) -> dict[str, float]:
 def main() -> None:
     """Measure, write, draw."""
     parser = create_parser(__doc__, name="distractors", count=COUNT, epochs=EPOCHS)
-    parser.add_argument("--systems", nargs="+", choices=list(ROWS), default=list(ROWS))
+    parser.add_argument("--models", nargs="+", choices=list(ROWS), default=list(ROWS))
     args = parse(parser)
     report = read(args.results) if args.draw_only else run(args)
     print_table(report)

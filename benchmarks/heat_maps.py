@@ -21,11 +21,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from models import parse_size
 from passerby.explain.heat import compute_heat_maps
 from passerby.inference.timing import compare_speed, measure, prepare_forward
 from passerby.models import AttributeModel, create_model
 from passerby.schema import Attribute, AttributeSchema
-from systems import parse_size
 
 TARGET_OVER_FORWARD, TARGET_OVER_PACKAGE = 2.5, 30.0
 

@@ -1,4 +1,4 @@
-"""Where systems look as what they look for grows smaller, the street fuller and other people more.
+"""Where models look as what they look for grows smaller, the street fuller and other people more.
 
 The same people are drawn with 0 to 1 of street furniture and nobody else, and with exactly 0 to 3 others
 behind them, the street half full; target, pose, labels, true boxes and all else are the same each time
@@ -15,7 +15,7 @@ The bundles must know the attributes of drawn people, such as those that `distra
     python benchmarks/localization_axes.py --draw-only    # the figure from the JSON of an earlier run
     python benchmarks/localization_axes.py --quick        # untrained networks: proves nothing, a minute
 
-One bundle of each system says nothing of other trainings of it.
+One bundle of each model says nothing of other trainings of it.
 """
 
 from __future__ import annotations
@@ -94,7 +94,7 @@ def parse_arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("systems", nargs="*", type=parse_system, metavar="NAME=BUNDLE")
+    parser.add_argument("models", nargs="*", type=parse_system, metavar="NAME=BUNDLE")
     parser.add_argument("--method", choices=METHODS, default="grad-cam-p", help="of the heat maps")
     parser.add_argument("--sets", type=Path, default=Path("runs/synthetic"), help="folder of the drawn sets")
     parser.add_argument("--out", type=Path, default=Path(f"results/synthetic/{NAME}.benchmark.json"))
@@ -108,21 +108,21 @@ def parse_arguments() -> argparse.Namespace:
         args.sets /= "quick"
         args.count = 160
         args.out, args.figure = args.sets / args.out.name, args.sets / args.figure.name
-    elif not args.systems and not args.draw_only:
+    elif not args.models and not args.draw_only:
         parser.error("expected at least one NAME=BUNDLE, or --draw-only or --quick")
-    if len(dict(args.systems)) < len(args.systems):
+    if len(dict(args.models)) < len(args.models):
         parser.error("expected each name once")
     return args
 
 
 def load_systems(args: argparse.Namespace) -> dict[str, Bundle]:
     """The bundles by name; of a quick run without any two that are not trained."""
-    if args.quick and not args.systems:
+    if args.quick and not args.models:
         torch.manual_seed(0)
         names = ("baseline", "sspnet")
         models = [create_model(name, schema=SCHEMA, backbone="test_resnet") for name in names]
         return {model.name: Bundle(model, Preprocess(128, 96)) for model in models}
-    bundles = {name: Bundle.load(path, device=args.device) for name, path in args.systems}
+    bundles = {name: Bundle.load(path, device=args.device) for name, path in args.models}
     sizes = {(each.preprocess.height, each.preprocess.width) for each in bundles.values()}
     if len(sizes) > 1:
         raise SystemExit(f"expected bundles of one input size, which decides what counts; got {sizes}")
@@ -151,7 +151,7 @@ def draw_sets(args: argparse.Namespace) -> dict[Scene, Manifest]:
 
 
 def measure(bundle: Bundle, sets: Mapping[Scene, Manifest], args: argparse.Namespace) -> dict[str, Any]:
-    """The results of one system, and what it lost from one end of an axis to the other."""
+    """The results of one model, and what it lost from one end of an axis to the other."""
     scores = {
         scene: evaluate_localization(
             bundle,
@@ -159,7 +159,7 @@ def measure(bundle: Bundle, sets: Mapping[Scene, Manifest], args: argparse.Names
             partition=PARTITION,
             split="test",
             method=args.method,
-            least_samples=LEAST_SAMPLES,
+            min_samples=LEAST_SAMPLES,
             cache=args.sets / "cache",
             workers=1,
             resamples=RESAMPLES,
@@ -182,7 +182,7 @@ def measure(bundle: Bundle, sets: Mapping[Scene, Manifest], args: argparse.Names
         ],
         "protocol": scores[PLAIN].protocol.describe(),
         "attributes": list(scores[PLAIN].mean_of),
-        "apart": list(scores[PLAIN].apart),
+        "exclude_from_mean": list(scores[PLAIN].exclude_from_mean),
     }
 
 
@@ -199,7 +199,7 @@ def describe_mean(scores: LocalizationScores) -> dict[str, Any]:
 def describe_sizes(scores: LocalizationScores) -> list[dict[str, Any]]:
     """The mean over the samples of each bin that has enough of them; bands by the same people."""
     samples = scores.samples
-    counted = np.isin(samples.attribute, samples.find_members(LEAST_SAMPLES, scores.apart))
+    counted = np.isin(samples.attribute, samples.find_members(LEAST_SAMPLES, scores.exclude_from_mean))
     shares, ious = samples.measures["box_share"], samples.measures["box_iou"]
     draws = np.concatenate(
         list(draw_multiplicities(samples.groups, resamples=RESAMPLES, seed=0)), axis=1
@@ -228,7 +228,7 @@ def describe_sizes(scores: LocalizationScores) -> list[dict[str, Any]]:
 
 def subtract(first: LocalizationScores, last: LocalizationScores) -> dict[str, float]:
     """What the mean lost, the same people drawn for both."""
-    members = first.samples.find_members(LEAST_SAMPLES, first.apart)
+    members = first.samples.find_members(LEAST_SAMPLES, first.exclude_from_mean)
     ours, theirs = (
         average_known(each.samples.resample(resamples=RESAMPLES, seed=0)["box_iou"][members])
         for each in (first, last)
@@ -237,7 +237,7 @@ def subtract(first: LocalizationScores, last: LocalizationScores) -> dict[str, f
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """One system after the other; the JSON is written after each."""
+    """One model after the other; the JSON is written after each."""
     bundles, sets = load_systems(args), draw_sets(args)
     report: dict[str, Any] = {
         "benchmark": NAME,
@@ -248,16 +248,16 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "scene_of_sizes": PLAIN._asdict(),
         "commit": find_commit(),
         "torch": torch.__version__,
-        "systems": {},
+        "models": {},
         "lost": [],
         "results": [],
     }
     for name, bundle in bundles.items():
         print(name, flush=True)
         found = measure(bundle, sets, args)
-        report["systems"][name] = describe_system(bundle)
+        report["models"][name] = describe_system(bundle)
         for key in ("results", "lost"):
-            report[key] += [{"system": name, **each} for each in found.pop(key)]
+            report[key] += [{"model": name, **each} for each in found.pop(key)]
         write(args.out, report := report | found)
     return report
 
@@ -266,7 +266,7 @@ def describe_system(bundle: Bundle) -> dict[str, Any]:
     """Its network, and what it was trained on."""
     origin = ("variant", "backbone", "dataset", "seed", "epochs", "best_epoch")
     return {
-        "system": bundle.model.name,
+        "model": bundle.model.name,
         "input": [bundle.preprocess.height, bundle.preprocess.width],
         **{key: bundle.metadata.get(key) for key in origin},
         "told_in_test": list(bundle.model.guidance),
@@ -278,24 +278,24 @@ def describe_system(bundle: Bundle) -> dict[str, Any]:
 
 def print_table(report: Mapping[str, Any]) -> None:
     """The result for a person."""
-    print(f"{'system':<22}{'axis':<9}{'at':>7}{'samples':>9}{'even, %':>9}  IoU of boxes, %")
+    print(f"{'model':<22}{'axis':<9}{'at':>7}{'samples':>9}{'even, %':>9}  IoU of boxes, %")
     for r in report["results"]:
         print(
-            f"{r['system']:<22}{r['axis']:<9}{r['at']:>7.3g}{r['samples']:>9,}{100 * r['even']:>9.1f}  "
+            f"{r['model']:<22}{r['axis']:<9}{r['at']:>7.3g}{r['samples']:>9,}{100 * r['even']:>9.1f}  "
             f"{format_interval(r['box_iou'])}"
         )
     print("lost from the first to the last, points")
     for r in report["lost"]:
-        print(f"{r['system']:<22}{r['axis']:<25}  {format_interval(r['box_iou'], sign='+')}")
+        print(f"{r['model']:<22}{r['axis']:<25}  {format_interval(r['box_iou'], sign='+')}")
 
 
 def draw_figure(report: Mapping[str, Any], path: Path) -> None:
-    """A panel an axis: each system as a line with its band, an even map in grey."""
+    """A panel an axis: each model as a line with its band, an even map in grey."""
     figure, panels = load_figure(columns=len(AXES), height=4.2)
     for axes, (axis, (title, label)) in zip(panels, AXES.items(), strict=True):
         scale = 100 if axis == "size" else 1
-        for name, colour, marker in zip(report["systems"], cycle(COLOURS), cycle(MARKERS)):
-            found = [r for r in report["results"] if (r["axis"], r["system"]) == (axis, name)]
+        for name, colour, marker in zip(report["models"], cycle(COLOURS), cycle(MARKERS)):
+            found = [r for r in report["results"] if (r["axis"], r["model"]) == (axis, name)]
             x = [scale * r["at"] for r in found]
             value, low, high = ([100 * r["box_iou"][key] for r in found] for key in ("value", "low", "high"))
             axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)

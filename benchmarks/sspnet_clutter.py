@@ -1,7 +1,7 @@
 """What clutter costs the baseline (GAP) and SSPNet-R, -K and -S: mA on drawn people as the scene fills.
 
 The same people are drawn in a bare street, then with street furniture, other people and things in front of
-them. On each set the four systems are trained with the same pictures, epochs, optimiser and weighting of the
+them. On each set the four models are trained with the same pictures, epochs, optimiser and weighting of the
 loss, and scored once on the test split. All start with the backbone of the demo's baseline, which was trained
 under GAP on the same attributes: that favours GAP, so what counts is how the differences change from level to
 level. SSPNet-K gets the generator's own keypoints, which are exact; a detector in clutter would be worse.
@@ -80,15 +80,15 @@ def create_config(level: str) -> SynthConfig:
 
 
 def measure(
-    args: argparse.Namespace, level: str, system: str, seed: int
+    args: argparse.Namespace, level: str, model: str, seed: int
 ) -> tuple[dict[str, Any], dict[str, Any], Floats]:
     """One training: the head of the JSON, what was found, and mA of each resample of the test people."""
     name = "size-1.0" if level == "none" else f"clutter-{level}"
     manifest = draw(args.out, name, args.count, create_config(level))
-    path, arguments = SYSTEMS[system]
-    run = args.out / "clutter" / f"{level}-{system}-{args.count}-{args.epochs}-seed{seed}"
+    path, arguments = SYSTEMS[model]
+    run = args.out / "clutter" / f"{level}-{model}-{args.count}-{args.epochs}-seed{seed}"
     changes = [f"model.arguments={json.dumps(arguments)}", f"seed={seed}"]
-    changes += [f"variant={system.lower()}"]
+    changes += [f"variant={model.lower()}"]
     recipe, bundle = train_once(path, run, manifest=manifest, args=args, changes=changes)
     test = score_once(bundle, recipe, run / "test")
     samples = resample(test, ATTRIBUTES)["mA"]
@@ -98,10 +98,10 @@ def measure(
     )
     found = {
         "level": level,
-        "system": system,
+        "model": model,
         "seed": seed,
         "best_epoch": bundle.metadata["best_epoch"],
-        "test_people": len(set(test.identities)),
+        "n_test_identities": len(set(test.identities)),
         "mA": describe_interval(mean, samples),
         "attributes": mean_accuracy(test),
     }
@@ -109,16 +109,16 @@ def measure(
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """A system on all levels, then the next system; the JSON is written after each training."""
+    """A model on all levels, then the next model; the JSON is written after each training."""
     results: list[dict[str, Any]] = []
     report: dict[str, Any] = {}
     for seed in args.seeds:
         baseline: dict[str, tuple[float, Floats]] = {}
-        for system in SYSTEMS:
+        for model in SYSTEMS:
             for level in args.levels:
-                setting, found, samples = measure(args, level, system, seed)
+                setting, found, samples = measure(args, level, model, seed)
                 value, over = baseline.setdefault(level, (found["mA"]["value"], samples))
-                if system != "GAP":
+                if model != "GAP":
                     difference = found["mA"]["value"] - value
                     found["over_GAP"] = describe_interval(difference, samples - over)
                 results.append(found)
@@ -126,7 +126,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                     "benchmark": "sspnet-clutter",
                     **setting,
                     "levels": {name: LEVELS[name] for name in LEVELS},
-                    "systems": {name: arguments for name, (_, arguments) in SYSTEMS.items()},
+                    "models": {name: arguments for name, (_, arguments) in SYSTEMS.items()},
                     "losses": "bce (GAP), hierarchical (SSPNet); both weighted by sb",
                     "seeds": sorted({r["seed"] for r in results}),
                     "difficulty": DIFFICULTY,
@@ -138,25 +138,25 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 def sort_key(result: Mapping[str, Any]) -> tuple[int, int, int]:
     """Order of the table."""
-    return list(LEVELS).index(result["level"]), list(SYSTEMS).index(result["system"]), result["seed"]
+    return list(LEVELS).index(result["level"]), list(SYSTEMS).index(result["model"]), result["seed"]
 
 
 def print_table(report: Mapping[str, Any]) -> None:
     """The result for a person."""
-    print(f"{'clutter':<9}{'system':<10}{'seed':>4}  {'mA, %':<22}over GAP, points")
+    print(f"{'clutter':<9}{'model':<10}{'seed':>4}  {'mA, %':<22}over GAP, points")
     for r in report["results"]:
-        print(f"{r['level']:<9}{r['system']:<10}{r['seed']:>4}  {format_interval(r['mA']):<22}", end="")
+        print(f"{r['level']:<9}{r['model']:<10}{r['seed']:>4}  {format_interval(r['mA']):<22}", end="")
         print(format_interval(r["over_GAP"], sign="+") if "over_GAP" in r else "")
 
 
 def draw_figure(report: Mapping[str, Any], path: Path) -> None:
-    """MA of each system as clutter grows, and what SSPNet has over GAP."""
+    """MA of each model as clutter grows, and what SSPNet has over GAP."""
     figure, (left, right) = load_figure(columns=2, height=4.2)
     levels = [name for name in LEVELS if any(r["level"] == name for r in report["results"])]
-    for k, system in enumerate(SYSTEMS):
-        style = {"color": COLOURS[system], "marker": MARKERS[system], "markersize": 7, "label": system}
+    for k, model in enumerate(SYSTEMS):
+        style = {"color": COLOURS[model], "marker": MARKERS[model], "markersize": 7, "label": model}
         for axes, key in ((left, "mA"), (right, "over_GAP")):
-            points = collect(report, system, key, levels)
+            points = collect(report, model, key, levels)
             if not points:
                 continue
             x = [place + 0.07 * (k - 1.5) for place, *_ in points]
@@ -169,7 +169,7 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
     right.axhline(0, color=COLOURS["GAP"], linewidth=1)
     left.set_ylabel("mA on the test split (%)")
     right.set_ylabel("mA over GAP (percentage points)")
-    left.set_title("Each system", loc="left")
+    left.set_title("Each model", loc="left")
     right.set_title("SSPNet over GAP, same people", loc="left")
     left.legend(frameon=False)
     epochs, seeds = report["settings"]["training"]["epochs"], len(report["seeds"])
@@ -182,14 +182,12 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
 
 
 def collect(
-    report: Mapping[str, Any], system: str, key: str, levels: list[str]
+    report: Mapping[str, Any], model: str, key: str, levels: list[str]
 ) -> list[tuple[int, float, float, float]]:
-    """Place on the axis, value and interval in per cent; means over the seeds."""
+    """RunPaths on the axis, value and interval in per cent; means over the seeds."""
     points = []
     for place, level in enumerate(levels):
-        found = [
-            r[key] for r in report["results"] if (r["level"], r["system"]) == (level, system) and key in r
-        ]
+        found = [r[key] for r in report["results"] if (r["level"], r["model"]) == (level, model) and key in r]
         if found:
             points.append((place, *average_intervals(found)))
     return points

@@ -1,17 +1,17 @@
-"""How much time a system takes beside the baseline on the same backbone, in inference and in training.
+"""How much time a model takes beside the baseline on the same backbone, in inference and in training.
 
 - inference: the forward pass in evaluation mode, one picture and 32 at a time. Target: no more than the ratio
   of the two networks' multiply-accumulates, plus 5 %.
-- training: forward pass, the system's own criterion (DIAA's with its history past the burn-in; the baseline's
-  is the binary cross-entropy), backward pass, Adam, and what the system counts beside it (SSPNet's hits at
+- training: forward pass, the model's own criterion (DIAA's with its history past the burn-in; the baseline's
+  is the binary cross-entropy), backward pass, Adam, and what the model counts beside it (SSPNet's hits at
   each scale). Targets: 1.25 times the baseline's step for DIAA, 1.6 times for SSPNet.
 
-Weights and pictures are random; neither changes the time. Rounds of the system and of the baseline alternate,
+Weights and pictures are random; neither changes the time. Rounds of the model and of the baseline alternate,
 and each pair gives a ratio, so that whatever else runs on the machine slows both; printed are the median and
 the quartiles of the ratios. Threads are those that torch takes from the environment (OMP_NUM_THREADS).
 
-    python benchmarks/systems.py --backbone resnet50 --size 224x224
-    python benchmarks/systems.py --systems sspnet-r,sspnet-s --backbone resnet50 --batch 1 8 --train-batch 8
+    python benchmarks/models.py --backbone resnet50 --size 224x224
+    python benchmarks/models.py --models sspnet-r,sspnet-s --backbone resnet50 --batch 1 8 --train-batch 8
 """
 
 from __future__ import annotations
@@ -59,7 +59,7 @@ SYSTEMS: dict[str, tuple[str, dict[str, Any]]] = {
     "sspnet-k, narrow": ("sspnet", {"locations": "keypoints", "pyramid_channels": 64}),
     "sspnet-s, narrow": ("sspnet", {"pyramid_channels": 64}),
 }
-"""What is measured: system and arguments by the name to print. Narrow pyramids are those of our recipes for
+"""What is measured: model and arguments by the name to print. Narrow pyramids are those of our recipes for
 MobileNetV2, whose stages are narrower than ResNet-50's."""
 
 CRITERIA = {
@@ -80,7 +80,7 @@ Side = Callable[[], None]
 
 def create(name: str, args: argparse.Namespace, device: str) -> AttributeModel:
     """A network with random weights."""
-    system, arguments = SYSTEMS.get(name, ("baseline", {}))
+    model, arguments = SYSTEMS.get(name, ("baseline", {}))
     schema = AttributeSchema(
         "bench",
         tuple(
@@ -90,11 +90,11 @@ def create(name: str, args: argparse.Namespace, device: str) -> AttributeModel:
             for i in range(args.attributes)
         ),
     )
-    return create_model(system, schema=schema, backbone=args.backbone, **arguments).to(device)
+    return create_model(model, schema=schema, backbone=args.backbone, **arguments).to(device)
 
 
 def prepare_training(model: AttributeModel, images: torch.Tensor) -> Side:
-    """A training step with the system's own criterion."""
+    """A training step with the model's own criterion."""
     count, attributes = len(images), len(model.schema)
     labels = torch.randint(0, 2, (count, attributes), dtype=torch.int8, device=images.device)
     rows = torch.randperm(TRAINING_ROWS)[:count].to(images.device)
@@ -122,9 +122,9 @@ def prepare_training(model: AttributeModel, images: torch.Tensor) -> Side:
     return step
 
 
-def compare(baseline: Side, system: Side, seconds: float, device: str) -> dict[str, Any]:
+def compare(baseline: Side, model: Side, seconds: float, device: str) -> dict[str, Any]:
     """Alternate short rounds of both sides."""
-    speed = compare_speed(baseline, system, seconds=seconds, device=device)
+    speed = compare_speed(baseline, model, seconds=seconds, device=device)
     return {
         "pairs": speed.pairs,
         "baseline_s": speed.baseline_s,
@@ -135,24 +135,24 @@ def compare(baseline: Side, system: Side, seconds: float, device: str) -> dict[s
 
 
 def run_inference(name: str, args: argparse.Namespace, device: str) -> list[dict[str, Any]]:
-    """One system beside the baseline at each batch size."""
-    baseline, system = create("baseline", args, device), create(name, args, device)
-    macs = [compute_complexity(model, size_px=args.size).macs for model in (baseline, system)]
+    """One model beside the baseline at each batch size."""
+    baseline, model = create("baseline", args, device), create(name, args, device)
+    macs = [compute_complexity(model, size_px=args.size).macs for model in (baseline, model)]
     results = []
     for count in args.batch:
         images = torch.randn(count, 3, *args.size, device=device)
-        sides = (prepare_forward(baseline, images), prepare_forward(system, images))
-        facts = {"system": name, "task": "inference", "device": device, "batch": count, "size_px": args.size}
+        sides = (prepare_forward(baseline, images), prepare_forward(model, images))
+        facts = {"model": name, "task": "inference", "device": device, "batch": count, "size_px": args.size}
         result = {**facts, **compare(*sides, args.seconds, device), "gmacs_ratio": macs[1] / macs[0]}
         results.append({**result, "target": TARGET_OVER_GMACS * macs[1] / macs[0]})
     return results
 
 
 def run_training(name: str, args: argparse.Namespace, device: str) -> dict[str, Any]:
-    """One system's training step beside the baseline's."""
+    """One model's training step beside the baseline's."""
     images = torch.randn(args.train_batch, 3, *args.train_size, device=device)
     sides = tuple(prepare_training(create(side, args, device), images) for side in ("baseline", name))
-    facts = {"system": name, "task": "training", "device": device, "batch": len(images)}
+    facts = {"model": name, "task": "training", "device": device, "batch": len(images)}
     macs = [
         compute_complexity(create(side, args, "cpu"), size_px=args.train_size).macs
         for side in ("baseline", name)
@@ -172,9 +172,9 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     devices = ["cpu", "cuda"] if torch.cuda.is_available() else ["cpu"]
     results: list[dict[str, Any]] = []
     for device in devices if args.device == "all" else [args.device]:
-        for name in args.systems:
+        for name in args.models:
             results += run_inference(name, args, device)
-        results += [run_training(name, args, device) for name in args.systems if name in TRAINED]
+        results += [run_training(name, args, device) for name in args.models if name in TRAINED]
     for result in results:
         result["reached"] = result["ratio"] <= result["target"]
     return {
@@ -196,14 +196,14 @@ def print_table(report: dict[str, Any]) -> None:
         f"{report['backbone']}, {report['attributes']} attributes, {report['threads']} threads, "
         f"load {report['load']:.1f}, torch {report['torch']}{gpu}\n"
     )
-    print(f"{'task':<30}{'system':<28}{'ms/image':>9}{'× baseline':>12} {'quartiles':<13}", end="")
+    print(f"{'task':<30}{'model':<28}{'ms/image':>9}{'× baseline':>12} {'quartiles':<13}", end="")
     print(f"{'pairs':>6}{'× GMACs':>9}{'target':>8}")
     for r in report["results"]:
         size = "×".join(map(str, r["size_px"]))
         task = f"{r['device']}, {r['task']}, {r['batch']} of {size}"
         low, high = r["quartiles"]
         print(
-            f"{task:<30}{r['system']:<28}{1000 * r['system_s'] / r['batch']:>9.2f}{r['ratio']:>12.3f} ",
+            f"{task:<30}{r['model']:<28}{1000 * r['system_s'] / r['batch']:>9.2f}{r['ratio']:>12.3f} ",
             end="",
         )
         verdict = "reached" if r["reached"] else "MISSED"
@@ -230,15 +230,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--systems", type=parse_systems, default=tuple(SYSTEMS), help="with commas between")
+    parser.add_argument("--models", type=parse_systems, default=tuple(SYSTEMS), help="with commas between")
     parser.add_argument("--backbone", default="mobilenetv2_100", help="such as resnet50")
     parser.add_argument("--attributes", type=int, default=35)
     parser.add_argument("--size", type=parse_size, default=(256, 192), help="of inference, height x width")
     parser.add_argument("--batch", type=int, nargs="+", default=[1, 32], help="pictures at a time")
     parser.add_argument("--train-size", type=parse_size, default=(128, 96))
     parser.add_argument("--train-batch", type=int, default=64)
-    parser.add_argument("--seconds", type=float, default=4, help="for a system and batch size")
-    parser.add_argument("--train-seconds", type=float, default=15, help="for a system's training")
+    parser.add_argument("--seconds", type=float, default=4, help="for a model and batch size")
+    parser.add_argument("--train-seconds", type=float, default=15, help="for a model's training")
     parser.add_argument("--device", choices=("all", "cpu", "cuda"), default="all")
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()

@@ -1,7 +1,7 @@
-"""Make the pictures of README and docs: drawn people, the demo's report in a browser, what systems look at.
+"""Make the pictures of README and docs: drawn people, the demo's report in a browser, what models look at.
 
 make demo
-for system in diaa man mtms; do .venv/bin/passerby train recipes/$system/demo.yaml --out demo/$system; done
+for model in diaa man mtms; do .venv/bin/passerby train recipes/$model/demo.yaml --out demo/$model; done
 .venv/bin/python scripts/draw_readme_pictures.py
 """
 
@@ -15,10 +15,12 @@ from pathlib import Path
 
 from PIL import Image
 
-from passerby.annotators.given import Given
+from passerby.annotators.from_files import FromFiles
 from passerby.bundle import Bundle
-from passerby.data.synthetic import SynthConfig, draw_person
-from passerby.inference import Guide, compute_maps, draw_attention
+from passerby.explain.attention_maps import compute_maps
+from passerby.inference.auxiliary import AuxiliaryInputs
+from passerby.synthetic import SynthConfig, draw_person
+from passerby.visualization.attention_figure import draw_attention
 
 IMAGES = Path("docs/images")
 REPORT = Path("demo/report.html")
@@ -54,7 +56,7 @@ def shoot_report(height: int = 1500) -> None:
 
 
 def show_attention() -> None:
-    """Where DIAA's demo looks for three attributes in two drawn people of its test part."""
+    """Where DIAA's demo looks for three attributes in two drawn people of its test split."""
     bundle = Bundle.load("demo/diaa/bundle")
     people = [find_person(number) for number in (52, 5)]
     figure = draw_attention(
@@ -68,8 +70,8 @@ def show_attention() -> None:
 def show_tasks() -> None:
     """What MAN's demo leaves of a drawn person, and where it looks for each task."""
     bundle = Bundle.load("demo/man/bundle")
-    guide = Guide([Given("masks", PEOPLE / "masks")])
-    maps = compute_maps(bundle, find_person(5), guide=guide)
+    auxiliary = AuxiliaryInputs([FromFiles("masks", PEOPLE / "masks")])
+    maps = compute_maps(bundle, find_person(5), auxiliary=auxiliary)
     figure = draw_attention(maps, by_task=bundle.schema, columns=7, height_px=192)
     figure.quantize(128).save(IMAGES / "man.png", optimize=True)
 
@@ -77,9 +79,9 @@ def show_tasks() -> None:
 def show_parsing() -> None:
     """The parsing maps of MTMS's demo beside the truth, and its attribute maps, of two drawn people."""
     bundle = Bundle.load("demo/mtms/bundle")
-    guide = Guide([Given("parsing", PEOPLE / "parsing", classes=bundle.model.parsing_classes)])
+    auxiliary = AuxiliaryInputs([FromFiles("parsing", PEOPLE / "parsing", classes=bundle.model.parsing_classes)])
     figure = draw_attention(
-        [compute_maps(bundle, find_person(number), guide=guide) for number in (52, 5)],
+        [compute_maps(bundle, find_person(number), auxiliary=auxiliary) for number in (52, 5)],
         attributes=("Hat", "Backpack", "boots"),
         height_px=192,
     )

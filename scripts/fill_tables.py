@@ -13,9 +13,9 @@ import subprocess
 import sys
 from pathlib import Path
 
-from passerby.files import replace_file
+from passerby.io import replace_file
 
-HOUSE = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- made by `([^`\n]+)` -->\n)(?:(?!<!-- ).)*(<!-- end -->\n)", re.DOTALL)
 
 
@@ -25,7 +25,7 @@ def run(command: str) -> str:
     if program not in ("passerby", "python"):
         raise SystemExit(f"expected a command of passerby or python, got {command}")
     first = [sys.executable, "-m", "passerby"] if program == "passerby" else [sys.executable]
-    done = subprocess.run([*first, *words], cwd=HOUSE, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([*first, *words], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
 
 
@@ -42,5 +42,5 @@ def fill(page: Path) -> None:
 
 
 if __name__ == "__main__":
-    for page in map(Path, sys.argv[1:] or [HOUSE / "README.md", *sorted((HOUSE / "docs").glob("*.md"))]):
+    for page in map(Path, sys.argv[1:] or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]):
         fill(page)

@@ -11,8 +11,8 @@ import typer
 
 from passerby.cli import app
 
-HOUSE = Path(__file__).parents[1]
-TEXTS = sorted([HOUSE / "README.md", *(HOUSE / "docs").glob("*.md"), *(HOUSE / "recipes").rglob("*.yaml")])
+ROOT = Path(__file__).parents[1]
+TEXTS = sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md"), *(ROOT / "recipes").rglob("*.yaml")])
 COMMAND = re.compile(r"^(?:#\s+)?(?:[A-Z_]+=\S+ )*(passerby [a-z].*)$", re.MULTILINE)
 
 
@@ -37,14 +37,14 @@ def check(words: list[str]) -> None:
             raise
     for word in words:
         if word.startswith("recipes/") and "$" not in word:
-            assert (HOUSE / word).is_file(), word
+            assert (ROOT / word).is_file(), word
 
 
 def texts_with_commands() -> list[Path]:
     return [path for path in TEXTS if list_commands(path.read_text(encoding="utf-8"))]
 
 
-@pytest.mark.parametrize("path", texts_with_commands(), ids=lambda p: str(p.relative_to(HOUSE)))
+@pytest.mark.parametrize("path", texts_with_commands(), ids=lambda p: str(p.relative_to(ROOT)))
 def test_commands_are_valid(path: Path) -> None:
     for words in list_commands(path.read_text(encoding="utf-8")):
         try:

@@ -18,7 +18,7 @@ from passerby.schema import Attribute, AttributeSchema
 from passerby.training import train
 from passerby.types import Batch, Guidance, Output
 
-HOUSE = Path(__file__).parents[1]
+ROOT = Path(__file__).parents[1]
 SCHEMA = AttributeSchema("toy", (Attribute("Red", "is red"), Attribute("Blue", "is blue")))
 
 
@@ -127,8 +127,8 @@ def test_one_line_makes_a_data_set_known_everywhere(toy_root: Path, monkeypatch:
 def test_every_entry_has_its_row_and_its_test(
     mapping: Callable[[], dict[str, object]], page: str, tests: str
 ) -> None:
-    rows = (HOUSE / "docs" / f"{page}.md").read_text(encoding="utf-8")
-    sources = "\n".join(p.read_text(encoding="utf-8") for p in (HOUSE / "tests" / tests).glob("test_*.py"))
+    rows = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+    sources = "\n".join(p.read_text(encoding="utf-8") for p in (ROOT / "tests" / tests).glob("test_*.py"))
     for name, thing in mapping().items():
         assert f"| `{name}` |" in rows, f"{name} has no row in docs/{page}.md"
         module = getattr(thing, "__module__", "").rsplit(".", 1)[-1]

@@ -18,8 +18,8 @@ from passerby.data.formats.pa100k import SCHEMA
 from passerby.evaluation.results import COMPARISON_SUFFIX, aggregate, format_markdown, load_results
 from passerby.types import Preprocess
 
-HOUSE = Path(__file__).parents[1]
-README = (HOUSE / "README.md").read_text(encoding="utf-8")
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def read_block(heading: str) -> str:
@@ -34,8 +34,8 @@ def read_block(heading: str) -> str:
 def checkout(tmp_path: Path) -> Path:
     """What the README's commands refer to, with an untrained model where `make demo` leaves its own."""
     for name in ("recipes", "examples"):
-        (tmp_path / name).symlink_to(HOUSE / name)
-    recipe = load_recipe(HOUSE / "recipes" / "baseline" / "demo.yaml")
+        (tmp_path / name).symlink_to(ROOT / name)
+    recipe = load_recipe(ROOT / "recipes" / "baseline" / "demo.yaml")
     model = passerby.create_model("baseline", schema=SCHEMA, pretrained=False, **recipe.model.arguments)
     size = Preprocess(recipe.input.height, recipe.input.width)
     passerby.Bundle(model, size, thresholds=(0.5,) * len(SCHEMA), metadata={}).save(
@@ -45,7 +45,7 @@ def checkout(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize(
-    "page", sorted([HOUSE / "README.md", *(HOUSE / "docs").glob("*.md")]), ids=lambda p: p.name
+    "page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]), ids=lambda p: p.name
 )
 def test_every_table_that_a_command_makes_has_its_end(page: Path) -> None:
     """So that `scripts/fill_tables.py` finds them."""
@@ -83,7 +83,7 @@ def test_the_python_examples_run(
 ) -> None:
     from PIL import Image
 
-    blocks = re.findall(r"```python\n(.*?)```", (HOUSE / page).read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
     assert blocks
     Image.new("RGB", (60, 120), "teal").save(checkout / "photo.jpg")
     monkeypatch.chdir(checkout)
@@ -95,13 +95,13 @@ def test_the_python_examples_run(
 
 
 def test_the_table_of_scores_is_made_from_the_files() -> None:
-    page = (HOUSE / "docs" / "scores.md").read_text(encoding="utf-8")
-    assert format_markdown(aggregate(load_results([HOUSE / "results"]))) in page
+    page = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
+    assert format_markdown(aggregate(load_results([ROOT / "results"]))) in page
 
 
 def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
     for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", README):
-        assert (HOUSE / target).exists(), target
+        assert (ROOT / target).exists(), target
 
 
 STORED = re.compile(
@@ -110,7 +110,7 @@ STORED = re.compile(
 
 
 def test_every_stored_comparison_that_a_page_shows_is_looked_at() -> None:
-    pages = [README, *(page.read_text(encoding="utf-8") for page in (HOUSE / "docs").glob("*.md"))]
+    pages = [README, *(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))]
     marks = [page.count("<!-- made by `passerby compare") for page in pages]
     assert [len(STORED.findall(page)) for page in pages] == marks
     assert marks[0] > 0
@@ -121,13 +121,13 @@ def test_every_stored_comparison_that_a_page_shows_is_looked_at() -> None:
     ("page", "name"),
     [
         (page, name)
-        for page in (HOUSE / "README.md", *sorted((HOUSE / "docs").glob("*.md")))
+        for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
         for name in STORED.findall(page.read_text(encoding="utf-8"))
     ],
     ids=lambda value: value.name if isinstance(value, Path) else value,
 )
 def test_the_comparison_of_a_page_is_made_from_its_file(page: Path, name: str) -> None:
-    path = HOUSE / "results" / name
+    path = ROOT / "results" / name
     of_scores = path.name.endswith(COMPARISON_SUFFIX)
     stored = Comparison.load(path) if of_scores else LocalizationComparison.load(path)
     assert stored.format_markdown() in page.read_text(encoding="utf-8")
@@ -151,15 +151,15 @@ def check_box_ious(stored: LocalizationComparison, folder: Path) -> None:
 
 
 def test_the_table_of_geometric_parsing_is_that_of_its_results() -> None:
-    script = HOUSE / "benchmarks" / "geometric_parsing.py"
+    script = ROOT / "benchmarks" / "geometric_parsing.py"
     done = subprocess.run(
-        [sys.executable, str(script), "--table"], cwd=HOUSE, capture_output=True, text=True, check=True
+        [sys.executable, str(script), "--table"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("| IoU |")
-    assert done.stdout in (HOUSE / "docs" / "annotating.md").read_text(encoding="utf-8")
+    assert done.stdout in (ROOT / "docs" / "annotating.md").read_text(encoding="utf-8")
 
 
 def test_the_table_by_attribute_is_made_from_its_file() -> None:
-    score = HOUSE / "results" / "peta" / "man-mobilenetv2_100-8-epochs-man-full-seed0.json"
+    score = ROOT / "results" / "peta" / "man-mobilenetv2_100-8-epochs-man-full-seed0.json"
     table = create_attribute_table(aggregate(load_results([score])))
-    assert table.format_markdown() in (HOUSE / "docs" / "man.md").read_text(encoding="utf-8")
+    assert table.format_markdown() in (ROOT / "docs" / "man.md").read_text(encoding="utf-8")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, Self, get_args, overload
 
 from passerby.errors import SchemaError
+from passerby.migration import upgrade
 
 __all__ = [
     "BODY_PARTS",
@@ -242,7 +243,7 @@ class AttributeSchema:
             SchemaError: If a field is missing, unknown or of the wrong kind.
         """
         try:
-            return cls(values["name"], tuple(Attribute(**a) for a in values["attributes"]))
+            return cls(values["name"], tuple(Attribute(**upgrade(a)) for a in values["attributes"]))
         except (KeyError, TypeError) as error:
             raise SchemaError(
                 f"not a serialised schema: {error}; expected the output of to_dict()"

@@ -104,7 +104,7 @@ class Preprocess:
 
 @dataclass(slots=True)
 class Guidance:
-    """What some systems are told beside the picture; whatever is missing is None.
+    """What some models are told beside the picture; whatever is missing is None.
 
     Shape:
         masks: (N, 1, H, W) float in [0, 1], 1 on the person; 0 everywhere where there is none.
@@ -157,11 +157,11 @@ class Output:
 
     Shape:
         logits: (N, A) float, the final score of each attribute before the sigmoid.
-        branches: Named logits (N, A) that a system's own criterion needs; empty for a plain network.
+        branches: Named logits (N, A) that a model's own criterion needs; empty for a plain network.
         candidates: Named logits (N, A) that compete in training to become `logits` (SSPNet's scales); every
             criterion scores all of them, see `scored`. Empty where there is no competition.
         features: (N, C, h, w), the map that localisation looks at.
-        maps: Named maps (N, A, h, w), or (N, 1, h, w) for all attributes, that a system can show, such as its
+        maps: Named maps (N, A, h, w), or (N, 1, h, w) for all attributes, that a model can show, such as its
             attention; empty for a plain network.
         parsing: Named logits (N, K, H, W) of the K parsing classes at the size of the pictures; empty where
             they are not computed.

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image
 from typer.testing import CliRunner
 
-from passerby.annotators import annotate, find_given
+from passerby.annotators import annotate, find_existing
 from passerby.cli import app
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, ModelError
@@ -312,12 +312,12 @@ def test_ready_files_are_taken(people):
         Image.new("L", (12, 24), 1).save(people.root / folder / "03.png")
     points = [{"image": "05.png", "keypoints": [1.0] * 51}]
     (people.root / "keypoints_coco17.json").write_text(json.dumps(points))
-    new = find_given(people, parsing_classes=("nothing", "all"))
+    new = find_existing(people, parsing_classes=("nothing", "all"))
     assert [p for p in new.paths("mask") if p] == ["masks/03.png"]
     assert new.paths("parsing")[3] == "parsing/03.png"
     assert new.parsing_classes == ("nothing", "all")
     assert np.isfinite(new.keypoints()[5]).all()
-    some = find_given(people, ["masks"])
+    some = find_existing(people, ["masks"])
     assert some.keypoints() is None
     assert some.paths("parsing") == [None] * 10
 
@@ -327,28 +327,28 @@ def test_ready_parsing_maps_are_of_the_classes_that_are_named(people):
     Image.new("L", (12, 24), 255).save(people.root / "parsing" / "02.png")
     Image.new("L", (12, 24), 2).save(people.root / "parsing" / "03.png")
     (people.root / "parsing" / "04.png").write_bytes(b"nothing")  # a matter of measuring the quality
-    assert find_given(people, ["parsing"]).parsing_classes == ()
+    assert find_existing(people, ["parsing"]).parsing_classes == ()
     with pytest.raises(DataError, match=r"03\.png: expected classes 0 … 1 .*got 2; .*--parsing-classes"):
-        find_given(people, ["parsing"], parsing_classes=("nothing", "all"))
+        find_existing(people, ["parsing"], parsing_classes=("nothing", "all"))
     (people.root / "parsing" / "classes.txt").write_text("nothing\nupper\nlower\n")
-    assert find_given(people, ["parsing"]).parsing_classes == ("nothing", "upper", "lower")
+    assert find_existing(people, ["parsing"]).parsing_classes == ("nothing", "upper", "lower")
     own = people.with_guidance(masks=["own.png", *[None] * 9])
-    assert find_given(own, ["masks"]).parsing_classes == ()
+    assert find_existing(own, ["masks"]).parsing_classes == ()
 
 
 def test_nothing_ready_keeps_the_manifests_own_or_says_so(people):
     with pytest.raises(ConfigError, match=r"expected masks in masks/.*--masks-from"):
-        find_given(people, ["masks"])
+        find_existing(people, ["masks"])
     own = people.with_guidance(masks=["own.png", *[None] * 9])
-    assert find_given(own, ["masks"]).paths("mask")[0] == "own.png"
+    assert find_existing(own, ["masks"]).paths("mask")[0] == "own.png"
 
 
 def test_one_file_for_two_pictures_is_refused(crowd):
     (crowd.root / "masks").mkdir()
     Image.new("L", (60, 40), 1).save(crowd.root / "masks" / "a.png")
     with pytest.raises(DataError, match=r"a\.png and a\.bmp would share"):
-        find_given(crowd, ["masks"])
-    assert find_given(crowd.take([0, 1]), ["masks"]).paths("mask") == ["masks/a.png"] * 2
+        find_existing(crowd, ["masks"])
+    assert find_existing(crowd.take([0, 1]), ["masks"]).paths("mask") == ["masks/a.png"] * 2
 
 
 @pytest.mark.realdata
@@ -374,7 +374,7 @@ def test_given_masks_and_keypoints_of_peta_are_those_of_prepare(tmp_path):
     expected = whole.take(rows)
     expected.with_guidance(masks=[None] * 200, keypoints=[None] * 200).write(stripped)
     assert Manifest.load(stripped).keypoints() is None
-    result = run(*("annotate", stripped, "--masks-from", "given", "--keypoints-from", "given", "--out", out))
+    result = run(*("annotate", stripped, "--masks-from", "files", "--keypoints-from", "files", "--out", out))
     given = Manifest.load(out)
     assert given.table.equals(expected.table)
     assert (given.schema, given.parsing_classes) == (expected.schema, expected.parsing_classes)

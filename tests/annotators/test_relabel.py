@@ -91,7 +91,7 @@ def test_every_conversion_has_a_number_for_each_class_and_no_number_without_a_na
 @pytest.mark.parametrize(
     ("names", "to", "message"),
     [
-        ((), "lip", "does not name the classes.*--parsing-from given --parsing-classes"),
+        ((), "lip", "does not name the classes.*--parsing-from files --parsing-classes"),
         (
             COARSE_CLASSES,
             "lip",

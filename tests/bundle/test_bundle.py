@@ -35,7 +35,7 @@ METADATA: dict[str, Any] = {
     "dataset": "toys",
     "partition": "official",
     "train_splits": ["train"],
-    "protocol": "honest",
+    "protocol": "default",
     "selection": "best mA on val",
     "seed": 3,
     "val_scores": {"mA": 0.8123, "accuracy": 0.7, "precision": 0.8, "recall": 0.9, "f1": 0.85},
@@ -681,7 +681,7 @@ def test_gpu_gives_the_same(bundle: Bundle, tmp_path: Path) -> None:
     torch.testing.assert_close(probs.cpu(), bundle.predict_batch(pixels_of(bundle)), rtol=1e-2, atol=1e-2)
 
 
-@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user whom the system can refuse")
+@pytest.mark.skipif(os.name != "posix" or os.geteuid() == 0, reason="needs a user whom the model can refuse")
 def test_unreadable_file(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "b")
     (tmp_path / "b/config.json").chmod(0)

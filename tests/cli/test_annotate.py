@@ -83,7 +83,7 @@ def run(*arguments: object) -> Result:
 def test_everything_at_once(path, created):
     before = path.read_bytes()
     sheet = path.with_name("sheet.png")
-    result = run(path, "--masks", "--keypoints", "--parsing-from", "geometric", "--sheet", sheet)
+    result = run(path, "--masks", "--keypoints", "--parsing-from", "geometric", "--contact-sheet", sheet)
     assert result.exit_code == 0, (result.output, result.exception)
     assert created == [
         ("masks", "mask-rcnn", "cpu", "coarse"),
@@ -98,7 +98,7 @@ def test_everything_at_once(path, created):
     content = json.loads(path.with_name("toy-annotated.quality.json").read_text())
     assert content["policy"] == {"missing": "ones", "kept": 5, "ones": 1, "dropped": 0, "hull": 0}
     assert content["quality"]["masks"]["present"] == 5
-    assert content["annotators"]["parsing"]["given"]["masks"] == {"method": "mask-rcnn"}
+    assert content["annotators"]["parsing"]["files"]["masks"] == {"method": "mask-rcnn"}
     assert read_size(sheet)[0] > 200
     for text in (
         "rows that have one",
@@ -141,17 +141,17 @@ def test_given_maps_get_the_names_of_their_classes(path, created):
     for i in range(6):
         Image.new("L", (20, 48), 5 + i % 2).save(root / "parsing" / f"{i}.png")
     out = path.with_name("given.parquet")
-    assert run(path, "--parsing-from", "given", "--out", out).exit_code == 0
+    assert run(path, "--parsing-from", "files", "--out", out).exit_code == 0
     assert Manifest.load(out).parsing_classes == ()
     result = run(out, "--masks-from", "parsing")
     assert isinstance(result.exception, ConfigError)
     assert "does not name the classes" in str(result.exception)
-    assert "--parsing-from given --parsing-classes lip" in str(result.exception)
-    result = run(path, "--parsing-from", "given", "--parsing-classes", "coarse")
+    assert "--parsing-from files --parsing-classes lip" in str(result.exception)
+    result = run(path, "--parsing-from", "files", "--parsing-classes", "coarse")
     assert isinstance(result.exception, DataError)
     assert "1.png: expected classes 0 … 5" in str(result.exception)
     result = run(
-        path, "--masks-from", "parsing", "--parsing-from", "given", "--parsing-classes", "lip", "--out", out
+        path, "--masks-from", "parsing", "--parsing-from", "files", "--parsing-classes", "lip", "--out", out
     )
     assert result.exit_code == 0, (result.output, result.exception)
     assert Manifest.load(out).parsing_classes == LIP_CLASSES
@@ -179,13 +179,13 @@ def test_masks_from_parsing_and_from_files(path, created):
     (root / "masks").mkdir()
     Image.new("L", (20, 48), 1).save(root / "masks" / "0.png")
     out = path.with_name("given.parquet")
-    result = run(path, "--masks-from", "given", "--out", out)
+    result = run(path, "--masks-from", "files", "--out", out)
     assert result.exit_code == 0, result.output
     own = ["masks/0.png", *[None] * 5]
     assert Manifest.load(out).paths("mask") == own  # a full mask says nothing, but it was given
     assert json.loads(out.with_suffix(".quality.json").read_text())["policy"] is None
     assert "maps in" not in result.output
-    assert run(path, "--masks-from", "given", "--missing", "ones", "--out", out).exit_code == 0
+    assert run(path, "--masks-from", "files", "--missing", "ones", "--out", out).exit_code == 0
     assert Manifest.load(out).paths("mask") == [None] * 6
 
 
@@ -204,15 +204,15 @@ def test_own_masks_are_left_alone_when_only_keypoints_are_asked_for(path, create
     [
         ([], "expected at least one of --masks, --parsing and --keypoints"),
         (["--masks-weights", "a.pth"], "--masks-weights belong to a network that finds masks; add --masks"),
-        (["--masks-from", "given", "--masks-weights", "a.pth"], "leave them out"),
-        (["--masks-from", "given"], "expected masks in masks/"),
+        (["--masks-from", "files", "--masks-weights", "a.pth"], "leave them out"),
+        (["--masks-from", "files"], "expected masks in masks/"),
         (["--parsing-from", "geometric"], "parsing by 'geometric' need masks and keypoints"),
         (["--parsing-from", "geometric", "--parsing-classes", "lip"], "coarse classes only"),
         (["--masks-from", "magic"], "--masks-from: expected one of mask-rcnn, parsing, given, got 'magic'"),
         (["--masks", "--parsing-classes", "lip"], "leave it out, or add --parsing"),
         (["--masks-from", "parsing"], "masks by 'parsing' need parsing, which are not there"),
         (["--parsing-from", "relabel", "--parsing-classes", "lip"], "expected a manifest with parsing maps"),
-        (["--masks", "--sheet", "sheet.txt"], "no format to write sheet.txt in; end it in .png"),
+        (["--masks", "--contact-sheet", "sheet.txt"], "no format to write sheet.txt in; end it in .png"),
         (["--masks", "--into", "/tmp"], "--into: expected a folder below"),
     ],
 )

@@ -9,7 +9,7 @@ from PIL import Image
 from typer.testing import CliRunner, Result
 
 import passerby.inference
-from passerby.annotators.from_files import Given
+from passerby.annotators.from_files import FromFiles
 from passerby.bundle import Bundle, load
 from passerby.cli import app
 from passerby.errors import DataError, ModelError, SchemaError
@@ -197,8 +197,8 @@ def test_a_column_a_task_and_ready_masks(folder: Path) -> None:
     assert raw["maps"].tolist() == ["mask", "before", "after", "task"]
     assert (raw["map_after"][..., -1] == 0).all()
     assert (raw["map_before"][..., -1] > 0).any()
-    guide = passerby.inference.Guide([Given("masks", "masks")])
-    maps = compute_maps(load(folder / "man"), "one.png", guide=guide)
+    auxiliary = passerby.inference.AuxiliaryInputs([FromFiles("masks", "masks")])
+    maps = compute_maps(load(folder / "man"), "one.png", auxiliary=auxiliary)
     expected = draw_attention(maps, by_task=schema)
     with Image.open("a.png") as image:
         assert image.tobytes() == expected.tobytes()

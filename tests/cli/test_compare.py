@@ -27,7 +27,7 @@ def write(folder: Path, *, variant: str, seed: int, skill: float) -> Path:
         dataset="drawn",
         partition="official",
         split="test",
-        protocol=load_protocol("honest"),
+        protocol=load_protocol("default"),
         thresholds=(0.5,) * 3,
         schema=AttributeSchema("drawn", tuple(Attribute(n, n) for n in NAMES)),
         images=[f"{i:03d}.png" for i in range(50)],
@@ -41,7 +41,7 @@ def write(folder: Path, *, variant: str, seed: int, skill: float) -> Path:
         device="cpu",
         seconds=0.1,
         metadata={
-            "system": "baseline",
+            "model": "baseline",
             "variant": variant,
             "backbone": "mobilenetv2_100",
             "pretraining": "mobilenetv2_100_tf_imagenet",
@@ -111,7 +111,7 @@ def test_a_stored_comparison_prints_the_same_table(folder: Path) -> None:
         == Comparison.load(path).format_markdown()
     )
     found = Comparison.load(path)
-    assert (found.by, found.metrics, found.resamples, found.groups) == ("identity", ("mAP",), 20, 25)
+    assert (found.by, found.metrics, found.resamples, found.n_clusters) == ("identity", ("mAP",), 20, 25)
 
 
 def test_what_would_change_a_stored_comparison_is_refused(folder: Path) -> None:

@@ -33,7 +33,7 @@ def write(folder: Path, *, variant: str, seed: int, skill: float) -> Path:
         split="test",
         protocol=LocalizationProtocol("parsing", "grad-cam-p", "max:0.5", "outer", 9, 10, False, 0),
         names={name: (name.lower(),) for name in NAMES},
-        apart=(),
+        exclude_from_mean=(),
         of_paper=NAMES[:1],
         samples=LocalizationSamples(
             NAMES,
@@ -51,7 +51,7 @@ def write(folder: Path, *, variant: str, seed: int, skill: float) -> Path:
         device="cpu",
         seconds=0.1,
         metadata={
-            "system": "baseline",
+            "model": "baseline",
             "variant": variant,
             "backbone": "mobilenetv2_100",
             "pretraining": "mobilenetv2_100_tf_imagenet",

@@ -150,7 +150,7 @@ def test_a_picture_left_out_is_named(place: Path, tmp_path: Path) -> None:
     for image in manifest.images[:-1]:
         (tmp_path / image).parent.mkdir(exist_ok=True)
         (tmp_path / image).write_bytes((place / image).read_bytes())
-    output = run(place, "--root", str(tmp_path), "--broken", "skip", width=300)
+    output = run(place, "--root", str(tmp_path), "--on-unreadable", "skip", width=300)
     assert "skipped images/11.png" in output
     with pytest.raises(DataError, match=r"11\.png"):
         run(place, "--root", str(tmp_path))

@@ -70,7 +70,7 @@ def find_row(output: str, name: str) -> list[str]:
 
 def test_table_and_files_agree(place: Path, tmp_path: Path) -> None:
     result = tmp_path / "results" / "toy.localization.json"
-    output = run(place, "--out", str(tmp_path / "out"), "--result", str(result), "--least-px", "5")
+    output = run(place, "--out", str(tmp_path / "out"), "--result", str(result), "--min-area-px", "5")
     scores = LocalizationScores.load(tmp_path / "out")
     hat = scores.per_attribute["Hat"]["box_iou"]
     assert "toy, random, test: 25 samples, in per cent" in output
@@ -89,7 +89,7 @@ def test_table_and_files_agree(place: Path, tmp_path: Path) -> None:
 
 
 def test_the_folder_becomes_a_chapter_without_the_model(place: Path, tmp_path: Path) -> None:
-    run(place, "--out", str(tmp_path / "out"), "--least-px", "5")
+    run(place, "--out", str(tmp_path / "out"), "--min-area-px", "5")
     for words, pictures in (([], 8), (["--no-pictures"], 4)):
         command = ["report", str(tmp_path / "out"), "--out", str(tmp_path / "r.html"), *words]
         result = CliRunner().invoke(app, command)
@@ -104,25 +104,34 @@ def test_names_of_a_file_and_options(place: Path, tmp_path: Path) -> None:
     words = [
         "--names",
         str(place / "names.json"),
-        "--least-px",
+        "--min-area-px",
         "5",
         "--partition",
         "random",
         "--split",
         "test",
     ]
-    words += ["--method", "layer-cam", "--binarize", "quantile:0.8", "--boxes", "components", "--fading", "1"]
-    words += ["--apart", "Hat", "--out", str(tmp_path), "--device", "cpu", "--seed", "3"]
-    words += ["--least-samples", "22"]
+    words += [
+        "--method",
+        "layer-cam",
+        "--binarize",
+        "quantile:0.8",
+        "--boxes",
+        "components",
+        "--insertion-deletion",
+        "1",
+    ]
+    words += ["--exclude-from-mean", "Hat", "--out", str(tmp_path), "--device", "cpu", "--seed", "3"]
+    words += ["--min-samples", "22"]
     output = run(place, *words)
     scores = LocalizationScores.load(tmp_path)
     assert (scores.counts, scores.too_small["[b]Bag"]) == ({"Hat": 25, "[b]Bag": 21}, 4)
     assert scores.names == {"Hat": ("hat",), "[b]Bag": ("boots", "jeans")}
     assert scores.protocol.describe() in " ".join(output.split())
     assert (scores.protocol.method, scores.protocol.binarization) == ("layer-cam", "quantile:0.8")
-    assert (scores.protocol.least_samples, scores.mean_of) == (22, ())
-    assert (scores.protocol.boxes, scores.seed, scores.apart) == ("components", 3, ("Hat",))
-    assert "Hat (apart)" in output
+    assert (scores.protocol.min_samples, scores.mean_of) == (22, ())
+    assert (scores.protocol.boxes, scores.seed, scores.exclude_from_mean) == ("components", 3, ("Hat",))
+    assert "Hat (excluded)" in output
     assert "[b]Bag" in output
     assert "at most 1 samples an attribute" in output
     assert "insertion" in output
@@ -131,7 +140,7 @@ def test_names_of_a_file_and_options(place: Path, tmp_path: Path) -> None:
 
 
 def test_the_table_fits_a_narrow_screen(place: Path) -> None:
-    words = ("--names", str(place / "names.json"), "--least-px", "5")
+    words = ("--names", str(place / "names.json"), "--min-area-px", "5")
     wide, narrow = run(place, *words), run(place, *words, width=80)
     assert find_row(narrow, "Hat") == find_row(wide, "Hat")
     assert max(map(len, narrow.splitlines())) <= 80
@@ -141,7 +150,15 @@ def test_only_predicted(place: Path, tmp_path: Path) -> None:
     bundle = Bundle.load(place / "bundle")
     Bundle(bundle.model, bundle.preprocess, (0.0, 1.0, 0.5)).save(tmp_path / "bundle")
     words = ["evaluate-localization", str(tmp_path / "bundle"), "--data", str(place / "toy.parquet")]
-    words += ["--names", str(place / "names.json"), "--least-px", "5", "--only-predicted", "--resamples", "9"]
+    words += [
+        "--names",
+        str(place / "names.json"),
+        "--min-area-px",
+        "5",
+        "--only-predicted",
+        "--resamples",
+        "9",
+    ]
     output = CliRunner().invoke(app, words).stdout
     assert find_row(output, "Hat")[1] == "25"
     assert "Without samples: [b]Bag." in output

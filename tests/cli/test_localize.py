@@ -15,7 +15,7 @@ from passerby.bundle import Bundle, load
 from passerby.cli import app
 from passerby.cli.attributes import name_files
 from passerby.cli.options import BoxChoice, MethodChoice
-from passerby.cli.output_paths import check_apart
+from passerby.cli.output_paths import check_outputs
 from passerby.errors import ConfigError, DataError, ModelError, SchemaError
 from passerby.explain.boxes import Binarization, BoxMode
 from passerby.explain.heat import METHODS
@@ -158,7 +158,7 @@ def test_unreadable_pictures_are_skipped_and_named(bundle: Path, folder: Path) -
     ("error", "words", "options"),
     [
         (SchemaError, "'Boot'; did you mean Boots", ("--attributes", "Hat,Boot")),
-        (ModelError, "no map of its own", ("--method", "own")),
+        (ModelError, "no map of its own", ("--method", "native")),
         (ConfigError, "no rule 'half' to binarise", ("--binarize", "half")),
         (ConfigError, r"share in \(0, 1\)", ("--binarize", "max:1")),
         (ConfigError, "looks at no masks", ("--masks", "more")),
@@ -189,7 +189,7 @@ def test_drawings_never_replace_pictures(bundle: Path, folder: Path) -> None:
     assert Path("one.png.Hat.png").read_bytes() == made
     Path("link.png").hardlink_to("one.png")
     with pytest.raises(ConfigError, match=r"link\.png is one of"):
-        check_apart([Path("gone.png"), Path("link.png")], [Path("gone.jpg"), Path("one.png")])
+        check_outputs([Path("gone.png"), Path("link.png")], [Path("gone.jpg"), Path("one.png")])
 
 
 def test_too_much_for_one_sheet_is_refused_before_any_work(bundle: Path, folder: Path) -> None:

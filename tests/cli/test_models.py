@@ -17,7 +17,7 @@ def run(*options: str, columns: int = 100) -> Result:
 
 
 def test_a_published_figure_stands_beside_the_count() -> None:
-    result = run("--system", "baseline", "--backbone", "resnet50")
+    result = run("--model", "baseline", "--backbone", "resnet50")
     assert result.exit_code == 0, result.output
     lines = result.output.splitlines()
     assert max(map(len, lines)) <= 100
@@ -29,20 +29,20 @@ def test_a_published_figure_stands_beside_the_count() -> None:
 
 
 def test_the_full_model_shows_its_overhead_and_no_figure_of_the_paper() -> None:
-    result = run("--system", "diaa", "--backbone", "resnet50")
+    result = run("--model", "diaa", "--backbone", "resnet50")
     assert "input 224×224, 14 attributes" in result.output
     (line,) = (line.split() for line in result.output.splitlines() if line.startswith(" diaa"))
     assert line == ["diaa", "resnet50", "14", "25.74", "+9.38", "%", "224×224", "4.312", "+5.49", "%"]
 
 
 def test_numbers_stay_whole_on_a_narrow_screen() -> None:
-    line = next(line for line in run("--system", "mtms").output.splitlines() if "parsing" in line)
+    line = next(line for line in run("--model", "mtms").output.splitlines() if "parsing" in line)
     assert line.split()[-8:] == ["35", "36.68", "+55.54", "%", "256×128", "7.181", "+169.03", "%"]
 
 
 def test_own_settings_and_json() -> None:
     result = run("--backbone", "test_resnet", "--size", "64x48", "--attributes", "5", "--json")
-    counts = {count["system"]: count for count in json.loads(result.stdout)["counts"]}
+    counts = {count["model"]: count for count in json.loads(result.stdout)["counts"]}
     assert set(counts) == set(MODELS)
     for count in counts.values():
         assert (count["size_px"], count["attributes"]) == ([64, 48], 5)
@@ -64,14 +64,14 @@ def test_a_system_that_cannot_use_the_backbone_is_named() -> None:
     assert result.exit_code == 0
     assert "test_vit" in result.stdout
     assert "not counted: diaa on test_vit" in result.stderr
-    error = run("--backbone", "test_vit", "--system", "diaa").exception
+    error = run("--backbone", "test_vit", "--model", "diaa").exception
     assert isinstance(error, ModelError)
 
 
 @pytest.mark.parametrize(
     ("options", "kind", "message"),
     [
-        (["--system", "nonsense"], ModelError, "baseline, da-har, diaa"),
+        (["--model", "nonsense"], ModelError, "baseline, da-har, diaa"),
         (["--backbone", "resnt50"], ModelError, "resnet50"),
         (["--size", "224"], ConfigError, "256x192"),
         (["--size", "0x64"], ConfigError, "256x192"),

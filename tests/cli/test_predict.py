@@ -261,8 +261,8 @@ def test_ready_masks_are_used(man: Path, folder: Path) -> None:
 
 def test_guidance_that_cannot_be_is_refused(man: Path, bundle: Path, folder: Path) -> None:
     for model, option, value, reason in (
-        (bundle, "--masks", "mask-rcnn", "the system baseline looks at no masks; leave --masks out"),
-        (man, "--keypoints", "vitpose", "the system man looks at no keypoints"),
+        (bundle, "--masks", "mask-rcnn", "the model baseline looks at no masks; leave --masks out"),
+        (man, "--keypoints", "vitpose", "the model man looks at no keypoints"),
         (man, "--masks", "nowhere", "no way 'nowhere' to find masks; choose mask-rcnn"),
         (man, "--masks", "parsing", "--masks parsing needs parsing first; run `passerby annotate`"),
     ):

@@ -26,7 +26,7 @@ def folder(tmp_path: Path) -> Path:
         dataset="toy",
         partition="random",
         split="test",
-        protocol=load_protocol("honest"),
+        protocol=load_protocol("default"),
         thresholds=(0.5,),
         schema=AttributeSchema("toy", (Attribute("Hat", "wears a hat"),)),
         images=images,

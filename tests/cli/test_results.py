@@ -16,14 +16,15 @@ from passerby.metrics.functional import METRICS
 
 def write(folder: Path, *, seed: int, score: float, dataset: str = "peta") -> None:
     Result(
-        system="baseline",
+        model="baseline",
         variant="sb",
         backbone="resnet50",
         pretraining="imagenet",
         dataset=dataset,
-        partition="official-1/test",
+        partition="official-1",
+        split="test",
         input_size=(256, 192),
-        protocol={"name": "honest"},
+        protocol={"name": "default"},
         seed=seed,
         epochs=30,
         device="cpu",
@@ -46,7 +47,7 @@ def test_the_table_on_screen(folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert "82.00 ± 1.41" in result.output
     assert "50.00" in result.output
-    assert "honest" in result.output
+    assert "default" in result.output
 
 
 @pytest.mark.parametrize("width", [60, 80])
@@ -60,7 +61,7 @@ def test_scores_are_whole_even_on_a_narrow_screen(folder: Path, width: int) -> N
 def test_what_all_rows_share_stands_above_the_table(folder: Path) -> None:
     result = CliRunner().invoke(app, ["results", str(folder)], env={"COLUMNS": "200"})
     title, _, table = result.output.partition("\n")
-    assert title == "baseline · resnet50 · sb · pretraining imagenet · 256×192 · 30 epochs · protocol honest"
+    assert title == "baseline · resnet50 · sb · pretraining imagenet · 256×192 · 30 epochs · protocol default"
     assert "pa100k official-1/test · 1 seed " in table
     assert "peta official-1/test · 2 seeds " in table
     assert "resnet50" not in table
@@ -79,7 +80,7 @@ def test_the_folder_results_is_the_default(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_a_damaged_file_is_named(folder: Path) -> None:
-    (folder / "peta" / "x.json").write_text(json.dumps({"system": "x"}))
+    (folder / "peta" / "x.json").write_text(json.dumps({"model": "x"}))
     error = CliRunner().invoke(app, ["results", str(folder)]).exception
     assert isinstance(error, DataError)
     assert "x.json" in str(error)

@@ -17,13 +17,13 @@ PROTOCOL: dict[str, Any] = {
     "method": "grad-cam-p",
     "binarization": "max:0.5",
     "boxes": "outer",
-    "least_px": 9,
-    "least_samples": 2,
+    "min_area_px": 9,
+    "min_samples": 2,
     "only_predicted": False,
-    "fading": 0,
+    "insertion_deletion": 0,
 }
 METADATA: dict[str, Any] = {
-    "system": "baseline",
+    "model": "baseline",
     "variant": "sb",
     "backbone": "net",
     "pretraining": "imagenet",
@@ -46,7 +46,7 @@ def make_scores(
     measures: Mapping[str, Sequence[float]] | None = None,
     identities: Sequence[str | None] | None = None,
     protocol: Mapping[str, Any] | None = None,
-    apart: tuple[str, ...] = (),
+    exclude_from_mean: tuple[str, ...] = (),
     input_size: tuple[int, int] = (16, 12),
     **metadata: Any,
 ) -> LocalizationScores:
@@ -72,7 +72,7 @@ def make_scores(
         split="test",
         protocol=LocalizationProtocol(**{**PROTOCOL, **(protocol or {})}),
         names={"Hat": ("hat",), "[b]Boots": ("boots",)},
-        apart=apart,
+        exclude_from_mean=exclude_from_mean,
         of_paper=("Hat",),
         samples=LocalizationSamples(
             ATTRIBUTES,

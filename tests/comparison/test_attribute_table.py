@@ -23,14 +23,15 @@ def make(variant: str, *, seed: int = 0, shift: float = 0.0, **changes: Any) -> 
     }
     per_attribute["Female"] |= {"accuracy": 0.7 + shift, "mA": 0.68 + shift}
     facts: dict[str, Any] = {
-        "system": "man",
+        "model": "man",
         "variant": variant,
         "backbone": "resnet50",
         "pretraining": "imagenet",
         "dataset": "peta",
-        "partition": "official-1/test",
+        "partition": "official-1",
+        "split": "test",
         "input_size": (256, 256),
-        "protocol": {"name": "honest"},
+        "protocol": {"name": "default"},
         "seed": seed,
         "epochs": 30,
         "device": "cpu",

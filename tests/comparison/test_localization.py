@@ -44,7 +44,7 @@ def test_means_and_differences_by_hand(make: Make) -> None:
     assert other.differences.mean_of_paper["box_iou"] == hat  # Table 10 has hats alone of these
     assert other.differences.mean["empty"].difference == pytest.approx(-0.25 / 2)
     assert (found.mean_of, found.of_paper) == (("Hat", "[b]Boots"), ("Hat",))
-    assert (found.counts, found.groups) == ({"Hat": 4, "[b]Boots": 2}, 4)
+    assert (found.counts, found.n_clusters) == ({"Hat": 4, "[b]Boots": 2}, 4)
 
 
 def test_correlations_by_hand(make: Make) -> None:
@@ -120,15 +120,15 @@ def test_a_score_that_nobody_has_is_not_compared(make: Make) -> None:
 
 
 def test_few_samples_and_attributes_apart(make: Make) -> None:
-    few = {"protocol": {"least_samples": 3}}
+    few = {"protocol": {"min_samples": 3}}
     found = compare_localization([make(LOW), make(HIGH, variant="b", **few)])
     assert found.mean_of == ("Hat",)  # the stricter rule counts
     differences = found.runs[1].differences
     assert differences is not None
     assert set(differences.per_attribute) == {"Hat"}
-    found = compare_localization([make(LOW), make(HIGH, variant="b", apart=("Hat",))])
-    assert (found.apart, found.mean_of, found.of_paper) == (("Hat",), ("[b]Boots",), ())
-    assert "| Hat (apart) | 4 |" in found.format_markdown()
+    found = compare_localization([make(LOW), make(HIGH, variant="b", exclude_from_mean=("Hat",))])
+    assert (found.exclude_from_mean, found.mean_of, found.of_paper) == (("Hat",), ("[b]Boots",), ())
+    assert "| Hat (excluded) | 4 |" in found.format_markdown()
     assert "SSPNet" not in found.format_markdown()
 
 
@@ -157,7 +157,7 @@ def test_fading_is_compared_on_the_same_samples(make: Make) -> None:
         wrong = fade(HIGH, measured, variant="b")
         for score in ("insertion", "deletion"):
             with pytest.raises(
-                DataError, match=rf"{score} of the same samples, {message} .* --fading and --"
+                DataError, match=rf"{score} of the same samples, {message} .* --insertion-deletion and --"
             ):
                 compare_localization([one, wrong], scores=[score])
         compare_localization([one, wrong], resamples=2)  # box IoU is of all samples
@@ -178,9 +178,11 @@ def test_what_one_run_has_an_empty_map_of_leaves_the_fading_of_all(make: Make) -
 
 
 def test_less_is_better_where_the_heading_says_so(make: Make) -> None:
-    fading = {"measures": {"insertion": [0.5] * 6, "deletion": [0.5] * 6}}
+    insertion_deletion = {"measures": {"insertion": [0.5] * 6, "deletion": [0.5] * 6}}
     scores = ["insertion", "deletion"]
-    found = compare_localization([make(HIGH, **fading), make(HIGH, variant="b", **fading)], scores=scores)
+    found = compare_localization(
+        [make(HIGH, **insertion_deletion), make(HIGH, variant="b", **insertion_deletion)], scores=scores
+    )
     words = found.format_markdown()
     assert "| energy | empty ↓ | insertion | deletion ↓ |" in words
     assert "Where a heading has ↓, less is better." in words
@@ -189,7 +191,7 @@ def test_less_is_better_where_the_heading_says_so(make: Make) -> None:
 def test_identities_are_drawn_whole(make: Make) -> None:
     people = {"identities": ["p", "p", "q", "q"]}
     found = compare_localization([make(LOW, **people), make(HIGH, variant="b", **people)], resamples=400)
-    assert found.groups == 2
+    assert found.n_clusters == 2
     differences = found.runs[1].differences
     assert differences is not None
     hat = differences.per_attribute["Hat"]["box_iou"]  # p gains 0.1, q gains 0.2
@@ -240,10 +242,10 @@ def test_other_samples_are_refused(make: Make) -> None:
     one, fewer = make(LOW), {"Hat": LOW["Hat"], "[b]Boots": [0.1]}
     message = (
         r"baseline sb at 16×12 and man full at 32×24: expected the same samples, got 6 and 5, of which 1 are "
-        r"in one only, such as \[b\]Boots of 1\.png; .* at the same input size, with the same least_px"
+        r"in one only, such as \[b\]Boots of 1\.png; .* at the same input size, with the same min_area_px"
     )
     with pytest.raises(DataError, match=message):
-        compare_localization([one, make(fewer, system="man", variant="full", input_size=(32, 24))])
+        compare_localization([one, make(fewer, model="man", variant="full", input_size=(32, 24))])
     with pytest.raises(ConfigError, match="one rule for boxes, got 'outer' and 'components'"):
         compare_localization([one, make(HIGH, variant="b", protocol={"boxes": "components"})])
     with pytest.raises(DataError, match="got partition 'own' and 'other'"):
@@ -258,9 +260,9 @@ def test_models_of_another_input_size_may_have_the_same_samples(make: Make) -> N
 
 
 def test_rules_tell_runs_apart(make: Make) -> None:
-    scores = [make(LOW), make(HIGH, protocol={"method": "own"})]
-    found = compare_localization(scores, baseline="own")
-    assert [run.protocol["method"] for run in found.runs] == ["own", "grad-cam-p"]
+    scores = [make(LOW), make(HIGH, protocol={"method": "native"})]
+    found = compare_localization(scores, baseline="native")
+    assert [run.protocol["method"] for run in found.runs] == ["native", "grad-cam-p"]
     lines = found.format_markdown().splitlines()
     assert lines[0] == (
         "ccp own/test · baseline · net · sb · pretraining imagenet · 16×12 · 3 epochs · trained on peta "
@@ -272,7 +274,7 @@ def test_rules_tell_runs_apart(make: Make) -> None:
 
 
 def test_the_baseline_is_named_by_variant_system_or_title(make: Make) -> None:
-    scores = [make(LOW), make(HIGH, system="man", variant="full"), make(LOW, system="man", variant="focal")]
+    scores = [make(LOW), make(HIGH, model="man", variant="full"), make(LOW, model="man", variant="focal")]
     assert compare_localization(scores, resamples=2).runs[0].variant == "sb"  # the first
     for name, variant in {"focal": "focal", "baseline": "sb", "man · net · full": "full"}.items():
         found = compare_localization(scores, baseline=name, resamples=2)
@@ -304,7 +306,7 @@ def test_what_tells_runs_apart_must_be_recorded(make: Make) -> None:
 
 
 def test_the_tables(make: Make) -> None:
-    scores = [make(LOW), make(LOW, seed=1), make(HIGH, system="man", variant="full")]
+    scores = [make(LOW), make(LOW, seed=1), make(HIGH, model="man", variant="full")]
     shared, words, *tables = compare_localization(scores, resamples=1000).format_markdown().split("\n\n")
     assert shared.startswith("ccp own/test · net · pretraining imagenet")
     assert words.startswith("Means over 2 attributes, in per cent, ± standard deviation over seeds; PCC")
@@ -373,7 +375,7 @@ def test_damaged_files_are_refused(make: Make, tmp_path: Path) -> None:
             LocalizationComparison.load(path)
 
     damage(lambda v: v.update(version=2), "expected version 1")
-    damage(lambda v: v.pop("groups"), "expected the fields runs, scores")
+    damage(lambda v: v.pop("n_clusters"), "expected the fields runs, scores")
     damage(lambda v: v["runs"].pop(), "then the other runs")
     damage(lambda v: v["runs"].reverse(), "baseline without differences")
     damage(lambda v: v["runs"][1].update(differences=None), "differences for every other run")

@@ -41,7 +41,7 @@ def make(variant: str = "plain", *, seed: int = 0, skill: float = 1.0, **changes
     labels = changes.pop("labels", draw_labels(np.random.default_rng(7), 60))
     number = len(labels)
     metadata = {
-        "system": "baseline",
+        "model": "baseline",
         "variant": variant,
         "backbone": "net",
         "pretraining": "none",
@@ -52,7 +52,7 @@ def make(variant: str = "plain", *, seed: int = 0, skill: float = 1.0, **changes
         "dataset": "drawn",
         "partition": "official",
         "split": "test",
-        "protocol": load_protocol("honest"),
+        "protocol": load_protocol("default"),
         "thresholds": (0.5,) * labels.shape[1],
         "schema": SCHEMA,
         "images": [f"{i:03d}.png" for i in range(number)],
@@ -111,7 +111,7 @@ def test_weights_give_the_metrics_of_repeated_rows(unknown: Any, ties: bool) -> 
     )
     found = weighted.compute(multiplicities)
     assert set(found) == set(METRICS)
-    protocol = replace(load_protocol("honest"), unknown=unknown)
+    protocol = replace(load_protocol("default"), unknown=unknown)
     lost = 0
     for b, counts in enumerate(multiplicities.T.astype(int)):
         rows = np.repeat(np.arange(80), counts)
@@ -237,7 +237,7 @@ def test_identities_widen_the_interval_where_people_repeat(tmp_path: Path) -> No
     widths = {}
     for by in ("image", "identity"):
         found = compare([folder], baseline="a", by=by, resamples=300)
-        assert (found.by, found.groups) == (by, 480 if by == "image" else 60)
+        assert (found.by, found.n_clusters) == (by, 480 if by == "image" else 60)
         assert found.runs[1].differences is not None
         widths[by] = {k: v.high - v.low for k, v in found.runs[1].differences.items()}
     for name, narrow in widths["image"].items():
@@ -247,7 +247,7 @@ def test_identities_widen_the_interval_where_people_repeat(tmp_path: Path) -> No
 def test_people_without_identity_are_drawn_by_themselves(tmp_path: Path) -> None:
     names = [None if i < 10 else f"p{i // 2}" for i in range(60)]
     folder = write(tmp_path, *(replace(make(v), identities=names) for v in ("a", "b")))
-    assert compare([folder], baseline="a", by="identity", resamples=5).groups == 35
+    assert compare([folder], baseline="a", by="identity", resamples=5).n_clusters == 35
     folder = write(tmp_path / "none", *(replace(make(v), identities=[None] * 60) for v in ("a", "b")))
     with pytest.raises(DataError, match="use --by image"):
         compare([folder], baseline="a", by="identity", resamples=5)
@@ -303,7 +303,9 @@ def test_a_missing_sibling_is_named_with_its_command(tmp_path: Path) -> None:
     message = str(caught.value)
     assert all(str(path) in message for path in paths[:2])
     assert str(paths[2]) not in message
-    command = f"--partition official --split test --protocol honest --result {paths[0].with_suffix('.json')}`"
+    command = (
+        f"--partition official --split test --protocol default --result {paths[0].with_suffix('.json')}`"
+    )
     assert command in message
 
 
@@ -315,7 +317,7 @@ def test_five_crops_are_a_run_of_their_own(tmp_path: Path) -> None:
     assert "mean of five crops" in found.format_markdown()
     lost = next(tmp_path.rglob("*five-crops*.parquet"))
     lost.unlink()
-    with pytest.raises(DataError, match="--protocol honest --five-crops --result"):
+    with pytest.raises(DataError, match="--protocol default --five-crops --result"):
         compare([lost.with_suffix(".json"), folder], baseline="plain")
 
 
@@ -396,11 +398,11 @@ def test_predictions_of_another_score_are_refused(tmp_path: Path) -> None:
 
 
 def test_the_baseline_is_found_by_variant_system_or_title(tmp_path: Path) -> None:
-    man = make("x", metadata={"system": "man"})
+    man = make("x", metadata={"model": "man"})
     folder = write(tmp_path, make("plain"), make("better"), man)
     for name, expected in (("plain", "plain"), ("man", "x"), ("baseline · net · better", "better")):
         assert compare([folder], baseline=name, resamples=2).runs[0].variant == expected
-    for name in ("baseline", "nobody"):  # that of two systems, that of none
+    for name in ("baseline", "nobody"):  # that of two models, that of none
         with pytest.raises(ConfigError, match=f"'{name}'") as caught:
             compare([folder], baseline=name, resamples=2)
         for title in ("baseline · net · plain", "baseline · net · better", "man · net · x"):

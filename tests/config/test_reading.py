@@ -248,7 +248,7 @@ ATTENTION = {"model.arguments.attention_stages", "model.name", "loss.name", "los
 def test_a_row_of_diaa_changes_what_it_names(
     folder: str, row: str, below: str, named: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What only one of two systems or losses knows (`gamma`, `history` …) may come in with it."""
+    """What only one of two models or losses knows (`gamma`, `history` …) may come in with it."""
     monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
     silent = {"model.arguments.aggregation": "score", "model.arguments.confidence_weighting": True}
     silent |= {"loss.arguments.window": 5, "loss.arguments.burn_in": 2}

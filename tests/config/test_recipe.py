@@ -19,15 +19,15 @@ def recipe_path(tmp_path: Path) -> Path:
 
 def test_resident_pictures_and_compiling_are_asked_for(recipe_path: Path, tmp_path: Path) -> None:
     training = load_recipe(recipe_path).training
-    assert (training.resident, training.compile) == (False, False)
-    recipe = load_recipe(recipe_path, ["training.resident=true", "training.compile=yes"])
-    assert (recipe.training.resident, recipe.training.compile) == (True, True)
+    assert (training.device_cache, training.compile) == (False, False)
+    recipe = load_recipe(recipe_path, ["training.device_cache=true", "training.compile=yes"])
+    assert (recipe.training.device_cache, recipe.training.compile) == (True, True)
     again = tmp_path / "again.yaml"
     again.write_text(recipe.to_yaml())
     assert load_recipe(again) == recipe
 
 
-@pytest.mark.parametrize("name", ["resident", "compile"])
+@pytest.mark.parametrize("name", ["device_cache", "compile"])
 def test_they_are_on_or_off(recipe_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"training\.{name}: .*valid boolean.*, got 'gpu'"):
         load_recipe(recipe_path, [f"training.{name}=gpu"])

@@ -25,10 +25,10 @@ SUITE: dict[str, Any] = {
     "suite": "toy",
     "baseline": "plain",
     "seeds": [0, 1],
-    "common": {"training": {"epochs": 5, "batch_size": 8}},
-    "systems": {
+    "defaults": {"training": {"epochs": 5, "batch_size": 8}},
+    "models": {
         "plain": "recipe.yaml",
-        "wet": {"recipe": "recipe.yaml", "change": {"model": {"arguments": {"dropout": 0.5}}}},
+        "wet": {"recipe": "recipe.yaml", "overrides": {"model": {"arguments": {"dropout": 0.5}}}},
     },
 }
 
@@ -44,9 +44,9 @@ def test_every_system_gets_every_data_and_seed(tmp_path: Path) -> None:
     data = {"first": {}, "second": {"partition": "other"}}
     suite = load_suite(write(tmp_path, data=data), ["training.batch_size=4"])
     assert [run.name for run in suite.runs] == [
-        f"{data}/{system}/seed{seed}"
+        f"{data}/{model}/seed{seed}"
         for data in ("first", "second")
-        for system in ("plain", "wet")
+        for model in ("plain", "wet")
         for seed in (0, 1)
     ]
     run = suite.runs[-1]
@@ -74,14 +74,14 @@ def test_a_suite_extends_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"baseline": "none"}, "baseline: none is none of the systems: plain, wet"),
+        ({"baseline": "none"}, "baseline: none is none of the models: plain, wet"),
         (
-            {"systems": {**SUITE["systems"], "p": {"recipe": "recipe.yaml", "teachers": ["wat"]}}},
-            "p learns from wat, which is none of the systems",
+            {"models": {**SUITE["models"], "p": {"recipe": "recipe.yaml", "teachers": ["wat"]}}},
+            "p learns from wat, which is none of the models",
         ),
         (
             {
-                "systems": {
+                "models": {
                     "plain": {"recipe": "recipe.yaml", "teachers": ["wet"]},
                     "wet": {"recipe": "recipe.yaml", "teachers": ["dry"]},
                     "dry": "recipe.yaml",
@@ -90,24 +90,24 @@ def test_a_suite_extends_another(tmp_path: Path) -> None:
             "plain learns from wet, which learns from others itself",
         ),
         (
-            {"systems": {**SUITE["systems"], "p": {"recipe": "recipe.yaml", "teachers": ["wet", "wet"]}}},
+            {"models": {**SUITE["models"], "p": {"recipe": "recipe.yaml", "teachers": ["wet", "wet"]}}},
             "p: expected different teachers",
         ),
         ({"calibrate": ["f2"]}, "calibrate"),
         ({"calibrate": ["f1", "f1"]}, "calibrate: expected different ones"),
         (
-            {"calibrate": ["f1"], "common": {"data": {"val": "test"}, "protocol": "select-on-test"}},
+            {"calibrate": ["f1"], "defaults": {"data": {"val": "test"}, "protocol": "select-on-test"}},
             "calibrate: thresholds chosen on the test split flatter",
         ),
         ({"seeds": [1, 1]}, "seeds: expected different ones"),
         ({"seeds": []}, "seeds: "),
         ({"suite": "To y"}, "suite: "),
-        ({"sistems": {}}, "sistems: unknown key; did you mean 'systems'"),
-        ({"systems": {"plain": "recipe.yaml"}}, "systems: "),
-        ({"systems": {"plain": "recipe.yaml", "b": {"recipe": "recipe.yaml", "to": 1}}}, r"systems\.b\.to"),
-        ({"systems": {"plain": "recipe.yaml", "b": "gone.yaml"}}, "no recipe at .*gone.yaml"),
+        ({"sistems": {}}, "sistems: unknown key; did you mean 'models'"),
+        ({"models": {"plain": "recipe.yaml"}}, "models: "),
+        ({"models": {"plain": "recipe.yaml", "b": {"recipe": "recipe.yaml", "to": 1}}}, r"models\.b\.to"),
+        ({"models": {"plain": "recipe.yaml", "b": "gone.yaml"}}, "no recipe at .*gone.yaml"),
         (
-            {"common": {"training": {"epoch": 3}}},
+            {"defaults": {"training": {"epoch": 3}}},
             "plain:\n  training.epoch: unknown key; did you mean 'epochs'",
         ),
         ({"localization": {"x": {"manifest": "a.parquet"}}}, r"localization\.x\.partition: missing"),
@@ -132,17 +132,17 @@ def test_what_the_suite_decides_is_not_overridden(tmp_path: Path) -> None:
         with pytest.raises(ConfigError, match="is set by the suite's"):
             load_suite(path, [override])
     with pytest.raises(ConfigError, match="seed is set by the suite's seeds"):
-        load_suite(write(tmp_path, common={"seed": 3}))
+        load_suite(write(tmp_path, defaults={"seed": 3}))
 
 
 def test_names_that_meet_and_rules_that_differ_are_refused(tmp_path: Path) -> None:
-    systems = {"plain": "recipe.yaml", "a": "recipe.yaml", "a-b": "recipe.yaml"}
+    models = {"plain": "recipe.yaml", "a": "recipe.yaml", "a-b": "recipe.yaml"}
     with pytest.raises(ConfigError, match="one variant"):
-        load_suite(write(tmp_path, systems=systems, data={"b-c": {}, "c": {}}))
+        load_suite(write(tmp_path, models=models, data={"b-c": {}, "c": {}}))
     for key, value in (("protocol", "threshold-0.4"), ("data", {"partition": "z"})):
-        other = {"recipe": "recipe.yaml", "change": {key: value}}
+        other = {"recipe": "recipe.yaml", "overrides": {key: value}}
         with pytest.raises(ConfigError, match="need one"):
-            load_suite(write(tmp_path, systems={"plain": "recipe.yaml", "b": other}))
+            load_suite(write(tmp_path, models={"plain": "recipe.yaml", "b": other}))
 
 
 def test_a_wrong_key_of_a_named_section_is_explained(tmp_path: Path) -> None:
@@ -154,15 +154,15 @@ def test_a_wrong_key_of_a_named_section_is_explained(tmp_path: Path) -> None:
 
 
 def test_a_suite_leaves_out_a_system_of_the_one_that_it_extends(tmp_path: Path) -> None:
-    write(tmp_path, systems={**SUITE["systems"], "dry": "recipe.yaml"})
+    write(tmp_path, models={**SUITE["models"], "dry": "recipe.yaml"})
     path = tmp_path / "short.yaml"
     path.write_text("extends: suite.yaml\nsuite: short\nseeds: [0]\nsystems: {wet: null}\n")
-    assert [run.system for run in load_suite(path).runs] == ["dry", "plain"]
+    assert [run.model for run in load_suite(path).runs] == ["dry", "plain"]
 
 
 def test_a_system_may_have_seeds_of_its_own(tmp_path: Path) -> None:
     taught = {"recipe": "recipe.yaml", "teachers": ["plain"], "seeds": [1]}
-    suite = load_suite(write(tmp_path, systems={**SUITE["systems"], "taught": taught}))
+    suite = load_suite(write(tmp_path, models={**SUITE["models"], "taught": taught}))
     assert [run.name for run in suite.runs] == [
         "plain/seed0",
         "plain/seed1",
@@ -172,13 +172,13 @@ def test_a_system_may_have_seeds_of_its_own(tmp_path: Path) -> None:
     ]
     for seeds, message in (([2], "lacks its seed 2"), ([1, 1], "taught: seeds: expected different ones")):
         with pytest.raises(ConfigError, match=message):
-            load_suite(write(tmp_path, systems={**SUITE["systems"], "taught": {**taught, "seeds": seeds}}))
+            load_suite(write(tmp_path, models={**SUITE["models"], "taught": {**taught, "seeds": seeds}}))
 
 
 def test_teachers_are_not_overridden(tmp_path: Path) -> None:
-    systems = {**SUITE["systems"], "p": {"recipe": "recipe.yaml", "teachers": ["wet"]}}
+    models = {**SUITE["models"], "p": {"recipe": "recipe.yaml", "teachers": ["wet"]}}
     with pytest.raises(ConfigError, match=r"loss\.teachers is set by the suite's teachers of p"):
-        load_suite(write(tmp_path, systems=systems), ["loss.teachers=[a]"])
+        load_suite(write(tmp_path, models=models), ["loss.teachers=[a]"])
 
 
 def test_goals_are_those_of_the_thresholds() -> None:

@@ -1,4 +1,4 @@
-"""A packed cache holds exactly the resized pictures, notices change and damage, and names broken files."""
+"""A packed cache holds exactly the resized pictures, notices change and damage, and names unreadable files."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_it_holds_what_reading_and_resizing_gives(root: Path, tmp_path: Path, re
     assert cache.parsing is not None
     assert cache.keypoints is not None
     assert cache.valid.all()
-    assert cache.broken == []
+    assert cache.unreadable == []
     for i in (0, 1, 33, COUNT - 1):
         image = read_image(root / f"{i}.png")
         np.testing.assert_array_equal(cache.images[i], resize_image(image, preprocess, boxes[i]))
@@ -238,7 +238,7 @@ def test_an_interrupted_builder_leaves_nothing(root: Path, tmp_path: Path) -> No
     assert not [t for t in threading.enumerate() if t.name.startswith("passerby-pack")]
 
 
-# ---------------------------------------------------------------------- broken files and full disks
+# ---------------------------------------------------------------------- unreadable files and full disks
 
 
 def break_some(root: Path) -> None:
@@ -263,17 +263,17 @@ def test_broken_pictures_are_skipped_by_choice(
     calls = count_packing(monkeypatch)
     with pytest.raises(ImageError):
         PackedCache.build(create_manifest(root), SMALL, tmp_path / "c")
-    cache = PackedCache.build(create_manifest(root), SMALL, tmp_path / "c", broken="skip")
+    cache = PackedCache.build(create_manifest(root), SMALL, tmp_path / "c", on_unreadable="skip")
     assert len(calls) == 1  # nothing is decoded twice
     assert np.flatnonzero(~cache.valid).tolist() == [8, 40]
-    assert [name for name, _ in cache.broken] == ["8.png", "40.png"]
+    assert [name for name, _ in cache.unreadable] == ["8.png", "40.png"]
     assert not cache.images[8].any()
 
 
 def test_mended_pictures_are_read_again(root: Path, tmp_path: Path) -> None:
     whole = (root / "8.png").read_bytes()
     (root / "8.png").write_bytes(whole[:100])
-    PackedCache.build(create_manifest(root), SMALL, tmp_path / "c", broken="skip")
+    PackedCache.build(create_manifest(root), SMALL, tmp_path / "c", on_unreadable="skip")
     (root / "8.png").write_bytes(whole)
     cache = PackedCache.build(create_manifest(root), SMALL, tmp_path / "c")
     assert cache.valid.all()
@@ -287,8 +287,8 @@ def test_a_broken_mask_and_a_box_outside_make_the_row_invalid(root: Path, tmp_pa
     boxes = [None if i != 4 else (500.0, 0.0, 600.0, 9.0) for i in range(COUNT)]
     keypoints = [[1.0] * 51] * COUNT
     manifest = create_manifest(root, masks=masks, boxes=boxes, keypoints=keypoints)
-    cache = PackedCache.build(manifest, SMALL, tmp_path, broken="skip")
-    reasons = dict(cache.broken)
+    cache = PackedCache.build(manifest, SMALL, tmp_path, on_unreadable="skip")
+    reasons = dict(cache.unreadable)
     assert sorted(reasons) == ["2.png", "3.png", "4.png"]
     assert "got 5 × 5" in reasons["2.png"]
     assert str(root / "masks" / "3.png") in reasons["3.png"]
@@ -302,7 +302,7 @@ def test_a_broken_mask_and_a_box_outside_make_the_row_invalid(root: Path, tmp_pa
 def test_a_wrong_root_is_said_at_once(root: Path, tmp_path: Path) -> None:
     manifest = create_manifest(tmp_path / "elsewhere")
     with pytest.raises(DataError, match=r"none of the 70 pictures.*elsewhere.*0\.png"):
-        PackedCache.build(manifest, SMALL, tmp_path / "c", broken="skip")
+        PackedCache.build(manifest, SMALL, tmp_path / "c", on_unreadable="skip")
 
 
 def test_an_empty_manifest_is_refused(root: Path, tmp_path: Path) -> None:
@@ -317,7 +317,7 @@ def test_a_full_disk_is_said_beforehand(root: Path, tmp_path: Path, monkeypatch:
     assert list((tmp_path / "c").iterdir()) == []
 
 
-@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this system cannot reserve space")
+@pytest.mark.skipif(not hasattr(os, "posix_fallocate"), reason="this model cannot reserve space")
 def test_a_disk_that_fills_up_is_an_error_and_no_crash(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

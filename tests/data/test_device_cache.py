@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 import torch
 
-from passerby.data import resident
+from passerby.data import device_cache
 from passerby.data.cache import PackedCache
-from passerby.data.device_cache import ResidentLoader
+from passerby.data.device_cache import DeviceCacheLoader
 from passerby.data.loader import BatchLoader
 from passerby.data.transforms import Augmentation
 from passerby.errors import DataError
@@ -66,10 +66,10 @@ def cache() -> PackedCache:
 
 def create_both(
     cache: PackedCache, device: str = "cpu", **options: Any
-) -> tuple[BatchLoader, ResidentLoader]:
+) -> tuple[BatchLoader, DeviceCacheLoader]:
     defaults = {"labels": LABELS, "rows": np.arange(COUNT), "batch_size": 8, "shuffle": True, "seed": 3}
     options = {**defaults, "parsing_classes": LIP_CLASSES, **options}
-    return BatchLoader(cache, workers=0, **options), ResidentLoader(cache, device=device, **options)
+    return BatchLoader(cache, workers=0, **options), DeviceCacheLoader(cache, device=device, **options)
 
 
 def list_tensors(batch: Batch) -> dict[str, torch.Tensor | None]:
@@ -127,7 +127,7 @@ def test_only_the_rows_and_kinds_asked_for_are_held(
     cache: PackedCache, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """They come in pieces, in the order of the cache, each row once."""
-    monkeypatch.setattr(resident, "_PIECE_BYTES", 3 * HEIGHT * WIDTH * 4)
+    monkeypatch.setattr(device_cache, "_PIECE_BYTES", 3 * HEIGHT * WIDTH * 4)
     rows = np.array([40, 7, 7, 30, 9, 8, 2])
     plain, loader = create_both(cache, rows=rows, guidance=("masks",), shuffle=False)
     assert {name: len(held) for name, held in loader._held.items()} == {"images": 6, "masks": 6, "labels": 6}
@@ -184,9 +184,9 @@ def test_too_little_memory_is_told_in_gib(cache: PackedCache, monkeypatch: pytes
 
     big = replace(cache, images=np.broadcast_to(np.uint8(0), (COUNT, 4096, 4096, 3)))
     needed = 49 * (4096 * 4096 * 3 + HEIGHT * WIDTH + 2) / 2**30
-    monkeypatch.setattr(resident.torch, "empty", refuse)
+    monkeypatch.setattr(device_cache.torch, "empty", refuse)
     message = f"images, masks, labels of 49 rows need {needed:.2f} GiB on cpu, which has less left"
-    with pytest.raises(DataError, match=f"{re.escape(message)}.*training.resident: false"):
+    with pytest.raises(DataError, match=f"{re.escape(message)}.*training.device_cache: false"):
         create_both(big, guidance=("masks",))
 
 
@@ -203,7 +203,7 @@ def test_too_little_memory_is_told_in_gib(cache: PackedCache, monkeypatch: pytes
 def test_wrong_options_are_named(cache: PackedCache, wrong: dict[str, Any], match: str) -> None:
     options = {"labels": LABELS, "rows": np.arange(COUNT), "batch_size": 8, **wrong}
     with pytest.raises(DataError, match=match):
-        ResidentLoader(cache, device="cpu", **options)
+        DeviceCacheLoader(cache, device="cpu", **options)
 
 
 # ---------------------------------------------------------------------- on a device

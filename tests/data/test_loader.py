@@ -34,7 +34,7 @@ def cache() -> PackedCache:
     points[3] = np.nan
     masks = (images[..., 0] > 128).astype(np.uint8)
     return PackedCache(
-        Path("memory"), images, masks, images[..., 1] % 20, points, np.ones(COUNT, np.bool_), broken=[]
+        Path("memory"), images, masks, images[..., 1] % 20, points, np.ones(COUNT, np.bool_), unreadable=[]
     )
 
 
@@ -220,13 +220,13 @@ def test_drop_last_leaves_full_batches_only(cache: PackedCache) -> None:
 def test_broken_rows_are_never_served(tmp_path: Path) -> None:
     for i in range(10):
         Image.new("RGB", (20, 30), (i, i, i)).save(tmp_path / f"{i}.png")
-    (tmp_path / "4.png").write_bytes(b"broken")
+    (tmp_path / "4.png").write_bytes(b"unreadable")
     schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
     labels = np.zeros((10, 1), np.int8)
     manifest = Manifest.create(
         "toy", schema, root=tmp_path, images=[f"{i}.png" for i in range(10)], labels=labels, partitions={}
     )
-    packed = PackedCache.build(manifest, Preprocess(16, 12), tmp_path / "cache", broken="skip")
+    packed = PackedCache.build(manifest, Preprocess(16, 12), tmp_path / "cache", on_unreadable="skip")
     loader = BatchLoader(packed, labels=manifest.labels, rows=np.arange(10), batch_size=3)
     assert rows_of(loader) == [0, 1, 2, 3, 5, 6, 7, 8, 9]
     assert loader.gather(np.array([7]), 0).images.unique().tolist() == [7]

@@ -73,7 +73,7 @@ def manifest(tmp_path_factory: pytest.TempPathFactory, schema: AttributeSchema) 
 
 
 METADATA = {
-    "system": "baseline",
+    "model": "baseline",
     "variant": "sb",
     "backbone": "mobilenetv2_100",
     "pretraining": "imagenet",
@@ -90,7 +90,7 @@ METADATA = {
 
 
 def make_evaluation(
-    manifest: Manifest, *, split: str = "test", protocol: str = "honest", seed: int = 0
+    manifest: Manifest, *, split: str = "test", protocol: str = "default", seed: int = 0
 ) -> Evaluation:
     """Predictions that are mostly right, with noise."""
     rows = manifest.split_rows("official", split)

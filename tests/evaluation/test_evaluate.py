@@ -56,7 +56,7 @@ def test_predictions_are_those_of_the_bundle(bundle: Bundle, manifest: Manifest)
         batch = torch.from_numpy(pixels.transpose(2, 0, 1).copy())[None]
         np.testing.assert_allclose(evaluation.probs[i], bundle.predict_batch(batch)[0].numpy(), atol=1e-6)
     assert evaluation.input_size == (32, 16)
-    assert evaluation.metadata["system"] == "mean-colour"
+    assert evaluation.metadata["model"] == "mean-colour"
     assert evaluation.skipped == []
 
 
@@ -174,7 +174,7 @@ def test_attributes_of_the_bundle_are_taken_from_a_larger_manifest(
 
 
 @pytest.fixture
-def broken(manifest: Manifest, tmp_path: Path) -> Manifest:
+def unreadable(manifest: Manifest, tmp_path: Path) -> Manifest:
     """The same people, the second of the test split damaged."""
     for image in manifest.images:
         target = tmp_path / "copy" / image
@@ -184,28 +184,33 @@ def broken(manifest: Manifest, tmp_path: Path) -> Manifest:
     return replace(manifest, root=tmp_path / "copy")
 
 
-def test_a_broken_picture_stops_with_its_name(bundle: Bundle, broken: Manifest) -> None:
+def test_a_broken_picture_stops_with_its_name(bundle: Bundle, unreadable: Manifest) -> None:
     with pytest.raises(ImageError, match=r"041\.png"):
-        evaluate(bundle, broken, partition="official", batch_size=4)
+        evaluate(bundle, unreadable, partition="official", batch_size=4)
 
 
 @pytest.mark.parametrize("packed", [False, True])
 def test_a_broken_picture_is_left_out_on_demand(
-    bundle: Bundle, broken: Manifest, tmp_path: Path, packed: bool
+    bundle: Bundle, unreadable: Manifest, tmp_path: Path, packed: bool
 ) -> None:
     cache = tmp_path / "cache" if packed else None
-    evaluation = evaluate(bundle, broken, partition="official", broken="skip", batch_size=1, cache=cache)
+    evaluation = evaluate(
+        bundle, unreadable, partition="official", on_unreadable="skip", batch_size=1, cache=cache
+    )
     assert [image for image, _ in evaluation.skipped] == ["images/041.png"]
     assert len(evaluation) == 19
     assert 41 not in evaluation.rows
     assert (
-        evaluate(bundle, broken, partition="official", split="val", broken="skip", cache=cache).skipped == []
+        evaluate(
+            bundle, unreadable, partition="official", split="val", on_unreadable="skip", cache=cache
+        ).skipped
+        == []
     )
 
 
 def test_no_readable_picture_is_an_error(bundle: Bundle, manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of the 20 pictures"):
-        evaluate(bundle, replace(manifest, root=tmp_path), partition="official", broken="skip")
+        evaluate(bundle, replace(manifest, root=tmp_path), partition="official", on_unreadable="skip")
 
 
 def test_wrong_names_are_told(bundle: Bundle, manifest: Manifest) -> None:

@@ -48,7 +48,7 @@ class Colours(AttributeModel):
         self.bias = torch.nn.Parameter(torch.tensor(float(bias)))
 
     def forward(self, images: torch.Tensor, guidance: Guidance | None = None) -> Output:
-        features = self.look_at(images)
+        features = self.capture(images)
         logits = 20 * features.mean((2, 3))[:, : len(self.schema)] + self.bias
         return Output(logits, features=features)
 
@@ -105,7 +105,7 @@ def score(tmp_path: Path) -> Score:
 
     def run(people: Sequence[Drawn], *, bias: float = 0.0, **options: Any) -> LocalizationScores:
         manifest = make_manifest(tmp_path, people)
-        options = {"partition": "own", "least_samples": 2, "resamples": 50, "workers": 1, **options}
+        options = {"partition": "own", "min_samples": 2, "resamples": 50, "workers": 1, **options}
         return evaluate_localization(Bundle(Colours(SCHEMA, bias), INPUT), manifest, **options)
 
     return run
@@ -135,7 +135,9 @@ def test_a_shifted_square_by_hand(score: Score) -> None:
 def test_box_and_mask_differ_where_the_truth_is_no_rectangle(score: Score) -> None:
     corner: dict[str, list[Square]] = {"hat": [(4, 2, 8, 3), (4, 3, 5, 6)]}  # an L: 4 + 3 pixels
     heat = {0: [(HAT, 100), ((6, 4, 7, 5), 250)]}
-    found = score([Drawn(heat, corner)], least_px=7, binarization=Binarization("max", 0.3)).samples.measures
+    found = score(
+        [Drawn(heat, corner)], min_area_px=7, binarization=Binarization("max", 0.3)
+    ).samples.measures
     assert found["box_iou"][0] == pytest.approx(1)
     assert found["mask_iou"][0] == pytest.approx(7 / 16)
     assert found["box_energy"][0] == pytest.approx(1)
@@ -199,7 +201,7 @@ def test_who_counts(score: Score) -> None:
     assert found.counts == {"Hat": 3, "Bag": 1}
     assert found.too_small == {"Hat": 1, "Bag": 0}
     assert found.names == {"Hat": ("hat",), "Bag": ("bag",)}
-    assert score(people, least_px=8).counts == {"Hat": 4, "Bag": 1}
+    assert score(people, min_area_px=8).counts == {"Hat": 4, "Bag": 1}
 
 
 def test_only_predicted_leaves_out_what_the_model_denies(score: Score) -> None:
@@ -215,7 +217,7 @@ def test_only_predicted_leaves_out_what_the_model_denies(score: Score) -> None:
 
 def test_no_sample_at_all(score: Score) -> None:
     with pytest.raises(DataError, match="none of Hat, Bag is labelled yes and has 17 true pixels"):
-        score([EXACT], least_px=17)
+        score([EXACT], min_area_px=17)
 
 
 def test_attributes_without_a_label_take_the_pixels_for_it(tmp_path: Path) -> None:
@@ -334,7 +336,9 @@ def test_the_paper_s_attributes_have_a_mean_of_their_own(tmp_path: Path) -> None
     )
     names = {"Hat": "hat", "Bag": "boots"}  # numbers 1 and 2
     bundle = Bundle(Colours(SCHEMA), INPUT)
-    found = evaluate_localization(bundle, manifest, partition="own", names=names, apart=["Bag"], resamples=9)
+    found = evaluate_localization(
+        bundle, manifest, partition="own", names=names, exclude_from_mean=["Bag"], resamples=9
+    )
     assert found.of_paper == ("Hat", "Bag")
     assert found.mean_of == ("Hat",)
     assert found.mean_of_paper is not None
@@ -342,7 +346,7 @@ def test_the_paper_s_attributes_have_a_mean_of_their_own(tmp_path: Path) -> None
 
 
 def test_few_samples_have_no_interval_and_no_part_in_the_mean(score: Score) -> None:
-    found = score(make_people(), least_samples=10)
+    found = score(make_people(), min_samples=10)
     assert found.mean_of == ("Hat",)
     assert math.isnan(found.per_attribute["Bag"]["box_iou"].low)
     assert not math.isnan(found.per_attribute["Bag"]["box_iou"].value)
@@ -350,11 +354,11 @@ def test_few_samples_have_no_interval_and_no_part_in_the_mean(score: Score) -> N
 
 
 def test_attributes_apart_are_scored_and_not_in_the_mean(score: Score) -> None:
-    found = score(make_people(), apart=["Hat"])
+    found = score(make_people(), exclude_from_mean=["Hat"])
     assert found.mean_of == ("Bag",)
     assert not math.isnan(found.per_attribute["Hat"]["box_iou"].low)
-    with pytest.raises(SchemaError, match="apart: 'Shoe' is none of"):
-        score(make_people(), apart=["Shoe"])
+    with pytest.raises(SchemaError, match="exclude_from_mean: 'Shoe' is none of"):
+        score(make_people(), exclude_from_mean=["Shoe"])
 
 
 def test_intervals_hold_the_value_and_depend_on_the_seed_alone(score: Score) -> None:
@@ -428,22 +432,22 @@ def test_progress_tells_of_the_pictures_that_count(score: Score) -> None:
     assert seen == [(2, 3), (3, 3)]
 
 
-# ---------------------------------------------------------------------- fading
+# ---------------------------------------------------------------------- insertion_deletion
 
 
 def test_fading_is_of_some_samples_and_the_same_for_all(score: Score) -> None:
     people = make_people()
-    found = score(people, fading=3)
+    found = score(people, insertion_deletion=3)
     known = np.isfinite(found.samples.measures["insertion"])
     assert [int((known & (found.samples.attribute == a)).sum()) for a in (0, 1)] == [3, 3]
-    cold = score([COLD, EXACT], fading=2).samples.measures
+    cold = score([COLD, EXACT], insertion_deletion=2).samples.measures
     assert np.isfinite(cold["insertion"]).tolist() == np.isfinite(cold["deletion"]).tolist() == [False, True]
-    other = score(people, fading=3, method="layer-cam")
+    other = score(people, insertion_deletion=3, method="layer-cam")
     assert (np.isfinite(other.samples.measures["deletion"]) == known).all()
     measures = found.samples.measures
     assert (measures["insertion"][known] > measures["deletion"][known]).all()  # what is red matters
     assert found.mean["insertion"].value > found.mean["deletion"].value
-    certain = score(people, fading=3, least_samples=4)
+    certain = score(people, insertion_deletion=3, min_samples=4)
     assert certain.samples.count_known("insertion").tolist() == [3, 3]
     assert math.isnan(certain.per_attribute["Hat"]["insertion"].low)
     assert not math.isnan(certain.mean["insertion"].low)
@@ -462,7 +466,7 @@ class Grey(Colours):
     """Sees every attribute everywhere."""
 
     def forward(self, images: torch.Tensor, guidance: Guidance | None = None) -> Output:
-        features = self.look_at(torch.ones_like(images[:, :1]))
+        features = self.capture(torch.ones_like(images[:, :1]))
         return Output(features.mean((2, 3)).expand(-1, len(self.schema)) + self.bias, features=features)
 
 
@@ -470,13 +474,19 @@ class Grey(Colours):
 def test_boxes_of_drawn_people(drawn: Manifest, resize: Any) -> None:
     preprocess = Preprocess(64, 64, resize=resize)
     bundle = Bundle(Grey(drawn.schema), preprocess)
-    found = evaluate_localization(
-        bundle, drawn, partition="own", split="train", least_samples=3, resamples=20
-    )
+    found = evaluate_localization(bundle, drawn, partition="own", split="train", min_samples=3, resamples=20)
     assert found.protocol.truth == "boxes"
-    assert set(found.apart) == {"Female", "AgeOver60", "Age18-60", "AgeLess18", "Front", "Side", "Back"}
+    assert set(found.exclude_from_mean) == {
+        "Female",
+        "AgeOver60",
+        "Age18-60",
+        "AgeLess18",
+        "Front",
+        "Side",
+        "Back",
+    }
     assert found.mean_of
-    assert not set(found.mean_of) & set(found.apart)
+    assert not set(found.mean_of) & set(found.exclude_from_mean)
     assert np.isnan(found.samples.measures["mask_iou"]).all()
     given = json.loads((drawn.root / "boxes.json").read_text())
     measures = found.samples.measures
@@ -534,7 +544,7 @@ def test_without_truth(tmp_path: Path, score: Score) -> None:
         evaluate_localization(bundle, manifest, partition="own")
 
 
-@pytest.mark.parametrize("option", ["least_px", "least_samples", "fading", "resamples"])
+@pytest.mark.parametrize("option", ["min_area_px", "min_samples", "insertion_deletion", "resamples"])
 def test_options_out_of_range(score: Score, option: str) -> None:
     with pytest.raises(ConfigError, match=option):
         score([EXACT], **{option: -1})
@@ -542,7 +552,7 @@ def test_options_out_of_range(score: Score, option: str) -> None:
 
 def test_a_model_without_maps_of_its_own(score: Score) -> None:
     with pytest.raises(ModelError, match="map"):
-        score([EXACT], method="own")
+        score([EXACT], method="native")
 
 
 def test_broken_pictures(tmp_path: Path) -> None:
@@ -551,12 +561,12 @@ def test_broken_pictures(tmp_path: Path) -> None:
     bundle = Bundle(Colours(SCHEMA), INPUT)
     with pytest.raises(ImageError):
         evaluate_localization(bundle, manifest, partition="own")
-    found = evaluate_localization(bundle, manifest, partition="own", broken="skip", resamples=5)
+    found = evaluate_localization(bundle, manifest, partition="own", on_unreadable="skip", resamples=5)
     assert found.counts["Hat"] == 1
     assert [image for image, _ in found.skipped] == ["1.png"]
     (tmp_path / "0.png").write_bytes(b"nor this")
     with pytest.raises(DataError, match="none of the pictures can be read"):
-        evaluate_localization(bundle, manifest, partition="own", broken="skip")
+        evaluate_localization(bundle, manifest, partition="own", on_unreadable="skip")
 
 
 def test_a_model_without_its_guidance_says_so(tmp_path: Path) -> None:
@@ -593,11 +603,11 @@ def test_the_best_and_the_worst_are_kept(score: Score, tmp_path: Path, options: 
 
 
 def test_attributes_that_are_in_no_mean_have_no_cases(score: Score) -> None:
-    few = score(make_people(), least_samples=10)
+    few = score(make_people(), min_samples=10)
     assert {case.attribute for case in (*few.cases.best, *few.cases.worst)} == {"Hat"}
-    apart = score(make_people(), apart=["Hat", "Bag"])
-    assert apart.cases is not None
-    assert apart.cases.best == apart.cases.worst == ()
+    exclude_from_mean = score(make_people(), exclude_from_mean=["Hat", "Bag"])
+    assert exclude_from_mean.cases is not None
+    assert exclude_from_mean.cases.best == exclude_from_mean.cases.worst == ()
 
 
 def test_a_folder_holds_its_cases(score: Score, tmp_path: Path) -> None:
@@ -630,7 +640,7 @@ def test_a_folder_holds_its_cases(score: Score, tmp_path: Path) -> None:
 
 
 def test_files_give_the_same_scores(score: Score, tmp_path: Path) -> None:
-    found = score(make_people(identities=True), fading=1)
+    found = score(make_people(identities=True), insertion_deletion=1)
     path = found.write(tmp_path / "out")
     assert path == tmp_path / "out" / "localization.json"
     for place in (path, tmp_path / "out"):

@@ -9,7 +9,7 @@ from passerby.evaluation.protocols import PROTOCOLS, load_protocol
 
 
 def test_honest_uses_the_thresholds_of_the_bundle() -> None:
-    honest = load_protocol("honest")
+    honest = load_protocol("default")
     assert honest.choose_thresholds((0.3, 0.6)) == (0.3, 0.6)
     assert honest.unknown == "ignore"
     assert "0.30 to 0.60" in honest.describe((0.3, 0.6))

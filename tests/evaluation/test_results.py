@@ -18,14 +18,15 @@ from passerby.metrics.functional import METRICS
 
 def make_result(**changes: Any) -> Result:
     values: dict[str, Any] = {
-        "system": "baseline",
+        "model": "baseline",
         "variant": "sb",
         "backbone": "mobilenetv2_100",
         "pretraining": "imagenet",
         "dataset": "peta",
-        "partition": "official-1/test",
+        "partition": "official-1",
+        "split": "test",
         "input_size": (256, 192),
-        "protocol": {"name": "honest", "best_epoch": 7},
+        "protocol": {"name": "default", "best_epoch": 7},
         "seed": 0,
         "epochs": 30,
         "device": "cpu",
@@ -47,7 +48,7 @@ def test_a_file_survives_the_round_trip_under_its_standard_name(tmp_path: Path) 
 
 def test_the_file_has_the_fields_that_were_agreed(tmp_path: Path) -> None:
     fields = (
-        "system variant backbone pretraining dataset partition input_size protocol seed epochs device commit"
+        "model variant backbone pretraining dataset partition input_size protocol seed epochs device commit"
     )
     assert list(json.loads(make_result().write(tmp_path).read_text())) == [
         *fields.split(),
@@ -59,8 +60,8 @@ def test_the_file_has_the_fields_that_were_agreed(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("field", "value", "message"),
     [
-        ("system", 3, "'system'"),
-        ("system", "", "'system'"),
+        ("model", 3, "'model'"),
+        ("model", "", "'model'"),
         ("seed", True, "'seed'"),
         ("seed", -1, "'seed'"),
         ("seconds", float("nan"), "'seconds'"),
@@ -103,7 +104,7 @@ def with_score(score: float, **changes: Any) -> Result:
 def test_seeds_are_averaged_and_nothing_else_is() -> None:
     results = [
         with_score(0.80, seed=0),
-        with_score(0.83, seed=1, protocol={"name": "honest", "best_epoch": 9}, device="cuda", seconds=1),
+        with_score(0.83, seed=1, protocol={"name": "default", "best_epoch": 9}, device="cuda", seconds=1),
         with_score(0.90, seed=0, protocol={"name": "threshold-0.45"}),
         with_score(0.70, seed=0, input_size=(128, 96)),
         with_score(0.60, seed=0, pretraining="none"),

@@ -1,4 +1,4 @@
-"""Heat maps of networks whose maps are known on paper, of all systems at once and one by one."""
+"""Heat maps of networks whose maps are known on paper, of all models at once and one by one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ class Toy(AttributeModel):
         self.head = head
 
     def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
-        features = self.look_at(nn.functional.avg_pool2d(images, 4))
+        features = self.capture(nn.functional.avg_pool2d(images, 4))
         return Output(self.head(features), features=features)
 
 
@@ -173,9 +173,9 @@ def one_by_one(model: AttributeModel, images: Tensor, attribute: int, method: st
     maps = []
     with evaluating(model):
         for image in images:
-            with model.watching() as watched:
+            with model.capturing() as captured:
                 logits = model(image[None]).logits
-            features = watched[model.levels_looked_at[attribute]]
+            features = captured[model.levels_looked_at[attribute]]
             (slopes,) = torch.autograd.grad(logits[0, attribute], features)
             found = by_hand(features[0].detach(), slopes[0].tolist(), method)
             maps.append(torch.tensor(found, dtype=features.dtype))
@@ -245,11 +245,11 @@ def test_the_scale_that_sspnet_chose_is_looked_at() -> None:
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
 def test_a_systems_own_map(name: str) -> None:
     model, images = make(name), images_of()
-    if not model.own_map:
+    if not model.native_map:
         with pytest.raises(ModelError, match=f"a {name} model shows no map of its own"):
-            compute_heat_maps(model, images, method="own")
+            compute_heat_maps(model, images, method="native")
         return
-    heat = compute_heat_maps(model, images, method="own")
+    heat = compute_heat_maps(model, images, method="native")
     with torch.no_grad(), evaluating(model):
         maps = model(images).maps
     for n in range(3):
@@ -261,7 +261,7 @@ def test_a_systems_own_map(name: str) -> None:
 @pytest.mark.parametrize("name", sorted(SYSTEMS))
 def test_unasked_a_map_is_made_the_way_that_finds_more_with_the_system(name: str) -> None:
     model, images = make(name), images_of()
-    assert model.heat_method == ("own" if name in {"da-har", "diaa", "passerby"} else "grad-cam-p")
+    assert model.heat_method == ("native" if name in {"da-har", "diaa", "passerby"} else "grad-cam-p")
     unasked, asked = (
         compute_heat_maps(model, images, method=each).maps for each in (None, model.heat_method)
     )
@@ -274,11 +274,11 @@ def test_a_system_without_its_map_falls_to_gradients() -> None:
     plain = create_model(
         "da-har", schema=make("da-har").schema, backbone="test_resnet", masked_attention=False
     )
-    assert (plain.own_map, plain.heat_method) == ("", "grad-cam-p")
+    assert (plain.native_map, plain.heat_method) == ("", "grad-cam-p")
 
 
 def own_by_hand(name: str, maps: dict[str, Any], a: int) -> list[list[float]]:
-    """What a system shows of an attribute, from its maps of a picture, in loops."""
+    """What a model shows of an attribute, from its maps of a picture, in loops."""
     if name == "mtms":
         return maps["stage2"][a]  # type: ignore[no-any-return]
     if name == "da-har":
@@ -339,7 +339,7 @@ def test_nor_after_a_failure() -> None:
     assert torch.is_grad_enabled()
     assert model.training
     model.head = Pooled()
-    assert not model(pictures()).features.requires_grad  # nothing is watched any more
+    assert not model(pictures()).features.requires_grad  # nothing is captured any more
 
 
 def test_in_inference_mode() -> None:

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 
 import passerby.explain.localize as localize_module
 import passerby.visualization.localization_figure as figure_module
-from passerby.annotators.from_files import Given
+from passerby.annotators.from_files import FromFiles
 from passerby.bundle import Bundle
 from passerby.errors import ConfigError, DataError, ImageError, ModelError, SchemaError
 from passerby.explain.box_table import write_boxes
@@ -23,14 +23,14 @@ from passerby.explain.boxes import Binarization
 from passerby.explain.heat import METHODS
 from passerby.explain.localize import Localization, Region, localize_picture, localize_pictures
 from passerby.images.placement import compute_placement, restore_heat
-from passerby.inference.auxiliary import Guide
+from passerby.inference.auxiliary import AuxiliaryInputs
 from passerby.inference.predictor import Skipped
 from passerby.models import AttributeModel, create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Box, Guidance, Output, Preprocess
 from passerby.visualization.figure_file import MAX_SIDE_PX
-from passerby.visualization.localization_figure import check_sheet, draw_localization, draw_localizations
-from passerby.visualization.panel_grid import Panel, compose_sheet
+from passerby.visualization.localization_figure import check_grid_size, draw_localization, draw_localizations
+from passerby.visualization.panel_grid import Panel, compose_grid
 
 COLOURS = ("Red", "Green", "Blue")
 SCHEMA = AttributeSchema("toy", tuple(Attribute(name, f"is in {name}") for name in COLOURS))
@@ -53,7 +53,7 @@ class Colours(AttributeModel):
     def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
         if self.training:
             raise RuntimeError("expected evaluation mode")
-        features = self.look_at(images)
+        features = self.capture(images)
         return Output(self.weight * features.mean((2, 3)) - 1, features=features)
 
 
@@ -119,12 +119,12 @@ def test_binarization_and_method_reach_the_boxes() -> None:
     assert low["Red"][0] == Region(Box(0, 0, 96, 128), pytest.approx(1))
     assert str(low.binarization) == "max:0.2"
     for method in METHODS:
-        if method != "own":
+        if method != "native":
             found = localize_picture(bundle, faint, attributes=["Red"], method=method)  # type: ignore[arg-type]
             assert found.method == method
             assert found.heat[0, 20:50, 20:40].mean() > found.heat.mean()
     with pytest.raises(ModelError, match="no map of its own"):
-        localize_picture(bundle, faint, method="own")
+        localize_picture(bundle, faint, method="native")
     with pytest.raises(ConfigError, match="no method"):
         localize_picture(bundle, faint, method="gradcam")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="no mode"):
@@ -134,7 +134,7 @@ def test_binarization_and_method_reach_the_boxes() -> None:
 def test_the_model_says_how_maps_are_made_if_nobody_does() -> None:
     own = create_model("passerby", schema=SCHEMA, backbone="test_resnet", evidence_channels=8)
     picture = paint((96, 128), Red=[(0, 0, 50, 50)])
-    for model, method in ((Colours(), "grad-cam-p"), (own, "own")):
+    for model, method in ((Colours(), "grad-cam-p"), (own, "native")):
         bundle = Bundle(model, Preprocess(64, 48, **PLAIN))
         unasked = localize_picture(bundle, picture, attributes=["Red"])
         assert unasked.method == unasked.to_dict()["method"] == method
@@ -248,8 +248,8 @@ def test_guidance_and_notes(tmp_path: Path) -> None:
     mask.save(tmp_path / "masks" / "one.png")
     without = localize_picture(bundle, path, attributes=COLOURS)
     assert without.notes == bundle.explain_missing(["masks"])
-    guide = Guide([Given("masks", str(tmp_path / "masks"))])
-    guided = localize_picture(bundle, path, attributes=COLOURS, guide=guide)
+    auxiliary = AuxiliaryInputs([FromFiles("masks", str(tmp_path / "masks"))])
+    guided = localize_picture(bundle, path, attributes=COLOURS, auxiliary=auxiliary)
     assert guided.notes == ()
     assert (guided.heat[..., -8:] == 0).all()
     assert (without.heat[..., -8:] > 0).any()
@@ -303,9 +303,9 @@ def collect(monkeypatch: pytest.MonkeyPatch) -> list[list[list[str]]]:
 
     def note(lines: Sequence[Sequence[Panel | None]], **options: Any) -> Image.Image:
         sheets.append([["" if panel is None else panel.title for panel in line] for line in lines])
-        return compose_sheet(lines, **options)
+        return compose_grid(lines, **options)
 
-    monkeypatch.setattr(figure_module, "compose_sheet", note)
+    monkeypatch.setattr(figure_module, "compose_grid", note)
     return sheets
 
 
@@ -340,9 +340,9 @@ def test_what_stands_in_a_panel(monkeypatch: pytest.MonkeyPatch) -> None:
 
     def note(lines: Sequence[Sequence[Panel]], **options: Any) -> Image.Image:
         panels.extend(lines[0])
-        return compose_sheet(lines, **options)
+        return compose_grid(lines, **options)
 
-    monkeypatch.setattr(figure_module, "compose_sheet", note)
+    monkeypatch.setattr(figure_module, "compose_grid", note)
     found = create_found(2, probabilities=(0.875, 0.25))
     draw_localizations([found], truth=[{"attribute 0": [Box(0, 0, 48, 96)]}], height_px=96)
     photo, yes, no = panels
@@ -372,9 +372,9 @@ def test_notes_and_ways_stand_in_the_legend(monkeypatch: pytest.MonkeyPatch) -> 
 
     def note(lines: Any, *, legend: Sequence[tuple[Any, str]], **options: Any) -> Image.Image:
         entries[:] = [text for _, text in legend]
-        return compose_sheet(lines, legend=legend, **options)
+        return compose_grid(lines, legend=legend, **options)
 
-    monkeypatch.setattr(figure_module, "compose_sheet", note)
+    monkeypatch.setattr(figure_module, "compose_grid", note)
     one = create_found(notes=("no mask",))
     other = create_found(method="occlusion", binarization=Binarization("quantile", 0.9), mode="components")
     draw_localizations([one, one, other], truth=[{}, {}, {}])
@@ -412,12 +412,12 @@ def test_refusals_of_figures(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="give fewer"):
         draw_localizations([found], height_px=MAX_SIDE_PX + 1)
     with pytest.raises(DataError, match=r"end it in \.png"):
-        check_sheet(tmp_path / "a.txt", pictures=1, attributes=None)
-    check_sheet(tmp_path / "a.png", pictures=200, attributes=6)
-    check_sheet(tmp_path / "a.png", pictures=3, attributes=100)
+        check_grid_size(tmp_path / "a.txt", pictures=1, attributes=None)
+    check_grid_size(tmp_path / "a.png", pictures=200, attributes=6)
+    check_grid_size(tmp_path / "a.png", pictures=3, attributes=100)
     for pictures, attributes in ((1000, None), (200, 12), (3, 300)):
         with pytest.raises(DataError, match="give fewer"):
-            check_sheet(tmp_path / "a.png", pictures=pictures, attributes=attributes)
+            check_grid_size(tmp_path / "a.png", pictures=pictures, attributes=attributes)
 
 
 # ---------------------------------------------------------------------- the table

@@ -14,8 +14,8 @@ from passerby.errors import DataError
 from passerby.explain.scores import (
     compute_box_iou,
     compute_correlation,
-    compute_energy,
-    compute_fading,
+    compute_energy_pointing,
+    compute_insertion_deletion,
     compute_mask_iou,
     hits_peak,
 )
@@ -72,12 +72,12 @@ def test_pointing_and_energy() -> None:
     peak = max((heat[y, x], bool(truth[y, x])) for y in range(5) for x in range(4))
     assert hits_peak(heat, truth) == peak[1]
     inside = sum(float(heat[y, x]) for y in range(5) for x in range(4) if truth[y, x])
-    assert compute_energy(heat, truth) == pytest.approx(inside / float(heat.sum()), rel=1e-5)
+    assert compute_energy_pointing(heat, truth) == pytest.approx(inside / float(heat.sum()), rel=1e-5)
 
 
 def test_a_map_of_zeros_points_nowhere() -> None:
     assert not hits_peak(np.zeros((2, 2), np.float32), np.ones((2, 2), bool))
-    assert compute_energy(np.zeros((2, 2), np.float32), np.ones((2, 2), bool)) == 0
+    assert compute_energy_pointing(np.zeros((2, 2), np.float32), np.ones((2, 2), bool)) == 0
 
 
 def test_correlation_is_pearsons() -> None:
@@ -108,7 +108,7 @@ def test_fading_in_a_loop() -> None:
                 picture[:, y, x] = image[:, y, x] if keep else 0
             curve.append(float(picture.mean()))
         areas.append(sum((a + b) / 2 / 4 for a, b in pairwise(curve)))
-    assert compute_fading(score, image, heat, steps=4) == pytest.approx(tuple(areas))
+    assert compute_insertion_deletion(score, image, heat, steps=4) == pytest.approx(tuple(areas))
 
 
 def test_fading_of_ties_knows_no_top_and_bottom() -> None:
@@ -122,7 +122,7 @@ def test_fading_of_ties_knows_no_top_and_bottom() -> None:
         image, heat = torch.zeros(3, 32, 32), torch.zeros(32, 32)
         image[:, row, 8:24] = 1
         heat[16, 16] = 1
-        areas.append(compute_fading(score, image, heat, steps=32))
+        areas.append(compute_insertion_deletion(score, image, heat, steps=32))
     for inserted, deleted in areas:
         assert inserted == pytest.approx(0.5, abs=0.15)  # reading order gives 0.98 and 0.02
         assert deleted == pytest.approx(0.5, abs=0.15)
@@ -132,17 +132,17 @@ def test_fading_of_ties_knows_no_top_and_bottom() -> None:
 def test_fading_of_ties_is_the_same_each_time() -> None:
     torch.manual_seed(0)
     image, heat = torch.rand(3, 9, 7), (torch.rand(9, 7) * 3).floor()
-    first = compute_fading(lambda x: x.mean((1, 2, 3)), image, heat)
+    first = compute_insertion_deletion(lambda x: x.mean((1, 2, 3)), image, heat)
     state = torch.random.get_rng_state()
-    assert compute_fading(lambda x: x.mean((1, 2, 3)), image, heat) == first
+    assert compute_insertion_deletion(lambda x: x.mean((1, 2, 3)), image, heat) == first
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
 def test_fading_of_an_empty_map_is_unknown() -> None:
-    found = compute_fading(lambda x: x[:, 0, 0, 0], torch.ones(3, 4, 4), torch.zeros(4, 4))
+    found = compute_insertion_deletion(lambda x: x[:, 0, 0, 0], torch.ones(3, 4, 4), torch.zeros(4, 4))
     assert np.isnan(found).all()
 
 
 def test_fading_wants_one_size() -> None:
     with pytest.raises(DataError, match="a heat map of the picture's size"):
-        compute_fading(lambda x: x[:, 0, 0, 0], torch.ones(3, 4, 4), torch.ones(2, 2))
+        compute_insertion_deletion(lambda x: x[:, 0, 0, 0], torch.ones(3, 4, 4), torch.ones(2, 2))

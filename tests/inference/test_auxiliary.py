@@ -14,11 +14,11 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from passerby.annotators.base import Kind, Sample
-from passerby.annotators.from_files import Given
+from passerby.annotators.from_files import FromFiles
 from passerby.bundle import Bundle
 from passerby.errors import ConfigError, DataError
 from passerby.explain.attention_maps import compute_maps
-from passerby.inference.auxiliary import Guide
+from passerby.inference.auxiliary import AuxiliaryInputs
 from passerby.inference.predictor import Predictor
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
@@ -72,8 +72,8 @@ def make(name: str = "man", **arguments: Any) -> Bundle:
 
 def test_masks_and_keypoints_come_at_the_size_of_the_input() -> None:
     points = np.tile(np.float32([9.5, 19.5, 0.8]), (17, 1))  # the middle of the picture
-    guide = Guide([Fake("masks", half_masks()), Fake("keypoints", [points, None])])
-    found = guide.find(pictures(), ["a.jpg", "b.jpg"], PAD)
+    auxiliary = AuxiliaryInputs([Fake("masks", half_masks()), Fake("keypoints", [points, None])])
+    found = auxiliary.find(pictures(), ["a.jpg", "b.jpg"], PAD)
     guidance, missing = found.guidance, found.missing
     assert guidance.masks is not None
     assert guidance.keypoints is not None
@@ -90,7 +90,9 @@ def test_masks_and_keypoints_come_at_the_size_of_the_input() -> None:
 
 def test_parsing_maps_come_too_and_nothing_found_says_nothing() -> None:
     classes = np.full((40, 20), 7, np.uint8)
-    found = Guide([Fake("parsing", [classes, None])]).find(pictures(), ["a", "b"], PAD, wanted=("masks",))
+    found = AuxiliaryInputs([Fake("parsing", [classes, None])]).find(
+        pictures(), ["a", "b"], PAD, wanted=("masks",)
+    )
     guidance, missing = found.guidance, found.missing
     assert guidance.parsing is not None
     assert guidance.parsing.dtype == torch.int64
@@ -102,18 +104,18 @@ def test_parsing_maps_come_too_and_nothing_found_says_nothing() -> None:
 def test_what_one_finds_is_given_to_the_next() -> None:
     first = Fake("masks", half_masks())
     second = Fake("parsing", [np.zeros((40, 20), np.uint8)] * 2, needs=("masks",))
-    Guide([first, second]).find(pictures(), ["a", "b"], PAD)
+    AuxiliaryInputs([first, second]).find(pictures(), ["a", "b"], PAD)
     assert [sample.mask is None for sample in second.seen] == [False, True]
     assert [sample.source for sample in first.seen] == ["a", "b"]
 
 
 def test_who_needs_another_runs_after_it_and_what_cannot_work_is_refused() -> None:
     needy = Fake("parsing", [], needs=("masks",))
-    assert Guide([needy, Fake("masks", [])]).kinds == ("masks", "parsing")
+    assert AuxiliaryInputs([needy, Fake("masks", [])]).kinds == ("masks", "parsing")
     with pytest.raises(ConfigError, match=r"parsing by 'fake' need masks, which are not there"):
-        Guide([needy])
+        AuxiliaryInputs([needy])
     with pytest.raises(ConfigError, match=r"one annotator for masks, got 2"):
-        Guide([Fake("masks", []), Fake("masks", [])])
+        AuxiliaryInputs([Fake("masks", []), Fake("masks", [])])
 
 
 def test_predictions_use_the_mask_and_note_its_absence() -> None:
@@ -122,7 +124,7 @@ def test_predictions_use_the_mask_and_note_its_absence() -> None:
     plain = Predictor(bundle)(images).predictions
     note = "no usable masks: the whole picture counts as the person"
     assert [p.notes for p in plain] == [(note,)] * 2
-    guided = Predictor(bundle, guide=Guide([Fake("masks", half_masks())]))(images).predictions
+    guided = Predictor(bundle, auxiliary=AuxiliaryInputs([Fake("masks", half_masks())]))(images).predictions
     assert [p.notes for p in guided] == [(), (note,)]
     assert guided[1].probabilities == pytest.approx(plain[1].probabilities, abs=1e-6)
     inputs = torch.stack([bundle.prepare(image) for image in images])
@@ -141,14 +143,14 @@ def test_one_picture_notes_it_too_and_a_model_without_guidance_never() -> None:
 
 def test_a_mirror_image_would_need_a_mirrored_mask() -> None:
     with pytest.raises(DataError, match="leave flip out"):
-        Predictor(make(), flip=True, guide=Guide([Fake("masks", half_masks())]))
+        Predictor(make(), flip=True, auxiliary=AuxiliaryInputs([Fake("masks", half_masks())]))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 1.0])
 def test_a_mask_that_cannot_be_a_persons_is_none(share: float) -> None:
     mask = np.zeros(800, np.uint8)
     mask[: round(share * 800)] = 1
-    found = Guide([Fake("masks", [mask.reshape(40, 20)])]).find(pictures()[:1], ["a"], PAD)
+    found = AuxiliaryInputs([Fake("masks", [mask.reshape(40, 20)])]).find(pictures()[:1], ["a"], PAD)
     assert found.missing == [("masks",)]
     assert found.guidance.masks is not None
     assert found.guidance.masks.sum() == 0
@@ -164,7 +166,7 @@ def test_a_bad_file_costs_its_own_picture_only(tmp_path: Path) -> None:
     paths = [tmp_path / "one.png", tmp_path / "two.png"]
     for path, image in zip(paths, pictures(), strict=True):
         image.save(path)
-    result = Predictor(make(), guide=Guide([Given("masks", folder)]))(paths)
+    result = Predictor(make(), auxiliary=AuxiliaryInputs([FromFiles("masks", folder)]))(paths)
     assert [p.source for p in result.predictions] == [str(paths[0])]
     assert result.predictions[0].notes == ()
     assert [s.source for s in result.skipped] == [str(paths[1])]
@@ -173,7 +175,7 @@ def test_a_bad_file_costs_its_own_picture_only(tmp_path: Path) -> None:
 
 def test_maps_show_what_the_mask_leaves() -> None:
     bundle = make(stride=8)
-    found = compute_maps(bundle, pictures()[0], guide=Guide([Fake("masks", half_masks())]))
+    found = compute_maps(bundle, pictures()[0], auxiliary=AuxiliaryInputs([Fake("masks", half_masks())]))
     assert found.notes == ()
     assert compute_maps(bundle, pictures()[0]).notes == (
         "no usable masks: the whole picture counts as the person",
@@ -192,28 +194,28 @@ def test_ready_files_are_found_by_the_name_of_the_picture(tmp_path: Path) -> Non
     entries = [{"image": "images/anna.jpg", "keypoints": points}]
     (tmp_path / "keypoints_coco17.json").write_text(json.dumps(entries))
     samples = [Sample(image, source=s) for image, s in zip(pictures(), ("x/anna.jpg", "bo.jpg"), strict=True)]
-    first, second = Given("masks", tmp_path).annotate(samples)
+    first, second = FromFiles("masks", tmp_path).annotate(samples)
     assert first is not None
     assert first.tolist() == [[1] * 20] * 40
     assert second is None
-    first, second = Given("keypoints", tmp_path).annotate(samples)
+    first, second = FromFiles("keypoints", tmp_path).annotate(samples)
     assert first is not None
     assert first.tolist() == [[1.0, 2.0, 0.5]] * 17
     assert second is None
     again = Sample(pictures()[0], source="y/anna.jpg")
     for kind in ("masks", "keypoints"):
-        ready = Given(kind, tmp_path)
+        ready = FromFiles(kind, tmp_path)
         ready.annotate(samples)
         with pytest.raises(DataError, match=r"got x/anna.jpg and y/anna.jpg; rename them"):
             ready.annotate([again])
     entries.append({"image": "other/anna.jpg", "keypoints": points})
     (tmp_path / "keypoints_coco17.json").write_text(json.dumps(entries))
     with pytest.raises(DataError, match=r"named 'anna' in .*, got 2 entries"):
-        Given("keypoints", tmp_path).annotate(samples)
+        FromFiles("keypoints", tmp_path).annotate(samples)
     wide = Sample(Image.new("RGB", (30, 40)), source="anna.jpg")
     with pytest.raises(DataError, match=r"anna.png: expected 40 × 30 .*the size of anna.jpg, got 40 × 20"):
-        Given("masks", tmp_path).annotate([wide])
+        FromFiles("masks", tmp_path).annotate([wide])
     (tmp_path / "empty").mkdir()
     for kind in ("masks", "parsing", "keypoints"):
         with pytest.raises(ConfigError, match="found none; give the folder that has them"):
-            Given(kind, tmp_path / "empty")
+            FromFiles(kind, tmp_path / "empty")

@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from PIL import Image
 from typer.testing import CliRunner
 
-from passerby.annotators.from_files import Given
+from passerby.annotators.from_files import FromFiles
 from passerby.bundle import Bundle
 from passerby.cli import app
 from passerby.errors import ConfigError, DataError, ModelError
 from passerby.explain.attention_maps import AttentionMaps, compute_maps, save_maps
 from passerby.images.decode import load_map, read_image
 from passerby.images.placement import resize_map, restore_map
-from passerby.inference.auxiliary import Guide
+from passerby.inference.auxiliary import AuxiliaryInputs
 from passerby.inference.predictor import Predictor, Skipped
 from passerby.inference.sources import find_images
 from passerby.inference.writers import write_parsing
@@ -33,10 +33,10 @@ SCHEMA = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Bag
 SIZES = ((40, 90), (64, 48), (31, 77))
 
 
-def create_bundle(system: str = "mtms") -> Bundle:
+def create_bundle(model: str = "mtms") -> Bundle:
     torch.manual_seed(0)
-    arguments = {"parsing_classes": "coarse"} if system == "mtms" else {}
-    model = create_model(system, schema=SCHEMA, backbone="test_resnet", **arguments)
+    arguments = {"parsing_classes": "coarse"} if model == "mtms" else {}
+    model = create_model(model, schema=SCHEMA, backbone="test_resnet", **arguments)
     return Bundle(model, Preprocess(64, 48, resize="pad"))
 
 
@@ -109,8 +109,8 @@ def test_a_file_has_the_numbers_and_shows_colours(tmp_path: Path) -> None:
         write_parsing(tmp_path / "file" / "a.png", values)
 
 
-def guide_with(truth: Path) -> Guide:
-    return Guide([Given("parsing", truth, classes=COARSE_CLASSES)])
+def guide_with(truth: Path) -> AuxiliaryInputs:
+    return AuxiliaryInputs([FromFiles("parsing", truth, classes=COARSE_CLASSES)])
 
 
 def test_probabilities_have_one_scale() -> None:
@@ -134,7 +134,7 @@ def test_probabilities_have_one_scale() -> None:
 
 def test_maps_stand_beside_the_attention(photos: Path, truth: Path, tmp_path: Path) -> None:
     bundle = create_bundle()
-    maps = compute_maps(bundle, photos / "p0.png", guide=guide_with(truth))
+    maps = compute_maps(bundle, photos / "p0.png", auxiliary=guide_with(truth))
     assert list(maps.parsing) == ["truth", "stage1", "stage2"]
     assert maps.parsing_classes == COARSE_CLASSES
     assert maps.notes == ()
@@ -143,7 +143,7 @@ def test_maps_stand_beside_the_attention(photos: Path, truth: Path, tmp_path: Pa
     np.testing.assert_array_equal(maps.parsing["truth"], resize_map(true, bundle.preprocess))
     assert {each.shape for each in maps.parsing.values()} == {(64, 48)}
     (truth / "p1.png").unlink()
-    without = compute_maps(bundle, photos / "p1.png", guide=guide_with(truth))
+    without = compute_maps(bundle, photos / "p1.png", auxiliary=guide_with(truth))
     assert list(without.parsing) == ["stage1", "stage2"]
     assert without.notes == ("no true parsing map",)
     assert list(compute_maps(bundle, photos / "p0.png").parsing) == ["stage1", "stage2"]

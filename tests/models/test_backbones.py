@@ -244,7 +244,7 @@ def test_stages_end_at_their_strides_and_make_up_the_whole(
 @pytest.mark.parametrize("name", ["test_resnet", "swin_tiny_patch4_window7_224"])
 @torch.no_grad()
 def test_features_between_stages_can_be_replaced(name: str) -> None:
-    """What a system puts in between is all that the later stages see."""
+    """What a model puts in between is all that the later stages see."""
     arguments = {"img_size": [64, 64], "embed_dim": 24, "depths": [1, 1, 1, 1]} if "swin" in name else {}
     backbone = create_staged_backbone(name, arguments=arguments).eval()
     one, other = torch.randn(2, 1, 3, 64, 64)

@@ -66,16 +66,16 @@ def test_counting_changes_nothing() -> None:
     assert [n for n, p in network.named_parameters() if not p.requires_grad] == ["linear.weight"]
 
 
-@pytest.mark.parametrize("system", sorted(MODELS))
-def test_a_network_with_values_counts_as_one_with_shapes_only(system: str) -> None:
-    shapes = create_shapes_only(system, backbone="test_resnet", attributes=5, size_px=(64, 48))
-    real = create_model(system, schema=shapes.schema, backbone="test_resnet")
+@pytest.mark.parametrize("model", sorted(MODELS))
+def test_a_network_with_values_counts_as_one_with_shapes_only(model: str) -> None:
+    shapes = create_shapes_only(model, backbone="test_resnet", attributes=5, size_px=(64, 48))
+    real = create_model(model, schema=shapes.schema, backbone="test_resnet")
     assert all(p.is_meta for p in shapes.parameters())
     assert compute_complexity(real, size_px=(64, 48)) == compute_complexity(shapes, size_px=(64, 48))
 
 
 def published(source: str, **fields: object) -> list[Setting]:
-    chosen = [s for s in PUBLISHED if s.source == source and s.system == "baseline"]
+    chosen = [s for s in PUBLISHED if s.source == source and s.model == "baseline"]
     return [s for s in chosen if all(getattr(s, k) == v for k, v in fields.items())]
 
 
@@ -105,7 +105,7 @@ def test_baselines_of_sspnet_are_those_of_256_x_128(setting: Setting) -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    [s for s in PUBLISHED if s.system == "sspnet" and s.size_px == (256, 128)],
+    [s for s in PUBLISHED if s.model == "sspnet" and s.size_px == (256, 128)],
     ids=lambda s: f"{s.variant}, {s.backbone}",
 )
 def test_sspnet_is_as_large_as_its_paper_says(setting: Setting) -> None:
@@ -127,8 +127,8 @@ def test_resnet50_at_the_size_that_sspnet_states() -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    [s for s in PUBLISHED if s.system not in ("baseline", "man", "mtms")],  # these two end earlier
-    ids=lambda s: f"{s.system}-{s.backbone}",
+    [s for s in PUBLISHED if s.model not in ("baseline", "man", "mtms")],  # these two end earlier
+    ids=lambda s: f"{s.model}-{s.backbone}",
 )
 def test_a_system_costs_more_than_its_primary_network(setting: Setting) -> None:
     count = count_setting(setting)
@@ -159,7 +159,7 @@ def test_overhead_of_diaa_by_hand() -> None:
 
 
 def test_every_system_is_published_on_some_backbone() -> None:
-    assert {s.system for s in PUBLISHED} == set(MODELS)
+    assert {s.model for s in PUBLISHED} == set(MODELS)
 
 
 def test_a_backbone_of_fixed_size_is_created_for_the_given_one() -> None:
@@ -178,7 +178,7 @@ def test_a_backbone_of_fixed_size_is_created_for_the_given_one() -> None:
         (Setting("baseline", "test_resnet", 5, (0, 48)), "at least 1 × 1 pixel"),
         (Setting("diaa", "test_vit", 5, (64, 64)), "stages"),
     ],
-    ids=["system", "backbone", "attributes", "size", "stages"],
+    ids=["model", "backbone", "attributes", "size", "stages"],
 )
 def test_refusals(setting: Setting, message: str) -> None:
     with pytest.raises(ModelError, match=message):
@@ -209,5 +209,5 @@ def test_the_page_lists_every_setting() -> None:
     listed = [(c[1], c[2], c[3], c[8], c[13]) for c in lines if len(c) == 15]
     for s in PUBLISHED:
         size = f"{s.size_px[0]}×{s.size_px[1]}"
-        row = (s.variant or s.system, s.backbone, str(s.attributes), size, s.source or "–")
+        row = (s.variant or s.model, s.backbone, str(s.attributes), size, s.source or "–")
         assert row in listed, "write docs/models.md anew with `passerby models --markdown`"

@@ -69,7 +69,7 @@ SMALL: dict[str, dict[str, Any]] = {
         "scales": dict.fromkeys(("head", "torso", "bottom", "all"), 3),
     },
 }
-"""Small models by name; after a comma, what distinguishes a further one of the same system."""
+"""Small models by name; after a comma, what distinguishes a further one of the same model."""
 
 
 def test_every_model_is_under_contract() -> None:
@@ -91,7 +91,7 @@ def pictures(count: int = 3) -> Tensor:
     return torch.randn(count, 3, *SIZE, generator=torch.Generator().manual_seed(5))
 
 
-def guide(count: int = 3) -> Guidance:
+def auxiliary(count: int = 3) -> Guidance:
     """Keypoints anywhere in the picture, some of them missing; masks of half of it."""
     generator = torch.Generator().manual_seed(7)
     draws = torch.rand(count, 17, 3, generator=generator)
@@ -115,7 +115,7 @@ each_model = pytest.mark.parametrize("name", sorted(SMALL))
 
 @each_model
 def test_shapes(name: str) -> None:
-    output = make(name).eval()(pictures(), guide())
+    output = make(name).eval()(pictures(), auxiliary())
     assert output.logits.shape == (3, len(SCHEMA))
     assert output.logits.isfinite().all()
     assert output.features is not None
@@ -130,7 +130,7 @@ def test_gradient_reaches_every_attribute_and_every_parameter(name: str) -> None
     learnt = dict.fromkeys(own, 0.0)
     for attribute in range(len(SCHEMA)):
         model.zero_grad(set_to_none=True)
-        output = model(pictures(4), guide(4))
+        output = model(pictures(4), auxiliary(4))
         scored = (output.logits, *output.branches.values(), *output.candidates.values())
         losses = [logits[:, attribute].square().sum() for logits in scored]
         losses += [logits.square().mean() for logits in output.parsing.values()]
@@ -156,7 +156,7 @@ def test_all_parameters_learn(name: str) -> None:
 @each_model
 def test_features_lead_to_the_logits(name: str) -> None:
     """Localisation needs the gradient of a logit with respect to the map."""
-    output = make(name).eval()(pictures(), guide())
+    output = make(name).eval()(pictures(), auxiliary())
     assert output.features is not None
     (gradient,) = torch.autograd.grad(output.logits[:, 0].sum(), output.features)
     assert gradient.abs().sum() > 0
@@ -165,7 +165,7 @@ def test_features_lead_to_the_logits(name: str) -> None:
 @each_model
 @torch.no_grad()
 def test_samples_are_independent_in_eval(name: str) -> None:
-    model, images, guidance = make(name).eval(), pictures(4), guide(4)
+    model, images, guidance = make(name).eval(), pictures(4), auxiliary(4)
     together = model(images, guidance).logits
     alone = torch.cat([model(images[i : i + 1], pick(guidance, i)).logits for i in range(4)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
@@ -180,7 +180,7 @@ def test_eval_is_deterministic_and_leaves_the_input_alone(name: str) -> None:
     model, images = make(name).eval(), pictures()
     before = images.clone()
     state = {key: value.clone() for key, value in model.state_dict().items()}
-    assert torch.equal(model(images, guide()).logits, model(images, guide()).logits)
+    assert torch.equal(model(images, auxiliary()).logits, model(images, auxiliary()).logits)
     assert torch.equal(images, before)
     for key, value in model.state_dict().items():
         assert torch.equal(value, state[key]), key
@@ -190,7 +190,7 @@ def test_eval_is_deterministic_and_leaves_the_input_alone(name: str) -> None:
 def test_training_leaves_the_input_alone(name: str) -> None:
     images = pictures(4)
     before = images.clone()
-    make(name).train()(images, guide(4)).logits.sum().backward()
+    make(name).train()(images, auxiliary(4)).logits.sum().backward()
     assert torch.equal(images, before)
 
 
@@ -198,8 +198,10 @@ def test_training_leaves_the_input_alone(name: str) -> None:
 @torch.no_grad()
 def test_channels_last_gives_the_same(name: str) -> None:
     model, images = make(name).eval(), pictures()
-    expected = model(images, guide()).logits
-    again = model.to(memory_format=torch.channels_last)(images.to(memory_format=torch.channels_last), guide())
+    expected = model(images, auxiliary()).logits
+    again = model.to(memory_format=torch.channels_last)(
+        images.to(memory_format=torch.channels_last), auxiliary()
+    )
     torch.testing.assert_close(again.logits, expected, rtol=1e-4, atol=1e-5)
 
 
@@ -211,18 +213,18 @@ def test_name_and_arguments_and_weights_make_it_again(name: str) -> None:
     again.load_state_dict(model.state_dict(), strict=True)
     assert again.name == name.split(",")[0]
     assert again.arguments == model.arguments
-    assert torch.equal(again.eval()(pictures(), guide()).logits, model(pictures(), guide()).logits)
+    assert torch.equal(again.eval()(pictures(), auxiliary()).logits, model(pictures(), auxiliary()).logits)
 
 
 @each_model
 def test_heat_maps_have_a_level_to_lie_on(name: str) -> None:
     model = make(name).eval()
-    with model.watching() as watched:
-        logits = model(pictures(), guide()).logits
+    with model.capturing() as captured:
+        logits = model(pictures(), auxiliary()).logits
     assert len(model.levels_looked_at) == len(SCHEMA)
     for attribute, level in enumerate(model.levels_looked_at):
-        (slopes,) = torch.autograd.grad(logits[:, attribute].sum(), watched[level], retain_graph=True)
-        assert slopes.shape == watched[level].shape
+        (slopes,) = torch.autograd.grad(logits[:, attribute].sum(), captured[level], retain_graph=True)
+        assert slopes.shape == captured[level].shape
         assert slopes.flatten(1).abs().sum(1).min() > 0
 
 
@@ -250,7 +252,7 @@ def test_onnx_gives_the_same(name: str, tmp_path: Path) -> None:
     kinds = network.model.guidance
 
     def inputs(count: int) -> tuple[Tensor, ...]:
-        return (pictures(count), *(getattr(guide(count), kind) for kind in kinds))
+        return (pictures(count), *(getattr(auxiliary(count), kind) for kind in kinds))
 
     batch = {0: torch.export.Dim("batch", min=1, max=64)}
     with warnings.catch_warnings():

@@ -85,7 +85,7 @@ def make(tmp_path: Path) -> Make:
                 "parsing" if masks else "boxes", "grad-cam-p", "max:0.5", "outer", 9, 10, False, 0
             ),
             names={name: (name,) for name in NAMES} | {"Hat": ("cap", "hat")},
-            apart=("Female",),
+            exclude_from_mean=("Female",),
             of_paper=("Hat",),
             samples=samples,
             too_small={"Hat": 4},
@@ -94,7 +94,7 @@ def make(tmp_path: Path) -> Make:
             seed=0,
             device="cpu",
             seconds=1.0,
-            metadata={"system": "sspnet", "backbone": "tiny", "variant": "s"},
+            metadata={"model": "sspnet", "backbone": "tiny", "variant": "s"},
             cases=kept if cases else None,
         )
         return replace(scores, **changes) if changes else scores
@@ -121,7 +121,9 @@ def test_the_table_has_the_scores(make: Make) -> None:
     assert "Mean of 2" in html
     assert "1 of SSPNet’s" in html
     assert "truth: cap, hat" in html
-    below = min(html.index("Female</span><small>apart"), html.index("Rare</span><small>too few samples"))
+    below = min(
+        html.index("Female</span><small>exclude_from_mean"), html.index("Rare</span><small>too few samples")
+    )
     assert html.index("Open&lt;Umbrella&gt;</span>") < below  # what is in the mean comes first
     assert "4 samples are too small to count." in html
     assert "grad-cam-p, foreground max:0.5" in html
@@ -173,7 +175,7 @@ def test_scores_without_cases_say_so(make: Make) -> None:
     assert "No best and worst cases are kept beside these scores" in html
     assert "<img" not in html
     empty = LocalizationCases((), (), Path(), "stretch")
-    html = create_report([], [], [replace(make(), cases=empty, apart=NAMES)])
+    html = create_report([], [], [replace(make(), cases=empty, exclude_from_mean=NAMES)])
     assert "No attribute has the 10 samples that the mean asks for" in html
     assert "Mean of" not in html
 
@@ -193,7 +195,7 @@ def test_padding_and_crops_are_those_of_the_input(make: Make) -> None:
 
 def test_several_scores_and_an_evaluation_are_chapters(make: Make, evaluation: Evaluation) -> None:
     scores = make()
-    other = replace(scores, metadata={**scores.metadata, "system": "man"})
+    other = replace(scores, metadata={**scores.metadata, "model": "man"})
     html = create_report([], [evaluation], [scores, other], pictures=0)
     assert html.count('id="l0"') == html.count('id="l1"') == 1
     assert "man · tiny · s on toy, own, test" in html
@@ -201,7 +203,7 @@ def test_several_scores_and_an_evaluation_are_chapters(make: Make, evaluation: E
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
     assert html.count("The model of ") == 2
-    same = replace(scores, metadata={k: evaluation.metadata[k] for k in ("system", "backbone", "variant")})
+    same = replace(scores, metadata={k: evaluation.metadata[k] for k in ("model", "backbone", "variant")})
     assert "The model of " not in create_report([], [evaluation], [same], pictures=0)
 
 

@@ -97,10 +97,10 @@ def test_a_job_waits_for_those_it_needs(fake: Path) -> None:
         return Job(name, job(fake, name, what).steps, after=names)
 
     said: list[str] = []
-    jobs = [after("pupil", "teacher", "other"), after("teacher"), after("other")]
+    jobs = [after("student", "teacher", "other"), after("teacher"), after("other")]
     assert run_jobs(jobs, fake / "logs", at_once=3, say=said.append) == {}
-    assert [line.split(":")[0] for line in said][-2:] == ["pupil"] * 2
-    assert said[-2] == "pupil: started (1 of 3)"
+    assert [line.split(":")[0] for line in said][-2:] == ["student"] * 2
+    assert said[-2] == "student: started (1 of 3)"
 
     jobs = [after("second", "first"), after("first", "gone"), after("gone", what="fail"), after("free")]
     failed = run_jobs(jobs, fake / "logs", say=said.append)

@@ -37,9 +37,9 @@ def suite_path(tmp_path: Path, make_recipe: Callable[..., Recipe]) -> Path:
         "suite": "toy",
         "baseline": "plain",
         "seeds": [0],
-        "systems": {
+        "models": {
             "plain": "recipe.yaml",
-            "weighted": {"recipe": "recipe.yaml", "change": {"loss": {"arguments": {"weighting": "sb"}}}},
+            "weighted": {"recipe": "recipe.yaml", "overrides": {"loss": {"arguments": {"weighting": "sb"}}}},
         },
         "tests": {"again": {**people, "split": "val"}},
         "localization": {"where": {**people, "split": "train", "names": str(tmp_path / "names.json")}},
@@ -92,7 +92,7 @@ def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> N
     larger = dataclasses.replace(weighted, costs={**weighted.costs, "macs": 2 * weighted.costs["macs"]})
     other = dataclasses.replace(plain, variant="toy-other")
     for runs, kept in (
-        ((plain, larger), [True, False]),  # those times were another system's
+        ((plain, larger), [True, False]),  # those times were another model's
         ((dataclasses.replace(plain, costs=larger.costs), weighted), [False, False]),  # or another baseline's
         ((other, weighted), [False, False]),
     ):
@@ -120,20 +120,20 @@ def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> N
 def test_one_learns_from_the_others_and_all_get_thresholds(suite_path: Path, tmp_path: Path) -> None:
     values = yaml.safe_load(suite_path.read_text())
     del values["tests"], values["localization"]
-    pupil = {"recipe": "recipe.yaml", "teachers": ["plain", "weighted"]}
-    values |= {"systems": {"pupil": pupil, **values["systems"]}, "calibrate": ["mA"]}
+    student = {"recipe": "recipe.yaml", "teachers": ["plain", "weighted"]}
+    values |= {"models": {"student": student, **values["models"]}, "calibrate": ["mA"]}
     suite_path.write_text(yaml.safe_dump(values))
     out, results = tmp_path / "out", tmp_path / "results"
     suite, said = load_suite(suite_path), []
     stored = run_suite(suite, out, results=results, at_once=3, timing_s=0, say=said.append)
 
-    assert [line.split(":")[0] for line in said][-2:] == ["pupil/seed0"] * 2
-    recipe = load_recipe(out / "recipes" / "pupil" / "seed0.yaml")
+    assert [line.split(":")[0] for line in said][-2:] == ["student/seed0"] * 2
+    recipe = load_recipe(out / "recipes" / "student" / "seed0.yaml")
     assert recipe.loss.teachers == tuple(
-        out / "runs" / name / "seed0" / "lessons" / "train" / "predictions.parquet"
+        out / "runs" / name / "seed0" / "teacher-predictions" / "train" / "predictions.parquet"
         for name in ("plain", "weighted")
     )
-    bundle = out / "runs" / "pupil" / "seed0" / "bundle"
+    bundle = out / "runs" / "student" / "seed0" / "bundle"
     assert Bundle.load(bundle).metadata["teacher_files"] == 2
     assert stored == [
         results / "tiny" / "toy.comparison.json",
@@ -141,7 +141,7 @@ def test_one_learns_from_the_others_and_all_get_thresholds(suite_path: Path, tmp
     ]
     calibrated = Comparison.load(stored[1])
     assert [run.variant for run in calibrated.runs] == [
-        f"toy-{name}-calibrated-mA" for name in ("plain", "pupil", "weighted")
+        f"toy-{name}-calibrated-mA" for name in ("plain", "student", "weighted")
     ]
     assert calibrated.runs[0].partition == "own/test"
     chosen = Bundle.load(bundle.parent / "calibrated-mA")
@@ -177,7 +177,7 @@ def test_a_test_without_identities_is_drawn_by_images(suite_path: Path, tmp_path
         identities=[str(row // 2) for row in range(len(people))],
         partitions={"own": [splits[row] for row in range(len(people))]},
     ).write(tmp_path / "known.parquet")
-    values["common"] = {"data": {"manifest": str(tmp_path / "known.parquet")}, "training": {"epochs": 1}}
+    values["defaults"] = {"data": {"manifest": str(tmp_path / "known.parquet")}, "training": {"epochs": 1}}
     suite_path.write_text(yaml.safe_dump(values | {"by": "identity", "localization": {}}))
     out, results = tmp_path / "out", tmp_path / "results"
     stored = run_suite(
@@ -189,18 +189,18 @@ def test_a_test_without_identities_is_drawn_by_images(suite_path: Path, tmp_path
 
 def test_a_teacher_of_other_attributes_is_told_at_once(suite_path: Path, tmp_path: Path) -> None:
     values = yaml.safe_load(suite_path.read_text())
-    values["systems"]["weighted"]["change"] = {"data": {"attributes": ["RedTop"]}}
-    values["systems"]["pupil"] = {"recipe": "recipe.yaml", "teachers": ["weighted"]}
+    values["models"]["weighted"]["overrides"] = {"data": {"attributes": ["RedTop"]}}
+    values["models"]["student"] = {"recipe": "recipe.yaml", "teachers": ["weighted"]}
     suite_path.write_text(yaml.safe_dump(values))
     with pytest.raises(
-        ConfigError, match="pupil/seed0 learns from weighted/seed0, which knows nothing of BlueBottom"
+        ConfigError, match="student/seed0 learns from weighted/seed0, which knows nothing of BlueBottom"
     ):
         plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
 
 
 def test_a_recipe_may_name_folders_of_teachers_itself(suite_path: Path, tmp_path: Path) -> None:
     values = yaml.safe_load(suite_path.read_text())
-    values["systems"]["weighted"]["change"] = {"loss": {"teachers": [str(tmp_path / "said")]}}
+    values["models"]["weighted"]["overrides"] = {"loss": {"teachers": [str(tmp_path / "said")]}}
     suite_path.write_text(yaml.safe_dump(values))
     jobs = plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
     assert tmp_path / "said" / "predictions.parquet" in jobs[1].steps[0].inputs
@@ -209,7 +209,7 @@ def test_a_recipe_may_name_folders_of_teachers_itself(suite_path: Path, tmp_path
 def test_a_run_that_fails_is_named_and_tried_again(suite_path: Path, tmp_path: Path) -> None:
     values = yaml.safe_load(suite_path.read_text())
     del values["tests"], values["localization"]
-    values["systems"]["weighted"]["change"] = {"loss": {"arguments": {"weighting": "magic"}}}
+    values["models"]["weighted"]["overrides"] = {"loss": {"arguments": {"weighting": "magic"}}}
     suite_path.write_text(yaml.safe_dump(values))
     out, results = tmp_path / "out", tmp_path / "results"
     with pytest.raises(TrainingError, match=r"1 of 2 runs failed(?s:.)*weighted/seed0: .*magic"):
@@ -217,15 +217,15 @@ def test_a_run_that_fails_is_named_and_tried_again(suite_path: Path, tmp_path: P
     jobs = plan_suite(load_suite(suite_path), out, results=results)
     assert [job.is_done for job in jobs] == [True, False]
 
-    values["systems"]["again"] = "recipe.yaml"
+    values["models"]["again"] = "recipe.yaml"
     suite_path.write_text(yaml.safe_dump(values))
     table, partial = (folder / "tiny" / "toy.comparison.json" for folder in (results, out / "partial"))
     table.write_text("of an earlier call")
-    with pytest.raises(TrainingError, match=r"1 of 3 runs failed, tables of whole systems lie in .*partial"):
+    with pytest.raises(TrainingError, match=r"1 of 3 runs failed, tables of whole models lie in .*partial"):
         run_suite(load_suite(suite_path), out, results=results, timing_s=0, say=lambda _: None)
     assert [run.variant for run in Comparison.load(partial).runs] == ["toy-plain", "toy-again"]
     assert table.read_text() == "of an earlier call"
-    del values["systems"]["weighted"]
+    del values["models"]["weighted"]
     suite_path.write_text(yaml.safe_dump(values))
     assert run_suite(load_suite(suite_path), out, results=results, timing_s=0.01, say=lambda _: None) == [
         table
@@ -238,7 +238,7 @@ def test_a_run_that_fails_is_named_and_tried_again(suite_path: Path, tmp_path: P
     [
         ({"by": "identity"}, ConfigError, "knows no identities"),
         (
-            {"calibrate": ["mA"], "common": {"protocol": "threshold-0.4"}},
+            {"calibrate": ["mA"], "defaults": {"protocol": "threshold-0.4"}},
             ConfigError,
             "one threshold for all",
         ),
@@ -262,19 +262,19 @@ def test_what_would_fail_after_hours_is_told_at_once(
 
 
 @pytest.mark.parametrize(
-    ("change", "message"),
+    ("overrides", "message"),
     [
         ({"attributes": ["RedTop"]}, "weighted/seed0 has other attributes than plain/seed0"),
         ({"manifest": "fewer.parquet"}, "weighted/seed0 has other pictures than plain/seed0"),
         ({"manifest": "wrong.parquet"}, "weighted/seed0 has other labels than plain/seed0"),
-        ({"broken": "skip"}, "need one data.broken, got skip, stop"),
+        ({"on_unreadable": "skip"}, "need one data.on_unreadable, got raise, skip"),
     ],
 )
 def test_systems_that_cannot_be_compared_are_told_at_once(
     suite_path: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
-    change: dict[str, object],
+    overrides: dict[str, object],
     message: str,
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -287,7 +287,7 @@ def test_systems_that_cannot_be_compared_are_told_at_once(
     at = manifest.table.column_names.index("label:RedTop")
     table = manifest.table.set_column(at, "label:RedTop", pa.array(labels, pa.int8()))
     dataclasses.replace(manifest, table=table).write(Path("wrong.parquet"))
-    values["systems"]["weighted"]["change"] = {"data": change}
+    values["models"]["weighted"]["overrides"] = {"data": overrides}
     suite_path.write_text(yaml.safe_dump(values))
     with pytest.raises(ConfigError, match=message):
         plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")

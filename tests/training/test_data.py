@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from passerby.config import Recipe
-from passerby.data.device_cache import ResidentLoader
+from passerby.data.device_cache import DeviceCacheLoader
 from passerby.errors import DataError
 from passerby.training import train
 from passerby.training.data import TrainingData
@@ -35,7 +35,7 @@ PARSING: Sections = {
     "augmentation": {"pad_px": 0, "crop_sides": (1.0, 0.75)},
     "training": {"epochs": 2},
 }
-"""A system that learns from parsing maps."""
+"""A model that learns from parsing maps."""
 
 
 def quiet(line: str) -> None:
@@ -43,10 +43,10 @@ def quiet(line: str) -> None:
 
 
 def make_both(make: MakeRecipe, sections: Sections) -> tuple[Recipe, Recipe]:
-    """The same recipe without and with resident pictures."""
+    """The same recipe without and with device_cache pictures."""
     first, second = (
-        make(**{**sections, "training": {**sections.get("training", {}), "resident": resident}})
-        for resident in (False, True)
+        make(**{**sections, "training": {**sections.get("training", {}), "device_cache": device_cache}})
+        for device_cache in (False, True)
     )
     return first, second
 
@@ -62,10 +62,10 @@ def test_resident_pictures_train_the_same_weights(
 ) -> None:
     recipes = make_both(make_recipe, sections)
     runs = [train(recipe, tmp_path / f"{i}", say=quiet) for i, recipe in enumerate(recipes)]
-    fetched, resident = (final_state(outcome.run) for outcome in runs)
-    assert fetched.keys() == resident.keys()
+    fetched, device_cache = (final_state(outcome.run) for outcome in runs)
+    assert fetched.keys() == device_cache.keys()
     for name, value in fetched.items():
-        assert torch.equal(value, resident[name]), name
+        assert torch.equal(value, device_cache[name]), name
     assert runs[0].val_scores == runs[1].val_scores
 
 
@@ -75,8 +75,8 @@ def test_the_loaders_of_a_resident_run_hold_what_each_serves(make_recipe: MakeRe
     model = create_start(recipe.model, data.manifest.schema, say=quiet)
     loaders = data.create_loaders(recipe, model=model, rank=0, world_size=1, device=torch.device("cpu"))
     training, validation = loaders
-    assert isinstance(training, ResidentLoader)
-    assert isinstance(validation, ResidentLoader)
+    assert isinstance(training, DeviceCacheLoader)
+    assert isinstance(validation, DeviceCacheLoader)
     assert (training.workers, validation.workers) == (0, 0)
     batch, other = next(iter(training)), next(iter(validation))
     assert batch.guidance.parsing is not None  # to learn from
@@ -87,12 +87,12 @@ def test_the_loaders_of_a_resident_run_hold_what_each_serves(make_recipe: MakeRe
 def test_a_device_that_is_too_small_is_told_before_the_first_step(
     make_recipe: MakeRecipe, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(self: ResidentLoader, source: object) -> torch.Tensor:
+    def refuse(self: DeviceCacheLoader, source: object) -> torch.Tensor:
         raise torch.cuda.OutOfMemoryError("CUDA out of memory")
 
-    monkeypatch.setattr(ResidentLoader, "_hold", refuse)
-    with pytest.raises(DataError, match=r"32 rows need 0\.00 GiB on cpu.*training\.resident: false"):
-        train(make_recipe(training={"resident": True}), tmp_path / "run", say=quiet)
+    monkeypatch.setattr(DeviceCacheLoader, "_hold", refuse)
+    with pytest.raises(DataError, match=r"32 rows need 0\.00 GiB on cpu.*training\.device_cache: false"):
+        train(make_recipe(training={"device_cache": True}), tmp_path / "run", say=quiet)
 
 
 @pytest.mark.gpu
@@ -101,6 +101,8 @@ def test_a_device_that_is_too_small_is_told_before_the_first_step(
 @pytest.mark.parametrize("compiled", [False, True])
 def test_a_gpu_learns_from_resident_pictures(make_recipe: MakeRecipe, tmp_path: Path, compiled: bool) -> None:
     training = {"accelerator": "gpu", "precision": "bf16-mixed", "ema": 0.9, "epochs": 15}
-    recipe = make_recipe(training={**training, "resident": True, "compile": compiled}, input={"height": 64})
+    recipe = make_recipe(
+        training={**training, "device_cache": True, "compile": compiled}, input={"height": 64}
+    )
     outcome = train(recipe, tmp_path / "run", say=quiet)
     assert outcome.val_scores["mAP"] > 0.8

@@ -46,7 +46,7 @@ DIAA: dict[str, dict[str, object]] = {
     },
     "loss": {"name": "diaa", "arguments": {"burn_in": 0}},
 }
-"""A system whose loss remembers every sample: with three epochs, the third is weighted by two predictions."""
+"""A model whose loss remembers every sample: with three epochs, the third is weighted by two predictions."""
 
 SSPNET: dict[str, dict[str, object]] = {
     "model": {
@@ -56,7 +56,7 @@ SSPNET: dict[str, dict[str, object]] = {
     },
     "loss": {"name": "hierarchical", "arguments": {"weighting": "sb"}},
 }
-"""A system that counts beside the optimiser, and halves its counts within each epoch."""
+"""A model that counts beside the optimiser, and halves its counts within each epoch."""
 
 MTMS: dict[str, dict[str, object]] = {
     "model": {
@@ -67,7 +67,7 @@ MTMS: dict[str, dict[str, object]] = {
     "loss": {"name": "mtms", "arguments": {"first_epochs": 1}},
     "input": {"height": 32, "width": 16},
 }
-"""A system of two stages, of which the second has no loss in the first epoch; learns parsing, too."""
+"""A model of two stages, of which the second has no loss in the first epoch; learns parsing, too."""
 
 DA_HAR: dict[str, dict[str, object]] = {
     "model": {
@@ -192,9 +192,19 @@ class PowerFailureError(Exception):
         {"training": {"ema": 0.9, "checkpoint_every_steps": 1}, **SSPNET},
         {"training": {"checkpoint_every_steps": 1}, **MTMS},
         {"training": {"ema": 0.9, "checkpoint_every_steps": 1}, **DA_HAR},
-        {"training": {"ema": 0.9, "checkpoint_every_steps": 1, "resident": True}, **DA_HAR},
+        {"training": {"ema": 0.9, "checkpoint_every_steps": 1, "device_cache": True}, **DA_HAR},
     ],
-    ids=["ema-cosine", "plateau", "diaa", "diaa-ema", "sspnet", "sspnet-ema", "mtms", "da-har", "resident"],
+    ids=[
+        "ema-cosine",
+        "plateau",
+        "diaa",
+        "diaa-ema",
+        "sspnet",
+        "sspnet-ema",
+        "mtms",
+        "da-har",
+        "device_cache",
+    ],
 )
 def test_a_resumed_run_equals_an_unbroken_one(
     make_recipe: MakeRecipe,
@@ -208,9 +218,9 @@ def test_a_resumed_run_equals_an_unbroken_one(
     whole = train(recipe, tmp_path / "whole", say=quiet)
 
     with pytest.raises(PowerFailureError), stopping_at(stop_at):
-        train(recipe, tmp_path / "broken", say=quiet)
-    assert not (tmp_path / "broken" / "bundle").exists()
-    resumed = train(recipe, tmp_path / "broken", resume=True, say=quiet)
+        train(recipe, tmp_path / "unreadable", say=quiet)
+    assert not (tmp_path / "unreadable" / "bundle").exists()
+    resumed = train(recipe, tmp_path / "unreadable", resume=True, say=quiet)
 
     assert_equal(weights(whole.run), weights(resumed.run))
     assert_equal(final_state(whole.run), final_state(resumed.run))
@@ -255,11 +265,11 @@ def wait_for(path: Path, process: "subprocess.Popen[str]") -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", [{}, DIAA], ids=["baseline", "diaa"])
+@pytest.mark.parametrize("model", [{}, DIAA], ids=["baseline", "diaa"])
 def test_kill_minus_nine_in_mid_epoch_then_resume(
-    make_recipe: MakeRecipe, tmp_path: Path, system: dict[str, dict[str, object]]
+    make_recipe: MakeRecipe, tmp_path: Path, model: dict[str, dict[str, object]]
 ) -> None:
-    recipe = make_recipe(training={"checkpoint_every_steps": 1, "ema": 0.9}, **system)
+    recipe = make_recipe(training={"checkpoint_every_steps": 1, "ema": 0.9}, **model)
     process = start_slow_run(recipe, tmp_path)
     wait_for(tmp_path / "run" / "checkpoints" / "last.ckpt", process)
     time.sleep(0.3)
@@ -302,8 +312,8 @@ def test_early_stopping_holds_after_a_power_failure(
     with monkeypatch.context() as patch:
         patch.setattr(RunFolder, "finish", fail)
         with pytest.raises(PowerFailureError):
-            train(recipe, tmp_path / "broken", say=quiet)
-    resumed = train(recipe, tmp_path / "broken", resume=True, say=quiet)
+            train(recipe, tmp_path / "unreadable", say=quiet)
+    resumed = train(recipe, tmp_path / "unreadable", resume=True, say=quiet)
     assert read_log(resumed.run) == read_log(whole.run)
     assert_equal(final_state(whole.run), final_state(resumed.run))
 
@@ -346,9 +356,9 @@ def test_weights_that_are_not_finite_are_neither_kept_nor_measured(
 STILL: dict[str, object] = {"optimizer": {"lr": 1e-12, "weight_decay": 0.0}, "augmentation": {"pad_px": 0}}
 
 
-def start_from(make_recipe: MakeRecipe, bundle: Path, **sections: dict[str, object]) -> Recipe:
+def init_from(make_recipe: MakeRecipe, bundle: Path, **sections: dict[str, object]) -> Recipe:
     """One epoch that hardly moves the weights."""
-    model = {"start_from": bundle, **sections.pop("model", {})}
+    model = {"init_from": bundle, **sections.pop("model", {})}
     return make_recipe(**{**STILL, "training": {"epochs": 1}, "model": model, **sections})
 
 
@@ -358,7 +368,7 @@ def trained_part(run: Path) -> dict[str, torch.Tensor]:
 
 def test_a_run_starts_from_a_bundle(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     first = train(make_recipe(training={"epochs": 1}), tmp_path / "first", say=quiet)
-    again = train(start_from(make_recipe, first.bundle), tmp_path / "again", say=quiet)
+    again = train(init_from(make_recipe, first.bundle), tmp_path / "again", say=quiet)
     for name, value in trained_part(first.run).items():
         assert torch.allclose(weights(again.run)[name], value, atol=1e-6), name
     assert Bundle.load(again.bundle).metadata["pretraining"] == "bundle baseline default tiny"
@@ -370,7 +380,7 @@ def test_a_start_of_other_attributes_keeps_what_both_know_by_name(
     two = make_recipe(training={"epochs": 1}, data={"attributes": ["RedTop", "Bright"]})
     first = train(two, tmp_path / "first", say=quiet)
     lines: list[str] = []
-    recipe = start_from(make_recipe, first.bundle, data={"attributes": ["Bright", "BlueBottom", "RedTop"]})
+    recipe = init_from(make_recipe, first.bundle, data={"attributes": ["Bright", "BlueBottom", "RedTop"]})
     again = train(recipe, tmp_path / "again", say=lines.append)
     assert any(line.endswith("; fresh attributes: BlueBottom") for line in lines)
     before, after = weights(first.run), weights(again.run)
@@ -388,7 +398,7 @@ def test_a_start_of_other_attributes_sorts_every_axis_of_attributes(
     model = {"name": "diaa", "pretrained": False, "arguments": arguments}
     recipe = make_recipe(model=model, loss=DIAA["loss"], training={"epochs": 1})
     first = train(recipe, tmp_path / "first", say=quiet)
-    section = recipe.model.model_copy(update={"start_from": first.bundle})
+    section = recipe.model.model_copy(update={"init_from": first.bundle})
     given = Bundle.load(first.bundle)
     names = ("Bright", "New", "RedTop")
     schema = AttributeSchema("other", tuple(Attribute(name, "has it") for name in names))
@@ -409,7 +419,7 @@ def test_a_start_of_other_attributes_finds_their_rows_in_the_classifier_of_a_par
 ) -> None:
     recipe = make_recipe(training={"epochs": 1}, **SSPNET)
     first = train(recipe, tmp_path / "first", say=quiet)
-    section = recipe.model.model_copy(update={"start_from": first.bundle})
+    section = recipe.model.model_copy(update={"init_from": first.bundle})
     theirs = Bundle.load(first.bundle).model.state_dict()
     splits: dict[str, Split] = {"Bright": "all", "New": "torso", "RedTop": "torso", "Low": "bottom"}
     schema = AttributeSchema("other", tuple(Attribute(n, "has it", split=p) for n, p in splits.items()))
@@ -435,8 +445,8 @@ def test_what_a_model_looks_at_must_be_there_in_training(make_recipe: MakeRecipe
 
 def test_a_bundle_of_another_backbone_is_no_start(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     first = train(make_recipe(training={"epochs": 1}), tmp_path / "first", say=quiet)
-    other = start_from(make_recipe, first.bundle, model={"arguments": {"backbone": "test_vit"}})
-    with pytest.raises(TrainingError, match=r"model\.start_from: only \d+ of \d+ tensors"):
+    other = init_from(make_recipe, first.bundle, model={"arguments": {"backbone": "test_vit"}})
+    with pytest.raises(TrainingError, match=r"model\.init_from: only \d+ of \d+ tensors"):
         train(other, tmp_path / "again", say=quiet)
 
 
@@ -523,14 +533,14 @@ def test_early_stopping_ends_the_run(make_recipe: MakeRecipe, tmp_path: Path) ->
     assert len((outcome.run / "logs" / "metrics.csv").read_text().splitlines()) < 10
 
 
-@pytest.mark.parametrize("broken", ["stop", "skip"])
+@pytest.mark.parametrize("on_unreadable", ["raise", "skip"])
 def test_a_broken_picture_is_named(
-    make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path, broken: str
+    make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path, on_unreadable: str
 ) -> None:
     (tmp_path / "people" / "images" / "005.png").write_bytes(b"no picture")
-    recipe = make_recipe(data={"broken": broken}, training={"epochs": 1})
+    recipe = make_recipe(data={"on_unreadable": on_unreadable}, training={"epochs": 1})
     lines: list[str] = []
-    if broken == "stop":
+    if on_unreadable == "raise":
         with pytest.raises(DataError, match=r"005\.png"):
             train(recipe, tmp_path / "run", say=lines.append)
     else:

@@ -50,7 +50,7 @@ def test_a_broken_test_picture_is_skipped_where_the_recipe_says_so(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     (tmp_path / "people" / "images" / "047.png").write_bytes(b"no picture")
-    recipe = make_recipe(data={"broken": "skip"}, training={"epochs": 1})
+    recipe = make_recipe(data={"unreadable": "skip"}, training={"epochs": 1})
     train_seeds(recipe, tmp_path / "run", seeds=(0,), results=tmp_path / "results", say=lambda line: None)
     evaluation = Evaluation.load(tmp_path / "run" / "test")
     assert [image for image, _ in evaluation.skipped] == ["images/047.png"]

@@ -62,11 +62,11 @@ SYSTEMS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("system", SYSTEMS)
+@pytest.mark.parametrize("model", SYSTEMS)
 def test_a_compiled_network_learns_the_same_weights_under_the_same_names(
-    make_recipe: MakeRecipe, tmp_path: Path, system: str, graphs: list[Any]
+    make_recipe: MakeRecipe, tmp_path: Path, model: str, graphs: list[Any]
 ) -> None:
-    sections = dict(SYSTEMS[system])
+    sections = dict(SYSTEMS[model])
     if "model" in sections:
         arguments = {"backbone": "test_resnet", **sections["model"]["arguments"]}
         sections["model"] = {**sections["model"], "pretrained": False, "arguments": arguments}

@@ -68,14 +68,16 @@ def test_a_teacher_may_say_it_part_by_part(
 def test_a_run_learns_from_its_teachers(make_recipe: Callable[..., Recipe], tmp_path: Path) -> None:
     said = teach(make_recipe, tmp_path, 0)
     plain = train(make_recipe(), tmp_path / "plain", say=lambda _: None)
-    pupil = train(
-        make_recipe(loss={"teachers": (said,), "teacher_weight": 0.9}), tmp_path / "pupil", say=lambda _: None
+    student = train(
+        make_recipe(loss={"teachers": (said,), "teacher_weight": 0.9}),
+        tmp_path / "student",
+        say=lambda _: None,
     )
     probs = [
         load_soft_labels(
             [_say(outcome.bundle, tmp_path / f"{i}")], _manifest(tmp_path), np.arange(32)
         ).numpy()
-        for i, outcome in enumerate((plain, pupil))
+        for i, outcome in enumerate((plain, student))
     ]
     teacher = load_soft_labels([said], _manifest(tmp_path), np.arange(32)).numpy()
     far = [float(np.abs(each - teacher).mean()) for each in probs]
@@ -93,9 +95,9 @@ def test_a_recipe_says_how_they_are_learnt_and_the_bundle_says_so(
 
     monkeypatch.setattr("passerby.training.engine.Distilled", create)
     loss = {"teachers": (teach(make_recipe, tmp_path, 0),), "teacher_weight": 0.9, "teachers_as_labels": True}
-    pupil = train(make_recipe(loss=loss), tmp_path / "pupil", say=lambda _: None)
+    student = train(make_recipe(loss=loss), tmp_path / "student", say=lambda _: None)
     assert [(each.weight, each.as_labels) for each in learnt] == [(0.9, True)]
-    metadata = Bundle.load(pupil.bundle).metadata
+    metadata = Bundle.load(student.bundle).metadata
     assert (metadata["teacher_weight"], metadata["teachers_as_labels"]) == (0.9, True)
 
 
@@ -113,7 +115,7 @@ def test_what_teachers_did_not_say_is_told(
 ) -> None:
     said = teach(make_recipe, tmp_path, 0, split="val")
     with pytest.raises(DataError, match="said nothing of 32 of 32 rows that train, such as row 0"):
-        train(make_recipe(loss={"teachers": (said,)}), tmp_path / "pupil", say=lambda _: None)
+        train(make_recipe(loss={"teachers": (said,)}), tmp_path / "student", say=lambda _: None)
     rows = manifest.split_rows("own", "val")
     with pytest.raises(DataError, match="said nothing of 32 of 32 rows"):  # beside one that did
         load_soft_labels(

@@ -3,7 +3,7 @@
 Importing this package does not load torch: the annotators with networks have modules of their own.
 """
 
-from passerby.annotators.annotate import annotate, find_given
+from passerby.annotators.annotate import annotate, find_existing
 from passerby.annotators.base import Annotator, Kind, Sample
 from passerby.annotators.factory import METHODS, create_annotator
 from passerby.annotators.policy import POLICIES, apply_policy
@@ -19,6 +19,6 @@ __all__ = [
     "annotate",
     "apply_policy",
     "create_annotator",
-    "find_given",
+    "find_existing",
     "measure_quality",
 ]

@@ -22,7 +22,7 @@ from passerby.parsing import UNKNOWN_CLASS, find_unnamed
 if TYPE_CHECKING:
     from passerby.data.manifest import Manifest
 
-__all__ = ["KINDS", "annotate", "describe_annotators", "find_given", "find_ready", "order_annotators"]
+__all__ = ["KINDS", "annotate", "describe_annotators", "find_existing", "find_ready", "order_annotators"]
 
 KINDS: tuple[Kind, ...] = ("masks", "parsing", "keypoints")
 
@@ -140,7 +140,7 @@ def describe_annotators(ordered: Sequence[Annotator]) -> dict[Kind, dict[str, An
     return descriptions
 
 
-def find_given(
+def find_existing(
     manifest: Manifest, kinds: Collection[Kind] = KINDS, *, parsing_classes: Sequence[str] = ()
 ) -> Manifest:
     """Take what lies ready beside the pictures, as `passerby prepare` does.

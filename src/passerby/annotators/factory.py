@@ -74,6 +74,6 @@ def _create_network(
 
 
 def _read_folder(kind: Kind, folder: str, classes: Literal["lip", "coarse"]) -> Annotator:
-    from passerby.annotators.from_files import Given
+    from passerby.annotators.from_files import FromFiles
 
-    return Given(kind, folder, classes=CLASS_LISTS[classes] if kind == "parsing" else ())
+    return FromFiles(kind, folder, classes=CLASS_LISTS[classes] if kind == "parsing" else ())

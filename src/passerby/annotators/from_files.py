@@ -14,10 +14,10 @@ from passerby.data.formats.dataset_files import find_images, load_keypoints
 from passerby.errors import ConfigError, DataError
 from passerby.images.decode import load_map
 
-__all__ = ["Given"]
+__all__ = ["FromFiles"]
 
 
-class Given:
+class FromFiles:
     """Takes what lies ready for a picture, found by the picture's name without folder and ending.
 
     Args:
@@ -33,7 +33,7 @@ class Given:
         ImageError: From `annotate`, if a map is damaged.
     """
 
-    name = "given"
+    name = "files"
     needs: tuple[Kind, ...] = ()
 
     def __init__(self, kind: Kind, folder: str | Path, *, classes: Sequence[str] = ()) -> None:

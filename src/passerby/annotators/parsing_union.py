@@ -51,7 +51,7 @@ class UnionOfParsing:
             raise DataError(
                 f"expected names of classes of Look-Into-Person, CCP or of {', '.join(COARSE_CLASSES)}, got "
                 f"{', '.join(strange) or 'none'}; find other maps by `passerby annotate … --parsing`, or "
-                "name the classes of these by --parsing-from given --parsing-classes lip"
+                "name the classes of these by --parsing-from files --parsing-classes lip"
             )
         self.parsing_classes = tuple(parsing_classes)
         self._is_person = np.zeros(256, np.uint8)

@@ -64,7 +64,7 @@ class Relabel:
         if not self.parsing_classes:
             raise ConfigError(
                 "the manifest does not name the classes of its parsing maps, so they cannot be relabelled; "
-                "name them first by --parsing-from given --parsing-classes lip"
+                "name them first by --parsing-from files --parsing-classes lip"
             )
         tables = CONVERSIONS.get(self.parsing_classes, {})
         if to not in tables:

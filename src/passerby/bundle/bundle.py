@@ -27,6 +27,7 @@ from passerby.data.normalise import normalise
 from passerby.errors import BundleError, DataError, ImageError, ModelError, SchemaError
 from passerby.images.decode import read_image
 from passerby.images.placement import resize_image
+from passerby.migration import upgrade
 from passerby.models import AttributeModel, create_model
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output, Prediction, Preprocess
@@ -174,7 +175,7 @@ class Bundle:
         """Refuse a model that makes no parsing maps.
 
         Raises:
-            ModelError: If it is one; the message names a system that makes some.
+            ModelError: If it is one; the message names a model that makes some.
         """
         if not self.model.parsing_classes:
             raise ModelError(f"a {self.model.name} model makes no parsing maps; mtms and da-har do")
@@ -343,7 +344,7 @@ def _restore(content: Content, path: Path) -> Bundle:
     _check_state(state, model.state_dict(), path)
     model.load_state_dict(state)
     preprocess = Preprocess.from_dict(config["preprocess"])
-    return Bundle(model, preprocess, tuple(config["thresholds"].values()), dict(config["metadata"]))
+    return Bundle(model, preprocess, tuple(config["thresholds"].values()), upgrade(dict(config["metadata"])))
 
 
 def _check_state(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:

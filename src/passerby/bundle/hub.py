@@ -26,7 +26,7 @@ def download(name: str, revision: str | None) -> Path:
 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
-    except Exception as error:  # the hub's client raises its own, httpx's and the system's errors
+    except Exception as error:  # the hub's client raises its own, httpx's and the operating system's errors
         raise BundleError(
             f"no bundle at {name} on this machine, and the Hugging Face Hub did not give one "
             f"({_first_line(error)}); check the name, the revision and the connection"

@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
-FORMAT, FORMAT_VERSION = "passerby-bundle", 1
+FORMAT, FORMAT_VERSION = "passerby-bundle", 2
 MAX_CONFIG_BYTES = 16 * 2**20
 """A configuration is some kilobytes; more is refused before it is unpacked."""
 

@@ -19,6 +19,7 @@ from passerby.cli.localize import localize
 from passerby.cli.models import models
 from passerby.cli.predict import predict
 from passerby.cli.prepare import prepare
+from passerby.cli.recipes import recipes
 from passerby.cli.report import report
 from passerby.cli.results import results
 from passerby.cli.suite import suite
@@ -53,6 +54,7 @@ for command in (
     compare_localization,
     report,
     models,
+    recipes,
 ):  # as the work flows
     app.command()(command)
 

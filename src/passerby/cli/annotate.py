@@ -43,25 +43,25 @@ def annotate(
     masks_from: Annotated[
         str | None,
         typer.Option(
-            metavar="mask-rcnn|parsing|given",
-            help="Of masks; given takes masks/NAME.png below the root.",
+            metavar="mask-rcnn|parsing|files",
+            help="Of masks; files takes masks/NAME.png below the root.",
             show_default="mask-rcnn",
         ),
     ] = None,
     parsing_from: Annotated[
         str | None,
         typer.Option(
-            metavar="segformer|geometric|relabel|given",
+            metavar="segformer|geometric|relabel|files",
             help="Of parsing maps; geometric needs masks and keypoints only, relabel brings the manifest's "
-            "own to --parsing-classes, given takes parsing/NAME.png.",
+            "own to --parsing-classes, files takes parsing/NAME.png.",
             show_default="segformer",
         ),
     ] = None,
     keypoints_from: Annotated[
         str | None,
         typer.Option(
-            metavar="keypoint-rcnn|vitpose|given",
-            help="Of keypoints; given takes keypoints_coco17.json.",
+            metavar="keypoint-rcnn|vitpose|files",
+            help="Of keypoints; files takes keypoints_coco17.json.",
             show_default="keypoint-rcnn",
         ),
     ] = None,
@@ -96,8 +96,8 @@ def annotate(
             show_default="MANIFEST-annotated.parquet; with --limit N, MANIFEST-annotated-firstN.parquet",
         ),
     ] = None,
-    sheet: Annotated[
-        Path | None, typer.Option(help="A sheet with 48 random rows to look at: .png, .jpg …", dir_okay=False)
+    contact_sheet: Annotated[
+        Path | None, typer.Option(help="Contact sheet of 48 random rows: .png, .jpg …", dir_okay=False)
     ] = None,
     limit: Annotated[int | None, typer.Option(min=1, help="The first rows only, to try it.")] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Persons looked at at a time.")] = 16,
@@ -111,27 +111,29 @@ def annotate(
     An interrupted run goes on where it stopped. Numbers about the quality of what was found are printed and
     written beside the new manifest.
     """
-    from passerby.cli.annotation_plan import check_classes, create_annotators, list_wishes, take_given
+    from passerby.cli.annotation_plan import add_existing_files, check_classes, create_annotators, create_plan
 
-    wishes = list_wishes(
+    plan = create_plan(
         {
             "masks": (masks, masks_from, masks_weights),
             "parsing": (parsing, parsing_from, parsing_weights),
             "keypoints": (keypoints, keypoints_from, keypoints_weights),
         }
     )
-    check_classes(wishes, parsing_classes)
+    check_classes(plan, parsing_classes)
     from passerby.annotators.annotate import annotate as find
     from passerby.data.manifest import Manifest
 
-    if sheet is not None:
+    if contact_sheet is not None:
         from passerby.visualization.figure_file import check_figure
 
-        check_figure(sheet, count=1, height_px=64)  # a wrong name is better known before the work than after
+        check_figure(
+            contact_sheet, count=1, height_px=64
+        )  # a wrong name is better known before the work than after
     rows = Manifest.load(manifest)
     rows = rows if limit is None else rows.take(range(min(limit, len(rows))))
-    rows = take_given(rows, wishes, parsing_classes)
-    annotators = create_annotators(rows, wishes, parsing_classes, device)
+    rows = add_existing_files(rows, plan, parsing_classes)
+    annotators = create_annotators(rows, plan, parsing_classes, device)
     with show_progress("annotating", hidden=not annotators) as progress:
         rows = find(rows, annotators, into=into, batch_size=batch_size, redo=redo, progress=progress)
     # Masks that were given are somebody's word: none is taken away unless that is asked for.
@@ -139,7 +141,9 @@ def annotate(
     policy = missing or (Missing.ones if found else None)
     # A trial of the first rows must not take the place of the whole.
     name = f"{manifest.stem}-annotated{'' if limit is None else f'-first{limit}'}.parquet"
-    _finish(rows, policy, annotators, into=into, out=out or manifest.with_name(name), sheet=sheet)
+    _finish(
+        rows, policy, annotators, into=into, out=out or manifest.with_name(name), contact_sheet=contact_sheet
+    )
 
 
 # ---------------------------------------------------------------------- what came of it
@@ -152,7 +156,7 @@ def _finish(
     *,
     into: str,
     out: Path,
-    sheet: Path | None,
+    contact_sheet: Path | None,
 ) -> None:
     """Measure, apply the policy, write and print."""
     import json
@@ -185,11 +189,11 @@ def _finish(
     written = [f"{out} ({len(rows):,} rows)", str(report)]
     if any(annotator.kind != "keypoints" for annotator in annotators) or counts.get("hull"):
         written.append(f"maps in {rows.root / into}")
-    if sheet is not None:
+    if contact_sheet is not None:
         from passerby.visualization.figure_file import save_figure
 
-        save_figure(sheet, draw_contact_sheet(rows))
-        written.append(str(sheet))
+        save_figure(contact_sheet, draw_contact_sheet(rows))
+        written.append(str(contact_sheet))
     console = Console()
     print_quality(quality, policy, counts, console)
     for line in written:

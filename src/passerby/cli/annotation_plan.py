@@ -10,18 +10,18 @@ if TYPE_CHECKING:
     from passerby.annotators.base import Annotator, Kind
     from passerby.data.manifest import Manifest
 
-__all__ = ["Wish", "check_classes", "create_annotators", "list_wishes", "take_given"]
+__all__ = ["PlannedAnnotation", "add_existing_files", "check_classes", "create_annotators", "create_plan"]
 
 _READY: dict[Kind, tuple[str, ...]] = {
-    "masks": ("given",),
-    "parsing": ("relabel", "given"),
-    "keypoints": ("given",),
+    "masks": ("files",),
+    "parsing": ("relabel", "files"),
+    "keypoints": ("files",),
 }
 """Beside the methods of `annotators.factory`, those of this command that take what is there."""
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class PlannedAnnotation:
     """A kind that is asked for, the method that is to find it, and the weights, if not the usual ones."""
 
     kind: Kind
@@ -29,7 +29,7 @@ class Wish:
     weights: str | None
 
 
-def list_wishes(asked: Mapping[Kind, tuple[bool, str | None, str | None]]) -> list[Wish]:
+def create_plan(asked: Mapping[Kind, tuple[bool, str | None, str | None]]) -> list[PlannedAnnotation]:
     """What was asked for, with the usual method, the first one, where none was named.
 
     Args:
@@ -41,30 +41,30 @@ def list_wishes(asked: Mapping[Kind, tuple[bool, str | None, str | None]]) -> li
     from passerby.annotators.factory import METHODS
     from passerby.errors import ConfigError
 
-    wishes = []
+    plan = []
     for kind, (plain, method, weights) in asked.items():
         known = (*METHODS[kind], *_READY[kind])
         if method is not None and method not in known:
             raise ConfigError(f"--{kind}-from: expected one of {', '.join(known)}, got {method!r}")
         chosen = method or (known[0] if plain else None)
         if weights is not None and (chosen is None or chosen in (*_READY[kind], "parsing")):
-            mend = "leave them out" if chosen else f"add --{kind}"
-            raise ConfigError(f"--{kind}-weights belong to a network that finds {kind}; {mend}")
+            remedy = "leave them out" if chosen else f"add --{kind}"
+            raise ConfigError(f"--{kind}-weights belong to a network that finds {kind}; {remedy}")
         if chosen is not None:
-            wishes.append(Wish(kind, chosen, weights))
-    if not wishes:
+            plan.append(PlannedAnnotation(kind, chosen, weights))
+    if not plan:
         raise ConfigError(
             "expected at least one of --masks, --parsing and --keypoints, got none; "
             "--masks --keypoints is a good beginning"
         )
-    return wishes
+    return plan
 
 
-def check_classes(wishes: Sequence[Wish], classes: str | None) -> None:
+def check_classes(plan: Sequence[PlannedAnnotation], classes: str | None) -> None:
     """Refuse `--parsing-classes` where it says nothing, and its absence where it must say something."""
     from passerby.errors import ConfigError
 
-    method = next((wish.method for wish in wishes if wish.kind == "parsing"), None)
+    method = next((planned.method for planned in plan if planned.kind == "parsing"), None)
     if classes is None:
         if method == "relabel":
             raise ConfigError(
@@ -73,23 +73,25 @@ def check_classes(wishes: Sequence[Wish], classes: str | None) -> None:
     elif method is None:
         raise ConfigError(
             "--parsing-classes says of which classes the parsing maps are, but none are asked for; leave it "
-            "out, or add --parsing or --parsing-from given"
+            "out, or add --parsing or --parsing-from files"
         )
     elif method == "geometric":
         raise ConfigError("--parsing-from geometric gives coarse classes only; leave --parsing-classes out")
 
 
-def take_given(rows: Manifest, wishes: Sequence[Wish], classes: str | None) -> Manifest:
+def add_existing_files(rows: Manifest, plan: Sequence[PlannedAnnotation], classes: str | None) -> Manifest:
     """The manifest with what lies ready, for the kinds that are to come from there."""
-    from passerby.annotators.annotate import find_given
+    from passerby.annotators.annotate import find_existing
     from passerby.parsing import CLASS_LISTS
 
-    kinds = [wish.kind for wish in wishes if wish.method == "given"]
-    return find_given(rows, kinds, parsing_classes=CLASS_LISTS[classes] if classes else ()) if kinds else rows
+    kinds = [planned.kind for planned in plan if planned.method == "files"]
+    return (
+        find_existing(rows, kinds, parsing_classes=CLASS_LISTS[classes] if classes else ()) if kinds else rows
+    )
 
 
 def create_annotators(
-    rows: Manifest, wishes: Sequence[Wish], classes: str | None, device: str
+    rows: Manifest, plan: Sequence[PlannedAnnotation], classes: str | None, device: str
 ) -> list[Annotator]:
     """Those that find what does not lie ready; a union of parsing maps last, as it follows their classes.
 
@@ -98,17 +100,17 @@ def create_annotators(
     """
     from passerby.annotators.factory import create_annotator
 
-    coarse = any(wish.method == "geometric" for wish in wishes)
+    coarse = any(planned.method == "geometric" for planned in plan)
     chosen: Any = "coarse" if coarse else classes or "lip"
     created: list[Annotator] = []
-    for wish in wishes:
-        if wish.method == "relabel":
+    for planned in plan:
+        if planned.method == "relabel":
             created.append(_create_relabel(rows, chosen))
-        elif wish.method not in ("given", "parsing"):
-            source = f"{wish.method}={wish.weights}" if wish.weights else wish.method
-            place = "cpu" if wish.method == "geometric" else _find_device(device)
-            created.append(create_annotator(wish.kind, source, device=place, classes=chosen))
-    if any(wish.method == "parsing" for wish in wishes):
+        elif planned.method not in ("files", "parsing"):
+            source = f"{planned.method}={planned.weights}" if planned.weights else planned.method
+            place = "cpu" if planned.method == "geometric" else _find_device(device)
+            created.append(create_annotator(planned.kind, source, device=place, classes=chosen))
+    if any(planned.method == "parsing" for planned in plan):
         created.append(_create_union(rows, created))
     return created
 
@@ -137,7 +139,7 @@ def _create_union(rows: Manifest, others: Sequence[Annotator]) -> Annotator:
     if not classes and "parsing" in find_ready(rows):
         raise ConfigError(
             "--masks-from parsing: the manifest does not name the classes of its parsing maps; name them by "
-            "--parsing-from given --parsing-classes lip (or coarse)"
+            "--parsing-from files --parsing-classes lip (or coarse)"
         )
     return UnionOfParsing(classes or LIP_CLASSES)  # without any maps, annotating says that they are missing
 

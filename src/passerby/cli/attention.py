@@ -8,15 +8,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.attributes import split_attributes
-from passerby.cli.auxiliary import KeypointsOption, MasksOption, create_guide
+from passerby.cli.auxiliary import KeypointsOption, MasksOption, create_auxiliary
 from passerby.cli.options import BundleArgument, DeviceOption, PicturesArgument
-from passerby.cli.output_paths import check_apart, place_below
+from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from passerby.bundle import Bundle
     from passerby.explain.attention_maps import AttentionMaps
-    from passerby.inference.auxiliary import Guide
+    from passerby.inference.auxiliary import AuxiliaryInputs
 
 __all__ = ["attention"]
 
@@ -84,13 +84,13 @@ def attention(
 
     paths = find_images(pictures)
     if out is not None:
-        check_apart([out], paths)
+        check_outputs([out], paths)
         check_figure(out, count=len(paths), height_px=height)
     model = load(bundle, device=device)
     chosen = None if attributes is None else split_attributes(attributes, model.schema)
     names = None if maps is None else [name.strip() for name in maps.split(",")]
-    guide = create_guide(model, masks=masks, keypoints=keypoints, true_parsing=true_parsing)
-    kept, read = _compute(model, paths, names=names, raw=raw, keep=out is not None, guide=guide)
+    auxiliary = create_auxiliary(model, masks=masks, keypoints=keypoints, true_parsing=true_parsing)
+    kept, read = _compute(model, paths, names=names, raw=raw, keep=out is not None, auxiliary=auxiliary)
     if out is not None and kept:
         figure = draw_attention(
             kept,
@@ -116,7 +116,7 @@ def _compute(
     names: list[str] | None,
     raw: Path | None,
     keep: bool,
-    guide: Guide | None,
+    auxiliary: AuxiliaryInputs | None,
 ) -> tuple[list[AttentionMaps], int]:
     """The maps of all pictures if they are to be kept, and how many pictures could be read."""
     from passerby.explain.attention_maps import combine_maps, save_maps, stream_maps
@@ -126,7 +126,7 @@ def _compute(
     read = 0
     places = [] if raw is None else place_below(raw, paths, ".npz", keep_suffix=True)
     with show_progress("looking", hidden=len(paths) <= 16) as progress:
-        for done, item in enumerate(stream_maps(model, paths, guide=guide), start=1):
+        for done, item in enumerate(stream_maps(model, paths, auxiliary=auxiliary), start=1):
             progress(done, len(paths))
             if isinstance(item, Skipped):
                 typer.echo(f"passerby: skipped: {item.reason}", err=True)

@@ -11,9 +11,9 @@ if TYPE_CHECKING:
 
     from passerby.annotators.base import Kind
     from passerby.bundle import Bundle
-    from passerby.inference.auxiliary import Guide
+    from passerby.inference.auxiliary import AuxiliaryInputs
 
-__all__ = ["KeypointsOption", "MasksOption", "create_guide"]
+__all__ = ["KeypointsOption", "MasksOption", "create_auxiliary"]
 
 MasksOption = Annotated[
     str | None,
@@ -33,9 +33,9 @@ KeypointsOption = Annotated[
 ]
 
 
-def create_guide(
+def create_auxiliary(
     bundle: Bundle, *, masks: str | None, keypoints: str | None, true_parsing: Path | None = None
-) -> Guide | None:
+) -> AuxiliaryInputs | None:
     """What finds the guidance that was asked for, None if nothing was.
 
     Args:
@@ -47,7 +47,7 @@ def create_guide(
     from passerby.annotators.base import Annotator
     from passerby.annotators.factory import create_annotator
     from passerby.errors import ConfigError
-    from passerby.inference.auxiliary import Guide
+    from passerby.inference.auxiliary import AuxiliaryInputs
 
     wanted: dict[Kind, str | None] = {"masks": masks, "keypoints": keypoints}
     annotators: list[Annotator] = []
@@ -55,7 +55,7 @@ def create_guide(
         if source is None:
             continue
         if kind not in bundle.model.guidance:
-            raise ConfigError(f"the system {bundle.model.name} looks at no {kind}; leave --{kind} out")
+            raise ConfigError(f"the model {bundle.model.name} looks at no {kind}; leave --{kind} out")
         annotator = create_annotator(kind, source, device=str(bundle.device))
         if annotator.needs:
             raise ConfigError(
@@ -64,7 +64,7 @@ def create_guide(
             )
         annotators.append(annotator)
     if true_parsing is not None:
-        from passerby.annotators.from_files import Given
+        from passerby.annotators.from_files import FromFiles
         from passerby.data.formats.dataset_files import read_classes
         from passerby.parsing import are_within
 
@@ -76,5 +76,5 @@ def create_guide(
                 f"{', '.join(named)}; bring them to the model's classes by `passerby annotate "
                 "--parsing-from relabel`"
             )
-        annotators.append(Given("parsing", true_parsing, classes=classes))
-    return Guide(annotators) if annotators else None
+        annotators.append(FromFiles("parsing", true_parsing, classes=classes))
+    return AuxiliaryInputs(annotators) if annotators else None

@@ -10,11 +10,11 @@ import typer
 
 from passerby.cli.evaluate import choose_partition
 from passerby.cli.options import (
-    Broken,
-    BrokenOption,
     BundleArgument,
     CacheOption,
     DeviceOption,
+    OnUnreadable,
+    OnUnreadableOption,
     PartitionOption,
     RootOption,
     Split,
@@ -48,7 +48,7 @@ def calibrate(
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 128,
     workers: WorkersOption = 2,
     device: DeviceOption = "auto",
-    broken: BrokenOption = Broken.stop,
+    on_unreadable: OnUnreadableOption = OnUnreadable.raise_,
 ) -> None:
     """Choose each attribute's threshold on people that neither taught nor will test the bundle.
 
@@ -72,7 +72,7 @@ def calibrate(
             split=chosen,
             batch_size=batch_size,
             cache=cache,
-            broken=broken.value,
+            on_unreadable=on_unreadable.value,
             workers=workers,
             progress=progress,
         )

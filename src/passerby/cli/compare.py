@@ -41,7 +41,7 @@ def compare(
         typer.Argument(help="Score files, folders of them, evaluation folders; or one stored comparison."),
     ],
     baseline: Annotated[
-        str | None, typer.Option(help="Variant, system or whole name of the run to compare to.")
+        str | None, typer.Option(help="Variant, model or whole name of the run to compare to.")
     ] = None,
     metric: Annotated[
         list[Metric] | None,
@@ -71,7 +71,7 @@ def compare(
         _print(Comparison.load(paths[0]), markdown)
         return
     if baseline is None:
-        raise ConfigError("say with --baseline which run the others are compared to: its variant or system")
+        raise ConfigError("say with --baseline which run the others are compared to: its variant or model")
     if out is not None:
         check_comparison_path(out)
     with show_progress("resampling") as progress:

@@ -26,7 +26,7 @@ def compare_localization(
         ),
     ],
     baseline: Annotated[
-        str | None, typer.Option(help="Variant, system or whole name of the run to compare to.")
+        str | None, typer.Option(help="Variant, model or whole name of the run to compare to.")
     ] = None,
     scores: Annotated[
         str,
@@ -59,7 +59,7 @@ def compare_localization(
         _print(LocalizationComparison.load(paths[0]), markdown)
         return
     if baseline is None:
-        raise ConfigError("say with --baseline which run the others are compared to: its variant or system")
+        raise ConfigError("say with --baseline which run the others are compared to: its variant or model")
     if out is not None:
         check_comparison_path(out, LOCALIZATION_COMPARISON_SUFFIX)
     with show_progress("resampling") as progress:

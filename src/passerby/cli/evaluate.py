@@ -9,12 +9,12 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.options import (
-    Broken,
-    BrokenOption,
     BundleArgument,
     CacheOption,
     DeviceOption,
     FiveCropsOption,
+    OnUnreadable,
+    OnUnreadableOption,
     PartitionOption,
     RootOption,
     Split,
@@ -50,7 +50,7 @@ def evaluate(
     protocol: Annotated[
         str,
         typer.Option(help="Rules of the score: honest, threshold-0.45, unknown-negative; join with '+'."),
-    ] = "honest",
+    ] = "default",
     out: Annotated[
         Path | None, typer.Option(help="Folder for scores (JSON) and predictions (Parquet).")
     ] = None,
@@ -67,7 +67,7 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 128,
     workers: WorkersOption = 2,
     device: DeviceOption = "auto",
-    broken: BrokenOption = Broken.stop,
+    on_unreadable: OnUnreadableOption = OnUnreadable.raise_,
 ) -> None:
     """Score a bundle on one split.
 
@@ -97,7 +97,7 @@ def evaluate(
             translation=translation,
             batch_size=batch_size,
             cache=cache,
-            broken=broken.value,
+            on_unreadable=on_unreadable.value,
             workers=workers,
             progress=progress,
         )

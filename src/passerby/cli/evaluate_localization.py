@@ -13,12 +13,12 @@ from passerby.cli.evaluate import choose_partition
 from passerby.cli.options import (
     BinarizeOption,
     BoxChoice,
-    Broken,
-    BrokenOption,
     BundleArgument,
     CacheOption,
     DeviceOption,
     MethodOption,
+    OnUnreadable,
+    OnUnreadableOption,
     PartitionOption,
     RootOption,
     Split,
@@ -86,21 +86,21 @@ def evaluate_localization(
     boxes: Annotated[
         BoxChoice, typer.Option(help="One outer box, or the union of one around each piece.")
     ] = BoxChoice.outer,
-    least_px: Annotated[int, typer.Option(min=1, help="Least true pixels of a sample, at the input.")] = 9,
-    least_samples: Annotated[
+    min_area_px: Annotated[int, typer.Option(min=1, help="Least true pixels of a sample, at the input.")] = 9,
+    min_samples: Annotated[
         int, typer.Option(min=2, help="Attributes with fewer have no interval and no part in a mean.")
     ] = 10,
     only_predicted: Annotated[
         bool, typer.Option("--only-predicted", help="Count only samples that the model says yes to.")
     ] = False,
-    apart: Annotated[
+    exclude_from_mean: Annotated[
         str | None,
         typer.Option(
             help="Attributes to leave out of the means, such as Female,Front.",
             show_default="of drawn people, those of the whole person",
         ),
     ] = None,
-    fading: Annotated[
+    insertion_deletion: Annotated[
         int, typer.Option(min=0, help="Insertion and deletion for so many samples an attribute: slow.")
     ] = 0,
     resamples: Annotated[int, typer.Option(min=1, help="Number of resamples behind the intervals.")] = 1000,
@@ -117,7 +117,7 @@ def evaluate_localization(
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 16,
     workers: WorkersOption = 2,
     device: DeviceOption = "auto",
-    broken: BrokenOption = Broken.stop,
+    on_unreadable: OnUnreadableOption = OnUnreadable.raise_,
 ) -> None:
     """Score where a bundle sees attributes.
 
@@ -151,14 +151,16 @@ def evaluate_localization(
             method=None if method is None else method.value,
             binarization=rule,
             boxes=boxes.value,
-            least_px=least_px,
-            least_samples=least_samples,
+            min_area_px=min_area_px,
+            min_samples=min_samples,
             only_predicted=only_predicted,
-            fading=fading,
-            apart=None if apart is None else [each.strip() for each in apart.split(",")],
+            insertion_deletion=insertion_deletion,
+            exclude_from_mean=None
+            if exclude_from_mean is None
+            else [each.strip() for each in exclude_from_mean.split(",")],
             batch_size=batch_size,
             cache=cache,
-            broken=broken.value,
+            on_unreadable=on_unreadable.value,
             workers=workers,
             resamples=resamples,
             seed=seed,
@@ -178,7 +180,7 @@ def _print_scores(console: Console, scores: LocalizationScores) -> None:
     title = f"{where}: {len(scores.samples):,} samples, in per cent"
     console.print(escape(title), highlight=False)
     console.print(_draw_table(scores, _COLUMNS))
-    if count := scores.protocol.fading:
+    if count := scores.protocol.insertion_deletion:
         title = f"Areas under the curves, at most {count:,} samples an attribute, in per cent"
         console.print(title, highlight=False)
         console.print(_draw_table(scores, _FADING_COLUMNS))
@@ -187,11 +189,11 @@ def _print_scores(console: Console, scores: LocalizationScores) -> None:
     height, width = scores.input_size
     drawn = "identities or pictures" if any(scores.samples.identities) else "pictures"
     console.print(
-        f"Input {height}×{width}; {scores.resamples:,} resamples of {scores.groups:,} {drawn}.",
+        f"Input {height}×{width}; {scores.resamples:,} resamples of {scores.n_clusters:,} {drawn}.",
         highlight=False,
     )
-    if scores.apart:
-        console.print(escape(f"Not in the mean: {', '.join(scores.apart)}."), highlight=False)
+    if scores.exclude_from_mean:
+        console.print(escape(f"Not in the mean: {', '.join(scores.exclude_from_mean)}."), highlight=False)
     if small := sum(scores.too_small.values()):
         console.print(f"{small:,} samples are too small to count.", highlight=False)
     if none := [name for name, count in scores.counts.items() if not count]:
@@ -219,7 +221,7 @@ def _draw_table(scores: LocalizationScores, columns: Mapping[str, str]) -> Table
         table.add_column(columns[key], justify="right", no_wrap=True, style=style)
     last = list(every)[-1]
     for name, found in every.items():
-        mark = " (apart)" if name in scores.apart else ""
+        mark = " (excluded)" if name in scores.exclude_from_mean else ""
         cells = (_format(found, key) for key in shown)
         table.add_row(escape(name + mark), f"{counts[name]:,}", *cells, end_section=name == last)
     means = {f"mean of {len(scores.mean_of)}": scores.mean}

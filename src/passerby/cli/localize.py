@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.attributes import name_files, split_attributes
-from passerby.cli.auxiliary import KeypointsOption, MasksOption, create_guide
+from passerby.cli.auxiliary import KeypointsOption, MasksOption, create_auxiliary
 from passerby.cli.options import (
     BinarizeOption,
     BoxChoice,
@@ -23,7 +23,7 @@ from passerby.cli.options import (
     MethodOption,
     PicturesArgument,
 )
-from passerby.cli.output_paths import check_apart, place_below
+from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -82,18 +82,18 @@ def localize(
     from passerby.explain.localize import localize_pictures
     from passerby.inference.sources import find_images
     from passerby.inference.writers import open_output
-    from passerby.visualization.localization_figure import check_sheet
+    from passerby.visualization.localization_figure import check_grid_size
 
     binarization = Binarization.parse(binarize)
     paths = find_images(pictures)
-    check_apart([path for path in (out, json_file) if path is not None], paths)
+    check_outputs([path for path in (out, json_file) if path is not None], paths)
     if out is not None:
-        check_sheet(out, pictures=len(paths), attributes=None, columns=columns, height_px=height)
+        check_grid_size(out, pictures=len(paths), attributes=None, columns=columns, height_px=height)
     model = load(bundle, device=device)
     chosen = None if attributes is None else split_attributes(attributes, model.schema)
     if out is not None and chosen is not None:
         count = len(set(chosen))
-        check_sheet(out, pictures=len(paths), attributes=count, columns=columns, height_px=height)
+        check_grid_size(out, pictures=len(paths), attributes=count, columns=columns, height_px=height)
     drawings = None if folder is None else _place_drawings(folder, paths, chosen or model.schema.names)
     items = localize_pictures(
         model,
@@ -102,7 +102,7 @@ def localize(
         method=None if method is None else method.value,
         binarization=binarization,
         boxes=boxes.value,
-        guide=create_guide(model, masks=masks, keypoints=keypoints),
+        auxiliary=create_auxiliary(model, masks=masks, keypoints=keypoints),
     )
     tally = _Tally()
     found = _report(items, len(paths), tally)
@@ -132,7 +132,7 @@ def _place_drawings(folder: Path, paths: Sequence[Path], names: Sequence[str]) -
         source_of(path): {name: place.with_name(f"{place.stem}.{part}.png") for name, part in parts.items()}
         for path, place in zip(paths, place_below(folder, list(paths), ".png", keep_suffix=True), strict=True)
     }
-    check_apart(chain.from_iterable(each.values() for each in files.values()), paths)
+    check_outputs(chain.from_iterable(each.values() for each in files.values()), paths)
     return files
 
 

@@ -1,4 +1,4 @@
-"""`passerby models`: parameters and multiply-accumulates of every system, beside the papers' figures."""
+"""`passerby models`: parameters and multiply-accumulates of every model, beside the papers' figures."""
 
 from __future__ import annotations
 
@@ -19,26 +19,26 @@ __all__ = ["models"]
 
 UNIT = "1 GMAC = 2 GFLOPs"
 HEADINGS: tuple[str, ...] = (
-    *("system", "backbone", "attributes", "params, M", "paper", "ratio", "over baseline"),
+    *("model", "backbone", "attributes", "params, M", "paper", "ratio", "over baseline"),
     *("input", "GMACs", "paper", "ratio", "over baseline", "figures of"),
 )
-TEXTS = ("system", "backbone", "figures of")
+TEXTS = ("model", "backbone", "figures of")
 
 
 def models(
-    system: Annotated[str | None, typer.Option(help="Only this system, such as diaa.")] = None,
+    model: Annotated[str | None, typer.Option(help="Only this model, such as diaa.")] = None,
     backbone: Annotated[str | None, typer.Option(help="Only this backbone; any network of timm.")] = None,
     size: Annotated[str | None, typer.Option(help="Input as height x width in pixels, 256x192.")] = None,
     attributes: Annotated[int | None, typer.Option(min=1, help="Number of attributes.")] = None,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print parameters and GMACs of every system, beside the papers' figures.
+    """Print parameters and GMACs of every model, beside the papers' figures.
 
     Without --size and --attributes: at the settings of the papers (else 224x224 and 35 attributes).
     Nothing is trained, loaded or computed; convolutions and matrix products are counted.
     """
-    counts, refused = _count(system, backbone, size, attributes)
+    counts, refused = _count(model, backbone, size, attributes)
     if as_json:
         typer.echo(json.dumps({"counts": [c.to_dict() for c in counts], "refused": refused}, indent=1))
         return
@@ -59,18 +59,18 @@ def models(
 
 
 def _count(
-    system: str | None, backbone: str | None, size: str | None, attributes: int | None
+    model: str | None, backbone: str | None, size: str | None, attributes: int | None
 ) -> tuple[list[Count], list[str]]:
-    """Counts, and which systems cannot use the backbone; an error if none can."""
+    """Counts, and which models cannot use the backbone; an error if none can."""
     from passerby.errors import ModelError
     from passerby.models import MODELS
     from passerby.models.complexity import count_setting
     from passerby.models.published import select_settings
 
-    if system is not None and system not in MODELS:
-        raise ModelError(f"no system {system!r}; there is {', '.join(sorted(MODELS))}")
+    if model is not None and model not in MODELS:
+        raise ModelError(f"no model {model!r}; there is {', '.join(sorted(MODELS))}")
     settings = select_settings(
-        (system,) if system else tuple(MODELS),
+        (model,) if model else tuple(MODELS),
         backbone=backbone,
         size_px=_parse_size(size) if size else None,
         attributes=attributes,
@@ -83,7 +83,7 @@ def _count(
         except ModelError as error:
             if len(settings) == 1 or (not counts and setting is settings[-1]):
                 raise
-            refused.append(f"{setting.variant or setting.system} on {setting.backbone}: {error}")
+            refused.append(f"{setting.variant or setting.model} on {setting.backbone}: {error}")
     return counts, refused
 
 
@@ -101,7 +101,7 @@ def _cells(count: Count) -> tuple[str, ...]:
     """One line of the table, in the order of `HEADINGS`."""
     setting = count.setting
     return (
-        setting.variant or setting.system,
+        setting.variant or setting.model,
         setting.backbone,
         str(setting.attributes),
         f"{count.counted.parameters / 1e6:.2f}",
@@ -136,12 +136,12 @@ def _describe(settings: Sequence[Setting]) -> str:
 
 
 def _draw_table(counts: Sequence[Count]) -> Table:
-    """Baselines beside the papers, or systems beside the baseline."""
+    """Baselines beside the papers, or models beside the baseline."""
     from rich import box
     from rich.table import Table
 
     is_baseline = counts[0].baseline is None
-    subject = "Baselines and what papers print for them" if is_baseline else "Systems over their baseline"
+    subject = "Baselines and what papers print for them" if is_baseline else "Models over their baseline"
     table = Table(
         title=f"{subject}\n{_describe([c.setting for c in counts])}",
         title_justify="left",

@@ -11,14 +11,14 @@ import typer
 __all__ = [
     "BinarizeOption",
     "BoxChoice",
-    "Broken",
-    "BrokenOption",
     "BundleArgument",
     "CacheOption",
     "DeviceOption",
     "FiveCropsOption",
     "MethodChoice",
     "MethodOption",
+    "OnUnreadable",
+    "OnUnreadableOption",
     "PartitionOption",
     "PicturesArgument",
     "RootOption",
@@ -36,10 +36,10 @@ class Split(StrEnum):
     test = "test"
 
 
-class Broken(StrEnum):
+class OnUnreadable(StrEnum):
     """What to do about a picture that cannot be read."""
 
-    stop = "stop"
+    raise_ = "raise"
     skip = "skip"
 
 
@@ -50,7 +50,7 @@ class MethodChoice(StrEnum):
     grad_cam_p = "grad-cam-p"
     grad_cam_plus_plus = "grad-cam++"
     layer_cam = "layer-cam"
-    own = "own"
+    native = "native"
     occlusion = "occlusion"
 
 
@@ -78,12 +78,12 @@ CacheOption = Annotated[
 ]
 WorkersOption = Annotated[int, typer.Option(min=1, help="Threads that decode pictures.")]
 DeviceOption = Annotated[str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")]
-BrokenOption = Annotated[Broken, typer.Option(help="What to do about an unreadable picture.")]
+OnUnreadableOption = Annotated[OnUnreadable, typer.Option(help="What to do about an unreadable picture.")]
 MethodOption = Annotated[
     MethodChoice | None,
     typer.Option(
-        help="How heat maps are made; own is what the system itself shows.",
-        show_default="what finds more with the system: its own, or grad-cam-p",
+        help="How heat maps are made; native is what the model itself shows.",
+        show_default="what finds more with the model: its own, or grad-cam-p",
     ),
 ]
 BinarizeOption = Annotated[

@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
-__all__ = ["check_apart", "place_below"]
+__all__ = ["check_outputs", "place_below"]
 
 
 def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix: bool) -> list[Path]:
@@ -35,7 +35,7 @@ def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix:
     return files
 
 
-def check_apart(files: Iterable[Path], pictures: Iterable[Path]) -> None:
+def check_outputs(files: Iterable[Path], pictures: Iterable[Path]) -> None:
     """Refuse to write over the pictures that are to be read.
 
     Raises:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.auxiliary import KeypointsOption, MasksOption, create_guide
+from passerby.cli.auxiliary import KeypointsOption, MasksOption, create_auxiliary
 from passerby.cli.options import BundleArgument, DeviceOption, FiveCropsOption, PicturesArgument
 from passerby.cli.output_paths import place_below
 from passerby.cli.progress import show_progress
@@ -85,14 +85,14 @@ def predict(
         _check_free(parsing, places)
         files = {source_of(path): place for path, place in zip(paths, places, strict=True)}
     model = load(bundle, device=device)
-    guide = create_guide(model, masks=masks, keypoints=keypoints)
+    auxiliary = create_auxiliary(model, masks=masks, keypoints=keypoints)
     parse = parsing is not None
     predictor = Predictor(
         model,
         batch_size=batch_size,
         threads=threads,
         flip=flip,
-        guide=guide,
+        auxiliary=auxiliary,
         parse=parse,
         five_crops=five_crops,
     )

@@ -1,4 +1,4 @@
-"""`passerby suite`: a grid of systems, data and seeds, trained, tested and compared."""
+"""`passerby suite`: a grid of models, data and seeds, trained, tested and compared."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["suite"]
 
 
 def suite(
-    path: Annotated[Path, typer.Argument(help="A suite, such as recipes/suites/peta.yaml.")],
+    path: Annotated[Path, typer.Argument(help="A YAML file, or a suite of the package: suites/peta.")],
     out: Annotated[
         Path | None, typer.Option(help="Folder of its runs [default: runs/suites/<name>].")
     ] = None,
@@ -21,11 +21,11 @@ def suite(
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Training runs beside each other.")] = 1,
     timing_s: Annotated[
-        float, typer.Option(min=0, help="Seconds to time each system for, at the end; 0 for no timing.")
+        float, typer.Option(min=0, help="Seconds to time each model for, at the end; 0 for no timing.")
     ] = 4.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what is to do.")] = False,
 ) -> None:
-    """Train, test and compare systems on one protocol, with several seeds.
+    """Train, test and compare models on one protocol, with several seeds.
 
     What is finished is not repeated: the same call goes on where an interrupted one stopped.
     """

@@ -11,7 +11,7 @@ __all__ = ["train"]
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A recipe, such as recipes/baseline/peta.yaml.")],
+    recipe: Annotated[Path, typer.Argument(help="A YAML file, or a recipe of the package: baseline/own.")],
     data: Annotated[Path | None, typer.Option(help="Manifest to train on, in place of the recipe's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/<recipe's name>].")] = None,
     overrides: Annotated[
@@ -29,15 +29,17 @@ def train(
     The run folder then holds the log, the checkpoints and the best bundle.
     """
     from passerby.config import load_recipe
+    from passerby.config.packaged import find_recipe
     from passerby.training.seeds import parse_seeds, train_seeds
 
     changes = list(overrides or [])
     if data is not None:
         changes.append(f"data.manifest={data}")
-    loaded = load_recipe(recipe, changes)
+    path = find_recipe(recipe)
+    loaded = load_recipe(path, changes)
     train_seeds(
         loaded,
-        out or Path("runs") / _name_run(recipe),
+        out or Path("runs") / _name_run(path),
         seeds=parse_seeds(seeds) if seeds else (loaded.seed,),
         resume=resume,
         results=results if test else None,

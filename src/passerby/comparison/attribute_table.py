@@ -75,10 +75,14 @@ def create_attribute_table(rows: Sequence[Aggregate]) -> AttributeTable:
     first = rows[0].first
     attributes = tuple(first.metrics["per_attribute"])
     for row in rows:
-        if (row.first.dataset, row.first.partition) != (first.dataset, first.partition):
+        if (row.first.dataset, row.first.partition, row.first.split) != (
+            first.dataset,
+            first.partition,
+            first.split,
+        ):
             raise DataError(
-                f"expected runs scored on {first.dataset} {first.partition}, got also {row.first.dataset} "
-                f"{row.first.partition}; give the files of one"
+                f"expected runs scored on {first.dataset} {first.partition}/{first.split}, got also {row.first.dataset} "
+                f"{row.first.partition}/{row.first.split}; give the files of one"
             )
         for result in row.results:
             _check(result.metrics["per_attribute"], attributes, what=row.title)

@@ -15,6 +15,7 @@ from passerby.evaluation.localization.samples import SCORES
 from passerby.evaluation.results import LOCALIZATION_COMPARISON_SUFFIX
 from passerby.evaluation.run_names import RunFacts, restore_facts
 from passerby.io import read_json, write_json
+from passerby.migration import upgrade
 
 __all__ = ["ComparedLocalization", "LocalizationComparison", "LocalizationDifferences"]
 
@@ -101,24 +102,24 @@ class LocalizationComparison:
         runs: The baseline first.
         scores: Scores with an interval.
         counts: Number of samples of each attribute that has any.
-        apart: Attributes that are left out of the means.
-        mean_of: Attributes in the means: those with enough samples that are not `apart`.
+        exclude_from_mean: Attributes that are left out of the means.
+        mean_of: Attributes in the means: those with enough samples that are not `exclude_from_mean`.
         of_paper: Those of `mean_of` that are in SSPNet's Table 10.
         resamples: Number of resamples.
         seed: Seed of the draws.
-        groups: Number of people drawn in each resample: identities, or pictures where none are known.
+        n_clusters: Number of people drawn in each resample: identities, or pictures where none are known.
         commit: Commit of the code that drew.
     """
 
     runs: tuple[ComparedLocalization, ...]
     scores: tuple[str, ...]
     counts: Mapping[str, int]
-    apart: tuple[str, ...]
+    exclude_from_mean: tuple[str, ...]
     mean_of: tuple[str, ...]
     of_paper: tuple[str, ...]
     resamples: int
     seed: int
-    groups: int
+    n_clusters: int
     commit: str | None
 
     def find_measured(self, score: str, attributes: Sequence[str]) -> list[str]:
@@ -153,10 +154,12 @@ class LocalizationComparison:
         Raises:
             DataError: If it is missing, damaged or of another kind.
         """
-        values = read_json(path)
+        values = upgrade(read_json(path))
         try:
             check_fields(values, cls, VERSION)
-            names = {name: tuple(values[name]) for name in ("scores", "apart", "mean_of", "of_paper")}
+            names = {
+                name: tuple(values[name]) for name in ("scores", "exclude_from_mean", "mean_of", "of_paper")
+            }
             runs = tuple(ComparedLocalization.from_dict(run) for run in values["runs"])
             found = cls(**{**values, **names, "runs": runs})
             found.check()

@@ -15,7 +15,7 @@ from passerby.evaluation.localization.scores import LocalizationScores
 from passerby.evaluation.results import LOCALIZATION_SUFFIX, check_field, refuse_comparisons
 from passerby.evaluation.run_names import RunFacts, name_run
 
-__all__ = ["LocalizationRun", "collect_runs", "load_localizations", "match_fading"]
+__all__ = ["LocalizationRun", "collect_runs", "load_localizations", "match_insertion_deletion"]
 
 FADING = ("insertion", "deletion")
 """The scores that are measured of some samples only."""
@@ -83,31 +83,32 @@ def collect_runs(scores: Sequence[LocalizationScores]) -> list[LocalizationRun]:
     groups: dict[str, list[tuple[RunFacts, LocalizationSamples]]] = {}
     for each in scores:
         _check_rules(scores[0], each)
-        facts = _describe_origin(each)
+        facts = _describe_provenance(each)
         samples = _put_in_order(each, as_in=scores[0])
         groups.setdefault(_identify_recipe(facts), []).append((facts, samples))
     return [_join_seeds(group) for group in groups.values()]
 
 
-def _describe_origin(scores: LocalizationScores) -> RunFacts:
+def _describe_provenance(scores: LocalizationScores) -> RunFacts:
     """What one must know of a single seed."""
     known = scores.metadata
-    for name in ("system", "variant", "backbone", "pretraining", "seed", "epochs"):
+    for name in ("model", "variant", "backbone", "pretraining", "seed", "epochs"):
         try:
             check_field(name, known.get(name))
         except DataError as error:
             raise DataError(
-                f"a score of {known.get('system')} on {scores.dataset}: {error}; the metadata of its bundle "
+                f"a score of {known.get('model')} on {scores.dataset}: {error}; the metadata of its bundle "
                 "must have it, as that of `passerby train` has"
             ) from error
     origin = " ".join(str(known[name]) for name in ("dataset", "partition") if known.get(name))
     return RunFacts(
-        system=known["system"],
+        model=known["model"],
         backbone=known["backbone"],
         variant=known["variant"],
         pretraining=known["pretraining"],
         dataset=scores.dataset,
-        partition=f"{scores.partition}/{scores.split}",
+        partition=scores.partition,
+        split=scores.split,
         input_size=scores.input_size,
         epochs=known["epochs"],
         protocol={
@@ -172,14 +173,14 @@ def _put_in_order(scores: LocalizationScores, *, as_in: LocalizationScores) -> L
             f"{_name_model(as_in)} and {_name_model(scores)}: expected the same samples, got {len(wanted):,} "
             f"and {len(found):,}, of which {len(alone):,} are in one only, such as {alone[0][2]} of "
             f"{alone[0][0]}; evaluate both on the same manifest and names at the same input size, with the "
-            "same least_px and only_predicted"
+            "same min_area_px and only_predicted"
         )
     order = np.array([found[key] for key in wanted])
     measures = {name: each[order] for name, each in ours.measures.items()}
     return replace(theirs, probs=ours.probs[order], measures=measures)
 
 
-def match_fading(runs: Sequence[LocalizationRun], scores: Sequence[str]) -> list[LocalizationRun]:
+def match_insertion_deletion(runs: Sequence[LocalizationRun], scores: Sequence[str]) -> list[LocalizationRun]:
     """Have insertion and deletion, if they are among the scores, of the same samples in all runs.
 
     A sample leaves all of them if its heat map is empty in one, which has neither.
@@ -200,7 +201,7 @@ def match_fading(runs: Sequence[LocalizationRun], scores: Sequence[str]) -> list
                 raise DataError(
                     f"expected {name} of the same samples, got {int(masks[0].sum()):,} and "
                     f"{int(other.sum()):,}, of which {alone:,} are in one only; evaluate all with the same "
-                    "--fading and --seed"
+                    "--insertion-deletion and --seed"
                 )
 
     def match(samples: LocalizationSamples) -> LocalizationSamples:
@@ -217,4 +218,4 @@ def _identify(samples: LocalizationSamples) -> list[tuple[str, int, str]]:
 
 def _name_model(scores: LocalizationScores) -> str:
     height, width = scores.input_size
-    return f"{scores.metadata.get('system')} {scores.metadata.get('variant')} at {height}×{width}"
+    return f"{scores.metadata.get('model')} {scores.metadata.get('variant')} at {height}×{width}"

@@ -62,7 +62,7 @@ def describe(found: LocalizationComparison) -> str:
         f"Means over {len(found.mean_of)} attributes, in per cent, ± standard deviation over seeds; PCC, the "
         "correlation of box IoU and confidence, from -1 to 1.",
         f"Below: difference to the first run, its {100 * LEVEL:g} % interval over {found.resamples:,} "
-        f"paired resamples of {found.groups:,} people (seed {found.seed}), and the share of resamples in "
+        f"paired resamples of {found.n_clusters:,} people (seed {found.seed}), and the share of resamples in "
         "which it is 0 or less.",
         "An even map is the same everywhere: a run that is not above it localises nothing. An empty one has "
         "no heat at all, and IoU 0. Where a heading has ↓, less is better.",
@@ -126,7 +126,9 @@ def create_attribute_table(found: LocalizationComparison, score: str, names: Seq
         for run, each in zip(found.runs, differences, strict=True):
             interval = each.per_attribute.get(attribute, {}).get(score)
             cells.append(_format(score, run.scores[attribute][score], interval))
-        rows.append((f"{attribute} (apart)" if attribute in found.apart else attribute, tuple(cells)))
+        rows.append(
+            (f"{attribute} (excluded)" if attribute in found.exclude_from_mean else attribute, tuple(cells))
+        )
     means = (
         ("mean of {}", found.mean_of, [each.mean for each in differences]),
         ("{} of SSPNet's", found.of_paper, [each.mean_of_paper for each in differences]),

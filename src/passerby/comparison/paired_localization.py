@@ -13,7 +13,7 @@ from passerby.comparison.localization_comparison import (
     LocalizationComparison,
     LocalizationDifferences,
 )
-from passerby.comparison.localization_runs import LocalizationRun, collect_runs, match_fading
+from passerby.comparison.localization_runs import LocalizationRun, collect_runs, match_insertion_deletion
 from passerby.comparison.run_comparison import Interval
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.localization.samples import SCORES, average_known
@@ -55,7 +55,7 @@ def compare_localization(
 
     Args:
         runs: One for each seed of each recipe, as `load_localizations` reads them.
-        baseline: Variant, system, `system · backbone · variant`, or line in the table of the run to compare
+        baseline: Variant, model, `model · backbone · variant`, or line in the table of the run to compare
             to; by default that of the first of `runs`.
         scores: The scores that get an interval, of `COMPARABLE`.
         resamples: How many; the ends of an interval need about a thousand.
@@ -70,7 +70,7 @@ def compare_localization(
             option is out of range.
     """
     _check_options(scores, resamples)
-    found = match_fading(_put_first(collect_runs(runs), baseline), scores)
+    found = match_insertion_deletion(_put_first(collect_runs(runs), baseline), scores)
     members = _find_members(found, runs)
     drawn = _resample(found, scores, resamples=resamples, seed=seed, progress=progress)
     each = [_score_seeds(run) for run in found]
@@ -82,12 +82,12 @@ def compare_localization(
         runs=tuple(map(_describe_run, found, each, [None, *differences])),
         scores=tuple(scores),
         counts={name: count for name, count in zip(names, first.counts.tolist(), strict=True) if count},
-        apart=tuple(name for name in names if name in members.apart),
+        exclude_from_mean=tuple(name for name in names if name in members.exclude_from_mean),
         mean_of=tuple(names[a] for a in members.mean),
         of_paper=tuple(names[a] for a in members.paper),
         resamples=resamples,
         seed=seed,
-        groups=int(first.groups.max()) + 1,
+        n_clusters=int(first.groups.max()) + 1,
         commit=find_commit(),
     )
 
@@ -122,14 +122,14 @@ class _Members:
 
     Args:
         names: Of all attributes.
-        apart: Names of those that are in no mean.
+        exclude_from_mean: Names of those that are in no mean.
         mean: Those in the mean.
         paper: Those of them that are in the paper's table.
         certain: By score, those with enough samples for an interval of their own.
     """
 
     names: tuple[str, ...]
-    apart: frozenset[str]
+    exclude_from_mean: frozenset[str]
     mean: list[int]
     paper: list[int]
     certain: Mapping[str, list[int]]
@@ -137,16 +137,16 @@ class _Members:
 
 def _find_members(runs: Sequence[LocalizationRun], scores: Sequence[LocalizationScores]) -> _Members:
     """By the strictest of all rules."""
-    enough = max(each.protocol.least_samples for each in scores)
-    apart = frozenset(name for each in scores for name in each.apart)
+    enough = max(each.protocol.min_samples for each in scores)
+    exclude_from_mean = frozenset(name for each in scores for name in each.exclude_from_mean)
     first = runs[0].samples[0]
-    mean = first.find_members(enough, tuple(apart))
+    mean = first.find_members(enough, tuple(exclude_from_mean))
     certain = {}
     for name in COMPARABLE:
         counts = np.min([samples.count_known(name) for run in runs for samples in run.samples], axis=0)
         certain[name] = np.flatnonzero(counts >= enough).tolist()
     paper = [a for a in mean if first.attributes[a] in scores[0].of_paper]
-    return _Members(first.attributes, apart, mean, paper, certain)
+    return _Members(first.attributes, exclude_from_mean, mean, paper, certain)
 
 
 def _score_seeds(run: LocalizationRun) -> dict[str, Floats]:

@@ -50,7 +50,7 @@ def compare(
 
     Args:
         paths: Score files with their predictions beside them, folders of such, or evaluation folders.
-        baseline: Variant, system, `system · backbone · variant`, or line in the table of the run to compare
+        baseline: Variant, model, `model · backbone · variant`, or line in the table of the run to compare
             to.
         metrics: The metrics that get an interval.
         resamples: How many; the ends of a 95 % interval need about a thousand.
@@ -90,8 +90,8 @@ def compare(
         level=level,
         by=by,
         seed=seed,
-        people=len(groups),
-        groups=int(groups.max()) + 1,
+        n_samples=len(groups),
+        n_clusters=int(groups.max()) + 1,
         incomplete=_count_incomplete(sources[0], groups, resamples=resamples, seed=seed),
         commit=find_commit(),
     )
@@ -177,12 +177,13 @@ def _measure(difference: float, samples: NDArray[np.float64], level: float) -> I
 def _describe_run(run: Aggregate, differences: Mapping[str, Interval] | None) -> ComparedRun:
     first = run.first
     return ComparedRun(
-        system=first.system,
+        model=first.model,
         backbone=first.backbone,
         variant=first.variant,
         pretraining=first.pretraining,
         dataset=first.dataset,
         partition=first.partition,
+        split=first.split,
         input_size=first.input_size,
         epochs=first.epochs,
         protocol={k: v for k, v in first.protocol.items() if k not in ("best_epoch", "skipped_images")},

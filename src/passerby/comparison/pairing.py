@@ -115,8 +115,7 @@ def _find_sibling(file: Path) -> Path:
 
 
 def _describe_missing(files: Sequence[Path], result: Result) -> str:
-    partition, _, split = result.partition.rpartition("/")
-    words = ["--partition", partition, "--split", split, "--protocol", result.protocol["name"]]
+    words = ["--partition", result.partition, "--split", result.split, "--protocol", result.protocol["name"]]
     words += ["--five-crops"] * ("crops" in result.protocol)
     words += ["--result", files[0]]
     command = " ".join(shlex.quote(str(word)) for word in words)
@@ -171,9 +170,9 @@ def _check_thresholds(first: Source, other: Source) -> None:
 def _pair(first: Source, other: Source) -> Source:
     a, b = first.result, other.result
     both = f"{first.path} and {other.path}"
-    if (a.dataset, a.partition) != (b.dataset, b.partition):
+    if (a.dataset, a.partition, a.split) != (b.dataset, b.partition, b.split):
         raise DataError(
-            f"{both} are of different test sets: {a.dataset} {a.partition} and {b.dataset} {b.partition}; "
+            f"{both} are of different test sets: {a.dataset} {a.partition}/{a.split} and {b.dataset} {b.partition}/{b.split}; "
             "give the paths of one"
         )
     one_more = sorted(set(first.thresholds) ^ set(other.thresholds))

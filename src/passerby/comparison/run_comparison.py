@@ -15,6 +15,7 @@ from passerby.evaluation.results import COMPARISON_SUFFIX
 from passerby.evaluation.run_names import SHORT_NAMES, RunFacts, describe_facts, name_rows, restore_facts
 from passerby.io import read_json, write_json
 from passerby.metrics.functional import METRICS
+from passerby.migration import upgrade
 
 __all__ = ["ComparedRun", "Comparison", "Interval", "check_comparison_path", "check_fields", "format_mean"]
 
@@ -127,8 +128,8 @@ class Comparison:
         level: Level of the intervals, such as 0.95.
         by: What was drawn: `image` or `identity`.
         seed: Seed of the draws.
-        people: Number of rows of the test set.
-        groups: Number of images or identities drawn in each resample.
+        n_samples: Number of rows of the test set.
+        n_clusters: Number of images or identities drawn in each resample.
         incomplete: Number of resamples in which an attribute had lost all its positives or all its negatives.
         commit: Commit of the code that drew.
     """
@@ -139,8 +140,8 @@ class Comparison:
     level: float
     by: str
     seed: int
-    people: int
-    groups: int
+    n_samples: int
+    n_clusters: int
     incomplete: int
     commit: str | None
 
@@ -172,7 +173,7 @@ class Comparison:
         text = (
             "In per cent, mean ± standard deviation over seeds. "
             f"Below: difference to the first run, its {100 * self.level:g} % interval over "
-            f"{self.resamples:,} paired resamples of {self.groups:,} {drawn} ({self.people:,} pictures, "
+            f"{self.resamples:,} paired resamples of {self.n_clusters:,} {drawn} ({self.n_samples:,} pictures, "
             f"seed {self.seed}), and the share of resamples in which it is 0 or less."
         )
         if not self.incomplete:
@@ -222,7 +223,7 @@ class Comparison:
         Raises:
             DataError: If it is missing, damaged or of another kind.
         """
-        values = read_json(path)
+        values = upgrade(read_json(path))
         try:
             check_fields(values, cls, VERSION)
             runs = tuple(ComparedRun.from_dict(run) for run in values["runs"])

@@ -5,30 +5,32 @@ from __future__ import annotations
 import difflib
 import os
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
 import yaml
 from pydantic import BaseModel, ValidationError
 
+from passerby.config.packaged import Kind, find_recipe
 from passerby.config.recipe import Recipe, Section
 from passerby.errors import ConfigError
 
-__all__ = ["create_recipe", "expand", "lay_over", "load_recipe", "read_recipe", "validate"]
+__all__ = ["create_recipe", "expand", "load_recipe", "merge_overrides", "read_recipe", "validate"]
 
 T = TypeVar("T", bound=Section)
 
 
-def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
+def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe, apply `key.sub=value` overrides, check everything.
 
-    A recipe may say `extends: other.yaml` (a path beside its own) and then only what differs: its sections
-    are laid over those of the other, key by key. A list replaces a list, and a section that names another
-    model, loss, optimiser or schedule takes over nothing of the section below.
+    With `extends: other.yaml` (a path relative to this file, or the name of a packaged recipe), a recipe states
+    only what differs: its sections are merged over those of the other, key by key. A list replaces a list. A
+    section that names another model, loss, optimiser or schedule inherits nothing from the other's section.
 
     Args:
-        path: A YAML file. `${NAME}` in a string stands for the environment variable NAME.
+        path: A YAML file, or the name of a packaged recipe such as `baseline/own`.
+            `${NAME}` in a string stands for the environment variable NAME.
         overrides: Such as `optimizer.lr=1e-4`; the value is read as YAML.
 
     Raises:
@@ -36,7 +38,7 @@ def load_recipe(path: Path, overrides: Sequence[str] = ()) -> Recipe:
             unknown (the nearest valid one is proposed), a value is out of range, or an environment variable
             is not set.
     """
-    path = Path(path)
+    path = find_recipe(path)
     return create_recipe(read_recipe(path), overrides, where=str(path))
 
 
@@ -52,32 +54,41 @@ def create_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, wher
     return validate(Recipe, expand(values, where), where)
 
 
-def read_recipe(path: Path, above: tuple[Path, ...] = (), *, what: str = "recipe") -> dict[str, Any]:
+def read_recipe(
+    path: Path,
+    above: tuple[Path, ...] = (),
+    *,
+    what: Kind = "recipe",
+    prepare: Callable[[dict[str, Any], Path], None] | None = None,
+) -> dict[str, Any]:
     """The plain values of a recipe, laid over those of the one that it extends, unchecked.
 
     Args:
+        path: An existing file.
         above: Recipes that extend it in turn.
-        what: What it is called in errors.
+        what: Its name in errors.
+        prepare: Called with the values of each file and its path, to change the values in place.
     """
-    values = _read_yaml(path, what, f", which {above[-1]} extends" if above else "")
+    values = _read_yaml(path)
+    if prepare is not None:
+        prepare(values, path)
     base = values.pop("extends", None)
     if base is None:
         return values
     if not isinstance(base, str):
-        raise ConfigError(f"{path}: extends: expected the path of another recipe, got {base!r}")
+        raise ConfigError(f"{path}: extends: expected the path or name of another {what}, got {base!r}")
     chain = (*above, path)
-    below = path.parent / base
+    below = find_recipe(base, what, folder=path.parent, named_in=path)
     if below.resolve() in [each.resolve() for each in chain]:
-        raise ConfigError(f"{path}: extends: {base} extends this recipe in turn; let one of them stand alone")
-    return lay_over(read_recipe(below, chain, what=what), values)
+        raise ConfigError(
+            f"{path}: extends: {base} extends this {what} in turn; remove `extends` from one of them"
+        )
+    return merge_overrides(read_recipe(below, chain, what=what, prepare=prepare), values)
 
 
-def _read_yaml(path: Path, what: str, wanted: str) -> dict[str, Any]:
+def _read_yaml(path: Path) -> dict[str, Any]:
     try:
         values = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        places = {"recipe": "recipes/<system>/", "suite": "recipes/suites/"}
-        raise ConfigError(f"no {what} at {path}{wanted}; {what}s lie in {places[what]}") from None
     except (yaml.YAMLError, UnicodeDecodeError) as error:
         raise ConfigError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(values, dict):
@@ -85,14 +96,14 @@ def _read_yaml(path: Path, what: str, wanted: str) -> dict[str, Any]:
     return values
 
 
-def lay_over(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
+def merge_overrides(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
     """One mapping over another, key by key; what has another `name` takes over nothing from below."""
     if "name" in above and above["name"] != below.get("name"):
         return dict(above)
     both = {**below, **above}
     for key in set(below) & set(above):
         if isinstance(below[key], Mapping) and isinstance(above[key], Mapping):
-            both[key] = lay_over(below[key], above[key])
+            both[key] = merge_overrides(below[key], above[key])
     return both
 
 

@@ -46,7 +46,7 @@ class DataSection(Section):
             score and needs the protocol `select-on-test`.
         attributes: Names to keep, in this order; null keeps all.
         cache: Folder of the packed picture caches.
-        broken: A picture that cannot be read stops the run before its first step, or is skipped and named.
+        on_unreadable: A picture that cannot be read stops the run before its first step, or is skipped and named.
     """
 
     manifest: Path
@@ -56,7 +56,7 @@ class DataSection(Section):
     val: Literal["train", "val", "test"] = "val"
     attributes: tuple[str, ...] | None = None
     cache: Path = Path(".cache/passerby")
-    broken: Literal["stop", "skip"] = "stop"
+    on_unreadable: Literal["raise", "skip"] = "raise"
 
 
 class InputSection(Section):
@@ -95,19 +95,19 @@ class AugmentationSection(Section):
 
 
 class ModelSection(Section):
-    """The system's constructor: its name in `passerby.models.MODELS` and keyword arguments.
+    """The model's constructor: its name in `passerby.models.MODELS` and keyword arguments.
 
     Args:
         pretrained: false, true (ImageNet weights through timm) or the path of a weights file;
             `${NAME}` stands for an environment variable.
-        start_from: A bundle whose weights the network starts with (fine-tuning, or the same network at a
+        init_from: A bundle whose weights the network starts with (fine-tuning, or the same network at a
             larger input); `pretrained` is then not looked at.
         arguments: Passed on to the model.
     """
 
     name: str = "baseline"
     pretrained: bool | str = True
-    start_from: Path | None = None
+    init_from: Path | None = None
     arguments: dict[str, Any] = Field(default_factory=dict)
 
 
@@ -196,7 +196,7 @@ class TrainingSection(Section):
         checkpoint_every_steps: Also write a checkpoint every so many steps; null for once an epoch.
         channels_last: Memory layout; on most CPUs and GPUs the faster one for convolutions.
         workers: Threads that fetch batches ahead, and that pack the pictures before the first epoch.
-        resident: Keep the pictures on the device and augment them there; the batches are the same. It pays
+        device_cache: Keep the pictures on the device and augment them there; the batches are the same. It pays
             where a GPU waits for its batches, and costs height · width · 3 bytes of its memory a picture of
             train and val (0.14 MiB at 256×192), a third more for masks and for parsing maps each if the
             model takes them. `workers` fetch nothing then.
@@ -219,7 +219,7 @@ class TrainingSection(Section):
     accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
     devices: Annotated[int, Field(ge=1)] = 1
     workers: Annotated[int, Field(ge=0)] = 2
-    resident: bool = False
+    device_cache: bool = False
     compile: bool = False
 
 
@@ -227,14 +227,14 @@ class Recipe(Section):
     """Everything about a training run; see `recipes/` for complete, commented ones.
 
     Args:
-        variant: Names this recipe among the recipes of its system, in results and tables.
+        variant: Names this recipe among the recipes of its model, in results and tables.
         protocol: Name of the evaluation protocol (see `passerby.evaluation.protocols`).
         seed: Fixes initialisation, order, augmentation and dropout.
     """
 
     variant: str = "default"
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
-    protocol: str = "honest"
+    protocol: str = "default"
     data: DataSection
     input: InputSection = InputSection()
     augmentation: AugmentationSection = AugmentationSection()

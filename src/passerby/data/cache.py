@@ -8,8 +8,8 @@ A cache is a folder named `<fingerprint of the manifest>-<height>x<width>-<resiz
 | `masks.npy` | (N, H, W) uint8 | 1 on the person; all 0 in a row without mask; absent without any mask |
 | `parsing.npy` | (N, H, W) uint8 | classes; all 255 (unknown) in a row without map; absent without any map |
 | `keypoints.npy` | (N, 17, 3) float32 | x, y in pixels of the input, score; NaN in a row without any |
-| `valid.npy`, `sizes.npy` | (N,) | False where a file was broken; bytes of each picture's file |
-| `cache.json` | | version, size of the input, names and reasons of broken files |
+| `valid.npy`, `sizes.npy` | (N,) | False where a file was unreadable; bytes of each picture's file |
+| `cache.json` | | version, size of the input, names and reasons of unreadable files |
 
 It is made under a temporary name and renamed at the end, so what has its name is complete, and of several
 builders the first wins.
@@ -55,7 +55,7 @@ class PackedCache:
         parsing: (N, H, W) uint8, memory-mapped, 255 where a row has none; or None.
         keypoints: (N, 17, 3) float32: x, y in pixels of the input, score; NaN where a row has none; or None.
         valid: (N,) bool, False where a file could not be read; such a row must not be served.
-        broken: Path (relative to the root) and reason of each file that could not be read.
+        unreadable: Path (relative to the root) and reason of each file that could not be read.
     """
 
     path: Path
@@ -64,7 +64,7 @@ class PackedCache:
     parsing: NDArray[np.uint8] | None
     keypoints: NDArray[np.float32] | None
     valid: NDArray[np.bool_]
-    broken: list[tuple[str, str]] = field(default_factory=list)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)
 
     def __len__(self) -> int:
         return len(self.valid)
@@ -86,12 +86,12 @@ class PackedCache:
             if meta["version"] != FORMAT_VERSION:
                 raise ValueError(f"expected version {FORMAT_VERSION}, got {meta['version']}")
             arrays = {name: _open_array(path, name, tuple(shape)) for name, shape in meta["shapes"].items()}
-            broken = [(str(image), str(reason)) for image, reason in meta["broken"]]
+            unreadable = [(str(image), str(reason)) for image, reason in meta["unreadable"]]
             get = arrays.get
             return cls(
                 path,
                 *(arrays["images"], get("masks"), get("parsing"), get("keypoints"), arrays["valid"]),
-                broken,
+                unreadable,
             )
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is no whole cache of pictures ({error}); delete that folder") from error
@@ -103,7 +103,7 @@ class PackedCache:
         preprocess: Preprocess,
         folder: Path,
         *,
-        broken: Literal["stop", "skip"] = "stop",
+        on_unreadable: Literal["raise", "skip"] = "raise",
         workers: int | None = None,
         progress: Progress | None = None,
     ) -> PackedCache:
@@ -115,13 +115,13 @@ class PackedCache:
             manifest: All its rows are packed, in order.
             preprocess: Height, width and resize of the input; mean and standard deviation don't matter here.
             folder: Where caches lie.
-            broken: What to do about files that cannot be read: `stop` raises after all have been tried and
+            on_unreadable: What to do about files that cannot be read: `raise` raises an error after all have been tried and
                 names them, `skip` marks their rows as not valid.
             workers: Threads that decode; by default one a core.
             progress: Called with rows done and rows in all.
 
         Raises:
-            ImageError: If files cannot be read and `broken` is `stop`. What could be read stays in the
+            ImageError: If files cannot be read and `on_unreadable` is `raise`. What could be read stays in the
                 cache, so a second call with `skip` is immediate.
             DataError: If no picture is found at all, or the disk lacks space.
         """
@@ -134,8 +134,8 @@ class PackedCache:
             job = PackingJob(manifest, preprocess, workers or os.cpu_count() or 1, progress)
             _make(job, path, sizes)
             cache = cls.open(path)
-        if cache.broken and broken == "stop":
-            raise ImageError(_describe(cache.broken, manifest.root))
+        if cache.unreadable and on_unreadable == "raise":
+            raise ImageError(_describe(cache.unreadable, manifest.root))
         return cache
 
 
@@ -173,12 +173,12 @@ def _open_if_fresh(path: Path, sizes: NDArray[np.int64]) -> PackedCache | None:
     return cache if ((sizes == before) | (sizes < 0)).all() else None
 
 
-def _describe(broken: list[tuple[str, str]], root: Path) -> str:
-    advice = "mend them, or skip them (data.broken=skip, --broken skip)"
-    lines = [f"{len(broken)} files of {root} cannot be read; {advice}:"]
-    lines += [f"  {reason}" for _, reason in broken[:20]]
-    if len(broken) > 20:
-        lines.append(f"  … and {len(broken) - 20} more")
+def _describe(unreadable: list[tuple[str, str]], root: Path) -> str:
+    advice = "mend them, or skip them (data.on_unreadable=skip, --on-unreadable skip)"
+    lines = [f"{len(unreadable)} files of {root} cannot be read; {advice}:"]
+    lines += [f"  {reason}" for _, reason in unreadable[:20]]
+    if len(unreadable) > 20:
+        lines.append(f"  … and {len(unreadable) - 20} more")
     return "\n".join(lines)
 
 

@@ -19,12 +19,12 @@ from passerby.types import Batch, Guidance
 if TYPE_CHECKING:
     from passerby.data.cache import PackedCache
 
-__all__ = ["ResidentLoader"]
+__all__ = ["DeviceCacheLoader"]
 
 _PIECE_BYTES = 2**26
 
 
-class ResidentLoader(BatchLoader):
+class DeviceCacheLoader(BatchLoader):
     """A `BatchLoader` whose rows are copied to a device once, and whose batches never leave it.
 
     Order, draws and batches are those of a `BatchLoader` with the same arguments. The host draws a few
@@ -57,7 +57,7 @@ class ResidentLoader(BatchLoader):
             raise DataError(
                 f"{', '.join(sources)} of {len(self._held_rows):,} rows need {needed / 2**30:.2f} GiB on "
                 f"{self.device}, which has less left; take a smaller input, or leave them on the disk "
-                "(training.resident: false)"
+                "(training.device_cache: false)"
             ) from error
         self._mirrored_points = send(np.array(COCO_MIRROR), self.device)
         self._mirrored_classes = send(self._mirror.astype(np.int64), self.device)

@@ -36,7 +36,7 @@ class BatchLoader:
     """An iterable of `Batch` over some rows of a cache.
 
     The order of an epoch depends on (seed, epoch), the augmentation of a sample on (seed, epoch, row), and
-    neither on the number of threads. Rows that the cache marks as broken are left out. Each rank takes every
+    neither on the number of threads. Rows that the cache marks as unreadable are left out. Each rank takes every
     `world_size`-th row of the shuffled order; all ranks get the same number: with `drop_last` the surplus is
     left out, else the first rows are repeated.
 

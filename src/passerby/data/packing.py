@@ -51,7 +51,7 @@ def pack(job: PackingJob, folder: Path) -> dict[str, Any]:
     """Write the arrays of a cache into an empty folder.
 
     Returns:
-        What a reader has to know: size of the input, shapes of the arrays, broken files with reasons.
+        What a reader has to know: size of the input, shapes of the arrays, unreadable files with reasons.
 
     Raises:
         DataError: If the manifest is empty or the disk lacks space.
@@ -59,9 +59,9 @@ def pack(job: PackingJob, folder: Path) -> dict[str, Any]:
     if not len(job.manifest):
         raise DataError("expected a manifest with at least one row, got none; there is nothing to pack")
     packer = _Packer(job, folder)
-    broken = packer.run()
+    unreadable = packer.run()
     valid = np.ones(len(job.manifest), np.bool_)
-    valid[list(broken)] = False
+    valid[list(unreadable)] = False
     small: dict[str, NDArray[Any]] = {"valid": valid}
     if packer.keypoints is not None:
         packer.keypoints[~valid] = np.nan
@@ -74,7 +74,7 @@ def pack(job: PackingJob, folder: Path) -> dict[str, Any]:
         "width": job.preprocess.width,
         "resize": job.preprocess.resize,
         "shapes": packer.shapes | {name: values.shape for name, values in small.items()},
-        "broken": [(packer.images[row], broken[row]) for row in sorted(broken)],
+        "unreadable": [(packer.images[row], unreadable[row]) for row in sorted(unreadable)],
     }
 
 
@@ -95,13 +95,13 @@ class _Packer:
     def run(self) -> dict[int, str]:
         """Pack all rows; returns the reason for each row that failed."""
         n, done = len(self.images), 0
-        broken: dict[int, str] = {}
+        unreadable: dict[int, str] = {}
         tasks = [range(start, min(start + _ROWS_A_TASK, n)) for start in range(0, n, _ROWS_A_TASK)]
         with ThreadPoolExecutor(self.job.workers, thread_name_prefix="passerby-pack") as pool:
             futures = {pool.submit(self._pack_rows, rows): rows for rows in tasks}
             try:
                 for future in as_completed(futures):
-                    broken |= future.result()
+                    unreadable |= future.result()
                     done += len(futures[future])
                     if self.job.progress is not None:
                         self.job.progress(done, n)
@@ -110,18 +110,18 @@ class _Packer:
                 raise
         for array in self.arrays.values():
             array.flush()
-        return broken
+        return unreadable
 
     def _pack_rows(self, rows: range) -> dict[int, str]:
-        broken = {}
+        unreadable = {}
         for row in rows:
             try:
                 self._pack_row(row)
             except DataError as error:
-                broken[row] = str(error)
+                unreadable[row] = str(error)
                 for array in self.arrays.values():
                     array[row] = 0
-        return broken
+        return unreadable
 
     def _pack_row(self, row: int) -> None:
         path, box, preprocess = self.root / self.images[row], self.boxes[row], self.job.preprocess

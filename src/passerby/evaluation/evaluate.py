@@ -45,13 +45,13 @@ def evaluate(
     *,
     partition: str,
     split: str = "test",
-    protocol: str = "honest",
+    protocol: str = "default",
     five_crops: bool = False,
     translation: Translation | None = None,
     batch_size: int = 128,
     cache: Path | None = None,
     device: str | None = None,
-    broken: Literal["stop", "skip"] = "stop",
+    on_unreadable: Literal["raise", "skip"] = "raise",
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Evaluation:
@@ -76,14 +76,14 @@ def evaluate(
             if it is not yet. None decodes the pictures of this split on the fly; for a model that looks at
             masks, parsing maps or keypoints, or whose parsing is scored, it packs them in a temporary folder.
         device: Such as `cpu` or `cuda`; None leaves the bundle where it is.
-        broken: A picture that cannot be read stops the evaluation, or is left out and listed in `skipped`.
+        on_unreadable: A picture that cannot be read stops the evaluation, or is left out and listed in `skipped`.
         workers: Threads that decode.
         progress: Called with the number of pictures done and of all.
 
     Raises:
         SchemaError: If the manifest lacks an attribute of the bundle.
         ManifestError: If there is no such partition, or its split is empty.
-        ImageError: If a picture cannot be read and `broken` is `stop`.
+        ImageError: If a picture cannot be read and `on_unreadable` is `raise`.
         ConfigError: If there is no such protocol.
     """
     rules = load_protocol(protocol)
@@ -105,7 +105,7 @@ def evaluate(
     with ExitStack() as stack:
         if cache is None and not guidance:
             pieces = [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
-            keep_going = skipped if broken == "skip" else None
+            keep_going = skipped if on_unreadable == "skip" else None
             batches: Iterable[Batch] = _decode(
                 manifest, pieces, preprocess=bundle.preprocess, workers=workers, skipped=keep_going
             )
@@ -114,9 +114,11 @@ def evaluate(
             if folder is None:
                 source, numbers = manifest.take(rows), np.arange(len(rows))
                 folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="passerby-")))
-            packed = PackedCache.build(source, bundle.preprocess, folder, broken=broken, workers=workers)
+            packed = PackedCache.build(
+                source, bundle.preprocess, folder, on_unreadable=on_unreadable, workers=workers
+            )
             wanted = {manifest.images[row] for row in rows}
-            skipped += [pair for pair in packed.broken if pair[0] in wanted]
+            skipped += [pair for pair in packed.unreadable if pair[0] in wanted]
             batches = BatchLoader(
                 packed,
                 labels=source.labels,
@@ -151,7 +153,7 @@ def evaluate(
         skipped=skipped,
         parsing=parsing,
         five_crops=five_crops,
-        metadata=_describe_origin(bundle) | ({"names": translation.title} if translation else {}),
+        metadata=_describe_provenance(bundle) | ({"label_map": translation.title} if translation else {}),
     )
 
 
@@ -169,9 +171,9 @@ def _fit_attributes(manifest: Manifest, names: tuple[str, ...]) -> Manifest:
     return manifest.select_attributes(names)
 
 
-def _describe_origin(bundle: Bundle) -> dict[str, object]:
-    """The bundle's metadata, with system and backbone from the model itself where the metadata is silent."""
-    own = {"system": bundle.model.name, "backbone": bundle.model.arguments.get("backbone")}
+def _describe_provenance(bundle: Bundle) -> dict[str, object]:
+    """The bundle's metadata, with model and backbone from the model itself where the metadata is silent."""
+    own = {"model": bundle.model.name, "backbone": bundle.model.arguments.get("backbone")}
     return {**bundle.metadata, **{k: bundle.metadata.get(k) or v for k, v in own.items()}}
 
 

@@ -24,6 +24,7 @@ from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.protocols import Protocol, load_protocol
 from passerby.evaluation.results import Result, find_commit
 from passerby.io import read_json, write_json
+from passerby.migration import upgrade
 from passerby.schema import AttributeSchema
 
 if TYPE_CHECKING:
@@ -171,13 +172,14 @@ class Evaluation:
         environment = self.metadata.get("environment") or {}
         variant = self.metadata.get("variant")
         known = {
-            **{name: self.metadata.get(name) for name in ("system", "backbone", "pretraining")},
+            **{name: self.metadata.get(name) for name in ("model", "backbone", "pretraining")},
             "variant": f"{variant}-five-crops" if variant and self.five_crops else variant,
             **{name: self.metadata.get(name) for name in ("seed", "epochs", "seconds")},
             "device": environment.get("device"),
             "commit": environment.get("commit") or find_commit(),
             "dataset": self.dataset,
-            "partition": f"{self.partition}/{self.split}",
+            "partition": self.partition,
+            "split": self.split,
             "input_size": self.input_size,
             "protocol": self._describe_protocol(),
             "metrics": self.metrics(),
@@ -196,7 +198,7 @@ class Evaluation:
             "skipped_images": len(self.skipped),
             **({"crops": FIVE_CROPS} if self.five_crops else {}),
             **({"source": f"trained on {source}"} if source and source != self.dataset else {}),
-            **({"names": self.metadata["names"]} if "names" in self.metadata else {}),
+            **({"label_map": self.metadata["label_map"]} if "label_map" in self.metadata else {}),
         }
 
     def _describe_thresholds(self) -> dict[str, str]:
@@ -272,7 +274,7 @@ class Evaluation:
             DataError: If a file is missing or damaged, or the noted scores are not those of the predictions.
         """
         folder = Path(folder)
-        values = read_json(folder / "evaluation.json")
+        values = upgrade(read_json(folder / "evaluation.json"))
         try:
             schema = AttributeSchema.from_dict(values["schema"])
             found = Predictions.load(folder / "predictions.parquet").select(schema.names)

@@ -1,6 +1,6 @@
 """The rules under which a score is made; each has a name, and the name is printed with the score.
 
-`honest` is the default. The habits of the field that make published numbers incomparable exist only under
+`default` is the default. The habits of the field that make published numbers incomparable exist only under
 names of their own, which join with `+`: `threshold-0.45+unknown-negative`.
 """
 
@@ -30,7 +30,7 @@ class Protocol:
         unknown: Whether an unknown label (−1) is left out or counts as "no".
 
     Example:
-        >>> load_protocol("honest").describe((0.5, 0.5))
+        >>> load_protocol("default").describe((0.5, 0.5))
         'honest: yes when p > 0.5, unknown labels ignored'
     """
 
@@ -62,11 +62,13 @@ class Protocol:
 
 PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
     {
-        "honest": Protocol("honest"),
+        "default": Protocol("default"),
         "threshold-0.5": Protocol("threshold-0.5", threshold=0.5),
         "threshold-0.45": Protocol("threshold-0.45", threshold=0.45),
         "unknown-negative": Protocol("unknown-negative", unknown="negative"),
-        "select-on-test": Protocol("select-on-test"),  # scores like "honest"; a recipe needs it for val: test
+        "select-on-test": Protocol(
+            "select-on-test"
+        ),  # scores like "default"; a recipe needs it for val: test
     }
 )
 """The protocols with a name; `threshold-<t>` takes any number between 0 and 1."""

@@ -1,6 +1,6 @@
 """One JSON file a score, checked when read, and the table that many of them make.
 
-A score file lies at `results/<dataset>/<system>-<backbone>-<variant>-seed<k>.json`. Metrics are fractions in
+A score file lies at `results/<dataset>/<model>-<backbone>-<variant>-seed<k>.json`. Metrics are fractions in
 [0, 1] in the file and per cent wherever people read them.
 """
 
@@ -20,6 +20,7 @@ from passerby.errors import DataError
 from passerby.evaluation.run_names import name_run
 from passerby.io import read_json, slugify, write_json
 from passerby.metrics.functional import METRICS
+from passerby.migration import upgrade
 
 __all__ = [
     "Aggregate",
@@ -45,12 +46,13 @@ CASES_FILE = "cases.json"
 _NO_SCORES = (*_COMPARISONS, BENCHMARK_SUFFIX, LOCALIZATION_SUFFIX, CASES_FILE)
 
 _KINDS: Mapping[str, tuple[tuple[type, ...], str]] = {
-    "system": ((str,), "a name such as 'baseline'"),
+    "model": ((str,), "a name such as 'baseline'"),
     "variant": ((str,), "a name such as 'sb'"),
     "backbone": ((str,), "the name of a timm network"),
     "pretraining": ((str,), "'imagenet', 'none' or the name of the weights"),
     "dataset": ((str,), "the name of the data set"),
-    "partition": ((str,), "partition/split, such as 'official-1/test'"),
+    "partition": ((str,), "the name of the partition, such as 'official-1'"),
+    "split": ((str,), "'train', 'val' or 'test'"),
     "input_size": ((list, tuple), "[height, width] in pixels"),
     "protocol": ((dict,), "an object with at least 'name'"),
     "seed": ((int,), "a whole number"),
@@ -67,12 +69,13 @@ class Result:
     """One score of one trained model, with everything one must know to compare it.
 
     Args:
-        system: Name of the system, such as `baseline` or `sspnet`.
-        variant: What distinguishes this recipe from others of the system, such as `sb`.
+        model: Name of the model, such as `baseline` or `sspnet`.
+        variant: What distinguishes this recipe from others of the model, such as `sb`.
         backbone: Name of the backbone in timm.
         pretraining: What the backbone had seen before: `imagenet`, `none`, or the name of the weights.
         dataset: Name of the data set.
-        partition: Partition and split, such as `official-1/test`.
+        partition: Name of the partition, such as `official-1`.
+        split: `train`, `val` or `test`.
         input_size: Height and width in pixels.
         protocol: `name`, and in words: threshold, unknown, selection (split and epoch rule), ema, and crops
             where each picture was looked at several times.
@@ -87,12 +90,13 @@ class Result:
         DataError: If a value is of the wrong kind or out of range; the message names the field.
     """
 
-    system: str
+    model: str
     variant: str
     backbone: str
     pretraining: str
     dataset: str
     partition: str
+    split: str
     input_size: tuple[int, int]
     protocol: Mapping[str, Any]
     seed: int
@@ -122,7 +126,7 @@ class Result:
     def path(self) -> Path:
         """Where the file belongs below the folder of results."""
         return name_score_file(
-            self.dataset, system=self.system, backbone=self.backbone, variant=self.variant, seed=self.seed
+            self.dataset, model=self.model, backbone=self.backbone, variant=self.variant, seed=self.seed
         )
 
     def write(self, target: Path) -> Path:
@@ -149,7 +153,7 @@ class Result:
         Raises:
             DataError: If it is missing, no JSON, or a field is missing, unknown or out of range.
         """
-        values = read_json(path)
+        values = upgrade(read_json(path))
         known = {f.name for f in fields(cls)}
         missing, unknown = sorted(known - set(values)), sorted(set(values) - known)
         if missing or unknown:
@@ -163,14 +167,14 @@ class Result:
             raise DataError(f"{path}: {error}") from error
 
 
-def name_score_file(dataset: str, *, system: str, backbone: str, variant: str, seed: int) -> Path:
+def name_score_file(dataset: str, *, model: str, backbone: str, variant: str, seed: int) -> Path:
     """Where a score file belongs below the folder of results.
 
     Example:
-        >>> name_score_file("peta", system="man", backbone="resnet50", variant="sb", seed=0).as_posix()
+        >>> name_score_file("peta", model="man", backbone="resnet50", variant="sb", seed=0).as_posix()
         'peta/man-resnet50-sb-seed0.json'
     """
-    words = "-".join(slugify(word) for word in (system, backbone, variant))
+    words = "-".join(slugify(word) for word in (model, backbone, variant))
     return Path(slugify(dataset)) / f"{words}-seed{seed}.json"
 
 
@@ -255,7 +259,7 @@ class Aggregate:
 
     @property
     def title(self) -> str:
-        """System, backbone and variant in one line."""
+        """Model, backbone and variant in one line."""
         return name_run(self.first)
 
     def format(self, metric: str) -> str:
@@ -287,7 +291,8 @@ def identify(r: Result) -> tuple[Any, ...]:
     return (
         r.dataset,
         r.partition,
-        r.system,
+        r.split,
+        r.model,
         r.backbone,
         r.variant,
         r.pretraining,
@@ -315,9 +320,9 @@ def describe_cells(row: Aggregate) -> tuple[str, ...]:
     """What stands before the metrics in a table, in the order of `HEADINGS`."""
     r = row.first
     training = f"{r.pretraining}, {r.input_size[0]}×{r.input_size[1]}, {r.epochs} epochs"
-    words = ("name", "crops", "calibration", "source", "names")
+    words = ("name", "crops", "calibration", "source", "label_map")
     protocol = ", ".join(str(r.protocol[key]) for key in words if key in r.protocol)
-    return (f"{r.dataset}, {r.partition}", row.title, training, protocol, str(len(row.results)))
+    return (f"{r.dataset}, {r.partition}/{r.split}", row.title, training, protocol, str(len(row.results)))
 
 
 def format_markdown(rows: Sequence[Aggregate]) -> str:

@@ -30,14 +30,14 @@ SHORT_NAMES: Mapping[str, str] = {
 }
 """Headings of the metrics, in the order of every table; six of them fit on a screen of 80 columns."""
 
-_OF_THE_MODEL = ("system", "backbone", "variant")
+_OF_THE_MODEL = ("model", "backbone", "variant")
 
 
 class Described(Protocol):
     """Anything with the facts of a score."""
 
     @property
-    def system(self) -> str: ...  # noqa: D102
+    def model(self) -> str: ...  # noqa: D102
     @property
     def backbone(self) -> str: ...  # noqa: D102
     @property
@@ -46,6 +46,8 @@ class Described(Protocol):
     def dataset(self) -> str: ...  # noqa: D102
     @property
     def partition(self) -> str: ...  # noqa: D102
+    @property
+    def split(self) -> str: ...  # noqa: D102
     @property
     def pretraining(self) -> str: ...  # noqa: D102
     @property
@@ -61,18 +63,19 @@ class RunFacts:
     """What one must know of a recipe and its seeds to compare it.
 
     Args:
-        system: See `Result`, as the others that are not named here.
+        model: See `Result`, as the others that are not named here.
         protocol: Rules by name; what is no word is printed with its name.
         seeds: Seeds of the training runs.
         commits: Commit of the code of each.
     """
 
-    system: str
+    model: str
     backbone: str
     variant: str
     pretraining: str
     dataset: str
     partition: str
+    split: str
     input_size: tuple[int, int]
     epochs: int
     protocol: Mapping[str, Any]
@@ -90,7 +93,7 @@ def describe_facts(run: Described, *, seeds: int) -> dict[str, str]:
     rules = {k: v for k, v in run.protocol.items() if k not in ("best_epoch", "skipped_images")}
     height, width = run.input_size
     return {
-        "data": f"{run.dataset} {run.partition}",
+        "data": f"{run.dataset} {run.partition}/{run.split}",
         **{name: str(getattr(run, name)) for name in _OF_THE_MODEL},
         "pretraining": f"pretraining {run.pretraining.removesuffix('.safetensors')}",
         "size": f"{height}×{width}",
@@ -113,9 +116,9 @@ def name_rows(facts: Sequence[Mapping[str, str]]) -> tuple[str, tuple[str, ...]]
     """Split the facts into the line above the table and a name for each row.
 
     Example:
-        >>> name_rows([{"system": "man", "size": "64×32"}, {"system": "mtms", "size": "64×32"}])
+        >>> name_rows([{"model": "man", "size": "64×32"}, {"model": "mtms", "size": "64×32"}])
         ('64×32', ('man', 'mtms'))
-        >>> name_rows([{"system": "man", "size": "64×32"}])
+        >>> name_rows([{"model": "man", "size": "64×32"}])
         ('64×32', ('man',))
     """
     keys = list(dict.fromkeys(key for row in facts for key in row))
@@ -126,22 +129,22 @@ def name_rows(facts: Sequence[Mapping[str, str]]) -> tuple[str, tuple[str, ...]]
 
 
 def name_run(run: Described) -> str:
-    """System, backbone and variant in one line."""
-    return f"{run.system} · {run.backbone} · {run.variant}"
+    """Model, backbone and variant in one line."""
+    return f"{run.model} · {run.backbone} · {run.variant}"
 
 
 def find_run(name: str, runs: Sequence[Described], labels: Sequence[str]) -> int:
     """The number of the run that is called so.
 
     Args:
-        name: Its variant, system, `system · backbone · variant`, or label.
+        name: Its variant, model, `model · backbone · variant`, or label.
         labels: Of the runs, by `name_rows`.
 
     Raises:
         ConfigError: If it is the name of none, or of several; the message lists all.
     """
     titles = [name_run(run) for run in runs]
-    called = ([run.variant for run in runs], [run.system for run in runs], titles, list(labels))
+    called = ([run.variant for run in runs], [run.model for run in runs], titles, list(labels))
     found = {names.index(name) for names in called if names.count(name) == 1}
     if len(found) == 1:
         return found.pop()
@@ -149,7 +152,7 @@ def find_run(name: str, runs: Sequence[Described], labels: Sequence[str]) -> int
         title if label in title else f"{title} ({label})" for title, label in zip(titles, labels, strict=True)
     )
     raise ConfigError(
-        f"expected the variant, the system or the whole name of one run as baseline; {name!r} is "
+        f"expected the variant, the model or the whole name of one run as baseline; {name!r} is "
         f"{'that of several' if found else 'not that of exactly one'}. There are: {have}"
     )
 

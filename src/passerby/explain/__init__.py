@@ -9,8 +9,8 @@ from passerby.explain.localize import Localization, Region, localize_picture, lo
 from passerby.explain.scores import (
     compute_box_iou,
     compute_correlation,
-    compute_energy,
-    compute_fading,
+    compute_energy_pointing,
+    compute_insertion_deletion,
     compute_mask_iou,
     hits_peak,
 )
@@ -28,9 +28,9 @@ __all__ = [
     "Rule",
     "compute_box_iou",
     "compute_correlation",
-    "compute_energy",
-    "compute_fading",
+    "compute_energy_pointing",
     "compute_heat_maps",
+    "compute_insertion_deletion",
     "compute_maps",
     "compute_mask_iou",
     "enclose",

@@ -1,4 +1,4 @@
-"""The maps a system shows beside its scores (attention, masks): computed, combined, written for programs."""
+"""The maps a model shows beside its scores (attention, masks): computed, combined, written for programs."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from passerby.bundle import Bundle, Picture, source_of
 from passerby.errors import DataError, ModelError
 from passerby.explain import native
-from passerby.inference.auxiliary import Guide
+from passerby.inference.auxiliary import AuxiliaryInputs
 from passerby.inference.batches import OpenedBatch, open_batch, stream_batches
 from passerby.inference.predictor import Skipped
 from passerby.io import replace_file
@@ -34,7 +34,7 @@ __all__ = [
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionMaps:
-    """What a system shows for one picture.
+    """What a model shows for one picture.
 
     Args:
         source: Where the picture came from: a path, or `<image>` when it came from memory.
@@ -45,7 +45,7 @@ class AttentionMaps:
         maps: The maps by name, in the order in which the model gives them.
         notes: What a reader must know, such as that the model had no mask to look at.
         probability_maps: Names of those maps that are probabilities.
-        parsing: Parsing maps by name: `truth`, if a guide found it, and the model's own in their order.
+        parsing: Parsing maps by name: `truth`, if a auxiliary found it, and the model's own in their order.
         parsing_classes: Names of the numbers in them.
 
     Shape:
@@ -75,7 +75,9 @@ class AttentionMaps:
 # ---------------------------------------------------------------------- computing
 
 
-def compute_maps(bundle: Bundle, image: Picture, *, guide: Guide | None = None) -> AttentionMaps:
+def compute_maps(
+    bundle: Bundle, image: Picture, *, auxiliary: AuxiliaryInputs | None = None
+) -> AttentionMaps:
     """Compute the maps of one picture, without gradients and in evaluation mode.
 
     The model's mode and state are left as they were.
@@ -83,7 +85,7 @@ def compute_maps(bundle: Bundle, image: Picture, *, guide: Guide | None = None) 
     Args:
         bundle: Its model must give maps (`AttributeModel.has_maps`).
         image: A path or a picture in memory; see `Picture`.
-        guide: Finds what the model looks at beside the picture, such as a mask, or the true parsing map to
+        auxiliary: Finds what the model looks at beside the picture, such as a mask, or the true parsing map to
             show beside those of the model.
 
     Raises:
@@ -101,11 +103,17 @@ def compute_maps(bundle: Bundle, image: Picture, *, guide: Guide | None = None) 
         >>> maps.maps["attention3"].shape, maps.maps["attention4"].shape
         ((1, 4, 3), (1, 2, 2))
     """
-    return _compute(bundle, open_batch(bundle, [bundle.open(image)], [source_of(image)], guide=guide))[0]
+    return _compute(
+        bundle, open_batch(bundle, [bundle.open(image)], [source_of(image)], auxiliary=auxiliary)
+    )[0]
 
 
 def stream_maps(
-    bundle: Bundle, pictures: Iterable[Picture], *, batch_size: int = 16, guide: Guide | None = None
+    bundle: Bundle,
+    pictures: Iterable[Picture],
+    *,
+    batch_size: int = 16,
+    auxiliary: AuxiliaryInputs | None = None,
 ) -> Iterator[AttentionMaps | Skipped]:
     """Compute the maps of many pictures, one after the other in the order given.
 
@@ -115,14 +123,14 @@ def stream_maps(
         bundle: As for `compute_maps`.
         pictures: Asked for as they are needed.
         batch_size: Pictures that go through the network at a time; no more are held.
-        guide: As for `compute_maps`.
+        auxiliary: As for `compute_maps`.
 
     Raises:
         DataError: If `batch_size` is below 1.
         ModelError: As from `compute_maps`.
     """
     compute = partial(_compute, bundle)
-    return stream_batches(bundle, pictures, compute, batch_size=batch_size, guide=guide)
+    return stream_batches(bundle, pictures, compute, batch_size=batch_size, auxiliary=auxiliary)
 
 
 def _compute(bundle: Bundle, batch: OpenedBatch) -> list[AttentionMaps]:
@@ -164,21 +172,21 @@ def _compute(bundle: Bundle, batch: OpenedBatch) -> list[AttentionMaps]:
 
 def _check_maps(output: Output, bundle: Bundle) -> dict[str, NDArray[np.float32]]:
     """The maps as arrays (N, A, h, w); one map for all attributes is repeated for each."""
-    system = bundle.model.name
+    model = bundle.model.name
     if not bundle.model.has_maps:
         able = ", ".join(name for name, model in MODELS.items() if model.has_maps)
-        raise ModelError(f"a {system} model has no maps to show; systems that have them: {able}")
+        raise ModelError(f"a {model} model has no maps to show; models that have them: {able}")
     count, attributes = output.logits.shape
     arrays = {}
     for name, values in {**output.maps, **bundle.model.explain(output)}.items():
         if values.ndim != 4 or values.shape[0] != count or values.shape[1] not in (1, attributes):
             raise ModelError(
-                f"expected the map {name!r} of a {system} model as ({count}, {attributes} or 1, h, w), "
+                f"expected the map {name!r} of a {model} model as ({count}, {attributes} or 1, h, w), "
                 f"got {tuple(values.shape)}"
             )
         array: NDArray[np.float32] = values.float().expand(-1, attributes, -1, -1).cpu().numpy()
         if not (np.isfinite(array).all() and (array >= 0).all()):
-            raise ModelError(f"expected finite numbers ≥ 0 in the map {name!r} of a {system} model")
+            raise ModelError(f"expected finite numbers ≥ 0 in the map {name!r} of a {model} model")
         arrays[name] = array
     return arrays
 
@@ -190,7 +198,7 @@ def combine_maps(maps: AttentionMaps, expression: str) -> NDArray[np.float32]:
     """One map an attribute from those that the model gives.
 
     Args:
-        maps: What the system shows.
+        maps: What the model shows.
         expression: A name, such as `attention3`; names joined by `*` for their product, such as
             `attention3*confidence3`, what DIAA classifies; terms joined by `+` for their mean, to which each
             term contributes the same: all are divided by their sums over the positions first. Maps of

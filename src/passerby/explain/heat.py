@@ -17,7 +17,7 @@ from passerby.types import Guidance
 
 __all__ = ["METHODS", "HeatMaps", "Method", "compute_heat_maps"]
 
-Method = Literal["grad-cam", "grad-cam-p", "grad-cam++", "layer-cam", "own", "occlusion"]
+Method = Literal["grad-cam", "grad-cam-p", "grad-cam++", "layer-cam", "native", "occlusion"]
 METHODS: tuple[str, ...] = get_args(Method)
 
 _CHUNK_BYTES = 256 * 2**20
@@ -63,7 +63,7 @@ def compute_heat_maps(
 ) -> HeatMaps:
     """Heat maps of some or all attributes from one forward pass, and of the head's gradient alone.
 
-    With F the features that the system looks at (`AttributeModel.look_at`), S the logit of an attribute and
+    With F the features that the model looks at (`AttributeModel.capture`), S the logit of an attribute and
     g = ∂S / ∂F:
 
     | method | map |
@@ -72,7 +72,7 @@ def compute_heat_maps(
     | `grad-cam-p` | ReLU Σ_k g_k · F_k at each place by itself (SSPNet, Eq. 13) |
     | `grad-cam++` | ReLU Σ_k w_k F_k, w = Σ α ReLU(g), α = g² / (2 g² + g³ Σ F) (Chattopadhay et al., 2018) |
     | `layer-cam` | ReLU Σ_k ReLU(g_k) · F_k at each place by itself (Jiang et al., 2021) |
-    | `own` | what the system itself shows, such as its attention (`AttributeModel.own_map`) |
+    | `native` | what the model itself shows, such as its attention (`AttributeModel.native_map`) |
     | `occlusion` | how much the logit falls when a part of the picture is grey: slow, but no theory |
 
     Eq. 13 differentiates a_j, "model prediction result": the logit, as in Grad-CAM, for Eq. 10 has the
@@ -103,7 +103,7 @@ def compute_heat_maps(
         ConfigError: If there is no such method.
         DataError: If no attribute is named.
         SchemaError: If there is no attribute of a name.
-        ModelError: If the system shows no map of its own, and that was asked for.
+        ModelError: If the model shows no map of its own, and that was asked for.
 
     Example:
         >>> from passerby.models import create_model
@@ -121,8 +121,8 @@ def compute_heat_maps(
     # Gradients cannot be had of tensors of inference mode; a caller in it gets plain ones back.
     with torch.inference_mode(mode=False), evaluating(model), torch.no_grad():
         images = images.clone() if images.is_inference() else images
-        if method == "own":
-            return _take_own(model, images, guidance, numbers)
+        if method == "native":
+            return _take_native(model, images, guidance, numbers)
         if method == "occlusion":
             return _occlude(model, images, guidance, numbers)
         return _differentiate(model, images, guidance, numbers, rule=_RULES[method])
@@ -171,14 +171,14 @@ _RULES: dict[str, Rule] = {
 def _differentiate(
     model: AttributeModel, images: Tensor, guidance: Guidance | None, numbers: tuple[int, ...], *, rule: Rule
 ) -> HeatMaps:
-    with model.watching() as watched:
-        logits = model(images, guidance).logits  # (N, A), with a graph from the watched features on
+    with model.capturing() as captured:
+        logits = model(images, guidance).logits  # (N, A), with a graph from the captured features on
     levels = model.levels_looked_at
     maps: dict[int, Tensor] = {}
     for level in dict.fromkeys(levels[i] for i in numbers):
-        if level not in watched:
+        if level not in captured:
             raise ModelError(f"a {model.name} model names {level!r} for heat maps, and never looked at it")
-        features = watched[level]
+        features = captured[level]
         members = [i for i in numbers if levels[i] == level]
         size = max(1, _CHUNK_BYTES // max(1, features.numel() * features.element_size()))
         for start in range(0, len(members), size):
@@ -203,16 +203,16 @@ def _compute_slopes(logits: Tensor, features: Tensor, members: Sequence[int]) ->
 # ---------------------------------------------------------------------- others
 
 
-def _take_own(
+def _take_native(
     model: AttributeModel, images: Tensor, guidance: Guidance | None, numbers: tuple[int, ...]
 ) -> HeatMaps:
-    if not model.own_map:
+    if not model.native_map:
         raise ModelError(
             f"a {model.name} model shows no map of its own that locates attributes; take another method, "
             "such as grad-cam-p"
         )
     output = model(images, guidance)
-    maps = combine_maps(output.maps, model.own_map).expand(-1, output.logits.shape[1], -1, -1)
+    maps = combine_maps(output.maps, model.native_map).expand(-1, output.logits.shape[1], -1, -1)
     return HeatMaps(numbers, tuple(maps[:, i].float() for i in numbers), output.logits)
 
 

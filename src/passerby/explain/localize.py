@@ -15,7 +15,7 @@ from passerby.errors import DataError, SchemaError
 from passerby.explain.boxes import Binarization, BoxMode, find_boxes
 from passerby.explain.heat import Method, compute_heat_maps
 from passerby.images.placement import restore_heat
-from passerby.inference.auxiliary import Guide
+from passerby.inference.auxiliary import AuxiliaryInputs
 from passerby.inference.batches import OpenedBatch, open_batch, stream_batches
 from passerby.inference.predictor import Skipped
 from passerby.types import Box
@@ -140,7 +140,7 @@ def localize_picture(
     method: Method | None = None,
     binarization: Binarization | None = None,
     boxes: BoxMode = "outer",
-    guide: Guide | None = None,
+    auxiliary: AuxiliaryInputs | None = None,
 ) -> Localization:
     """Find where in one picture attributes are seen.
 
@@ -152,14 +152,14 @@ def localize_picture(
         method: How the heat maps are made, see `compute_heat_maps`; None takes the model's `heat_method`.
         binarization: Which pixels of a map are in a box; by default those with at least half of its maximum.
         boxes: `outer` for one box an attribute, `components` for one a piece; see `find_boxes`.
-        guide: Finds what the model looks at beside the picture, such as a mask; None leaves it without,
+        auxiliary: Finds what the model looks at beside the picture, such as a mask; None leaves it without,
             which is noted.
 
     Raises:
         ImageError: If the picture cannot be read.
         SchemaError: If there is no attribute of a name.
         ConfigError: If there is no such method or mode of boxes.
-        ModelError: If the system shows no map of its own, and that was asked for.
+        ModelError: If the model shows no map of its own, and that was asked for.
         DataError: If no attribute is named, or a heat map has numbers that are not finite.
 
     Example:
@@ -175,7 +175,7 @@ def localize_picture(
         (('Bag',), (1, 90, 40))
     """
     names = _check_attributes(bundle, attributes)
-    batch = open_batch(bundle, [bundle.open(picture)], [source_of(picture)], guide=guide)
+    batch = open_batch(bundle, [bundle.open(picture)], [source_of(picture)], auxiliary=auxiliary)
     found = _compute(bundle, batch, names=names, method=method, binarization=binarization, boxes=boxes)
     return next(found)
 
@@ -189,7 +189,7 @@ def localize_pictures(
     binarization: Binarization | None = None,
     boxes: BoxMode = "outer",
     batch_size: int = 16,
-    guide: Guide | None = None,
+    auxiliary: AuxiliaryInputs | None = None,
 ) -> Iterator[Localization | Skipped]:
     """Find where attributes are seen in many pictures, one after the other in the order given.
 
@@ -198,7 +198,7 @@ def localize_pictures(
 
     Args:
         pictures: Asked for as they are needed.
-        attributes, method, binarization, boxes, guide: As for `localize_picture`; by default the attributes
+        attributes, method, binarization, boxes, auxiliary: As for `localize_picture`; by default the attributes
             of each picture are those that are present in it.
         batch_size: Pictures that go through the network at a time; the heat maps of all attributes of a
             batch come from a single pass.
@@ -215,7 +215,7 @@ def localize_pictures(
         binarization=binarization,
         boxes=boxes,
     )
-    return stream_batches(bundle, pictures, compute, batch_size=batch_size, guide=guide)
+    return stream_batches(bundle, pictures, compute, batch_size=batch_size, auxiliary=auxiliary)
 
 
 def _check_attributes(bundle: Bundle, attributes: Sequence[str] | None) -> tuple[str, ...] | None:

@@ -1,4 +1,4 @@
-"""One map an attribute from the maps that a system shows."""
+"""One map an attribute from the maps that a model shows."""
 
 from __future__ import annotations
 

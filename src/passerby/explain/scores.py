@@ -17,8 +17,8 @@ from passerby.types import Box
 __all__ = [
     "compute_box_iou",
     "compute_correlation",
-    "compute_energy",
-    "compute_fading",
+    "compute_energy_pointing",
+    "compute_insertion_deletion",
     "compute_mask_iou",
     "hits_peak",
 ]
@@ -100,14 +100,14 @@ def hits_peak(heat: NDArray[np.float32], truth: NDArray[np.bool_]) -> bool:
     return bool(heat.max() > 0 and truth.flat[int(heat.argmax())])
 
 
-def compute_energy(heat: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
+def compute_energy_pointing(heat: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
     """Share of the heat that lies on the truth (Wang et al., 2020); 0 of a map that is 0 everywhere.
 
     Shape:
         heat: (H, W) ≥ 0; truth: (H, W), a mask or the inside of a box.
 
     Example:
-        >>> compute_energy(np.float32([[1, 3]]), np.array([[False, True]]))
+        >>> compute_energy_pointing(np.float32([[1, 3]]), np.array([[False, True]]))
         0.75
     """
     _check(heat, truth)
@@ -140,7 +140,7 @@ def compute_correlation(iou: NDArray[np.float64], confidence: NDArray[np.float64
     return round(float(a @ b) / spread, 12) if spread > 1e-12 else float("nan")
 
 
-def compute_fading(
+def compute_insertion_deletion(
     score: Callable[[Tensor], Tensor], image: Tensor, heat: Tensor, *, steps: int = 20
 ) -> tuple[float, float]:
     """Insertion and deletion: how the score moves as the picture comes in, or goes, hottest pixels first.
@@ -166,7 +166,7 @@ def compute_fading(
 
     Example:
         >>> image, heat = torch.ones(3, 2, 2), torch.tensor([[3.0, 2.0], [1.0, 0.0]])
-        >>> compute_fading(lambda images: images[:, 0, 0, 0], image, heat, steps=4)
+        >>> compute_insertion_deletion(lambda images: images[:, 0, 0, 0], image, heat, steps=4)
         (0.875, 0.125)
     """
     if steps < 1 or image.shape[1:] != heat.shape:

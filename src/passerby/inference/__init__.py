@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from passerby.inference.auxiliary import Guide
+from passerby.inference.auxiliary import AuxiliaryInputs
 from passerby.inference.predictor import PredictionResult, Predictor, Skipped
 from passerby.inference.sources import IMAGE_SUFFIXES, find_images
 from passerby.inference.writers import (
@@ -16,7 +16,7 @@ from passerby.inference.writers import (
 
 __all__ = [
     "IMAGE_SUFFIXES",
-    "Guide",
+    "AuxiliaryInputs",
     "PredictionResult",
     "Predictor",
     "Skipped",

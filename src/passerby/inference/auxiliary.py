@@ -18,11 +18,11 @@ from passerby.images.placement import compute_placement, resize_map
 from passerby.parsing import UNKNOWN_CLASS
 from passerby.types import Guidance, Preprocess
 
-__all__ = ["Found", "Guide"]
+__all__ = ["AuxiliaryInputs", "FoundInputs"]
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundInputs:
     """What was found for a batch of pictures.
 
     What was not found is an empty mask, a parsing map that says nothing, keypoints that are not numbers: a
@@ -40,7 +40,7 @@ class Found:
 
 
 @dataclass(frozen=True)
-class Guide:
+class AuxiliaryInputs:
     """Runs annotators on pictures and brings what they find to the size of a network's input.
 
     Args:
@@ -50,7 +50,7 @@ class Guide:
         ConfigError: If one needs what none finds, or two find the same.
 
     Example:
-        >>> Guide(()).kinds
+        >>> AuxiliaryInputs(()).kinds
         ()
     """
 
@@ -71,7 +71,7 @@ class Guide:
         preprocess: Preprocess,
         *,
         wanted: Sequence[str] = (),
-    ) -> Found:
+    ) -> FoundInputs:
         """What a batch of pictures is to be given beside them.
 
         Args:
@@ -92,7 +92,7 @@ class Guide:
         for kind in self.kinds:
             place = {"masks": _place_mask, "parsing": _place_parsing, "keypoints": _place_keypoints}[kind]
             setattr(guidance, kind, torch.stack([place(sample, preprocess) for sample in samples]))
-        return Found(guidance, missing, problems)
+        return FoundInputs(guidance, missing, problems)
 
 
 def _ask(

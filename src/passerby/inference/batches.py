@@ -13,7 +13,7 @@ from torch import Tensor
 from passerby.bundle import Bundle, Picture, source_of
 from passerby.data.normalise import normalise
 from passerby.errors import DataError, ImageError
-from passerby.inference.auxiliary import Found, Guide
+from passerby.inference.auxiliary import AuxiliaryInputs, FoundInputs
 from passerby.inference.predictor import Skipped
 
 __all__ = ["OpenedBatch", "open_batch", "stream_batches"]
@@ -38,7 +38,7 @@ class OpenedBatch:
     sources: Sequence[str]
     images: Sequence[Image.Image]
     inputs: Tensor
-    found: Found
+    found: FoundInputs
 
     def normalise(self, bundle: Bundle) -> Tensor:
         """The inputs (N, 3, H, W) as float, on the bundle's device."""
@@ -46,7 +46,11 @@ class OpenedBatch:
 
 
 def open_batch(
-    bundle: Bundle, images: Sequence[Image.Image], sources: Sequence[str], *, guide: Guide | None
+    bundle: Bundle,
+    images: Sequence[Image.Image],
+    sources: Sequence[str],
+    *,
+    auxiliary: AuxiliaryInputs | None,
 ) -> OpenedBatch:
     """Prepare opened pictures for a bundle's network, and find what it looks at beside them.
 
@@ -54,7 +58,9 @@ def open_batch(
         images: At least one.
     """
     inputs = torch.stack([bundle.prepare(image) for image in images])  # (N, 3, H, W)
-    found = (guide or Guide(())).find(images, sources, bundle.preprocess, wanted=bundle.model.guidance)
+    found = (auxiliary or AuxiliaryInputs(())).find(
+        images, sources, bundle.preprocess, wanted=bundle.model.guidance
+    )
     return OpenedBatch(sources, images, inputs, found)
 
 
@@ -64,7 +70,7 @@ def stream_batches(
     compute: Callable[[OpenedBatch], Iterable[Result]],
     *,
     batch_size: int,
-    guide: Guide | None,
+    auxiliary: AuxiliaryInputs | None,
 ) -> Iterator[Result | Skipped]:
     """Compute something of many pictures, one after the other in the order given.
 
@@ -88,9 +94,9 @@ def stream_batches(
         except ImageError as error:
             batch.append((source, Skipped(source, str(error))))
         if len(batch) == batch_size:
-            yield from _compute_readable(bundle, batch, compute, guide=guide)
+            yield from _compute_readable(bundle, batch, compute, auxiliary=auxiliary)
             batch = []
-    yield from _compute_readable(bundle, batch, compute, guide=guide)
+    yield from _compute_readable(bundle, batch, compute, auxiliary=auxiliary)
 
 
 def _compute_readable(
@@ -98,12 +104,12 @@ def _compute_readable(
     batch: Sequence[tuple[str, Image.Image | Skipped]],
     compute: Callable[[OpenedBatch], Iterable[Result]],
     *,
-    guide: Guide | None,
+    auxiliary: AuxiliaryInputs | None,
 ) -> Iterator[Result | Skipped]:
     readable = [(source, item) for source, item in batch if not isinstance(item, Skipped)]
     computed: Iterator[Result] = iter(())
     if readable:
         sources, images = [source for source, _ in readable], [item for _, item in readable]
-        computed = iter(compute(open_batch(bundle, images, sources, guide=guide)))
+        computed = iter(compute(open_batch(bundle, images, sources, auxiliary=auxiliary)))
     for _, item in batch:
         yield item if isinstance(item, Skipped) else next(computed)

@@ -15,7 +15,7 @@ from torch import Tensor
 from passerby.bundle import Bundle, FiveCrops, Picture, source_of
 from passerby.errors import DataError, ImageError
 from passerby.images.placement import restore_map
-from passerby.inference.auxiliary import Found, Guide
+from passerby.inference.auxiliary import AuxiliaryInputs, FoundInputs
 from passerby.types import Guidance, Prediction
 
 __all__ = ["PredictionResult", "Predictor", "Skipped"]
@@ -62,7 +62,7 @@ class Predictor:
         threads: Decoding threads; by default one a processor, eight at most.
         flip: Average the probabilities of each picture and its mirror image: twice the work, usually a little
             better; leave it out where left and right are themselves attributes.
-        guide: Finds what the model looks at beside the picture, such as a mask; None leaves it without, and
+        auxiliary: Finds what the model looks at beside the picture, such as a mask; None leaves it without, and
             each prediction notes what the model did instead.
         parse: Give each prediction its parsing map, the best that the model makes; of the picture itself,
             also with `flip` and `five_crops`.
@@ -70,7 +70,7 @@ class Predictor:
             `passerby.bundle.FiveCrops`: five times the work, and ten times together with `flip`.
 
     Raises:
-        DataError: If `batch_size` or `threads` is below 1, or `flip` is asked for together with a guide.
+        DataError: If `batch_size` or `threads` is below 1, or `flip` is asked for together with a auxiliary.
         ModelError: If `parse` is asked for of a model that does not parse.
     """
 
@@ -81,7 +81,7 @@ class Predictor:
         batch_size: int = 32,
         threads: int | None = None,
         flip: bool = False,
-        guide: Guide | None = None,
+        auxiliary: AuxiliaryInputs | None = None,
         parse: bool = False,
         five_crops: bool = False,
     ) -> None:
@@ -89,14 +89,14 @@ class Predictor:
         self.parse = parse
         if parse:
             bundle.check_parses()
-        self.guide = guide
+        self.auxiliary = auxiliary
         self.batch_size = batch_size
         self.threads = min(8, os.cpu_count() or 1) if threads is None else threads
         self.flip = flip
         for name in ("batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise DataError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        if flip and guide is not None:
+        if flip and auxiliary is not None:
             raise DataError(
                 "a mirrored picture would need mirrored guidance, which is not offered; leave flip out"
             )
@@ -151,7 +151,7 @@ class Predictor:
             yield _collect(*waiting.popleft())
 
     def _read(self, picture: Picture) -> _Decoded:
-        if self.guide is None and not self.parse:
+        if self.auxiliary is None and not self.parse:
             return _Decoded(self.bundle.prepare(picture), None)
         original = self.bundle.open(picture)
         return _Decoded(self.bundle.prepare(original), original)
@@ -183,14 +183,14 @@ class Predictor:
         for _, item in batch:
             yield item if isinstance(item, Skipped) else next(predictions)
 
-    def _guide(self, pictures: list[tuple[str, _Decoded]]) -> Found:
+    def _guide(self, pictures: list[tuple[str, _Decoded]]) -> FoundInputs:
         """Guidance of a batch; missing is whatever the model looks at and was not found."""
         wanted = self.bundle.model.guidance
-        if self.guide is None:
-            return Found(Guidance(), [wanted] * len(pictures), {})
+        if self.auxiliary is None:
+            return FoundInputs(Guidance(), [wanted] * len(pictures), {})
         originals = [item.original for _, item in pictures if item.original is not None]
         sources = [source for source, _ in pictures]
-        return self.guide.find(originals, sources, self.bundle.preprocess, wanted=wanted)
+        return self.auxiliary.find(originals, sources, self.bundle.preprocess, wanted=wanted)
 
 
 @dataclass(frozen=True, slots=True)

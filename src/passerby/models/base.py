@@ -89,9 +89,9 @@ class AttributeModel(nn.Module, ABC):
     """Whether the output has maps to show, of attention for example."""
     probability_maps: tuple[str, ...] = ()
     """Names of those maps that are probabilities, to be drawn on one scale from 0 to 1."""
-    own_map: str = ""
+    native_map: str = ""
     """Which of those maps, or what of several, says where an attribute is; empty where none does."""
-    heat_method: Literal["grad-cam-p", "own"] = "grad-cam-p"
+    heat_method: Literal["grad-cam-p", "native"] = "grad-cam-p"
     """How its heat maps are made if nobody says how: the way that finds more on CCP's val photos."""
     observed: tuple[str, ...] = ()
     """Submodules that hold what `observe` learnt; a training that starts from a bundle begins them anew."""
@@ -127,7 +127,7 @@ class AttributeModel(nn.Module, ABC):
         """Of each attribute, the name under which `forward` looks at the map that its heat map lies on."""
         return ("features",) * len(self.schema)
 
-    def look_at(self, features: Tensor, level: str = "features") -> Tensor:
+    def capture(self, features: Tensor, level: str = "features") -> Tensor:
         """Mark a map on which heat maps can lie; `forward` goes on with what this returns.
 
         Shape:
@@ -135,12 +135,12 @@ class AttributeModel(nn.Module, ABC):
         """
         if self._watched is None:
             return features
-        torch.set_grad_enabled(True)  # until `watching` ends: what came before needs no gradient
+        torch.set_grad_enabled(True)  # until `capturing` ends: what came before needs no gradient
         self._watched[level] = features.detach().requires_grad_()
         return self._watched[level]
 
     @contextmanager
-    def watching(self) -> Iterator[Mapping[str, Tensor]]:
+    def capturing(self) -> Iterator[Mapping[str, Tensor]]:
         """Have `forward` start its gradients at the maps that it looks at, and give those, by name.
 
         For one thread at a time.

@@ -57,6 +57,6 @@ class Baseline(AttributeModel):
     def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
         """Score pictures; the guidance is not used."""
         del guidance
-        features = self.look_at(self.backbone(images))
+        features = self.capture(self.backbone(images))
         pooled = features.mean((2, 3))  # (N, C)
         return Output(self.classifier(self.dropout(pooled)), features=features)

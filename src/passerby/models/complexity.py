@@ -79,7 +79,7 @@ def compute_complexity(network: nn.Module, *, size_px: tuple[int, int]) -> Compl
 
 
 def create_shapes_only(
-    system: str,
+    model: str,
     *,
     backbone: str,
     attributes: int,
@@ -92,14 +92,14 @@ def create_shapes_only(
     transformers, Swin) is created for the given one.
 
     Args:
-        system: A key of `passerby.models.MODELS`.
+        model: A key of `passerby.models.MODELS`.
         backbone: Name of a timm model.
         attributes: Number of attributes.
         size_px: Height and width of the input, in pixels.
-        arguments: Further arguments of that system.
+        arguments: Further arguments of that model.
 
     Raises:
-        ModelError: If there is no such system or backbone, the system cannot use that backbone, or an
+        ModelError: If there is no such model or backbone, the model cannot use that backbone, or an
             argument is wrong.
 
     Example:
@@ -121,7 +121,7 @@ def create_shapes_only(
     if config and config.fixed_input_size and tuple(config.input_size[1:]) != size_px:
         given["backbone_arguments"] = {"img_size": list(size_px), **given.get("backbone_arguments", {})}
     with torch.device("meta"):
-        return create_model(system, schema=schema, backbone=backbone, **given)
+        return create_model(model, schema=schema, backbone=backbone, **given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,18 +187,16 @@ def count_setting(setting: Setting) -> Count:
         >>> count_setting(Setting("baseline", "resnet50", 1000, parameters=25.6)).counted.parameters
         25557032
     """
-    counted = _count(setting.system, setting, setting.arguments, parsing=setting.parsing)
-    if setting.system == "baseline":
+    counted = _count(setting.model, setting, setting.arguments, parsing=setting.parsing)
+    if setting.model == "baseline":
         return Count(setting, counted)
     shared = {key: value for key, value in setting.arguments.items() if key == "backbone_arguments"}
     return Count(setting, counted, _count("baseline", setting, shared))
 
 
-def _count(
-    system: str, setting: Setting, arguments: Mapping[str, Any], *, parsing: bool = False
-) -> Complexity:
+def _count(name: str, setting: Setting, arguments: Mapping[str, Any], *, parsing: bool = False) -> Complexity:
     model = create_shapes_only(
-        system,
+        name,
         backbone=setting.backbone,
         attributes=setting.attributes,
         size_px=setting.size_px,

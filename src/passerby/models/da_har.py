@@ -118,7 +118,7 @@ class DaHAR(AttributeModel):
             self.attention = VisualAttention(fusion_channels, attributes, hidden=attention_channels)
             self.parsing_classes = MASK_CLASSES
             self.supervision = ("masks",) if mask_supervision else ()
-            self.own_map, self.heat_method = "attention*confidence*mask", "own"
+            self.native_map, self.heat_method = "attention*confidence*mask", "native"
         self.probability_maps = (
             *(f"self_mask{stage}" for stage in self_mask_stages),
             *(f"outline{stage}" for stage in _OUTLINED),
@@ -148,7 +148,7 @@ class DaHAR(AttributeModel):
             if stage in _OUTLINED and not self.training:
                 maps[f"outline{stage}"] = _draw_outline(features.detach())
             if stage == 4:
-                features = self.look_at(features)
+                features = self.capture(features)
             if str(stage) in self.self_masks:
                 mask = self.self_masks[str(stage)](features).sigmoid()
                 maps[f"self_mask{stage}"] = mask.detach()

@@ -98,7 +98,7 @@ class DIAA(AttributeModel):
     """
 
     has_maps = True
-    heat_method = "own"
+    heat_method = "native"
 
     def __init__(
         self,
@@ -132,7 +132,7 @@ class DIAA(AttributeModel):
             }
         )
         names = [f"attention{stage}" for stage in self.stages]
-        self.own_map = "+".join(
+        self.native_map = "+".join(
             f"{name}*{name.replace('attention', 'confidence')}" if confidence_weighting else name
             for name in names
         )
@@ -158,7 +158,7 @@ class DIAA(AttributeModel):
         for stage in (1, 2, 3, 4):
             features = self.backbone.run_stage(stage, features)
             if stage == 4:
-                features = self.look_at(features)
+                features = self.capture(features)
             if stage in self.stages:
                 attention, confidence = self.attention[str(stage)](features)
                 maps[f"attention{stage}"] = weighted[f"attention{stage}"] = attention

@@ -90,7 +90,7 @@ class MTMS(AttributeModel):
             raise ModelError(f"expected predict_from stage1 or stage2, got {predict_from!r}")
         self.supervision = ("masks",) if self.parsing_classes == MASK_CLASSES else ("parsing",)
         self.predict_from: Stage = predict_from
-        self.own_map = predict_from
+        self.native_map = predict_from
         self.dropout = nn.Dropout2d(dropout)  # of channels: what it is to the mean over the map
         self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
         self.backbone.keep_stages(3)
@@ -128,7 +128,7 @@ class MTMS(AttributeModel):
         if self.hierarchical:
             features["stage1"] = self.attributes1_tail(shared)
             if self.predict_from == "stage1":
-                features["stage1"] = self.look_at(features["stage1"])
+                features["stage1"] = self.capture(features["stage1"])
             maps["stage1"] = self.attributes1(self.dropout(features["stage1"]))  # (N, A, h, w)
         if self.predict_from == "stage2" or with_parsing:
             trunk = self.backbone.run_stage(2, shared, layers=slice(-self.tails[0], None))
@@ -140,7 +140,7 @@ class MTMS(AttributeModel):
             middle = self.backbone.run_stage(3, trunk, layers=slice(-self.tails[1]))
             features["stage2"] = self.backbone.run_stage(3, middle, layers=slice(-self.tails[1], None))
             if self.predict_from == "stage2":
-                features["stage2"] = self.look_at(features["stage2"])
+                features["stage2"] = self.capture(features["stage2"])
             if with_parsing:
                 apart = middle if self.hierarchical else self.parsing1_tail(shared)
                 parsing["stage2"] = _fit(self.parsing2(self.parsing2_tail(apart)), size)

@@ -73,7 +73,7 @@ class Passerby(AttributeModel):
 
     The logit of an attribute is the sum of three: the linear layer over the pooled features of the last
     stage, as in `Baseline`, and an `EvidencePooling` after the third and the fourth stage (strides 16 and 32;
-    as DIAA, it looks at two scales). There is one loss, on the sum. The system in full (its loss, its
+    as DIAA, it looks at two scales). There is one loss, on the sum. The model in full (its loss, its
     teachers, its thresholds) and what each part gives: docs/passerby.md.
 
     Paper: none of its own. Attention times confidence after these two stages is DIAA's (Sarafianos et al.,
@@ -110,8 +110,8 @@ class Passerby(AttributeModel):
     """
 
     has_maps = True
-    own_map = "+".join(f"attention{stage}*evidence{stage}" for stage in _STAGES)
-    heat_method = "own"
+    native_map = "+".join(f"attention{stage}*evidence{stage}" for stage in _STAGES)
+    heat_method = "native"
 
     def __init__(
         self,
@@ -147,7 +147,7 @@ class Passerby(AttributeModel):
         for stage in (1, 2, 3, 4):
             features = self.backbone.run_stage(stage, features)
             if stage == 4:
-                features = self.look_at(features)
+                features = self.capture(features)
             if stage in _STAGES:
                 logits, attention, evidence = self.places[str(stage)](features)
                 branches[f"places{stage}"] = logits

@@ -14,22 +14,22 @@ DEFAULT_SIZE_PX = (224, 224)
 
 @dataclass(frozen=True, slots=True)
 class Setting:
-    """A system on a backbone, what it is counted with, and the figures that a paper gives for that.
+    """A model on a backbone, what it is counted with, and the figures that a paper gives for that.
 
     Args:
-        system: A key of `passerby.models.MODELS`.
+        model: A key of `passerby.models.MODELS`.
         backbone: Name of a timm model.
         attributes: Outputs of the classifier that the paper counted.
         size_px: Height and width of the input, in pixels.
         parameters: Published number of parameters, in millions; None if there is none.
         gmacs: Published multiply-accumulates of one picture, in thousands of millions; None if there is none.
         source: Paper and table.
-        arguments: Further arguments of that system, such as an ablation's.
+        arguments: Further arguments of that model, such as an ablation's.
         parsing: Count the parsing maps, too, which a prediction does without.
-        variant: What the paper calls the system with these arguments, if not by the system's name.
+        variant: What the paper calls the model with these arguments, if not by the model's name.
     """
 
-    system: str
+    model: str
     backbone: str
     attributes: int = DEFAULT_ATTRIBUTES
     size_px: tuple[int, int] = DEFAULT_SIZE_PX
@@ -81,12 +81,12 @@ PUBLISHED: tuple[Setting, ...] = (
     # Stated without the number of classes. Its data sets have 14 (WIDER-Attribute) and 51 (RAP), which fit
     # the ratio of the two figures; the figures themselves fit the 1000 of ImageNet.
     *(
-        Setting(system, "resnet101", classes, (224, 224), parameters, None, source)
+        Setting(model, "resnet101", classes, (224, 224), parameters, None, source)
         for classes, source in (
             (14, "Da-HAR, complexity analysis"),
             (1000, "Da-HAR, with 1000 classes"),
         )
-        for system, parameters in (("baseline", 45.4), ("da-har", 52.4))
+        for model, parameters in (("baseline", 45.4), ("da-har", 52.4))
     ),
     # The paper gives no figure for the full model; these are the primary networks of its Table 2.
     Setting("diaa", "resnet50", 14, (224, 224)),
@@ -111,20 +111,20 @@ PUBLISHED: tuple[Setting, ...] = (
     # Ours, as recipes/passerby has it.
     Setting("passerby", "mobilenetv2_100", 35, (256, 192)),
 )
-"""Every system on the backbones of its paper or recipe."""
+"""Every model on the backbones of its paper or recipe."""
 
 
 def select_settings(
-    systems: tuple[str, ...],
+    models: tuple[str, ...],
     *,
     backbone: str | None = None,
     size_px: tuple[int, int] | None = None,
     attributes: int | None = None,
 ) -> tuple[Setting, ...]:
-    """What to count: the papers' settings of some systems, or others of one's own.
+    """What to count: the papers' settings of some models, or others of one's own.
 
-    With neither a size nor a number of attributes, the papers' own settings are taken; a system that no paper
-    has on that backbone is counted at 224×224 with 35 attributes. With either, each system is counted there,
+    With neither a size nor a number of attributes, the papers' own settings are taken; a model that no paper
+    has on that backbone is counted at 224×224 with 35 attributes. With either, each model is counted there,
     on the given backbone or on those of its paper.
 
     Example:
@@ -134,13 +134,13 @@ def select_settings(
         (256, 192)
     """
     found: list[Setting] = []
-    for system in systems:
-        known = [s for s in PUBLISHED if s.system == system and backbone in (None, s.backbone)]
+    for model in models:
+        known = [s for s in PUBLISHED if s.model == model and backbone in (None, s.backbone)]
         if known and size_px is None and attributes is None:
             found += known
             continue
         own = (attributes or DEFAULT_ATTRIBUTES, size_px or DEFAULT_SIZE_PX)
-        others = [s for s in PUBLISHED if s.system == system]
+        others = [s for s in PUBLISHED if s.model == model]
         variants = {s.variant: (s.arguments, s.parsing) for s in known or others} or {"": ({}, False)}
         for name in [backbone] if backbone else list(dict.fromkeys(s.backbone for s in known)):
             for variant, (arguments, parsing) in variants.items():
@@ -150,6 +150,6 @@ def select_settings(
                     if (s.backbone, s.variant, s.attributes, s.size_px) == (name, variant, *own)
                 ]
                 found += same or [
-                    Setting(system, name, *own, arguments=arguments, variant=variant, parsing=parsing)
+                    Setting(model, name, *own, arguments=arguments, variant=variant, parsing=parsing)
                 ]
     return tuple(found)

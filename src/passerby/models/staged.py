@@ -1,4 +1,4 @@
-"""Any network of timm in four stages, so that a system can read or replace the features in between."""
+"""Any network of timm in four stages, so that a model can read or replace the features in between."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _STAGED_HINT = (
 
 
 class StagedBackbone(Backbone):
-    """A timm network cut at its stage boundaries, so that a system can read or replace features in between.
+    """A timm network cut at its stage boundaries, so that a model can read or replace features in between.
 
     The first three stages end where timm says that the features of stride 4, 8 and 16 (pixels of the picture)
     are complete; the fourth takes all that is left before the classifier (a last normalisation, MobileNetV2's
@@ -220,7 +220,7 @@ def create_staged_backbone(
 def _find_chain(network: nn.Module, images: Tensor) -> tuple[str, ...]:
     """Names of the layers that turn pictures into features one after the other.
 
-    Found by watching which children run and what they pass on; containers that only chain are opened.
+    FoundInputs by capturing which children run and what they pass on; containers that only chain are opened.
 
     Raises:
         ModelError: If anything happens between two layers: running them in turn would not be the same.

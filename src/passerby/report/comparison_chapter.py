@@ -91,7 +91,7 @@ def _create_localization_section(comparison: LocalizationComparison, anchor: str
 
 def _name_data(comparison: Comparison | LocalizationComparison) -> str:
     first = comparison.runs[0]
-    return ", ".join((first.dataset, first.partition, *_name_thresholds(first.protocol)))
+    return ", ".join((first.dataset, f"{first.partition}/{first.split}", *_name_thresholds(first.protocol)))
 
 
 def _name_thresholds(protocol: Mapping[str, Any]) -> list[str]:

@@ -131,8 +131,8 @@ def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Source
 
 
 def describe_model(metadata: Mapping[str, Any]) -> str:
-    """System, backbone and variant of a model in one line."""
-    words = [str(metadata[key]) for key in ("system", "backbone", "variant") if metadata.get(key)]
+    """Model, backbone and variant of a model in one line."""
+    words = [str(metadata[key]) for key in ("model", "backbone", "variant") if metadata.get(key)]
     return " · ".join(words) or "model"
 
 

@@ -113,8 +113,8 @@ def _create_remarks(scores: LocalizationScores) -> list[str]:
     remarks = []
     if scores.protocol.only_predicted:
         remarks.append("Only samples that the model says yes to count; do not compare with other models.")
-    if scores.apart:
-        remarks.append(f"Not in the mean: {', '.join(scores.apart)}.")
+    if scores.exclude_from_mean:
+        remarks.append(f"Not in the mean: {', '.join(scores.exclude_from_mean)}.")
     if small := sum(scores.too_small.values()):
         remarks.append(f"{small:,} samples are too small to count.")
     if none := [name for name, count in scores.counts.items() if not count]:
@@ -185,7 +185,13 @@ def _create_rows(scores: LocalizationScores) -> list[LocalizationRow]:
     rows = []
     for name, found in scores.per_attribute.items():
         truth = "" if scores.names[name] == (name,) else f"truth: {', '.join(scores.names[name])}"
-        left_out = "apart" if name in scores.apart else "" if name in scores.mean_of else "too few samples"
+        left_out = (
+            "excluded"
+            if name in scores.exclude_from_mean
+            else ""
+            if name in scores.mean_of
+            else "too few samples"
+        )
         remark = "; ".join(filter(None, [truth, left_out]))
         rows.append(_create_row(name, found, remark=remark, samples=scores.counts[name]))
     return sorted(rows, key=lambda row: (row.name not in scores.mean_of, -(row.values["box_iou"] or 0.0)))
@@ -223,6 +229,6 @@ def _explain_missing(scores: LocalizationScores) -> str:
             "keeps them."
         )
     if not scores.cases.best:
-        least = scores.protocol.least_samples
+        least = scores.protocol.min_samples
         return f"No attribute has the {least} samples that the mean asks for, so there are no cases to show."
     return ""

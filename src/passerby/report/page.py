@@ -233,7 +233,7 @@ def _create_section(evaluation: Evaluation, title: str, *, anchor: str, pictures
 def _create_remarks(evaluation: Evaluation) -> list[str]:
     """What a reader must know before comparing the score with others."""
     remarks = []
-    if evaluation.protocol.name != "honest":
+    if evaluation.protocol.name != "default":
         remarks.append(
             f"The protocol {evaluation.protocol.name} was asked for; do not compare with honest scores."
         )

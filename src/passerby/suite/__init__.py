@@ -1,4 +1,4 @@
-"""Suites: a grid of systems, data and seeds, run to its end and put in one table."""
+"""Suites: a grid of models, data and seeds, run to its end and put in one table."""
 
 from passerby.suite.jobs import Job, Step, run_jobs
 from passerby.suite.run import plan_suite, run_suite

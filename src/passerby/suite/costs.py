@@ -1,4 +1,4 @@
-"""What each system of a suite costs: size, work and time beside the baseline."""
+"""What each model of a suite costs: size, work and time beside the baseline."""
 
 from __future__ import annotations
 

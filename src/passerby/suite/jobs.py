@@ -23,7 +23,7 @@ __all__ = ["Job", "Step", "run_jobs"]
 
 PATIENCE_S = 0.2
 SAME_WISH_S = 0.5
-"""Signals so close to each other are one wish to end, as when a terminal closes."""
+"""Signals so close to each other are one planned to end, as when a terminal closes."""
 
 
 @dataclass(frozen=True, slots=True)

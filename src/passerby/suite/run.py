@@ -26,7 +26,7 @@ from passerby.io import replace_file
 from passerby.report.page import create_report, write_report
 from passerby.suite.costs import measure_costs
 from passerby.suite.jobs import Job, run_jobs
-from passerby.suite.run_paths import Place, check_place, create_job, find_places
+from passerby.suite.run_paths import RunPaths, check_run_paths, create_job, find_run_paths
 from passerby.types import Preprocess
 
 __all__ = ["plan_suite", "run_suite"]
@@ -45,10 +45,10 @@ def run_suite(
 
     ```
     OUT/
-      recipes/  runs/    the recipe and the run folder of each run, by data, system and seed
+      recipes/  runs/    the recipe and the run folder of each run, by data, model and seed
       logs/              what each printed
       report.html        the tables with charts
-      partial/           if runs failed: the tables of the systems that are whole
+      partial/           if runs failed: the tables of the models that are whole
     RESULTS/<data set>/
       …-seed0.json                 the score files, one a run
       <suite>….comparison.json     one a data: scores, intervals, sizes, times
@@ -63,7 +63,7 @@ def run_suite(
         out: The suite's folder.
         results: Folder of the score files.
         at_once: Training runs beside each other, on one machine.
-        timing_s: Seconds that each system's speed is measured for, when all is trained; 0 leaves it out.
+        timing_s: Seconds that each model's speed is measured for, when all is trained; 0 leaves it out.
         say: Hears what happens.
 
     Returns:
@@ -71,14 +71,14 @@ def run_suite(
 
     Raises:
         TrainingError: If a run in `out` has another recipe or other data, before anything runs; or if runs
-            failed, after the others have ended and the systems that are whole have been compared; the tables
+            failed, after the others have ended and the models that are whole have been compared; the tables
             in `results` stay as they were.
         ManifestError: If a manifest cannot be read, before anything runs.
         KeyboardInterrupt: After what ran has written its checkpoint.
     """
     out.mkdir(parents=True, exist_ok=True)
     with _alone(out):
-        places = find_places(suite, out, results)
+        places = find_run_paths(suite, out, results)
         jobs = _plan(suite, places, results)
         for place in places:
             with replace_file(place.recipe) as temporary:
@@ -94,7 +94,7 @@ def run_suite(
             write_report(out / "report.html", create_report([], [], comparisons=tables, title=suite.name))
     if failed:
         lines = "\n  ".join(f"{name}: {reason}" for name, reason in failed.items())
-        tables_of = f"tables of whole systems lie in {partial}" if stored else "there is nothing to compare"
+        tables_of = f"tables of whole models lie in {partial}" if stored else "there is nothing to compare"
         raise TrainingError(
             f"{len(failed)} of {len(jobs)} runs failed, {tables_of}; mend what they say and call again, "
             f"which repeats them alone:\n  {lines}"
@@ -117,7 +117,7 @@ def _alone(out: Path) -> Iterator[None]:
             lock.release()
 
 
-def _pack(places: Sequence[Place], say: Callable[[str], None]) -> None:
+def _pack(places: Sequence[RunPaths], say: Callable[[str], None]) -> None:
     """Pack each distinct cache once, before those that need it start beside each other."""
     packed = set()
     for place in places:
@@ -129,21 +129,25 @@ def _pack(places: Sequence[Place], say: Callable[[str], None]) -> None:
             say(f"pictures of {place.manifest.dataset} at {preprocess.height}×{preprocess.width}")
             workers = max(1, recipe.training.workers)
             PackedCache.build(
-                place.manifest, preprocess, recipe.data.cache, broken=recipe.data.broken, workers=workers
+                place.manifest,
+                preprocess,
+                recipe.data.cache,
+                on_unreadable=recipe.data.on_unreadable,
+                workers=workers,
             )
 
 
-def _find_whole(suite: Suite, places: Sequence[Place], done: set[str]) -> list[Place]:
-    """The places of the systems that have all seeds, of the data on which the baseline is among them."""
-    missing = {(place.run.data, place.run.system) for place in places if place.run.name not in done}
-    whole = [place for place in places if (place.run.data, place.run.system) not in missing]
-    measured = {place.run.data for place in whole if place.run.system == suite.baseline}
-    several = {place.run.data for place in whole if place.run.system != suite.baseline}
+def _find_whole(suite: Suite, places: Sequence[RunPaths], done: set[str]) -> list[RunPaths]:
+    """The places of the models that have all seeds, of the data on which the baseline is among them."""
+    missing = {(place.run.data, place.run.model) for place in places if place.run.name not in done}
+    whole = [place for place in places if (place.run.data, place.run.model) not in missing]
+    measured = {place.run.data for place in whole if place.run.model == suite.baseline}
+    several = {place.run.data for place in whole if place.run.model != suite.baseline}
     return [place for place in whole if place.run.data in measured & several]
 
 
-def _compare_all(suite: Suite, places: Sequence[Place], folder: Path, timing_s: float) -> list[Path]:
-    """The tables of these systems, written below the folder."""
+def _compare_all(suite: Suite, places: Sequence[RunPaths], folder: Path, timing_s: float) -> list[Path]:
+    """The tables of these models, written below the folder."""
     stored: list[Path] = []
     for data in dict.fromkeys(place.run.data for place in places):
         group = [place for place in places if place.run.data == data]
@@ -159,20 +163,20 @@ def plan_suite(suite: Suite, out: Path, *, results: Path) -> list[Job]:
         TrainingError: If a run in `out` has another recipe or other data.
         ManifestError: If a manifest cannot be read.
     """
-    return _plan(suite, find_places(suite, out, results), results)
+    return _plan(suite, find_run_paths(suite, out, results), results)
 
 
-def _plan(suite: Suite, places: Sequence[Place], results: Path) -> list[Job]:
+def _plan(suite: Suite, places: Sequence[RunPaths], results: Path) -> list[Job]:
     for place in places:
-        check_place(place)
+        check_run_paths(place)
     return [create_job(place, suite, results) for place in places]
 
 
 # ---------------------------------------------------------------------- tables of one data
 
 
-def _compare(suite: Suite, places: Sequence[Place], folder: Path, timing_s: float) -> Path:
-    """All systems on their own test split, with what they cost."""
+def _compare(suite: Suite, places: Sequence[RunPaths], folder: Path, timing_s: float) -> Path:
+    """All models on their own test split, with what they cost."""
     baseline = _find_baseline(suite, places)
     comparison = compare([place.result for place in places], baseline=baseline, by=suite.by)
     first = {place.run.recipe.variant: place for place in reversed(places)}
@@ -193,7 +197,7 @@ def _compare(suite: Suite, places: Sequence[Place], folder: Path, timing_s: floa
 def _keep_times(
     path: Path, costs: Mapping[str, Mapping[str, float]], baseline: str
 ) -> dict[str, dict[str, float]]:
-    """Sizes with the times that an earlier call measured of systems of these sizes, if there was one.
+    """Sizes with the times that an earlier call measured of models of these sizes, if there was one.
 
     They are ratios: of another baseline none is kept.
     """
@@ -211,7 +215,7 @@ def _keep_times(
     }
 
 
-def _compare_calibrated(suite: Suite, places: Sequence[Place], folder: Path) -> list[Path]:
+def _compare_calibrated(suite: Suite, places: Sequence[RunPaths], folder: Path) -> list[Path]:
     """The same with thresholds of their own."""
     stored = []
     for goal in suite.calibrate:
@@ -223,7 +227,7 @@ def _compare_calibrated(suite: Suite, places: Sequence[Place], folder: Path) -> 
     return stored
 
 
-def _compare_tests(suite: Suite, places: Sequence[Place], folder: Path) -> list[Path]:
+def _compare_tests(suite: Suite, places: Sequence[RunPaths], folder: Path) -> list[Path]:
     stored = []
     for name in suite.tests:
         files = [place.tests[name] for place in places]
@@ -234,7 +238,7 @@ def _compare_tests(suite: Suite, places: Sequence[Place], folder: Path) -> list[
     return stored
 
 
-def _compare_where(suite: Suite, places: Sequence[Place], folder: Path) -> list[Path]:
+def _compare_where(suite: Suite, places: Sequence[RunPaths], folder: Path) -> list[Path]:
     stored = []
     for name in suite.localization:
         files = [place.localization[name] for place in places]
@@ -244,16 +248,16 @@ def _compare_where(suite: Suite, places: Sequence[Place], folder: Path) -> list[
     return stored
 
 
-def _find_baseline(suite: Suite, places: Sequence[Place]) -> str:
+def _find_baseline(suite: Suite, places: Sequence[RunPaths]) -> str:
     """Its variant."""
-    return next(place.run.recipe.variant for place in places if place.run.system == suite.baseline)
+    return next(place.run.recipe.variant for place in places if place.run.model == suite.baseline)
 
 
-def _name(suite: Suite, places: Sequence[Place]) -> str:
+def _name(suite: Suite, places: Sequence[RunPaths]) -> str:
     return "-".join(word for word in (suite.name, places[0].run.data) if word)
 
 
-def _average_seconds(places: Sequence[Place]) -> Mapping[str, float]:
+def _average_seconds(places: Sequence[RunPaths]) -> Mapping[str, float]:
     found: dict[str, list[float]] = {}
     for place in places:
         found.setdefault(place.run.recipe.variant, []).append(Result.load(place.result).seconds)

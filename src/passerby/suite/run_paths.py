@@ -25,11 +25,11 @@ from passerby.training.teachers import find_predictions
 
 Split = Literal["train", "val", "test"]
 
-__all__ = ["Place", "check_place", "create_job", "find_places"]
+__all__ = ["RunPaths", "check_run_paths", "create_job", "find_run_paths"]
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class RunPaths:
     """The files of one run.
 
     Args:
@@ -52,19 +52,19 @@ class Place:
     calibrated: Mapping[str, Path]
     tests: Mapping[str, Path]
     localization: Mapping[str, Path]
-    teachers: tuple[Place, ...] = ()
+    teachers: tuple[RunPaths, ...] = ()
 
     @property
     def bundle(self) -> Path:
         """The trained model."""
         return self.folder / "bundle"
 
-    def find_lesson(self, split: Split) -> Path:
+    def find_teacher_predictions(self, split: Split) -> Path:
         """What it says of a split of its data, if it teaches."""
-        return self.folder / "lessons" / split / "predictions.parquet"
+        return self.folder / "teacher-predictions" / split / "predictions.parquet"
 
 
-def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
+def find_run_paths(suite: Suite, out: Path, results: Path) -> list[RunPaths]:
     """The places of all runs, once all data that the suite names has been looked at.
 
     Raises:
@@ -72,7 +72,7 @@ def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
         SchemaError: If names of a test fit neither model nor data.
         ConfigError: If a test has the name of a data set, `by: identity` meets data without identities,
             thresholds are chosen that the protocol does not look at, a teacher knows other pictures or
-            attributes, or systems that are compared are tested on other pictures, boxes, attributes or
+            attributes, or models that are compared are tested on other pictures, boxes, attributes or
             labels.
     """
     places = []
@@ -90,17 +90,17 @@ def find_places(suite: Suite, out: Path, results: Path) -> list[Place]:
             raise ConfigError(f"by: identity, but {data.manifest} knows no identities; say by: image")
         if suite.calibrate and load_protocol(run.recipe.protocol).threshold is not None:
             raise ConfigError(f"calibrate: the protocol {run.recipe.protocol} has one threshold for all")
-        places.append(_create_place(suite, run, manifest, out, results))
+        places.append(_create_run_paths(suite, run, manifest, out, results))
     by_name = {place.run.name: place for place in places}
     taught = [
-        _add_teachers(place, [by_name[place.run.name_sibling(system)] for system in place.run.teachers])
+        _add_teachers(place, [by_name[place.run.name_sibling(model)] for model in place.run.teachers])
         for place in places
     ]
     _check_alike(taught)
     return taught
 
 
-def _add_teachers(place: Place, teachers: Sequence[Place]) -> Place:
+def _add_teachers(place: RunPaths, teachers: Sequence[RunPaths]) -> RunPaths:
     """The place with its teachers, and its recipe with what they say."""
     if not teachers:
         return place
@@ -110,15 +110,17 @@ def _add_teachers(place: Place, teachers: Sequence[Place]) -> Place:
             what = f"knows nothing of {min(lacking)}" if lacking else "has other pictures"
             raise ConfigError(f"{place.run.name} learns from {teacher.run.name}, which {what}")
     recipe = place.run.recipe
-    lessons = [teacher.find_lesson(split) for teacher in teachers for split in recipe.data.train]
-    loss = recipe.loss.model_copy(update={"teachers": tuple(path.resolve() for path in lessons)})
+    predictions = [
+        teacher.find_teacher_predictions(split) for teacher in teachers for split in recipe.data.train
+    ]
+    loss = recipe.loss.model_copy(update={"teachers": tuple(path.resolve() for path in predictions)})
     run = dataclasses.replace(place.run, recipe=recipe.model_copy(update={"loss": loss}))
     return dataclasses.replace(place, run=run, teachers=tuple(teachers))
 
 
-def _check_alike(places: Sequence[Place]) -> None:
-    """Systems that are compared are asked the same of the same people."""
-    first: dict[str, Place] = {}
+def _check_alike(places: Sequence[RunPaths]) -> None:
+    """Models that are compared are asked the same of the same people."""
+    first: dict[str, RunPaths] = {}
     for place in places:
         other = first.setdefault(place.run.data, place)
         if place.manifest is other.manifest:
@@ -126,12 +128,12 @@ def _check_alike(places: Sequence[Place]) -> None:
         a, b = (_describe_test(each) for each in (place, other))
         if differing := [what for what in a if a[what] != b[what]]:
             raise ConfigError(
-                f"systems that are compared need one test split, but {place.run.name} has other "
-                f"{differing[0]} than {other.run.name}; say data in common"
+                f"models that are compared need one test split, but {place.run.name} has other "
+                f"{differing[0]} than {other.run.name}; say data in defaults"
             )
 
 
-def _describe_test(place: Place) -> dict[str, object]:
+def _describe_test(place: RunPaths) -> dict[str, object]:
     manifest = place.manifest
     rows = manifest.split_rows(place.run.recipe.data.partition, "test")
     columns = [manifest.schema.index(name) for name in sorted(manifest.schema.names)]
@@ -159,14 +161,14 @@ def _check_tests(suite: Suite, manifest: Manifest) -> None:
             load_names(test.names, manifest.schema)
 
 
-def _create_place(suite: Suite, run: SuiteRun, manifest: Manifest, out: Path, results: Path) -> Place:
+def _create_run_paths(suite: Suite, run: SuiteRun, manifest: Manifest, out: Path, results: Path) -> RunPaths:
     model = run.recipe.model
     default = inspect.signature(MODELS[model.name]).parameters["backbone"].default
 
     def name_file(variant: str) -> Path:
         return name_score_file(
             manifest.dataset,
-            system=model.name,
+            model=model.name,
             backbone=str(model.arguments.get("backbone", default)),
             variant=variant,
             seed=run.recipe.seed,
@@ -175,7 +177,7 @@ def _create_place(suite: Suite, run: SuiteRun, manifest: Manifest, out: Path, re
     name = name_file(run.recipe.variant)
     if name.parent.name in suite.tests:
         raise ConfigError(f"a test is called {name.parent.name}, as the data set; give it another name")
-    return Place(
+    return RunPaths(
         run,
         manifest,
         recipe=out / "recipes" / f"{run.name}.yaml",
@@ -189,25 +191,25 @@ def _create_place(suite: Suite, run: SuiteRun, manifest: Manifest, out: Path, re
     )
 
 
-def check_place(place: Place) -> None:
+def check_run_paths(place: RunPaths) -> None:
     """Refuse a run folder that another recipe or other data made.
 
     Raises:
         TrainingError: Which names what differs.
     """
     kept, config = place.folder / "recipe.yaml", place.bundle / CONFIG
-    mend = f"take back the change, remove {place.folder} to train anew, or take another folder (--out)"
+    remedy = f"take back the change, remove {place.folder} to train anew, or take another folder (--out)"
     if kept.is_file() and load_recipe(kept) != place.run.recipe:
-        raise TrainingError(f"{kept} differs from what the suite asks for; {mend}")
+        raise TrainingError(f"{kept} differs from what the suite asks for; {remedy}")
     if config.is_file():
         trained = json.loads(config.read_text(encoding="utf-8"))["metadata"].get("manifest")
         if trained != place.manifest.fingerprint:
             raise TrainingError(
-                f"{place.run.recipe.data.manifest} is not what {place.bundle} learnt from; {mend}"
+                f"{place.run.recipe.data.manifest} is not what {place.bundle} learnt from; {remedy}"
             )
 
 
-def create_job(place: Place, suite: Suite, results: Path) -> Job:
+def create_job(place: RunPaths, suite: Suite, results: Path) -> Job:
     """Training with its test, what it says to those it teaches, its thresholds, and the other tests."""
     where = ("--out", str(place.folder), "--results", str(results))
     train = Step(
@@ -222,9 +224,9 @@ def create_job(place: Place, suite: Suite, results: Path) -> Job:
         stamp=place.folder / "done" / "train.json",
         resumes=True,
     )
-    pupils = [run for run in suite.runs if place.run.name in map(run.name_sibling, run.teachers)]
-    splits = dict.fromkeys(split for pupil in pupils for split in pupil.recipe.data.train)
-    steps = [train, *(_create_lesson(place, split) for split in splits)]
+    students = [run for run in suite.runs if place.run.name in map(run.name_sibling, run.teachers)]
+    splits = dict.fromkeys(split for student in students for split in student.recipe.data.train)
+    steps = [train, *(_create_teacher_predictions(place, split) for split in splits)]
     for goal, target in place.calibrated.items():
         steps += _create_calibration(place, goal, target)
     protocol = ("--protocol", place.run.recipe.protocol)
@@ -233,7 +235,7 @@ def create_job(place: Place, suite: Suite, results: Path) -> Job:
         steps.append(_create_test("evaluate", place.bundle, place, test, target, name, *protocol))
     for name, target in place.localization.items():
         look = suite.localization[name]
-        more = ("--method", look.method, "--least-px", str(look.least_px))
+        more = ("--method", look.method, "--min-area-px", str(look.min_area_px))
         steps.append(_create_test("evaluate-localization", place.bundle, place, look, target, name, *more))
     return Job(
         place.run.name,
@@ -243,19 +245,19 @@ def create_job(place: Place, suite: Suite, results: Path) -> Job:
     )
 
 
-def _create_lesson(place: Place, split: Split) -> Step:
-    """What it says of a split that its pupils learn from."""
-    lesson = place.find_lesson(split)
+def _create_teacher_predictions(place: RunPaths, split: Split) -> Step:
+    """What it says of a split that its students learn from."""
+    predictions = place.find_teacher_predictions(split)
     where = _list_options(place, _choose_own(place, split))
     return Step(
-        ("evaluate", str(place.bundle), *where, "--out", str(lesson.parent)),
+        ("evaluate", str(place.bundle), *where, "--out", str(predictions.parent)),
         inputs=(place.bundle / CONFIG, place.run.recipe.data.manifest),
-        outputs=(lesson,),
-        stamp=place.folder / "done" / f"lesson-{split}.json",
+        outputs=(predictions,),
+        stamp=place.folder / "done" / f"predictions-{split}.json",
     )
 
 
-def _create_calibration(place: Place, goal: str, target: Path) -> list[Step]:
+def _create_calibration(place: RunPaths, goal: str, target: Path) -> list[Step]:
     """A bundle with thresholds for a goal, and its score on the test split."""
     name = f"calibrated-{goal}"
     bundle = place.folder / name
@@ -271,14 +273,14 @@ def _create_calibration(place: Place, goal: str, target: Path) -> list[Step]:
     return [choose, _create_test("evaluate", bundle, place, test, target, name, *protocol)]
 
 
-def _choose_own(place: Place, split: Split) -> TestSection:
+def _choose_own(place: RunPaths, split: Split) -> TestSection:
     """A part of the data that the run learns from."""
     data = place.run.recipe.data
     return TestSection(manifest=data.manifest, root=data.root, partition=data.partition, split=split)
 
 
 def _create_test(
-    command: str, bundle: Path, place: Place, test: TestSection, target: Path, name: str, *more: str
+    command: str, bundle: Path, place: RunPaths, test: TestSection, target: Path, name: str, *more: str
 ) -> Step:
     names = [] if test.names is None else [Path(test.names)]
     names = [path for path in names if path.is_file()]  # the others are our own mappings
@@ -290,7 +292,7 @@ def _create_test(
     )
 
 
-def _list_options(place: Place, test: TestSection) -> list[str]:
+def _list_options(place: RunPaths, test: TestSection) -> list[str]:
     """The options that name people, and how they are read as the run reads its own."""
     recipe = place.run.recipe
     options = {
@@ -300,7 +302,7 @@ def _list_options(place: Place, test: TestSection) -> list[str]:
         "--split": test.split,
         "--names": test.names,
         "--cache": recipe.data.cache,
-        "--broken": recipe.data.broken,
+        "--on-unreadable": recipe.data.on_unreadable,
         "--workers": max(1, recipe.training.workers),
         "--device": "cpu" if recipe.training.accelerator == "cpu" else "auto",
     }

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from passerby.config import Recipe
 from passerby.data.cache import PackedCache
-from passerby.data.device_cache import ResidentLoader
+from passerby.data.device_cache import DeviceCacheLoader
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.data.transforms import Augmentation
@@ -51,7 +51,7 @@ class TrainingData:
 
         Raises:
             ManifestError: If the manifest or its partition does not fit the recipe.
-            DataError: If a picture cannot be read and the recipe says `broken: stop`.
+            DataError: If a picture cannot be read and the recipe says `on_unreadable: raise`.
         """
         section = recipe.data
         manifest = Manifest.load(section.manifest, root=section.root)
@@ -62,11 +62,11 @@ class TrainingData:
             manifest,
             preprocess,
             section.cache,
-            broken=section.broken,
+            on_unreadable=section.on_unreadable,
             workers=workers,
             progress=_say_tenths(say),
         )
-        for image, reason in cache.broken:
+        for image, reason in cache.unreadable:
             say(f"skipped {image}: {reason}")
         train_rows = np.sort(
             np.concatenate([manifest.split_rows(section.partition, p) for p in section.train])
@@ -89,7 +89,7 @@ class TrainingData:
         Validation rows are dealt out without padding, so that metrics merge exactly and no row counts twice.
 
         Args:
-            device: Where the process trains, and where the pictures go with `training.resident`.
+            device: Where the process trains, and where the pictures go with `training.device_cache`.
 
         Raises:
             DataError: If the device cannot hold the pictures.
@@ -106,7 +106,9 @@ class TrainingData:
         self._check_truth(recipe, model)
         t = recipe.training
         create: Callable[..., BatchLoader] = (
-            partial(ResidentLoader, device=device) if t.resident else partial(BatchLoader, workers=t.workers)
+            partial(DeviceCacheLoader, device=device)
+            if t.device_cache
+            else partial(BatchLoader, workers=t.workers)
         )
         training = create(
             self.cache,

@@ -38,7 +38,7 @@ from passerby.training.callbacks import (
 )
 from passerby.training.data import TrainingData
 from passerby.training.initialization import create_start
-from passerby.training.provenance import describe_origin
+from passerby.training.provenance import describe_provenance
 from passerby.training.run_folder import RunFolder, TrainingOutcome
 from passerby.training.task import AttributeTask
 from passerby.training.teachers import load_soft_labels
@@ -76,7 +76,7 @@ def train(
     _check_crops(recipe, model)
     criterion = _create_criterion(recipe, data, model.schema)
     log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs, say=say)
-    origin = describe_origin(recipe, data)  # now: the files it names may be gone when training ends
+    origin = describe_provenance(recipe, data)  # now: the files it names may be gone when training ends
     with _quiet_lightning():
         trainer = _create_trainer(recipe, folder, log, partly=bool(model.supervision))
         device = trainer.strategy.root_device
@@ -139,7 +139,7 @@ def _calibrate(recipe: Recipe, bundle: Bundle) -> Bundle:
         partition=data.partition,
         split=data.val,
         cache=data.cache,
-        broken=data.broken,
+        on_unreadable=data.on_unreadable,
         workers=max(1, recipe.training.workers),
     )
     return calibrate(bundle, evaluation, goal=goal)

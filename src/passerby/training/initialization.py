@@ -21,19 +21,19 @@ __all__ = ["create_start"]
 def create_start(
     section: ModelSection, schema: AttributeSchema, *, say: Callable[[str], None]
 ) -> AttributeModel:
-    """Create the network of a recipe, with pretrained weights or those of a bundle (`start_from`).
+    """Create the network of a recipe, with pretrained weights or those of a bundle (`init_from`).
 
     A bundle of other attributes gives all it has: the shared layers, and in the layers with an entry an
     attribute the entries of those attributes that both know by the same name. `say` hears which are fresh.
     What the other network observed of its training samples (`AttributeModel.observed`) is left behind.
 
     Raises:
-        TrainingError: If the bundle is of another system or backbone, or (SSPNet) lacks a part of the body.
+        TrainingError: If the bundle is of another model or backbone, or (SSPNet) lacks a part of the body.
     """
-    if section.start_from is None:
+    if section.init_from is None:
         return create_model(section.name, schema=schema, pretrained=section.pretrained, **section.arguments)
     model = create_model(section.name, schema=schema, pretrained=False, **section.arguments)
-    given = Bundle.load(section.start_from).model
+    given = Bundle.load(section.init_from).model
     mine, theirs = model.state_dict(), given.state_dict()
     axes, ours, others = _find_attribute_axes(given), _name_rows(model), _name_rows(given)
     anew = tuple(f"{part}." for part in model.observed)
@@ -49,12 +49,12 @@ def create_start(
                 taken[name] = value
     if len(taken) < len(mine):
         raise TrainingError(
-            f"model.start_from: only {len(taken)} of {len(mine)} tensors of {section.start_from} fit; "
-            "expected a bundle of the same system and backbone, and for sspnet of the same parts of the body"
+            f"model.init_from: only {len(taken)} of {len(mine)} tensors of {section.init_from} fit; "
+            "expected a bundle of the same model and backbone, and for sspnet of the same parts of the body"
         )
     model.load_state_dict(taken)
     fresh = [name for name in schema.names if name not in given.schema]
-    say(f"starting from {section.start_from}" + (f"; fresh attributes: {', '.join(fresh)}" if fresh else ""))
+    say(f"starting from {section.init_from}" + (f"; fresh attributes: {', '.join(fresh)}" if fresh else ""))
     return model
 
 

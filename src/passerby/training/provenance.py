@@ -9,13 +9,13 @@ from passerby.bundle import Bundle
 from passerby.config import Recipe
 from passerby.training.data import TrainingData
 
-__all__ = ["describe_origin"]
+__all__ = ["describe_provenance"]
 
 
-def describe_origin(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
+def describe_provenance(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
     """What the bundle says about its origin; no paths of this machine."""
     return {
-        "system": recipe.model.name,
+        "model": recipe.model.name,
         "variant": recipe.variant,
         "backbone": recipe.model.arguments.get("backbone"),
         "pretraining": _describe_pretraining(recipe),
@@ -36,9 +36,9 @@ def describe_origin(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
 
 
 def _describe_pretraining(recipe: Recipe) -> str:
-    if recipe.model.start_from is not None:
-        start = Bundle.load(recipe.model.start_from).metadata
-        words = (start.get("system"), start.get("variant"), start.get("dataset"))
+    if recipe.model.init_from is not None:
+        start = Bundle.load(recipe.model.init_from).metadata
+        words = (start.get("model"), start.get("variant"), start.get("dataset"))
         return "bundle " + " ".join(str(word) for word in words if word)
     if isinstance(recipe.model.pretrained, str):
         return Path(recipe.model.pretrained).name.removesuffix(".safetensors")

@@ -11,7 +11,7 @@ RUN/
   outcome.json         best epoch and its scores, once the run is finished
 ```
 
-`passerby train --test` adds `test/`; a suite adds `done/` (stamps), `lessons/` (what it says to those it
+`passerby train --test` adds `test/`; a suite adds `done/` (stamps), `predictions/` (what it says to those it
 teaches) and `calibrated-<goal>/` (the bundle with thresholds of its own).
 """
 

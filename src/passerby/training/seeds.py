@@ -94,7 +94,7 @@ def _test(
         split="test",
         protocol=recipe.protocol,
         cache=recipe.data.cache,
-        broken=recipe.data.broken,
+        on_unreadable=recipe.data.on_unreadable,
         workers=max(1, recipe.training.workers),
     )
     evaluation.write(outcome.run / "test")

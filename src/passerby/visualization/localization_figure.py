@@ -18,10 +18,10 @@ from passerby.explain.scores import compute_box_iou
 from passerby.types import Box
 from passerby.visualization.figure_file import check_figure, check_sides
 from passerby.visualization.overlay import draw_bar, draw_boxes, draw_overlay
-from passerby.visualization.panel_grid import LegendEntry, Panel, compose_sheet
+from passerby.visualization.panel_grid import LegendEntry, Panel, compose_grid
 from passerby.visualization.typography import FAINT, PAPER, compute_text_px
 
-__all__ = ["check_sheet", "draw_localization", "draw_localizations"]
+__all__ = ["check_grid_size", "draw_localization", "draw_localizations"]
 
 Truth = Mapping[str, Sequence[Box]]
 """Known boxes of a picture by attribute, in its pixels."""
@@ -60,7 +60,7 @@ def draw_localization(
     photo = _draw_photo(localization, height_px)
     panel = _draw_panel(localization, localization.index(name), truth, photo)
     notes: list[LegendEntry] = [(None, note) for note in localization.notes]
-    return compose_sheet([[panel]], text_px=compute_text_px(height_px), legend=notes)
+    return compose_grid([[panel]], text_px=compute_text_px(height_px), legend=notes)
 
 
 def draw_localizations(
@@ -113,10 +113,10 @@ def draw_localizations(
         lines, starts = _break_rows(rows, columns)
     text_px = compute_text_px(height_px)
     legend = _explain(ways, notes, has_truth=truth is not None, text_px=text_px)
-    return compose_sheet(lines, text_px=text_px, starts=starts, legend=legend)
+    return compose_grid(lines, text_px=text_px, starts=starts, legend=legend)
 
 
-def check_sheet(
+def check_grid_size(
     path: Path, *, pictures: int, attributes: int | None, columns: int = 6, height_px: int = 256
 ) -> None:
     """Refuse a sheet that cannot be drawn or written, before anything is computed.

@@ -18,7 +18,7 @@ from passerby.visualization.typography import (
     write_line,
 )
 
-__all__ = ["LegendEntry", "Panel", "compose_sheet"]
+__all__ = ["LegendEntry", "Panel", "compose_grid"]
 
 LegendEntry = tuple[Image.Image | None, str]
 """A sample, of one height for all entries, and what it means; or words alone."""
@@ -44,7 +44,7 @@ class Panel:
     is_path: bool = False
 
 
-def compose_sheet(
+def compose_grid(
     lines: Sequence[Sequence[Panel | None]],
     *,
     text_px: int,
@@ -64,7 +64,7 @@ def compose_sheet(
 
     Example:
         >>> panel = Panel(Image.new("RGB", (100, 80), "teal"), "Hat")
-        >>> compose_sheet([[panel, panel], [None, panel]], text_px=10).size
+        >>> compose_grid([[panel, panel], [None, panel]], text_px=10).size
         (224, 276)
     """
     widths = [

@@ -86,7 +86,7 @@ CELLS = torch.tensor(
 """Masks at the size of the map of stride 16."""
 
 
-def guide() -> Guidance:
+def auxiliary() -> Guidance:
     return Guidance(masks=CELLS.repeat_interleave(16, 2).repeat_interleave(16, 3))
 
 
@@ -157,7 +157,7 @@ def loop_logits(maps: Maps, weights: Weights, groups: dict[str, list[int]]) -> l
 @torch.no_grad()
 def test_forward_in_plain_steps(stride: int, multi_task: bool, masked: bool) -> None:
     model, images = make(stride=stride, multi_task=multi_task, masked=masked), pictures()
-    output = model(images, guide())
+    output = model(images, auxiliary())
     before = run_stages(model, images, stride)
     assert before.shape[2:] == (HEIGHT // stride, WIDTH // stride)
     after = torch.where(keep(stride), before, 0.0) if masked else before
@@ -176,7 +176,7 @@ def test_forward_in_plain_steps(stride: int, multi_task: bool, masked: bool) -> 
 @pytest.mark.parametrize("stride", [16, 8])
 def test_maps_are_the_root_mean_squares_before_and_after_the_product(stride: int) -> None:
     model, images = make(stride=stride), pictures()
-    output = model(images, guide())
+    output = model(images, auxiliary())
     before = run_stages(model, images, stride)
     assert list(output.maps) == ["mask", "before", "after"]
     assert torch.equal(output.maps["mask"][:, 0], keep(stride)[:, 0].to(output.maps["mask"]))
@@ -195,9 +195,9 @@ def test_maps_are_the_root_mean_squares_before_and_after_the_product(stride: int
 
 def test_heat_map_of_a_task_is_the_gradient_cam_of_its_answers() -> None:
     model, images = make(), pictures()
-    output = model(images, guide())
+    output = model(images, auxiliary())
     with torch.inference_mode():
-        found = model.explain(model(images, guide()))["task"]
+        found = model.explain(model(images, auxiliary()))["task"]
     assert found.shape == (3, len(SCHEMA), *output.features.shape[2:])
     for i, attribute in enumerate(SCHEMA):
         members = [k for k, other in enumerate(SCHEMA) if other.task == attribute.task]
@@ -212,7 +212,7 @@ def test_heat_map_of_a_task_is_the_gradient_cam_of_its_answers() -> None:
 @torch.no_grad()
 def test_without_a_product_both_maps_are_the_same(arguments: dict[str, Any]) -> None:
     model = make(**arguments)
-    output = model(pictures(), guide() if arguments else None)
+    output = model(pictures(), auxiliary() if arguments else None)
     assert torch.equal(output.maps["before"], output.maps["after"])
 
 
@@ -230,7 +230,7 @@ def test_no_mask_is_a_mask_of_ones() -> None:
         output = model(images, guidance)
         torch.testing.assert_close(output.logits, expected.logits)  # the pooling's order of adding may differ
         assert torch.equal(output.features, expected.features)
-    logits = model(images, guide()).logits
+    logits = model(images, auxiliary()).logits
     differs = [not torch.allclose(a, b) for a, b in zip(logits, expected.logits, strict=True)]
     assert differs == [True, False, True]  # the second picture has no mask
 
@@ -238,7 +238,7 @@ def test_no_mask_is_a_mask_of_ones() -> None:
 @torch.no_grad()
 def test_masks_may_have_another_size_than_the_pictures() -> None:
     model, images = make(), pictures()
-    assert torch.equal(model(images, Guidance(masks=CELLS)).logits, model(images, guide()).logits)
+    assert torch.equal(model(images, Guidance(masks=CELLS)).logits, model(images, auxiliary()).logits)
 
 
 @torch.no_grad()
@@ -246,14 +246,14 @@ def test_unmasked_looks_at_no_mask() -> None:
     model, images = make(masked=False), pictures()
     assert model.guidance == ()
     assert model.without_guidance == ""
-    assert torch.equal(model(images, guide()).logits, model(images).logits)
+    assert torch.equal(model(images, auxiliary()).logits, model(images).logits)
     masked = make()
     assert masked.guidance == ("masks",)
     assert masked.without_guidance == "the whole picture counts as the person"
     assert MAN.guidance == ()  # one model does not change what others need
     assert model.state_dict().keys() == masked.state_dict().keys()
     model.load_state_dict(masked.state_dict())
-    assert torch.equal(model(images, guide()).logits, masked(images).logits)
+    assert torch.equal(model(images, auxiliary()).logits, masked(images).logits)
 
 
 def reach(model: MAN) -> tuple[int, int]:
@@ -300,7 +300,7 @@ def test_features_of_the_background_get_no_gradient() -> None:
         lambda _module, _given, features: found.append(features)
     )
     model.backbone.eval()
-    output = model(pictures(), guide())
+    output = model(pictures(), auxiliary())
     (gradient,) = torch.autograd.grad(output.logits.square().sum(), found[-1])
     kept = keep().expand_as(gradient)
     assert bool((gradient[~kept] == 0).all())
@@ -313,7 +313,7 @@ def test_features_of_the_background_get_no_gradient() -> None:
 @pytest.mark.parametrize("task", OWN)
 def test_tasks_share_nothing_but_the_backbone(task: str) -> None:
     model = make()
-    model(pictures(), guide()).logits[:, OWN[task]].square().sum().backward()
+    model(pictures(), auxiliary()).logits[:, OWN[task]].square().sum().backward()
     taught = {n for n, p in model.named_parameters() if p.grad is not None and bool((p.grad != 0).any())}
     own = {n for n, _ in model.named_parameters() if n.startswith(f"classifiers.{task}.")}
     assert len(own) == 8
@@ -340,7 +340,7 @@ def test_one_stack_is_shared_without_tasks() -> None:
     assert sorted(shapes.values()) == sorted(
         [(b, a) for a, b in pairwise(widths)] + [(b,) for b in widths[1:]]
     )
-    model(pictures(), guide()).logits[:, 3].square().sum().backward()
+    model(pictures(), auxiliary()).logits[:, 3].square().sum().backward()
     hidden = [p.grad for k, p in model.named_parameters() if k.startswith("classifiers.") and len(p) != 8]
     assert all(grad is not None for grad in hidden)
     assert sum(p.numel() for p in make().classifiers.parameters()) == sum(
@@ -355,13 +355,13 @@ def test_a_schema_of_a_single_task_makes_no_difference() -> None:
     assert [key for key, _ in several.classifiers.named_children()] == ["action"]
     names = {k: k.replace("classifiers.action.", "classifiers.all.") for k in several.state_dict()}
     shared.load_state_dict({names[k]: v for k, v in several.state_dict().items()})
-    assert torch.equal(shared(images, guide()).logits, several(images, guide()).logits)
+    assert torch.equal(shared(images, auxiliary()).logits, several(images, auxiliary()).logits)
 
 
 @torch.no_grad()
 def test_columns_follow_the_schema_in_any_order() -> None:
     model, images = make(), pictures()
-    expected = model(images, guide()).logits
+    expected = model(images, auxiliary()).logits
     order = [6, 0, 3, 7, 2, 1, 5, 4]
     model_of_others = make(AttributeSchema("turned", tuple(SCHEMA[i] for i in order)))
     state = dict(model.state_dict())
@@ -370,7 +370,7 @@ def test_columns_follow_the_schema_in_any_order() -> None:
         for kind in ("weight", "bias"):
             state[f"classifiers.{task}.8.{kind}"] = state[f"classifiers.{task}.8.{kind}"][rows]
     model_of_others.load_state_dict(state)
-    found = model_of_others(images, guide()).logits
+    found = model_of_others(images, auxiliary()).logits
     torch.testing.assert_close(found, expected[:, order], rtol=0, atol=1e-12)
 
 
@@ -382,11 +382,11 @@ def test_columns_follow_the_schema_in_any_order() -> None:
 def test_dropout_follows_the_first_two_layers_in_training(dropout: float) -> None:
     model, images = make(multi_task=False, dropout=dropout, hidden=(64, 32, 16)), pictures()
     dense = [m for m in model.classifiers.modules() if isinstance(m, nn.Linear)]
-    vector = model(images, guide()).features.mean((2, 3))
+    vector = model(images, auxiliary()).features.mean((2, 3))
     model.train()
     model.backbone.eval()  # its statistics are another matter
     torch.manual_seed(5)
-    found = model(images, guide()).logits
+    found = model(images, auxiliary()).logits
     torch.manual_seed(5)
     for layer in dense[:2]:
         vector = (vector @ layer.weight.T + layer.bias).clamp_min(0)
@@ -467,7 +467,7 @@ def test_arguments_of_the_backbone_are_passed_on() -> None:
 @pytest.mark.parametrize("backbone", ["test_convnext", "mobilenetv2_035"])
 def test_works_on_other_backbones(backbone: str) -> None:
     model = make(backbone=backbone).float()
-    output = model(pictures().float(), guide())
+    output = model(pictures().float(), auxiliary())
     assert output.features is not None
     assert output.features.shape[2:] == (4, 3)
     assert torch.equal(output.features.abs().sum(1, keepdim=True) > 0, keep())

@@ -60,7 +60,7 @@ def pictures(count: int = 3) -> Tensor:
     return draw(count, 3, HEIGHT, WIDTH, seed=2)
 
 
-def guide(count: int = 3) -> Guidance:
+def auxiliary(count: int = 3) -> Guidance:
     """All 17 keypoints well within the picture, and sure; the derived ones too."""
     shares = 0.4 + 0.2 * torch.rand(count, 17, 3, generator=torch.Generator().manual_seed(7))
     keypoints = shares * torch.tensor([WIDTH, HEIGHT, 0.0])
@@ -121,8 +121,8 @@ def assemble(model: SSPNet, images: Tensor, guidance: Guidance | None = None) ->
 @pytest.mark.parametrize("selection", ["group", "attribute"])
 def test_training_scores_all_attributes_at_all_scales(selection: str, sort: str) -> None:
     model, images = make(selection=selection, locations=sort).train(), pictures()
-    output = model(images, guide())
-    expected = assemble(model, images, guide())
+    output = model(images, auxiliary())
+    expected = assemble(model, images, auxiliary())
     assert list(output.candidates) == ["P1", "P2", "P3"]
     for name, logits in output.candidates.items():
         assert_close(logits, expected[name])
@@ -168,7 +168,7 @@ def test_evaluation_computes_the_chosen_scales_alone(scales: list[int], sort: st
     for name, module in model.named_modules():
         if name.startswith(("locations.", "classifiers.", "pyramid.")) and name.count(".") < 3:
             module.register_forward_hook(watch(name))
-    output = model(images, guide())
+    output = model(images, auxiliary())
     wanted = sorted({(scale, place) for scale, place in zip(scales, PLACES, strict=True)})
     assert sorted(
         name for name in fired if name.count(".") == 2 and name.startswith("classifiers")
@@ -181,7 +181,7 @@ def test_evaluation_computes_the_chosen_scales_alone(scales: list[int], sort: st
     )
     assert len(fired) == len(set(fired))
     assert not output.candidates
-    assert_close(output.logits, pick(assemble(model, images, guide()), scales))
+    assert_close(output.logits, pick(assemble(model, images, auxiliary()), scales))
 
 
 def test_a_state_with_another_choice_switches_the_prediction() -> None:
@@ -369,7 +369,7 @@ def test_fixed_scales_have_no_places_and_classifiers_but_their_own(
     # The same weights in a model with a selection predict the same.
     whole = make(scales=scales, locations=sort)
     whole.load_state_dict({**whole.state_dict(), **model.state_dict()})
-    assert_close(model(images, guide()).logits, whole(images, guide()).logits)
+    assert_close(model(images, auxiliary()).logits, whole(images, auxiliary()).logits)
     for own in (model.train(), model.eval()):
         assert own.scales == tuple(spread(scales))
 
@@ -467,7 +467,7 @@ def test_no_gradient_leads_out_of_the_rows_of_table_a11(sort: str, scale: int) -
 
 
 def test_without_the_prior_all_keypoints_count_for_every_part() -> None:
-    images, guidance = pictures(), guide()
+    images, guidance = pictures(), auxiliary()
     moved = move(guidance, 16, 0.1, 0.9)
     model = make(locations="keypoints", spatial_prior=False)
     assert changed(model(images, moved).logits, model(images, guidance).logits) == [True] * 8
@@ -502,8 +502,8 @@ def test_a_keypoint_counts_for_its_parts_alone(joint: str, index: int, parts: se
         make(locations="keypoints", offsets=offsets, scales=dict.fromkeys(BODY_PARTS, 1)),
         pictures(6),
     )
-    usual = model(images, guide(6)).logits
-    found = model(images, move(guide(6), index, 0.15, 0.35)).logits
+    usual = model(images, auxiliary(6)).logits
+    found = model(images, move(auxiliary(6), index, 0.15, 0.35)).logits
     assert changed(found, usual) == [place in parts for place in PLACES]
 
 
@@ -519,7 +519,7 @@ def test_a_keypoint_counts_for_its_parts_alone(joint: str, index: int, parts: se
     ids=["missing", "unsure", "right of the picture", "above the picture", "not a number"],
 )
 def test_a_keypoint_that_is_not_to_be_had_acts_as_on_average(spoil: Callable[[Tensor], Tensor]) -> None:
-    model, images, usual = make(locations="keypoints"), pictures(), guide()
+    model, images, usual = make(locations="keypoints"), pictures(), auxiliary()
     assert usual.keypoints is not None
     keypoints = usual.keypoints.clone()
     keypoints[:, 16] = spoil(keypoints[:, 16])
@@ -532,15 +532,15 @@ def test_without_guidance_all_keypoints_act_as_on_average() -> None:
     model, images = make(locations="keypoints"), pictures()
     assert model.guidance == ("keypoints",)
     assert "average pose" in model.without_guidance
-    missing = guide().keypoints * torch.tensor([1, 1, 0.0])  # type: ignore[operator]
+    missing = auxiliary().keypoints * torch.tensor([1, 1, 0.0])  # type: ignore[operator]
     logits = model(images).logits
     for nothing in (Guidance(), Guidance(keypoints=missing)):
         assert torch.equal(model(images, nothing).logits, logits)
-    assert all(changed(model(images, guide()).logits, logits))
+    assert all(changed(model(images, auxiliary()).logits, logits))
 
 
 def test_the_least_score_of_a_keypoint_is_an_argument() -> None:
-    images, unsure = pictures(), guide()
+    images, unsure = pictures(), auxiliary()
     assert unsure.keypoints is not None
     unsure.keypoints[..., 2] = 0.4
     strict = make(locations="keypoints", keypoint_score=0.5)
@@ -554,7 +554,7 @@ def test_other_places_need_no_guidance(sort: str) -> None:
     model, images = make(locations=sort), pictures()
     assert model.guidance == ()
     assert model.without_guidance == ""
-    assert torch.equal(model(images, guide()).logits, model(images).logits)
+    assert torch.equal(model(images, auxiliary()).logits, model(images).logits)
 
 
 # --- offsets ---
@@ -570,7 +570,7 @@ def test_offsets_learn(sort: str) -> None:
     assert len(names) == 3 * 4 * 3
     before = {name: model.get_parameter(name).detach().clone() for name in names}
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    output = model(pictures(), guide())
+    output = model(pictures(), auxiliary())
     sum(logits.square().sum() for logits in output.candidates.values()).backward()  # type: ignore[union-attr]
     for name in names:
         gradient = model.get_parameter(name).grad
@@ -593,7 +593,7 @@ def test_offsets_of_zero_read_the_points_themselves(sort: str) -> None:
                 parameter.fill_(1.0 if name.endswith("scale") else 0.0)
     shared = {name: value for name, value in model.state_dict().items() if "samplers" not in name}
     plain.load_state_dict(shared, strict=True)
-    assert_close(model(images, guide()).logits, plain(images, guide()).logits)
+    assert_close(model(images, auxiliary()).logits, plain(images, auxiliary()).logits)
 
 
 def test_the_number_of_offsets_and_the_share_of_points_are_arguments() -> None:

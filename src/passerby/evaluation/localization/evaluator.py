@@ -43,15 +43,15 @@ def evaluate_localization(
     method: Method | None = None,
     binarization: Binarization | None = None,
     boxes: BoxMode = "outer",
-    least_px: int = 9,
-    least_samples: int = 10,
+    min_area_px: int = 9,
+    min_samples: int = 10,
     only_predicted: bool = False,
-    fading: int = 0,
-    apart: Sequence[str] | None = None,
+    insertion_deletion: int = 0,
+    exclude_from_mean: Sequence[str] | None = None,
     batch_size: int = 16,
     cache: Path | None = None,
     device: str | None = None,
-    broken: Literal["stop", "skip"] = "stop",
+    on_unreadable: Literal["raise", "skip"] = "raise",
     workers: int = 2,
     resamples: int = 1000,
     seed: int = 0,
@@ -60,9 +60,9 @@ def evaluate_localization(
     """Score where a bundle sees attributes against where they are, at the size of its input.
 
     A **sample** is an attribute in a picture in which it is labelled yes and its truth has at least
-    `least_px` pixels at the input's size. Where the manifest has no label of that very name (the model learnt
+    `min_area_px` pixels at the input's size. Where the manifest has no label of that very name (the model learnt
     from another data set), the pixels are the label. A sample counts whatever the model says of it, so that
-    systems are compared on the same samples. A heat map that is 0 everywhere has no box: IoU 0, and it
+    models are compared on the same samples. A heat map that is 0 everywhere has no box: IoU 0, and it
     counts.
 
     Of each sample: IoU of the box around the heat map's foreground with the box around the truth, IoU of
@@ -90,20 +90,20 @@ def evaluate_localization(
         binarization: Half of the maximum by default.
         boxes: `outer` (the paper's), or `components`: the union of a box around each piece of the foreground
             against the union of those around each piece of the truth (two boots).
-        least_px: 9 by default, 3 × 3: what is smaller has lost its shape in the resizing, and a shift of
+        min_area_px: 9 by default, 3 × 3: what is smaller has lost its shape in the resizing, and a shift of
             one pixel takes more than half of its IoU.
-        least_samples: Fewer, and an attribute has no interval and no part in a mean.
+        min_samples: Fewer, and an attribute has no interval and no part in a mean.
         only_predicted: Count only samples to which the model says yes (above the bundle's threshold).
-        fading: For how many samples an attribute, drawn by `seed`, insertion and deletion are computed, which
+        insertion_deletion: For how many samples an attribute, drawn by `seed`, insertion and deletion are computed, which
             takes two passes of 21 pictures each; 0 for none. A model that looks at masks or keypoints keeps
             them.
-        apart: Attributes to score and to leave out of the means; by default, of drawn people, those that the
+        exclude_from_mean: Attributes to score and to leave out of the means; by default, of drawn people, those that the
             whole person shows (sex, age, view).
         batch_size: Pictures at a time; their maps of all attributes at the input's size are in memory.
         cache: Folder of the packed picture caches, as for `evaluate`; None packs this split in a temporary
             folder.
         device: Such as `cpu` or `cuda`; None leaves the bundle where it is.
-        broken: A picture that cannot be read stops the evaluation, or is left out and listed in `skipped`.
+        on_unreadable: A picture that cannot be read stops the evaluation, or is left out and listed in `skipped`.
         workers: Threads that decode.
         resamples: Behind the intervals.
         seed: Of the draws.
@@ -114,13 +114,13 @@ def evaluate_localization(
         SchemaError: If names fit neither the model nor the truth.
         DataError: If there is no sample, or no picture can be read.
         ConfigError: If an option is out of range.
-        ImageError: If a picture cannot be read and `broken` is `stop`.
-        ModelError: If the system shows no map of its own, and that was asked for.
+        ImageError: If a picture cannot be read and `on_unreadable` is `raise`.
+        ModelError: If the model shows no map of its own, and that was asked for.
     """
     method = method or bundle.model.heat_method
-    _check_at_least(1, least_px=least_px, resamples=resamples)
-    _check_at_least(0, fading=fading)
-    _check_at_least(2, least_samples=least_samples)
+    _check_at_least(1, min_area_px=min_area_px, resamples=resamples)
+    _check_at_least(0, insertion_deletion=insertion_deletion)
+    _check_at_least(2, min_samples=min_samples)
     rule = binarization or Binarization()
     start = time.monotonic()
     if device is not None:
@@ -132,7 +132,9 @@ def evaluate_localization(
         if folder is None:
             source, numbers = manifest.take(rows), np.arange(len(rows))
             folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="passerby-")))
-        packed = PackedCache.build(source, bundle.preprocess, folder, broken=broken, workers=workers)
+        packed = PackedCache.build(
+            source, bundle.preprocess, folder, on_unreadable=on_unreadable, workers=workers
+        )
         known = create_truth(
             source,
             bundle.preprocess,
@@ -142,20 +144,20 @@ def evaluate_localization(
             boxes=boxes,
             kind=truth,
         )
-        left_out = _choose_apart(known, apart)
-        counting, too_small = _find_samples(source, known, numbers[packed.valid[numbers]], least_px)
-        chosen = _choose_fading(counting, fading, seed)
+        left_out = _choose_excluded(known, exclude_from_mean)
+        counting, too_small = _find_samples(source, known, numbers[packed.valid[numbers]], min_area_px)
+        chosen = _choose_insertion_deletion(counting, insertion_deletion, seed)
         measurer = Measurer(bundle, known, counting, method, rule, boxes, only_predicted, chosen)
         loader = _load(packed, source, counting, bundle, batch_size=batch_size, workers=workers)
         found = _measure_all(measurer, loader, progress)
         wanted = {manifest.images[row] for row in rows}
-        skipped = [pair for pair in packed.broken if pair[0] in wanted]
+        skipped = [pair for pair in packed.unreadable if pair[0] in wanted]
     places = rows if cache is None else np.arange(len(manifest))
     samples = _collect(found, known, source, rows=places)
     cases = measurer.keeper.choose(
         source,
         names=samples.attributes,
-        members=samples.find_members(least_samples, left_out),
+        members=samples.find_members(min_samples, left_out),
         rows=places,
         resize=bundle.preprocess.resize,
     )
@@ -164,10 +166,10 @@ def evaluate_localization(
         method=method,
         binarization=str(rule),
         boxes=boxes,
-        least_px=least_px,
-        least_samples=least_samples,
+        min_area_px=min_area_px,
+        min_samples=min_samples,
         only_predicted=only_predicted,
-        fading=fading,
+        insertion_deletion=insertion_deletion,
     )
     return LocalizationScores(
         dataset=manifest.dataset,
@@ -175,7 +177,7 @@ def evaluate_localization(
         split=split,
         protocol=protocol,
         names=known.names,
-        apart=left_out,
+        exclude_from_mean=left_out,
         of_paper=known.of_paper,
         samples=samples,
         too_small=too_small,
@@ -185,7 +187,7 @@ def evaluate_localization(
         device=str(bundle.device),
         seconds=round(time.monotonic() - start, 3),
         skipped=skipped,
-        metadata={**bundle.metadata, "system": bundle.model.name},
+        metadata={**bundle.metadata, "model": bundle.model.name},
         cases=cases,
     )
 
@@ -196,18 +198,18 @@ def _check_at_least(least: int, **values: int) -> None:
             raise ConfigError(f"expected {name} of at least {least}, got {value}")
 
 
-def _choose_apart(truth: Truth, apart: Sequence[str] | None) -> tuple[str, ...]:
-    if apart is None:
-        return truth.apart
-    if missing := [name for name in apart if name not in truth.names]:
+def _choose_excluded(truth: Truth, exclude_from_mean: Sequence[str] | None) -> tuple[str, ...]:
+    if exclude_from_mean is None:
+        return truth.exclude_from_mean
+    if missing := [name for name in exclude_from_mean if name not in truth.names]:
         raise SchemaError(
-            f"apart: {missing[0]!r} is none of the attributes with a truth: {', '.join(truth.names)}"
+            f"exclude_from_mean: {missing[0]!r} is none of the attributes with a truth: {', '.join(truth.names)}"
         )
-    return tuple(apart)
+    return tuple(exclude_from_mean)
 
 
 def _find_samples(
-    manifest: Manifest, truth: Truth, rows: NDArray[np.int64], least_px: int
+    manifest: Manifest, truth: Truth, rows: NDArray[np.int64], min_area_px: int
 ) -> tuple[dict[int, tuple[int, ...]], dict[str, int]]:
     """The attributes of each row that count, and how many of each do not for their truth is too small.
 
@@ -216,7 +218,7 @@ def _find_samples(
     if not len(rows):
         raise DataError(
             "none of the pictures can be read; see that they lie below the manifest's root (--root), or have "
-            "broken=stop (--broken stop) tell what is wrong with the first"
+            "on_unreadable=raise (--on-unreadable raise) tell what is wrong with the first"
         )
     labels = manifest.labels
     asked = np.ones((len(rows), len(truth.names)), np.bool_)
@@ -224,12 +226,12 @@ def _find_samples(
         if name in manifest.schema:
             asked[:, number] = labels[rows, manifest.schema.index(name)] == 1
     counts = np.stack([truth.count(int(row)) for row in rows])  # (N, A')
-    enough = asked & (counts >= least_px)
-    small = (asked & (counts > 0) & (counts < least_px)).sum(axis=0)
+    enough = asked & (counts >= min_area_px)
+    small = (asked & (counts > 0) & (counts < min_area_px)).sum(axis=0)
     if not enough.any():
         raise DataError(
-            f"no picture counts: none of {', '.join(truth.names)} is labelled yes and has {least_px} true "
-            "pixels; take another split, other names, or a smaller least_px (--least-px)"
+            f"no picture counts: none of {', '.join(truth.names)} is labelled yes and has {min_area_px} true "
+            "pixels; take another split, other names, or a smaller min_area_px (--min-area-px)"
         )
     counting = {
         int(row): tuple(np.flatnonzero(each).tolist())
@@ -239,7 +241,7 @@ def _find_samples(
     return counting, dict(zip(truth.names, small.tolist(), strict=True))
 
 
-def _choose_fading(
+def _choose_insertion_deletion(
     counting: Mapping[int, Sequence[int]], limit: int, seed: int
 ) -> frozenset[tuple[int, int]]:
     """For each attribute some samples, drawn by the seed and so the same for every model."""

@@ -83,13 +83,13 @@ class Truth(Protocol):
     Args:
         kind: What it comes from.
         names: The attributes that it knows, and what each is called in it.
-        apart: Attributes that are everywhere on the person, so that where they are says little.
+        exclude_from_mean: Attributes that are everywhere on the person, so that where they are says little.
         of_paper: The attributes of SSPNet's Table 10.
     """
 
     kind: TruthKind
     names: Mapping[str, tuple[str, ...]]
-    apart: tuple[str, ...]
+    exclude_from_mean: tuple[str, ...]
     of_paper: tuple[str, ...]
 
     def count(self, row: int) -> NDArray[np.int64]:
@@ -116,7 +116,7 @@ class ParsingTruth:
     """
 
     kind: TruthKind = "parsing"
-    apart: tuple[str, ...] = ()
+    exclude_from_mean: tuple[str, ...] = ()
 
     def __init__(
         self,
@@ -174,7 +174,9 @@ class BoxTruth:
         self._placed: dict[int, list[tuple[Box, ...]]] = {}
         known = dict.fromkeys(name for image in self._images for name in self._boxes.get(image, {}))
         self.names = match_names(attributes, tuple(known), names)
-        self.apart = tuple(name for name, each in self.names.items() if set(each) & set(WHOLE_PERSON))
+        self.exclude_from_mean = tuple(
+            name for name, each in self.names.items() if set(each) & set(WHOLE_PERSON)
+        )
 
     def count(self, row: int) -> NDArray[np.int64]:  # noqa: D102
         found = [fill_boxes(each, self._size).sum() for each in self._place(row)]

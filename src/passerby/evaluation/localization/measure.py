@@ -21,8 +21,8 @@ from passerby.explain.boxes import Binarization, BoxMode, find_boxes
 from passerby.explain.heat import Method, compute_heat_maps
 from passerby.explain.scores import (
     compute_box_iou,
-    compute_energy,
-    compute_fading,
+    compute_energy_pointing,
+    compute_insertion_deletion,
     compute_mask_iou,
     hits_peak,
 )
@@ -37,7 +37,7 @@ __all__ = ["Measurer", "measure_heat"]
 def measure_heat(
     heat: NDArray[np.float32], truth: TrueRegion, binarization: Binarization, *, boxes: BoxMode = "outer"
 ) -> dict[str, float]:
-    """All of `MEASURES`; those of a mask are NaN where only boxes are known, and fading is always.
+    """All of `MEASURES`; those of a mask are NaN where only boxes are known, and `insertion` and `deletion` always are.
 
     Shape:
         heat: (H, W) ≥ 0, of the size of the truth.
@@ -53,14 +53,14 @@ def measure_heat(
     measures = dict.fromkeys(MEASURES, math.nan) | {
         "box_iou": compute_box_iou(find_boxes(heat, binarization, mode=boxes), truth.boxes),
         "pointing": float(hits_peak(heat, pointed)),
-        "box_energy": compute_energy(heat, truth.inside),
+        "box_energy": compute_energy_pointing(heat, truth.inside),
         "empty": float(heat.max() <= 0),
         "box_share": compute_box_iou([Box(0, 0, width, height)], truth.boxes),
     }
     if truth.mask is not None:
         measures |= {
             "mask_iou": compute_mask_iou(binarization(heat), truth.mask),
-            "mask_energy": compute_energy(heat, truth.mask),
+            "mask_energy": compute_energy_pointing(heat, truth.mask),
             "mask_share": float(truth.mask.mean()),
         }
     return measures
@@ -72,7 +72,7 @@ class Measurer:
 
     Args:
         counting: The attributes of each row that count, as numbers in the truth's names.
-        fading: Row and attribute of those samples that insertion and deletion are computed of; NaN of a
+        insertion_deletion: Row and attribute of those samples that insertion and deletion are computed of; NaN of a
             map without any heat.
         keeper: Keeps the best and the worst.
         Others: See `evaluate_localization`.
@@ -85,7 +85,7 @@ class Measurer:
     binarization: Binarization
     boxes: BoxMode
     only_predicted: bool
-    fading: AbstractSet[tuple[int, int]]
+    insertion_deletion: AbstractSet[tuple[int, int]]
     keeper: CaseKeeper = field(default_factory=CaseKeeper)
 
     def measure(self, batch: Batch) -> Iterator[Measurement]:
@@ -113,7 +113,7 @@ class Measurer:
                     continue
                 each, truth = maps[i, place].numpy(), self.truth.find(row, attribute)
                 found = measure_heat(each, truth, self.binarization, boxes=self.boxes)
-                if (row, attribute) in self.fading:
+                if (row, attribute) in self.insertion_deletion:
                     alone = _take_one(guidance, i)
                     found |= self._fade(images[i], alone, heat=maps[i, place], column=column)
                 measured = Measurement(row, attribute, float(probs[i, column]), found)
@@ -128,7 +128,7 @@ class Measurer:
                 output: Output = self.bundle.model(images, _repeat(guidance, len(images)))
             return output.logits[:, column].float().sigmoid()
 
-        inserted, deleted = compute_fading(score, image, heat.to(image.device))
+        inserted, deleted = compute_insertion_deletion(score, image, heat.to(image.device))
         return {"insertion": inserted, "deletion": deleted}
 
 

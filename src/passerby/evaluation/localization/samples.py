@@ -87,10 +87,12 @@ class LocalizationSamples:
         known = np.isfinite(self.measures["box_iou" if score == "pcc" else score])
         return np.bincount(self.attribute[known], minlength=len(self.attributes))
 
-    def find_members(self, least: int, apart: Sequence[str]) -> list[int]:
-        """Numbers of the attributes in a mean: with at least so many samples, and not apart."""
+    def find_members(self, least: int, exclude_from_mean: Sequence[str]) -> list[int]:
+        """Numbers of the attributes in a mean: with at least so many samples, and not exclude_from_mean."""
         pairs = zip(self.attributes, self.counts.tolist(), strict=True)
-        return [i for i, (name, count) in enumerate(pairs) if count >= least and name not in apart]
+        return [
+            i for i, (name, count) in enumerate(pairs) if count >= least and name not in exclude_from_mean
+        ]
 
     @property
     def groups(self) -> NDArray[np.int64]:

@@ -25,6 +25,7 @@ from passerby.evaluation.localization.cases import LocalizationCases, remove_cas
 from passerby.evaluation.localization.samples import SCORES, LocalizationSamples, average_known
 from passerby.evaluation.results import LOCALIZATION_SUFFIX
 from passerby.io import read_json, write_json
+from passerby.migration import upgrade
 
 __all__ = ["Estimate", "LocalizationProtocol", "LocalizationScores", "check_localization_path", "get_factor"]
 
@@ -72,28 +73,28 @@ class LocalizationProtocol:
         method: How heat maps are computed, see `passerby.explain.METHODS`.
         binarization: Such as `max:0.5`.
         boxes: `outer` or `components`.
-        least_px: Samples with fewer true pixels do not count.
-        least_samples: Attributes with fewer samples have no interval and no part in a mean; insertion and
+        min_area_px: Samples with fewer true pixels do not count.
+        min_samples: Attributes with fewer samples have no interval and no part in a mean; insertion and
             deletion that are of fewer have no interval.
         only_predicted: Whether samples count only where the model says yes.
-        fading: Number of samples an attribute with insertion and deletion.
+        insertion_deletion: Number of samples an attribute with insertion and deletion.
     """
 
     truth: str
     method: str
     binarization: str
     boxes: str
-    least_px: int
-    least_samples: int
+    min_area_px: int
+    min_samples: int
     only_predicted: bool
-    fading: int
+    insertion_deletion: int
 
     def describe(self) -> str:
         """In words, to be printed beside every score."""
         words = self.in_words()
         return (
             f"{words['method']}, {words['binarization']}, {words['boxes']}; {words['truth']}; "
-            f"{words['samples']}; {words['least_samples']}"
+            f"{words['samples']}; {words['min_samples']}"
         )
 
     def in_words(self) -> dict[str, str]:
@@ -105,8 +106,8 @@ class LocalizationProtocol:
             "binarization": f"foreground {self.binarization}",
             "boxes": "one outer box" if self.boxes == "outer" else "a box around each piece",
             "truth": f"truth: {truth}",
-            "samples": f"samples: {who}, with at least {self.least_px} true pixels",
-            "least_samples": f"means over attributes with at least {self.least_samples} samples",
+            "samples": f"samples: {who}, with at least {self.min_area_px} true pixels",
+            "min_samples": f"means over attributes with at least {self.min_samples} samples",
         }
 
 
@@ -122,10 +123,10 @@ class LocalizationScores:
         split: `train`, `val` or `test`.
         protocol: The rules.
         names: What each attribute is called in the truth.
-        apart: Attributes that are scored and left out of the means.
+        exclude_from_mean: Attributes that are scored and left out of the means.
         of_paper: Those that are in SSPNet's Table 10.
         samples: What was measured.
-        too_small: Number of samples of each attribute that do not count, their truth being below `least_px`.
+        too_small: Number of samples of each attribute that do not count, their truth being below `min_area_px`.
         input_size: Height and width of the network's input in pixels.
         resamples: Number of resamples behind the intervals.
         seed: Seed of the draws.
@@ -139,7 +140,7 @@ class LocalizationScores:
         per_attribute: By attribute and score, see `SCORES`; of attributes without samples none.
         mean: Mean over `mean_of` by score. Where a score cannot be measured for an attribute (a correlation
             when all IoU are 0), it is the mean over the others.
-        mean_of: Attributes with enough samples that are not `apart`.
+        mean_of: Attributes with enough samples that are not `exclude_from_mean`.
         mean_of_paper: As `mean`, over those of them that are in the paper's table; None if there is none.
     """
 
@@ -148,7 +149,7 @@ class LocalizationScores:
     split: str
     protocol: LocalizationProtocol
     names: Mapping[str, tuple[str, ...]]
-    apart: tuple[str, ...]
+    exclude_from_mean: tuple[str, ...]
     of_paper: tuple[str, ...]
     samples: LocalizationSamples
     too_small: Mapping[str, int]
@@ -167,7 +168,7 @@ class LocalizationScores:
 
     @cached_property
     def per_attribute(self) -> Mapping[str, Mapping[str, Estimate]]:  # noqa: D102 - as above
-        samples, enough = self.samples, self.protocol.least_samples
+        samples, enough = self.samples, self.protocol.min_samples
         certain = {score: samples.count_known(score) >= enough for score in SCORES}
         return {
             name: {
@@ -195,7 +196,7 @@ class LocalizationScores:
 
     @property
     def _members(self) -> list[int]:
-        return self.samples.find_members(self.protocol.least_samples, self.apart)
+        return self.samples.find_members(self.protocol.min_samples, self.exclude_from_mean)
 
     @cached_property
     def _values(self) -> Mapping[str, NDArray[np.float64]]:
@@ -213,7 +214,7 @@ class LocalizationScores:
         return dict(zip(self.samples.attributes, self.samples.counts.tolist(), strict=True))
 
     @property
-    def groups(self) -> int:
+    def n_clusters(self) -> int:
         """Number of people that are drawn in each resample: identities, or pictures where none are known."""
         return int(self.samples.groups.max()) + 1
 
@@ -258,7 +259,7 @@ class LocalizationScores:
             "protocol": asdict(self.protocol),
             "protocol_line": self.protocol.describe(),
             "names": {name: list(classes) for name, classes in self.names.items()},
-            "apart": list(self.apart),
+            "exclude_from_mean": list(self.exclude_from_mean),
             "of_paper": list(self.of_paper),
             "mean_of": list(self.mean_of),
             "mean": {score: each.to_dict() for score, each in self.mean.items()},
@@ -269,7 +270,7 @@ class LocalizationScores:
             "resamples": self.resamples,
             "seed": self.seed,
             "level": LEVEL,
-            "groups": self.groups,
+            "n_clusters": self.n_clusters,
             "device": self.device,
             "seconds": self.seconds,
             "skipped": [list(pair) for pair in self.skipped],
@@ -290,7 +291,7 @@ class LocalizationScores:
         path = _locate(path)
         folder = path.parent / CASES_FOLDER
         has_cases = path.name == DEFAULT_NAME and folder.is_dir()
-        values = read_json(path)
+        values = upgrade(read_json(path))
         try:
             if values["version"] != VERSION:
                 raise ValueError(f"expected version {VERSION}, got {values['version']}")
@@ -301,7 +302,7 @@ class LocalizationScores:
                 split=values["split"],
                 protocol=LocalizationProtocol(**values["protocol"]),
                 names=names,
-                apart=tuple(values["apart"]),
+                exclude_from_mean=tuple(values["exclude_from_mean"]),
                 of_paper=tuple(values["of_paper"]),
                 samples=LocalizationSamples.load(path.with_suffix(".parquet"), tuple(names)),
                 too_small=values["too_small"],

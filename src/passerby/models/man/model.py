@@ -102,7 +102,7 @@ class MAN(AttributeModel):
             cells = resize_masks(guidance.masks.float(), (features.shape[2], features.shape[3]))
             features = mask_features(features, cells)
             maps["mask"] = cells
-        features = self.look_at(features)
+        features = self.capture(features)
         pooled = features.mean((2, 3))  # (N, C)
         logits = torch.cat([classify(pooled) for classify in self.classifiers.values()], dim=1)
         maps |= {

@@ -163,7 +163,7 @@ class SSPNet(AttributeModel):
                 for part, members in self.groups.items()
                 if candidates or any(self.scales[i] == scale for i in members)
             ]
-            level = self.look_at(levels[scale], f"P{scale}")
+            level = self.capture(levels[scale], f"P{scale}")
             pooled = self.locations[f"P{scale}"](level, used, keypoints)
             classifiers = cast(nn.ModuleDict, self.classifiers[f"P{scale}"])
             for part in used:

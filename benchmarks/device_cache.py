@@ -5,16 +5,16 @@ pad by 10 px, crop at random, flip, vary brightness, contrast and saturation by 
 
 - files: the usual `Dataset` of PIL + torchvision in a `DataLoader` with worker processes; 32 bits.
 - cache: `PackedCache` + `BatchLoader`, with as many threads; 32 bits.
-- resident: `ResidentLoader`, bfloat16 autocast, channels last.
+- device_cache: `DeviceCacheLoader`, bfloat16 autocast, channels last.
 - compiled: the same, and the network compiled.
 
 The photos are drawn here: 200 × 400 px, JPEG of quality 90. A round is an epoch of each way, one after the
 other; the first is not counted. Each round gives ratios to its own `files`; their medians and quartiles are
-printed. Target on a GPU: resident or compiled trains on 6 times as many pictures a second as `files`. On
+printed. Target on a GPU: device_cache or compiled trains on 6 times as many pictures a second as `files`. On
 a CPU the network takes nearly all of the time: there the defaults are small, and there is no target.
 
-    python benchmarks/resident.py --out resident.json    # on a GPU an epoch of 9,600 pictures, as PETA has
-    python benchmarks/resident.py --quick                # does it run? Proves nothing
+    python benchmarks/device_cache.py --out device_cache.json    # on a GPU an epoch of 9,600 pictures, as PETA has
+    python benchmarks/device_cache.py --quick                # does it run? Proves nothing
 """
 
 from __future__ import annotations
@@ -37,8 +37,9 @@ from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as tv
 
 from loader import write_photos
+from models import parse_size
 from passerby.data.cache import PackedCache
-from passerby.data.device_cache import ResidentLoader
+from passerby.data.device_cache import DeviceCacheLoader
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.data.normalise import normalise
@@ -49,9 +50,8 @@ from passerby.losses import create_loss
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess
-from systems import parse_size
 
-SIDES = ("files", "cache", "resident", "compiled")
+SIDES = ("files", "cache", "device_cache", "compiled")
 ATTRIBUTES = 35
 JITTER = 0.2
 TARGET = 6.0
@@ -168,9 +168,9 @@ def create_sides(
                 BatchLoader(cache, workers=args.workers, **options), preprocess, args.device
             )
         else:
-            resident = ResidentLoader(cache, device=args.device, **options)
-            feed = feed_from_cache(resident, preprocess, args.device)
-        step = create_step(args, fast=side in ("resident", "compiled"), compiled=side == "compiled")
+            device_cache = DeviceCacheLoader(cache, device=args.device, **options)
+            feed = feed_from_cache(device_cache, preprocess, args.device)
+        step = create_step(args, fast=side in ("device_cache", "compiled"), compiled=side == "compiled")
 
         def epoch() -> int:
             done = 0
@@ -206,7 +206,9 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive")
         speed = statistics.median(speeds[name] for speeds in rounds)
         results[name] = {"pictures_per_s": speed, "ratio": ratio, "quartiles": [low, high]}
-    best = max((results[name]["ratio"] for name in ("resident", "compiled") if name in results), default=0.0)
+    best = max(
+        (results[name]["ratio"] for name in ("device_cache", "compiled") if name in results), default=0.0
+    )
     return {
         **{name: getattr(args, name) for name in ("backbone", "size", "batch", "count", "rounds", "workers")},
         "device": args.device,
@@ -236,9 +238,9 @@ def print_table(report: dict[str, Any]) -> None:
         low, high = result["quartiles"]
         print(f"{name:<12}{result['pictures_per_s']:>12.0f}{result['ratio']:>10.2f}  {low:.2f}–{high:.2f}")
     if report["target"] is None:
-        print(f"\ntarget: ≥ {TARGET:g}× by resident or compiled, for a GPU; this was a CPU")
+        print(f"\ntarget: ≥ {TARGET:g}× by device_cache or compiled, for a GPU; this was a CPU")
     else:
-        print(f"\ntarget: ≥ {TARGET:g}× by resident or compiled: {'yes' if report['reached'] else 'NO'}")
+        print(f"\ntarget: ≥ {TARGET:g}× by device_cache or compiled: {'yes' if report['reached'] else 'NO'}")
 
 
 def parse() -> argparse.Namespace:
