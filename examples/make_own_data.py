@@ -1,9 +1,9 @@
-"""Make a folder such as you may have yourself: photos, and a CSV in which not every cell is filled in.
+"""Create an example of your own data: photos, and a CSV file with some labels missing.
 
     python examples/make_own_data.py shop
 
-writes `shop/photos/*.jpg` and `shop/labels.csv`. The photos are drawn; yours are not, but all that follows
-is the same.
+writes `shop/photos/*.jpg` and `shop/labels.csv`. The photos are synthetic; the next steps are the same for
+real photos (docs/get-started/own-photos.md).
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from pathlib import Path
 
 from PIL import Image
 
-from passerby.data.synthetic import ATTRIBUTES, SynthConfig, draw_person
+from passerby.synthetic import ATTRIBUTES, SynthConfig, draw_person
 
 COLUMNS = ("Hat", "Backpack", "Skirt&Dress", "LongSleeve")
 CELLS = {1: "1", 0: "0", -1: ""}
 
 
 def main(folder: Path, count: int = 240) -> None:
-    """Draw the photos and write the table; a tenth of the labels was never filled in."""
+    """Draw the photos and write the table; one label in ten is left empty (unknown)."""
     rng = random.Random(0)
     (folder / "photos").mkdir(parents=True)
     with (folder / "labels.csv").open("w", newline="", encoding="utf-8") as file:
@@ -34,8 +34,8 @@ def main(folder: Path, count: int = 240) -> None:
             Image.fromarray(person.image).save(folder / path, quality=90)
             labels = [int(person.labels[ATTRIBUTES.index(name)]) for name in COLUMNS]
             known = [-1 if rng.random() < 0.1 else label for label in labels]
-            part = ("train", "train", "train", "val", "test")[i // 4 % 5]  # four photos of each person
-            writer.writerow((path.as_posix(), part, *(CELLS[label] for label in known)))
+            split = ("train", "train", "train", "val", "test")[i // 4 % 5]  # four photos per person
+            writer.writerow((path.as_posix(), split, *(CELLS[label] for label in known)))
 
 
 if __name__ == "__main__":

@@ -19,7 +19,7 @@ from passerby.cli.output_paths import check_outputs
 from passerby.errors import ConfigError, DataError, ModelError, SchemaError
 from passerby.explain.boxes import Binarization, BoxMode
 from passerby.explain.heat import METHODS
-from passerby.explain.localize import localize_pictures
+from passerby.explain.localization import localize_many
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.synthetic import SynthConfig, draw_person
@@ -78,7 +78,7 @@ def test_table_without_any_file(bundle: Path, folder: Path) -> None:
     lines = [line.split() for line in result.stdout.splitlines()]
     assert lines[0] == ["picture", "attribute", "probability", "box", "heat", "inside"]
     assert [line[0] for line in lines[1:]] == [name for picture in PICTURES for name in (picture, "Boots")]
-    found = next(localize_pictures(load(bundle), ["one.png"]))
+    found = next(localize_many(load(bundle), ["one.png"]))
     (region,) = found["Hat"]  # type: ignore[index]
     assert lines[1][3:7] == [f"{side:g}" for side in region.box.as_xyxy()]
 
@@ -89,7 +89,7 @@ def test_one_sheet_of_all_pictures(bundle: Path, folder: Path) -> None:
     result = run(bundle, "one.png", "more", *options, "--out", "new/sheet.png")
     assert result.exit_code == 0, result.output
     assert list_files(folder) == before | {"new/sheet.png"}
-    found = localize_pictures(load(bundle), PICTURES, attributes=["Boots", "Hat"])
+    found = localize_many(load(bundle), PICTURES, attributes=["Boots", "Hat"])
     expected = draw_localizations(found, columns=1, height_px=96)  # type: ignore[arg-type]
     assert_alike("new/sheet.png", expected)
     assert result.stdout == f"new/sheet.png: {expected.width} × {expected.height} pixels\n"
@@ -106,7 +106,7 @@ def test_a_drawing_a_picture_and_attribute(bundle: Path, folder: Path) -> None:
     assert result.stdout == "out: 6 file(s)\n"
     made = {f"out/{picture}.{name}.png" for picture in PICTURES for name in ("Hat", "Boots")}
     assert list_files(folder) == before | made
-    found = localize_pictures(
+    found = localize_many(
         load(bundle),
         PICTURES,
         method="layer-cam",
@@ -126,7 +126,7 @@ def test_lines_of_json(bundle: Path, folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert result.stdout == "new/boxes.jsonl: 3 picture(s)\n"
     lines = Path("new/boxes.jsonl").read_text(encoding="utf-8").splitlines()
-    found = localize_pictures(load(bundle), PICTURES, attributes=["Hat, with a brim"])
+    found = localize_many(load(bundle), PICTURES, attributes=["Hat, with a brim"])
     assert [json.loads(line) for line in lines] == [item.to_dict() for item in found]  # type: ignore[union-attr]
     values = json.loads(lines[0])
     assert (values["source"], values["width"], values["height"]) == ("one.png", 96, 128)

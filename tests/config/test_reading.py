@@ -156,7 +156,7 @@ def test_a_recipe_lays_what_differs_over_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("extends: none.yaml", r"no recipe at .*none\.yaml, which .*a\.yaml extends"),
+        ("extends: none.yaml", r"no recipe at .*none\.yaml, to which .*a\.yaml refers"),
         ("extends: b.yaml", r"b\.yaml: extends: a\.yaml extends this recipe in turn"),
         ("extends: a.yaml", r"a\.yaml: extends: a\.yaml extends this recipe in turn"),
         ("extends: [b.yaml]", r"a\.yaml: extends: expected the path of another recipe"),

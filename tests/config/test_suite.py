@@ -149,7 +149,7 @@ def test_a_wrong_key_of_a_named_section_is_explained(tmp_path: Path) -> None:
     wrong = {"x": {"manifest": "a.parquet", "partition": "b", "methods": "own"}}
     with pytest.raises(ConfigError, match="did you mean 'method'"):
         load_suite(write(tmp_path, localization=wrong))
-    with pytest.raises(ConfigError, match=r"no suite at .*; suites lie in recipes/suites/"):
+    with pytest.raises(ConfigError, match=r"no suite at .*, and no suite of that name in the package"):
         load_suite(tmp_path / "gone.yaml")
 
 

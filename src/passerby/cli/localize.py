@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from typing import TextIO
 
-    from passerby.explain.localize import Localization
+    from passerby.explain.localization import Localization
     from passerby.inference.predictor import Skipped
 
 __all__ = ["localize"]
@@ -79,7 +79,7 @@ def localize(
     from passerby.bundle import load
     from passerby.explain.box_table import write_boxes
     from passerby.explain.boxes import Binarization
-    from passerby.explain.localize import localize_pictures
+    from passerby.explain.localization import localize_many
     from passerby.inference.sources import find_images
     from passerby.inference.writers import open_output
     from passerby.visualization.localization_figure import check_grid_size
@@ -95,7 +95,7 @@ def localize(
         count = len(set(chosen))
         check_grid_size(out, pictures=len(paths), attributes=count, columns=columns, height_px=height)
     drawings = None if folder is None else _place_drawings(folder, paths, chosen or model.schema.names)
-    items = localize_pictures(
+    items = localize_many(
         model,
         paths,
         attributes=chosen,

@@ -46,9 +46,7 @@ def recipes(
             typer.echo(f"wrote {out}")
         return
     if out is not None:
-        raise ConfigError(
-            f"expected the name of one recipe with --out, got {name}; `passerby recipes` lists all"
-        )
+        raise ConfigError(f"--out: expected the name of one recipe, got {name}; `passerby recipes` lists all")
     chosen = _select(list(packaged.values()), name)
     if as_json:
         typer.echo(json.dumps([_to_dict(each) for each in chosen], indent=1, ensure_ascii=False))

@@ -102,7 +102,9 @@ def propose(name: str, kind: Kind | None = None) -> str:
         other = packaged[bare].kind
         return f"{bare} is a {other}; the command for it is `{COMMANDS[other]} {bare}`"
     names = [each.name for each in packaged.values() if kind in (None, each.kind)]
+    files = difflib.get_close_matches(bare, {each.split("/")[-1] for each in names}, n=3, cutoff=0.6)
     near = [bare] if bare in names else difflib.get_close_matches(bare, names, n=3, cutoff=0.6)
+    near = near or sorted((each for each in names if each.split("/")[-1] in files), key=len)[:3]
     near = near or sorted((each for each in names if bare in each), key=len)[:3]
     proposal = f"did you mean {' or '.join(near)}? " if near else ""
     return proposal + "`passerby recipes` lists all"

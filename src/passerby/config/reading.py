@@ -24,9 +24,9 @@ T = TypeVar("T", bound=Section)
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
     """Read a recipe, apply `key.sub=value` overrides, check everything.
 
-    With `extends: other.yaml` (a path relative to this file, or the name of a packaged recipe), a recipe states
-    only what differs: its sections are merged over those of the other, key by key. A list replaces a list. A
-    section that names another model, loss, optimiser or schedule inherits nothing from the other's section.
+    With `extends: other.yaml` (a path relative to this file, or the name of a packaged recipe), a recipe
+    states only what differs: its sections are merged over those of the other, key by key. A list replaces a
+    list. A section that names another model, loss, optimiser or schedule inherits nothing.
 
     Args:
         path: A YAML file, or the name of a packaged recipe such as `baseline/own`.

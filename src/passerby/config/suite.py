@@ -223,13 +223,14 @@ def load_suite(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
 
 def _locate_recipes(values: dict[str, Any], path: Path) -> None:
     """Make the paths of recipes absolute; each is relative to the suite that states it, also if extended."""
-    lines = values.get("models")
-    if not isinstance(lines, dict):
+    models = values.get("models")
+    if not isinstance(models, dict):
         return
-    for name, line in lines.items():
-        recipe = line.get("recipe") if isinstance(line, dict) else line
-        if isinstance(recipe, str) and (file := path.parent / recipe).is_file():
-            lines[name] = {**(line if isinstance(line, dict) else {}), "recipe": str(file.resolve())}
+    for name, model in models.items():
+        recipe = model.get("recipe") if isinstance(model, dict) else model
+        if isinstance(recipe, str) and (path.parent / recipe).is_file():
+            located = str((path.parent / recipe).resolve())
+            models[name] = {**model, "recipe": located} if isinstance(model, dict) else located
 
 
 def _check_changes(suite: SuiteSection, path: Path, overrides: Sequence[str]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from passerby.explain.attention_maps import AttentionMaps, compute_maps, save_maps, stream_maps
 from passerby.explain.boxes import RULES, Binarization, BoxMode, Rule, enclose, find_boxes
 from passerby.explain.heat import METHODS, HeatMaps, Method, compute_heat_maps
-from passerby.explain.localize import Localization, Region, localize_picture, localize_pictures
+from passerby.explain.localization import Localization, Region, localize, localize_many
 from passerby.explain.scores import (
     compute_box_iou,
     compute_correlation,
@@ -36,8 +36,8 @@ __all__ = [
     "enclose",
     "find_boxes",
     "hits_peak",
-    "localize_picture",
-    "localize_pictures",
+    "localize",
+    "localize_many",
     "save_maps",
     "stream_maps",
 ]

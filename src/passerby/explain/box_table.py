@@ -9,7 +9,7 @@ from typing import TextIO
 from rich.table import Table
 from rich.text import Text
 
-from passerby.explain.localize import Localization
+from passerby.explain.localization import Localization
 from passerby.inference.writers import print_with_notes
 
 __all__ = ["write_boxes"]

@@ -51,6 +51,7 @@ __all__ = [
     "compute_parsing_loss",
     "compute_positive_ratio",
     "create_loss",
+    "list_losses",
     "reduce_terms",
 ]
 
@@ -65,6 +66,17 @@ LOSSES: Mapping[str, Callable[..., nn.Module]] = MappingProxyType(
         "mtms": StagedMultiTask,
     }
 )
+"""Every loss by its name in recipes."""
+
+
+def list_losses() -> list[str]:
+    """Names that `create_loss` takes.
+
+    Example:
+        >>> list_losses()[:3]
+        ['bce', 'category', 'da-har']
+    """
+    return list(LOSSES)
 
 
 def create_loss(

@@ -38,6 +38,7 @@ __all__ = [
     "create_backbone",
     "create_model",
     "create_staged_backbone",
+    "list_models",
 ]
 
 MODELS: Mapping[str, type[AttributeModel]] = MappingProxyType(
@@ -52,6 +53,16 @@ MODELS: Mapping[str, type[AttributeModel]] = MappingProxyType(
     }
 )
 """Every model by its name in recipes and bundles."""
+
+
+def list_models() -> list[str]:
+    """Names that `create_model` takes.
+
+    Example:
+        >>> list_models()[:3]
+        ['baseline', 'da-har', 'diaa']
+    """
+    return list(MODELS)
 
 
 def create_model(

@@ -13,7 +13,7 @@ from PIL import Image
 
 from passerby.errors import DataError
 from passerby.explain.boxes import Binarization
-from passerby.explain.localize import Localization, Region
+from passerby.explain.localization import Localization, Region
 from passerby.explain.scores import compute_box_iou
 from passerby.types import Box
 from passerby.visualization.figure_file import check_figure, check_sides

@@ -8,7 +8,7 @@ from types import MappingProxyType
 from passerby.data.formats import ccp, market1501, pa100k, peta, rap1, rap2, table, upar, wider
 from passerby.data.manifest import Manifest
 
-__all__ = ["FORMATS"]
+__all__ = ["FORMATS", "list_formats"]
 
 FORMATS: Mapping[str, Callable[..., Manifest]] = MappingProxyType(
     {
@@ -24,3 +24,13 @@ FORMATS: Mapping[str, Callable[..., Manifest]] = MappingProxyType(
     }
 )
 """Readers by name: `read(root, *, allow_missing=False, …) -> Manifest`."""
+
+
+def list_formats() -> list[str]:
+    """Names of the data sets that `passerby prepare` reads.
+
+    Example:
+        >>> list_formats()[:3]
+        ['peta', 'pa100k', 'rap1']
+    """
+    return list(FORMATS)

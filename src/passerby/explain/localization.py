@@ -20,7 +20,7 @@ from passerby.inference.batches import OpenedBatch, open_batch, stream_batches
 from passerby.inference.predictor import Skipped
 from passerby.types import Box
 
-__all__ = ["Localization", "Region", "localize_picture", "localize_pictures"]
+__all__ = ["Localization", "Region", "localize", "localize_many"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +132,7 @@ class Localization:
         }
 
 
-def localize_picture(
+def localize(
     bundle: Bundle,
     picture: Picture,
     *,
@@ -170,7 +170,7 @@ def localize_picture(
         >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Bag", "has a bag")))
         >>> model = create_model("baseline", schema=schema, backbone="test_resnet")
         >>> photo = Image.new("RGB", (40, 90), "teal")
-        >>> found = localize_picture(Bundle(model, Preprocess(64, 48)), photo, attributes=["Bag"])
+        >>> found = localize(Bundle(model, Preprocess(64, 48)), photo, attributes=["Bag"])
         >>> found.names, found.heat.shape
         (('Bag',), (1, 90, 40))
     """
@@ -180,7 +180,7 @@ def localize_picture(
     return next(found)
 
 
-def localize_pictures(
+def localize_many(
     bundle: Bundle,
     pictures: Iterable[Picture],
     *,
@@ -198,14 +198,14 @@ def localize_pictures(
 
     Args:
         pictures: Asked for as they are needed.
-        attributes, method, binarization, boxes, auxiliary: As for `localize_picture`; by default the attributes
+        attributes, method, binarization, boxes, auxiliary: As for `localize`; by default the attributes
             of each picture are those that are present in it.
         batch_size: Pictures that go through the network at a time; the heat maps of all attributes of a
             batch come from a single pass.
 
     Raises:
         SchemaError: At once, if there is no attribute of a name.
-        DataError: If `batch_size` is below 1, and as from `localize_picture`.
+        DataError: If `batch_size` is below 1, and as from `localize`.
     """
     compute = partial(
         _compute,

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
 
-import passerby.explain.localize as localize_module
+import passerby.explain.localization as localize_module
 import passerby.visualization.localization_figure as figure_module
 from passerby.annotators.from_files import FromFiles
 from passerby.bundle import Bundle
@@ -21,7 +21,7 @@ from passerby.errors import ConfigError, DataError, ImageError, ModelError, Sche
 from passerby.explain.box_table import write_boxes
 from passerby.explain.boxes import Binarization
 from passerby.explain.heat import METHODS
-from passerby.explain.localize import Localization, Region, localize_picture, localize_pictures
+from passerby.explain.localization import Localization, Region, localize, localize_many
 from passerby.images.placement import compute_placement, restore_heat
 from passerby.inference.auxiliary import AuxiliaryInputs
 from passerby.inference.predictor import Skipped
@@ -83,7 +83,7 @@ def test_boxes_are_in_pixels_of_the_picture(resize: str, size: tuple[int, int]) 
     width, height = size
     spot = (width // 8, height // 4, width // 2, height // 2)
     bundle = create_bundle(resize=resize)
-    found = localize_picture(bundle, paint(size, Red=[spot]), attributes=["Red"])
+    found = localize(bundle, paint(size, Red=[spot]), attributes=["Red"])
     assert found.heat.shape == (1, height, width)
     assert found.heat.dtype == np.float32
     assert found.picture.shape == (height, width, 3)
@@ -99,8 +99,8 @@ def test_boxes_are_in_pixels_of_the_picture(resize: str, size: tuple[int, int]) 
 def test_one_box_or_one_a_piece() -> None:
     picture = paint((120, 160), Red=[(10, 120, 40, 150), (70, 120, 110, 156)])
     bundle = create_bundle()
-    (outer,) = localize_picture(bundle, picture, attributes=["Red"])["Red"]
-    one, two = localize_picture(bundle, picture, attributes=["Red"], boxes="components")["Red"]
+    (outer,) = localize(bundle, picture, attributes=["Red"])["Red"]
+    one, two = localize(bundle, picture, attributes=["Red"], boxes="components")["Red"]
     assert np.abs(sides(outer) - (10, 120, 110, 156)).max() <= 2
     assert np.abs(sides(one) - (70, 120, 110, 156)).max() <= 2  # the larger one has more heat
     assert np.abs(sides(two) - (10, 120, 40, 150)).max() <= 2
@@ -113,22 +113,22 @@ def test_binarization_and_method_reach_the_boxes() -> None:
     faint = Image.blend(picture, paint((96, 128)), 0.7)
     faint.paste((255, 0, 0), (20, 20, 40, 50))
     bundle = create_bundle()
-    (box,) = localize_picture(bundle, faint, attributes=["Red"])["Red"]
+    (box,) = localize(bundle, faint, attributes=["Red"])["Red"]
     assert box.box.as_xyxy() == (20, 20, 40, 50)
-    low = localize_picture(bundle, faint, attributes=["Red"], binarization=Binarization("max", 0.2))
+    low = localize(bundle, faint, attributes=["Red"], binarization=Binarization("max", 0.2))
     assert low["Red"][0] == Region(Box(0, 0, 96, 128), pytest.approx(1))
     assert str(low.binarization) == "max:0.2"
     for method in METHODS:
         if method != "native":
-            found = localize_picture(bundle, faint, attributes=["Red"], method=method)  # type: ignore[arg-type]
+            found = localize(bundle, faint, attributes=["Red"], method=method)  # type: ignore[arg-type]
             assert found.method == method
             assert found.heat[0, 20:50, 20:40].mean() > found.heat.mean()
     with pytest.raises(ModelError, match="no map of its own"):
-        localize_picture(bundle, faint, method="native")
+        localize(bundle, faint, method="native")
     with pytest.raises(ConfigError, match="no method"):
-        localize_picture(bundle, faint, method="gradcam")  # type: ignore[arg-type]
+        localize(bundle, faint, method="gradcam")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="no mode"):
-        localize_picture(bundle, faint, boxes="inner")  # type: ignore[arg-type]
+        localize(bundle, faint, boxes="inner")  # type: ignore[arg-type]
 
 
 def test_the_model_says_how_maps_are_made_if_nobody_does() -> None:
@@ -136,9 +136,9 @@ def test_the_model_says_how_maps_are_made_if_nobody_does() -> None:
     picture = paint((96, 128), Red=[(0, 0, 50, 50)])
     for model, method in ((Colours(), "grad-cam-p"), (own, "native")):
         bundle = Bundle(model, Preprocess(64, 48, **PLAIN))
-        unasked = localize_picture(bundle, picture, attributes=["Red"])
+        unasked = localize(bundle, picture, attributes=["Red"])
         assert unasked.method == unasked.to_dict()["method"] == method
-        asked = localize_picture(bundle, picture, attributes=["Red"], method=method)  # type: ignore[arg-type]
+        asked = localize(bundle, picture, attributes=["Red"], method=method)  # type: ignore[arg-type]
         assert np.array_equal(unasked.heat, asked.heat)
 
 
@@ -158,7 +158,7 @@ def test_present_ones_unless_named() -> None:
     bundle = create_bundle()
     half = (0, 0, 96, 64)
     red, black = paint((96, 128), Red=[half], Blue=[(0, 0, 10, 10)]), paint((96, 128))
-    found, nothing = localize_pictures(bundle, [red, black])
+    found, nothing = localize_many(bundle, [red, black])
     assert isinstance(found, Localization)
     assert isinstance(nothing, Localization)
     assert found.names == found.present == bundle(red).present == ("Red", "Blue")  # 0.32 is above 0.3
@@ -166,7 +166,7 @@ def test_present_ones_unless_named() -> None:
     assert nothing.heat.shape == (0, 128, 96)
     assert np.abs(sides(found["Red"][0]) - half).max() <= 1
     assert np.abs(sides(found["Blue"][0]) - (0, 0, 10, 10)).max() <= 1
-    named = localize_picture(bundle, red, attributes=["Blue", "Green", "Red", "Blue"])
+    named = localize(bundle, red, attributes=["Blue", "Green", "Red", "Blue"])
     assert named.names == ("Blue", "Green", "Red")
     assert named.present == ("Blue", "Red")
     assert named.thresholds == (0.3, 0.5, 0.5)
@@ -179,14 +179,14 @@ def test_present_ones_unless_named() -> None:
 def test_names_that_are_not_there() -> None:
     bundle = create_bundle()
     with pytest.raises(SchemaError, match=r"'Rad'; did you mean Red"):
-        localize_pictures(bundle, [], attributes=["Rad"])  # at once
+        localize_many(bundle, [], attributes=["Rad"])  # at once
     with pytest.raises(DataError, match="at least one attribute"):
-        localize_picture(bundle, paint((9, 9)), attributes=[])
-    found = localize_picture(bundle, paint((9, 9)), attributes=["Red"])
+        localize(bundle, paint((9, 9)), attributes=[])
+    found = localize(bundle, paint((9, 9)), attributes=["Red"])
     with pytest.raises(SchemaError, match="'Blue' was not looked for; expected one of Red"):
         found["Blue"]
     with pytest.raises(SchemaError, match="none were"):
-        localize_picture(bundle, paint((9, 9)))["Red"]
+        localize(bundle, paint((9, 9)))["Red"]
 
 
 def test_many_pictures_in_order_and_unreadable_ones_named(
@@ -205,21 +205,21 @@ def test_many_pictures_in_order_and_unreadable_ones_named(
         return compute(model, images, *more, **options)
 
     monkeypatch.setattr(localize_module, "compute_heat_maps", note)
-    items = list(localize_pictures(bundle, paths, batch_size=3))
+    items = list(localize_many(bundle, paths, batch_size=3))
     assert calls == [2, 2]  # one call a batch, whatever the attributes
     skipped = items.pop(1)
     assert isinstance(skipped, Skipped)
     assert "1.png" in skipped.reason
     for item, i in zip(items, (0, 2, 3, 4), strict=True):
         assert isinstance(item, Localization)
-        alone = localize_picture(bundle, paths[i])
+        alone = localize(bundle, paths[i])
         assert (item.source, item.names, item.regions) == (str(paths[i]), alone.names, alone.regions)
         assert item.picture.shape == (90, 40 + 20 * i, 3)
         np.testing.assert_allclose(item.heat, alone.heat, rtol=1e-5)
     with pytest.raises(ImageError, match=r"1\.png"):
-        localize_picture(bundle, paths[1])
+        localize(bundle, paths[1])
     with pytest.raises(DataError, match="batch_size"):
-        next(localize_pictures(bundle, paths, batch_size=0))
+        next(localize_many(bundle, paths, batch_size=0))
 
 
 def test_model_and_caller_are_left_as_they_were() -> None:
@@ -228,12 +228,12 @@ def test_model_and_caller_are_left_as_they_were() -> None:
     bundle.model.norm.eval()  # type: ignore[union-attr, operator]
     picture = paint((40, 80), Red=[(0, 0, 20, 20)])
     with torch.inference_mode():
-        first = localize_picture(bundle, picture)
+        first = localize(bundle, picture)
     assert bundle.model.training
     assert not bundle.model.norm.training  # type: ignore[union-attr]
     assert all(parameter.grad is None for parameter in bundle.model.parameters())
     assert torch.is_grad_enabled()
-    assert localize_picture(bundle, picture).regions == first.regions
+    assert localize(bundle, picture).regions == first.regions
     assert picture.tobytes() == paint((40, 80), Red=[(0, 0, 20, 20)]).tobytes()
 
 
@@ -246,17 +246,17 @@ def test_guidance_and_notes(tmp_path: Path) -> None:
     mask = Image.new("L", (64, 96), 0)
     mask.paste(255, (0, 0, 32, 96))
     mask.save(tmp_path / "masks" / "one.png")
-    without = localize_picture(bundle, path, attributes=COLOURS)
+    without = localize(bundle, path, attributes=COLOURS)
     assert without.notes == bundle.explain_missing(["masks"])
     auxiliary = AuxiliaryInputs([FromFiles("masks", str(tmp_path / "masks"))])
-    guided = localize_picture(bundle, path, attributes=COLOURS, auxiliary=auxiliary)
+    guided = localize(bundle, path, attributes=COLOURS, auxiliary=auxiliary)
     assert guided.notes == ()
     assert (guided.heat[..., -8:] == 0).all()
     assert (without.heat[..., -8:] > 0).any()
 
 
 def test_plain_values() -> None:
-    found = localize_picture(create_bundle(), paint((96, 128), Red=[(0, 0, 96, 64)]), boxes="components")
+    found = localize(create_bundle(), paint((96, 128), Red=[(0, 0, 96, 64)]), boxes="components")
     values = found.to_dict()
     assert values == {
         "source": "<image>",
