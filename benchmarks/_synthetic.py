@@ -22,13 +22,14 @@ from PIL import Image
 from safetensors.torch import save_file
 
 from passerby.bundle import Bundle
-from passerby.comparison.paired_scores import number_groups
+from passerby.comparison.paired_scores import find_clusters
 from passerby.config import Recipe, load_recipe
 from passerby.data.formats import FORMATS
 from passerby.data.manifest import Manifest
 from passerby.evaluation import evaluate
+from passerby.evaluation.commit import find_commit
 from passerby.evaluation.evaluation import Evaluation
-from passerby.evaluation.results import find_commit
+from passerby.evaluation.loading import Loading
 from passerby.io import write_json
 from passerby.metrics.bootstrap import WeightedMetrics, draw_multiplicities
 from passerby.synthetic import SynthConfig, write_dataset
@@ -140,8 +141,7 @@ def score_once(
             partition=PARTITION,
             split="test",
             protocol=recipe.protocol,
-            cache=recipe.data.cache,
-            workers=1,
+            loading=Loading(cache=recipe.data.cache, workers=1),
         ).write(folder)
     return Evaluation.load(folder)
 
@@ -158,7 +158,7 @@ def resample(
         unknown=evaluation.protocol.unknown,
         metrics=metrics,
     )
-    draws = draw_multiplicities(number_groups(people, "identity"), resamples=RESAMPLES, seed=0)
+    draws = draw_multiplicities(find_clusters(people, "identity"), resamples=RESAMPLES, seed=0)
     drawn = [weighted.compute(multiplicities) for multiplicities in draws]
     return {metric: np.concatenate([each[metric] for each in drawn]) for metric in metrics}
 

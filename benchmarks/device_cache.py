@@ -43,8 +43,8 @@ from passerby.data.device_cache import DeviceCacheLoader
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.data.normalise import normalise
-from passerby.data.transforms import Augmentation
-from passerby.evaluation.results import find_commit
+from passerby.data.augmentation import Augmentation
+from passerby.evaluation.commit import find_commit
 from passerby.io import write_json
 from passerby.losses import create_loss
 from passerby.models import create_model

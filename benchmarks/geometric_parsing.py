@@ -41,7 +41,7 @@ from passerby.annotators.geometric import (
     list_limbs,
 )
 from passerby.data.formats import ccp
-from passerby.evaluation.results import find_commit
+from passerby.evaluation.commit import find_commit
 from passerby.io import write_json
 from passerby.metrics.bootstrap import draw_multiplicities
 from passerby.parsing import COARSE_CLASSES, UNKNOWN_CLASS, convert_parsing
@@ -251,7 +251,7 @@ def main() -> None:
     )
     data = os.environ.get("PASSERBY_DATA")
     parser.add_argument("--root", type=Path, default=Path(data) / "ccp" if data else None, help="of CCP")
-    parser.add_argument("--results", type=Path, default=Path("results/ccp/geometric-parsing.benchmark.json"))
+    parser.add_argument("--results", type=Path, default=Path("results/geometric-parsing/geometric-parsing.benchmark.json"))
     parser.add_argument("--table", action="store_true", help="only print the table of the results there")
     parser.add_argument("--tune", action="store_true", help="only look for a better shape on the train split")
     args = parser.parse_args()

@@ -31,7 +31,7 @@ from passerby.data.cache import PackedCache
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.data.normalise import normalise
-from passerby.data.transforms import Augmentation
+from passerby.data.augmentation import Augmentation
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess
 

@@ -44,10 +44,12 @@ from _synthetic import (
 from passerby.bundle import Bundle
 from passerby.data.formats.pa100k import SCHEMA
 from passerby.data.manifest import Manifest
+from passerby.evaluation.commit import find_commit
+from passerby.evaluation.loading import Loading
 from passerby.evaluation.localization.evaluator import evaluate_localization
 from passerby.evaluation.localization.samples import average_known
 from passerby.evaluation.localization.scores import LocalizationScores
-from passerby.evaluation.results import find_commit
+from passerby.evaluation.localization.settings import HeatMapSettings, SamplingSettings
 from passerby.explain.heat import METHODS
 from passerby.metrics.bootstrap import draw_multiplicities
 from passerby.models import create_model
@@ -158,11 +160,9 @@ def measure(bundle: Bundle, sets: Mapping[Scene, Manifest], args: argparse.Names
             people,
             partition=PARTITION,
             split="test",
-            method=args.method,
-            min_samples=LEAST_SAMPLES,
-            cache=args.sets / "cache",
-            workers=1,
-            resamples=RESAMPLES,
+            heat_maps=HeatMapSettings(method=args.method),
+            sampling=SamplingSettings(min_samples=LEAST_SAMPLES, resamples=RESAMPLES),
+            loading=Loading(batch_size=16, cache=args.sets / "cache", workers=1),
         )
         for scene, people in sets.items()
     }
@@ -202,7 +202,7 @@ def describe_sizes(scores: LocalizationScores) -> list[dict[str, Any]]:
     counted = np.isin(samples.attribute, samples.find_members(LEAST_SAMPLES, scores.exclude_from_mean))
     shares, ious = samples.measures["box_share"], samples.measures["box_iou"]
     draws = np.concatenate(
-        list(draw_multiplicities(samples.groups, resamples=RESAMPLES, seed=0)), axis=1
+        list(draw_multiplicities(samples.clusters, resamples=RESAMPLES, seed=0)), axis=1
     )  # (S, B)
     found = []
     for low, high in pairwise(BINS):

@@ -49,9 +49,8 @@ def manifest_path(tmp_path: Path) -> Path:
         images=names,
         labels=labels,
         parsing=maps,
-        parsing_classes=COARSE_CLASSES,
         partitions={"own": splits},
-    )
+    ).with_guidance(parsing_classes=COARSE_CLASSES)
     manifest.write(tmp_path / "tiny.parquet")
     return tmp_path / "tiny.parquet"
 

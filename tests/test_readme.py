@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 import passerby
+from passerby.comparison.aggregate import aggregate, format_markdown
 from passerby.comparison.attribute_table import create_attribute_table
 from passerby.comparison.localization_comparison import LocalizationComparison
 from passerby.comparison.run_comparison import Comparison
 from passerby.config import load_recipe
 from passerby.data.formats.pa100k import SCHEMA
-from passerby.evaluation.results import COMPARISON_SUFFIX, aggregate, format_markdown, load_results
+from passerby.evaluation.score_files import COMPARISON_SUFFIX, load_results
 from passerby.types import Preprocess
 
 ROOT = Path(__file__).parents[1]

@@ -14,7 +14,6 @@ from passerby.schema import (
     TASKS,
     Attribute,
     AttributeSchema,
-    Match,
 )
 
 HAT = Attribute("Hat", "wears a hat", "hat", "hat", 2, "head", "head")
@@ -34,7 +33,7 @@ def schema() -> AttributeSchema:
         ({"name": ""}, "attribute name"),
         ({"name": " Hat"}, "blanks"),
         ({"task": "torso"}, "expected a task among"),
-        ({"body_part": "foot"}, "expected a part among"),
+        ({"body_part": "foot"}, "expected a body part among"),
         ({"classes": 1}, "at least 2 classes"),
     ],
 )
@@ -43,11 +42,11 @@ def test_attribute_out_of_range_is_refused(change: dict[str, object], message: s
         replace(HAT, **change)
 
 
-def test_a_lone_attribute_is_its_own_category() -> None:
+def test_an_attribute_without_category_is_its_own() -> None:
     assert Attribute("Hat", "wears a hat").category == "Hat"
 
 
-def test_keypoints_of_parts_are_those_of_sspnet() -> None:
+def test_keypoints_of_body_parts_are_those_of_sspnet() -> None:
     """Table A.12: head 7–9, shoulder 12, 13, arms 10–15, hip 2, 3, 6, legs 0–5, whole body 0–15."""
     shoulder, arms, hip = {12, 13}, set(range(10, 16)), {2, 3, 6}
     expected = {
@@ -60,7 +59,7 @@ def test_keypoints_of_parts_are_those_of_sspnet() -> None:
     assert tuple(expected) == BODY_PARTS
 
 
-def test_coco_keypoints_of_parts_are_the_same_joints() -> None:
+def test_coco_keypoints_of_body_parts_are_the_same_joints() -> None:
     """Beside the face, which COCO marks by five points and MPII by none, both name the same joints."""
     same = dict(zip(range(5, 17), (13, 12, 14, 11, 15, 10, 3, 2, 4, 1, 5, 0), strict=True))
     for part in BODY_PARTS:
@@ -86,7 +85,7 @@ def test_order_look_up_and_slices(schema: AttributeSchema) -> None:
     assert "hat" not in schema
 
 
-def test_unknown_name_proposes_the_nearest(schema: AttributeSchema) -> None:
+def test_an_unknown_name_suggests_the_nearest(schema: AttributeSchema) -> None:
     with pytest.raises(SchemaError, match="Hat"):
         schema.index("Hats")
 
@@ -103,7 +102,7 @@ def test_select_takes_names_in_the_given_order(schema: AttributeSchema) -> None:
         schema.select(["Beard"])
 
 
-def test_empty_and_doubled_schemas_are_refused() -> None:
+def test_empty_schemas_and_duplicate_names_are_refused() -> None:
     with pytest.raises(SchemaError, match="no attributes"):
         AttributeSchema("toy", ())
     with pytest.raises(SchemaError, match="'Hat' twice"):
@@ -111,14 +110,14 @@ def test_empty_and_doubled_schemas_are_refused() -> None:
     assert issubclass(SchemaError, PasserbyError)
 
 
-def test_serialisation_is_its_own_inverse(schema: AttributeSchema) -> None:
+def test_serialisation_round_trips(schema: AttributeSchema) -> None:
     again = AttributeSchema.from_dict(json.loads(schema.to_json()))
     assert again == schema
     assert again.fingerprint == schema.fingerprint
 
 
 @pytest.mark.parametrize("values", [{}, {"name": "toy"}, {"name": "toy", "attributes": [{"nom": "Hat"}]}])
-def test_foreign_dictionaries_are_refused(values: dict[str, object]) -> None:
+def test_other_dictionaries_are_refused(values: dict[str, object]) -> None:
     with pytest.raises(SchemaError, match="not a serialised schema"):
         AttributeSchema.from_dict(values)
 
@@ -135,40 +134,20 @@ def test_foreign_dictionaries_are_refused(values: dict[str, object]) -> None:
         {"body_part": "all"},
     ],
 )
-def test_fingerprint_and_equality_see_every_field(schema: AttributeSchema, change: dict[str, object]) -> None:
+def test_fingerprint_and_equality_depend_on_every_field(schema: AttributeSchema, change: dict[str, object]) -> None:
     other = AttributeSchema("toy", (replace(HAT, **change), MALE, YOUNG, OLD))
     assert other != schema
     assert other.fingerprint != schema.fingerprint
 
 
-def test_fingerprint_sees_the_order(schema: AttributeSchema) -> None:
+def test_fingerprint_depends_on_the_order(schema: AttributeSchema) -> None:
     other = schema.select(["Male", "Hat", "Young", "Old"])
     assert other.fingerprint != schema.fingerprint
 
 
-def test_match_goes_by_concept_not_by_name(schema: AttributeSchema) -> None:
-    other = AttributeSchema(
-        "other",
-        (
-            Attribute("accessoryHat", "wears a hat", "hat"),
-            Attribute("Old", "is old", ""),
-            Attribute("Young", "is young"),
-        ),
-    )
-    assert schema.match(other) == (Match("Hat", "accessoryHat"),)
-
-
-def test_male_and_female_are_opposites_unless_the_same_is_there(schema: AttributeSchema) -> None:
-    female = Attribute("Female", "is female", "female")
-    assert schema.match(AttributeSchema("b", (female,))) == (Match("Male", "Female", negated=True),)
-    assert AttributeSchema("b", (female,)).match(schema) == (Match("Female", "Male", negated=True),)
-    both = AttributeSchema("c", (female, Attribute("m", "is male", "male")))
-    assert schema.match(both) == (Match("Male", "m"),)
-
-
-def test_csv_reads_what_it_says(tmp_path: Path) -> None:
+def test_csv_is_read(tmp_path: Path) -> None:
     path = tmp_path / "toy.csv"
-    path.write_text("name,description,classes,part\nHat,wears a hat,,head\nAge,is old,4,all\n")
+    path.write_text("name,description,classes,body_part\nHat,wears a hat,,head\nAge,is old,4,all\n")
     schema = AttributeSchema.from_csv(path)
     assert schema.name == "toy"
     assert [a.classes for a in schema] == [2, 4]
@@ -181,7 +160,7 @@ def test_csv_reads_what_it_says(tmp_path: Path) -> None:
         ("name,colour\nHat,red\n", "colour"),
         ("name\nHat\n", "description"),
         ("name,description,classes\nHat,wears a hat,two\n", "two"),
-        ("name,description,part\nHat,wears a hat,hand\n", "expected a part"),
+        ("name,description,body_part\nHat,wears a hat,hand\n", "expected a body part"),
         ("name,description\n", "no attributes"),
         ('name,description\nHat,"wears a hat\n', "expected a CSV file of attributes"),
     ],

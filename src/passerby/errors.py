@@ -1,25 +1,25 @@
-"""The exceptions a user may meet.
+"""The exceptions of the package.
 
 ```
 PasserbyError
 ├── ConfigError          a recipe or an override is wrong
-├── SchemaError          attributes do not fit together
+├── SchemaError          attributes are incompatible
 ├── DataError            anything about data on disk
 │   ├── FormatError      a data set's own files are not as published
-│   ├── ManifestError    a manifest is damaged or does not fit
-│   └── ImageError       one picture cannot be read
-├── ModelError           a model cannot be built or was called wrongly
-├── BundleError          a bundle is damaged, tampered with or of another kind
-└── TrainingError        a run cannot start, go on or be resumed
+│   ├── ManifestError    a manifest is damaged or incompatible
+│   └── ImageError       an image cannot be read
+├── ModelError           a model cannot be created, or its input is invalid
+├── BundleError          a bundle is damaged, modified or of another kind
+└── TrainingError        a training run cannot start, continue or be resumed
 ```
 
-Every message says what was expected, what came and how to mend it. The command line prints the message
-alone; from Python each is an ordinary exception, and all derive from `PasserbyError`.
+Every message states what was expected, what was found and how to fix it. The command line prints only the
+message; in Python, all are subclasses of `PasserbyError`.
 """
 
 
 class PasserbyError(Exception):
-    """Base of every error that a user of passerby can mend."""
+    """Base class of all errors that a user of passerby can fix."""
 
 
 class ConfigError(PasserbyError):
@@ -27,7 +27,7 @@ class ConfigError(PasserbyError):
 
 
 class SchemaError(PasserbyError):
-    """Attributes do not fit together."""
+    """Attributes are incompatible."""
 
 
 class DataError(PasserbyError):
@@ -39,20 +39,20 @@ class FormatError(DataError):
 
 
 class ManifestError(DataError):
-    """A manifest is damaged or does not fit."""
+    """A manifest is damaged or incompatible."""
 
 
 class ImageError(DataError):
-    """One picture cannot be read."""
+    """An image cannot be read."""
 
 
 class ModelError(PasserbyError):
-    """A model cannot be built or was called wrongly."""
+    """A model cannot be created, or its input is invalid."""
 
 
 class BundleError(PasserbyError):
-    """A bundle is damaged, tampered with or of another kind."""
+    """A bundle is damaged, modified or of another kind."""
 
 
 class TrainingError(PasserbyError):
-    """A training run cannot start, go on or be resumed."""
+    """A training run cannot start, continue or be resumed."""

@@ -68,7 +68,7 @@ def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
     Raises:
-        DataError: If the file is missing or is no JSON object.
+        DataError: If the file is missing or is not a JSON object.
     """
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))

@@ -1,4 +1,4 @@
-"""Keypoints of persons: from the 17 of COCO, which detectors give, to the 16 of MPII, which papers use."""
+"""Conversion of keypoints: from the 17 of COCO, which detectors predict, to the 16 of MPII, which papers use."""
 
 from __future__ import annotations
 
@@ -10,9 +10,8 @@ from passerby.errors import DataError
 __all__ = ["MEAN_POSE_MPII", "convert_coco_to_mpii"]
 
 _FROM_COCO = (16, 14, 12, 11, 13, 15, -1, -1, -1, -1, 10, 8, 6, 5, 7, 9)
-"""COCO's index of each MPII keypoint: ankle, knee, hip (right), hip, knee, ankle (left), four that follow
-from others (pelvis, thorax, upper neck, head top), wrist, elbow, shoulder (right), shoulder, elbow, wrist
-(left)."""
+"""COCO index of each MPII keypoint: ankle, knee, hip (right), hip, knee, ankle (left), four derived ones
+(pelvis, thorax, upper neck, head top), wrist, elbow, shoulder (right), shoulder, elbow, wrist (left)."""
 
 _NOSE, _SHOULDERS, _HIPS = 0, [5, 6], [11, 12]
 
@@ -21,19 +20,18 @@ MEAN_POSE_MPII: tuple[tuple[float, float], ...] = (
     *((0.50, 0.50), (0.50, 0.23), (0.50, 0.20), (0.50, 0.09)),
     *((0.41, 0.47), (0.44, 0.37), (0.46, 0.23), (0.54, 0.23), (0.56, 0.37), (0.59, 0.47)),
 )
-"""Where each MPII keypoint is in a cropped pedestrian on average: x and y as shares of the width and height.
+"""Mean position of each MPII keypoint in a crop of a pedestrian: x and y as fractions of width and height.
 
-Means over all of PETA's pictures, those of test parts too (keypoints with a score of at least 0.5), made
+Means over all images of PETA, including its test splits (keypoints with a score of at least 0.5), made
 symmetric and rounded."""
 
 
 def convert_coco_to_mpii(keypoints: Tensor) -> Tensor:
-    """The 16 MPII keypoints that follow from the 17 of COCO.
+    """Convert the 17 keypoints of COCO to the 16 of MPII.
 
-    Limbs are the same in both. The pelvis is the middle of the hips and the thorax that of the shoulders; the
-    upper neck lies a third of the way from the thorax to the nose, and the top of the head as far beyond the
-    nose as half the way from the thorax to it. A derived keypoint has the lowest score of those it follows
-    from.
+    Limbs are the same in both. The pelvis is the centre of the hips, and the thorax that of the shoulders.
+    The upper neck is at a third of the distance from the thorax to the nose; the top of the head is beyond
+    the nose, by half of this distance. A derived keypoint has the lowest score of its source keypoints.
 
     Shape:
         keypoints: (N, 17, 3), x, y, score; returns: (N, 16, 3), in the same units.

@@ -1,7 +1,7 @@
-"""Reading files that passerby 0.1 wrote: old names become those of today.
+"""Convert the values of files that passerby 0.1 wrote to the current names.
 
-Bundles, manifests, score files and comparisons of 0.1 use other keys. Each reader passes what it has parsed
-through `upgrade`; `scripts/migrate_results.py` rewrites stored files.
+Bundles, schemas, score files and comparisons of 0.1 use other keys. Every reader passes the values that it
+parsed through `upgrade`; `scripts/migrate_results.py` rewrites stored files.
 """
 
 from __future__ import annotations
@@ -11,26 +11,19 @@ from typing import Any
 
 __all__ = ["upgrade"]
 
-_KEYS: Mapping[str, str] = {
-    "system": "model",
-    "train_parts": "train_splits",
-    "mA_per_part": "mA_per_body_part",
-    "apart": "exclude_from_mean",
-    "fading": "insertion_deletion",
-    "least_px": "min_area_px",
-    "least_samples": "min_samples",
-    "groups": "n_clusters",
-    "people": "n_samples",
-    "test_people": "n_test_identities",
+_KEYS: Mapping[str, tuple[str, type]] = {
+    "system": ("model", str),
+    "train_parts": ("train_splits", list),
+    "mA_per_part": ("mA_per_body_part", Mapping),
+    "apart": ("exclude_from_mean", list),
+    "fading": ("insertion_deletion", int),
+    "least_px": ("min_area_px", int),
+    "least_samples": ("min_samples", int),
+    "groups": ("n_clusters", int),
+    "people": ("n_samples", int),
+    "test_people": ("n_test_identities", int),
 }
-"""Keys that have one new name wherever they occur."""
-
-_VALUES: Mapping[str, Mapping[str, str]] = {
-    "method": {"own": "native"},
-    "protocol": {"honest": "default"},
-    "name": {"honest": "default"},
-}
-"""Values that were renamed, by key."""
+"""Renamed keys, each with the type of its value: an attribute of the same name has another one."""
 
 _BY_NAME = (
     "per_attribute",
@@ -41,14 +34,15 @@ _BY_NAME = (
     "counts",
     "too_small",
     "attributes",
+    "IoU",
 )
-"""Objects whose keys are names of attributes, which stay as they are."""
+"""Objects whose keys are names of attributes or classes, which must not change."""
 
 _SPLITS = ("train", "val", "test")
 
 
 def upgrade(values: Any) -> Any:
-    """The same JSON value under the names of today; a value that has them already is unchanged.
+    """Rename the keys and values of 0.1 in a JSON value; current ones stay as they are.
 
     Example:
         >>> upgrade({"system": "man", "split": "official-1/test", "protocol": {"name": "honest"}})
@@ -61,33 +55,49 @@ def upgrade(values: Any) -> Any:
     if not isinstance(values, Mapping):
         return values
     upgraded: dict[str, Any] = {}
+    has_part = values.get("part") in _SPLITS if isinstance(values.get("part"), str) else False
     for key, value in values.items():
-        upgraded |= _upgrade_entry(key, value)
+        if key == "split" and has_part:  # even if the partition has the name of a split
+            upgraded["partition"] = value
+        else:
+            upgraded |= _upgrade_entry(key, value)
     return upgraded
 
 
 def _upgrade_entry(key: str, value: Any) -> dict[str, Any]:
-    if key == "split" and isinstance(value, str) and value not in _SPLITS:
-        name, _, split = value.rpartition("/")
-        return {"partition": name, "split": split} if split in _SPLITS else {"partition": value}
-    if key == "part" and isinstance(value, str):
-        return {"split" if value in _SPLITS else "body_part": value}
-    if key == "names" and isinstance(value, str):
-        return {"label_map": value}
+    if isinstance(value, str):
+        return _upgrade_string(key, value)
+    if key == "protocol" and isinstance(value, Mapping) and isinstance(value.get("name"), str):
+        return {key: {**upgrade(value), "name": _upgrade_protocol(value["name"])}}
     if key in _BY_NAME and isinstance(value, Mapping):
         return {key: {name: upgrade(each) for name, each in value.items()}}
-    if key == "groups" and not isinstance(value, int):
-        return {key: upgrade(value)}
-    if isinstance(value, str):
-        value = _VALUES.get(key, {}).get(value, value)
-        value = _upgrade_text(key, value)
-    return {_KEYS.get(key, key): upgrade(value)}
+    if key in _KEYS:
+        new, kind = _KEYS[key]
+        return {new if isinstance(value, kind) else key: upgrade(value)}
+    return {key: upgrade(value)}
 
 
-def _upgrade_text(key: str, text: str) -> str:
-    """Words within a text that a program wrote."""
-    if key == "protocol_line":
-        return text.replace("own, foreground", "native, foreground")
+def _upgrade_string(key: str, value: str) -> dict[str, str]:
+    if key == "split" and value not in _SPLITS:
+        name, _, split = value.rpartition("/")
+        return {"partition": name, "split": split} if split in _SPLITS else {"partition": value}
+    if key == "part":
+        return {"split" if value in _SPLITS else "body_part": value}
+    if key == "names":
+        return {"label_map": value}
+    if key == "system":
+        return {"model": value}
+    if key == "method":
+        return {key: "native" if value == "own" else value}
+    if key in ("protocol", "protocol_line"):
+        return {key: _upgrade_protocol(value)}
     if key == "variant":
-        return text.replace("untaught", "undistilled")
+        return {key: value.replace("untaught", "undistilled")}
+    return {key: value}
+
+
+def _upgrade_protocol(text: str) -> str:
+    """The name of a protocol, or a line that begins with it or with the method of heat maps."""
+    for old, new in (("honest", "default"), ("own, foreground", "native, foreground")):
+        text = new + text.removeprefix(old) if text.startswith(old) else text
     return text

@@ -1,4 +1,4 @@
-"""Parsing maps: the names of their classes, and from one list of classes to another."""
+"""Parsing maps: class lists, and conversions between them."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = [
 ]
 
 UNKNOWN_CLASS = 255
-"""Value of a pixel whose class is not known; losses ignore it."""
+"""Value of a pixel with unknown class; losses ignore it."""
 
 LIP_CLASSES = (
     "Background",
@@ -56,52 +56,52 @@ LIP_CLASSES = (
     "Left-shoe",
     "Right-shoe",
 )
-"""Look-Into-Person's classes in order; left and right are the person's own. Neck and ears count as face,
-any glasses as sunglasses, hands as arms."""
+"""Classes of Look-Into-Person in order; left and right are those of the person. Neck and ears count as face,
+all glasses as sunglasses, hands as arms."""
 
 COARSE_CLASSES = ("background", "head", "upper", "lower", "feet", "carried")
-"""Six classes that most sources of parsing maps can tell apart, in order."""
+"""Six classes that most sources of parsing maps distinguish, in order."""
 
 MASK_CLASSES = ("background", "person")
-"""What a mask is as a parsing map."""
+"""Classes of a mask as a parsing map."""
 
 CLASS_LISTS = {"lip": LIP_CLASSES, "coarse": COARSE_CLASSES}
-"""The lists by the names that commands have for them."""
+"""Class lists by their name on the command line."""
 
 _CLASS_COLOURS = (
     *("#262b33", "#f0e442", "#0072b2", "#d55e00", "#009e73", "#cc79a7", "#0000ff", "#aaffaa", "#882211"),
     *("#7766ff", "#ddeeee", "#ddaaff", "#2233aa", "#00cc55", "#880077", "#445544", "#ff99aa", "#aa88ff"),
     *("#aaff77", "#1122cc"),
 )
-"""Colours of classes 0 … 19: a dark background, five of Okabe and Ito, and then always the colour of a grid
-that is farthest from those before it, in Lab, to the eye that is nearest to confusing them: with all cones,
-without the red, without the green ones (Machado, Oliveira and Fernandes, 2009)."""
+"""Colours of classes 0 … 19: a dark background, five of Okabe and Ito, then greedily the colour of a grid with
+the largest minimum distance in Lab to the previous ones, for normal vision, protanopia and deuteranopia
+(Machado, Oliveira and Fernandes, 2009)."""
 
 _UNKNOWN_COLOUR = "#c3c9d2"
 
 LIP_TO_COARSE: tuple[int, ...] = (0, 1, 1, 2, 1, 2, 2, 2, 3, 3, 2, 2, 3, 1, 2, 2, 3, 3, 4, 4)
 """The number in `COARSE_CLASSES` of each of `LIP_CLASSES`.
 
-Bare limbs go with what would cover them: arms and gloves to upper, legs to lower. A dress, a coat and a
-jumpsuit are upper down to their hem. A scarf is upper, as it lies on the chest more than on the head. Socks
-are lower: what shows of them is above the shoe. Shoes alone are feet. Nothing is carried: such things are
-background in Look-Into-Person."""
+Bare limbs have the class of the clothes that would cover them: arms and gloves are upper, legs are lower. A
+dress, a coat and a jumpsuit are upper down to their hem. A scarf is upper, because more of it is on the chest
+than on the head. Socks are lower, because their visible part is above the shoe. Only shoes are feet. No
+class is carried: carried objects are background in Look-Into-Person."""
 
 
 def convert_parsing(values: NDArray[np.uint8], table: Sequence[int]) -> NDArray[np.uint8]:
-    """Look up the class of each pixel in another list of classes.
+    """Convert a parsing map to another class list.
 
     Args:
         values: A parsing map.
-        table: The new number of each old one; `UNKNOWN_CLASS` where there is none. Pixels that are
-            `UNKNOWN_CLASS` stay so, unless the table has 256 numbers.
+        table: The new number of each old one; `UNKNOWN_CLASS` if there is none. Pixels of `UNKNOWN_CLASS`
+            stay unknown, unless the table has 256 numbers.
 
     Shape:
         values: (H, W) uint8; returns the same shape.
 
     Raises:
-        DataError: If the map is no (H, W) of uint8, has a value beyond the table, or the table has a number
-            beyond 0 … 255.
+        DataError: If the map is not (H, W) uint8, has a value outside the table, or the table has a number
+            outside 0 … 255.
 
     Example:
         >>> convert_parsing(np.array([[0, 2], [9, 255]], np.uint8), LIP_TO_COARSE).tolist()
@@ -116,7 +116,7 @@ def convert_parsing(values: NDArray[np.uint8], table: Sequence[int]) -> NDArray[
     if not known[values].all():
         raise DataError(
             f"expected classes 0 … {len(table) - 1} (or {UNKNOWN_CLASS} for unknown) in the parsing map, "
-            f"got {int(values[~known[values]].min())}; is the table for another list of classes?"
+            f"got {int(values[~known[values]].min())}; the table belongs to another class list"
         )
     lookup = np.full(256, UNKNOWN_CLASS, np.uint8)
     lookup[: len(table)] = table
@@ -124,7 +124,7 @@ def convert_parsing(values: NDArray[np.uint8], table: Sequence[int]) -> NDArray[
 
 
 def find_unnamed(values: NDArray[np.uint8], classes: Sequence[str]) -> int | None:
-    """The largest number in a parsing map that has no name and does not mean unknown; None if all have.
+    """The largest class in a parsing map without a name, except for unknown; None if all have names.
 
     Example:
         >>> find_unnamed(np.array([[0, 6, 255]], np.uint8), COARSE_CLASSES)
@@ -135,7 +135,7 @@ def find_unnamed(values: NDArray[np.uint8], classes: Sequence[str]) -> int | Non
 
 
 def are_within(names: Sequence[str], classes: Sequence[str]) -> bool:
-    """Whether maps of some classes are maps of others, too: the others begin with them, so numbers agree.
+    """Whether maps of some classes are also valid maps of others: the other list begins with them.
 
     Example:
         >>> are_within(("background", "head"), COARSE_CLASSES), are_within(("head",), COARSE_CLASSES)
@@ -145,7 +145,7 @@ def are_within(names: Sequence[str], classes: Sequence[str]) -> bool:
 
 
 def mirror_classes(classes: Sequence[str]) -> tuple[int, ...]:
-    """The number that each class becomes in a mirror: of names that begin with left or right, the other.
+    """The number of each class in a mirrored image: names that begin with left or right are swapped.
 
     Example:
         >>> mirror_classes(("Background", "Left-arm", "Right-arm", "Left-over"))
@@ -167,23 +167,23 @@ def mirror_classes(classes: Sequence[str]) -> tuple[int, ...]:
 
 
 def check_classes(values: NDArray[Any] | Tensor, count: int) -> None:
-    """Refuse numbers of classes in parsing maps that are neither 0 … `count` − 1 nor unknown.
+    """Check that the classes in parsing maps are 0 … `count` − 1 or unknown.
 
     Raises:
-        DataError: If there is one; the message says how to bring maps to other classes.
+        DataError: If not; the message explains how to convert maps to other classes.
     """
     known = values[values != UNKNOWN_CLASS]
     largest = int(known.max()) if len(known) else 0
     if largest >= count:
         raise DataError(
-            f"expected parsing classes 0 … {count - 1}, or {UNKNOWN_CLASS} where unknown, got {largest}; set "
-            "the model's parsing_classes, or bring the maps to its classes by `passerby annotate "
+            f"expected parsing classes 0 … {count - 1}, or {UNKNOWN_CLASS} for unknown, got {largest}; set "
+            "parsing_classes of the model, or convert the maps to its classes with `passerby annotate "
             "--parsing-from relabel`"
         )
 
 
 def read_masks(masks: Tensor) -> Tensor:
-    """Masks as parsing maps of `MASK_CLASSES`; one without a person is a missing one, its pixels unknown.
+    """Convert masks to parsing maps of `MASK_CLASSES`; an empty mask is missing, its pixels are unknown.
 
     Shape:
         masks: (N, 1, H, W) float in [0, 1]. Returns (N, H, W) int64 in {0, 1, 255}.
@@ -198,11 +198,8 @@ def read_masks(masks: Tensor) -> Tensor:
     return person.long().masked_fill(missing[:, None, None], UNKNOWN_CLASS)
 
 
-# ---------------------------------------------------------------------- colours
-
-
 def get_class_colour(number: int) -> str:
-    """Colour of a parsing class; from 20 on paler ones that repeat.
+    """Colour of a parsing class; from 20 on, paler versions of the colours repeat.
 
     Example:
         >>> get_class_colour(0), get_class_colour(20) == get_class_colour(1)
@@ -219,6 +216,6 @@ def get_class_colour(number: int) -> str:
 
 @lru_cache(maxsize=1)
 def get_palette() -> NDArray[np.uint8]:
-    """The colours of the numbers 0 … 255, (256, 3) uint8 RGB."""
+    """The colours of classes 0 … 255, (256, 3) uint8 RGB."""
     colours = (get_class_colour(number) for number in range(256))
     return np.array([[int(colour[i : i + 2], 16) for i in (1, 3, 5)] for colour in colours], np.uint8)

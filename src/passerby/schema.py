@@ -1,4 +1,4 @@
-"""What the attributes of a data set are, in which order, and how two data sets' attributes correspond."""
+"""Attribute schemas: names, descriptions and groups of the attributes of a data set, in a fixed order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,6 @@ __all__ = [
     "TASKS",
     "Attribute",
     "AttributeSchema",
-    "Match",
 ]
 
 Task = Literal["full body", "head", "upper body", "lower body", "footwear", "accessory", "action"]
@@ -38,7 +37,7 @@ BODY_PART_KEYPOINTS_MPII: Mapping[str, tuple[int, ...]] = {
     "bottom": (0, 1, 2, 3, 4, 5, 6),
     "all": tuple(range(16)),
 }
-"""Indices among the 16 MPII keypoints for each part: SSPNet, Table A.12."""
+"""Indices among the 16 MPII keypoints of each body part: SSPNet, Table A.12."""
 
 BODY_PART_KEYPOINTS_COCO: Mapping[str, tuple[int, ...]] = {
     "head": (0, 1, 2, 3, 4, 5, 6),
@@ -46,23 +45,20 @@ BODY_PART_KEYPOINTS_COCO: Mapping[str, tuple[int, ...]] = {
     "bottom": (11, 12, 13, 14, 15, 16),
     "all": tuple(range(17)),
 }
-"""The same parts among the 17 COCO keypoints (ours: nose, eyes, ears stand for the head)."""
-
-OPPOSITES = {"male": "female"}
-"""Concepts that are each other's negation in every data set known here."""
+"""Indices among the 17 COCO keypoints of each body part (ours: nose, eyes and ears represent the head)."""
 
 
 @dataclass(frozen=True, slots=True)
 class Attribute:
-    """One yes-or-no property of a person.
+    """A binary attribute of a person.
 
     Args:
-        name: The name in the data set's own file; what every result carries.
-        description: Plain English, to be read after "this person …": `wears a hat`.
-        concept: What it means across data sets, in lower case with underscores: two attributes with the same
-            concept ask the same question. Empty when no other data set asks it.
-        category: Name of the property this is one value of, such as `age` or `hat`.
-        classes: Number of values of that category (2 for a lone yes-or-no question); MAN's R_c, Eq. 5.
+        name: Name in the files of the data set, used in every result.
+        description: Completes the sentence "this person …": `wears a hat`.
+        concept: Meaning across data sets, in lower case with underscores: two attributes with the same
+            concept mean the same. Empty if no other data set has such an attribute.
+        category: Name of the property of which this attribute is one value, such as `age` or `hat`.
+        classes: Number of values of that category (2 for a single binary attribute); MAN's R_c, Eq. 5.
         task: Task group of MAN's Table 3, one of `TASKS`.
         body_part: Body part of SSPNet's Table A.11, one of `BODY_PARTS`.
 
@@ -90,7 +86,7 @@ class Attribute:
             raise SchemaError(f"attribute {self.name!r}: expected a task among {TASKS}, got {self.task!r}")
         if self.body_part not in BODY_PARTS:
             raise SchemaError(
-                f"attribute {self.name!r}: expected a part among {BODY_PARTS}, got {self.body_part!r}"
+                f"attribute {self.name!r}: expected a body part among {BODY_PARTS}, got {self.body_part!r}"
             )
         if self.classes < 2:
             raise SchemaError(f"attribute {self.name!r}: expected at least 2 classes, got {self.classes}")
@@ -99,27 +95,20 @@ class Attribute:
 
     @property
     def keypoints_mpii(self) -> tuple[int, ...]:
-        """Indices of the MPII keypoints that belong to this attribute's part."""
+        """Indices of the MPII keypoints of this attribute's body part."""
         return BODY_PART_KEYPOINTS_MPII[self.body_part]
 
     @property
     def keypoints_coco(self) -> tuple[int, ...]:
-        """Indices of the COCO keypoints that belong to this attribute's part."""
+        """Indices of the COCO keypoints of this attribute's body part."""
         return BODY_PART_KEYPOINTS_COCO[self.body_part]
 
 
 @dataclass(frozen=True, slots=True)
-class Match:
-    """A pair of attributes of two schemas that ask the same question (or, `negated`, the opposite one)."""
-
-    source: str
-    target: str
-    negated: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class AttributeSchema:
-    """The attributes of a data set in a fixed order; names travel with every result, so none is mistaken.
+    """The attributes of a data set in a fixed order.
+
+    Every result stores the names, so that columns cannot be confused.
 
     Args:
         name: Name of the schema, such as `peta`.
@@ -148,7 +137,7 @@ class AttributeSchema:
         seen: set[str] = set()
         for attribute in self.attributes:
             if attribute.name in seen:
-                raise SchemaError(f"schema {self.name!r} names {attribute.name!r} twice; names must differ")
+                raise SchemaError(f"schema {self.name!r} has {attribute.name!r} twice; names must be unique")
             seen.add(attribute.name)
 
     def __len__(self) -> int:
@@ -174,14 +163,14 @@ class AttributeSchema:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change with any name, any order, any field."""
+        """Sixteen hexadecimal digits that depend on every field of every attribute and on their order."""
         return hashlib.sha256(self.to_json().encode()).hexdigest()[:16]
 
     def index(self, name: str) -> int:
         """Position of an attribute.
 
         Raises:
-            SchemaError: If there is none of that name; the message proposes the nearest names.
+            SchemaError: If there is no such attribute; the message suggests similar names.
         """
         try:
             return self.names.index(name)
@@ -193,7 +182,7 @@ class AttributeSchema:
             raise SchemaError(f"schema {self.name!r} has no attribute {name!r}; {hint}") from None
 
     def select(self, names: Sequence[str]) -> AttributeSchema:
-        """A schema of the given attributes only, in the given order."""
+        """A schema of the given attributes, in the given order."""
         return AttributeSchema(self.name, tuple(self[n] for n in names))
 
     def group_by(self, field: Literal["task", "body_part", "category"]) -> dict[str, tuple[int, ...]]:
@@ -203,29 +192,6 @@ class AttributeSchema:
             groups.setdefault(getattr(attribute, field), []).append(i)
         order = {"task": TASKS, "body_part": BODY_PARTS}.get(field, tuple(groups))
         return {key: tuple(groups[key]) for key in order if key in groups}
-
-    def match(self, other: AttributeSchema) -> tuple[Match, ...]:
-        """Attributes of this schema and of another that ask the same question, by `concept`.
-
-        Every attribute of this schema is matched at most once; `negated` marks opposites (male, female).
-
-        Example:
-            >>> ours = AttributeSchema("a", (Attribute("personalMale", "is male", "male"),))
-            >>> theirs = AttributeSchema("b", (Attribute("Female", "is female", "female"),))
-            >>> ours.match(theirs)
-            (Match(source='personalMale', target='Female', negated=True),)
-        """
-        opposite = {**OPPOSITES, **{v: k for k, v in OPPOSITES.items()}}
-        by_concept = {a.concept: a.name for a in reversed(other.attributes) if a.concept}
-        matches = []
-        for a in self.attributes:
-            if not a.concept:
-                continue
-            if a.concept in by_concept:
-                matches.append(Match(a.name, by_concept[a.concept]))
-            elif opposite.get(a.concept) in by_concept:
-                matches.append(Match(a.name, by_concept[opposite[a.concept]], negated=True))
-        return tuple(matches)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
@@ -237,7 +203,7 @@ class AttributeSchema:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """The inverse of `to_dict`.
+        """Create a schema from the output of `to_dict`, of passerby 0.1 as well.
 
         Raises:
             SchemaError: If a field is missing, unknown or of the wrong kind.
@@ -251,11 +217,11 @@ class AttributeSchema:
 
     @classmethod
     def from_csv(cls, path: Path, *, name: str | None = None) -> Self:
-        """Read a table with one attribute a line and the fields of `Attribute` as columns.
+        """Read a CSV file with one attribute per row and the fields of `Attribute` as columns.
 
         Args:
             path: The CSV file, in UTF-8.
-            name: Name of the schema; by default the file's stem.
+            name: Name of the schema; by default the stem of the file name.
 
         Raises:
             SchemaError: If the file cannot be read, a column is unknown, or `name` or `description` is

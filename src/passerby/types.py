@@ -1,13 +1,13 @@
-"""Value objects that travel between the rooms of the house.
+"""Value objects that all packages exchange.
 
-Nothing here imports torch at run time, so that the command line starts fast.
+This module does not import torch at run time, so that the command line starts fast.
 Axes: N samples, A attributes, C channels, H height, W width, K keypoints.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal, Self
 
 from passerby.errors import DataError, SchemaError
@@ -59,15 +59,15 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """How a picture becomes the input of a network; a bundle carries it, so nobody has to guess.
+    """How a picture becomes the input of a model; every bundle stores it.
 
     Args:
         height: Input height in pixels.
         width: Input width in pixels.
         mean: Per-channel mean (RGB) of pixel values in [0, 1], subtracted.
         std: Per-channel standard deviation, divided by.
-        resize: `stretch` to height × width whatever the aspect ratio (the field's habit), or `pad` with
-            zeros to the aspect ratio first (MAN).
+        resize: `stretch` to height × width whatever the aspect ratio (usual in the field), or `pad` with
+            zeros to this aspect ratio first (MAN).
 
     Raises:
         DataError: If a side is below 1 pixel, a standard deviation is not positive, or `resize` is unknown.
@@ -104,36 +104,41 @@ class Preprocess:
 
 @dataclass(slots=True)
 class Guidance:
-    """What some models are told beside the picture; whatever is missing is None.
+    """The auxiliary inputs that some models take in addition to the picture; None if not available.
 
     Shape:
-        masks: (N, 1, H, W) float in [0, 1], 1 on the person; 0 everywhere where there is none.
-        parsing: (N, H, W) int64, class of each pixel, 255 where it is not known.
-        keypoints: (N, 17, 3) float in COCO order: x in pixels of the input, y in pixels, score in [0, 1].
+        masks: (N, 1, H, W) float in [0, 1], 1 on the person; all 0 for a picture without a mask.
+        parsing: (N, H, W) int64, class of each pixel, 255 where unknown.
+        keypoints: (N, 17, 3) float in COCO order: x and y in pixels of the input, score in [0, 1]; NaN for a
+            picture without keypoints.
+
+    Example:
+        >>> Guidance(masks=None).kinds
+        ()
     """
 
     masks: Tensor | None = None
     parsing: Tensor | None = None
     keypoints: Tensor | None = None
 
+    @property
+    def kinds(self) -> tuple[str, ...]:
+        """Names of the available inputs."""
+        return tuple(each.name for each in fields(self) if getattr(self, each.name) is not None)
+
     def to(self, device: torch.device | str) -> Guidance:
-        """The same guidance on another device."""
-        return Guidance(
-            *(
-                None if t is None else t.to(device, non_blocking=True)
-                for t in (self.masks, self.parsing, self.keypoints)
-            )
-        )
+        """Copy to another device."""
+        return Guidance(**{name: getattr(self, name).to(device, non_blocking=True) for name in self.kinds})
 
 
 @dataclass(slots=True)
 class Batch:
-    """What a loader yields.
+    """A batch of samples from a loader.
 
     Shape:
-        images: (N, 3, H, W); uint8 in [0, 255] as it leaves a loader, float after normalisation.
+        images: (N, 3, H, W); uint8 in [0, 255] from a loader, float after normalisation.
         labels: (N, A) int8 in {1 yes, 0 no, -1 unknown}.
-        rows: (N,) int64, the row of each sample in its manifest; keys per-sample state.
+        rows: (N,) int64, the row of each sample in its manifest; the key of per-sample state.
     """
 
     images: Tensor
@@ -142,7 +147,7 @@ class Batch:
     guidance: Guidance = field(default_factory=Guidance)
 
     def to(self, device: torch.device | str) -> Batch:
-        """The same batch on another device."""
+        """Copy to another device."""
         return Batch(
             self.images.to(device, non_blocking=True),
             self.labels.to(device, non_blocking=True),
@@ -153,18 +158,18 @@ class Batch:
 
 @dataclass(slots=True)
 class Output:
-    """What a model returns.
+    """The output of a model.
 
     Shape:
         logits: (N, A) float, the final score of each attribute before the sigmoid.
-        branches: Named logits (N, A) that a model's own criterion needs; empty for a plain network.
+        branches: Named logits (N, A) that the loss of a specific model needs; empty for a plain network.
         candidates: Named logits (N, A) that compete in training to become `logits` (SSPNet's scales); every
-            criterion scores all of them, see `scored`. Empty where there is no competition.
-        features: (N, C, h, w), the map that localisation looks at.
-        maps: Named maps (N, A, h, w), or (N, 1, h, w) for all attributes, that a model can show, such as its
+            loss scores all of them, see `scored`. Empty without such a competition.
+        features: (N, C, h, w), the features from which heat maps are computed.
+        maps: Named maps (N, A, h, w), or (N, 1, h, w) for all attributes, that visualise the model, such as
             attention; empty for a plain network.
-        parsing: Named logits (N, K, H, W) of the K parsing classes at the size of the pictures; empty where
-            they are not computed.
+        parsing: Named logits (N, K, H, W) of the K parsing classes at the size of the pictures; empty if they
+            are not computed.
     """
 
     logits: Tensor
@@ -176,7 +181,7 @@ class Output:
 
     @property
     def scored(self) -> tuple[Tensor, ...]:
-        """What a criterion scores, and takes the mean of: the candidates, or else `logits` alone."""
+        """The logits whose losses are averaged: the candidates, or `logits` alone without candidates."""
         return tuple(self.candidates.values()) or (self.logits,)
 
 
@@ -185,12 +190,12 @@ class Prediction:
     """The attributes of one person.
 
     Args:
-        source: Where the picture came from: a path, or `<image>` when it came from memory.
+        source: Path of the picture, or `<image>` for a picture in memory.
         names: Attribute names, in the order of the bundle's schema.
-        probabilities: One number in [0, 1] an attribute.
+        probabilities: One number in [0, 1] per attribute.
         thresholds: An attribute is present when its probability is *strictly* above its threshold.
-        notes: What a reader of the result must know, such as that the model had no mask to look at.
-        parsing: Class of each pixel, (h, w) uint8 at the size of the picture, if it was asked for.
+        notes: Limitations of the result, such as a missing mask.
+        parsing: Class of each pixel, (h, w) uint8 at the size of the picture, if it was requested.
 
     Raises:
         SchemaError: From `prediction[name]`, if there is no attribute of that name.
@@ -225,7 +230,7 @@ class Prediction:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: source, present attributes, probability by name; notes if there are any.
 
-        The parsing map is left out: it is a picture.
+        The parsing map is left out.
         """
         return {
             "source": self.source,

@@ -123,8 +123,7 @@ def test_boxes_are_cut_out(rows):
     one = Manifest.create(
         "toy", rows.schema, root=rows.root, images=["good.png"], labels=[[1]], partitions={}, boxes=boxes,
         masks=["m/good.png"], parsing=["m/good.png"], keypoints=[stand()],
-        parsing_classes=["out", "in", "far"],
-    )  # fmt: skip
+    ).with_guidance(parsing_classes=["out", "in", "far"])  # fmt: skip
     quality = measure_quality(one)
     assert quality.masks.median_share == pytest.approx(0.5)
     assert quality.keypoints.share_outside == 0

@@ -17,7 +17,7 @@ from safetensors.torch import load_file, save
 
 import passerby
 from passerby.bundle import Bundle, load
-from passerby.bundle.storage import encode_config
+from passerby.bundle.storage import FORMAT_VERSION, encode_config
 from passerby.errors import BundleError, ImageError, ModelError
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
@@ -94,17 +94,17 @@ def test_folder_holds_exactly_the_three_files(bundle: Bundle, tmp_path: Path) ->
             assert archive.read(name) == (tmp_path / "b" / name).read_bytes()
 
 
-def test_same_bundle_same_bytes(bundle: Bundle, tmp_path: Path) -> None:
+def test_equal_bundles_have_equal_bytes(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "a.zip")
     load(tmp_path / "a.zip").save(tmp_path / "b.zip")
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
-def test_config_says_everything(bundle: Bundle, tmp_path: Path) -> None:
+def test_config_is_complete(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "b")
     config = json.loads((tmp_path / "b/config.json").read_text(encoding="utf-8"))
     weights = (tmp_path / "b/model.safetensors").read_bytes()
-    assert config["format_version"] == 1
+    assert config["format_version"] == FORMAT_VERSION
     assert config["passerby"] == passerby.__version__
     assert config["model"] == {"name": "baseline", "arguments": bundle.model.arguments}
     assert config["thresholds"] == {"Hat": 0.5, "Bag|big": 0.25, "Mütze": 0.75}
@@ -138,7 +138,7 @@ def test_metadata_must_be_plain(bundle: Bundle, tmp_path: Path) -> None:
     assert not list(tmp_path.iterdir())
 
 
-def test_loading_leaves_random_state_alone(bundle: Bundle, tmp_path: Path) -> None:
+def test_loading_does_not_change_the_random_state(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "b")
     state = torch.random.get_rng_state()
     load(tmp_path / "b")
@@ -152,7 +152,7 @@ def test_weights_in_channels_last_are_saved_as_any(bundle: Bundle, tmp_path: Pat
     assert torch.equal(load(tmp_path / "b").predict_batch(pixels_of(bundle)), expected)
 
 
-def test_auto_takes_what_is_there(bundle: Bundle, tmp_path: Path) -> None:
+def test_auto_takes_a_gpu_if_available(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "b")
     expected = "cuda" if torch.cuda.is_available() else "cpu"
     assert load(tmp_path / "b", device="auto").device.type == expected
@@ -160,7 +160,7 @@ def test_auto_takes_what_is_there(bundle: Bundle, tmp_path: Path) -> None:
 
 def test_unknown_device(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "b")
-    with pytest.raises(BundleError, match="no device 'warp'"):
+    with pytest.raises(BundleError, match="device 'warp' is not available"):
         load(tmp_path / "b", device="warp")
 
 
@@ -339,12 +339,13 @@ def reorder_names(folder: Path) -> None:
 
 def newer_format(folder: Path) -> None:
     path = folder / "config.json"
-    path.write_text(path.read_text("utf-8").replace('"format_version": 1', '"format_version": 2'), "utf-8")
+    current, newer = (f'"format_version": {version}' for version in (FORMAT_VERSION, FORMAT_VERSION + 1))
+    path.write_text(path.read_text("utf-8").replace(current, newer), "utf-8")
 
 
 DAMAGES = [
-    (truncate, "has not its size"),
-    (lengthen, "has not its size"),
+    (truncate, "has the wrong size"),
+    (lengthen, "has the wrong size"),
     (flip_a_bit, "hash differs"),
     (remove_weights, "incomplete"),
     (remove_config, "no config.json"),
@@ -406,7 +407,7 @@ def forge(folder: Path, change: Callable[[dict[str, Any]], None], weights: bytes
         (lambda c: c["preprocess"].update(height=0), "cannot rebuild"),
     ],
 )
-def test_config_that_makes_no_sense(
+def test_invalid_config_is_refused(
     bundle: Bundle, tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str
 ) -> None:
     bundle.save(tmp_path / "b")
@@ -465,7 +466,7 @@ def test_zip_with_a_path_is_refused(bundle: Bundle, tmp_path: Path, name: str) -
     bundle.save(path)
     with zipfile.ZipFile(path, "a") as archive:
         archive.writestr(name, "gotcha")
-    with pytest.raises(BundleError, match="expected exactly"):
+    with pytest.raises(BundleError, match="expected only"):
         load(path)
     assert [p.name for p in tmp_path.iterdir()] == ["in"]
 
@@ -488,7 +489,7 @@ def test_truncated_zip_and_other_files(bundle: Bundle, tmp_path: Path) -> None:
         "photo.jpg": b"jpg",
     }.items():
         (tmp_path / name).write_bytes(wrong)
-        with pytest.raises(BundleError, match="no bundle, or a damaged one"):
+        with pytest.raises(BundleError, match="not a bundle, or a damaged one"):
             load(tmp_path / name)
     middle = bytearray(content)
     middle[len(middle) // 2] ^= 255

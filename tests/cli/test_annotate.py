@@ -212,7 +212,7 @@ def test_own_masks_are_left_alone_when_only_keypoints_are_asked_for(path, create
         (["--masks", "--parsing-classes", "lip"], "leave it out, or add --parsing"),
         (["--masks-from", "parsing"], "masks by 'parsing' need parsing, which are not there"),
         (["--parsing-from", "relabel", "--parsing-classes", "lip"], "expected a manifest with parsing maps"),
-        (["--masks", "--contact-sheet", "sheet.txt"], "no format to write sheet.txt in; end it in .png"),
+        (["--masks", "--contact-sheet", "sheet.txt"], "no image format for sheet.txt; end it in .png"),
         (["--masks", "--into", "/tmp"], "--into: expected a folder below"),
     ],
 )

@@ -46,7 +46,8 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         partitions={"random": ["train"] * 2 + ["val"] * 3 + ["test"] * 25},
         identities=[f"p{i // 2}" for i in range(30)],
         parsing=[f"{i}-classes.png" for i in range(30)],
-        parsing_classes=("null", "hat", "boots", *(n for n in PAPER_CLASSES if n not in ("hat", "boots"))),
+    ).with_guidance(
+        parsing_classes=("null", "hat", "boots", *(n for n in PAPER_CLASSES if n not in ("hat", "boots")))
     ).write(place / "toy.parquet")
     torch.manual_seed(0)
     model = create_model("baseline", schema=SCHEMA, backbone="test_resnet")

@@ -235,13 +235,13 @@ def man(tmp_path: Path) -> Path:
 
 
 def test_what_came_without_a_mask_is_said_in_every_form(man: Path, folder: Path) -> None:
-    note = "no usable masks: the whole picture counts as the person"
+    note = "no usable masks: the entire image counts as the person"
     assert f"2 picture(s): {note}" in run(man, "one.jpg", "two.png").stdout
     rows = list(csv.DictReader(io.StringIO(run(man, "one.jpg", "--format", "csv").stdout)))
     assert [row["notes"] for row in rows] == [note]
     assert json.loads(run(man, "one.jpg", "--format", "jsonl").stdout)["notes"] == [note]
     card = (man / "README.md").read_text()
-    assert "| Looks at | masks; without: the whole picture counts as the person |" in card
+    assert "| Looks at | masks; without: the entire image counts as the person |" in card
 
 
 def test_ready_masks_are_used(man: Path, folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Scores of localisation made up by hand, without a network."""
+"""Synthetic scores of localisation, without a network."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def make_scores(
     """Scores of a model with these box IoU.
 
     Args:
-        ious: By attribute, of pictures 0, 1, 2, …; the even map's is 0.1, the mask's a half of it.
+        ious: By attribute, of pictures 0, 1, 2, …; that of a uniform map is 0.1, that of the mask half of it.
         probs: As `ious`, by default the same numbers.
         measures: Of all samples, attribute after attribute; what is not given follows from the IoU.
         identities: Of the pictures.

@@ -1,4 +1,4 @@
-"""Accuracy beside mA, an attribute a line."""
+"""Accuracy and mA, one row per attribute."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from typer.testing import CliRunner
 
 from passerby.cli import app
+from passerby.comparison.aggregate import aggregate
 from passerby.comparison.attribute_table import create_attribute_table
 from passerby.errors import DataError
-from passerby.evaluation.results import Result, aggregate
+from passerby.evaluation.results import Result
 from passerby.metrics.functional import METRICS
 
 
@@ -42,7 +43,7 @@ def make(variant: str, *, seed: int = 0, shift: float = 0.0, **changes: Any) -> 
     return Result(**(facts | changes))
 
 
-def test_lines_are_those_of_the_score_files() -> None:
+def test_rows_are_those_of_the_score_files() -> None:
     table = create_attribute_table(
         aggregate([make("a"), make("b", shift=0.02), make("b", seed=1, shift=0.04)])
     )
@@ -59,7 +60,7 @@ def test_lines_are_those_of_the_score_files() -> None:
 
 
 def test_other_data_and_other_attributes_are_refused() -> None:
-    with pytest.raises(DataError, match=r"scored on peta official-1/test, got also pa100k test"):
+    with pytest.raises(DataError, match=r"scored on peta official-1/test, got also pa100k test/test"):
         create_attribute_table(aggregate([make("b", dataset="pa100k", partition="test"), make("a")])[::-1])
     with pytest.raises(DataError, match="at least one run"):
         create_attribute_table([])

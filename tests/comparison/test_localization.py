@@ -17,7 +17,7 @@ from passerby.comparison.localization_runs import load_localizations
 from passerby.comparison.paired_localization import compare_localization
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.localization.scores import LocalizationScores
-from passerby.evaluation.results import load_results
+from passerby.evaluation.score_files import load_results
 
 Make = Callable[..., LocalizationScores]
 
@@ -39,7 +39,7 @@ def test_means_and_differences_by_hand(make: Make) -> None:
     assert found.average(other, "box_iou", found.mean_of) == pytest.approx([0.325])
     hat, mean = other.differences.per_attribute["Hat"]["box_iou"], other.differences.mean["box_iou"]
     assert hat.difference == pytest.approx(0.15)
-    assert 0 <= hat.low < hat.high < 0.201  # nobody differs by less than 0, or by more than 0.2
+    assert 0 <= hat.low < hat.high < 0.201  # no sample differs by less than 0, or by more than 0.2
     assert mean.difference == pytest.approx(0.075)
     assert other.differences.mean_of_paper["box_iou"] == hat  # Table 10 has hats alone of these
     assert other.differences.mean["empty"].difference == pytest.approx(-0.25 / 2)
@@ -62,7 +62,7 @@ def test_correlations_by_hand(make: Make) -> None:
     assert (same.difference, same.low, same.high, same.share_not_above) == (0, 0, 0, 1)
 
 
-def test_the_same_people_are_drawn_for_all_runs_and_seeds(make: Make) -> None:
+def test_the_same_samples_are_drawn_for_all_runs_and_seeds(make: Make) -> None:
     def shift(by: float, **facts: Any) -> LocalizationScores:
         return make({name: [iou + by for iou in each] for name, each in LOW.items()}, **facts)
 
@@ -104,10 +104,10 @@ def test_a_correlation_that_one_run_lacks_leaves_the_mean_of_all(make: Make) -> 
     assert differences is not None
     assert "pcc" not in differences.per_attribute["[b]Boots"]
     assert differences.per_attribute["Hat"]["pcc"] == differences.mean["pcc"]
-    assert "PCC is over 1 of them: not every run has one of [b]Boots." in found.format_markdown()
+    assert "PCC is over 1 of them: not every run has a value for [b]Boots." in found.format_markdown()
 
 
-def test_a_score_that_nobody_has_is_not_compared(make: Make) -> None:
+def test_a_score_that_no_run_has_is_not_compared(make: Make) -> None:
     flat = {"Hat": [0.0] * 4, "[b]Boots": [0.0] * 2}
     found = compare_localization([make(flat), make(flat, variant="b")], scores=["pcc", "insertion"])
     differences = found.runs[1].differences
@@ -119,7 +119,7 @@ def test_a_score_that_nobody_has_is_not_compared(make: Make) -> None:
     assert head == "| run | IoU | mask IoU | PCC | pointing | energy | empty ↓ | insertion |"
 
 
-def test_few_samples_and_attributes_apart(make: Make) -> None:
+def test_few_samples_and_excluded_attributes(make: Make) -> None:
     few = {"protocol": {"min_samples": 3}}
     found = compare_localization([make(LOW), make(HIGH, variant="b", **few)])
     assert found.mean_of == ("Hat",)  # the stricter rule counts
@@ -143,18 +143,18 @@ def test_a_score_of_some_samples_has_an_interval_where_these_are_enough(make: Ma
     assert found.average(found.runs[0], "insertion", found.mean_of) == pytest.approx([0.55])
 
 
-def test_fading_is_compared_on_the_same_samples(make: Make) -> None:
-    def fade(ious: dict[str, list[float]], insertion: list[float], **facts: Any) -> LocalizationScores:
+def test_insertion_and_deletion_are_compared_on_the_same_samples(make: Make) -> None:
+    def make_partial(ious: dict[str, list[float]], insertion: list[float], **facts: Any) -> LocalizationScores:
         return make(ious, measures={"insertion": insertion, "deletion": insertion}, **facts)
 
     nan = math.nan
-    one = fade(LOW, [0.5, 0.3, nan, nan, 0.5, 0.7])
+    one = make_partial(LOW, [0.5, 0.3, nan, nan, 0.5, 0.7])
     fewer, others = [0.5, nan, nan, nan, 0.5, 0.7], [0.5, nan, nan, 0.3, 0.5, 0.7]
     for measured, message in (
         (fewer, "got 4 and 3, of which 1 are"),
         (others, "got 4 and 4, of which 2 are"),
     ):
-        wrong = fade(HIGH, measured, variant="b")
+        wrong = make_partial(HIGH, measured, variant="b")
         for score in ("insertion", "deletion"):
             with pytest.raises(
                 DataError, match=rf"{score} of the same samples, {message} .* --insertion-deletion and --"
@@ -163,7 +163,7 @@ def test_fading_is_compared_on_the_same_samples(make: Make) -> None:
         compare_localization([one, wrong], resamples=2)  # box IoU is of all samples
 
 
-def test_what_one_run_has_an_empty_map_of_leaves_the_fading_of_all(make: Make) -> None:
+def test_samples_with_an_empty_map_in_one_run_are_left_out_of_all(make: Make) -> None:
     cold = {"Hat": [0.0, 0.4, 0.4, 0.4], "[b]Boots": HIGH["[b]Boots"]}
     one = make(HIGH, measures={"insertion": [0.9, 0.3, 0.5, math.nan, 0.5, 0.7]})
     other = make(cold, variant="b", measures={"insertion": [math.nan, 0.4, 0.6, math.nan, 0.5, 0.7]})
@@ -185,10 +185,10 @@ def test_less_is_better_where_the_heading_says_so(make: Make) -> None:
     )
     words = found.format_markdown()
     assert "| energy | empty ↓ | insertion | deletion ↓ |" in words
-    assert "Where a heading has ↓, less is better." in words
+    assert "For a heading with ↓, less is better." in words
 
 
-def test_identities_are_drawn_whole(make: Make) -> None:
+def test_identities_are_drawn_with_all_their_samples(make: Make) -> None:
     people = {"identities": ["p", "p", "q", "q"]}
     found = compare_localization([make(LOW, **people), make(HIGH, variant="b", **people)], resamples=400)
     assert found.n_clusters == 2
@@ -198,7 +198,7 @@ def test_identities_are_drawn_whole(make: Make) -> None:
     assert (hat.difference, hat.low, hat.high) == pytest.approx((0.15, 0.1, 0.2))
 
 
-def test_progress_tells_of_every_model(make: Make) -> None:
+def test_progress_counts_the_models(make: Make) -> None:
     seen: list[tuple[int, int]] = []
     scores = [make(LOW), make(LOW, seed=1), make(HIGH, variant="b")]
     compare_localization(scores, resamples=2, progress=lambda done, of: seen.append((done, of)))
@@ -242,7 +242,7 @@ def test_other_samples_are_refused(make: Make) -> None:
     one, fewer = make(LOW), {"Hat": LOW["Hat"], "[b]Boots": [0.1]}
     message = (
         r"baseline sb at 16×12 and man full at 32×24: expected the same samples, got 6 and 5, of which 1 are "
-        r"in one only, such as \[b\]Boots of 1\.png; .* at the same input size, with the same min_area_px"
+        r"in one only, such as \[b\]Boots of 1\.png; .* same label map, input size, min_area_px"
     )
     with pytest.raises(DataError, match=message):
         compare_localization([one, make(fewer, model="man", variant="full", input_size=(32, 24))])
@@ -250,7 +250,7 @@ def test_other_samples_are_refused(make: Make) -> None:
         compare_localization([one, make(HIGH, variant="b", protocol={"boxes": "components"})])
     with pytest.raises(DataError, match="got partition 'own' and 'other'"):
         compare_localization([one, replace(one, partition="other")])
-    with pytest.raises(DataError, match="Hat to be looked for in the same classes, got hat and hat, cap"):
+    with pytest.raises(DataError, match="expected the same classes for Hat, got hat and hat, cap"):
         compare_localization([one, replace(one, names={**one.names, "Hat": ("hat", "cap")})])
 
 
@@ -273,16 +273,16 @@ def test_rules_tell_runs_apart(make: Make) -> None:
     assert any(line.startswith("| grad-cam-p |") for line in lines)
 
 
-def test_the_baseline_is_named_by_variant_system_or_title(make: Make) -> None:
+def test_the_baseline_is_named_by_variant_model_or_title(make: Make) -> None:
     scores = [make(LOW), make(HIGH, model="man", variant="full"), make(LOW, model="man", variant="focal")]
     assert compare_localization(scores, resamples=2).runs[0].variant == "sb"  # the first
     for name, variant in {"focal": "focal", "baseline": "sb", "man · net · full": "full"}.items():
         found = compare_localization(scores, baseline=name, resamples=2)
         assert found.runs[0].variant == variant
         assert len(found.runs) == 3
-    for name in ("man", "nobody"):
+    for name in ("man", "other"):
         with pytest.raises(
-            ConfigError, match=rf"'{name}' is not that of exactly one\. There are: baseline ·"
+            ConfigError, match=rf"'{name}' is not that of exactly one\. Available: baseline ·"
         ):
             compare_localization(scores, baseline=name)
     with pytest.raises(DataError, match=r"at least two runs to compare, got 1 \(baseline · net · sb\)"):
@@ -291,7 +291,7 @@ def test_the_baseline_is_named_by_variant_system_or_title(make: Make) -> None:
         compare_localization([])
 
 
-def test_what_tells_runs_apart_must_be_recorded(make: Make) -> None:
+def test_the_facts_of_a_run_must_be_recorded(make: Make) -> None:
     with pytest.raises(
         DataError, match="a score of baseline on ccp: result field 'variant': expected a name"
     ):
@@ -310,11 +310,11 @@ def test_the_tables(make: Make) -> None:
     shared, words, *tables = compare_localization(scores, resamples=1000).format_markdown().split("\n\n")
     assert shared.startswith("ccp own/test · net · pretraining imagenet")
     assert words.startswith("Means over 2 attributes, in per cent, ± standard deviation over seeds; PCC")
-    assert "95 % interval over 1,000 paired resamples of 4 people (seed 0)" in words
+    assert "95 % interval over 1,000 paired resamples of 4 identities or pictures (seed 0)" in words
     means, title, iou, other_title, pcc = tables
     lines = means.splitlines()
     assert lines[0] == "| run | IoU | mask IoU | PCC | pointing | energy | empty ↓ |"
-    assert lines[2] == "| even map | 10.00 | 5.00 | – | 5.00 | 10.00 | – |"
+    assert lines[2] == "| uniform baseline | 10.00 | 5.00 | – | 5.00 | 10.00 | – |"
     assert lines[3].startswith(
         "| baseline · sb · 2 seeds | 25.00 ± 0.00 | 12.50 ± 0.00 | 1.000 ± 0.000 | 12.50 ± 0.00 | 6.25 ± 0.00"
     )
@@ -322,7 +322,7 @@ def test_the_tables(make: Make) -> None:
     assert "<br>≤ 0: " in lines[4]
     assert (title, other_title) == ("IoU by attribute:", "PCC by attribute:")
     lines = iou.splitlines()
-    assert lines[0] == "| attribute | n | even | baseline · sb · 2 seeds | man · full · 1 seed |"
+    assert lines[0] == "| attribute | n | uniform | baseline · sb · 2 seeds | man · full · 1 seed |"
     assert lines[2].startswith("| Hat | 4 | 10.00 | 30.00 ± 0.00 | 45.00<br>+15.00 [")
     assert lines[3].startswith("| [b]Boots | 2 | 10.00 | 20.00 ± 0.00 | 20.00<br>+0.00 [")
     assert lines[4].startswith("| mean of 2 |  | 10.00 | 25.00 ± 0.00 | 32.50<br>+7.50 [")
@@ -342,10 +342,10 @@ def test_boxes_have_no_masks(make: Make) -> None:
     found = compare_localization([make(LOW, **boxes), make(HIGH, variant="b", **boxes)], resamples=2)
     lines = found.format_markdown().splitlines()
     assert "| run | IoU | PCC | pointing | energy | empty ↓ |" in lines
-    assert "| even map | 10.00 | – | 10.00 | 10.00 | – |" in lines  # one points into the box
+    assert "| uniform baseline | 10.00 | – | 10.00 | 10.00 | – |" in lines  # the pixel has to lie in the box
 
 
-def test_the_file_keeps_everything(make: Make, tmp_path: Path) -> None:
+def test_the_file_round_trips(make: Make, tmp_path: Path) -> None:
     unseen = {"Hat": RISING["Hat"], "[b]Boots": [0.0, 0.0]}
     found = compare_localization([make(LOW), make(unseen, variant="b"), make(HIGH, variant="b", seed=1)])
     path = tmp_path / "x.localization-comparison.json"
@@ -381,12 +381,12 @@ def test_damaged_files_are_refused(make: Make, tmp_path: Path) -> None:
     damage(lambda v: v["runs"][1].update(differences=None), "differences for every other run")
     damage(lambda v: v["runs"][1].pop("commits"), "commits")
     damage(lambda v: v["runs"][1]["scores"].pop("Hat"), "the scores of Hat")
-    damage(lambda v: v["runs"][1]["scores"]["Hat"].update(pcc=[]), "one score a seed")
-    damage(lambda v: v["runs"][1]["scores"]["Hat"].update(box_iou=[0.46]), "differences of the scores")
+    damage(lambda v: v["runs"][1]["scores"]["Hat"].update(pcc=[]), "one score per seed")
+    damage(lambda v: v["runs"][1]["scores"]["Hat"].update(box_iou=[0.46]), "differences that match the scores")
     damage(lambda v: v["mean_of"].append("Bag"), "attributes that have samples")
     damage(lambda v: v["scores"].append("mA"), "known scores")
     mean = lambda v: v["runs"][1]["differences"]["mean"]  # noqa: E731
-    damage(lambda v: mean(v)["box_iou"].update(difference=0.2), "differences of the scores")
+    damage(lambda v: mean(v)["box_iou"].update(difference=0.2), "differences that match the scores")
     damage(lambda v: mean(v)["box_iou"].update(low=None), "finite differences")
     damage(lambda v: v["runs"][1].update(differences=[]), "indices")
     path.write_text("[]")

@@ -1,4 +1,4 @@
-"""Comparisons: the weighted metrics against rows that are really repeated, pairing, intervals, the file."""
+"""Comparisons: the weighted metrics against repeated rows, pairing, intervals, the file."""
 
 from __future__ import annotations
 
@@ -14,9 +14,11 @@ import pytest
 from passerby.comparison.paired_scores import compare
 from passerby.comparison.run_comparison import Comparison
 from passerby.errors import ConfigError, DataError
-from passerby.evaluation.evaluation import Evaluation, compute_scores
+from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.protocols import load_protocol
-from passerby.evaluation.results import Result, load_results
+from passerby.evaluation.results import Result
+from passerby.evaluation.score_files import load_results
+from passerby.evaluation.scoring import compute_scores
 from passerby.metrics import ParsingScores
 from passerby.metrics.bootstrap import WeightedMetrics, draw_multiplicities
 from passerby.metrics.functional import METRICS

@@ -9,12 +9,12 @@ import pytest
 import torch
 
 from passerby.config import AugmentationSection, load_recipe
-from passerby.data.transforms import Augmentation
+from passerby.data.augmentation import Augmentation
 from passerby.errors import ConfigError
 from passerby.evaluation.protocols import load_protocol
 from passerby.losses import create_loss
 from passerby.models import create_model
-from passerby.schema import PARTS, Attribute, AttributeSchema
+from passerby.schema import BODY_PARTS, Attribute, AttributeSchema
 
 MINIMAL = "data: {manifest: people.parquet, partition: own}\n"
 
@@ -38,19 +38,19 @@ def test_the_augmentation_of_a_recipe_is_that_of_the_library() -> None:
     assert AugmentationSection().model_dump() == asdict(Augmentation())
 
 
-def test_crops_are_written_as_shares(recipe_path: Path, tmp_path: Path) -> None:
+def test_crops_are_fractions_of_the_input(recipe_path: Path, tmp_path: Path) -> None:
     recipe = load_recipe(recipe_path, ["augmentation.crop_sides=[1, 0.5]", "augmentation.crop_to=0.875"])
     assert Augmentation(**recipe.augmentation.model_dump()).crop_sides == (1.0, 0.5)
     again = tmp_path / "again.yaml"
     again.write_text(recipe.to_yaml())
     assert load_recipe(again) == recipe
-    with pytest.raises(ConfigError, match=r"crop_to resizes crops; give crop_sides, or leave crop_to at 1"):
+    with pytest.raises(ConfigError, match=r"crop_to resizes crops; set crop_sides, or leave crop_to at 1"):
         load_recipe(recipe_path, ["augmentation.crop_to=0.875"])
     with pytest.raises(ConfigError, match=r"augmentation\.crop_sides\.0"):
         load_recipe(recipe_path, ["augmentation.crop_sides=[224]"])
 
 
-def test_what_is_written_reads_back_equal(recipe_path: Path, tmp_path: Path) -> None:
+def test_a_written_recipe_reads_back_equal(recipe_path: Path, tmp_path: Path) -> None:
     recipe = load_recipe(recipe_path, ["optimizer.lr=3e-4", "training.ema=0.99", "schedule.name=cosine"])
     again = tmp_path / "again.yaml"
     again.write_text(recipe.to_yaml())
@@ -65,7 +65,7 @@ def test_what_is_written_reads_back_equal(recipe_path: Path, tmp_path: Path) -> 
         ("optimizer.lr=1E-3", 1e-3),
     ],
 )
-def test_overrides_read_numbers_as_people_write_them(
+def test_overrides_accept_exponents_without_a_point(
     recipe_path: Path, override: str, expected: float
 ) -> None:
     assert load_recipe(recipe_path, [override]).optimizer.lr == expected
@@ -88,16 +88,32 @@ def test_overrides_read_numbers_as_people_write_them(
         ("seed", r"expected an override like optimizer\.lr=1e-4, got 'seed'"),
         ("seed.x=1", r"seed: "),
         ("seed=4294967296", r"seed: .*less than 4294967296"),
-        ("model.pretrained=${NOT_THERE_AT_ALL}/w", r"variable NOT_THERE_AT_ALL is not set"),
+        ("model.pretrained=${NOT_THERE_AT_ALL}/w", r"environment variable NOT_THERE_AT_ALL is not set"),
         ("data.partition=[", r"not valid YAML"),
     ],
 )
-def test_wrong_values_are_named(recipe_path: Path, override: str, message: str) -> None:
+def test_wrong_values_are_reported_with_their_key(recipe_path: Path, override: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_recipe(recipe_path, [override])
 
 
-def test_selecting_on_what_flatters_is_refused(recipe_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("data.split=official-1", r"data\.split: renamed; split is now partition"),
+        ("data.broken=skip", r"data\.broken: renamed; broken is now on_unreadable"),
+        ("data.on_unreadable=stop", r"data\.on_unreadable: renamed; stop is now raise"),
+        ("training.resident=true", r"training\.resident: renamed; resident is now device_cache"),
+        ("model.start_from=bundle", r"model\.start_from: renamed; start_from is now init_from"),
+        ("protocol=honest", r"protocol: renamed; honest is now default"),
+    ],
+)
+def test_renamed_keys_are_reported(recipe_path: Path, override: str, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_recipe(recipe_path, [override])
+
+
+def test_selecting_on_training_or_test_data_is_refused(recipe_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"val is among data\.train"):
         load_recipe(recipe_path, ["data.train=[train,val]"])
     with pytest.raises(ConfigError, match="select-on-test"):
@@ -110,7 +126,9 @@ def test_selecting_on_what_flatters_is_refused(recipe_path: Path) -> None:
 
 def test_a_warm_up_longer_than_the_run_is_refused(recipe_path: Path) -> None:
     changes = ["schedule.name=cosine", "training.epochs=5", "schedule.warmup_epochs=6"]
-    with pytest.raises(ConfigError, match=r"recipe: schedule\.warmup_epochs is longer[^\n]*\)$"):
+    with pytest.raises(
+        ConfigError, match=r"recipe: schedule\.warmup_epochs exceeds the length of the run[^\n]*\)$"
+    ):
         load_recipe(recipe_path, changes)
 
 
@@ -121,7 +139,7 @@ def test_a_missing_key_is_named(tmp_path: Path) -> None:
         load_recipe(path)
 
 
-def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
+def test_a_missing_or_invalid_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="no recipe at"):
         load_recipe(tmp_path / "none.yaml")
     (tmp_path / "bad.yaml").write_text("a: [1")
@@ -132,7 +150,7 @@ def test_a_missing_or_broken_file_is_named(tmp_path: Path) -> None:
         load_recipe(tmp_path / "list.yaml")
 
 
-def test_a_recipe_lays_what_differs_over_another(tmp_path: Path) -> None:
+def test_a_recipe_is_merged_over_the_one_it_extends(tmp_path: Path) -> None:
     (tmp_path / "base.yaml").write_text(
         "data: {manifest: m.parquet, partition: own, train: [train, val], val: test}\n"
         "protocol: select-on-test\n"
@@ -148,7 +166,7 @@ def test_a_recipe_lays_what_differs_over_another(tmp_path: Path) -> None:
     assert (recipe.data.partition, recipe.data.train, recipe.data.val) == ("own", ("train",), "test")
     assert recipe.variant == "top"
     assert recipe.loss.name == "focal"
-    assert recipe.loss.arguments == {}  # those of another loss are not taken over
+    assert recipe.loss.arguments == {}  # not those of another loss
     assert (recipe.optimizer.name, recipe.optimizer.lr, recipe.optimizer.momentum) == ("sgd", 0.3, 0.7)
     assert load_recipe(tmp_path / "sub" / "middle.yaml").loss.arguments == {"weighting": "sb"}
 
@@ -159,10 +177,10 @@ def test_a_recipe_lays_what_differs_over_another(tmp_path: Path) -> None:
         ("extends: none.yaml", r"no recipe at .*none\.yaml, to which .*a\.yaml refers"),
         ("extends: b.yaml", r"b\.yaml: extends: a\.yaml extends this recipe in turn"),
         ("extends: a.yaml", r"a\.yaml: extends: a\.yaml extends this recipe in turn"),
-        ("extends: [b.yaml]", r"a\.yaml: extends: expected the path of another recipe"),
+        ("extends: [b.yaml]", r"a\.yaml: extends: expected the path or name of another recipe"),
     ],
 )
-def test_a_recipe_that_extends_nothing_sound_is_explained(tmp_path: Path, text: str, message: str) -> None:
+def test_an_invalid_extends_is_reported(tmp_path: Path, text: str, message: str) -> None:
     (tmp_path / "a.yaml").write_text(f"{text}\n")
     (tmp_path / "b.yaml").write_text("extends: a.yaml\n")
     with pytest.raises(ConfigError, match=message):
@@ -180,7 +198,7 @@ def test_environment_variables_stand_for_paths(recipe_path: Path, monkeypatch: p
     sorted(p for p in (Path(__file__).parents[2] / "recipes").rglob("*.yaml") if p.parent.name != "suites"),
     ids=lambda p: f"{p.parent.name}/{p.stem}",
 )
-def test_every_recipe_of_the_house_is_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_packaged_recipes_are_valid(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
     recipe = load_recipe(path)
     build_model(recipe.model.name, json.dumps(recipe.model.arguments))
@@ -245,10 +263,10 @@ ATTENTION = {"model.arguments.attention_stages", "model.name", "loss.name", "los
         ("peta", "primary-resnet101", "../peta-densenet121/primary", {"model.arguments.backbone"}),
     ],
 )
-def test_a_row_of_diaa_changes_what_it_names(
+def test_ablations_of_diaa_change_only_the_named_keys(
     folder: str, row: str, below: str, named: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What only one of two models or losses knows (`gamma`, `history` …) may come in with it."""
+    """Arguments that only one of two models or losses has (`gamma`, `history` …) come in with it."""
     monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
     silent = {"model.arguments.aggregation": "score", "model.arguments.confidence_weighting": True}
     silent |= {"loss.arguments.window": 5, "loss.arguments.burn_in": 2}
@@ -258,7 +276,7 @@ def test_a_row_of_diaa_changes_what_it_names(
 WHERE = "model.arguments.locations"
 PRIOR = "model.arguments.spatial_prior"
 OFFSETS = "model.arguments.offsets"
-SCALES = {f"model.arguments.scales.{split}" for split in PARTS}
+SCALES = {f"model.arguments.scales.{body_part}" for body_part in BODY_PARTS}
 SELECTION = {"model.arguments.selection"}
 SWIN = {"model.arguments.backbone", "model.arguments.backbone_arguments.img_size"}
 
@@ -303,7 +321,7 @@ SWIN = {"model.arguments.backbone", "model.arguments.backbone_arguments.img_size
         ),
     ],
 )
-def test_a_row_of_sspnet_changes_what_it_names(
+def test_ablations_of_sspnet_change_only_the_named_keys(
     folder: str, row: str, below: str, named: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
@@ -350,7 +368,7 @@ RATE = {"optimizer.lr"}
         ),
     ],
 )
-def test_a_row_of_mtms_changes_what_it_names(
+def test_ablations_of_mtms_change_only_the_named_keys(
     folder: str, row: str, below: str, named: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
@@ -407,7 +425,7 @@ SELF_MASKS, LEVELS, MASKED = (
         ),
     ],
 )
-def test_a_row_of_da_har_changes_what_it_names(
+def test_ablations_of_da_har_change_only_the_named_keys(
     folder: str, row: str, below: str, named: set[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")
@@ -423,7 +441,7 @@ def test_a_row_of_da_har_changes_what_it_names(
 
 
 def find_changes(folder: str, row: str, below: str, silent: Mapping[str, Any]) -> set[str]:
-    """Keys in which two recipes of a folder differ; `silent` are defaults that only one of them names."""
+    """Keys in which two recipes of a folder differ; `silent` contains defaults that only one of them sets."""
     rows = Path(__file__).parents[2] / "recipes" / folder
     one, other = (
         {**silent, **flatten(load_recipe(rows / f"{name}.yaml").model_dump())} for name in (row, below)

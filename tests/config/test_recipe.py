@@ -1,4 +1,4 @@
-"""Sections of the recipe that change how a run is computed and not what it learns."""
+"""The sections of a recipe."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def recipe_path(tmp_path: Path) -> Path:
     return path
 
 
-def test_resident_pictures_and_compiling_are_asked_for(recipe_path: Path, tmp_path: Path) -> None:
+def test_device_cache_and_compilation_are_off_by_default(recipe_path: Path, tmp_path: Path) -> None:
     training = load_recipe(recipe_path).training
     assert (training.device_cache, training.compile) == (False, False)
     recipe = load_recipe(recipe_path, ["training.device_cache=true", "training.compile=yes"])
@@ -28,20 +28,20 @@ def test_resident_pictures_and_compiling_are_asked_for(recipe_path: Path, tmp_pa
 
 
 @pytest.mark.parametrize("name", ["device_cache", "compile"])
-def test_they_are_on_or_off(recipe_path: Path, name: str) -> None:
+def test_device_cache_and_compilation_are_booleans(recipe_path: Path, name: str) -> None:
     with pytest.raises(ConfigError, match=rf"training\.{name}: .*valid boolean.*, got 'gpu'"):
         load_recipe(recipe_path, [f"training.{name}=gpu"])
     with pytest.raises(ConfigError, match=rf"unknown key; did you mean '{name}'"):
         load_recipe(recipe_path, [f"training.{name}s=true"])
 
 
-def test_thresholds_are_never_chosen_on_the_test_part(recipe_path: Path) -> None:
+def test_thresholds_are_never_chosen_on_the_test_split(recipe_path: Path) -> None:
     assert load_recipe(recipe_path, ["training.calibrate=mA"]).training.calibrate == "mA"
-    with pytest.raises(ConfigError, match=r"training\.calibrate on data\.val: test"):
+    with pytest.raises(ConfigError, match=r"training\.calibrate with data\.val: test"):
         load_recipe(recipe_path, ["training.calibrate=f1", "data.val=test", "protocol=select-on-test"])
 
 
-def test_only_the_loss_that_takes_soft_labels_learns_from_teachers_as_labels(recipe_path: Path) -> None:
+def test_teachers_as_labels_needs_a_loss_with_soft_labels(recipe_path: Path) -> None:
     assert load_recipe(recipe_path, ["loss.name=bce", "loss.teachers_as_labels=true"]).loss.teachers_as_labels
-    with pytest.raises(ConfigError, match=r"expected the loss bce.*got focal; leave the latter"):
+    with pytest.raises(ConfigError, match=r"expected the loss bce, got focal; remove teachers_as_labels"):
         load_recipe(recipe_path, ["loss.name=focal", "loss.teachers_as_labels=true"])

@@ -1,4 +1,4 @@
-"""A suite's file becomes the runs that it names, or an error that names what is wrong."""
+"""Suites are read into runs, or refused with a clear message."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from passerby.evaluation.calibration import GOALS
 from passerby.explain.heat import METHODS
 
 RECIPES = Path(__file__).parents[2] / "recipes"
-SHARED = {"peta-128x96-elsewhere": "peta-128x96"}  # further tests of the bundles of another suite
+SHARED = {"peta-128x96-elsewhere": "peta-128x96"}  # additional tests of the bundles of another suite
 RECIPE = {
     "data": {"manifest": "people.parquet", "partition": "own"},
     "model": {"arguments": {"backbone": "test_resnet", "dropout": 0.2}},
@@ -40,7 +40,7 @@ def write(folder: Path, **changes: object) -> Path:
     return path
 
 
-def test_every_system_gets_every_data_and_seed(tmp_path: Path) -> None:
+def test_every_model_is_trained_with_all_data_and_seeds(tmp_path: Path) -> None:
     data = {"first": {}, "second": {"partition": "other"}}
     suite = load_suite(write(tmp_path, data=data), ["training.batch_size=4"])
     assert [run.name for run in suite.runs] == [
@@ -56,7 +56,7 @@ def test_every_system_gets_every_data_and_seed(tmp_path: Path) -> None:
     assert suite.runs[0].recipe.model.arguments["dropout"] == 0.2
 
 
-def test_one_data_needs_no_name(tmp_path: Path) -> None:
+def test_runs_without_data_section_have_short_names(tmp_path: Path) -> None:
     suite = load_suite(write(tmp_path))
     assert [run.name for run in suite.runs] == ["plain/seed0", "plain/seed1", "wet/seed0", "wet/seed1"]
     assert {run.recipe.variant for run in suite.runs} == {"toy-plain", "toy-wet"}
@@ -65,7 +65,7 @@ def test_one_data_needs_no_name(tmp_path: Path) -> None:
 def test_a_suite_extends_another(tmp_path: Path) -> None:
     write(tmp_path)
     path = tmp_path / "short.yaml"
-    path.write_text("extends: suite.yaml\nsuite: short\nseeds: [0]\ncommon: {training: {epochs: 1}}\n")
+    path.write_text("extends: suite.yaml\nsuite: short\nseeds: [0]\ndefaults: {training: {epochs: 1}}\n")
     suite = load_suite(path)
     assert [run.recipe.variant for run in suite.runs] == ["short-plain", "short-wet"]
     assert {(run.recipe.training.epochs, run.recipe.training.batch_size) for run in suite.runs} == {(1, 8)}
@@ -74,10 +74,10 @@ def test_a_suite_extends_another(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"baseline": "none"}, "baseline: none is none of the models: plain, wet"),
+        ({"baseline": "none"}, "baseline: expected one of the models plain, wet, got none"),
         (
             {"models": {**SUITE["models"], "p": {"recipe": "recipe.yaml", "teachers": ["wat"]}}},
-            "p learns from wat, which is none of the models",
+            "p: the teacher wat is not one of the models",
         ),
         (
             {
@@ -87,22 +87,22 @@ def test_a_suite_extends_another(tmp_path: Path) -> None:
                     "dry": "recipe.yaml",
                 }
             },
-            "plain learns from wet, which learns from others itself",
+            "plain: the teacher wet must not have teachers itself",
         ),
         (
             {"models": {**SUITE["models"], "p": {"recipe": "recipe.yaml", "teachers": ["wet", "wet"]}}},
             "p: expected different teachers",
         ),
         ({"calibrate": ["f2"]}, "calibrate"),
-        ({"calibrate": ["f1", "f1"]}, "calibrate: expected different ones"),
+        ({"calibrate": ["f1", "f1"]}, "calibrate: expected different values, got f1, f1"),
         (
             {"calibrate": ["f1"], "defaults": {"data": {"val": "test"}, "protocol": "select-on-test"}},
-            "calibrate: thresholds chosen on the test split flatter",
+            "calibrate: thresholds chosen on the test split make its scores too optimistic",
         ),
-        ({"seeds": [1, 1]}, "seeds: expected different ones"),
+        ({"seeds": [1, 1]}, "seeds: expected different values, got 1, 1"),
         ({"seeds": []}, "seeds: "),
         ({"suite": "To y"}, "suite: "),
-        ({"sistems": {}}, "sistems: unknown key; did you mean 'models'"),
+        ({"modells": {}}, "modells: unknown key; did you mean 'models'"),
         ({"models": {"plain": "recipe.yaml"}}, "models: "),
         ({"models": {"plain": "recipe.yaml", "b": {"recipe": "recipe.yaml", "to": 1}}}, r"models\.b\.to"),
         ({"models": {"plain": "recipe.yaml", "b": "gone.yaml"}}, "no recipe at .*gone.yaml"),
@@ -117,16 +117,16 @@ def test_a_suite_extends_another(tmp_path: Path) -> None:
         ),
         (
             {kind: {"x": {"manifest": "a.parquet", "partition": "b"}} for kind in ("tests", "localization")},
-            "localization: x is the name of a test, too",
+            "localization: x is also the name of a test",
         ),
     ],
 )
-def test_what_is_wrong_is_named(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+def test_errors_name_the_key(tmp_path: Path, changes: dict[str, object], message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         load_suite(write(tmp_path, **changes))
 
 
-def test_what_the_suite_decides_is_not_overridden(tmp_path: Path) -> None:
+def test_keys_that_the_suite_sets_cannot_be_overridden(tmp_path: Path) -> None:
     path = write(tmp_path, data={"a": {"partition": "x"}, "b": {"partition": "y"}})
     for override in ("seed=3", "variant=q", "data.partition=z"):
         with pytest.raises(ConfigError, match="is set by the suite's"):
@@ -135,47 +135,77 @@ def test_what_the_suite_decides_is_not_overridden(tmp_path: Path) -> None:
         load_suite(write(tmp_path, defaults={"seed": 3}))
 
 
-def test_names_that_meet_and_rules_that_differ_are_refused(tmp_path: Path) -> None:
+def test_equal_variants_and_different_protocols_are_refused(tmp_path: Path) -> None:
     models = {"plain": "recipe.yaml", "a": "recipe.yaml", "a-b": "recipe.yaml"}
-    with pytest.raises(ConfigError, match="one variant"):
+    with pytest.raises(ConfigError, match="the same variant"):
         load_suite(write(tmp_path, models=models, data={"b-c": {}, "c": {}}))
     for key, value in (("protocol", "threshold-0.4"), ("data", {"partition": "z"})):
         other = {"recipe": "recipe.yaml", "overrides": {key: value}}
-        with pytest.raises(ConfigError, match="need one"):
+        with pytest.raises(ConfigError, match="need the same"):
             load_suite(write(tmp_path, models={"plain": "recipe.yaml", "b": other}))
 
 
-def test_a_wrong_key_of_a_named_section_is_explained(tmp_path: Path) -> None:
-    wrong = {"x": {"manifest": "a.parquet", "partition": "b", "methods": "own"}}
+def test_a_wrong_key_of_a_named_section_is_reported(tmp_path: Path) -> None:
+    wrong = {"x": {"manifest": "a.parquet", "partition": "b", "methods": "native"}}
     with pytest.raises(ConfigError, match="did you mean 'method'"):
         load_suite(write(tmp_path, localization=wrong))
     with pytest.raises(ConfigError, match=r"no suite at .*, and no suite of that name in the package"):
         load_suite(tmp_path / "gone.yaml")
 
 
-def test_a_suite_leaves_out_a_system_of_the_one_that_it_extends(tmp_path: Path) -> None:
+def test_a_suite_can_remove_a_model_of_the_extended_suite(tmp_path: Path) -> None:
     write(tmp_path, models={**SUITE["models"], "dry": "recipe.yaml"})
     path = tmp_path / "short.yaml"
-    path.write_text("extends: suite.yaml\nsuite: short\nseeds: [0]\nsystems: {wet: null}\n")
+    path.write_text("extends: suite.yaml\nsuite: short\nseeds: [0]\nmodels: {wet: null}\n")
     assert [run.model for run in load_suite(path).runs] == ["dry", "plain"]
 
 
-def test_a_system_may_have_seeds_of_its_own(tmp_path: Path) -> None:
-    taught = {"recipe": "recipe.yaml", "teachers": ["plain"], "seeds": [1]}
-    suite = load_suite(write(tmp_path, models={**SUITE["models"], "taught": taught}))
+def test_a_model_may_have_its_own_seeds(tmp_path: Path) -> None:
+    student = {"recipe": "recipe.yaml", "teachers": ["plain"], "seeds": [1]}
+    suite = load_suite(write(tmp_path, models={**SUITE["models"], "student": student}))
     assert [run.name for run in suite.runs] == [
         "plain/seed0",
         "plain/seed1",
-        "taught/seed1",
+        "student/seed1",
         "wet/seed0",
         "wet/seed1",
     ]
-    for seeds, message in (([2], "lacks its seed 2"), ([1, 1], "taught: seeds: expected different ones")):
+    for seeds, message in (
+        ([2], "is not trained with seed 2"),
+        ([1, 1], "student: seeds: expected different values"),
+    ):
         with pytest.raises(ConfigError, match=message):
-            load_suite(write(tmp_path, models={**SUITE["models"], "taught": {**taught, "seeds": seeds}}))
+            load_suite(write(tmp_path, models={**SUITE["models"], "student": {**student, "seeds": seeds}}))
 
 
-def test_teachers_are_not_overridden(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("systems", {}, "systems: renamed; systems is now models"),
+        ("common", {}, "common: renamed; common is now defaults"),
+        ("models", {"wet": {"change": {}}}, r"models\.wet\.change: renamed; change is now overrides"),
+        (
+            "tests",
+            {"x": {"part": "val"}},
+            r"tests\.x\.part: renamed; part is now split \(and the former split",
+        ),
+        ("tests", {"x": {"names": "m.json"}}, r"tests\.x\.names: renamed; names is now label_map"),
+        ("localization", {"x": {"least_px": 4}}, r"x\.least_px: renamed; least_px is now min_area_px"),
+        ("localization", {"x": {"method": "own"}}, r"x\.method: renamed; own is now native"),
+        ("defaults", {"data": {"split": "x"}}, r"plain:\n  data\.split: renamed; split is now partition"),
+    ],
+)
+def test_renamed_keys_are_reported(tmp_path: Path, key: str, value: object, message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        load_suite(write(tmp_path, **{key: value}))
+
+
+def test_data_may_have_the_name_of_a_renamed_key(tmp_path: Path) -> None:
+    suite = load_suite(write(tmp_path, data={"split": {"partition": "a"}, "broken": {"partition": "b"}}))
+    assert {run.recipe.data.partition for run in suite.runs} == {"a", "b"}
+
+
+def test_teachers_cannot_be_overridden(tmp_path: Path) -> None:
     models = {**SUITE["models"], "p": {"recipe": "recipe.yaml", "teachers": ["wet"]}}
     with pytest.raises(ConfigError, match=r"loss\.teachers is set by the suite's teachers of p"):
         load_suite(write(tmp_path, models=models), ["loss.teachers=[a]"])
@@ -190,7 +220,7 @@ def test_methods_are_those_of_localisation() -> None:
 
 
 @pytest.mark.parametrize("path", sorted((RECIPES / "suites").glob("*.yaml")), ids=lambda path: path.stem)
-def test_our_suites_are_valid_and_named_after_their_files(
+def test_packaged_suites_are_valid_and_named_after_their_files(
     path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("PASSERBY_WEIGHTS", "weights")

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ SCHEMA = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Mal
 POINTS = [float(i) for i in range(51)]
 
 
-def make_manifest(root: Path, **changes: Any) -> Manifest:
+def make_manifest(root: Path, *, parsing_classes: Sequence[str] = (), **changes: Any) -> Manifest:
     columns: dict[str, Any] = {
         "images": ["a.jpg", "b/b.png", "b/b.png"],
         "labels": [[1, 0], [0, -1], [-1, 1]],
@@ -28,7 +29,8 @@ def make_manifest(root: Path, **changes: Any) -> Manifest:
         "masks": ["m/a.png", None, None],
         "keypoints": [None, POINTS, None],
     }
-    return Manifest.create("toy", SCHEMA, root=root, **(columns | changes))
+    manifest = Manifest.create("toy", SCHEMA, root=root, **(columns | changes))
+    return manifest.with_guidance(parsing_classes=parsing_classes)
 
 
 # ---------------------------------------------------------------------- paths

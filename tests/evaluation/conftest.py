@@ -1,4 +1,4 @@
-"""A small world for the evaluation's tests: drawn people, predictions with errors, a run folder."""
+"""Fixtures of the evaluation tests: synthetic pictures, predictions with errors, a run folder."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ NAMES = {
 
 @pytest.fixture(scope="session")
 def schema() -> AttributeSchema:
-    return AttributeSchema("drawn", tuple(Attribute(n, d, split=p) for n, (d, p) in NAMES.items()))
+    return AttributeSchema("drawn", tuple(Attribute(n, d, body_part=p) for n, (d, p) in NAMES.items()))
 
 
 def draw_figure(labels: np.ndarray, shade: int) -> Image.Image:
-    """A person of a few shapes that shows its labels."""
+    """A person of a few shapes according to its labels."""
     image = Image.new("RGB", (48, 96), (200 - shade, 210, 180 + shade))
     draw = ImageDraw.Draw(image)
     draw.rectangle((16, 54, 31, 92), fill=(50, 50, 90))
@@ -50,7 +50,7 @@ def draw_figure(labels: np.ndarray, shade: int) -> Image.Image:
 
 @pytest.fixture(scope="session")
 def manifest(tmp_path_factory: pytest.TempPathFactory, schema: AttributeSchema) -> Manifest:
-    """Sixty people, 20 a split; one label in twenty unknown; no umbrella in the test split."""
+    """Sixty pictures, 20 per split; 5 % of the labels are unknown; no umbrella in the test split."""
     root = tmp_path_factory.mktemp("people")
     rng = np.random.default_rng(0)
     labels = (rng.random((60, len(schema))) < (0.4, 0.5, 0.3, 0.5, 0.3)).astype(np.int8)
@@ -92,7 +92,7 @@ METADATA = {
 def make_evaluation(
     manifest: Manifest, *, split: str = "test", protocol: str = "default", seed: int = 0
 ) -> Evaluation:
-    """Predictions that are mostly right, with noise."""
+    """Predictions that are mostly correct, with noise."""
     rows = manifest.split_rows("official", split)
     chosen = manifest.take(rows)
     rng = np.random.default_rng(seed)
@@ -127,7 +127,7 @@ def evaluation(manifest: Manifest) -> Evaluation:
 
 
 def write_run(folder: Path, *, seed: int = 0, epochs: int = 12) -> Path:
-    """A run folder as the trainer leaves it."""
+    """A run folder as training writes it."""
     rng = np.random.default_rng(seed)
     (folder / "logs").mkdir(parents=True)
     columns = "epoch step train_loss lr val_loss val_mA val_accuracy val_precision val_recall val_f1"

@@ -1,4 +1,4 @@
-"""Thresholds chosen on people that neither taught nor test a model."""
+"""Thresholds chosen on samples outside the training and test splits."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from passerby.models import create_model
 from passerby.types import Preprocess
 
 
-def draw_people(count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
-    """One attribute that a twentieth of the people have; the logits of both kinds are normal."""
+def draw_samples(count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """One attribute with 5 % positives; the logits of both classes are normal."""
     rng = np.random.default_rng(seed)
     labels = (rng.random((count, 1)) < 0.05).astype(np.int8)
     logits = rng.normal(size=(count, 1)) + 2.0 * labels - 3.0
@@ -25,24 +25,24 @@ def draw_people(count: int, *, seed: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 def score(goal: str, probs: np.ndarray, labels: np.ndarray, threshold: float) -> float:
-    yes, has = probs[:, 0] > threshold, labels[:, 0] == 1
+    predicted, positive = probs[:, 0] > threshold, labels[:, 0] == 1
     if goal == "mA":
-        return float((yes[has].mean() + (~yes[~has]).mean()) / 2)
-    return float(2 * (yes & has).sum() / (yes.sum() + has.sum()))
+        return float((predicted[positive].mean() + (~predicted[~positive]).mean()) / 2)
+    return float(2 * (predicted & positive).sum() / (predicted.sum() + positive.sum()))
 
 
 @pytest.mark.parametrize("goal", GOALS)
-def test_the_threshold_is_near_the_best_on_other_people(goal: Goal) -> None:
-    threshold = choose_thresholds(*draw_people(4000, seed=1), goal=goal)[0]
-    others = draw_people(40_000, seed=2)
+def test_the_threshold_is_near_the_best_on_other_samples(goal: Goal) -> None:
+    threshold = choose_thresholds(*draw_samples(4000, seed=1), goal=goal)[0]
+    others = draw_samples(40_000, seed=2)
     grid = np.linspace(0.01, 0.9, 300)
     best = max(score(goal, *others, each) for each in grid)
     assert score(goal, *others, threshold) > best - 0.01
     assert score(goal, *others, threshold) > score(goal, *others, 0.5) + 0.05
 
 
-def test_for_balance_it_is_where_two_equal_normals_cross() -> None:
-    threshold = choose_thresholds(*draw_people(60_000, seed=3), goal="mA", resamples=30)[0]
+def test_for_mA_it_is_the_intersection_of_two_equal_normals() -> None:
+    threshold = choose_thresholds(*draw_samples(60_000, seed=3), goal="mA", resamples=30)[0]
     assert np.log(threshold / (1 - threshold)) == pytest.approx(-2.0, abs=0.1)
 
 
@@ -62,12 +62,12 @@ def test_unknown_labels_do_not_count_and_rare_attributes_have_no_threshold() -> 
     assert np.isnan(found[1])  # positives only
     labels[10, 2] = -1
     assert np.isnan(choose_thresholds(probs, labels, goal="mA")[2])  # nine positives
-    assert np.isfinite(choose_thresholds(probs, labels, goal="mA", least=9)[2])
+    assert np.isfinite(choose_thresholds(probs, labels, goal="mA", min_count=9)[2])
 
 
-def test_certain_probabilities_are_no_trouble() -> None:
+def test_probabilities_of_0_and_1_are_allowed() -> None:
     labels = np.array([[0], [1]], np.int8)
-    found = choose_thresholds(np.array([[0.0], [1.0]]), labels, goal="f1", least=1)
+    found = choose_thresholds(np.array([[0.0], [1.0]]), labels, goal="f1", min_count=1)
     assert 0 < found[0] < 1
 
 
@@ -87,16 +87,16 @@ def test_wrong_arguments_are_refused(
         choose_thresholds(probs, labels, **options)  # type: ignore[arg-type]
 
 
-def test_a_bundle_gets_thresholds_and_says_whence(
+def test_a_bundle_gets_thresholds_and_records_their_origin(
     evaluation: Evaluation, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    few = functools.partial(choose_thresholds, least=3)  # the evaluation is of few people
+    few = functools.partial(choose_thresholds, min_count=3)  # the evaluation has few samples
     monkeypatch.setattr("passerby.evaluation.calibration.choose_thresholds", few)
     val = replace(evaluation, split="val")
     model = create_model("baseline", schema=val.schema, backbone="test_resnet")
     bundle = Bundle(model, Preprocess(64, 48), (0.3,) * len(val.schema), {"seed": 3})
     new = calibrate(bundle, val, goal="f1")
-    found = choose_thresholds(val.probs, val.labels, goal="f1", least=3)
+    found = choose_thresholds(val.probs, val.labels, goal="f1", min_count=3)
     assert np.isfinite(found).any()
     assert np.isnan(found).any()
     np.testing.assert_allclose(new.thresholds, np.where(np.isnan(found), 0.3, found))
@@ -110,11 +110,11 @@ def test_a_bundle_gets_thresholds_and_says_whence(
     ("changes", "message"),
     [
         ({"split": "test"}, "flatter"),
-        ({"split": "train"}, "learnt from the split train"),
-        ({"partition": "other"}, "learnt from the partition own of"),
+        ({"split": "train"}, "trained on the split train"),
+        ({"partition": "other"}, "trained on partition own of"),
     ],
 )
-def test_people_who_taught_or_test_are_refused(
+def test_samples_of_the_training_and_test_splits_are_refused(
     evaluation: Evaluation, changes: dict[str, str], message: str
 ) -> None:
     own = replace(evaluation, partition="own", split="val")

@@ -11,14 +11,16 @@ import torch
 from PIL import Image
 from torch import Tensor
 
-from passerby.bundle import Bundle, FiveCrops
+from passerby.bundle import Bundle
+from passerby.data.label_map import LabelMap
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, ImageError, ManifestError, SchemaError
 from passerby.evaluation import evaluate
 from passerby.evaluation.evaluation import Evaluation
-from passerby.evaluation.translation import Translation
+from passerby.evaluation.loading import Loading
 from passerby.images.decode import read_image
 from passerby.images.placement import resize_image
+from passerby.inference.predictor import Predictor
 from passerby.models.base import AttributeModel
 from passerby.parsing import COARSE_CLASSES, MASK_CLASSES
 from passerby.schema import Attribute, AttributeSchema
@@ -44,7 +46,7 @@ def bundle(schema: AttributeSchema) -> Bundle:
 
 
 def test_predictions_are_those_of_the_bundle(bundle: Bundle, manifest: Manifest) -> None:
-    evaluation = evaluate(bundle, manifest, partition="official", split="test", batch_size=7)
+    evaluation = evaluate(bundle, manifest, partition="official", split="test", loading=Loading(batch_size=7))
     assert len(evaluation) == 20
     assert evaluation.images == manifest.select_split("official", "test").images
     np.testing.assert_array_equal(evaluation.rows, np.arange(40, 60))
@@ -65,15 +67,16 @@ def test_a_model_of_other_attributes_is_scored_on_those_that_it_shares(
 ) -> None:
     names = bundle.schema.names
     own = evaluate(bundle, manifest, partition="official", split="test")
-    other = AttributeSchema("other", tuple(Attribute(f"x{i}", "is there") for i in range(len(names))))
-    stranger = Bundle(MeanColour(other), bundle.preprocess, (), {"dataset": "elsewhere"})
-    words = {names[1]: "not x0", names[0]: ["x1", "x2"]}
-    translation = Translation.create(words, model=other.names)
-    shared = evaluate(stranger, manifest, partition="official", split="test", translation=translation)
-    assert shared.schema.names == (names[1], names[0])
-    want = np.stack([1 - own.probs[:, 0], own.probs[:, 1:3].max(axis=1)], axis=1)
+    schema = AttributeSchema("other", tuple(Attribute(f"x{i}", "is there") for i in range(len(names))))
+    other = Bundle(MeanColour(schema), bundle.preprocess, (), {"dataset": "elsewhere"})
+    label_map = LabelMap.create({names[1]: "not x0", names[0]: ["x1", "x2"]}, title="x")
+    shared = evaluate(other, manifest, partition="official", split="test", label_map=label_map)
+    assert shared.schema.names == (names[0], names[1])
+    want = np.stack([own.probs[:, 1:3].max(axis=1), 1 - own.probs[:, 0]], axis=1)
     np.testing.assert_allclose(shared.probs, want, atol=1e-6)
-    np.testing.assert_array_equal(shared.labels, own.labels[:, [1, 0]])
+    np.testing.assert_array_equal(shared.labels, own.labels[:, [0, 1]])
+    assert shared.thresholds == (0.5, 0.5)
+    assert shared.metadata["label_map"] == "x"
     facts = {
         "backbone": "none",
         "variant": "v",
@@ -84,8 +87,8 @@ def test_a_model_of_other_attributes_is_scored_on_those_that_it_shares(
     }
     assert shared.to_result(**facts, seconds=1.0).protocol["source"] == "trained on elsewhere"
     assert "source" not in own.to_result(**facts, seconds=1.0).protocol
-    with pytest.raises(SchemaError, match="--names"):
-        evaluate(stranger, manifest, partition="official", split="test")
+    with pytest.raises(SchemaError, match=r"\(--label-map, label_map=…\)"):
+        evaluate(other, manifest, partition="official", split="test")
 
 
 class FirstKeypoint(MeanColour):
@@ -120,7 +123,9 @@ def test_keypoints_reach_a_model_that_looks_at_them(
     )
     bundle = Bundle(FirstKeypoint(schema), Preprocess(32, 16), ())
     cache = tmp_path / "cache" if packed else None
-    evaluation = evaluate(bundle, given, partition="official", batch_size=batch_size, cache=cache)
+    evaluation = evaluate(
+        bundle, given, partition="official", loading=Loading(batch_size=batch_size, cache=cache)
+    )
     assert evaluation.rows.tolist() == list(range(30, len(manifest)))
     for row, probs in zip(evaluation.rows, evaluation.probs, strict=True):
         picture = read_image(given.root / given.images[row])
@@ -130,22 +135,28 @@ def test_keypoints_reach_a_model_that_looks_at_them(
 
 def test_a_model_without_its_keypoints_says_what_it_does(manifest: Manifest, schema: AttributeSchema) -> None:
     bundle = Bundle(FirstKeypoint(schema), Preprocess(32, 16), ())
-    with pytest.warns(UserWarning, match=r"looks at keypoints and got none: the middle takes their place"):
+    with pytest.warns(
+        UserWarning, match=r"takes keypoints as input and got none: the middle takes their place"
+    ):
         evaluation = evaluate(bundle, manifest, partition="official")
     assert evaluation.probs[0, 0] == pytest.approx(1 / (1 + np.exp(-0.5)), abs=1e-5)
 
 
 @pytest.mark.parametrize("batch_size", [1, 3, 64])
 def test_the_batch_size_changes_nothing(bundle: Bundle, manifest: Manifest, batch_size: int) -> None:
-    one = evaluate(bundle, manifest, partition="official", batch_size=20)
-    other = evaluate(bundle, manifest, partition="official", batch_size=batch_size, workers=3)
+    one = evaluate(bundle, manifest, partition="official", loading=Loading(batch_size=20))
+    other = evaluate(
+        bundle, manifest, partition="official", loading=Loading(batch_size=batch_size, workers=3)
+    )
     np.testing.assert_allclose(one.probs, other.probs, atol=1e-6)
     assert one.images == other.images
 
 
 def test_the_packed_cache_changes_nothing(bundle: Bundle, manifest: Manifest, tmp_path: Path) -> None:
     plain = evaluate(bundle, manifest, partition="official", split="val")
-    packed = evaluate(bundle, manifest, partition="official", split="val", cache=tmp_path, batch_size=6)
+    packed = evaluate(
+        bundle, manifest, partition="official", split="val", loading=Loading(cache=tmp_path, batch_size=6)
+    )
     np.testing.assert_array_equal(plain.probs, packed.probs)
     assert plain.metrics() == packed.metrics()
 
@@ -186,7 +197,7 @@ def unreadable(manifest: Manifest, tmp_path: Path) -> Manifest:
 
 def test_a_broken_picture_stops_with_its_name(bundle: Bundle, unreadable: Manifest) -> None:
     with pytest.raises(ImageError, match=r"041\.png"):
-        evaluate(bundle, unreadable, partition="official", batch_size=4)
+        evaluate(bundle, unreadable, partition="official", loading=Loading(batch_size=4))
 
 
 @pytest.mark.parametrize("packed", [False, True])
@@ -194,23 +205,22 @@ def test_a_broken_picture_is_left_out_on_demand(
     bundle: Bundle, unreadable: Manifest, tmp_path: Path, packed: bool
 ) -> None:
     cache = tmp_path / "cache" if packed else None
-    evaluation = evaluate(
-        bundle, unreadable, partition="official", on_unreadable="skip", batch_size=1, cache=cache
-    )
+    loading = Loading(on_unreadable="skip", batch_size=1, cache=cache)
+    evaluation = evaluate(bundle, unreadable, partition="official", loading=loading)
     assert [image for image, _ in evaluation.skipped] == ["images/041.png"]
     assert len(evaluation) == 19
     assert 41 not in evaluation.rows
-    assert (
-        evaluate(
-            bundle, unreadable, partition="official", split="val", on_unreadable="skip", cache=cache
-        ).skipped
-        == []
-    )
+    assert evaluate(bundle, unreadable, partition="official", split="val", loading=loading).skipped == []
 
 
 def test_no_readable_picture_is_an_error(bundle: Bundle, manifest: Manifest, tmp_path: Path) -> None:
     with pytest.raises(DataError, match="none of the 20 pictures"):
-        evaluate(bundle, replace(manifest, root=tmp_path), partition="official", on_unreadable="skip")
+        evaluate(
+            bundle,
+            replace(manifest, root=tmp_path),
+            partition="official",
+            loading=Loading(on_unreadable="skip"),
+        )
 
 
 def test_wrong_names_are_told(bundle: Bundle, manifest: Manifest) -> None:
@@ -218,11 +228,14 @@ def test_wrong_names_are_told(bundle: Bundle, manifest: Manifest) -> None:
         evaluate(bundle, manifest, partition="oficial")
     with pytest.raises(ConfigError, match="no protocol"):
         evaluate(bundle, manifest, partition="official", protocol="best")
+    with pytest.raises(ConfigError, match=r"expected tta=\('five-crops',\) or none"):
+        evaluate(bundle, manifest, partition="official", tta=["flip"])
 
 
 def test_progress_counts_up_to_all(bundle: Bundle, manifest: Manifest) -> None:
     seen: list[tuple[int, int]] = []
-    evaluate(bundle, manifest, partition="official", batch_size=8, progress=lambda *n: seen.append(n))
+    loading = Loading(batch_size=8, progress=lambda *n: seen.append(n))
+    evaluate(bundle, manifest, partition="official", loading=loading)
     assert seen == [(8, 20), (16, 20), (20, 20)]
 
 
@@ -232,14 +245,21 @@ def test_five_crops_are_averaged_and_noted(
 ) -> None:
     whole = evaluate(bundle, manifest, partition="official")
     cache = tmp_path / "cache" if packed else None
-    five = evaluate(bundle, manifest, partition="official", five_crops=True, cache=cache, batch_size=7)
+    five = evaluate(
+        bundle,
+        manifest,
+        partition="official",
+        tta=["five-crops"],
+        loading=Loading(cache=cache, batch_size=7),
+    )
     assert (whole.five_crops, five.five_crops) == (False, True)
     pictures = [
         resize_image(read_image(manifest.root / image), bundle.preprocess, box)
         for image, box in zip(five.images, five.boxes, strict=True)
     ]
     images = torch.from_numpy(np.stack(pictures)).permute(0, 3, 1, 2)
-    np.testing.assert_allclose(five.probs, FiveCrops.of(bundle).predict_batch(images).numpy(), atol=1e-6)
+    expected = Predictor(bundle, tta=["five-crops"]).predict_batch(images)
+    np.testing.assert_allclose(five.probs, expected.numpy(), atol=1e-6)
     assert np.abs(five.probs - whole.probs).max() > 1e-4
     assert five.input_size == (32, 16)
 
@@ -292,7 +312,7 @@ def test_parsing_maps_are_scored_where_there_is_a_truth(
     again = Evaluation.load(tmp_path / "out")
     assert again.metrics() == evaluation.metrics()
     assert again.metrics()["parsing"]["stage2"]["IoU"]["head"] is None
-    five = evaluate(bundle, manifest, partition="official", five_crops=True)
+    five = evaluate(bundle, manifest, partition="official", tta=["five-crops"])
     assert five.metrics()["parsing"] == evaluation.metrics()["parsing"]  # of the whole picture
     assert not np.array_equal(five.probs, evaluation.probs)
 

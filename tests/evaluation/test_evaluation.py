@@ -1,4 +1,4 @@
-"""The value object: its scores, its files, its score file."""
+"""Evaluations: scores, files, score file."""
 
 from __future__ import annotations
 
@@ -11,9 +11,10 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
+from passerby.comparison.aggregate import aggregate, format_markdown
 from passerby.errors import DataError
 from passerby.evaluation.evaluation import Evaluation
-from passerby.evaluation.results import aggregate, format_markdown
+from passerby.evaluation.results import Result
 from passerby.metrics.functional import METRICS
 
 Make = Callable[..., Evaluation]
@@ -21,15 +22,15 @@ Make = Callable[..., Evaluation]
 
 def test_scores_follow_the_protocol_by_hand(evaluation: Evaluation) -> None:
     """mA of the first attribute from its counts, unknown labels left out."""
-    said, labels = evaluation.probs[:, 0] > 0.5, evaluation.labels[:, 0]
-    tpr = (said & (labels == 1)).sum() / (labels == 1).sum()
-    tnr = (~said & (labels == 0)).sum() / (labels == 0).sum()
+    predicted, labels = evaluation.probs[:, 0] > 0.5, evaluation.labels[:, 0]
+    tpr = (predicted & (labels == 1)).sum() / (labels == 1).sum()
+    tnr = (~predicted & (labels == 0)).sum() / (labels == 0).sum()
     scores = evaluation.metrics()["per_attribute"]["Hat"]
     assert scores["mA"] == pytest.approx((tpr + tnr) / 2, abs=1e-6)
     assert (scores["positives"], scores["negatives"]) == ((labels == 1).sum(), (labels == 0).sum())
 
 
-def test_a_part_has_the_mean_of_its_attributes(make: Make) -> None:
+def test_a_body_part_has_the_mean_of_its_attributes(make: Make) -> None:
     evaluation = make()
     names = evaluation.schema.names
     schema = replace(
@@ -44,21 +45,21 @@ def test_a_part_has_the_mean_of_its_attributes(make: Make) -> None:
     assert metrics["mA_per_body_part"] == pytest.approx(expected, abs=1e-6)
 
 
-def test_unknown_counts_as_no_only_when_asked(make: Make) -> None:
-    honest, negative = make(), make(protocol="unknown-negative")
-    unknown = (honest.labels == -1).sum(axis=0)
+def test_unknown_counts_as_no_only_on_request(make: Make) -> None:
+    default, negative = make(), make(protocol="unknown-negative")
+    unknown = (default.labels == -1).sum(axis=0)
     assert unknown.sum() > 0
-    for i, name in enumerate(honest.schema.names):
-        before, after = (e.metrics()["per_attribute"][name]["negatives"] for e in (honest, negative))
+    for i, name in enumerate(default.schema.names):
+        before, after = (e.metrics()["per_attribute"][name]["negatives"] for e in (default, negative))
         assert after - before == unknown[i]
 
 
-def test_a_lower_threshold_says_yes_more_often(make: Make) -> None:
+def test_a_lower_threshold_predicts_more(make: Make) -> None:
     assert make(protocol="threshold-0.2").decisions.sum() > make().decisions.sum()
     assert "threshold-0.2: yes when p > 0.2" in make(protocol="threshold-0.2").protocol_line
 
 
-def test_the_line_says_how_the_epoch_was_chosen(evaluation: Evaluation) -> None:
+def test_the_protocol_line_states_how_the_epoch_was_chosen(evaluation: Evaluation) -> None:
     assert "epoch chosen by best mA on val, no EMA" in evaluation.protocol_line
     averaged = replace(evaluation, metadata={"ema": 0.999})
     assert "how the epoch was chosen is not recorded, EMA 0.999" in averaged.protocol_line
@@ -72,7 +73,7 @@ def test_metrics_are_plain_json(evaluation: Evaluation) -> None:
     assert metrics["per_attribute"]["Umbrella <open>"]["positives"] == 0
 
 
-def test_files_survive_the_round_trip(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_files_round_trip(evaluation: Evaluation, tmp_path: Path) -> None:
     evaluation.write(tmp_path / "e")
     loaded = Evaluation.load(tmp_path / "e")
     assert sorted(p.name for p in (tmp_path / "e").iterdir()) == ["evaluation.json", "predictions.parquet"]
@@ -86,7 +87,7 @@ def test_files_survive_the_round_trip(evaluation: Evaluation, tmp_path: Path) ->
     assert replace(loaded, schema=evaluation.schema).schema == evaluation.schema
 
 
-def test_predictions_have_a_row_a_person(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_predictions_have_a_row_per_sample(evaluation: Evaluation, tmp_path: Path) -> None:
     evaluation.write(tmp_path)
     table = pq.read_table(tmp_path / "predictions.parquet")
     assert table.num_rows == 20
@@ -102,9 +103,10 @@ def test_predictions_have_a_row_a_person(evaluation: Evaluation, tmp_path: Path)
         (lambda f: (f / "predictions.parquet").unlink(), "no complete evaluation"),
         (lambda f: (f / "predictions.parquet").write_bytes(b"PAR1"), "no complete evaluation"),
         (lambda f: (f / "evaluation.json").write_text("{}"), "no complete evaluation"),
+        (lambda f: (f / "evaluation.json").write_text('{"metadata": {}}'), "no complete evaluation"),
     ],
 )
-def test_damage_is_named(
+def test_damaged_files_are_refused(
     evaluation: Evaluation, tmp_path: Path, damage: Callable[[Path], object], message: str
 ) -> None:
     evaluation.write(tmp_path)
@@ -126,7 +128,7 @@ def test_scores_edited_by_hand_are_refused(evaluation: Evaluation, tmp_path: Pat
 def test_the_score_file_carries_what_makes_scores_comparable(evaluation: Evaluation) -> None:
     result = evaluation.to_result()
     assert (result.partition, result.seed, result.input_size, result.commit) == (
-        "official/test",
+        "official",
         3,
         (96, 48),
         "abcdef012345",
@@ -137,38 +139,51 @@ def test_the_score_file_carries_what_makes_scores_comparable(evaluation: Evaluat
     assert evaluation.to_result(seed=8, variant="x").path.name == "baseline-mobilenetv2_100-x-seed8.json"
 
 
-def test_five_crops_are_told_everywhere(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_five_crops_are_recorded_everywhere(evaluation: Evaluation, tmp_path: Path) -> None:
     five = replace(evaluation, five_crops=True)
     assert five.protocol_line == f"{evaluation.protocol_line}; mean of five crops"
     five.write(tmp_path / "five")
-    assert json.loads((tmp_path / "five" / "evaluation.json").read_text())["five_crops"] is True
+    assert json.loads((tmp_path / "five" / "evaluation.json").read_text())["details"]["five_crops"] is True
     assert Evaluation.load(tmp_path / "five").five_crops is True
     result = five.to_result()
     assert result.variant == "sb-five-crops"
     assert result.path.name == "baseline-mobilenetv2_100-sb-five-crops-seed3.json"
-    named = five.to_result(variant="sb")  # the name is the caller's choice, the rules stay told
+    named = five.to_result(variant="sb")  # the name is the caller's choice, the rules stay recorded
     assert named.variant == "sb"
     assert named.protocol["crops"] == "mean of five crops"
     assert "crops" not in evaluation.to_result().protocol
     both = aggregate([evaluation.to_result(), replace(named, seed=4)])
     assert len(both) == 2  # never averaged with scores of whole pictures
-    assert "| honest, mean of five crops |" in format_markdown(both)
+    assert "| default, mean of five crops |" in format_markdown(both)
     with pytest.raises(DataError, match="'variant'"):
         replace(five, metadata={k: v for k, v in five.metadata.items() if k != "variant"}).to_result()
 
 
-def test_files_of_before_there_were_five_crops_are_of_whole_pictures(
+def test_evaluation_folders_and_score_files_have_one_format(evaluation: Evaluation, tmp_path: Path) -> None:
+    evaluation.write(tmp_path / "e")
+    path = evaluation.write_result(tmp_path / "results")
+    stored = Result.load(tmp_path / "e")
+    assert stored == Result.load(tmp_path / "e" / "evaluation.json")
+    assert replace(stored, details=None) == Result.load(path) == evaluation.to_result()
+    assert stored.details is not None
+    assert stored.details["metadata"] == evaluation.metadata
+    assert stored.write(tmp_path / "again").read_text() == path.read_text()
+
+
+def test_an_evaluation_without_provenance_is_read_but_gives_no_result(
     evaluation: Evaluation, tmp_path: Path
 ) -> None:
-    evaluation.write(tmp_path)
-    path = tmp_path / "evaluation.json"
-    values = json.loads(path.read_text())
-    assert values.pop("five_crops") is False
-    path.write_text(json.dumps(values))
-    assert Evaluation.load(tmp_path).five_crops is False
+    replace(evaluation, metadata={}).write(tmp_path)
+    values = json.loads((tmp_path / "evaluation.json").read_text())
+    assert [key for key, value in values.items() if value is None and key != "commit"] == [
+        *("model", "variant", "backbone", "pretraining", "seed", "epochs", "device", "seconds")
+    ]
+    assert Evaluation.load(tmp_path).metrics() == evaluation.metrics()
+    with pytest.raises(DataError, match=r"'model'.*--result`, which takes --seed"):
+        Result.load(tmp_path)
 
 
-def test_a_score_file_needs_to_know_its_seed(evaluation: Evaluation) -> None:
+def test_a_score_file_needs_a_seed(evaluation: Evaluation) -> None:
     nameless = replace(evaluation, metadata={k: v for k, v in evaluation.metadata.items() if k != "seed"})
     with pytest.raises(DataError, match="'seed'"):
         nameless.to_result()
@@ -177,17 +192,17 @@ def test_a_score_file_needs_to_know_its_seed(evaluation: Evaluation) -> None:
 def test_data_without_any_positive_can_be_evaluated_but_not_compared(
     evaluation: Evaluation, tmp_path: Path
 ) -> None:
-    nobody = replace(evaluation, labels=np.zeros_like(evaluation.labels))
-    assert nobody.metrics()["mAP"] is None
-    nobody.write(tmp_path)
-    assert Evaluation.load(tmp_path).metrics() == nobody.metrics()
+    negative = replace(evaluation, labels=np.zeros_like(evaluation.labels))
+    assert negative.metrics()["mAP"] is None
+    negative.write(tmp_path)
+    assert Evaluation.load(tmp_path).metrics() == negative.metrics()
     with pytest.raises(DataError, match="'mAP'"):
-        nobody.to_result()
+        negative.to_result()
 
 
 def test_decisions_are_those_the_scores_count(evaluation: Evaluation) -> None:
-    """A probability that equals a threshold of float32 is a no, in the table as on the wall."""
+    """A probability that equals a threshold in float32 is negative, in scores and decisions."""
     probs = np.full_like(evaluation.probs, 0.3)
-    people = replace(evaluation, probs=probs, thresholds=(0.3,) * 5, labels=np.ones_like(evaluation.labels))
-    assert not people.decisions.any()
-    assert people.scores.recall == 0
+    equal = replace(evaluation, probs=probs, thresholds=(0.3,) * 5, labels=np.ones_like(evaluation.labels))
+    assert not equal.decisions.any()
+    assert equal.scores.recall == 0

@@ -8,14 +8,14 @@ from passerby.errors import ConfigError
 from passerby.evaluation.protocols import PROTOCOLS, load_protocol
 
 
-def test_honest_uses_the_thresholds_of_the_bundle() -> None:
-    honest = load_protocol("default")
-    assert honest.choose_thresholds((0.3, 0.6)) == (0.3, 0.6)
-    assert honest.unknown == "ignore"
-    assert "0.30 to 0.60" in honest.describe((0.3, 0.6))
+def test_default_uses_the_thresholds_of_the_bundle() -> None:
+    default = load_protocol("default")
+    assert default.choose_thresholds((0.3, 0.6)) == (0.3, 0.6)
+    assert default.unknown == "ignore"
+    assert "0.30 to 0.60" in default.describe((0.3, 0.6))
 
 
-def test_the_papers_habits_have_names() -> None:
+def test_the_conventions_of_the_papers_have_names() -> None:
     assert load_protocol("threshold-0.45").choose_thresholds((0.3, 0.6)) == (0.45, 0.45)
     assert load_protocol("unknown-negative").unknown == "negative"
     assert "p > 0.45" in load_protocol("threshold-0.45").describe((0.45, 0.45))
@@ -31,7 +31,7 @@ def test_every_named_protocol_carries_its_name() -> None:
     assert all(load_protocol(name) == protocol for name, protocol in PROTOCOLS.items())
 
 
-@pytest.mark.parametrize("name", ["", "best", "threshold-1.5", "threshold-", "honest+", "Honest"])
+@pytest.mark.parametrize("name", ["", "best", "threshold-1.5", "threshold-", "default+", "Default"])
 def test_unknown_names_are_refused_with_a_list(name: str) -> None:
-    with pytest.raises(ConfigError, match=r"expected one of honest, threshold-0\.5"):
+    with pytest.raises(ConfigError, match=r"expected one of default, threshold-0\.5"):
         load_protocol(name)

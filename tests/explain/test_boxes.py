@@ -96,25 +96,25 @@ def test_parse() -> None:
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("mean", "no rule 'mean' to binarise; choose one of max, otsu, quantile"),
-        ("max:1.5", r"expected a share in \(0, 1\) to binarise by, got 1\.5"),
+        ("mean", "no binarisation rule 'mean'; choose one of max, otsu, quantile"),
+        ("max:1.5", r"expected a binarisation share in \(0, 1\), got 1\.5"),
         ("max:half", "expected max:0.5, quantile:0.9 or otsu, got 'max:half'"),
-        ("otsu:0.9", "otsu finds its threshold by itself; expected no share, got 'otsu:0.9'"),
-        ("otsu:", "otsu finds its threshold by itself"),
+        ("otsu:0.9", "otsu computes its threshold from the map; expected no share, got 'otsu:0.9'"),
+        ("otsu:", "otsu computes its threshold from the map"),
         ("quantile", "expected a share of the quantile, such as quantile:0.9, got none"),
     ],
 )
-def test_wrong_rules_are_told(text: str, message: str) -> None:
+def test_wrong_rules_are_refused(text: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Binarization.parse(text)
 
 
 @pytest.mark.parametrize("heat", [np.float32([1, 2]), np.float32([[-1, 0]]), np.float32([[np.nan, 0]])])
-def test_what_is_no_heat_map_is_refused(heat: np.ndarray) -> None:
+def test_other_arrays_than_heat_maps_are_refused(heat: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"expected a heat map \(H, W\) of finite numbers ≥ 0"):
         find_boxes(heat)
 
 
-def test_a_wrong_mode_is_told() -> None:
-    with pytest.raises(ConfigError, match="no mode 'all' of boxes; choose one of outer, components"):
+def test_a_wrong_mode_is_refused() -> None:
+    with pytest.raises(ConfigError, match="no box mode 'all'; choose one of outer, components"):
         find_boxes(HEAT, mode="all")  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Heat maps of networks whose maps are known on paper, of all models at once and one by one."""
+"""Heat maps of networks with analytically known maps; of all models, batched and one by one."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ class Toy(AttributeModel):
 
 
 class Pooled(nn.Module):
-    """Logits are linear in the mean over the places."""
+    """Logits are linear in the mean over all locations."""
 
     weights: Tensor
 
@@ -49,7 +49,7 @@ class Pooled(nn.Module):
 
 
 class Squared(nn.Module):
-    """Each logit is the sum of the squares of one channel: gradients differ from place to place."""
+    """Each logit is the sum of the squares of one channel: gradients differ between locations."""
 
     def forward(self, features: Tensor) -> Tensor:
         return features.square().sum((2, 3))
@@ -92,7 +92,7 @@ def by_hand(features: Tensor, slopes: list[list[list[float]]], method: str) -> l
 
 @pytest.mark.parametrize("method", GRADIENTS)
 @pytest.mark.parametrize("head", [Pooled(), Squared()], ids=["pooled", "squared"])
-def test_maps_that_are_known_on_paper(head: nn.Module, method: Any) -> None:
+def test_analytically_known_maps(head: nn.Module, method: Any) -> None:
     images = pictures()
     features = features_of(images)
     heat = compute_heat_maps(Toy(head), images, method=method)
@@ -133,8 +133,8 @@ def test_a_red_square_is_found_where_it_is() -> None:
     assert divmod(int(full[0, 0].argmax()), 12) in {(y, x) for y in range(4, 8) for x in range(8, 12)}
 
 
-def test_occlusion_finds_what_the_logit_hangs_on() -> None:
-    """The fall of a linear logit is known: the share of the window in the square, times its weight."""
+def test_occlusion_measures_the_drop_of_the_logit() -> None:
+    """The drop of a linear logit is known: the share of the window in the square, times its weight."""
     images = torch.zeros(1, 3, 16, 12)
     images[0, 0, 4:8, 8:12] = 1
     heat = compute_heat_maps(Toy(Pooled().float()), images, attributes=["Red", "Blue"], method="occlusion")
@@ -146,7 +146,7 @@ def test_occlusion_finds_what_the_logit_hangs_on() -> None:
     assert blue.max() == 0
 
 
-SYSTEMS: dict[str, dict[str, Any]] = {
+MODELS: dict[str, dict[str, Any]] = {
     "baseline": {},
     "da-har": {"fusion_channels": 8, "attention_channels": 8},
     "diaa": {"attention_channels": 8},
@@ -159,9 +159,9 @@ SYSTEMS: dict[str, dict[str, Any]] = {
 
 def make(name: str, **arguments: Any) -> AttributeModel:
     torch.manual_seed(0)
-    splits = ("head", "torso", "bottom")
-    schema = AttributeSchema("s", tuple(Attribute(p, "is there", split=p) for p in splits))  # type: ignore[arg-type]
-    return create_model(name, schema=schema, backbone="test_resnet", **SYSTEMS[name], **arguments)
+    parts = ("head", "torso", "bottom")
+    schema = AttributeSchema("s", tuple(Attribute(p, "is there", body_part=p) for p in parts))  # type: ignore[arg-type]
+    return create_model(name, schema=schema, backbone="test_resnet", **MODELS[name], **arguments)
 
 
 def images_of(count: int = 3) -> Tensor:
@@ -169,13 +169,13 @@ def images_of(count: int = 3) -> Tensor:
 
 
 def one_by_one(model: AttributeModel, images: Tensor, attribute: int, method: str) -> Tensor:
-    """The plain way: a hook-free backward pass for each picture and attribute."""
+    """One backward pass for each picture and attribute."""
     maps = []
     with evaluating(model):
         for image in images:
             with model.capturing() as captured:
                 logits = model(image[None]).logits
-            features = captured[model.levels_looked_at[attribute]]
+            features = captured[model.heat_map_levels[attribute]]
             (slopes,) = torch.autograd.grad(logits[0, attribute], features)
             found = by_hand(features[0].detach(), slopes[0].tolist(), method)
             maps.append(torch.tensor(found, dtype=features.dtype))
@@ -186,28 +186,28 @@ def amplify(model: AttributeModel, factor: float) -> AttributeModel:
     """Multiply the logits: random heads have maps near 0, which agree with anything."""
     forward = model.forward
 
-    def louder(images: Tensor, guidance: Guidance | None = None) -> Output:
+    def scaled(images: Tensor, guidance: Guidance | None = None) -> Output:
         output = forward(images, guidance)
         return replace(output, logits=factor * output.logits)
 
-    model.forward = louder  # type: ignore[method-assign]
+    model.forward = scaled  # type: ignore[method-assign]
     return model
 
 
 @pytest.mark.parametrize(
     ("name", "arguments"),
     [
-        *((name, {}) for name in sorted(SYSTEMS)),
+        *((name, {}) for name in sorted(MODELS)),
         ("sspnet", {"locations": "regions"}),
         ("sspnet", {"locations": "keypoints"}),
     ],
 )
 @pytest.mark.parametrize("method", GRADIENTS)
-def test_all_at_once_is_one_by_one(name: str, arguments: dict[str, Any], method: Any) -> None:
+def test_batched_maps_equal_single_ones(name: str, arguments: dict[str, Any], method: Any) -> None:
     model, images = make(name, **arguments).double(), images_of(2).double()
     most = max(float(each.max()) for each in compute_heat_maps(model, images, method="layer-cam").maps)
     peaks = []
-    for factor in (30 / most, -1):  # means over places are below 1 then; −1 for what speaks against
+    for factor in (30 / most, -1):  # means over locations are below 1 then; −1 for negative evidence
         heat = compute_heat_maps(amplify(model, factor), images, method=method)
         for attribute in range(3):
             expected = one_by_one(model, images, attribute, method)
@@ -220,7 +220,7 @@ def test_all_at_once_is_one_by_one(name: str, arguments: dict[str, Any], method:
     torch.testing.assert_close(some.maps[1], heat.maps[0])
 
 
-def test_small_portions_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_chunk_size_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     model, images = make("sspnet"), images_of()
     whole = compute_heat_maps(model, images)
     monkeypatch.setattr("passerby.explain.heat._CHUNK_BYTES", 1)
@@ -228,7 +228,7 @@ def test_small_portions_change_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
         torch.testing.assert_close(a, b)
 
 
-def test_the_scale_that_sspnet_chose_is_looked_at() -> None:
+def test_maps_of_sspnet_lie_on_the_selected_scale() -> None:
     model = create_model(
         "sspnet",
         schema=make("sspnet").schema,
@@ -237,16 +237,16 @@ def test_the_scale_that_sspnet_chose_is_looked_at() -> None:
         selection="fixed",
         scales={"head": 1, "torso": 2, "bottom": 3, "all": 3},
     )
-    assert model.levels_looked_at == ("P1", "P2", "P3")
+    assert model.heat_map_levels == ("P1", "P2", "P3")
     shapes = [tuple(each.shape) for each in compute_heat_maps(model, images_of(2)).maps]
     assert shapes == [(2, 16, 12), (2, 8, 6), (2, 4, 3)]
 
 
-@pytest.mark.parametrize("name", sorted(SYSTEMS))
-def test_a_systems_own_map(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_native_maps(name: str) -> None:
     model, images = make(name), images_of()
     if not model.native_map:
-        with pytest.raises(ModelError, match=f"a {name} model shows no map of its own"):
+        with pytest.raises(ModelError, match=f"a {name} model has no native map"):
             compute_heat_maps(model, images, method="native")
         return
     heat = compute_heat_maps(model, images, method="native")
@@ -254,31 +254,31 @@ def test_a_systems_own_map(name: str) -> None:
         maps = model(images).maps
     for n in range(3):
         for attribute in range(3):
-            expected = own_by_hand(name, {key: each[n].tolist() for key, each in maps.items()}, attribute)
+            expected = native_by_hand(name, {key: each[n].tolist() for key, each in maps.items()}, attribute)
             torch.testing.assert_close(heat.maps[attribute][n], torch.tensor(expected))
 
 
-@pytest.mark.parametrize("name", sorted(SYSTEMS))
-def test_unasked_a_map_is_made_the_way_that_finds_more_with_the_system(name: str) -> None:
+@pytest.mark.parametrize("name", sorted(MODELS))
+def test_the_default_method_is_that_of_the_model(name: str) -> None:
     model, images = make(name), images_of()
     assert model.heat_method == ("native" if name in {"da-har", "diaa", "passerby"} else "grad-cam-p")
-    unasked, asked = (
+    default, explicit = (
         compute_heat_maps(model, images, method=each).maps for each in (None, model.heat_method)
     )
-    assert all(map(torch.equal, unasked, asked))
+    assert all(map(torch.equal, default, explicit))
     other = compute_heat_maps(model, images, method="layer-cam").maps
-    assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(unasked, other, strict=True))
+    assert not all(a.shape == b.shape and torch.equal(a, b) for a, b in zip(default, other, strict=True))
 
 
-def test_a_system_without_its_map_falls_to_gradients() -> None:
+def test_without_a_native_map_the_default_is_grad_cam_p() -> None:
     plain = create_model(
-        "da-har", schema=make("da-har").schema, backbone="test_resnet", masked_attention=False
+        "da-har", schema=make("da-har").schema, backbone="test_resnet", mexplicit_attention=False
     )
     assert (plain.native_map, plain.heat_method) == ("", "grad-cam-p")
 
 
-def own_by_hand(name: str, maps: dict[str, Any], a: int) -> list[list[float]]:
-    """What a model shows of an attribute, from its maps of a picture, in loops."""
+def native_by_hand(name: str, maps: dict[str, Any], a: int) -> list[list[float]]:
+    """The native map of an attribute from the maps of a picture, in loops."""
     if name == "mtms":
         return maps["stage2"][a]  # type: ignore[no-any-return]
     if name == "da-har":
@@ -299,7 +299,7 @@ def own_by_hand(name: str, maps: dict[str, Any], a: int) -> list[list[float]]:
 
 
 class BoomError(Exception):
-    """Comes out of a head."""
+    """Raised by a head."""
 
 
 class Exploding(nn.Module):
@@ -310,7 +310,7 @@ class Exploding(nn.Module):
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("mode", ["train", "eval", "mixed"])
 @pytest.mark.parametrize("grad", [True, False])
-def test_nothing_is_left_behind(method: Any, mode: str, grad: bool) -> None:
+def test_model_and_caller_stay_unchanged(method: Any, mode: str, grad: bool) -> None:
     model = make("diaa")
     model.train(mode == "train")
     if mode == "mixed":
@@ -332,14 +332,14 @@ def test_nothing_is_left_behind(method: Any, mode: str, grad: bool) -> None:
     assert all(torch.equal(v, state[k]) for k, v in model.state_dict().items())
 
 
-def test_nor_after_a_failure() -> None:
+def test_model_and_caller_stay_unchanged_after_an_error() -> None:
     model = Toy(Exploding()).train()
     with torch.enable_grad(), pytest.raises(BoomError):
         compute_heat_maps(model, pictures())
     assert torch.is_grad_enabled()
     assert model.training
     model.head = Pooled()
-    assert not model(pictures()).features.requires_grad  # nothing is captured any more
+    assert not model(pictures()).features.requires_grad  # capturing has ended
 
 
 def test_in_inference_mode() -> None:
@@ -350,7 +350,7 @@ def test_in_inference_mode() -> None:
     torch.testing.assert_close(heat.maps[0], compute_heat_maps(model, images_of()).maps[0])
 
 
-def test_wrong_wishes_are_told() -> None:
+def test_wrong_arguments_are_refused() -> None:
     model = make("baseline")
     with pytest.raises(ConfigError, match="no method 'cam'; choose one of grad-cam, grad-cam-p"):
         compute_heat_maps(model, images_of(), method="cam")  # type: ignore[arg-type]
@@ -358,18 +358,20 @@ def test_wrong_wishes_are_told() -> None:
         compute_heat_maps(model, images_of(), attributes=["Hat"])
     with pytest.raises(SchemaError, match=r"no attribute 'Head'; did you mean head\?"):
         compute_heat_maps(model, images_of(), attributes=["Head"])
-    with pytest.raises(DataError, match="at least one attribute to make maps of, got none"):
+    with pytest.raises(DataError, match="at least one attribute for heat maps, got an empty list"):
         compute_heat_maps(model, images_of(), attributes=[])
 
 
-def test_a_level_that_is_named_and_never_looked_at() -> None:
-    class Forgetful(Toy):
+def test_features_that_are_never_captured_are_refused() -> None:
+    class WithoutCapture(Toy):
         @property
-        def levels_looked_at(self) -> tuple[str, ...]:
+        def heat_map_levels(self) -> tuple[str, ...]:
             return ("elsewhere",) * 3
 
-    with pytest.raises(ModelError, match="names 'elsewhere' for heat maps, and never looked at it"):
-        compute_heat_maps(Forgetful(Pooled()), pictures())
+    with pytest.raises(
+        ModelError, match="names the features 'elsewhere' for heat maps, but did not"
+    ):
+        compute_heat_maps(WithoutCapture(Pooled()), pictures())
 
 
 def test_the_package_grad_cam_agrees() -> None:

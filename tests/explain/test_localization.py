@@ -14,7 +14,6 @@ from PIL import Image
 from torch import Tensor, nn
 
 import passerby.explain.localization as localize_module
-import passerby.visualization.localization_figure as figure_module
 from passerby.annotators.from_files import FromFiles
 from passerby.bundle import Bundle
 from passerby.errors import ConfigError, DataError, ImageError, ModelError, SchemaError
@@ -24,13 +23,11 @@ from passerby.explain.heat import METHODS
 from passerby.explain.localization import Localization, Region, localize, localize_many
 from passerby.images.placement import compute_placement, restore_heat
 from passerby.inference.auxiliary import AuxiliaryInputs
-from passerby.inference.predictor import Skipped
+from passerby.inference.batches import Skipped
 from passerby.models import AttributeModel, create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Box, Guidance, Output, Preprocess
-from passerby.visualization.figure_file import MAX_SIDE_PX
-from passerby.visualization.localization_figure import check_grid_size, draw_localization, draw_localizations
-from passerby.visualization.panel_grid import Panel, compose_grid
+from toy_explanations import create_localization
 
 COLOURS = ("Red", "Green", "Blue")
 SCHEMA = AttributeSchema("toy", tuple(Attribute(name, f"is in {name}") for name in COLOURS))
@@ -96,7 +93,7 @@ def test_boxes_are_in_pixels_of_the_picture(resize: str, size: tuple[int, int]) 
     assert inside.sum() / found.heat.sum() == pytest.approx(region.share, abs=0.08)
 
 
-def test_one_box_or_one_a_piece() -> None:
+def test_one_box_or_one_per_component() -> None:
     picture = paint((120, 160), Red=[(10, 120, 40, 150), (70, 120, 110, 156)])
     bundle = create_bundle()
     (outer,) = localize(bundle, picture, attributes=["Red"])["Red"]
@@ -123,23 +120,23 @@ def test_binarization_and_method_reach_the_boxes() -> None:
             found = localize(bundle, faint, attributes=["Red"], method=method)  # type: ignore[arg-type]
             assert found.method == method
             assert found.heat[0, 20:50, 20:40].mean() > found.heat.mean()
-    with pytest.raises(ModelError, match="no map of its own"):
+    with pytest.raises(ModelError, match="no native map"):
         localize(bundle, faint, method="native")
     with pytest.raises(ConfigError, match="no method"):
         localize(bundle, faint, method="gradcam")  # type: ignore[arg-type]
-    with pytest.raises(ConfigError, match="no mode"):
+    with pytest.raises(ConfigError, match="no box mode"):
         localize(bundle, faint, boxes="inner")  # type: ignore[arg-type]
 
 
-def test_the_model_says_how_maps_are_made_if_nobody_does() -> None:
+def test_the_default_method_is_that_of_the_model() -> None:
     own = create_model("passerby", schema=SCHEMA, backbone="test_resnet", evidence_channels=8)
     picture = paint((96, 128), Red=[(0, 0, 50, 50)])
     for model, method in ((Colours(), "grad-cam-p"), (own, "native")):
         bundle = Bundle(model, Preprocess(64, 48, **PLAIN))
-        unasked = localize(bundle, picture, attributes=["Red"])
-        assert unasked.method == unasked.to_dict()["method"] == method
-        asked = localize(bundle, picture, attributes=["Red"], method=method)  # type: ignore[arg-type]
-        assert np.array_equal(unasked.heat, asked.heat)
+        default = localize(bundle, picture, attributes=["Red"])
+        assert default.method == default.to_dict()["method"] == method
+        explicit = localize(bundle, picture, attributes=["Red"], method=method)  # type: ignore[arg-type]
+        assert np.array_equal(default.heat, explicit.heat)
 
 
 def test_padding_is_cut_off() -> None:
@@ -154,7 +151,7 @@ def test_padding_is_cut_off() -> None:
 # ---------------------------------------------------------------------- attributes and pictures
 
 
-def test_present_ones_unless_named() -> None:
+def test_present_attributes_by_default() -> None:
     bundle = create_bundle()
     half = (0, 0, 96, 64)
     red, black = paint((96, 128), Red=[half], Blue=[(0, 0, 10, 10)]), paint((96, 128))
@@ -176,20 +173,20 @@ def test_present_ones_unless_named() -> None:
     np.testing.assert_allclose(named.heat[2], found.heat[0])
 
 
-def test_names_that_are_not_there() -> None:
+def test_unknown_names_are_refused() -> None:
     bundle = create_bundle()
     with pytest.raises(SchemaError, match=r"'Rad'; did you mean Red"):
         localize_many(bundle, [], attributes=["Rad"])  # at once
     with pytest.raises(DataError, match="at least one attribute"):
         localize(bundle, paint((9, 9)), attributes=[])
     found = localize(bundle, paint((9, 9)), attributes=["Red"])
-    with pytest.raises(SchemaError, match="'Blue' was not looked for; expected one of Red"):
+    with pytest.raises(SchemaError, match="'Blue' was not localised; expected one of Red"):
         found["Blue"]
-    with pytest.raises(SchemaError, match="none were"):
+    with pytest.raises(SchemaError, match="no attribute was"):
         localize(bundle, paint((9, 9)))["Red"]
 
 
-def test_many_pictures_in_order_and_unreadable_ones_named(
+def test_many_pictures_in_order_with_unreadable_ones(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle = create_bundle()
@@ -222,7 +219,7 @@ def test_many_pictures_in_order_and_unreadable_ones_named(
         next(localize_many(bundle, paths, batch_size=0))
 
 
-def test_model_and_caller_are_left_as_they_were() -> None:
+def test_model_and_caller_stay_unchanged() -> None:
     bundle = create_bundle()
     bundle.model.train()
     bundle.model.norm.eval()  # type: ignore[union-attr, operator]
@@ -277,157 +274,14 @@ def test_plain_values() -> None:
     assert replace(found, notes=("a",)).to_dict()["notes"] == ["a"]
 
 
-# ---------------------------------------------------------------------- figures
-
-
-def create_found(count: int = 1, size: tuple[int, int] = (48, 96), **changes: Any) -> Localization:
-    width, height = size
-    heat = np.zeros((count, height, width), np.float32)
-    heat[:, : height // 2] = 1
-    region = Region(Box(0, 0, width, height // 2), 1.0)
-    values: dict[str, Any] = {
-        "source": "a.jpg",
-        "picture": np.full((height, width, 3), 128, np.uint8),
-        "names": tuple(f"attribute {i}" for i in range(count)),
-        "probabilities": (0.875,) * count,
-        "thresholds": (0.5,) * count,
-        "heat": heat,
-        "regions": ((region,),) * count,
-    }
-    return Localization(**{**values, **changes})
-
-
-def collect(monkeypatch: pytest.MonkeyPatch) -> list[list[list[str]]]:
-    """The titles of the panels of each sheet that is composed."""
-    sheets = []
-
-    def note(lines: Sequence[Sequence[Panel | None]], **options: Any) -> Image.Image:
-        sheets.append([["" if panel is None else panel.title for panel in line] for line in lines])
-        return compose_grid(lines, **options)
-
-    monkeypatch.setattr(figure_module, "compose_grid", note)
-    return sheets
-
-
-def test_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    sheets = collect(monkeypatch)
-    draw_localizations([create_found(2), create_found(1, source="b.jpg")], height_px=64)
-    assert sheets[-1] == [["a.jpg", "attribute 0", "attribute 1"], ["b.jpg", "attribute 0"]]
-    draw_localizations([create_found(3)] * 2, columns=2, height_px=64)  # even lines
-    assert sheets[-1] == [["a.jpg", "attribute 0", "attribute 1"], ["", "attribute 2"]] * 2
-    draw_localizations([create_found(4)] * 3, columns=3, height_px=64)  # pictures go across
-    assert sheets[-1] == [["a.jpg"] * 3, *([f"attribute {i}"] * 3 for i in range(4))]
-    draw_localizations([create_found(0)], height_px=64)
-    assert sheets[-1] == [["a.jpg", ""]]
-
-
-def test_the_size_of_a_sheet() -> None:
-    small, large = (draw_localizations([create_found(2)] * 2, height_px=px) for px in (128, 256))
-    text = 13  # 256 / 19
-    column = 10 * text  # wider than the pictures of 128
-    assert large.width == 8 + 3 * (column + 8)
-    line = round(3.2 * text) + 256 + round(2.2 * text)
-    legend = large.height - (8 + 2 * line + 8)
-    assert 2 * 8 + 2 * round(1.7 * text) <= legend <= 2 * 8 + 6 * round(1.7 * text)
-    assert small.height < large.height
-    wide = create_found(2, size=(300, 100))
-    assert draw_localizations([wide], height_px=128).width == 8 + 3 * (128 + 8)
-    assert draw_localization(wide, "attribute 1", height_px=128).width == 8 + 128 + 8
-
-
-def test_what_stands_in_a_panel(monkeypatch: pytest.MonkeyPatch) -> None:
-    panels: list[Panel] = []
-
-    def note(lines: Sequence[Sequence[Panel]], **options: Any) -> Image.Image:
-        panels.extend(lines[0])
-        return compose_grid(lines, **options)
-
-    monkeypatch.setattr(figure_module, "compose_grid", note)
-    found = create_found(2, probabilities=(0.875, 0.25))
-    draw_localizations([found], truth=[{"attribute 0": [Box(0, 0, 48, 96)]}], height_px=96)
-    photo, yes, no = panels
-    assert (photo.title, photo.verdict) == ("a.jpg", "48 × 96 pixels")
-    assert (yes.verdict, yes.yes, yes.foot) == ("87.50 %, present", True, "100 % of heat, IoU 0.50")
-    assert (no.verdict, no.yes, no.foot) == ("25.00 %, not present", False, "100 % of heat")
-    assert (np.asarray(photo.image) == found.picture).all()
-    line = np.asarray(yes.image)[46]  # the lower side of the box, over the dashes of the known one
-    assert (line[5:-5] == (86, 193, 255)).all()
-    top = np.asarray(yes.image)[1]
-    assert {tuple(pixel) for pixel in top.tolist()} >= {(86, 193, 255), (255, 255, 255)}
-    panels.clear()
-    empty = replace(found, heat=np.zeros_like(found.heat), regions=((), ()))
-    draw_localization(empty, "attribute 1", truth=[Box(0, 0, 9, 9)])
-    assert panels[0].foot == "no heat, IoU 0.00"
-
-
-def test_the_box_stands_where_it_is_in_the_picture() -> None:
-    found = create_found(1, size=(200, 400), regions=((Region(Box(50, 100, 150, 300), 0.5),),))
-    panel = np.asarray(figure_module._draw_panel(found, 0, (), Image.new("RGB", (100, 200))).image)
-    rows, columns = np.nonzero((panel == (86, 193, 255)).all(2))
-    assert (rows.min(), rows.max(), columns.min(), columns.max()) == (51, 148, 26, 73)
-
-
-def test_notes_and_ways_stand_in_the_legend(monkeypatch: pytest.MonkeyPatch) -> None:
-    entries: list[str] = []
-
-    def note(lines: Any, *, legend: Sequence[tuple[Any, str]], **options: Any) -> Image.Image:
-        entries[:] = [text for _, text in legend]
-        return compose_grid(lines, legend=legend, **options)
-
-    monkeypatch.setattr(figure_module, "compose_grid", note)
-    one = create_found(notes=("no mask",))
-    other = create_found(method="occlusion", binarization=Binarization("quantile", 0.9), mode="components")
-    draw_localizations([one, one, other], truth=[{}, {}, {}])
-    assert len(entries) == 6
-    assert "grad-cam-p" in entries[0]
-    assert "box around all that has at least 50 % of the peak" in entries[1]
-    assert "occlusion" in entries[2]
-    assert "boxes around the pieces of the hottest 10 % of the picture" in entries[3]
-    assert entries[4:] == ["known box", "2 picture(s): no mask"]
-    draw_localization(one, "attribute 0")
-    assert entries == ["no mask"]
-
-
-def test_long_names_fit() -> None:
-    name = "an attribute whose name is much too long for any column of a figure"
-    found = create_found(1, (8, 64), source="b" * 300, names=(name,), notes=("c" * 300, "d " * 300))
-    for figure in (draw_localizations([found], height_px=64), draw_localization(found, name, height_px=64)):
-        assert (np.asarray(figure)[:, -4:] == 255).all()  # nothing is cut off at the right
-
-
-def test_refusals_of_figures(tmp_path: Path) -> None:
-    found = create_found()
-    with pytest.raises(DataError, match="at least one picture"):
-        draw_localizations([])
-    with pytest.raises(DataError, match="columns ≥ 1"):
-        draw_localizations([found], columns=0)
-    with pytest.raises(DataError, match="height_px ≥ 64"):
-        draw_localizations([found], height_px=63)
-    with pytest.raises(DataError, match="height_px ≥ 64"):
-        draw_localization(found, "attribute 0", height_px=63)
-    with pytest.raises(SchemaError, match="'Hat' was not looked for"):
-        draw_localization(found, "Hat")
-    with pytest.raises(ValueError, match="shorter"):
-        draw_localizations([found, found], truth=[{}])
-    with pytest.raises(DataError, match="give fewer"):
-        draw_localizations([found], height_px=MAX_SIDE_PX + 1)
-    with pytest.raises(DataError, match=r"end it in \.png"):
-        check_grid_size(tmp_path / "a.txt", pictures=1, attributes=None)
-    check_grid_size(tmp_path / "a.png", pictures=200, attributes=6)
-    check_grid_size(tmp_path / "a.png", pictures=3, attributes=100)
-    for pictures, attributes in ((1000, None), (200, 12), (3, 300)):
-        with pytest.raises(DataError, match="give fewer"):
-            check_grid_size(tmp_path / "a.png", pictures=pictures, attributes=attributes)
-
-
 # ---------------------------------------------------------------------- the table
 
 
 def test_table() -> None:
     two = (Region(Box(0, 1, 10, 20.5), 0.6), Region(Box(30, 40, 50, 60), 0.25))
-    found = create_found(2, probabilities=(0.875, 0.25), regions=(two, ()), notes=("no mask",))
+    found = create_localization(2, probabilities=(0.875, 0.25), regions=(two, ()), notes=("no mask",))
     stream = io.StringIO()
-    write_boxes([found, create_found(0, source="odd [b].jpg")], stream)
+    write_boxes([found, create_localization(0, source="odd [b].jpg")], stream)
     assert [line.split() for line in stream.getvalue().splitlines()] == [
         ["picture", "attribute", "probability", "box", "heat", "inside"],
         ["a.jpg", "attribute", "0", "0.88", "0", "1", "10", "20.5", "60", "%"],

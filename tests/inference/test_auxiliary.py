@@ -122,7 +122,7 @@ def test_predictions_use_the_mask_and_note_its_absence() -> None:
     bundle = make()
     images = pictures()
     plain = Predictor(bundle)(images).predictions
-    note = "no usable masks: the whole picture counts as the person"
+    note = "no usable masks: the entire image counts as the person"
     assert [p.notes for p in plain] == [(note,)] * 2
     guided = Predictor(bundle, auxiliary=AuxiliaryInputs([Fake("masks", half_masks())]))(images).predictions
     assert [p.notes for p in guided] == [(), (note,)]
@@ -136,14 +136,14 @@ def test_predictions_use_the_mask_and_note_its_absence() -> None:
 
 
 def test_one_picture_notes_it_too_and_a_model_without_guidance_never() -> None:
-    assert make()(pictures()[0]).notes == ("no usable masks: the whole picture counts as the person",)
+    assert make()(pictures()[0]).notes == ("no usable masks: the entire image counts as the person",)
     assert make("baseline")(pictures()[0]).notes == ()
     assert make(masked=False)(pictures()[0]).notes == ()
 
 
 def test_a_mirror_image_would_need_a_mirrored_mask() -> None:
     with pytest.raises(DataError, match="leave flip out"):
-        Predictor(make(), flip=True, auxiliary=AuxiliaryInputs([Fake("masks", half_masks())]))
+        Predictor(make(), tta=["flip"], auxiliary=AuxiliaryInputs([Fake("masks", half_masks())]))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 1.0])
@@ -178,7 +178,7 @@ def test_maps_show_what_the_mask_leaves() -> None:
     found = compute_maps(bundle, pictures()[0], auxiliary=AuxiliaryInputs([Fake("masks", half_masks())]))
     assert found.notes == ()
     assert compute_maps(bundle, pictures()[0]).notes == (
-        "no usable masks: the whole picture counts as the person",
+        "no usable masks: the entire image counts as the person",
     )
     maps = found.maps
     assert list(maps) == ["mask", "before", "after", "task"]

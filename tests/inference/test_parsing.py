@@ -19,7 +19,8 @@ from passerby.explain.attention_maps import AttentionMaps, compute_maps, save_ma
 from passerby.images.decode import load_map, read_image
 from passerby.images.placement import resize_map, restore_map
 from passerby.inference.auxiliary import AuxiliaryInputs
-from passerby.inference.predictor import Predictor, Skipped
+from passerby.inference.batches import Skipped
+from passerby.inference.predictor import Predictor
 from passerby.inference.sources import find_images
 from passerby.inference.writers import write_parsing
 from passerby.models import create_model
@@ -92,7 +93,9 @@ def test_predictions_have_maps_of_the_size_of_their_pictures(photos: Path) -> No
 
 def test_a_model_that_does_not_parse_says_so(photos: Path) -> None:
     bundle = create_bundle("baseline")
-    with pytest.raises(ModelError, match="a baseline model makes no parsing maps; mtms and da-har do"):
+    with pytest.raises(
+        ModelError, match="a baseline model makes no parsing maps; .* da-har, mtms"
+    ):
         Predictor(bundle, parse=True)
     with pytest.raises(ModelError, match="makes no parsing maps"):
         bundle.parse_batch(bundle.prepare(photos / "p0.png")[None])

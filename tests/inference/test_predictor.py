@@ -11,7 +11,8 @@ from PIL import Image
 
 from passerby.bundle import Bundle
 from passerby.errors import DataError
-from passerby.inference.predictor import Predictor, Skipped
+from passerby.inference.batches import Skipped
+from passerby.inference.predictor import Predictor
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Prediction, Preprocess
@@ -101,7 +102,7 @@ def test_pictures_in_memory(bundle: Bundle, photos: list[Path]) -> None:
 def test_flip_averages_with_the_mirror_image(bundle: Bundle, photos: list[Path]) -> None:
     plain = by_one(bundle, photos)
     mirrored = [bundle(np.asarray(bundle.prepare(p).permute(1, 2, 0))[:, ::-1]) for p in photos]
-    given = list(Predictor(bundle, flip=True)(photos))
+    given = list(Predictor(bundle, tta=["flip"])(photos))
     for one, a, b in zip(given, plain, mirrored, strict=True):
         mean = [(x + y) / 2 for x, y in zip(a.probabilities, b.probabilities, strict=True)]
         assert one.probabilities == pytest.approx(mean, abs=1e-5)
@@ -126,7 +127,7 @@ def test_long_streams_are_asked_for_as_needed(bundle: Bundle, photos: list[Path]
     stream = Predictor(bundle, batch_size=4, threads=2).stream(endless())
     for _ in range(20):
         assert isinstance(next(stream), Prediction)
-    assert asked <= 20 + 3 * 4
+    assert asked <= 20 + 2 * 4
     stream.close()  # type: ignore[attr-defined]
     assert not [t for t in threading.enumerate() if t.name.startswith("passerby-decode")]
 
@@ -134,10 +135,10 @@ def test_long_streams_are_asked_for_as_needed(bundle: Bundle, photos: list[Path]
 def test_other_errors_end_the_stream(
     bundle: Bundle, photos: list[Path], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def fail(image: object) -> torch.Tensor:
+    def fail(*given: object) -> np.ndarray:
         raise MemoryError("no memory left")
 
-    monkeypatch.setattr(bundle, "prepare", fail)
+    monkeypatch.setattr("passerby.inference.batches.resize_image", fail)
     with pytest.raises(MemoryError):
         Predictor(bundle)(photos)
     assert not [t for t in threading.enumerate() if t.name.startswith("passerby-decode")]

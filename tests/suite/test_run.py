@@ -1,8 +1,11 @@
-"""A suite of two tiny networks, from its file to a table and a page."""
+"""A suite of two tiny models, from its file to tables and report."""
 
 from __future__ import annotations
 
 import dataclasses
+import inspect
+import json
+import logging
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -22,7 +25,8 @@ from passerby.comparison.run_comparison import Comparison
 from passerby.config import Recipe, load_recipe, load_suite
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, ManifestError, SchemaError, TrainingError
-from passerby.suite import plan_suite, run_jobs, run_suite
+from passerby.suite import Job, plan_suite, run_jobs, run_suite
+from passerby.suite.tasks import TASKS
 from passerby.training import train
 
 
@@ -31,8 +35,8 @@ def suite_path(tmp_path: Path, make_recipe: Callable[..., Recipe]) -> Path:
     recipe = make_recipe(training={"epochs": 2})
     (tmp_path / "recipe.yaml").write_text(recipe.to_yaml())
     path = tmp_path / "suite.yaml"
-    (tmp_path / "names.json").write_text('{"RedTop": "upper", "BlueBottom": "lower"}')
-    people = {"manifest": str(recipe.data.manifest), "partition": "own"}
+    (tmp_path / "label-map.json").write_text('{"RedTop": "upper", "BlueBottom": "lower"}')
+    test = {"manifest": str(recipe.data.manifest), "partition": "own"}
     values = {
         "suite": "toy",
         "baseline": "plain",
@@ -41,18 +45,25 @@ def suite_path(tmp_path: Path, make_recipe: Callable[..., Recipe]) -> Path:
             "plain": "recipe.yaml",
             "weighted": {"recipe": "recipe.yaml", "overrides": {"loss": {"arguments": {"weighting": "sb"}}}},
         },
-        "tests": {"again": {**people, "split": "val"}},
-        "localization": {"where": {**people, "split": "train", "names": str(tmp_path / "names.json")}},
+        "tests": {"again": {**test, "split": "val"}},
+        "localization": {"where": {**test, "split": "train", "label_map": str(tmp_path / "label-map.json")}},
     }
     path.write_text(yaml.safe_dump(values))
     return path
 
 
-def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> None:
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
+    caplog.set_level(logging.INFO, "passerby")
+    return caplog
+
+
+def test_a_suite_is_run_once_and_compared(
+    suite_path: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
     suite = load_suite(suite_path)
     out, results = tmp_path / "out", tmp_path / "results"
-    said: list[str] = []
-    stored = run_suite(suite, out, results=results, at_once=2, timing_s=0.01, say=said.append)
+    stored = run_suite(suite, out, results=results, at_once=2, timing_s=0.01)
 
     assert stored == [
         results / "tiny" / "toy.comparison.json",
@@ -77,12 +88,12 @@ def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> N
     assert "GMACs" in page
     assert "Where they look, beside each other" in page
     assert len(list((results / "tiny").glob("*-seed?.json"))) == 2
-    assert sum("done in" in line for line in said) == 2
+    assert sum("done in" in line for line in log.messages) == 2
 
     before = {path: path.stat().st_mtime_ns for path in results.rglob("*-seed?.json")}
-    said.clear()
-    assert run_suite(suite, out, results=results, timing_s=0, say=said.append) == stored
-    assert said == ["2 of 2 are done already"]
+    log.clear()
+    assert run_suite(suite, out, results=results, timing_s=0) == stored
+    assert log.messages == ["2 of 2 are already done"]
     assert (
         Comparison.load(stored[0]).runs[1].costs["inference_32"] == comparison.runs[1].costs["inference_32"]
     )
@@ -92,12 +103,12 @@ def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> N
     larger = dataclasses.replace(weighted, costs={**weighted.costs, "macs": 2 * weighted.costs["macs"]})
     other = dataclasses.replace(plain, variant="toy-other")
     for runs, kept in (
-        ((plain, larger), [True, False]),  # those times were another model's
-        ((dataclasses.replace(plain, costs=larger.costs), weighted), [False, False]),  # or another baseline's
+        ((plain, larger), [True, False]),  # times of another model
+        ((dataclasses.replace(plain, costs=larger.costs), weighted), [False, False]),  # of another baseline
         ((other, weighted), [False, False]),
     ):
         dataclasses.replace(comparison, runs=runs).write(stored[0])
-        run_suite(suite, out, results=results, timing_s=0, say=said.append)
+        run_suite(suite, out, results=results, timing_s=0)
         assert ["inference_32" in run.costs for run in Comparison.load(stored[0]).runs] == kept
 
     words = ["suite", str(suite_path), "--out", str(out), "--results", str(results), "--timing-s", "0"]
@@ -106,28 +117,31 @@ def test_a_suite_is_run_once_and_compared(suite_path: Path, tmp_path: Path) -> N
     assert "even map" in output
 
     changed = load_suite(suite_path, ["training.epochs=1"])
-    with pytest.raises(TrainingError, match=r"recipe\.yaml differs from what the suite asks for"):
+    with pytest.raises(TrainingError, match=r"recipe\.yaml differs from the recipe that the suite defines"):
         plan_suite(changed, out, results=results)
     jobs = plan_suite(suite, out, results=results)
     next((results / "again").glob("*weighted*.json")).write_text("{}")
     assert [[step.is_done for step in job.steps] for job in jobs] == [[True] * 3, [True, False, True]]
-    (tmp_path / "names.json").write_text('{"RedTop": "upper"}')
+    (tmp_path / "label-map.json").write_text('{"RedTop": "upper"}')
     assert [[step.is_done for step in job.steps][2] for job in jobs] == [False, False]
-    with FileLock(out / ".lock"), pytest.raises(TrainingError, match="another command runs the suite"):
-        run_suite(suite, out, results=results, say=said.append)
+    with FileLock(out / ".lock"), pytest.raises(TrainingError, match="another process runs the suite"):
+        run_suite(suite, out, results=results)
 
 
-def test_one_learns_from_the_others_and_all_get_thresholds(suite_path: Path, tmp_path: Path) -> None:
+def test_a_student_is_trained_after_its_teachers_and_all_models_are_calibrated(
+    suite_path: Path, tmp_path: Path, log: pytest.LogCaptureFixture
+) -> None:
     values = yaml.safe_load(suite_path.read_text())
     del values["tests"], values["localization"]
     student = {"recipe": "recipe.yaml", "teachers": ["plain", "weighted"]}
     values |= {"models": {"student": student, **values["models"]}, "calibrate": ["mA"]}
     suite_path.write_text(yaml.safe_dump(values))
     out, results = tmp_path / "out", tmp_path / "results"
-    suite, said = load_suite(suite_path), []
-    stored = run_suite(suite, out, results=results, at_once=3, timing_s=0, say=said.append)
+    suite = load_suite(suite_path)
+    stored = run_suite(suite, out, results=results, at_once=3, timing_s=0)
 
-    assert [line.split(":")[0] for line in said][-2:] == ["student/seed0"] * 2
+    messages = [line for line in log.messages if "seed0: " in line]
+    assert [line.split(":")[0] for line in messages][-2:] == ["student/seed0"] * 2
     recipe = load_recipe(out / "recipes" / "student" / "seed0.yaml")
     assert recipe.loss.teachers == tuple(
         out / "runs" / name / "seed0" / "teacher-predictions" / "train" / "predictions.parquet"
@@ -147,21 +161,21 @@ def test_one_learns_from_the_others_and_all_get_thresholds(suite_path: Path, tmp
     chosen = Bundle.load(bundle.parent / "calibrated-mA")
     assert chosen.metadata["calibration"] == "thresholds for the best mA on tiny own/val"
 
-    said.clear()
-    run_suite(suite, out, results=results, timing_s=0, say=said.append)
-    assert said == ["3 of 3 are done already"]
-    (bundle.parent / "done" / "calibrated-mA.json").unlink()  # as if killed before it was signed
+    log.clear()
+    run_suite(suite, out, results=results, timing_s=0)
+    assert log.messages == ["3 of 3 are already done"]
+    (bundle.parent / "done" / "calibrated-mA.json").unlink()  # as if killed before its completion
     jobs = plan_suite(suite, out, results=results)
-    assert run_jobs(jobs, out / "logs", say=said.append) == {}
+    assert run_jobs(jobs, out / "logs") == {}
     assert all(job.is_done for job in jobs)
 
-    words = recipe.loss.teachers[0]
-    words.write_bytes(words.read_bytes() + b" ")
-    with pytest.raises(TrainingError, match=r"has changed since .* began to learn from it"):
-        train(recipe, bundle.parent, resume=True, say=said.append)
+    predictions = recipe.loss.teachers[0]
+    predictions.write_bytes(predictions.read_bytes() + b" ")
+    with pytest.raises(TrainingError, match=r"has changed since the training in .* began"):
+        train(recipe, bundle.parent, resume=True)
 
 
-def test_a_test_without_identities_is_drawn_by_images(suite_path: Path, tmp_path: Path) -> None:
+def test_a_test_without_identities_is_resampled_by_image(suite_path: Path, tmp_path: Path) -> None:
     values = yaml.safe_load(suite_path.read_text())
     recipe = load_recipe(tmp_path / "recipe.yaml")
     people = Manifest.load(recipe.data.manifest)
@@ -180,40 +194,51 @@ def test_a_test_without_identities_is_drawn_by_images(suite_path: Path, tmp_path
     values["defaults"] = {"data": {"manifest": str(tmp_path / "known.parquet")}, "training": {"epochs": 1}}
     suite_path.write_text(yaml.safe_dump(values | {"by": "identity", "localization": {}}))
     out, results = tmp_path / "out", tmp_path / "results"
-    stored = run_suite(
-        load_suite(suite_path), out, results=results, at_once=2, timing_s=0, say=lambda _: None
-    )
+    stored = run_suite(load_suite(suite_path), out, results=results, at_once=2, timing_s=0)
     assert [Comparison.load(path).by for path in stored] == ["identity", "image"]
     assert [Comparison.load(path).runs[0].dataset for path in stored] == ["known", "tiny"]
 
 
-def test_a_teacher_of_other_attributes_is_told_at_once(suite_path: Path, tmp_path: Path) -> None:
+def test_the_calls_of_all_steps_fit_their_functions(suite_path: Path, tmp_path: Path) -> None:
+    values = yaml.safe_load(suite_path.read_text())
+    values["models"]["student"] = {"recipe": "recipe.yaml", "teachers": ["plain"]}
+    suite_path.write_text(yaml.safe_dump({**values, "calibrate": ["mA"]}))
+    jobs: list[Job] = plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
+    tasks = set()
+    for step in (step for job in jobs for step in job.steps):
+        inspect.signature(TASKS[step.task]).bind(**step.arguments)
+        assert json.loads(json.dumps(step.arguments)) == step.arguments
+        tasks.add(step.task)
+    assert tasks == set(TASKS)
+
+
+def test_a_teacher_of_other_attributes_is_refused(suite_path: Path, tmp_path: Path) -> None:
     values = yaml.safe_load(suite_path.read_text())
     values["models"]["weighted"]["overrides"] = {"data": {"attributes": ["RedTop"]}}
     values["models"]["student"] = {"recipe": "recipe.yaml", "teachers": ["weighted"]}
     suite_path.write_text(yaml.safe_dump(values))
     with pytest.raises(
-        ConfigError, match="student/seed0 learns from weighted/seed0, which knows nothing of BlueBottom"
+        ConfigError, match="weighted/seed0 is a teacher of student/seed0, but does not predict BlueBottom"
     ):
         plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
 
 
-def test_a_recipe_may_name_folders_of_teachers_itself(suite_path: Path, tmp_path: Path) -> None:
+def test_a_recipe_may_name_folders_of_teacher_predictions(suite_path: Path, tmp_path: Path) -> None:
     values = yaml.safe_load(suite_path.read_text())
-    values["models"]["weighted"]["overrides"] = {"loss": {"teachers": [str(tmp_path / "said")]}}
+    values["models"]["weighted"]["overrides"] = {"loss": {"teachers": [str(tmp_path / "predictions")]}}
     suite_path.write_text(yaml.safe_dump(values))
     jobs = plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
-    assert tmp_path / "said" / "predictions.parquet" in jobs[1].steps[0].inputs
+    assert tmp_path / "predictions" / "predictions.parquet" in jobs[1].steps[0].inputs
 
 
-def test_a_run_that_fails_is_named_and_tried_again(suite_path: Path, tmp_path: Path) -> None:
+def test_a_failed_run_is_reported_and_repeated(suite_path: Path, tmp_path: Path) -> None:
     values = yaml.safe_load(suite_path.read_text())
     del values["tests"], values["localization"]
     values["models"]["weighted"]["overrides"] = {"loss": {"arguments": {"weighting": "magic"}}}
     suite_path.write_text(yaml.safe_dump(values))
     out, results = tmp_path / "out", tmp_path / "results"
     with pytest.raises(TrainingError, match=r"1 of 2 runs failed(?s:.)*weighted/seed0: .*magic"):
-        run_suite(load_suite(suite_path), out, results=results, say=lambda _: None)
+        run_suite(load_suite(suite_path), out, results=results)
     jobs = plan_suite(load_suite(suite_path), out, results=results)
     assert [job.is_done for job in jobs] == [True, False]
 
@@ -221,41 +246,41 @@ def test_a_run_that_fails_is_named_and_tried_again(suite_path: Path, tmp_path: P
     suite_path.write_text(yaml.safe_dump(values))
     table, partial = (folder / "tiny" / "toy.comparison.json" for folder in (results, out / "partial"))
     table.write_text("of an earlier call")
-    with pytest.raises(TrainingError, match=r"1 of 3 runs failed, tables of whole models lie in .*partial"):
-        run_suite(load_suite(suite_path), out, results=results, timing_s=0, say=lambda _: None)
+    with pytest.raises(
+        TrainingError, match=r"1 of 3 runs failed, tables of the complete models are in .*partial"
+    ):
+        run_suite(load_suite(suite_path), out, results=results, timing_s=0)
     assert [run.variant for run in Comparison.load(partial).runs] == ["toy-plain", "toy-again"]
     assert table.read_text() == "of an earlier call"
     del values["models"]["weighted"]
     suite_path.write_text(yaml.safe_dump(values))
-    assert run_suite(load_suite(suite_path), out, results=results, timing_s=0.01, say=lambda _: None) == [
-        table
-    ]
+    assert run_suite(load_suite(suite_path), out, results=results, timing_s=0.01) == [table]
     assert not partial.exists()
 
 
 @pytest.mark.parametrize(
     ("changes", "error", "message"),
     [
-        ({"by": "identity"}, ConfigError, "knows no identities"),
+        ({"by": "identity"}, ConfigError, "has no identities"),
         (
             {"calibrate": ["mA"], "defaults": {"protocol": "threshold-0.4"}},
             ConfigError,
-            "one threshold for all",
+            "sets one threshold for all attributes",
         ),
-        ({"tests": {"tiny": {}}}, ConfigError, "a test is called tiny, as the data set"),
+        ({"tests": {"tiny": {}}}, ConfigError, "a test is named tiny, like the data set"),
         ({"tests": {"again": {"partition": "none"}}}, ManifestError, "none"),
-        ({"tests": {"again": {"names": "peta-to-pa100k"}}}, SchemaError, "at least one attribute"),
-        ({"localization": {"where": {"names": "peta-to-ccp"}}}, SchemaError, "peta-to-ccp"),
+        ({"tests": {"again": {"label_map": "peta-to-pa100k"}}}, SchemaError, "choose another label map"),
+        ({"localization": {"where": {"label_map": "peta-to-ccp"}}}, SchemaError, "peta-to-ccp"),
     ],
 )
-def test_what_would_fail_after_hours_is_told_at_once(
+def test_invalid_tests_are_refused_before_training(
     suite_path: Path, tmp_path: Path, changes: dict[str, Any], error: type[Exception], message: str
 ) -> None:
     values = yaml.safe_load(suite_path.read_text())
-    people = values["tests"]["again"]
+    test = values["tests"]["again"]
     for key, value in changes.items():
-        of_people = key in ("tests", "localization")
-        values[key] = {k: {**people, **v} for k, v in value.items()} if of_people else value
+        is_test = key in ("tests", "localization")
+        values[key] = {k: {**test, **v} for k, v in value.items()} if is_test else value
     suite_path.write_text(yaml.safe_dump(values))
     with pytest.raises(error, match=message):
         plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
@@ -264,13 +289,13 @@ def test_what_would_fail_after_hours_is_told_at_once(
 @pytest.mark.parametrize(
     ("overrides", "message"),
     [
-        ({"attributes": ["RedTop"]}, "weighted/seed0 has other attributes than plain/seed0"),
-        ({"manifest": "fewer.parquet"}, "weighted/seed0 has other pictures than plain/seed0"),
-        ({"manifest": "wrong.parquet"}, "weighted/seed0 has other labels than plain/seed0"),
-        ({"on_unreadable": "skip"}, "need one data.on_unreadable, got raise, skip"),
+        ({"attributes": ["RedTop"]}, "weighted/seed0 has other attributes than that of plain/seed0"),
+        ({"manifest": "fewer.parquet"}, "weighted/seed0 has other images than that of plain/seed0"),
+        ({"manifest": "wrong.parquet"}, "weighted/seed0 has other labels than that of plain/seed0"),
+        ({"on_unreadable": "skip"}, "need the same data.on_unreadable, got raise, skip"),
     ],
 )
-def test_systems_that_cannot_be_compared_are_told_at_once(
+def test_models_that_cannot_be_compared_are_refused(
     suite_path: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
@@ -293,7 +318,7 @@ def test_systems_that_cannot_be_compared_are_told_at_once(
         plan_suite(load_suite(suite_path), tmp_path / "out", results=tmp_path / "results")
 
 
-def test_a_dry_run_says_what_is_to_do(suite_path: Path, tmp_path: Path) -> None:
+def test_a_dry_run_lists_the_jobs(suite_path: Path, tmp_path: Path) -> None:
     words = ["suite", str(suite_path), "--out", str(tmp_path / "out"), "--dry-run"]
     result = CliRunner().invoke(app, words, catch_exceptions=False)
     assert re.findall(r"(\S+): to do", result.stdout) == [

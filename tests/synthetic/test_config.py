@@ -23,8 +23,6 @@ def test_attributes_are_those_of_pa100k_in_the_order_of_its_file() -> None:
         ("clutter", "much"),
         ("distractors", 9),
         ("object_scale", 0),
-        ("figure_scale", 3),
-        ("cameras", 0),
         ("views_per_identity", 0),
         ("supersampling", 9),
     ],

@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_dataset(tmp_path_factory.mktemp("synth") / "people", COUNT, TINY, seed=7, image_format="png")
 
 
-def test_the_reader_of_tables_takes_it(folder: Path) -> None:
+def test_the_table_reader_reads_it(folder: Path) -> None:
     manifest = table.read(folder)
     assert len(manifest) == COUNT
     assert manifest.schema.names == ATTRIBUTES
@@ -36,7 +36,7 @@ def test_the_reader_of_tables_takes_it(folder: Path) -> None:
     assert [len(manifest.split_rows("own", split)) for split in ("train", "val", "test")] == [24, 4, 12]
 
 
-def test_pictures_masks_and_parsing_maps_are_those_of_the_generator(folder: Path) -> None:
+def test_images_masks_and_parsing_maps_are_those_of_the_generator(folder: Path) -> None:
     for index in (0, 13, COUNT - 1):
         person = draw_person(TINY, 7, index)
         name = f"{index:06d}.png"
@@ -61,13 +61,13 @@ def test_boxes_and_mpii_keypoints_are_written(folder: Path) -> None:
     assert (about["seed"], about["count"], about["config"]["height"]) == (7, COUNT, 64)
 
 
-def test_splits_keep_identities_apart() -> None:
+def test_splits_have_the_documented_shares() -> None:
     splits = [get_split(i) for i in range(200)]
     assert [splits.count(p) for p in ("train", "val", "test")] == [120, 30, 50]
     assert set(splits[:3]) == {"train", "val", "test"}
 
 
-def test_a_larger_set_begins_with_the_smaller_one_and_workers_change_nothing(
+def test_a_larger_data_set_begins_with_the_smaller_one_for_any_number_of_workers(
     folder: Path, tmp_path: Path
 ) -> None:
     done: list[tuple[int, int]] = []
@@ -86,16 +86,16 @@ def test_a_larger_set_begins_with_the_smaller_one_and_workers_change_nothing(
     assert (tmp_path / "more" / "people.csv").read_text().startswith((folder / "people.csv").read_text())
 
 
-def test_a_folder_in_the_way_is_left_alone(tmp_path: Path) -> None:
+def test_a_foreign_folder_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
-    for overwrite in (False, True):  # it is no set of ours, so overwriting is refused too
+    for overwrite in (False, True):  # synth did not write this folder
         with pytest.raises(DataError, match="absent or empty"):
             write_dataset(tmp_path / "mine", 1, TINY, overwrite=overwrite)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 
 
-def test_overwriting_replaces_a_set(tmp_path: Path) -> None:
+def test_overwriting_replaces_a_data_set(tmp_path: Path) -> None:
     out = write_dataset(tmp_path / "set", 3, TINY)
     with pytest.raises(DataError, match="overwrit"):
         write_dataset(out, 2, TINY)
@@ -104,7 +104,7 @@ def test_overwriting_replaces_a_set(tmp_path: Path) -> None:
     assert [p.name for p in tmp_path.iterdir()] == ["set"]
 
 
-def test_nothing_half_written_stays(tmp_path: Path) -> None:
+def test_an_interrupted_run_leaves_no_files(tmp_path: Path) -> None:
     def stop(done: int, total: int) -> None:
         raise KeyboardInterrupt
 

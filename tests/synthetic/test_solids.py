@@ -19,15 +19,15 @@ def test_a_column_is_as_wide_as_its_ring_from_that_side(yaw: float, half: float)
     assert outline[:, 1].max() == pytest.approx(200)
 
 
-def test_the_left_side_is_on_the_right_of_the_picture_when_the_person_faces_the_viewer() -> None:
+def test_the_left_side_is_on_the_right_of_the_image_if_the_person_faces_the_viewer() -> None:
     front, back = (Solid(RINGS, Lens(yaw, 100.0, (0.0, 0.0), 0.0)) for yaw in (0, 180))
-    assert front.spot(0.5, 90)[0] == pytest.approx(20)
-    assert back.spot(0.5, 90)[0] == pytest.approx(-20)
+    assert front.surface_point(0.5, 90)[0] == pytest.approx(20)
+    assert back.surface_point(0.5, 90)[0] == pytest.approx(-20)
     assert front.faces(0) == pytest.approx(1)
     assert back.faces(0) == pytest.approx(-1)
 
 
-def test_a_strip_is_cut_where_the_surface_turns_away() -> None:
+def test_a_strip_is_clipped_where_the_surface_faces_away() -> None:
     solid = Solid(RINGS, Lens(0, 100.0, (0.0, 0.0), 0.0))
     assert solid.strip((0.2, 0.8), (150, 210)) is None
     patch = solid.strip((0.2, 0.8), (60, 150))
@@ -35,13 +35,13 @@ def test_a_strip_is_cut_where_the_surface_turns_away() -> None:
     assert max(x for x, _ in patch) == pytest.approx(20)
 
 
-def test_what_is_nearer_slides_down_under_a_camera_that_looks_down() -> None:
+def test_nearer_points_are_lower_under_a_camera_tilted_down() -> None:
     lens = Lens(0, 100.0, (0.0, 0.0), 0.2)
     assert lens.point((0.0, 0.5, 0.1))[1] > lens.point((0.0, 0.5, 0.0))[1] > lens.point((0.0, 0.5, -0.1))[1]
 
 
-def test_a_band_goes_round_the_front() -> None:
+def test_a_band_bulges_at_the_front() -> None:
     solid = Solid(RINGS, Lens(0, 100.0, (0.0, 0.0), 0.2))
     band = np.asarray(solid.band(0.4, 0.6))
     assert np.ptp(band[:, 0]) == pytest.approx(40)
-    assert band[4, 1] > band[0, 1]  # the middle of the lower edge hangs lower than its ends
+    assert band[4, 1] > band[0, 1]  # the middle of the lower edge is lower than its ends

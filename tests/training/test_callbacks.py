@@ -9,7 +9,7 @@ from passerby.training.callbacks import _MovingAverage
 
 
 class Network(nn.Module):
-    """Weights, statistics, a counter, and a memory that the average shares."""
+    """Weights, statistics, a counter, and a criterion that the average shares."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -18,7 +18,7 @@ class Network(nn.Module):
         self.criterion = nn.BatchNorm1d(2)
 
 
-def test_weights_and_statistics_move_and_counters_follow() -> None:
+def test_weights_and_statistics_are_averaged_and_counters_copied() -> None:
     torch.manual_seed(0)
     model = Network()
     average = _MovingAverage(model, decay=0.6)
@@ -39,7 +39,7 @@ def test_weights_and_statistics_move_and_counters_follow() -> None:
         assert (value.data_ptr() == model.state_dict()[name].data_ptr()) == name.startswith("criterion")
 
 
-def test_a_stored_average_goes_on() -> None:
+def test_a_restored_average_continues() -> None:
     model = Network()
     first, second = (_MovingAverage(model, decay=0.9) for _ in range(2))
     first.update_parameters(model)

@@ -1,5 +1,6 @@
-"""Several seeds in one command, and the test split read once a seed."""
+"""Training with several seeds, and one evaluation of the test split per seed."""
 
+import logging
 import re
 import statistics
 from collections.abc import Callable
@@ -19,16 +20,18 @@ MakeRecipe = Callable[..., Recipe]
 
 
 @pytest.mark.parametrize("text", ["", "a", "0,0", "0,,1", "-1", "1.5", "4294967296"])
-def test_what_is_no_list_of_seeds_is_refused(text: str) -> None:
+def test_an_invalid_list_of_seeds_is_refused(text: str) -> None:
     with pytest.raises(ConfigError, match="expected different seeds"):
         parse_seeds(text)
 
 
-def test_seeds_are_trained_tested_and_averaged(make_recipe: MakeRecipe, tmp_path: Path) -> None:
-    lines: list[str] = []
+def test_seeds_are_trained_tested_and_averaged(
+    make_recipe: MakeRecipe, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "passerby.training")
     recipe = make_recipe(training={"epochs": 1})
     results = tmp_path / "results"
-    outcomes = train_seeds(recipe, tmp_path / "runs", seeds=(3, 5), results=results, say=lines.append)
+    outcomes = train_seeds(recipe, tmp_path / "runs", seeds=(3, 5), results=results)
     assert [outcome.run for outcome in outcomes] == [tmp_path / "runs" / "seed3", tmp_path / "runs" / "seed5"]
     scores = [Result.load(p) for p in sorted(results.rglob("*.json"))]
     assert [(s.seed, s.partition, s.epochs, s.device) for s in scores] == [
@@ -43,15 +46,15 @@ def test_seeds_are_trained_tested_and_averaged(make_recipe: MakeRecipe, tmp_path
         ("test", [score.metrics["mA"] for score in scores]),
     ):
         mean, sd = statistics.fmean(values), statistics.stdev(values)
-        assert f"{split} mA: {mean:.4f} ± {sd:.4f} (2 seeds)" in lines
+        assert f"{split} mA: {mean:.4f} ± {sd:.4f} (2 seeds)" in caplog.messages
 
 
-def test_a_broken_test_picture_is_skipped_where_the_recipe_says_so(
+def test_an_unreadable_test_image_is_skipped_if_the_recipe_allows_it(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
     (tmp_path / "people" / "images" / "047.png").write_bytes(b"no picture")
-    recipe = make_recipe(data={"unreadable": "skip"}, training={"epochs": 1})
-    train_seeds(recipe, tmp_path / "run", seeds=(0,), results=tmp_path / "results", say=lambda line: None)
+    recipe = make_recipe(data={"on_unreadable": "skip"}, training={"epochs": 1})
+    train_seeds(recipe, tmp_path / "run", seeds=(0,), results=tmp_path / "results")
     evaluation = Evaluation.load(tmp_path / "run" / "test")
     assert [image for image, _ in evaluation.skipped] == ["images/047.png"]
     assert len(evaluation) == 7
@@ -62,7 +65,7 @@ def test_several_seeds_on_several_devices_are_refused(make_recipe: MakeRecipe, t
         train_seeds(make_recipe(training={"devices": 2}), tmp_path / "run", seeds=(0, 1))
 
 
-def test_the_command_trains_tests_and_goes_on(
+def test_the_command_trains_tests_and_resumes(
     make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path
 ) -> None:
     (tmp_path / "recipe.yaml").write_text(make_recipe(data={"manifest": "elsewhere.parquet"}).to_yaml())
@@ -80,4 +83,4 @@ def test_the_command_trains_tests_and_goes_on(
     assert re.search(r"^epoch 1/1 .* mA \d+\.\d\d%", done.output, re.MULTILINE)
     assert (tmp_path / "results" / "tiny" / "baseline-test_resnet-default-seed0.json").is_file()
     again = CliRunner().invoke(app, [*words, "--resume"])
-    assert "is finished already" in again.output
+    assert "is already finished" in again.output

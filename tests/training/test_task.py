@@ -1,4 +1,4 @@
-"""A task's compiled network and its running mean."""
+"""Compilation, and the running mean of the loss."""
 
 from __future__ import annotations
 
@@ -19,10 +19,6 @@ from passerby.training.task import _MeanLoss
 MakeRecipe = Callable[..., Recipe]
 
 
-def quiet(line: str) -> None:
-    del line
-
-
 def final_state(run: Path) -> dict[str, torch.Tensor]:
     checkpoint = torch.load(run / "checkpoints" / "last.ckpt", weights_only=True)
     return {**checkpoint["state_dict"], **checkpoint.get("current_model_state", {})}
@@ -30,7 +26,7 @@ def final_state(run: Path) -> dict[str, torch.Tensor]:
 
 @pytest.fixture
 def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    """Graphs that torch hands to a compiler that runs them as they are: the real one takes minutes."""
+    """The graphs that torch compiles, with a backend that runs them unchanged: the real one takes minutes."""
     found: list[Any] = []
     compile_in_place = nn.Module.compile
 
@@ -43,7 +39,7 @@ def graphs(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
     return found
 
 
-SYSTEMS: dict[str, dict[str, dict[str, Any]]] = {
+MODELS: dict[str, dict[str, dict[str, Any]]] = {
     "baseline": {},
     "diaa": {
         "model": {"name": "diaa", "arguments": {"attention_channels": 8}},
@@ -62,11 +58,11 @@ SYSTEMS: dict[str, dict[str, dict[str, Any]]] = {
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("model", SYSTEMS)
-def test_a_compiled_network_learns_the_same_weights_under_the_same_names(
+@pytest.mark.parametrize("model", MODELS)
+def test_a_compiled_model_gets_the_same_weights_with_the_same_names(
     make_recipe: MakeRecipe, tmp_path: Path, model: str, graphs: list[Any]
 ) -> None:
-    sections = dict(SYSTEMS[model])
+    sections = dict(MODELS[model])
     if "model" in sections:
         arguments = {"backbone": "test_resnet", **sections["model"]["arguments"]}
         sections["model"] = {**sections["model"], "pretrained": False, "arguments": arguments}
@@ -74,7 +70,7 @@ def test_a_compiled_network_learns_the_same_weights_under_the_same_names(
     for compiled in (False, True):
         assert not graphs
         recipe = make_recipe(**sections, training={"epochs": 2, "ema": 0.9, "compile": compiled})
-        outcome = train(recipe, tmp_path / f"{compiled}", say=quiet)
+        outcome = train(recipe, tmp_path / f"{compiled}")
         states.append(final_state(outcome.run))
         bundles.append(Bundle.load(outcome.bundle).model.state_dict())
     assert graphs

@@ -1,6 +1,6 @@
-"""Finding masks, parsing maps and keypoints of persons, and judging what was found.
+"""Create masks, parsing maps and keypoints of persons, and measure their quality.
 
-Importing this package does not load torch: the annotators with networks have modules of their own.
+Importing this package does not load torch: the annotators with networks are in separate modules.
 """
 
 from passerby.annotators.annotate import annotate, find_existing

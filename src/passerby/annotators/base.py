@@ -1,4 +1,4 @@
-"""What every annotator promises."""
+"""The interface of annotators."""
 
 from __future__ import annotations
 
@@ -18,14 +18,14 @@ Kind = Literal["masks", "parsing", "keypoints"]
 FIELDS: Mapping[str, str] = MappingProxyType(
     {"masks": "mask", "parsing": "parsing", "keypoints": "keypoints"}
 )
-"""Of each kind the field of `Sample`, and the column of a manifest."""
+"""For each kind, the field of `Sample` and column of a manifest."""
 
 ALMOST_EMPTY, ALMOST_FULL = 0.02, 0.98
-"""Shares of the crop between which a mask can be a person's."""
+"""Minimum and maximum share of the crop that a plausible mask covers."""
 
 
 def is_good_mask(mask: NDArray[np.uint8]) -> bool:
-    """Whether a mask can be a person's: it covers 2 % to 98 % of the crop.
+    """Whether a mask is plausible: it covers 2 % to 98 % of the crop.
 
     Shape:
         mask: (h, w), above 0 on the person.
@@ -39,14 +39,14 @@ def is_good_mask(mask: NDArray[np.uint8]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One person, cut out of the picture, with what is known of them so far.
+    """The crop of one person, with the annotations that exist so far.
 
     Args:
         image: The crop, RGB.
-        mask: The person's pixels, or None.
+        mask: The pixels of the person, or None.
         parsing: Classes of the pixels, or None.
-        keypoints: Those of COCO in pixels of the crop, or None.
-        source: Where the picture came from, a path if it was a file.
+        keypoints: COCO keypoints in pixels of the crop, or None.
+        source: Source of the image, a path if it is a file.
 
     Shape:
         mask: (h, w) uint8, 0 or 1. parsing: (h, w) uint8. keypoints: (17, 3) float32: x, y, score.
@@ -60,13 +60,13 @@ class Sample:
 
 
 class Annotator(Protocol):
-    """Finds masks, parsing maps or keypoints of persons.
+    """Predicts masks, parsing maps or keypoints of persons.
 
     Attributes:
-        kind: What it finds.
-        name: Of the method, as the command line has it.
-        needs: What it must be given of the same sample beside the picture.
-        classes: Names of the numbers in its parsing maps; empty for another kind.
+        kind: The predicted kind.
+        name: Name of the method on the command line.
+        needs: Annotations of the same sample that it takes as input in addition to the image.
+        classes: Class names of its parsing maps; empty for another kind.
     """
 
     kind: Kind
@@ -75,17 +75,17 @@ class Annotator(Protocol):
     classes: tuple[str, ...]
 
     def describe(self) -> Mapping[str, Any]:
-        """All that its answers depend on, as plain JSON: method, hash of the weights, thresholds.
+        """All that the results depend on, as plain JSON: method, hash of the weights, thresholds.
 
-        Two annotators with equal descriptions give equal answers.
+        Two annotators with equal descriptions give equal results.
         """
         ...
 
     def annotate(self, samples: Sequence[Sample]) -> list[NDArray[Any] | None]:
-        """Find it in a batch of samples.
+        """Predict the annotations of a batch of samples.
 
         Returns:
-            One array a sample, of the form that `Sample` has it in, the crop's size; None where no person
-            was found or what is needed is missing.
+            One array per sample, in the form of the field of `Sample`, in the size of the crop; None if no
+            person was found or an input is missing.
         """
         ...

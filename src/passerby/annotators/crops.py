@@ -1,7 +1,7 @@
-"""Cutting persons out of pictures and putting what was found in them back.
+"""Crop persons from images, and paste results back into the full image.
 
-A crop is cut at whole pixels: the box, clipped to the picture and widened to the next pixel side. So nothing
-is resampled, and a pixel of the crop is a pixel of the picture.
+A crop has integer coordinates: the box, clipped to the image and enlarged to whole pixels. Nothing is
+resampled, so a pixel of the crop is a pixel of the image.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ Crop: TypeAlias = tuple[int, int, int, int]
 
 
 def compute_crop(size: tuple[int, int], box: Sequence[float] | None) -> Crop:
-    """The part of a picture of `size` (width, height) that a box covers, all of it without a box.
+    """The crop of an image of `size` (width, height) that covers a box; the full image without a box.
 
     Raises:
         DataError: If the box lies outside of the picture.
@@ -45,26 +45,26 @@ def compute_crop(size: tuple[int, int], box: Sequence[float] | None) -> Crop:
 
 
 def cut_map(values: NDArray[Any], crop: Crop) -> NDArray[Any]:
-    """The part of a map (h, w) that a crop covers."""
+    """Crop a map (h, w)."""
     return values[crop[1] : crop[3], crop[0] : crop[2]]
 
 
 def load_cut_map(path: Path, size: tuple[int, int], crop: Crop) -> NDArray[np.uint8]:
-    """Load a mask or parsing map of a picture of `size` (width, height) and cut out a crop.
+    """Load a mask or parsing map of an image of `size` (width, height), and crop it.
 
     Raises:
-        ImageError: If the file is damaged, or has another size than the picture.
+        ImageError: If the file is damaged, or its size differs from that of the image.
     """
     values = load_map(path)
     if values.shape[::-1] != size:
         expected, got = f"{size[0]} × {size[1]}", f"{values.shape[1]} × {values.shape[0]}"
-        raise ImageError(f"{path}: expected {expected} pixels as in its picture, got {got}; make it anew")
+        raise ImageError(f"{path}: expected {expected} pixels as in its image, got {got}; create it again")
     cut: NDArray[np.uint8] = cut_map(values, crop)
     return cut
 
 
 def paste_map(values: NDArray[np.uint8], crop: Crop, size: tuple[int, int]) -> NDArray[np.uint8]:
-    """A map of the whole picture, 0 outside of the crop.
+    """Paste a map of a crop into a map of the full image, 0 outside the crop.
 
     Example:
         >>> paste_map(np.ones((1, 2), np.uint8), (1, 0, 3, 1), (4, 2)).tolist()
@@ -76,7 +76,7 @@ def paste_map(values: NDArray[np.uint8], crop: Crop, size: tuple[int, int]) -> N
 
 
 def shift_keypoints(keypoints: NDArray[np.float32], left: float, top: float) -> NDArray[np.float32]:
-    """Keypoints (17, 3) moved by some pixels; the scores stay.
+    """Translate keypoints (17, 3); the scores stay.
 
     Example:
         >>> shift_keypoints(np.float32([[1, 2, 0.5]]), 10, -1).tolist()

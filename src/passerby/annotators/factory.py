@@ -1,4 +1,4 @@
-"""An annotator from a line of text, as commands have it."""
+"""Create annotators from the strings that commands accept."""
 
 from __future__ import annotations
 
@@ -18,32 +18,33 @@ METHODS: dict[Kind, tuple[str, ...]] = {
     "parsing": ("segformer", "geometric"),
     "keypoints": ("keypoint-rcnn", "vitpose"),
 }
-"""The methods that find each kind."""
+"""The methods for each kind."""
 
 
 def create_annotator(
     kind: Kind, source: str, *, device: str = "cpu", classes: Literal["lip", "coarse"] = "lip"
 ) -> Annotator:
-    """Build an annotator.
+    """Create an annotator.
 
     Args:
-        kind: What it is to find.
-        source: A method; `method=weights`, weights being a local path, or a name on the Hub for `segformer`
-            and `vitpose`; or a folder with ready files.
-        device: Where a network runs.
-        classes: Of parsing maps, `lip` or `coarse`.
+        kind: The kind of annotation.
+        source: A method; `method=weights`, where weights is a local path, or a name on the Hub for
+            `segformer` and `vitpose`; or a folder of files.
+        device: Device of the network.
+        classes: Class list of parsing maps, `lip` or `coarse`.
 
     Raises:
-        ConfigError: If there is no such method or folder, or a method without a network gets weights.
-        ModelError: If the weights cannot be had or do not fit.
+        ConfigError: If the method or folder does not exist, or weights are given for a method without a
+            network.
+        ModelError: If the weights are not available or do not fit.
     """
     method, _, weights = source.partition("=")
     if method not in METHODS[kind]:
         if Path(source).is_dir():
             return _read_folder(kind, source, classes)
         raise ConfigError(
-            f"no way {source!r} to find {kind}; choose {', '.join(METHODS[kind])}, one of these with "
-            "=weights, or a folder with ready files"
+            f"no method {source!r} for {kind}; choose {', '.join(METHODS[kind])}, one of these with "
+            "=weights, or a folder of files"
         )
     if method in ("geometric", "parsing") and weights:
         raise ConfigError(f"{method} has no network; leave ={weights} out")

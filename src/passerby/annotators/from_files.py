@@ -1,4 +1,4 @@
-"""Masks, parsing maps and keypoints that lie ready in files."""
+"""Masks, parsing maps and keypoints from existing files."""
 
 from __future__ import annotations
 
@@ -18,18 +18,18 @@ __all__ = ["FromFiles"]
 
 
 class FromFiles:
-    """Takes what lies ready for a picture, found by the picture's name without folder and ending.
+    """Reads the file of an image, found by the name of the image without folder and extension.
 
     Args:
-        kind: What it takes.
-        folder: Has `<name>.png` (masks: above 0 is the person; parsing: one class a pixel), or
+        kind: The kind of annotation.
+        folder: Contains `<name>.png` (masks: above 0 is the person; parsing: one class per pixel), or
             `keypoints_coco17.json`.
-        classes: Names of the numbers in the parsing maps.
+        classes: Class names of the parsing maps.
 
     Raises:
-        ConfigError: If there is nothing of the kind in the folder.
-        DataError: From `annotate`, if a map has another size than its picture, or two pictures would share
-            what lies ready for one.
+        ConfigError: If the folder contains no such files.
+        DataError: From `annotate`, if the size of a map differs from that of its image, or two images would
+            share a file.
         ImageError: From `annotate`, if a map is damaged.
     """
 
@@ -40,40 +40,40 @@ class FromFiles:
         self.kind: Kind = kind
         self.folder = Path(folder)
         self.classes = tuple(classes)
-        self._ready: dict[str, list[Any]] = {}
-        """What lies ready by name: paths of maps, or keypoints."""
-        self._taken: dict[str, str] = {}
-        """Which picture took it."""
+        self._entries: dict[str, list[Any]] = {}
+        """Paths of maps, or keypoints, by name."""
+        self._users: dict[str, str] = {}
+        """The image that uses each name."""
         found = load_keypoints(self.folder) if kind == "keypoints" else find_images(self.folder, ".")
         for name, value in found.items():
-            self._ready.setdefault(PurePath(name).stem, []).append(value)
-        if not self._ready:
-            what = "keypoints_coco17.json" if kind == "keypoints" else f"{kind} as pictures"
-            raise ConfigError(f"expected {what} in {self.folder}, found none; give the folder that has them")
+            self._entries.setdefault(PurePath(name).stem, []).append(value)
+        if not self._entries:
+            files = "keypoints_coco17.json" if kind == "keypoints" else f"{kind} as image files"
+            raise ConfigError(f"expected {files} in {self.folder}, found none; give another folder")
 
     def describe(self) -> Mapping[str, Any]:
         """The method and its folder."""
         return {"method": self.name, "kind": self.kind, "folder": str(self.folder)}
 
     def annotate(self, samples: Sequence[Sample]) -> list[NDArray[Any] | None]:
-        """What lies ready for each sample, None where there is nothing."""
-        return [self._take(sample) for sample in samples]
+        """Read the file of each sample; None if it does not exist."""
+        return [self._read(sample) for sample in samples]
 
-    def _take(self, sample: Sample) -> NDArray[Any] | None:
+    def _read(self, sample: Sample) -> NDArray[Any] | None:
         name = PurePath(sample.source).stem
-        ready = self._ready.get(name)
-        if ready is None:
+        entries = self._entries.get(name)
+        if entries is None:
             return None
-        first = self._taken.setdefault(name, sample.source)
-        if len(ready) > 1 or first != sample.source:
-            rival = f"{first} and {sample.source}" if first != sample.source else f"{len(ready)} entries"
+        first = self._users.setdefault(name, sample.source)
+        if len(entries) > 1 or first != sample.source:
+            got = f"{first} and {sample.source}" if first != sample.source else f"{len(entries)} entries"
             raise DataError(
-                f"expected one picture and one entry of {self.kind} named {name!r} in {self.folder}, got "
-                f"{rival}; rename them, or go folder by folder"
+                f"expected one image and one entry of {self.kind} named {name!r} in {self.folder}, got "
+                f"{got}; rename them, or process one folder at a time"
             )
         if self.kind == "keypoints":
-            return np.asarray(ready[0], np.float32).reshape(17, 3)
-        return self._load(self.folder / ready[0], sample)
+            return np.asarray(entries[0], np.float32).reshape(17, 3)
+        return self._load(self.folder / entries[0], sample)
 
     def _load(self, path: Path, sample: Sample) -> NDArray[np.uint8]:
         values = load_map(path)  # (h, w)

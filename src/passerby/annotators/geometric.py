@@ -1,4 +1,4 @@
-"""Parsing without a network: each pixel of the person belongs to the part whose limb is nearest."""
+"""Coarse parsing without a network: each pixel of a mask gets the class of the nearest limb."""
 
 from __future__ import annotations
 
@@ -23,37 +23,37 @@ MEAN_POSE: tuple[tuple[float, float], ...] = (
     *((0.31, -1.0), (-0.31, -1.0), (0.41, -0.46), (-0.41, -0.46), (0.41, 0.0), (-0.41, 0.0)),
     *((0.2, 0.0), (-0.2, 0.0), (0.18, 0.83), (-0.18, 0.83), (0.13, 1.57), (-0.13, 1.57)),
 )
-"""Where each of COCO's 17 keypoints is on average: x and y from the middle of the hips, in torsos' lengths.
+"""Mean position of the 17 COCO keypoints: x and y from the centre of the hips, in torso lengths.
 
-Medians over the train part of CCP's split `random-0` (scores of at least 0.3), made symmetric and rounded: a
-person who stands and faces the camera."""
+Medians over the training split of CCP's partition `random-0` (scores of at least 0.3), made symmetric and
+rounded: a person who stands and faces the camera."""
 
 _BODY = slice(5, 17)
-_LEAST_CONFIDENT = 4
+_MIN_CONFIDENT = 4
 _HEAD, _UPPER, _LOWER, _FEET = 1, 2, 3, 4
 
 Limb = tuple[int, Floats, Floats, float]
-"""The part, both ends (x, y) and the radius in pixels."""
+"""Class, both ends (x, y) and radius in pixels."""
 
 
 @dataclass(frozen=True, slots=True)
 class BodyShape:
-    """How thick the limbs are and where parts meet; lengths in units of the torso's.
+    """Radii of the limbs and borders between classes; lengths in torso lengths.
 
-    The values are what agreed best with the train part of CCP (`benchmarks/geometric_parsing.py --tune`).
+    The values agreed best with the training split of CCP (`benchmarks/geometric_parsing.py --tune`).
 
     Args:
-        head_radius: Of the head.
-        torso_radius: Of the limbs from the shoulders to the waist.
-        arm_radius: Of the arms.
-        leg_radius: Of hips and legs.
-        foot_radius: Of the feet.
-        head_low: Where the head's limb begins, as a share of the way from the neck (the middle of the
-            shoulders) to the middle of the face; it ends as far beyond that middle.
-        waist: Where the torso's limbs end, as a share of the way from the shoulders to the hips.
-        hand: How far the lower arm reaches beyond the wrist, as a share of its length.
-        shin: Where the leg's limb ends, as a share of the way from the knee to the ankle.
-        foot: How far the foot reaches beyond the ankle, in the direction of the shin.
+        head_radius: Radius of the head.
+        torso_radius: Radius of the limbs from the shoulders to the waist.
+        arm_radius: Radius of the arms.
+        leg_radius: Radius of hips and legs.
+        foot_radius: Radius of the feet.
+        head_low: Start of the head's limb, as a fraction of the distance from the neck (the centre of the
+            shoulders) to the centre of the face; it ends at the same distance beyond this centre.
+        waist: End of the torso's limbs, as a fraction of the distance from the shoulders to the hips.
+        hand: Extension of the forearm beyond the wrist, as a fraction of its length.
+        shin: End of the leg's limb, as a fraction of the distance from the knee to the ankle.
+        foot: Extension of the foot beyond the ankle, in the direction of the shin.
     """
 
     head_radius: float = 0.38
@@ -69,19 +69,20 @@ class BodyShape:
 
 
 def complete_pose(keypoints: NDArray[np.float32], *, min_score: float = 0.3) -> tuple[Floats, float] | None:
-    """Put something in the place of missing keypoints.
+    """Fill in missing keypoints.
 
-    Missing are those with a score below `min_score` or without a finite place. One whose counterpart on the
-    other side of the body is there takes that one's place, as if hidden behind it. The others come from
-    `MEAN_POSE`, scaled and shifted (not turned) to fit those that are there.
+    A keypoint is missing if its score is below `min_score` or its coordinates are not finite. If its
+    counterpart on the other side of the body is present, it gets the position of the counterpart, as if
+    hidden behind it. The others come from `MEAN_POSE`, scaled and translated (not rotated) to fit the
+    present ones.
 
     Args:
-        keypoints: Those of COCO: x, y, score.
-        min_score: Lowest score that counts.
+        keypoints: COCO keypoints: x, y, score.
+        min_score: Minimum score.
 
     Returns:
-        All keypoints and the length of the torso in pixels that follows from the fit; None with fewer than
-        four of the twelve from the shoulders down, or when all lie in one place.
+        All keypoints, and the torso length in pixels from the fit; None with fewer than four of the twelve
+        keypoints from the shoulders down, or if all have the same position.
 
     Shape:
         keypoints: (17, 3); returns (17, 2), x and y.
@@ -90,40 +91,40 @@ def complete_pose(keypoints: NDArray[np.float32], *, min_score: float = 0.3) -> 
         DataError: If there are not 17 keypoints of three numbers each.
 
     Example:
-        >>> whole = np.column_stack((np.array(MEAN_POSE) * 10 + 50, np.ones(17)))
-        >>> lacking = whole.copy()
-        >>> lacking[[0, 9, 13, 14], 2] = 0  # nose, a wrist, both knees
-        >>> points, torso = complete_pose(lacking)
+        >>> complete = np.column_stack((np.array(MEAN_POSE) * 10 + 50, np.ones(17)))
+        >>> incomplete = complete.copy()
+        >>> incomplete[[0, 9, 13, 14], 2] = 0  # nose, a wrist, both knees
+        >>> points, torso = complete_pose(incomplete)
         >>> points[[0, 9, 13]].round(2).tolist(), round(torso, 2)
         ([[50.0, 36.2], [45.9, 50.0], [51.8, 58.3]], 10.0)
     """
     if keypoints.shape != (17, 3):
         raise DataError(f"expected keypoints of shape (17, 3), in COCO order, got {keypoints.shape}")
     points = keypoints[:, :2].astype(np.float64)
-    there = np.isfinite(points).all(axis=1) & (keypoints[:, 2] >= min_score)
-    if there[_BODY].sum() < _LEAST_CONFIDENT:
+    present = np.isfinite(points).all(axis=1) & (keypoints[:, 2] >= min_score)
+    if present[_BODY].sum() < _MIN_CONFIDENT:
         return None
     mean = np.array(MEAN_POSE)
-    middle, mean_middle = points[there].mean(axis=0), mean[there].mean(axis=0)
-    spread = float(np.sqrt(np.square(points[there] - middle).sum()))
+    middle, mean_middle = points[present].mean(axis=0), mean[present].mean(axis=0)
+    spread = float(np.sqrt(np.square(points[present] - middle).sum()))
     if spread == 0:
         return None
-    torso = spread / float(np.sqrt(np.square(mean[there] - mean_middle).sum()))
+    torso = spread / float(np.sqrt(np.square(mean[present] - mean_middle).sum()))
     mirrored = np.array(COCO_MIRROR)
-    hidden = ~there & there[mirrored]
+    hidden = ~present & present[mirrored]
     fitted = middle + (mean - mean_middle) * torso
     twin = points[mirrored]
-    points = np.where(there[:, None], points, np.where(hidden[:, None], twin, fitted))
+    points = np.where(present[:, None], points, np.where(hidden[:, None], twin, fitted))
     return points, torso
 
 
 def list_limbs(points: Floats, torso: float, shape: BodyShape) -> Iterator[Limb]:
-    """The limbs of a pose: parts of `COARSE_CLASSES` with their ends and radii in pixels.
+    """The limbs of a pose: class in `COARSE_CLASSES`, ends and radius in pixels.
 
     Args:
-        points: COCO's keypoints, none missing.
-        torso: Length of the torso in pixels.
-        shape: Radii and where parts meet.
+        points: COCO keypoints, none missing.
+        torso: Torso length in pixels.
+        shape: Radii and borders between classes.
 
     Shape:
         points: (17, 2).
@@ -149,19 +150,19 @@ def list_limbs(points: Floats, torso: float, shape: BodyShape) -> Iterator[Limb]
 class GeometricParser:
     """Coarse parsing of a mask by keypoints.
 
-    The body is a handful of limbs: segments between keypoints, each with a radius. A pixel of the mask
-    belongs to the part (head, upper, lower, feet) whose limb's surface is nearest; between parts equally near
-    it is the one nearer the head. What lies beyond the limbs (a skirt's hem, hair) goes to the nearest too,
-    so a dress is lower from the hips down, where the parsing of clothes calls it upper. Things that are
-    carried, if the mask has them, are not told apart. `complete_pose` says what becomes of missing keypoints.
+    The body consists of limbs: segments between keypoints, each with a radius. A pixel of the mask gets the
+    class (head, upper, lower, feet) of the limb with the nearest surface; of equally near ones, the class
+    nearer to the head. Pixels far from limbs (the hem of a skirt, hair) get the nearest class, too, so a
+    dress is lower from the hips down, whereas annotations of clothes call it upper. Carried objects in the
+    mask are not separated. `complete_pose` fills in missing keypoints.
 
-    On CCP's photos of people who stand upright and whole, that agrees with the true parts about as well as
-    bands at fixed shares of the mask's height do, a point of mean IoU better (`benchmarks/
-    geometric_parsing.py`); unlike bands it needs no whole body.
+    On the photos of CCP, which show complete, upright persons, the mean IoU with the annotated classes is one
+    point above that of bands at fixed fractions of the mask's height (`benchmarks/geometric_parsing.py`);
+    unlike bands, it does not require a complete body.
 
     Args:
-        min_score: Lowest score with which a keypoint counts.
-        shape: Radii of the limbs and where parts meet.
+        min_score: Minimum score of a keypoint.
+        shape: Radii of the limbs and borders between classes.
 
     Raises:
         DataError: If the score is not within 0 … 1.
@@ -187,18 +188,18 @@ class GeometricParser:
         self.shape = shape or BodyShape()
 
     def describe(self) -> Mapping[str, Any]:
-        """Its method, threshold and the shape of the body."""
+        """The method, the threshold and the shape of the body."""
         return {"method": self.name, "version": 1, "min_score": self.min_score, "shape": asdict(self.shape)}
 
     def annotate(self, samples: Sequence[Sample]) -> list[NDArray[Any] | None]:
         """Parse the masks of a batch.
 
         Returns:
-            One map (h, w) uint8 a sample, numbered as `COARSE_CLASSES`; None without mask or keypoints, where
-            the mask is empty or too few keypoints are there.
+            One map (h, w) uint8 per sample, numbered as `COARSE_CLASSES`; None without mask or keypoints,
+            or if the mask is empty or too few keypoints are present.
 
         Raises:
-            DataError: If a mask does not have the size of its picture, or keypoints are not (17, 3).
+            DataError: If the size of a mask differs from that of its image, or keypoints are not (17, 3).
         """
         return [self._parse(sample) for sample in samples]
 
@@ -209,7 +210,7 @@ class GeometricParser:
         if mask.shape != (sample.image.height, sample.image.width):
             raise DataError(
                 f"expected a mask of {sample.image.height} × {sample.image.width} (height × width), the size "
-                f"of the picture, got {mask.shape}; cut mask and picture out by the same box"
+                f"of the image, got {mask.shape}; crop mask and image to the same box"
             )
         pose = complete_pose(keypoints, min_score=self.min_score)
         rows, columns = np.nonzero(mask)
@@ -222,7 +223,7 @@ class GeometricParser:
 
 
 def find_nearest_part(x: Floats, y: Floats, limbs: Iterable[Limb]) -> NDArray[np.uint8]:
-    """The part whose limb's surface is nearest to each of P points: least distance minus radius.
+    """The class of the limb with the nearest surface for each of P points: minimum of distance minus radius.
 
     Args:
         x: In pixels.
@@ -241,8 +242,8 @@ def find_nearest_part(x: Floats, y: Floats, limbs: Iterable[Limb]) -> NDArray[np
 
 
 def _measure_distance(dx: Floats, dy: Floats, way: Floats) -> Floats:
-    """From points to the segment from the origin to `way`; `dx` and `dy` are overwritten."""
-    # In place: a photo has some 10⁵ pixels of a person, times 16 limbs.
+    """Distance from points to the segment from the origin to `way`; overwrites `dx` and `dy`."""
+    # In place: a photo has about 10⁵ pixels of a person, times 16 limbs.
     along = dx * way[0] + dy * way[1]
     along /= max(float(way @ way), 1e-12)
     np.clip(along, 0, 1, out=along)

@@ -1,4 +1,4 @@
-"""A mask from keypoints alone: their convex hull, made wider."""
+"""A mask from keypoints: their dilated convex hull."""
 
 from __future__ import annotations
 
@@ -15,8 +15,8 @@ from passerby.errors import DataError
 __all__ = ["draw_keypoint_hull"]
 
 _SHOULDERS, _HIPS = slice(5, 7), slice(11, 13)
-_TORSO_SHARE = 0.33  # of the height from nose to ankles when standing, see MEAN_POSE
-_FEWEST = 3
+_TORSO_SHARE = 0.33  # torso as a fraction of the height from nose to ankles when standing, see MEAN_POSE
+_MIN_KEYPOINTS = 3
 
 
 def draw_keypoint_hull(
@@ -26,19 +26,20 @@ def draw_keypoint_hull(
     min_score: float = 0.3,
     margin: float = 0.15,
 ) -> NDArray[np.uint8] | None:
-    """Fill the convex hull of the confident keypoints and all that is near it.
+    """Fill the convex hull of the confident keypoints, with a margin.
 
-    Keypoints lie inside of the body: without a margin, the hull would lack the top of the head, the toes and
-    half of each arm. Between the limbs there is background in it, so it is no silhouette; the margin is
-    rather wide, as what a mask lacks of the person is lost, and what it has too much is not.
+    Keypoints are inside the body: without a margin, the hull would lack the top of the head, the toes and
+    half of each arm. The hull contains background between the limbs, so it is not a silhouette. The margin
+    is wide, because missing pixels of the person lose information and additional background does not.
 
     Args:
-        keypoints: Those of COCO: x, y, score; (0, 0) is the middle of the top left pixel.
+        keypoints: COCO keypoints: x, y, score; (0, 0) is the centre of the top left pixel.
         size: Width and height of the mask in pixels.
-        min_score: Lowest score with which a keypoint counts; one without a finite place never does.
-        margin: How far the mask reaches beyond the hull, as a share of the length from the middle of the
-            shoulders to that of the hips. Of a pair one is enough; if both of either are missing, a third of
-            the longer side of the keypoints' box stands for that length.
+        min_score: Minimum score of a keypoint; one without finite coordinates is ignored.
+        margin: Distance that the mask extends beyond the hull, as a fraction of the torso length from the
+            centre of the shoulders to that of the hips. One keypoint of a pair is enough; if both of a pair
+            are missing, a third of the longer side of the bounding box of the keypoints replaces the torso
+            length.
 
     Returns:
         0 or 1; None with fewer than three confident keypoints.
@@ -62,17 +63,17 @@ def draw_keypoint_hull(
         raise DataError(f"expected keypoints of shape (17, 3), in COCO order, got {keypoints.shape}")
     if width < 1 or height < 1 or not margin >= 0:
         raise DataError(f"expected a size of at least 1 × 1 and a margin of at least 0, got {size}, {margin}")
-    there = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] >= min_score)
-    points = np.where(there[:, None], keypoints[:, :2], np.nan).astype(np.float64)
-    if there.sum() < _FEWEST:
+    present = np.isfinite(keypoints).all(axis=1) & (keypoints[:, 2] >= min_score)
+    points = np.where(present[:, None], keypoints[:, :2], np.nan).astype(np.float64)
+    if present.sum() < _MIN_KEYPOINTS:
         return None
     reach = margin * _measure_torso(points)
-    pad = math.ceil(reach) + 1  # what lies out of the picture still reaches into it
+    pad = math.ceil(reach) + 1  # a hull outside the image may extend into it
     canvas = Image.new("1", (width + 2 * pad, height + 2 * pad))
-    outline = [(float(x) + pad, float(y) + pad) for x, y in _find_hull(points[there])]
+    outline = [(float(x) + pad, float(y) + pad) for x, y in _find_hull(points[present])]
     ImageDraw.Draw(canvas).polygon(outline, fill=1, outline=1)
     hull = np.asarray(canvas)
-    if not hull.any():  # far outside of the picture; to scipy the distance to nothing is not infinite
+    if not hull.any():  # far outside the image; scipy's distance to an empty set is not infinite
         return np.zeros((height, width), np.uint8)
     distance = np.asarray(distance_transform_edt(~hull))
     return (distance[pad : pad + height, pad : pad + width] <= reach).astype(np.uint8)
@@ -87,7 +88,7 @@ def _measure_torso(points: NDArray[np.float64]) -> float:
 
 
 def _find_hull(points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Corners in order; of points on one line, its two ends."""
+    """Corners in order; for collinear points, the two ends."""
     try:
         return points[ConvexHull(points).vertices]
     except QhullError:

@@ -1,8 +1,8 @@
-"""What was found so far, one line a person, so that an interrupted run goes on where it stopped.
+"""The journal of an annotation run, one line per person, from which an interrupted run resumes.
 
-A journal is a file of JSON lines. The first says what made it: the version of the format and all that the
-answers depend on. Each further line is one finished person. A line is written after the files it names, so
-what it names is whole; a last line that was cut off by a kill is dropped.
+A journal is a file of JSON lines. The first contains the version of the format and all that the results
+depend on. Each further line is one finished person. A line is written after the files that it names, so
+these files are complete; a truncated last line is dropped.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ FORMAT_VERSION = 1
 
 
 class Key(NamedTuple):
-    """Who is meant: the picture, relative to the root, and the box in it."""
+    """Identifies a person: the image, relative to the root, and the box in it."""
 
     image: str
     box: tuple[float, ...] | None
@@ -33,14 +33,15 @@ class Key(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What was found of one person.
+    """The result for one person.
 
     Args:
-        key: Who it is.
+        key: The person.
         found: Whether anything was found.
-        given: A digest of what the annotator was given beside the picture; another one means to look again.
-        file: The map's path relative to the root.
-        keypoints: 51 numbers, in pixels of the picture.
+        given: Hash of the inputs of the annotator other than the image; if it changes, the result is
+            outdated.
+        file: Path of the map relative to the root.
+        keypoints: 51 numbers, in pixels of the image.
     """
 
     key: Key
@@ -50,7 +51,7 @@ class Entry:
     keypoints: tuple[float, ...] | None = None
 
     def to_line(self) -> str:
-        """One line of JSON, without what is empty."""
+        """One line of JSON without empty values."""
         content: dict[str, Any] = {"image": self.key.image, "box": self.key.box, "found": self.found}
         optional = {"given": self.given, "file": self.file, "keypoints": self.keypoints}
         content |= {name: value for name, value in optional.items() if value}
@@ -58,17 +59,17 @@ class Entry:
 
     @classmethod
     def from_line(cls, line: str) -> Self:
-        """Read what `to_line` wrote.
+        """Parse a line written by `to_line`.
 
         Raises:
-            ValueError, KeyError, TypeError: If it is something else.
+            ValueError, KeyError, TypeError: If the line is invalid.
         """
         content = json.loads(line)
         box, file, keypoints = content["box"], content.get("file"), content.get("keypoints")
         numbers = None if keypoints is None else tuple(map(float, keypoints))
         if content["found"] and not (isinstance(file, str) and file):
             if numbers is None:
-                raise ValueError("expected a file or keypoints of somebody found, got neither")
+                raise ValueError("expected a file or keypoints, got neither")
             if len(numbers) != 51 or not all(map(math.isfinite, numbers)):
                 raise ValueError(f"expected 51 finite numbers for keypoints, got {_shorten(keypoints)}")
         return cls(
@@ -81,15 +82,15 @@ class Entry:
 
 
 class Journal:
-    """The persons that are finished, in memory and on disk. Use it in a `with` block, or close it.
+    """The finished persons, in memory and on disk. Use it in a `with` block, or close it.
 
     Args:
-        path: The file; made with its folder if it is not there.
-        description: What the answers depend on; must be what stands at the top of the file.
-        redo: Forget what is there.
+        path: The file; created with its folder if it does not exist.
+        description: All that the results depend on; must equal the description in an existing file.
+        redo: Discard an existing file.
 
     Raises:
-        ConfigError: If the file was made by something else, or is damaged before its last line.
+        ConfigError: If the file has another description, or is damaged before its last line.
         OSError: If it cannot be read or written.
 
     Example:
@@ -122,15 +123,15 @@ class Journal:
         self.close()
 
     def close(self) -> None:
-        """Close the file; what was added stays readable in memory."""
+        """Close the file; the entries stay available in memory."""
         self._stream.close()
 
     def find(self, key: Key) -> Entry | None:
-        """What was found of a person, None if they are not finished."""
+        """The result for a person, None if they are not finished."""
         return self.entries.get(key)
 
     def add(self, entries: Sequence[Entry]) -> None:
-        """Note persons as finished; their files must be there by now. The last word on a person counts."""
+        """Record persons as finished; their files must exist. The last entry of a person is valid."""
         self._stream.write("".join(entry.to_line() for entry in entries))
         self._stream.flush()
         for entry in entries:
@@ -139,14 +140,14 @@ class Journal:
                 self.owners[entry.file] = entry.key
 
     def claim_file(self, key: Key, candidates: Sequence[str]) -> str:
-        """The first name that belongs to nobody else yet; numbered if all do.
+        """Reserve the first candidate that no other person uses; a numbered name if all are used.
 
         Returns:
-            The name that this person had before, if any.
+            The name; the previous one if this person has one already.
         """
-        before = self.entries.get(key)
-        if before is not None and before.file is not None:
-            return before.file
+        previous = self.entries.get(key)
+        if previous is not None and previous.file is not None:
+            return previous.file
         stem = candidates[-1].removesuffix(".png")
         names = chain(candidates, (f"{stem}-{number}.png" for number in count(2)))
         return next(name for name in names if self.owners.setdefault(name, key) == key)
@@ -154,7 +155,7 @@ class Journal:
     # ------------------------------------------------------------------ reading
 
     def _read(self, header: Mapping[str, Any]) -> bool:
-        """Read the file and cut off half a line at its end; False if there is nothing in it."""
+        """Read the file and remove a truncated last line; False if it is missing or empty."""
         if not self.path.exists():
             return False
         content = self.path.read_bytes()
@@ -170,7 +171,8 @@ class Journal:
             try:
                 entry = Entry.from_line(line.decode())
             except (ValueError, KeyError, TypeError) as error:
-                raise self._complain(f"line {number} is damaged ({type(error).__name__}: {error})") from error
+                problem = f"line {number} is damaged ({type(error).__name__}: {error})"
+                raise self._create_error(problem) from error
             self.entries[entry.key] = entry
         return True
 
@@ -179,29 +181,31 @@ class Journal:
             found = json.loads(line)
             version, description = found["version"], found["description"]
         except (ValueError, KeyError, TypeError) as error:
-            raise self._complain("it does not begin as a journal of passerby does") from error
+            raise self._create_error("it has no header of a passerby journal") from error
         if version != header["version"]:
-            raise self._complain(f"it has format {version}, this passerby writes {header['version']}")
+            raise self._create_error(
+                f"it has format {version}, this version writes format {header['version']}"
+            )
         if description != header["description"]:
             differences = "; ".join(_compare(description, header["description"]))
-            raise self._complain(f"what lies there was made differently: {differences}")
+            raise self._create_error(f"its results were created with other settings: {differences}")
 
-    def _complain(self, problem: str) -> ConfigError:
+    def _create_error(self, problem: str) -> ConfigError:
         return ConfigError(
-            f"{self.path}: {problem}. Choose another folder by --into, or make all anew by --redo"
+            f"{self.path}: {problem}. Choose another folder with --into, or discard the results with --redo"
         )
 
 
-def _compare(there: Any, now: Any, name: str = "") -> list[str]:
-    """What differs, as `threshold: 0.5 there, 0.7 now`."""
-    there, now = ({} if a is None and isinstance(b, Mapping) else a for a, b in ((there, now), (now, there)))
-    if isinstance(there, Mapping) and isinstance(now, Mapping):
-        names = sorted({*there, *now})
-        parts = (_compare(there.get(n), now.get(n), f"{name}.{n}" if name else n) for n in names)
-        return [difference for part in parts for difference in part]
-    if there == now:
+def _compare(old: Any, new: Any, name: str = "") -> list[str]:
+    """List differences in the form `threshold: 0.5 before, 0.7 now`."""
+    old, new = ({} if a is None and isinstance(b, Mapping) else a for a, b in ((old, new), (new, old)))
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = sorted({*old, *new})
+        nested = (_compare(old.get(n), new.get(n), f"{name}.{n}" if name else n) for n in names)
+        return [difference for differences in nested for difference in differences]
+    if old == new:
         return []
-    return [f"{name or 'description'}: {_shorten(there)} there, {_shorten(now)} now"]
+    return [f"{name or 'description'}: {_shorten(old)} before, {_shorten(new)} now"]
 
 
 def _shorten(value: Any) -> str:

@@ -1,4 +1,4 @@
-"""A mask from a parsing map: all pixels of the person."""
+"""Masks from parsing maps: all pixels of the person."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ _NOT_THE_PERSON = frozenset({"background", "carried"})
 
 
 class UnionOfParsing:
-    """The union of all classes of the person: neither background nor things that are carried.
+    """The union of all classes of the person, without background and carried objects.
 
-    Pixels that are `UNKNOWN_CLASS` belong to the person: such a label says that there is something of them,
-    not what it is (CCP's skin, for one). A map that has nothing but unknown pixels is none.
+    Pixels of `UNKNOWN_CLASS` belong to the person: the label is ambiguous, but not background (such as skin
+    in CCP). A map that only has unknown pixels counts as missing.
 
     Args:
-        parsing_classes: Names of the numbers in the parsing maps, of `LIP_CLASSES`, `COARSE_CLASSES` or CCP.
+        parsing_classes: Class names of the parsing maps, from `LIP_CLASSES`, `COARSE_CLASSES` or CCP.
 
     Raises:
         DataError: If a name is in none of these lists, or there are no names.
@@ -46,12 +46,12 @@ class UnionOfParsing:
 
     def __init__(self, parsing_classes: Sequence[str]) -> None:
         coarse = list_coarse_names()
-        strange = [name for name in parsing_classes if name.lower() not in coarse]
-        if strange or not parsing_classes:
+        unknown = [name for name in parsing_classes if name.lower() not in coarse]
+        if unknown or not parsing_classes:
             raise DataError(
-                f"expected names of classes of Look-Into-Person, CCP or of {', '.join(COARSE_CLASSES)}, got "
-                f"{', '.join(strange) or 'none'}; find other maps by `passerby annotate … --parsing`, or "
-                "name the classes of these by --parsing-from files --parsing-classes lip"
+                f"expected class names of Look-Into-Person, CCP or {', '.join(COARSE_CLASSES)}, got "
+                f"{', '.join(unknown) or 'none'}; create other maps with `passerby annotate … --parsing`, or "
+                "name the classes of these with --parsing-from files --parsing-classes lip"
             )
         self.parsing_classes = tuple(parsing_classes)
         self._is_person = np.zeros(256, np.uint8)
@@ -61,18 +61,18 @@ class UnionOfParsing:
         self._is_person[UNKNOWN_CLASS] = 1
 
     def describe(self) -> Mapping[str, Any]:
-        """Its method and the classes of the maps it reads."""
+        """The method and the classes of the maps that it reads."""
         return {"method": self.name, "version": 1, "parsing_classes": list(self.parsing_classes)}
 
     def annotate(self, samples: Sequence[Sample]) -> list[NDArray[Any] | None]:
         """Merge the classes of each map.
 
         Returns:
-            One mask (h, w) uint8 a sample; None without a map, or where nothing but background, carried
-            things and unknown pixels is in it.
+            One mask (h, w) uint8 per sample; None without a map, or if it only has background, carried
+            objects and unknown pixels.
 
         Raises:
-            DataError: If a map does not have the size of its picture or has a class without a name.
+            DataError: If the size of a map differs from that of its image, or it has a class without a name.
         """
         return [self._merge(sample) for sample in samples]
 
@@ -83,13 +83,13 @@ class UnionOfParsing:
         if parsing.shape != (sample.image.height, sample.image.width):
             raise DataError(
                 f"expected a parsing map of {sample.image.height} × {sample.image.width} (height × width), "
-                f"the size of the picture, got {parsing.shape}; cut both out by the same box"
+                f"the size of the image, got {parsing.shape}; crop both to the same box"
             )
         named = parsing[parsing != UNKNOWN_CLASS]
         unnamed = find_unnamed(parsing, self.parsing_classes)
         if unnamed is not None:
             raise DataError(
                 f"expected classes 0 … {len(self.parsing_classes) - 1} (or {UNKNOWN_CLASS} for unknown) in "
-                f"the parsing map, got {unnamed}; are the maps of another list of classes?"
+                f"the parsing map, got {unnamed}; the maps use another class list"
             )
         return self._is_person[parsing] if self._is_person[named].any() else None

@@ -1,4 +1,4 @@
-"""What becomes of the rows without a good mask."""
+"""Policies for rows without a good mask."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from numpy.typing import NDArray
 
 from passerby.annotators.base import is_good_mask
 from passerby.annotators.crops import compute_crop, paste_map, shift_keypoints
+from passerby.annotators.files import explain_write_errors, name_maps, save_map
 from passerby.annotators.journal import Key
 from passerby.annotators.quality import Quality
-from passerby.annotators.runner import list_persons, name_maps, save_map, writing_below
+from passerby.annotators.runner import list_persons
 from passerby.data.manifest import check_relative_path
 from passerby.errors import ConfigError, DataError
 from passerby.images.decode import read_size
@@ -29,36 +30,34 @@ POLICIES: tuple[Policy, ...] = ("ones", "drop", "hull")
 def apply_policy(
     manifest: Manifest, policy: Policy, quality: Quality, *, into: str = "annotations"
 ) -> tuple[Manifest, dict[str, int]]:
-    """Decide about rows whose mask is missing, unreadable, empty, almost empty or almost full.
+    """Apply a policy to rows whose mask is missing, unreadable, empty, almost empty or almost full.
 
     Args:
-        policy: `ones` leaves them without a mask: to a model that looks at masks the whole picture is then
-            the person, and one that learns from masks learns nothing there. `drop` leaves the rows out;
-            `hull` writes the hull of the confident keypoints as the mask, and does as `ones` where the
-            keypoints are too few.
-        quality: Of this manifest, as it is.
-        into: Folder below the root; hulls lie in `<into>/hulls`.
+        policy: `ones` removes the mask: a model that takes masks as input then uses the full image, and mask
+            supervision ignores the row. `drop` removes the rows. `hull` writes the hull of the confident
+            keypoints as the mask, and acts like `ones` if there are too few keypoints.
+        quality: Quality of this manifest.
+        into: Folder below the root; hulls are written to `<into>/hulls`.
 
     Returns:
-        The manifest, and the number of rows that were kept as they are, and of those that got `ones`, were
-        `dropped`, or got a `hull`.
+        The manifest, and the number of rows that were `kept`, got `ones`, were `dropped`, or got a `hull`.
 
     Raises:
-        ConfigError: If there is no such policy, or no row would be left.
+        ConfigError: If the policy does not exist, or no row would be left.
         ManifestError: If the folder is not below the root.
-        DataError: If the quality is another manifest's, or hulls cannot be written.
+        DataError: If the quality belongs to another manifest, or hulls cannot be written.
     """
     if policy not in POLICIES:
         raise ConfigError(f"expected one of {', '.join(POLICIES)} for missing masks, got {policy!r}")
     folder = check_relative_path(into)
     good = quality.good_masks
     if len(good) != len(manifest):
-        raise DataError(f"expected the quality of {len(manifest)} rows, got {len(good)}; measure it anew")
+        raise DataError(f"expected the quality of {len(manifest)} rows, got {len(good)}; measure it again")
     counts = {"kept": int(good.sum()), "ones": 0, "dropped": 0, "hull": 0}
     bad = np.flatnonzero(~good)
     if policy == "drop":
         if len(manifest) and not good.any():
-            raise ConfigError("no row has a good mask, so none would be left; take --missing ones or hull")
+            raise ConfigError("no row has a good mask, so none would be left; use --missing ones or hull")
         counts["dropped"] = len(bad)
         return manifest.take(np.flatnonzero(good)), counts
     masks = manifest.paths("mask")
@@ -74,7 +73,7 @@ def apply_policy(
 def _draw_hulls(
     manifest: Manifest, rows: NDArray[np.int64], min_score: float, *, into: str
 ) -> list[str | None]:
-    """Write the hull of each row's keypoints; None for those that have none."""
+    """Write the hull of the keypoints of each row; None for rows without a hull."""
     keypoints = manifest.keypoints()
     if keypoints is None:
         return [None] * len(rows)
@@ -82,10 +81,10 @@ def _draw_hulls(
     files: list[str | None] = []
     for row in rows:
         hull = _draw_hull(manifest, keys[row], keypoints[row], min_score)
-        # The name keeps the picture's ending, so that no other picture's hull can have it.
+        # The name contains the extension of the image, so that no other image has the same one.
         file = None if hull is None else name_maps(f"{into}/hulls", keys[row])[1]
         if hull is not None and file is not None:
-            with writing_below(manifest.root):
+            with explain_write_errors(manifest.root):
                 save_map(manifest.root / file, hull)
         files.append(file)
     return files
@@ -94,7 +93,7 @@ def _draw_hulls(
 def _draw_hull(
     manifest: Manifest, key: Key, keypoints: NDArray[np.float32], min_score: float
 ) -> NDArray[np.bool_] | None:
-    """A mask of the whole picture; None without keypoints, a picture, or a hull of a person's size."""
+    """A mask of the full image; None without keypoints, a readable image, or a plausible hull."""
     from passerby.annotators.hull import draw_keypoint_hull
 
     if not np.isfinite(keypoints).all():

@@ -1,4 +1,4 @@
-"""Numbers that say whether masks, parsing maps and keypoints can be believed."""
+"""Quality figures of masks, parsing maps and keypoints."""
 
 from __future__ import annotations
 
@@ -30,19 +30,19 @@ __all__ = [
 ]
 
 WIDENING = 0.02
-"""By this share of the crop's height a mask is widened before keypoints count as outside of it."""
+"""Dilation of masks, as a fraction of the crop height, before keypoints count as outside."""
 
 MOSTLY_OUTSIDE = 1 / 3
-"""With a larger share of confident keypoints outside of the mask, mask and keypoints disagree."""
+"""Share of confident keypoints outside the mask above which mask and keypoints disagree."""
 
-_THREADS, _ROWS_A_TASK = 4, 64
+_THREADS, _ROWS_PER_TASK = 4, 64
 
 logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
 class MaskQuality:
-    """How the masks are. Shares are of the crop; `off_centre` masks do not cover the crop's middle pixel."""
+    """Counts of masks. Shares are of the crop; `off_centre` masks do not cover its central pixel."""
 
     present: int
     missing: int
@@ -56,12 +56,12 @@ class MaskQuality:
 
 @dataclass(frozen=True)
 class KeypointQuality:
-    """How the keypoints are.
+    """Counts of keypoints.
 
     Args:
-        mean_confident: Mean number, out of 17, that reach the least score.
-        compared: Rows that have a mask too.
-        share_outside: Of their confident keypoints, those outside of the widened mask.
+        mean_confident: Mean number, out of 17, that reach the minimum score.
+        compared: Rows that also have a mask.
+        share_outside: Share of their confident keypoints outside the dilated mask.
         rows_outside: Rows with more than a third of their confident keypoints outside.
     """
 
@@ -75,7 +75,7 @@ class KeypointQuality:
 
 @dataclass(frozen=True)
 class ParsingQuality:
-    """How the parsing maps are: those of one class only, and the mean share of each class in a crop."""
+    """Counts of parsing maps: those with a single class, and the mean share of each class in a crop."""
 
     present: int
     missing: int
@@ -86,11 +86,11 @@ class ParsingQuality:
 
 @dataclass(frozen=True)
 class Quality:
-    """How the guidance of a manifest is.
+    """Quality of the masks, parsing maps and keypoints of a manifest.
 
     Args:
-        rows: Of the manifest.
-        min_score: From which on a keypoint counts as confident.
+        rows: Number of rows of the manifest.
+        min_score: Minimum score of a confident keypoint.
         good_masks: (N,) bool: masks neither missing, unreadable, empty, almost empty nor almost full.
     """
 
@@ -102,7 +102,7 @@ class Quality:
     good_masks: NDArray[np.bool_] = field(repr=False, compare=False)
 
     def to_dict(self) -> dict[str, Any]:
-        """All numbers as plain JSON, with the bounds they were counted by."""
+        """All numbers as plain JSON, with the bounds that define them."""
         content = asdict(self)
         good = content.pop("good_masks")
         content["masks"]["good"] = int(good.sum())
@@ -118,15 +118,15 @@ class Quality:
 def measure_quality(
     manifest: Manifest, *, min_score: float = 0.3, progress: Callable[[int, int], None] | None = None
 ) -> Quality:
-    """Read all masks and parsing maps of a manifest, and compare the keypoints to the masks.
+    """Read all masks and parsing maps of a manifest, and compare the keypoints with the masks.
 
-    Boxes are cut out first. A mask is widened by 2 % of the crop's height before a keypoint counts as
-    outside of it, since keypoints of wrists and ankles lie at the rim. Maps that cannot be read, or have
-    another size than their picture, are counted as unreadable, and named in the log.
+    Everything is cropped to the boxes. A mask is dilated by 2 % of the crop height before a keypoint counts
+    as outside, because keypoints of wrists and ankles are at its edge. Maps that cannot be read, or whose
+    size differs from that of their image, count as unreadable and are listed in the log.
 
     Args:
-        min_score: From which on a keypoint counts as confident.
-        progress: Called with rows done and rows in all.
+        min_score: Minimum score of a confident keypoint.
+        progress: Called with the number of rows done and the total.
 
     Raises:
         DataError: If `min_score` is negative.
@@ -135,11 +135,11 @@ def measure_quality(
         raise DataError(f"expected min_score ≥ 0, got {min_score}")
     reader = _Reader(manifest, min_score)
     n = len(manifest)
-    tasks = [range(start, min(start + _ROWS_A_TASK, n)) for start in range(0, n, _ROWS_A_TASK)]
+    tasks = [range(start, min(start + _ROWS_PER_TASK, n)) for start in range(0, n, _ROWS_PER_TASK)]
     rows: list[_Row] = []
     with ThreadPoolExecutor(_THREADS, thread_name_prefix="passerby-quality") as pool:
-        for part in pool.map(lambda task: [reader.read(row) for row in task], tasks):
-            rows += part
+        for chunk in pool.map(lambda task: [reader.read(row) for row in task], tasks):
+            rows += chunk
             if progress is not None:
                 progress(len(rows), n)
     problems = [row.problem for row in rows if row.problem]
@@ -158,7 +158,7 @@ def measure_quality(
 
 @dataclass(slots=True)
 class _Row:
-    """What is known of a row; None where it has nothing of the kind, or nothing that can be read."""
+    """Figures of a row; None if it has no such annotation, or an unreadable one."""
 
     has_mask: bool = False
     has_parsing: bool = False
@@ -213,7 +213,7 @@ class _Reader:
 
 
 def _is_near(person: NDArray[np.bool_], x: float, y: float, *, radius: float) -> bool:
-    """Whether a pixel of the mask lies within a radius of a point, or in the point's own pixel."""
+    """Whether a pixel of the mask is within a radius of a point, or is the pixel of the point."""
     reach = max(radius, 0.5**0.5)
     x0, y0 = max(int(np.ceil(x - reach)), 0), max(int(np.ceil(y - reach)), 0)
     window = person[y0 : max(int(y + reach) + 1, 0), x0 : max(int(x + reach) + 1, 0)]

@@ -1,4 +1,4 @@
-"""Parsing maps that lie ready, in the classes of another list."""
+"""Convert existing parsing maps to another class list."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ CONVERSIONS: dict[tuple[str, ...], dict[str, tuple[int, ...]]] = {
     LIP_CLASSES: {"coarse": LIP_TO_COARSE},
     ccp.CLASSES: {"lip": ccp.TO_LIP, "coarse": ccp.TO_COARSE},
 }
-"""For each list of classes the lists it can be brought to, by name, and the new number of each class."""
+"""For each class list, the lists that it can be converted to, by name, and the new number of each class."""
 
 
 def list_coarse_names() -> dict[str, str]:
-    """The coarse class of each class of any list, by its name in lower case; `unknown` where it has none."""
+    """The coarse class of each class of any list, by its name in lower case; `unknown` if it has none."""
     found = {name: name for name in COARSE_CLASSES}
     for names, tables in CONVERSIONS.items():
         for name, number in zip(names, tables["coarse"], strict=True):
@@ -32,15 +32,15 @@ def list_coarse_names() -> dict[str, str]:
 
 
 class Relabel:
-    """Takes a sample's parsing map and looks up each pixel's class in another list.
+    """Converts the parsing map of a sample to another class list.
 
     Args:
-        parsing_classes: Names of the numbers in the maps that are there: `LIP_CLASSES` or CCP's 59.
+        parsing_classes: Class names of the existing maps: `LIP_CLASSES` or the 59 of CCP.
         to: `lip` or `coarse`.
 
     Raises:
-        ConfigError: If the names are not known, or the list cannot be brought to the other.
-        DataError: From `annotate`, if a map has a number without a name.
+        ConfigError: If the names are unknown, or the list cannot be converted to the other.
+        DataError: From `annotate`, if a map has a class without a name.
 
     Example:
         >>> import numpy as np
@@ -60,24 +60,24 @@ class Relabel:
             raise ConfigError(f"expected {' or '.join(CLASS_LISTS)} to relabel to, got {to!r}")
         self.classes = CLASS_LISTS[to]
         if self.parsing_classes == self.classes:
-            raise ConfigError(f"the parsing maps have the classes of {to} already; leave relabel out")
+            raise ConfigError(f"the parsing maps have the classes of {to} already; leave out relabel")
         if not self.parsing_classes:
             raise ConfigError(
                 "the manifest does not name the classes of its parsing maps, so they cannot be relabelled; "
-                "name them first by --parsing-from files --parsing-classes lip"
+                "name them first with --parsing-from files --parsing-classes lip"
             )
         tables = CONVERSIONS.get(self.parsing_classes, {})
         if to not in tables:
             shown = ", ".join(self.parsing_classes[:4])
             raise ConfigError(
-                f"expected parsing maps that can be brought to {to}: those of CCP, or from lip to coarse; "
+                f"expected parsing maps that can be converted to {to}: those of CCP, or from lip to coarse; "
                 f"got {len(self.parsing_classes)} classes: {shown} …; choose another --parsing-classes, or "
-                "another method by --parsing-from"
+                "another method with --parsing-from"
             )
         self.table = tables[to]
 
     def describe(self) -> Mapping[str, Any]:
-        """The method, the classes before and the table."""
+        """The method, the original classes and the table."""
         return {
             "method": self.name,
             "version": 1,
@@ -87,5 +87,5 @@ class Relabel:
         }
 
     def annotate(self, samples: Sequence[Sample]) -> list[NDArray[Any] | None]:
-        """The map of each sample in the other classes; None where there is none."""
+        """Convert the map of each sample; None if it has none."""
         return [None if s.parsing is None else convert_parsing(s.parsing, self.table) for s in samples]

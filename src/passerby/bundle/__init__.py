@@ -1,6 +1,6 @@
-"""A trained model with all it takes to predict: as a folder, as one zip, or on the Hugging Face Hub."""
+"""Trained models with everything that prediction needs: folders, zips, or on the Hugging Face Hub."""
 
-from passerby.bundle.bundle import Bundle, Picture, load, source_of
-from passerby.bundle.five_crops import FiveCrops
+from passerby.bundle.bundle import Bundle, load
+from passerby.bundle.pictures import Picture, open_picture, source_of
 
-__all__ = ["Bundle", "FiveCrops", "Picture", "load", "source_of"]
+__all__ = ["Bundle", "Picture", "load", "open_picture", "source_of"]

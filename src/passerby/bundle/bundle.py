@@ -1,4 +1,4 @@
-"""`Bundle`: the only form of a trained model that the rest of the house knows."""
+"""`Bundle`: a trained model with everything that prediction needs, the only form in which models are used."""
 
 from __future__ import annotations
 
@@ -8,51 +8,46 @@ import warnings
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
-
-import numpy as np
-import torch
-from numpy.typing import NDArray
-from PIL import Image
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as save_tensors
-from torch import Tensor
+from typing import TYPE_CHECKING, Any
 
 from passerby._version import __version__
 from passerby.bundle.card import render_card
 from passerby.bundle.hub import download, upload
-from passerby.bundle.storage import CARD, CONFIG, WEIGHTS, Content, encode_config, read_files, write_files
-from passerby.data.normalise import normalise
-from passerby.errors import BundleError, DataError, ImageError, ModelError, SchemaError
-from passerby.images.decode import read_image
+from passerby.bundle.pictures import Picture, open_picture, source_of
+from passerby.bundle.storage import CARD, CONFIG, WEIGHTS, encode_config, read_files, write_files
+from passerby.errors import BundleError, DataError, ModelError, SchemaError
 from passerby.images.placement import resize_image
 from passerby.migration import upgrade
-from passerby.models import AttributeModel, create_model
-from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output, Prediction, Preprocess
 
-__all__ = ["Bundle", "Picture", "load", "source_of"]
+if TYPE_CHECKING:
+    import torch
+    from PIL import Image
+    from torch import Tensor
 
-Picture: TypeAlias = str | Path | bytes | Image.Image | NDArray[np.uint8] | Tensor
-"""What a bundle takes: a path, a file's bytes, a PIL image, an RGB array (H, W, 3), a tensor (3, H, W)."""
+    from passerby.models import AttributeModel
+    from passerby.schema import AttributeSchema
+
+__all__ = ["Bundle", "load"]
 
 
 @dataclass(eq=False)
 class Bundle:
-    """A model, how its pictures are prepared, its thresholds and where it comes from.
+    """A model with its preprocessing, its thresholds and its provenance.
 
     Args:
         model: Made by `create_model`; is put into evaluation mode.
-        preprocess: How a picture becomes its input.
-        thresholds: One number in [0, 1] an attribute, in schema order; 0.5 each if empty.
-        metadata: Plain JSON values about the origin: `dataset`, `split`, `protocol`, `seed`, `val_scores` …
+        preprocess: How a picture becomes the input of the model.
+        thresholds: One number in [0, 1] per attribute, in schema order; 0.5 each if empty.
+        metadata: Plain JSON values about the provenance: `dataset`, `split`, `protocol`, `seed`,
+            `val_scores` …
 
     Raises:
         BundleError: If the thresholds do not fit the schema, or the model was not made by `create_model`.
 
     Example:
-        >>> from passerby.schema import Attribute
+        >>> from PIL import Image
+        >>> from passerby import Attribute, AttributeSchema, create_model
         >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
         >>> model = create_model("baseline", schema=schema, backbone="test_resnet")
         >>> bundle = Bundle(model, Preprocess(64, 48))
@@ -68,11 +63,11 @@ class Bundle:
 
     def __post_init__(self) -> None:
         if not hasattr(self.model, "name") or not hasattr(self.model, "arguments"):
-            raise BundleError("expected a model made by passerby.create_model: a bundle notes its arguments")
+            raise BundleError("expected a model made by passerby.create_model: a bundle stores its arguments")
         self.thresholds = tuple(float(t) for t in self.thresholds) or (0.5,) * len(self.schema)
         if len(self.thresholds) != len(self.schema):
             raise BundleError(
-                f"expected {len(self.schema)} thresholds, one an attribute, got {len(self.thresholds)}"
+                f"expected {len(self.schema)} thresholds, one per attribute, got {len(self.thresholds)}"
             )
         if not all(0 <= t <= 1 for t in self.thresholds):
             raise BundleError(f"expected thresholds in [0, 1], got {self.thresholds}")
@@ -85,22 +80,24 @@ class Bundle:
 
     @property
     def device(self) -> torch.device:
-        """Where the model is."""
+        """Device of the model."""
         return next(self.model.parameters()).device
 
     def to(self, device: str | torch.device) -> Bundle:
-        """Move the model to a device such as `cuda:0`, in place; `auto` is a GPU if there is one.
+        """Move the model to a device such as `cuda:0`, in place; `auto` is a GPU if available, else the CPU.
 
         Raises:
-            BundleError: If there is no such device.
+            BundleError: If the device is not available.
         """
+        import torch
+
         if device == "auto":
             device = "cuda" if torch.cuda.is_available() else "cpu"
         try:
             self.model.to(device)
         except (RuntimeError, AssertionError) as error:
             reason = str(error).splitlines()[0]
-            raise BundleError(f"no device {str(device)!r} here ({reason}); use 'cpu'") from error
+            raise BundleError(f"device {str(device)!r} is not available ({reason}); use 'cpu'") from error
         return self
 
     # ------------------------------------------------------------------ predicting
@@ -109,39 +106,42 @@ class Bundle:
         """Predict the attributes of the person in one picture.
 
         Raises:
-            ImageError: If the picture cannot be read or has another shape than `Picture` says.
+            ImageError: If the picture cannot be read, or has another shape or type than in `Picture`.
         """
         probs = self.predict_batch(self.prepare(image)[None], warn=False)
         return self.describe(probs, [source_of(image)], missing=[self.model.guidance])[0]
 
     def open(self, image: Picture) -> Image.Image:
-        """A picture of any kind as RGB.
+        """Open a picture of any kind as upright RGB.
 
         Raises:
-            ImageError: If the picture cannot be read or has another shape than `Picture` says.
+            ImageError: As `open_picture`.
         """
-        return read_image(_to_pil(image) if isinstance(image, Tensor | np.ndarray) else image)
+        return open_picture(image)
 
     def prepare(self, image: Picture) -> Tensor:
-        """Turn a picture into the uint8 input (3, H, W) of the network.
+        """Turn a picture into the input of the model before normalisation.
+
+        Shape:
+            returns: (3, H, W) uint8, of the size in `preprocess`.
 
         Raises:
-            ImageError: If the picture cannot be read or has another shape than `Picture` says.
+            ImageError: As `open_picture`.
         """
-        pixels = resize_image(self.open(image), self.preprocess)  # (H, W, 3)
-        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())  # (3, H, W)
+        import torch
+
+        pixels = resize_image(open_picture(image), self.preprocess)  # (H, W, 3)
+        return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
     def predict_batch(self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True) -> Tensor:
         """Probabilities of a batch of prepared pictures.
 
-        A model that looks at masks or keypoints and gets none warns, and says what it does instead.
-
         Args:
-            guidance: What the model's `guidance` names, if there is any.
-            warn: Off for a caller who says it with the result, as `describe` does.
+            guidance: The auxiliary inputs that `model.guidance` names, where available.
+            warn: Warn if the model takes auxiliary inputs that are not given, and state the fallback.
 
         Shape:
-            images: (N, 3, H, W) uint8, of the size that `preprocess` says, on any device.
+            images: (N, 3, H, W) uint8, of the size in `preprocess`, on any device.
             returns: (N, A) float32 in [0, 1], on the model's device.
 
         Raises:
@@ -158,15 +158,18 @@ class Bundle:
             guidance, warn: As for `predict_batch`.
 
         Returns:
-            Probabilities, and the parsing maps by the name of the stage, the last of them the best.
+            Probabilities, and the parsing maps by the name of their stage, the best one last.
 
         Shape:
-            images: (N, 3, H, W) uint8, of the size that `preprocess` says, on any device.
-            returns: (N, A) float32 in [0, 1]; maps (N, H, W) uint8, numbers in the model's `parsing_classes`.
+            images: (N, 3, H, W) uint8, of the size in `preprocess`, on any device.
+            returns: (N, A) float32 in [0, 1]; maps (N, H, W) uint8, indices into `model.parsing_classes`.
 
         Raises:
-            ModelError: If the model does not parse, or the pictures have another shape or type.
+            ModelError: If the model makes no parsing maps, or the pictures have another shape or type.
         """
+        import torch
+
+        self.check_parses()
         output = self._run(images, guidance, warn=warn, parse=True)
         maps = {stage: logits.argmax(1).to(torch.uint8) for stage, logits in output.parsing.items()}
         return output.logits.float().sigmoid(), maps
@@ -175,47 +178,62 @@ class Bundle:
         """Refuse a model that makes no parsing maps.
 
         Raises:
-            ModelError: If it is one; the message names a model that makes some.
+            ModelError: If the model makes none; the message names the models that do.
         """
         if not self.model.parsing_classes:
-            raise ModelError(f"a {self.model.name} model makes no parsing maps; mtms and da-har do")
+            from passerby.models import MODELS
+
+            models = ", ".join(name for name, kind in MODELS.items() if kind.has_parsing)
+            raise ModelError(
+                f"a {self.model.name} model makes no parsing maps; models that make them: {models}"
+            )
 
     def check_images(self, images: Tensor) -> None:
-        """Refuse a batch that is not of prepared pictures.
+        """Refuse a batch that does not consist of prepared pictures.
 
         Raises:
-            ModelError: If it has another shape or type.
+            ModelError: If the batch has another shape or type.
         """
         size = (3, self.preprocess.height, self.preprocess.width)
-        if images.dtype != torch.uint8 or images.ndim != 4 or tuple(images.shape[1:]) != size:
+        dtype = str(images.dtype)
+        if dtype != "torch.uint8" or images.ndim != 4 or tuple(images.shape[1:]) != size:
             raise ModelError(
-                f"expected uint8 pictures (N, {', '.join(map(str, size))}), got {images.dtype} "
+                f"expected uint8 pictures (N, {', '.join(map(str, size))}), got {dtype} "
                 f"{tuple(images.shape)}; bundle.prepare makes them"
             )
 
-    @torch.inference_mode()
     def _run(self, images: Tensor, guidance: Guidance | None, *, warn: bool, parse: bool = False) -> Output:
+        import torch
+
+        from passerby.data.normalise import normalise
+
         self.check_images(images)
         self.model.eval()
-        inputs = normalise(images.to(self.device, non_blocking=True), self.preprocess)
-        guidance = Guidance() if guidance is None else guidance.to(self.device)
-        for kind in self.model.guidance:
-            if warn and getattr(guidance, kind) is None:
-                warnings.warn(
-                    f"{self.model.name} looks at {kind} and got none: {self.model.without_guidance}",
-                    stacklevel=4,
-                )
-        output: Output = self.model.parse(inputs, guidance) if parse else self.model(inputs, guidance)
+        with torch.inference_mode():
+            inputs = normalise(images.to(self.device, non_blocking=True), self.preprocess)
+            guidance = Guidance() if guidance is None else guidance.to(self.device)
+            for kind in self.model.guidance:
+                if warn and getattr(guidance, kind) is None:
+                    warnings.warn(
+                        f"{self.model.name} takes {kind} as input and got none: "
+                        f"{self.model.without_guidance}",
+                        stacklevel=3,
+                    )
+            output: Output = self.model.parse(inputs, guidance) if parse else self.model(inputs, guidance)
         return output
 
     def describe(
         self, probs: Tensor, sources: Sequence[str], *, missing: Sequence[Collection[str]] | None = None
     ) -> list[Prediction]:
-        """Give probabilities (N, A) names: one `Prediction` a row.
+        """Turn probabilities into one `Prediction` per row.
 
         Args:
-            missing: For each row the kinds of guidance, such as `masks`, that the picture came without; what
-                the model did instead becomes a note of the prediction.
+            sources: Where each picture came from.
+            missing: For each row the kinds of auxiliary inputs, such as `masks`, that were not available; the
+                model's fallback becomes a note of the prediction.
+
+        Shape:
+            probs: (N, A) in [0, 1].
         """
         kinds = [()] * len(sources) if missing is None else missing
         return [
@@ -224,22 +242,23 @@ class Bundle:
         ]
 
     def explain_missing(self, missing: Collection[str]) -> tuple[str, ...]:
-        """What the model does for a picture without some kinds of guidance, such as `masks`."""
+        """The model's fallback for a picture without some kinds of auxiliary inputs, such as `masks`."""
         kinds = [kind for kind in self.model.guidance if kind in missing]
         return tuple(f"no usable {kind}: {self.model.without_guidance}" for kind in kinds)
 
-    # ------------------------------------------------------------------ keeping
+    # ------------------------------------------------------------------ saving
 
     def save(self, path: str | Path) -> None:
         """Write a folder, or one file if the path ends in `.zip`; an earlier bundle there is replaced.
 
-        Numbers that are not finite are noted as null in config.json, which knows no others.
+        Numbers that are not finite are stored as null, as JSON has no such numbers.
 
         Raises:
-            BundleError: If something that is not a bundle is in the way, or the metadata is not plain JSON.
+            BundleError: If something else than a bundle is at the path, or the metadata is not plain JSON.
         """
-        state = {k: v.detach().cpu().contiguous().clone() for k, v in self.model.state_dict().items()}
-        weights = save_tensors(state)
+        from passerby.bundle.weights import encode_weights
+
+        weights = encode_weights(self.model)
         config: dict[str, Any] = {
             "passerby": __version__,
             "model": {"name": self.model.name, "arguments": dict(self.model.arguments)},
@@ -280,7 +299,8 @@ class Bundle:
 
         Args:
             repo_id: `owner/name`; is created if it does not exist.
-            private: Whether a new repository is private; many data sets forbid to publish what they taught.
+            private: Whether a new repository is private; many data sets forbid publishing models trained on
+                them.
             revision: Branch to commit to; the main one by default.
 
         Raises:
@@ -302,7 +322,7 @@ def load(
 
     Args:
         path_or_hub_id: A folder, a zip, or `owner/name` on the Hugging Face Hub.
-        device: Where the model shall be, such as `cuda:0`; `auto` is a GPU if there is one.
+        device: Device of the model, such as `cuda:0`; `auto` is a GPU if available, else the CPU.
         revision: Branch, tag or commit on the Hub; only for a Hub name.
 
     Raises:
@@ -316,74 +336,21 @@ def load(
     else:
         path = download(str(path_or_hub_id), revision)
     content = read_files(path)
+
+    from passerby.bundle.weights import rebuild_model
+
     try:
-        bundle = _restore(content, path)
+        model, config = rebuild_model(content, path), content.config
+        preprocess = Preprocess.from_dict(config["preprocess"])
+        metadata = upgrade(dict(config["metadata"]))
+        bundle = Bundle(model, preprocess, tuple(config["thresholds"].values()), metadata)
     except (KeyError, TypeError, ValueError, AttributeError, DataError, ModelError, SchemaError) as error:
         reason = f"{type(error).__name__}: {error}"
         raise BundleError(
-            f"{path}: this passerby cannot rebuild the model ({reason}); load it with the version that wrote "
-            "it (its config.json may name the commit), or train the model again"
+            f"{path}: this version of passerby cannot rebuild the model ({reason}); load it with the version "
+            "that wrote it (its config.json may name the commit), or train the model again"
         ) from error
     return bundle.to(device)
-
-
-def _restore(content: Content, path: Path) -> Bundle:
-    config = content.config
-    arguments = dict(config["model"]["arguments"])
-    if reserved := {"name", "schema", "pretrained"} & set(arguments):
-        raise BundleError(f"{path}: {', '.join(sorted(reserved))} must not be among the model's arguments")
-    schema = AttributeSchema.from_dict(config["schema"])
-    if tuple(config["thresholds"]) != schema.names:
-        raise BundleError(f"{path}: the thresholds are of other attributes than the schema")
-    with torch.random.fork_rng(devices=[]):
-        model = create_model(config["model"]["name"], schema=schema, **arguments)
-    try:
-        state = load_tensors(content.weights)
-    except SafetensorError as error:
-        raise BundleError(f"{path}: {WEIGHTS} is no safetensors file ({error})") from error
-    _check_state(state, model.state_dict(), path)
-    model.load_state_dict(state)
-    preprocess = Preprocess.from_dict(config["preprocess"])
-    return Bundle(model, preprocess, tuple(config["thresholds"].values()), upgrade(dict(config["metadata"])))
-
-
-def _check_state(given: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
-    """Refuse tensors that are missing, unknown, or of another shape or type."""
-    problems = [f"{name} is missing" for name in expected if name not in given]
-    problems += [f"{name} is unknown" for name in given if name not in expected]
-    for name in set(given) & set(expected):
-        is_, should = given[name], expected[name]
-        if is_.shape != should.shape or is_.dtype != should.dtype:
-            problems.append(
-                f"{name} is {is_.dtype} {tuple(is_.shape)} instead of {should.dtype} {tuple(should.shape)}"
-            )
-    if problems:
-        raise BundleError(
-            f"{path}: the weights do not fit the model in {len(problems)} tensors, for one {problems[0]}; "
-            "the files belong to different bundles, or to another version of passerby or timm"
-        )
-
-
-def source_of(image: Picture) -> str:
-    """What a prediction calls a picture: its path, or `<image>` when it came from memory."""
-    if not isinstance(image, str | Path):
-        return "<image>"
-    return str(image).encode(errors="replace").decode()  # a file name need not be valid Unicode
-
-
-def _to_pil(image: NDArray[np.uint8] | Tensor) -> Image.Image:
-    kind, shape = str(image.dtype).removeprefix("torch."), tuple(image.shape)
-    if isinstance(image, np.ndarray):
-        if kind != "uint8" or len(shape) != 3 or shape[2] != 3:
-            raise ImageError(f"expected an RGB array (H, W, 3) of uint8, got {kind} {shape}")
-        return Image.fromarray(np.ascontiguousarray(image))
-    if len(shape) != 3 or shape[0] != 3 or not (kind == "uint8" or image.is_floating_point()):
-        raise ImageError(f"expected an RGB tensor (3, H, W) of uint8, or float in [0, 1], got {kind} {shape}")
-    if image.is_floating_point():
-        if not bool(((image >= 0) & (image <= 1)).all()):
-            raise ImageError("expected a float tensor in [0, 1]; give it before mean and std are applied")
-        image = (image * 255).round().to(torch.uint8)
-    return Image.fromarray(image.detach().cpu().permute(1, 2, 0).contiguous().numpy())
 
 
 def _without_nan(value: Any) -> Any:

@@ -1,4 +1,4 @@
-"""The model card: the README.md that travels in a bundle and that the Hub shows."""
+"""The model card: the README.md of a bundle, which the Hub displays."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _ORIGIN = {
     "best_epoch": "Epoch",
     "epochs": "Epochs",
     "ema": "Weight averaging (EMA)",
-    "teacher_files": "Teachers' predictions, files (distillation)",
-    "teacher_weight": "Weight of the teachers",
-    "teachers_as_labels": "Teachers learnt as labels",
+    "teacher_files": "Files of teacher predictions (distillation)",
+    "teacher_weight": "Weight of the distillation loss",
+    "teachers_as_labels": "Teacher predictions weighted like labels",
     "pretraining": "Pretraining",
     "seed": "Seed",
 }
@@ -40,7 +40,7 @@ tags:
 
 # {title}
 
-Scores {count} attributes of the person in a picture{origin}.
+Predicts {count} attributes of the person in a picture{origin}.
 
 ```python
 import passerby
@@ -68,21 +68,21 @@ An attribute is present when its probability is above its threshold.
 ## Intended use
 
 Pictures cropped to one person, similar to those of the training data: research, search and description of
-one's own collections, products whose errors a person reviews.
+your own collections, products whose errors are reviewed by a person.
 
 ## Limits
 
-- Scores hold for pictures like those of the data set; other cameras, clothes, seasons and people lower them.
-- The model answers every question for every picture, also when that part of the body is hidden or nobody is
-  in the picture.
-- Words such as sex and age are how annotators saw strangers in a picture; they say nothing certain about
-  anyone.
+- The scores apply to pictures like those of the data set; they are lower for other cameras, clothes, seasons
+  and people.
+- The model predicts every attribute for every picture, even if the body part is hidden or the picture shows
+  no person.
+- Labels such as sex and age are the impressions of annotators from a picture, not facts about a person.
 - Not for decisions about people, for identifying someone, or for surveillance without a legal basis.
 
 ## Licence
 
-The code of passerby is under Apache-2.0. The weights were learned from data with its own conditions, often
-research only and non-commercial: check those of the data set{dataset} and of the pretrained weights
+The code of passerby is under Apache-2.0. The weights were trained on data with its own licence, often for
+non-commercial research only: check the licences of the data set{dataset} and of the pretrained weights
 before use.
 """
 
@@ -98,13 +98,13 @@ def render_card(
     guidance: Sequence[str] = (),
     without_guidance: str = "",
 ) -> str:
-    """Write the model card as Markdown, from what the bundle knows.
+    """Render the model card as Markdown.
 
     Args:
-        metadata: Origin of the model; the card shows the entries it knows (`dataset`, `partition`, `selection`,
-            `seed` …) and the scores under `scores` (on the test split) and `val_scores`.
-        guidance: What the model looks at beside the picture.
-        without_guidance: What it does for a picture without.
+        metadata: Provenance of the model. The card shows some entries (`dataset`, `partition`, `selection`,
+            `seed` …) and the scores under `scores` (test split) and `val_scores`.
+        guidance: Auxiliary inputs of the model.
+        without_guidance: The model's fallback for a picture without them.
     """
     backbone = arguments.get("backbone")
     dataset = metadata.get("dataset")
@@ -112,7 +112,7 @@ def render_card(
         "Model": model,
         **({"Backbone": backbone} if backbone else {}),
         "Input": f"{preprocess.height} × {preprocess.width} pixels (height × width), {preprocess.resize}",
-        **({"Looks at": f"{', '.join(guidance)}; without: {without_guidance}"} if guidance else {}),
+        **({"Auxiliary inputs": f"{', '.join(guidance)}; without: {without_guidance}"} if guidance else {}),
         **{title: metadata[key] for key, title in _ORIGIN.items() if metadata.get(key) is not None},
     }
     rows = zip(schema, thresholds, strict=True)
@@ -120,7 +120,7 @@ def render_card(
         model=_cell(model),
         title=_cell(" · ".join(str(word) for word in (model, backbone, dataset) if word)),
         count=len(schema),
-        origin=f", learned from {_cell(dataset)}" if dataset else "",
+        origin=f", trained on {_cell(dataset)}" if dataset else "",
         facts="\n".join(f"| {title} | {_cell(value)} |" for title, value in facts.items()),
         scores=_render_scores(metadata),
         attributes="\n".join(f"| {_cell(a.name)} | {_cell(a.description)} | {t:g} |" for a, t in rows),
@@ -145,6 +145,6 @@ def _percent(value: Any) -> str:
 
 
 def _cell(value: Any) -> str:
-    """Text that breaks neither a Markdown table nor the front matter."""
+    """Text that is safe in a Markdown table and in the front matter."""
     text = ", ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
     return " ".join(text.split()).replace("|", "\\|")

@@ -15,10 +15,10 @@ _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
 
 def download(name: str, revision: str | None) -> Path:
-    """The local copy of a bundle on the Hub, downloaded unless it is in the cache.
+    """Download a bundle from the Hub unless it is in the cache, and return the local path.
 
     Raises:
-        BundleError: If the name is none of the Hub's, or the Hub does not give the bundle.
+        BundleError: If the name is not a valid Hub name, or the download fails.
     """
     if not _HUB_ID.fullmatch(name) or name.endswith(".zip") or Path(name.split("/")[0]).exists():
         raise BundleError(f"no bundle at {name}; give a folder, a zip, or owner/name of the Hugging Face Hub")
@@ -26,15 +26,15 @@ def download(name: str, revision: str | None) -> Path:
 
     try:
         return Path(snapshot_download(name, revision=revision, allow_patterns=[CONFIG, WEIGHTS, CARD]))
-    except Exception as error:  # the hub's client raises its own, httpx's and the operating system's errors
+    except Exception as error:  # of the Hub's client, httpx or the operating system
         raise BundleError(
-            f"no bundle at {name} on this machine, and the Hugging Face Hub did not give one "
+            f"no bundle at {name} on this machine, and it could not be downloaded from the Hugging Face Hub "
             f"({_first_line(error)}); check the name, the revision and the connection"
         ) from error
 
 
 def upload(folder: Path, repo_id: str, *, private: bool, revision: str | None, message: str) -> str:
-    """Commit a saved bundle to a repository, which is created if need be; returns its address.
+    """Commit a saved bundle to a repository, which is created if necessary; return its address.
 
     Raises:
         BundleError: If the Hub cannot be reached or refuses.

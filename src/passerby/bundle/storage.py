@@ -1,7 +1,7 @@
-"""The files of a bundle: written whole or not at all, read only when unharmed.
+"""The files of a bundle: written atomically, and verified when read.
 
-config.json carries the size and hash of the weights and a checksum of itself, so that truncation, a mix-up of
-files and edits by hand come to light. It is no signature: whoever makes a bundle can make it say anything.
+config.json contains the size and hash of the weights and a checksum of itself. They detect truncated or
+mixed-up files and manual edits. They are no signature: the author of a bundle can write anything into it.
 """
 
 from __future__ import annotations
@@ -35,15 +35,15 @@ __all__ = [
 CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT, FORMAT_VERSION = "passerby-bundle", 2
 MAX_CONFIG_BYTES = 16 * 2**20
-"""A configuration is some kilobytes; more is refused before it is unpacked."""
+"""A configuration has some kilobytes; a larger one is refused before it is unpacked."""
 
 _DAY_ZERO = (1980, 1, 1, 0, 0, 0)
-"""Time stamp of all members of a zip, so that the same bundle gives the same bytes."""
+"""Time stamp of all members of a zip, so that equal bundles have equal bytes."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What lies in a bundle, verified: the parsed configuration and the bytes of the weights."""
+    """The verified content of a bundle: the parsed configuration and the bytes of the weights."""
 
     config: Mapping[str, Any]
     weights: bytes
@@ -53,10 +53,10 @@ class Content:
 
 
 def encode_config(values: Mapping[str, Any], weights: bytes) -> bytes:
-    """Add format, hash of the weights and checksum to a configuration and write it as JSON.
+    """Add format, hash of the weights and checksum to a configuration and encode it as JSON.
 
     Raises:
-        BundleError: If a value is no plain JSON value.
+        BundleError: If a value is not plain JSON.
     """
     config = {
         "format": FORMAT,
@@ -90,34 +90,34 @@ def _decode_config(content: bytes, where: str) -> dict[str, Any]:
         raise BundleError(f"{where} is not a bundle of passerby: its {CONFIG} lacks format {FORMAT!r}")
     version = config.get("format_version")
     if not isinstance(version, int) or version < 1:
-        raise BundleError(f"{where}: expected a format_version from 1 on, got {version!r}")
+        raise BundleError(f"{where}: expected a format_version of at least 1, got {version!r}")
     if version > FORMAT_VERSION:
         raise BundleError(
-            f"{where} has format {version}, this passerby reads up to {FORMAT_VERSION}; update passerby"
+            f"{where} has format {version}, this version reads up to {FORMAT_VERSION}; update passerby"
         )
     if config.get("checksum") != _checksum(config):
         raise BundleError(
             f"{where}: {CONFIG} was changed after it was saved; copy the bundle again, or, to change it, "
-            "load the original in Python and save it anew"
+            "load the original in Python and save it again"
         )
     weights = config.get("weights")
     if not isinstance(weights, dict) or not isinstance(weights.get("bytes"), int) or weights["bytes"] < 0:
-        raise BundleError(f"{where}: {CONFIG} does not say which weights belong to it")
+        raise BundleError(f"{where}: {CONFIG} lacks the size of its weights; copy the bundle again")
     return config
 
 
 def _refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON value")
+    raise ValueError(f"{name} is not a JSON value")
 
 
 def _check_weights(weights: bytes, config: Mapping[str, Any], where: str) -> None:
     expected = config["weights"]
     if len(weights) != expected["bytes"]:
         size = f"{len(weights)} bytes instead of {expected['bytes']}"
-        raise BundleError(f"{where}: {WEIGHTS} has not its size, {size}; copy the bundle again")
+        raise BundleError(f"{where}: {WEIGHTS} has the wrong size, {size}; copy the bundle again")
     if hashlib.sha256(weights).hexdigest() != expected.get("sha256"):
         raise BundleError(
-            f"{where}: {WEIGHTS} is not the file that was saved (its hash differs); copy it again"
+            f"{where}: {WEIGHTS} is not the saved file (its hash differs); copy the bundle again"
         )
 
 
@@ -128,7 +128,7 @@ def read_files(path: Path) -> Content:
     """Read and verify a folder or a zip.
 
     Raises:
-        BundleError: If it is no bundle, or one that is damaged, changed, or of a newer format.
+        BundleError: If it is not a bundle, or is damaged, changed, or of a newer format.
     """
     try:
         if path.is_dir():
@@ -138,7 +138,7 @@ def read_files(path: Path) -> Content:
             return _read(lambda name, limit: _read_member_of_zip(archive, name, limit), str(path))
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
         raise BundleError(
-            f"{path} is no bundle, or a damaged one ({error}); expected a folder or zip of `Bundle.save`"
+            f"{path} is not a bundle, or a damaged one ({error}); expected a folder or zip of `Bundle.save`"
         ) from error
 
 
@@ -146,7 +146,7 @@ def _read(read: Callable[[str, int], bytes | None], where: str) -> Content:
     text = read(CONFIG, MAX_CONFIG_BYTES)
     if text is None:
         raise BundleError(
-            f"{where} is no bundle: it has no {CONFIG}; expected a folder or zip of `Bundle.save`"
+            f"{where} is not a bundle: it has no {CONFIG}; expected a folder or zip of `Bundle.save`"
         )
     config = _decode_config(text, where)
     weights = read(WEIGHTS, config["weights"]["bytes"])
@@ -175,9 +175,9 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
     names = archive.namelist()
     foreign = [name for name in names if name not in (CONFIG, WEIGHTS, CARD)]
     if foreign or len(set(names)) != len(names):
-        what = f"it holds {foreign[0]!r}" if foreign else "it names a file twice"
+        what = f"it contains {foreign[0]!r}" if foreign else "it contains a file twice"
         raise BundleError(
-            f"{path} is no bundle: {what}; expected exactly {CONFIG}, {WEIGHTS} and {CARD}, without folders"
+            f"{path} is not a bundle: {what}; expected only {CONFIG}, {WEIGHTS} and {CARD}, without folders"
         )
 
 
@@ -185,10 +185,10 @@ def _check_members(archive: zipfile.ZipFile, path: Path) -> None:
 
 
 def write_files(path: Path, files: Mapping[str, bytes]) -> None:
-    """Write a folder, or a zip if the path ends so; an earlier bundle there is replaced in one step.
+    """Write a folder, or a zip if the path ends in `.zip`; an earlier bundle there is replaced atomically.
 
     Raises:
-        BundleError: If something that is not a bundle is in the way.
+        BundleError: If something else than a bundle is at the path.
     """
     path = path.expanduser().resolve()
     _refuse_to_overwrite(path)
@@ -215,7 +215,7 @@ def _zip(files: Mapping[str, bytes]) -> bytes:
 
 
 def _replace_folder(temporary: Path, path: Path) -> None:
-    """Rename; a folder that is there is moved aside first and comes back if that fails."""
+    """Rename; an existing folder is moved aside first and restored if that fails."""
     if not path.exists():
         temporary.rename(path)
         return
@@ -236,14 +236,16 @@ def _refuse_to_overwrite(path: Path) -> None:
         names = sorted(entry.name for entry in path.iterdir())
         if not names and path.suffix.lower() != ".zip":
             return
-        what = f"a folder that holds {', '.join(names[:4]) or 'nothing'}"
+        what = f"a folder with {', '.join(names[:4]) or 'no files'}"
     else:
         what = "a file"
-    raise BundleError(f"{path} is {what}, no bundle, and is not overwritten; give another path or remove it")
+    raise BundleError(
+        f"{path} is {what}, not a bundle, and is not overwritten; give another path or remove it"
+    )
 
 
 def _is_bundle(path: Path) -> bool:
-    """Whether a bundle, and nothing else, lies at a path of the kind that is to be written."""
+    """Whether a path is a bundle of the form to be written, without other files."""
     try:
         if path.suffix.lower() == ".zip":
             with zipfile.ZipFile(path) as archive:

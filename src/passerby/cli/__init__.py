@@ -1,4 +1,4 @@
-"""The command `passerby`: one thin module a command, heavy imports inside the functions."""
+"""The command `passerby`: one thin module per command, with heavy imports inside the functions."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ app = typer.Typer(
     name="passerby",
     help="Recognise attributes of persons in images: prepare data, train, evaluate, predict.",
     no_args_is_help=True,
-    rich_markup_mode=None,  # plain help takes a third of the time that help in boxes takes
+    rich_markup_mode=None,  # plain help takes a third of the time of rich help
     add_completion=False,
     pretty_exceptions_enable=False,
 )
@@ -55,7 +55,7 @@ for command in (
     report,
     models,
     recipes,
-):  # as the work flows
+):  # in the order of use
     app.command()(command)
 
 
@@ -69,14 +69,14 @@ def _show_version(value: bool) -> None:
 def _options(
     version: Annotated[
         bool,
-        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and stop."),
+        typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
     ] = False,
 ) -> None:
     del version
 
 
 def main() -> None:
-    """Run the command line; an error that the user can mend is printed without a traceback, exit status 2."""
+    """Run the command line; errors of the package are printed without a traceback, exit status 2."""
     try:
         app()
     except PasserbyError as error:

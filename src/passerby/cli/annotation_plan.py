@@ -1,4 +1,4 @@
-"""What `passerby annotate` is asked for: the method of each kind, and the annotators that follow."""
+"""The annotation plan of `passerby annotate`: the method for each kind, and the annotators to run."""
 
 from __future__ import annotations
 
@@ -12,75 +12,76 @@ if TYPE_CHECKING:
 
 __all__ = ["PlannedAnnotation", "add_existing_files", "check_classes", "create_annotators", "create_plan"]
 
-_READY: dict[Kind, tuple[str, ...]] = {
+_FROM_EXISTING: dict[Kind, tuple[str, ...]] = {
     "masks": ("files",),
     "parsing": ("relabel", "files"),
     "keypoints": ("files",),
 }
-"""Beside the methods of `annotators.factory`, those of this command that take what is there."""
+"""Methods that use existing data, in addition to those of `annotators.factory`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PlannedAnnotation:
-    """A kind that is asked for, the method that is to find it, and the weights, if not the usual ones."""
+    """A requested kind, its method, and the weights (None: default)."""
 
     kind: Kind
     method: str
     weights: str | None
 
 
-def create_plan(asked: Mapping[Kind, tuple[bool, str | None, str | None]]) -> list[PlannedAnnotation]:
-    """What was asked for, with the usual method, the first one, where none was named.
+def create_plan(requested: Mapping[Kind, tuple[bool, str | None, str | None]]) -> list[PlannedAnnotation]:
+    """Complete a request with the default method of each kind, the first of its methods.
 
     Args:
-        asked: For each kind whether it is wanted by any method, by which one, and with which weights.
+        requested: For each kind: whether it is requested, its method and its weights (None: default).
 
     Raises:
-        ConfigError: If there is no such method, weights belong to no network, or nothing is asked for.
+        ConfigError: If a method is unknown, weights are given for a method without a network, or nothing is
+            requested.
     """
     from passerby.annotators.factory import METHODS
     from passerby.errors import ConfigError
 
     plan = []
-    for kind, (plain, method, weights) in asked.items():
-        known = (*METHODS[kind], *_READY[kind])
+    for kind, (flag, method, weights) in requested.items():
+        known = (*METHODS[kind], *_FROM_EXISTING[kind])
         if method is not None and method not in known:
             raise ConfigError(f"--{kind}-from: expected one of {', '.join(known)}, got {method!r}")
-        chosen = method or (known[0] if plain else None)
-        if weights is not None and (chosen is None or chosen in (*_READY[kind], "parsing")):
-            remedy = "leave them out" if chosen else f"add --{kind}"
-            raise ConfigError(f"--{kind}-weights belong to a network that finds {kind}; {remedy}")
+        chosen = method or (known[0] if flag else None)
+        if weights is not None and (chosen is None or chosen in (*_FROM_EXISTING[kind], "parsing")):
+            remedy = "leave it out" if chosen else f"add --{kind}"
+            raise ConfigError(f"--{kind}-weights requires a network that predicts {kind}; {remedy}")
         if chosen is not None:
             plan.append(PlannedAnnotation(kind, chosen, weights))
     if not plan:
         raise ConfigError(
             "expected at least one of --masks, --parsing and --keypoints, got none; "
-            "--masks --keypoints is a good beginning"
+            "start with --masks --keypoints"
         )
     return plan
 
 
 def check_classes(plan: Sequence[PlannedAnnotation], classes: str | None) -> None:
-    """Refuse `--parsing-classes` where it says nothing, and its absence where it must say something."""
+    """Check that `--parsing-classes` is given if the plan requires it, and only if the plan uses it."""
     from passerby.errors import ConfigError
 
     method = next((planned.method for planned in plan if planned.kind == "parsing"), None)
     if classes is None:
         if method == "relabel":
             raise ConfigError(
-                "--parsing-from relabel: say to which classes by --parsing-classes lip or coarse"
+                "--parsing-from relabel: choose the target classes with --parsing-classes lip or coarse"
             )
     elif method is None:
         raise ConfigError(
-            "--parsing-classes says of which classes the parsing maps are, but none are asked for; leave it "
-            "out, or add --parsing or --parsing-from files"
+            "--parsing-classes requires parsing maps, but none are requested; leave it out, or add --parsing "
+            "or --parsing-from files"
         )
     elif method == "geometric":
-        raise ConfigError("--parsing-from geometric gives coarse classes only; leave --parsing-classes out")
+        raise ConfigError("--parsing-from geometric has coarse classes only; leave --parsing-classes out")
 
 
 def add_existing_files(rows: Manifest, plan: Sequence[PlannedAnnotation], classes: str | None) -> Manifest:
-    """The manifest with what lies ready, for the kinds that are to come from there."""
+    """Add existing files to the manifest, for the kinds whose method is `files`."""
     from passerby.annotators.annotate import find_existing
     from passerby.parsing import CLASS_LISTS
 
@@ -93,10 +94,10 @@ def add_existing_files(rows: Manifest, plan: Sequence[PlannedAnnotation], classe
 def create_annotators(
     rows: Manifest, plan: Sequence[PlannedAnnotation], classes: str | None, device: str
 ) -> list[Annotator]:
-    """Those that find what does not lie ready; a union of parsing maps last, as it follows their classes.
+    """Create the annotators of a plan; a union of parsing classes comes last, because it uses their names.
 
     Args:
-        rows: With what lies ready.
+        rows: The manifest, with existing files added.
     """
     from passerby.annotators.factory import create_annotator
 
@@ -108,40 +109,40 @@ def create_annotators(
             created.append(_create_relabel(rows, chosen))
         elif planned.method not in ("files", "parsing"):
             source = f"{planned.method}={planned.weights}" if planned.weights else planned.method
-            place = "cpu" if planned.method == "geometric" else _find_device(device)
-            created.append(create_annotator(planned.kind, source, device=place, classes=chosen))
+            chosen_device = "cpu" if planned.method == "geometric" else _find_device(device)
+            created.append(create_annotator(planned.kind, source, device=chosen_device, classes=chosen))
     if any(planned.method == "parsing" for planned in plan):
         created.append(_create_union(rows, created))
     return created
 
 
 def _create_relabel(rows: Manifest, classes: str) -> Annotator:
-    from passerby.annotators.annotate import find_ready
+    from passerby.annotators.annotate import list_available
     from passerby.annotators.relabel import Relabel
     from passerby.errors import ConfigError
 
-    if "parsing" not in find_ready(rows):
+    if "parsing" not in list_available(rows):
         raise ConfigError(
             "--parsing-from relabel: expected a manifest with parsing maps, this one has none; "
-            "find some by --parsing-from segformer"
+            "create them with --parsing-from segformer"
         )
     return Relabel(rows.parsing_classes, classes)
 
 
 def _create_union(rows: Manifest, others: Sequence[Annotator]) -> Annotator:
-    """Masks from parsing maps: of the classes to come, else of those that the manifest names."""
-    from passerby.annotators.annotate import find_ready
+    """Masks from parsing maps, by the classes of the planned maps, else by those of the manifest."""
+    from passerby.annotators.annotate import list_available
     from passerby.annotators.parsing_union import UnionOfParsing
     from passerby.errors import ConfigError
     from passerby.parsing import LIP_CLASSES
 
     classes = next((other.classes for other in others if other.kind == "parsing"), rows.parsing_classes)
-    if not classes and "parsing" in find_ready(rows):
+    if not classes and "parsing" in list_available(rows):
         raise ConfigError(
-            "--masks-from parsing: the manifest does not name the classes of its parsing maps; name them by "
-            "--parsing-from files --parsing-classes lip (or coarse)"
+            "--masks-from parsing: the manifest does not name the classes of its parsing maps; name them "
+            "with --parsing-from files --parsing-classes lip (or coarse)"
         )
-    return UnionOfParsing(classes or LIP_CLASSES)  # without any maps, annotating says that they are missing
+    return UnionOfParsing(classes or LIP_CLASSES)  # if there are no maps at all, annotate() raises the error
 
 
 def _find_device(device: str) -> str:

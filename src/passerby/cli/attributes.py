@@ -1,4 +1,4 @@
-"""Names of attributes as a person types them, and as names of files."""
+"""Names of attributes from the command line, and in file names."""
 
 from __future__ import annotations
 
@@ -14,10 +14,10 @@ __all__ = ["name_files", "split_attributes"]
 
 
 def split_attributes(text: str, schema: AttributeSchema) -> list[str]:
-    """Names between commas; a name that has a comma itself may stand alone.
+    """Split a comma-separated list; a single name may contain a comma.
 
     Raises:
-        SchemaError: If there is no attribute of a name.
+        SchemaError: If the schema lacks a name.
     """
     names = [text] if text in schema else [name.strip() for name in text.split(",")]
     for name in names:
@@ -26,7 +26,7 @@ def split_attributes(text: str, schema: AttributeSchema) -> list[str]:
 
 
 def name_files(names: Iterable[str]) -> dict[str, str]:
-    """For each name one that any file system takes; those that would be alike get a number.
+    """A name for each attribute that is valid on any file system; equal ones get a number.
 
     Example:
         >>> name_files(["Skirt&Dress", "bag/case", "Bag:case"])

@@ -1,7 +1,8 @@
-"""Options by which a command gets what a model looks at beside the picture."""
+"""Options that provide auxiliary inputs (masks, parsing maps, keypoints) for pictures."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -9,72 +10,81 @@ import typer
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from passerby.annotators.base import Kind
+    from passerby.annotators.base import Annotator, Kind
     from passerby.bundle import Bundle
     from passerby.inference.auxiliary import AuxiliaryInputs
 
-__all__ = ["KeypointsOption", "MasksOption", "create_auxiliary"]
-
-MasksOption = Annotated[
-    str | None,
-    typer.Option(
-        help="Where a model that looks at masks finds them: a folder with <name of the picture>.png, or "
-        "mask-rcnn, or mask-rcnn=WEIGHTS.",
-        show_default="none, noted in the result",
-    ),
-]
-KeypointsOption = Annotated[
-    str | None,
-    typer.Option(
-        help="The same for keypoints: a folder with keypoints_coco17.json, or keypoint-rcnn, or vitpose, or "
-        "one of these with =WEIGHTS.",
-        show_default="none, noted in the result",
-    ),
-]
+__all__ = ["AuxiliaryOptions"]
 
 
-def create_auxiliary(
-    bundle: Bundle, *, masks: str | None, keypoints: str | None, true_parsing: Path | None = None
-) -> AuxiliaryInputs | None:
-    """What finds the guidance that was asked for, None if nothing was.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class AuxiliaryOptions:
+    """Sources of masks and keypoints for models that take them as input."""
 
-    Args:
-        true_parsing: Folder with parsing maps to show beside those of the model.
+    masks: Annotated[
+        str | None,
+        typer.Option(
+            help="Masks for a model that takes them as input: a folder with <picture name>.png, or "
+            "mask-rcnn, or mask-rcnn=WEIGHTS.",
+            show_default="none; the result notes it",
+        ),
+    ] = None
+    keypoints: Annotated[
+        str | None,
+        typer.Option(
+            help="Keypoints for a model that takes them as input: a folder with keypoints_coco17.json, or "
+            "keypoint-rcnn, or vitpose, or one of these with =WEIGHTS.",
+            show_default="none; the result notes it",
+        ),
+    ] = None
 
-    Raises:
-        ConfigError: If the model does not look at it, or there is no such way to find it.
-    """
-    from passerby.annotators.base import Annotator
+    def create(self, bundle: Bundle, *, true_parsing: Path | None = None) -> AuxiliaryInputs | None:
+        """The source of auxiliary inputs, None if no option was given.
+
+        Args:
+            bundle: Its model must take the inputs that were requested.
+            true_parsing: Folder with ground-truth parsing maps to show next to those of the model.
+
+        Raises:
+            ConfigError: If the model does not take such inputs, or the source is unknown.
+        """
+        from passerby.inference.auxiliary import AuxiliaryInputs
+
+        sources: dict[Kind, str | None] = {"masks": self.masks, "keypoints": self.keypoints}
+        annotators = [
+            _create_annotator(bundle, kind, source) for kind, source in sources.items() if source is not None
+        ]
+        if true_parsing is not None:
+            annotators.append(_read_true_parsing(bundle, true_parsing))
+        return AuxiliaryInputs(annotators) if annotators else None
+
+
+def _create_annotator(bundle: Bundle, kind: Kind, source: str) -> Annotator:
     from passerby.annotators.factory import create_annotator
     from passerby.errors import ConfigError
-    from passerby.inference.auxiliary import AuxiliaryInputs
 
-    wanted: dict[Kind, str | None] = {"masks": masks, "keypoints": keypoints}
-    annotators: list[Annotator] = []
-    for kind, source in wanted.items():
-        if source is None:
-            continue
-        if kind not in bundle.model.guidance:
-            raise ConfigError(f"the model {bundle.model.name} looks at no {kind}; leave --{kind} out")
-        annotator = create_annotator(kind, source, device=str(bundle.device))
-        if annotator.needs:
-            raise ConfigError(
-                f"--{kind} {source} needs {', '.join(annotator.needs)} first; run `passerby annotate` and "
-                "give the folder that it writes, or choose another method"
-            )
-        annotators.append(annotator)
-    if true_parsing is not None:
-        from passerby.annotators.from_files import FromFiles
-        from passerby.data.formats.dataset_files import read_classes
-        from passerby.parsing import are_within
+    if kind not in bundle.model.guidance:
+        raise ConfigError(f"the model {bundle.model.name} takes no {kind} as input; omit --{kind}")
+    annotator = create_annotator(kind, source, device=str(bundle.device))
+    if annotator.needs:
+        raise ConfigError(
+            f"--{kind} {source} needs {', '.join(annotator.needs)} first; run `passerby annotate` and give "
+            "the folder that it writes, or choose another method"
+        )
+    return annotator
 
-        bundle.check_parses()
-        classes, named = bundle.model.parsing_classes, read_classes(true_parsing)
-        if named and not are_within(named, classes):
-            raise ConfigError(
-                f"--true-parsing: expected maps of {', '.join(classes)}, those in {true_parsing} are of "
-                f"{', '.join(named)}; bring them to the model's classes by `passerby annotate "
-                "--parsing-from relabel`"
-            )
-        annotators.append(FromFiles("parsing", true_parsing, classes=classes))
-    return AuxiliaryInputs(annotators) if annotators else None
+
+def _read_true_parsing(bundle: Bundle, folder: Path) -> Annotator:
+    from passerby.annotators.from_files import FromFiles
+    from passerby.data.formats.dataset_files import read_classes
+    from passerby.errors import ConfigError
+    from passerby.parsing import are_within
+
+    bundle.check_parses()
+    classes, named = bundle.model.parsing_classes, read_classes(folder)
+    if named and not are_within(named, classes):
+        raise ConfigError(
+            f"--true-parsing: expected maps of {', '.join(classes)}, those in {folder} are of "
+            f"{', '.join(named)}; convert them with `passerby annotate --parsing-from relabel`"
+        )
+    return FromFiles("parsing", folder, classes=classes)

@@ -1,4 +1,4 @@
-"""`passerby calibrate`: give a bundle thresholds of its own."""
+"""`passerby calibrate`: choose a threshold for each attribute of a bundle."""
 
 from __future__ import annotations
 
@@ -9,18 +9,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.evaluate import choose_partition
-from passerby.cli.options import (
-    BundleArgument,
-    CacheOption,
-    DeviceOption,
-    OnUnreadable,
-    OnUnreadableOption,
-    PartitionOption,
-    RootOption,
-    Split,
-    SplitOption,
-    WorkersOption,
-)
+from passerby.cli.option_groups import expand_option_groups
+from passerby.cli.options import BundleArgument, LoadingOptions, PartitionOption, Split, SplitOption
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -30,29 +20,26 @@ __all__ = ["calibrate"]
 
 
 class GoalChoice(StrEnum):
-    """What thresholds are best for: `passerby.evaluation.calibration.GOALS`."""
+    """Goals of the thresholds, see `passerby.evaluation.calibration.GOALS`."""
 
     mA = "mA"  # noqa: N815 - the metric's name
     f1 = "f1"
 
 
+@expand_option_groups
 def calibrate(
     bundle: BundleArgument,
-    data: Annotated[Path, typer.Option(help="Manifest with the people to choose on.")],
-    out: Annotated[Path, typer.Option(help="The new bundle: a folder, or a file that ends in .zip.")],
-    goal: Annotated[GoalChoice, typer.Option(help="What each attribute's threshold is best for.")],
+    data: Annotated[Path, typer.Option(help="Manifest with the samples to choose on.")],
+    out: Annotated[Path, typer.Option(help="New bundle: a folder, or a file that ends in .zip.")],
+    goal: Annotated[GoalChoice, typer.Option(help="Metric that each attribute's threshold maximises.")],
+    loading: LoadingOptions,
     partition: PartitionOption = None,
     split: SplitOption = Split.val,
-    root: RootOption = None,
-    cache: CacheOption = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 128,
-    workers: WorkersOption = 2,
-    device: DeviceOption = "auto",
-    on_unreadable: OnUnreadableOption = OnUnreadable.raise_,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per batch.")] = 128,
 ) -> None:
-    """Choose each attribute's threshold on people that neither taught nor will test the bundle.
+    """Choose a threshold for each attribute, on samples that neither train nor test the bundle.
 
-    `passerby evaluate` and `predict` then say yes above these thresholds.
+    `passerby evaluate` and `passerby predict` use the thresholds of the new bundle.
     """
     from passerby.bundle import Bundle
     from passerby.data.manifest import Manifest
@@ -60,28 +47,20 @@ def calibrate(
     from passerby.evaluation.calibration import calibrate as run_calibration
     from passerby.evaluation.calibration import check_calibration, name_calibrated
 
-    manifest = Manifest.load(data, root=root)
+    manifest = Manifest.load(data, root=loading.root)
     name, chosen = choose_partition(manifest, partition, split.value)
-    loaded = Bundle.load(bundle, device=device)
-    check_calibration(loaded, manifest.dataset, name, chosen)  # before the work
+    loaded = Bundle.load(bundle, device=loading.device)
+    check_calibration(loaded, manifest.dataset, name, chosen)  # before the long work
     with show_progress("predicting") as progress:
         evaluation = evaluate(
-            loaded,
-            manifest,
-            partition=name,
-            split=chosen,
-            batch_size=batch_size,
-            cache=cache,
-            on_unreadable=on_unreadable.value,
-            workers=workers,
-            progress=progress,
+            loaded, manifest, partition=name, split=chosen, loading=loading.create(batch_size, progress)
         )
     new = run_calibration(loaded, evaluation, goal=goal.value)
     if variant := new.metadata.get("variant"):
         new.metadata["variant"] = name_calibrated(variant, goal.value)
     new.save(out)
     _print_thresholds(evaluation, new.thresholds)
-    typer.echo(f"{new.metadata['calibration']}; the bundle with them is {out}")
+    typer.echo(f"{new.metadata['calibration']}; saved in {out}")
 
 
 def _print_thresholds(evaluation: Evaluation, thresholds: tuple[float, ...]) -> None:

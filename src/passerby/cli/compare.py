@@ -1,4 +1,4 @@
-"""`passerby compare`: runs in one table, with intervals of their differences to one of them."""
+"""`passerby compare`: runs in one table, with intervals of their differences to a baseline."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Metric(StrEnum):
 
 
 class Unit(StrEnum):
-    """What is drawn."""
+    """Unit of resampling."""
 
     image = "image"
     identity = "identity"
@@ -38,14 +38,16 @@ def compare(
     context: typer.Context,
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Score files, folders of them, evaluation folders; or one stored comparison."),
+        typer.Argument(
+            help="Score files, folders of score files, evaluation folders; or one stored comparison."
+        ),
     ],
     baseline: Annotated[
-        str | None, typer.Option(help="Variant, model or whole name of the run to compare to.")
+        str | None, typer.Option(help="Variant, model or full name of the run to compare with.")
     ] = None,
     metric: Annotated[
         list[Metric] | None,
-        typer.Option(help="Metric with an interval; repeat for several [default: mA, f1, mAP]."),
+        typer.Option(help="Metric with an interval; may be repeated [default: mA, f1, mAP]."),
     ] = None,
     resamples: Annotated[int, typer.Option(min=1, help="Number of resamples.")] = 1000,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
@@ -53,25 +55,26 @@ def compare(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="File to keep it in; its name ends in .comparison.json.")
+        Path | None, typer.Option(help="File to write; its name ends in .comparison.json.")
     ] = None,
 ) -> None:
-    """Compare runs to a baseline, with intervals.
+    """Compare runs with a baseline, with confidence intervals.
 
-    One table, seeds averaged; paired bootstrap intervals of the differences from per-person predictions.
+    Averages seeds and computes paired bootstrap intervals of the differences from the predictions.
     """
+    from passerby.comparison.comparison_file import check_comparison_path
     from passerby.comparison.paired_scores import DEFAULT_METRICS
     from passerby.comparison.paired_scores import compare as run_comparison
-    from passerby.comparison.run_comparison import Comparison, check_comparison_path
+    from passerby.comparison.run_comparison import Comparison
     from passerby.errors import ConfigError
-    from passerby.evaluation.results import COMPARISON_SUFFIX
+    from passerby.evaluation.score_files import COMPARISON_SUFFIX
 
     if any(path.name.endswith(COMPARISON_SUFFIX) for path in paths):
         check_alone(context, paths)
         _print(Comparison.load(paths[0]), markdown)
         return
     if baseline is None:
-        raise ConfigError("say with --baseline which run the others are compared to: its variant or model")
+        raise ConfigError("choose the run to compare with by --baseline: its variant or model")
     if out is not None:
         check_comparison_path(out)
     with show_progress("resampling") as progress:
@@ -84,7 +87,7 @@ def compare(
             by=by.value,
             seed=seed,
             progress=progress,
-            say=lambda line: typer.echo(line, err=True),
+            skip_missing=True,
         )
     if out is not None:
         comparison.write(out)
@@ -92,7 +95,7 @@ def compare(
 
 
 def check_alone(context: typer.Context, paths: list[Path]) -> None:
-    """A stored comparison is printed as it is: nothing that would change it may be given."""
+    """Refuse options that would change a stored comparison."""
     from passerby.errors import ConfigError
 
     names = [name for name in context.params if name not in ("paths", "markdown")]
@@ -103,7 +106,7 @@ def check_alone(context: typer.Context, paths: list[Path]) -> None:
     ]
     if len(paths) > 1 or given:
         extra = ", ".join(given) or f"{len(paths)} paths"
-        raise ConfigError(f"expected one stored comparison and at most --markdown beside it, got {extra}")
+        raise ConfigError(f"expected one stored comparison and no option but --markdown, got {extra}")
 
 
 def _print(comparison: Comparison, markdown: bool) -> None:

@@ -1,4 +1,4 @@
-"""`passerby compare-localization`: where runs see attributes, with intervals of their differences."""
+"""`passerby compare-localization`: localisation of runs, with intervals of their differences."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def compare_localization(
         ),
     ],
     baseline: Annotated[
-        str | None, typer.Option(help="Variant, model or whole name of the run to compare to.")
+        str | None, typer.Option(help="Variant, model or full name of the run to compare with.")
     ] = None,
     scores: Annotated[
         str,
@@ -39,27 +39,27 @@ def compare_localization(
     seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
     out: Annotated[
-        Path | None, typer.Option(help="File to keep it in; its name ends in .localization-comparison.json.")
+        Path | None, typer.Option(help="File to write; its name ends in .localization-comparison.json.")
     ] = None,
 ) -> None:
-    """Compare where runs see attributes, with intervals.
+    """Compare the localisation of runs with a baseline, with confidence intervals.
 
     Means over attributes, and IoU and correlation by attribute (SSPNet, Table 10), seeds averaged; paired
     bootstrap intervals of the differences from the samples beside the scores.
     """
+    from passerby.comparison.comparison_file import check_comparison_path
     from passerby.comparison.localization_comparison import LocalizationComparison
     from passerby.comparison.localization_runs import load_localizations
     from passerby.comparison.paired_localization import compare_localization as run_comparison
-    from passerby.comparison.run_comparison import check_comparison_path
     from passerby.errors import ConfigError
-    from passerby.evaluation.results import LOCALIZATION_COMPARISON_SUFFIX
+    from passerby.evaluation.score_files import LOCALIZATION_COMPARISON_SUFFIX
 
     if any(path.name.endswith(LOCALIZATION_COMPARISON_SUFFIX) for path in paths):
         check_alone(context, paths)
         _print(LocalizationComparison.load(paths[0]), markdown)
         return
     if baseline is None:
-        raise ConfigError("say with --baseline which run the others are compared to: its variant or model")
+        raise ConfigError("choose the run to compare with by --baseline: its variant or model")
     if out is not None:
         check_comparison_path(out, LOCALIZATION_COMPARISON_SUFFIX)
     with show_progress("resampling") as progress:
@@ -90,7 +90,7 @@ def _print(comparison: LocalizationComparison, markdown: bool) -> None:
         name_runs,
         name_score,
     )
-    from passerby.evaluation.localization.scores import LEVEL
+    from passerby.evaluation.localization.estimates import LEVEL
 
     shared, names = name_runs(comparison)
     numbers = [str(i) for i in range(1, len(names) + 1)]

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import (
     BundleArgument,
-    CacheOption,
-    DeviceOption,
     FiveCropsOption,
-    OnUnreadable,
-    OnUnreadableOption,
+    LoadingOptions,
     PartitionOption,
-    RootOption,
     Split,
     SplitOption,
-    WorkersOption,
 )
 from passerby.cli.progress import show_progress
 
@@ -33,59 +30,78 @@ if TYPE_CHECKING:
 __all__ = ["choose_partition", "evaluate"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """Files to write."""
+
+    out: Annotated[Path | None, typer.Option(help="Folder for scores (JSON) and predictions (Parquet).")] = (
+        None
+    )
+    result: Annotated[
+        Path | None, typer.Option(help="Score file (.json) to write, or the folder of results.")
+    ] = None
+    seed: Annotated[int | None, typer.Option(help="Seed in the score file, if the bundle records none.")] = (
+        None
+    )
+    variant: Annotated[
+        str | None,
+        typer.Option(help="Variant in the score file, if not the bundle's; -five-crops is appended."),
+    ] = None
+
+    def write(self, evaluation: Evaluation) -> list[str]:
+        """Write the files; a line about each."""
+        lines = []
+        if self.out is not None:
+            evaluation.write(self.out)
+            lines.append(f"Predictions and scores in {self.out}")
+        if self.result is not None:
+            facts = {"seed": self.seed, "variant": self.variant}
+            chosen = {name: value for name, value in facts.items() if value is not None}
+            lines.append(f"Score file {evaluation.write_result(self.result, **chosen)}")
+        return lines
+
+
+@expand_option_groups
 def evaluate(
     bundle: BundleArgument,
     data: Annotated[Path, typer.Option(help="Manifest that `passerby prepare` wrote.")],
+    output: OutputOptions,
+    loading: LoadingOptions,
     partition: PartitionOption = None,
     split: SplitOption = Split.test,
     five_crops: FiveCropsOption = False,
-    names: Annotated[
+    label_map: Annotated[
         str | None,
         typer.Option(
-            help="For a model of another data set, what is called how: peta-to-pa100k, pa100k-to-peta, or a "
-            "JSON file.",
-            show_default="the same in both",
+            help="For a model of another data set: <its data set>-to-<this data set>, such as "
+            "peta-to-pa100k (peta, pa100k, rap1, rap2, upar, market1501, wider, ccp); or a JSON or YAML "
+            "file.",
+            show_default="attributes of the same name",
         ),
     ] = None,
     protocol: Annotated[
         str,
-        typer.Option(help="Rules of the score: honest, threshold-0.45, unknown-negative; join with '+'."),
+        typer.Option(help="Scoring rules: default, threshold-0.45, unknown-negative; combine with '+'."),
     ] = "default",
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for scores (JSON) and predictions (Parquet).")
-    ] = None,
-    result: Annotated[
-        Path | None, typer.Option(help="Score file (.json) to write, or the folder of results.")
-    ] = None,
-    seed: Annotated[int | None, typer.Option(help="Seed for the score file, if the bundle has none.")] = None,
-    variant: Annotated[
-        str | None,
-        typer.Option(help="Variant for the score file, if not the bundle's (with -five-crops after it)."),
-    ] = None,
-    root: RootOption = None,
-    cache: CacheOption = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 128,
-    workers: WorkersOption = 2,
-    device: DeviceOption = "auto",
-    on_unreadable: OnUnreadableOption = OnUnreadable.raise_,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per batch.")] = 128,
 ) -> None:
     """Score a bundle on one split.
 
-    A table on the screen; scores as JSON and predictions as Parquet with --out.
+    Prints a table; --out writes scores as JSON and predictions as Parquet.
     """
     from rich.console import Console
 
     from passerby.bundle import Bundle
+    from passerby.data.label_map import LabelMap
     from passerby.data.manifest import Manifest
     from passerby.evaluation import evaluate as run_evaluation
     from passerby.evaluation.protocols import load_protocol
-    from passerby.evaluation.translation import load_translation
 
-    load_protocol(protocol)  # a wrong name is told before the work
-    manifest = Manifest.load(data, root=root)
+    load_protocol(protocol)  # an unknown name is an error before the long work
+    labels = None if label_map is None else LabelMap.load(label_map)
+    manifest = Manifest.load(data, root=loading.root)
     name, chosen = choose_partition(manifest, partition, split.value)
-    loaded = Bundle.load(bundle, device=device)
-    translation = None if names is None else load_translation(names, model=loaded.schema.names)
+    loaded = Bundle.load(bundle, device=loading.device)
     with show_progress("evaluating") as progress:
         evaluation = run_evaluation(
             loaded,
@@ -93,32 +109,28 @@ def evaluate(
             partition=name,
             split=chosen,
             protocol=protocol,
-            five_crops=five_crops,
-            translation=translation,
-            batch_size=batch_size,
-            cache=cache,
-            on_unreadable=on_unreadable.value,
-            workers=workers,
-            progress=progress,
+            tta=("five-crops",) if five_crops else (),
+            label_map=labels,
+            loading=loading.create(batch_size, progress),
         )
     console = Console()
     _print_scores(console, evaluation)
     classes = loaded.model.parsing_classes
     if classes and not evaluation.parsing:
         console.print(
-            f"The parsing maps are not scored: these rows have none of {', '.join(classes)} to compare with.",
+            f"The parsing maps are not scored: these rows have no maps of {', '.join(classes)} to compare "
+            "with.",
             highlight=False,
         )
-    if out is not None:
-        evaluation.write(out)
-        console.print(f"Predictions and scores in {out}", highlight=False)
-    if result is not None:
-        facts = {k: v for k, v in {"seed": seed, "variant": variant}.items() if v is not None}
-        console.print(f"Score file {evaluation.write_result(result, **facts)}", highlight=False)
+    for line in output.write(evaluation):
+        console.print(line, highlight=False)
 
 
 def choose_partition(manifest: Manifest, partition: str | None, split: str) -> tuple[str, str]:
-    """The partition and its split; `--partition test` means the split where no partition has that name."""
+    """Names of the partition and the split to use.
+
+    A partition `train`, `val` or `test` that the manifest does not have is taken as the split.
+    """
     from passerby.errors import ManifestError
 
     is_split = partition in ("train", "val", "test") and partition not in manifest.partition_names
@@ -126,7 +138,7 @@ def choose_partition(manifest: Manifest, partition: str | None, split: str) -> t
         return partition, split
     if len(manifest.partition_names) != 1:
         have = ", ".join(manifest.partition_names) or "none"
-        raise ManifestError(f"say which partition with --partition; the manifest has {have}")
+        raise ManifestError(f"choose a partition with --partition; the manifest has {have}")
     return manifest.partition_names[0], partition or split
 
 
@@ -139,9 +151,9 @@ def _print_scores(console: Console, evaluation: Evaluation) -> None:
         from passerby.parsing import MASK_CLASSES
 
         masks = all(tuple(scores.iou) == MASK_CLASSES for scores in evaluation.parsing.values())
-        what = "IoU of the person in the mask" if masks else "Mean IoU of the parsing maps"
+        title = "IoU of the person mask" if masks else "Mean IoU of the parsing maps"
         each = (f"{stage} {100 * scores.score:.2f}" for stage, scores in evaluation.parsing.items())
-        console.print(f"{what}: {', '.join(each)} per cent.", highlight=False)
+        console.print(f"{title}: {', '.join(each)} per cent.", highlight=False)
     console.print(escape(f"Protocol {evaluation.protocol_line}."), highlight=False)
     if evaluation.scores.degenerate:
         console.print(
@@ -159,7 +171,7 @@ def _draw_summary(evaluation: Evaluation) -> Table:
     height, width = evaluation.input_size
     where = f"{evaluation.dataset}, {evaluation.partition}, {evaluation.split}"
     table = Table(
-        title=f"{where}: {len(evaluation):,} people, input {height}×{width}, in per cent",
+        title=f"{where}: {len(evaluation):,} samples, input {height}×{width}, in per cent",
         title_justify="left",
     )
     summary = evaluation.summary()

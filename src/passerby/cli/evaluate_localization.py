@@ -1,7 +1,8 @@
-"""`passerby evaluate-localization`: score where a bundle sees attributes."""
+"""`passerby evaluate-localization`: score the heat maps of a bundle against the ground truth."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from math import isnan
 from pathlib import Path
@@ -10,20 +11,15 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.evaluate import choose_partition
+from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import (
-    BinarizeOption,
-    BoxChoice,
     BundleArgument,
-    CacheOption,
-    DeviceOption,
-    MethodOption,
-    OnUnreadable,
-    OnUnreadableOption,
+    HeatMapOptions,
+    LoadingOptions,
     PartitionOption,
-    RootOption,
     Split,
     SplitOption,
-    WorkersOption,
+    split_list,
 )
 from passerby.cli.progress import show_progress
 
@@ -33,144 +29,173 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from passerby.evaluation.localization.scores import Estimate, LocalizationScores
+    from passerby.evaluation.localization.estimates import Estimate
+    from passerby.evaluation.localization.scores import LocalizationScores
+    from passerby.evaluation.localization.settings import HeatMapSettings, SamplingSettings
 
 __all__ = ["evaluate_localization"]
 
 _COLUMNS = {
     "box_iou": "IoU",
     "interval": "95 %",
-    "box_share": "even",
+    "box_share": "uniform",
     "mask_iou": "mask",
     "pcc": "PCC",
     "pointing": "point",
     "box_energy": "energy",
     "empty": "none",
 }
-"""The columns on the screen; what no attribute has is left out."""
-_FADING_COLUMNS = {"insertion": "insertion", "deletion": "deletion"}
+"""Columns of the printed table; a column that no attribute has is left out."""
+_CURVE_COLUMNS = {"insertion": "insertion", "deletion": "deletion"}
 
 _LEGEND = (
-    "IoU of boxes, with its interval and that of a map that is the same everywhere (even); of pixels (mask); "
-    "PCC of box IoU and probability, from -1 to 1; pointing game; energy in the box; none: maps without any "
-    "heat, whose IoU is 0."
+    "IoU of boxes with its interval, and that of a uniform map (uniform); IoU of pixels (mask); PCC of box "
+    "IoU and probability, from -1 to 1; pointing game; energy in the box; none: empty heat maps, whose IoU "
+    "is 0."
 )
 
 
 class TruthSource(StrEnum):
-    """Where the truth is from."""
+    """Source of the ground truth."""
 
     parsing = "parsing"
     boxes = "boxes"
 
 
-def evaluate_localization(
-    bundle: BundleArgument,
-    data: Annotated[Path, typer.Option(help="Manifest with parsing maps, or of drawn people.")],
-    partition: PartitionOption = None,
-    split: SplitOption = Split.test,
-    names: Annotated[
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SamplingOptions:
+    """Samples that count, and their means and intervals."""
+
+    min_area_px: Annotated[
+        int, typer.Option(min=1, help="Smallest true area of a sample, in pixels of the input.")
+    ] = 9
+    min_samples: Annotated[
+        int, typer.Option(min=2, help="Attributes with fewer samples have no interval and are in no mean.")
+    ] = 10
+    only_predicted: Annotated[
+        bool, typer.Option("--only-predicted", help="Count only samples that the model predicts.")
+    ] = False
+    exclude_from_mean: Annotated[
         str | None,
         typer.Option(
-            help="What attributes are called in the truth: pa100k-to-ccp, peta-to-ccp, rap1-to-ccp, "
-            "rap2-to-ccp, or a JSON file.",
-            show_default="the same as in the model",
+            help="Attributes to exclude from the means, such as Female,Front.",
+            show_default="for synthetic pictures, attributes of the whole person",
+        ),
+    ] = None
+    insertion_deletion: Annotated[
+        int, typer.Option(min=0, help="Samples per attribute for insertion and deletion: slow.")
+    ] = 0
+    resamples: Annotated[int, typer.Option(min=1, help="Number of resamples for the intervals.")] = 1000
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0
+
+    def create(self) -> SamplingSettings:
+        """The settings of the library."""
+        from passerby.evaluation.localization.settings import SamplingSettings
+
+        return SamplingSettings(
+            min_area_px=self.min_area_px,
+            min_samples=self.min_samples,
+            only_predicted=self.only_predicted,
+            insertion_deletion=self.insertion_deletion,
+            exclude_from_mean=split_list(self.exclude_from_mean),
+            resamples=self.resamples,
+            seed=self.seed,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """Files to write."""
+
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for scores, samples, and cases for `passerby report`.")
+    ] = None
+    result: Annotated[
+        Path | None,
+        typer.Option(help="File for the scores; its name ends in .localization.json."),
+    ] = None
+
+    def check(self) -> None:
+        """Refuse names that scores cannot have."""
+        from passerby.evaluation.localization.scores import check_localization_path
+
+        if self.result is not None:
+            check_localization_path(self.result)
+        if self.out is not None and (self.out.suffix == ".json" or self.out.is_file()):
+            check_localization_path(self.out)
+
+
+@expand_option_groups
+def evaluate_localization(
+    bundle: BundleArgument,
+    data: Annotated[Path, typer.Option(help="Manifest with parsing maps, or of synthetic pictures.")],
+    heat_maps: HeatMapOptions,
+    sampling: SamplingOptions,
+    output: OutputOptions,
+    loading: LoadingOptions,
+    partition: PartitionOption = None,
+    split: SplitOption = Split.test,
+    label_map: Annotated[
+        str | None,
+        typer.Option(
+            help="Classes of the ground truth for each attribute: <model's data set>-to-<this data set>, "
+            "such as peta-to-ccp, or a JSON or YAML file.",
+            show_default="classes of the same name",
         ),
     ] = None,
     truth: Annotated[
         TruthSource | None,
-        typer.Option(help="What is true.", show_default="boxes where boxes.json lies, else parsing"),
-    ] = None,
-    method: MethodOption = None,
-    binarize: BinarizeOption = "max:0.5",
-    boxes: Annotated[
-        BoxChoice, typer.Option(help="One outer box, or the union of one around each piece.")
-    ] = BoxChoice.outer,
-    min_area_px: Annotated[int, typer.Option(min=1, help="Least true pixels of a sample, at the input.")] = 9,
-    min_samples: Annotated[
-        int, typer.Option(min=2, help="Attributes with fewer have no interval and no part in a mean.")
-    ] = 10,
-    only_predicted: Annotated[
-        bool, typer.Option("--only-predicted", help="Count only samples that the model says yes to.")
-    ] = False,
-    exclude_from_mean: Annotated[
-        str | None,
         typer.Option(
-            help="Attributes to leave out of the means, such as Female,Front.",
-            show_default="of drawn people, those of the whole person",
+            help="Source of the ground truth.", show_default="boxes if there is a boxes.json, else parsing"
         ),
     ] = None,
-    insertion_deletion: Annotated[
-        int, typer.Option(min=0, help="Insertion and deletion for so many samples an attribute: slow.")
-    ] = 0,
-    resamples: Annotated[int, typer.Option(min=1, help="Number of resamples behind the intervals.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
-    out: Annotated[
-        Path | None, typer.Option(help="Folder for scores, samples, and cases for `passerby report`.")
-    ] = None,
-    result: Annotated[
-        Path | None,
-        typer.Option(help="The scores and samples as files whose name ends in .localization.json."),
-    ] = None,
-    root: RootOption = None,
-    cache: CacheOption = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures at a time.")] = 16,
-    workers: WorkersOption = 2,
-    device: DeviceOption = "auto",
-    on_unreadable: OnUnreadableOption = OnUnreadable.raise_,
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per batch.")] = 16,
 ) -> None:
-    """Score where a bundle sees attributes.
+    """Score how well heat maps locate attributes.
 
-    Boxes and foreground of its heat maps against true boxes and pixels (SSPNet, Table 10), with intervals.
+    Compares boxes and foreground with true boxes and pixels (SSPNet, Table 10), with intervals.
     """
     from rich.console import Console
 
     from passerby.bundle import Bundle
+    from passerby.data.label_map import LabelMap
     from passerby.data.manifest import Manifest
     from passerby.evaluation.localization.evaluator import evaluate_localization as run_evaluation
-    from passerby.evaluation.localization.names import load_names
-    from passerby.evaluation.localization.scores import check_localization_path
-    from passerby.explain.boxes import Binarization
 
-    rule = Binarization.parse(binarize)  # what is wrong is told before the work
-    if result is not None:
-        check_localization_path(result)
-    if out is not None and (out.suffix == ".json" or out.is_file()):
-        check_localization_path(out)
-    manifest = Manifest.load(data, root=root)
+    settings = _create_settings(heat_maps)  # check options before the long work
+    output.check()
+    labels = None if label_map is None else LabelMap.load_truth(label_map)
+    manifest = Manifest.load(data, root=loading.root)
     name, chosen = choose_partition(manifest, partition, split.value)
-    loaded = Bundle.load(bundle, device=device)
-    with show_progress("looking") as progress:
+    loaded = Bundle.load(bundle, device=loading.device)
+    with show_progress("evaluating") as progress:
         scores = run_evaluation(
             loaded,
             manifest,
             partition=name,
             split=chosen,
-            names=None if names is None else load_names(names, loaded.schema),
+            label_map=labels,
             truth=None if truth is None else truth.value,
-            method=None if method is None else method.value,
-            binarization=rule,
-            boxes=boxes.value,
-            min_area_px=min_area_px,
-            min_samples=min_samples,
-            only_predicted=only_predicted,
-            insertion_deletion=insertion_deletion,
-            exclude_from_mean=None
-            if exclude_from_mean is None
-            else [each.strip() for each in exclude_from_mean.split(",")],
-            batch_size=batch_size,
-            cache=cache,
-            on_unreadable=on_unreadable.value,
-            workers=workers,
-            resamples=resamples,
-            seed=seed,
-            progress=progress,
+            heat_maps=settings,
+            sampling=sampling.create(),
+            loading=loading.create(batch_size, progress),
         )
     console = Console()
     _print_scores(console, scores)
-    for target in (out, result):
+    for target in (output.out, output.result):
         if target is not None:
             console.print(f"Scores in {scores.write(target)}", highlight=False)
+
+
+def _create_settings(options: HeatMapOptions) -> HeatMapSettings:
+    from passerby.evaluation.localization.settings import HeatMapSettings
+    from passerby.explain.boxes import Binarization
+
+    return HeatMapSettings(
+        method=None if options.method is None else options.method.value,
+        binarization=Binarization.parse(options.binarize),
+        boxes=options.boxes.value,
+    )
 
 
 def _print_scores(console: Console, scores: LocalizationScores) -> None:
@@ -181,9 +206,9 @@ def _print_scores(console: Console, scores: LocalizationScores) -> None:
     console.print(escape(title), highlight=False)
     console.print(_draw_table(scores, _COLUMNS))
     if count := scores.protocol.insertion_deletion:
-        title = f"Areas under the curves, at most {count:,} samples an attribute, in per cent"
+        title = f"Areas under the curves, at most {count:,} samples per attribute, in per cent"
         console.print(title, highlight=False)
-        console.print(_draw_table(scores, _FADING_COLUMNS))
+        console.print(_draw_table(scores, _CURVE_COLUMNS))
     console.print(escape(f"Rules: {scores.protocol.describe()}."), highlight=False)
     console.print(_LEGEND, highlight=False)
     height, width = scores.input_size
@@ -233,8 +258,8 @@ def _draw_table(scores: LocalizationScores, columns: Mapping[str, str]) -> Table
 
 
 def _format(found: Mapping[str, Estimate], key: str) -> str:
-    """A cell: per cent, a correlation from −1 to 1, or the interval of the box IoU."""
-    from passerby.evaluation.localization.scores import get_factor
+    """Format a cell: per cent, a correlation from −1 to 1, or the interval of the box IoU."""
+    from passerby.evaluation.localization.estimates import get_factor
 
     if key == "interval":
         low, high = found["box_iou"].low, found["box_iou"].high

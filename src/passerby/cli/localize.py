@@ -1,4 +1,4 @@
-"""`passerby localize`: where in the pictures attributes are seen."""
+"""`passerby localize`: heat maps and boxes of attributes in pictures."""
 
 from __future__ import annotations
 
@@ -14,15 +14,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.attributes import name_files, split_attributes
-from passerby.cli.auxiliary import KeypointsOption, MasksOption, create_auxiliary
-from passerby.cli.options import (
-    BinarizeOption,
-    BoxChoice,
-    BundleArgument,
-    DeviceOption,
-    MethodOption,
-    PicturesArgument,
-)
+from passerby.cli.auxiliary import AuxiliaryOptions
+from passerby.cli.option_groups import expand_option_groups
+from passerby.cli.options import BundleArgument, DeviceOption, HeatMapOptions, PicturesArgument
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.progress import show_progress
 
@@ -31,117 +25,144 @@ if TYPE_CHECKING:
     from typing import TextIO
 
     from passerby.explain.localization import Localization
-    from passerby.inference.predictor import Skipped
+    from passerby.inference.batches import Skipped
 
 __all__ = ["localize"]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """Files to write, and the size of the figures."""
+
+    out: Annotated[
+        Path | None,
+        typer.Option(help="One figure of all pictures: .png, .jpg, .webp, .pdf …", dir_okay=False),
+    ] = None
+    folder: Annotated[
+        Path | None,
+        typer.Option(help="Folder for one figure per picture and attribute.", file_okay=False),
+    ] = None
+    json_file: Annotated[
+        Path | None,
+        typer.Option("--json", help="File for the boxes: one line of JSON per picture.", dir_okay=False),
+    ] = None
+    columns: Annotated[int, typer.Option(min=1, help="Attributes per row of the figure.")] = 6
+    height: Annotated[
+        int, typer.Option(min=64, max=4096, help="Height of a picture in the figure, in pixels.")
+    ] = 256
+
+    def check(self, paths: Sequence[Path], *, attributes: int | None) -> None:
+        """Refuse a figure that would be too large."""
+        from passerby.visualization.localization_figure import check_grid_size
+
+        if self.out is not None:
+            check_grid_size(
+                self.out,
+                pictures=len(paths),
+                attributes=attributes,
+                columns=self.columns,
+                height_px=self.height,
+            )
+
+
+@expand_option_groups
 def localize(
     bundle: BundleArgument,
     pictures: PicturesArgument,
+    heat_maps: HeatMapOptions,
+    output: OutputOptions,
+    auxiliary: AuxiliaryOptions,
     attributes: Annotated[
         str | None,
-        typer.Option(help="Such as Hat,Boots.", show_default="of each picture those that are present"),
+        typer.Option(help="Attributes, for example Hat,Boots.", show_default="those present in each picture"),
     ] = None,
-    method: MethodOption = None,
-    binarize: BinarizeOption = "max:0.5",
-    boxes: Annotated[
-        BoxChoice, typer.Option(help="One box around all of it, or one a piece, such as of two boots.")
-    ] = BoxChoice.outer,
-    out: Annotated[
-        Path | None,
-        typer.Option(help="A sheet of all pictures: .png, .jpg, .webp, .pdf …", dir_okay=False),
-    ] = None,
-    folder: Annotated[
-        Path | None,
-        typer.Option(help="Folder for a drawing of each picture and attribute.", file_okay=False),
-    ] = None,
-    json_file: Annotated[
-        Path | None,
-        typer.Option("--json", help="File for the boxes: a line of JSON a picture.", dir_okay=False),
-    ] = None,
-    masks: MasksOption = None,
-    keypoints: KeypointsOption = None,
-    columns: Annotated[int, typer.Option(min=1, help="In the sheet: attributes beside each other.")] = 6,
-    height: Annotated[int, typer.Option(min=64, max=4096, help="Of a drawn picture, in pixels.")] = 256,
     device: DeviceOption = "auto",
 ) -> None:
-    """Show where in the pictures attributes are seen: as heat maps with boxes, and as numbers.
+    """Show where in the pictures attributes are: heat maps with boxes, and the boxes in pixels.
 
     Without --out, --folder and --json a table is printed.
 
-    Exit status: 0 all pictures read, 1 some skipped (named on standard error), 2 nothing done for an error
-    that you can mend.
+    Exit status: 0 if all pictures were read, 1 if some were skipped (listed on standard error), 2 after an
+    error that you can fix.
     """
-    if out is not None and out == json_file:
-        raise typer.BadParameter("--out and --json are one file; give the boxes another, such as boxes.jsonl")
+    if output.out is not None and output.out == output.json_file:
+        raise typer.BadParameter("--out and --json are the same file; change one, for example to boxes.jsonl")
 
     from passerby.bundle import load
-    from passerby.explain.box_table import write_boxes
     from passerby.explain.boxes import Binarization
     from passerby.explain.localization import localize_many
     from passerby.inference.sources import find_images
-    from passerby.inference.writers import open_output
-    from passerby.visualization.localization_figure import check_grid_size
 
-    binarization = Binarization.parse(binarize)
+    binarization = Binarization.parse(heat_maps.binarize)
     paths = find_images(pictures)
-    check_outputs([path for path in (out, json_file) if path is not None], paths)
-    if out is not None:
-        check_grid_size(out, pictures=len(paths), attributes=None, columns=columns, height_px=height)
+    check_outputs([path for path in (output.out, output.json_file) if path is not None], paths)
+    output.check(paths, attributes=None)
     model = load(bundle, device=device)
     chosen = None if attributes is None else split_attributes(attributes, model.schema)
-    if out is not None and chosen is not None:
-        count = len(set(chosen))
-        check_grid_size(out, pictures=len(paths), attributes=count, columns=columns, height_px=height)
-    drawings = None if folder is None else _place_drawings(folder, paths, chosen or model.schema.names)
+    if chosen is not None:
+        output.check(paths, attributes=len(set(chosen)))
+    names = chosen or model.schema.names
+    drawings = None if output.folder is None else _name_drawings(output.folder, paths, names)
     items = localize_many(
         model,
         paths,
         attributes=chosen,
-        method=None if method is None else method.value,
+        method=None if heat_maps.method is None else heat_maps.method.value,
         binarization=binarization,
-        boxes=boxes.value,
-        auxiliary=create_auxiliary(model, masks=masks, keypoints=keypoints),
+        boxes=heat_maps.boxes.value,
+        auxiliary=auxiliary.create(model),
     )
-    tally = _Tally()
-    found = _report(items, len(paths), tally)
-    if drawings is not None:
-        found = _draw_each(found, drawings, tally, height_px=height)
-    with nullcontext() if json_file is None else open_output(json_file) as stream:
-        if stream is not None:
-            found = _write_lines(found, stream)
-        if out is not None:
-            _draw_sheet(found, out, columns=columns, height_px=height)
-        elif folder is None and json_file is None:
-            write_boxes(found, sys.stdout)
-        else:
-            deque(found, maxlen=0)
-    tally.print(folder, json_file)
-    if tally.skipped:
-        typer.echo(f"passerby: skipped {tally.skipped} of {len(paths)} pictures", err=True)
+    counts = _Counts()
+    _write(_report(items, len(paths), counts), output, drawings, counts)
+    if counts.skipped:
+        typer.echo(f"passerby: skipped {counts.skipped} of {len(paths)} pictures", err=True)
         raise typer.Exit(1)
 
 
-def _place_drawings(folder: Path, paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict[str, Path]]:
-    """The file of each attribute of each picture, by the picture's source."""
+def _write(
+    found: Iterator[Localization],
+    output: OutputOptions,
+    drawings: Mapping[str, Mapping[str, Path]] | None,
+    counts: _Counts,
+) -> None:
+    """Write everything that was requested in one pass over the localisations."""
+    from passerby.explain.box_table import write_boxes
+    from passerby.inference.writers import open_output
+
+    if drawings is not None:
+        found = _draw_each(found, drawings, counts, height_px=output.height)
+    with nullcontext() if output.json_file is None else open_output(output.json_file) as stream:
+        if stream is not None:
+            found = _write_lines(found, stream)
+        if output.out is not None:
+            _draw_figure(found, output.out, columns=output.columns, height_px=output.height)
+        elif output.folder is None and output.json_file is None:
+            write_boxes(found, sys.stdout)
+        else:
+            deque(found, maxlen=0)
+    counts.print(output.folder, output.json_file)
+
+
+def _name_drawings(folder: Path, paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict[str, Path]]:
+    """The figure file of each attribute of each picture, by the source of the picture."""
     from passerby.bundle import source_of
 
-    parts = name_files(names)
+    suffixes = name_files(names)
     files = {
-        source_of(path): {name: place.with_name(f"{place.stem}.{part}.png") for name, part in parts.items()}
-        for path, place in zip(paths, place_below(folder, list(paths), ".png", keep_suffix=True), strict=True)
+        source_of(path): {
+            name: target.with_name(f"{target.stem}.{suffix}.png") for name, suffix in suffixes.items()
+        }
+        for path, target in zip(
+            paths, place_below(folder, list(paths), ".png", keep_suffix=True), strict=True
+        )
     }
     check_outputs(chain.from_iterable(each.values() for each in files.values()), paths)
     return files
 
 
-# ---------------------------------------------------------------------- on the way
-
-
 @dataclass
-class _Tally:
-    """What has been done so far."""
+class _Counts:
+    """Numbers of pictures read and skipped, and of figures drawn."""
 
     read: int = 0
     skipped: int = 0
@@ -154,48 +175,48 @@ class _Tally:
             typer.echo(f"{json_file}: {self.read} picture(s)")
 
 
-def _report(items: Iterator[Localization | Skipped], count: int, tally: _Tally) -> Iterator[Localization]:
-    """What was found, with a progress bar where people watch; what is skipped is named at once."""
-    from passerby.inference.predictor import Skipped
+def _report(items: Iterator[Localization | Skipped], count: int, counts: _Counts) -> Iterator[Localization]:
+    """Yield the localisations with a progress bar on a terminal; report skipped pictures at once."""
+    from passerby.inference.batches import Skipped
 
     with show_progress("localizing", hidden=count <= 16) as progress:
         for done, item in enumerate(items, start=1):
             progress(done, count)
             if isinstance(item, Skipped):
-                tally.skipped += 1
+                counts.skipped += 1
                 typer.echo(f"passerby: skipped: {item.reason}", err=True)
             else:
-                tally.read += 1
+                counts.read += 1
                 yield item
 
 
 def _draw_each(
     found: Iterator[Localization],
     files: Mapping[str, Mapping[str, Path]],
-    tally: _Tally,
+    counts: _Counts,
     *,
     height_px: int,
 ) -> Iterator[Localization]:
-    """The same; each attribute is drawn on the way."""
+    """Pass the localisations on, and draw each attribute."""
     from passerby.visualization.figure_file import save_figure
     from passerby.visualization.localization_figure import draw_localization
 
     for item in found:
         for name in item.names:
             save_figure(files[item.source][name], draw_localization(item, name, height_px=height_px))
-            tally.drawn += 1
+            counts.drawn += 1
         yield item
 
 
 def _write_lines(found: Iterator[Localization], stream: TextIO) -> Iterator[Localization]:
-    """The same; a line of JSON is written of each on the way."""
+    """Pass the localisations on, and write a line of JSON for each."""
     for item in found:
         stream.write(json.dumps(item.to_dict(), ensure_ascii=False) + "\n")
         yield item
 
 
-def _draw_sheet(found: Iterator[Localization], out: Path, *, columns: int, height_px: int) -> None:
-    """The sheet of all that was found; no file where nothing was."""
+def _draw_figure(found: Iterator[Localization], out: Path, *, columns: int, height_px: int) -> None:
+    """Draw one figure of all localisations; write no file if there is none."""
     from passerby.visualization.figure_file import save_figure
     from passerby.visualization.localization_figure import draw_localizations
 

@@ -1,8 +1,9 @@
-"""`passerby models`: parameters and multiply-accumulates of every model, beside the papers' figures."""
+"""`passerby models`: parameters and multiply-accumulates of the models, next to the papers' figures."""
 
 from __future__ import annotations
 
 import json
+import textwrap
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -10,10 +11,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.table import Table
-
     from passerby.models.complexity import Count
-    from passerby.models.published import Setting
 
 __all__ = ["models"]
 
@@ -23,20 +21,33 @@ HEADINGS: tuple[str, ...] = (
     *("input", "GMACs", "paper", "ratio", "over baseline", "figures of"),
 )
 TEXTS = ("model", "backbone", "figures of")
+_BASELINES, _MODELS = (12, 2, 7, 3, 4, 5, 8, 9, 10), (0, 2, 7, 3, 4, 6, 8, 9, 11)
+"""Columns on the terminal, as indices of `HEADINGS`; the backbone is a line above its rows."""
+_FIRST_COLUMN = 19
+"""Characters after which the first column on the terminal wraps."""
+_TWO_LINES = {
+    "attributes": ("attri-", "butes"),
+    "params, M": ("params,", "M"),
+    "over baseline": ("over", "baseline"),
+}
 
 
 def models(
     model: Annotated[str | None, typer.Option(help="Only this model, such as diaa.")] = None,
     backbone: Annotated[str | None, typer.Option(help="Only this backbone; any network of timm.")] = None,
-    size: Annotated[str | None, typer.Option(help="Input as height x width in pixels, 256x192.")] = None,
+    size: Annotated[
+        str | None, typer.Option(help="Input as height x width in pixels, such as 256x192.")
+    ] = None,
     attributes: Annotated[int | None, typer.Option(min=1, help="Number of attributes.")] = None,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    markdown: Annotated[
+        bool, typer.Option("--markdown", help="Print one Markdown table with all columns.")
+    ] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Print parameters and GMACs of every model, beside the papers' figures.
+    """Print parameters and GMACs of every model, next to the papers' figures.
 
-    Without --size and --attributes: at the settings of the papers (else 224x224 and 35 attributes).
-    Nothing is trained, loaded or computed; convolutions and matrix products are counted.
+    By default at the settings of the papers (otherwise 224x224 and 35 attributes).
+    Only convolutions and matrix products are counted; nothing is trained or downloaded.
     """
     counts, refused = _count(model, backbone, size, attributes)
     if as_json:
@@ -45,15 +56,12 @@ def models(
     if markdown:
         typer.echo("\n".join(_format_markdown(counts)))
     else:
-        from rich.console import Console
-
-        console = Console()
-        for chosen in (
-            [c for c in counts if c.baseline is None],
-            [c for c in counts if c.baseline is not None],
-        ):
-            if chosen:
-                console.print(_draw_table(chosen))
+        baselines = [c for c in counts if c.setting.model == "baseline"]
+        others = [c for c in counts if c.setting.model != "baseline"]
+        if baselines:
+            typer.echo("\n".join(_format_table("Baselines", baselines, _BASELINES)))
+        if others:
+            typer.echo("\n".join(_format_table("Models compared with their baseline", others, _MODELS)))
     for line in refused:
         typer.echo(f"not counted: {line}", err=True)
 
@@ -63,12 +71,12 @@ def _count(
 ) -> tuple[list[Count], list[str]]:
     """Counts, and which models cannot use the backbone; an error if none can."""
     from passerby.errors import ModelError
-    from passerby.models import MODELS
+    from passerby.models import MODELS, check_model_name
     from passerby.models.complexity import count_setting
     from passerby.models.published import select_settings
 
-    if model is not None and model not in MODELS:
-        raise ModelError(f"no model {model!r}; there is {', '.join(sorted(MODELS))}")
+    if model is not None:
+        check_model_name(model)
     settings = select_settings(
         (model,) if model else tuple(MODELS),
         backbone=backbone,
@@ -102,7 +110,7 @@ def _cells(count: Count) -> tuple[str, ...]:
     setting = count.setting
     return (
         setting.variant or setting.model,
-        setting.backbone,
+        setting.backbone or "–",
         str(setting.attributes),
         f"{count.counted.parameters / 1e6:.2f}",
         _format(setting.parameters, ".2f"),
@@ -124,41 +132,30 @@ def _format(value: float | None, form: str) -> str:
 def _format_markdown(counts: Sequence[Count]) -> list[str]:
     rules = ["---" if name in TEXTS else "--:" for name in HEADINGS]
     rows = (HEADINGS, rules, *(_cells(count) for count in counts))
-    return ["| " + " | ".join(row) + " |" for row in rows] + ["", f"{UNIT}; ratio = ours / paper."]
+    return ["| " + " | ".join(row) + " |" for row in rows] + ["", f"{UNIT}; ratio = count / paper."]
 
 
-def _describe(settings: Sequence[Setting]) -> str:
-    """Input size and attributes, if all lines share them."""
-    size, attributes = settings[0].size_px, settings[0].attributes
-    if all((s.size_px, s.attributes) == (size, attributes) for s in settings):
-        return f"input {size[0]}×{size[1]}, {attributes} attributes, {UNIT}"
-    return f"input and number of attributes as in each line, {UNIT}"
-
-
-def _draw_table(counts: Sequence[Count]) -> Table:
-    """Baselines beside the papers, or models beside the baseline."""
-    from rich import box
-    from rich.table import Table
-
-    is_baseline = counts[0].baseline is None
-    subject = "Baselines and what papers print for them" if is_baseline else "Models over their baseline"
-    table = Table(
-        title=f"{subject}\n{_describe([c.setting for c in counts])}",
-        title_justify="left",
-        box=box.SIMPLE,
-        collapse_padding=True,
-        pad_edge=False,
-    )
+def _format_table(title: str, counts: Sequence[Count], columns: Sequence[int]) -> list[str]:
+    """Lines of at most 80 characters, in blocks by backbone; columns without any value are left out."""
     rows = [_cells(count) for count in counts]
-    shown = [i for i, heading in enumerate(HEADINGS) if any(row[i] not in ("–", "baseline") for row in rows)]
-    for i in shown:
-        folds = HEADINGS[i] in ("backbone", "figures of")
-        table.add_column(
-            HEADINGS[i].replace(" ", "\n").replace("attributes", "attri-\nbutes"),
-            justify="left" if HEADINGS[i] in TEXTS else "right",
-            overflow="fold",
-            no_wrap=not folds,  # numbers stay whole on a narrow screen
-        )
-    for row in rows:
-        table.add_row(*(row[i] for i in shown))
-    return table
+    first, *others = columns
+    others = [i for i in others if any(row[i] != "–" for row in rows)]
+    headings = [_TWO_LINES.get(HEADINGS[i], ("", HEADINGS[i])) for i in others]
+    widths = [
+        max(len(text) for text in (*heading, *(row[i] for row in rows)))
+        for i, heading in zip(others, headings, strict=True)
+    ]
+
+    def join(start: str, cells: Sequence[str]) -> str:
+        padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
+        return " ".join([start.ljust(_FIRST_COLUMN), *padded])
+
+    lines = [f"{title} ({UNIT})", "", join("", [upper for upper, _ in headings])]
+    lines.append(join(HEADINGS[first], [lower for _, lower in headings]))
+    for backbone in dict.fromkeys(row[1] for row in rows):
+        lines += ["", f"[{backbone}]"]
+        for row in rows:
+            if row[1] == backbone:
+                start, *rest = textwrap.wrap(row[first], _FIRST_COLUMN)
+                lines += [join(start, [row[i] for i in others]), *rest]
+    return [*lines, ""]

@@ -1,35 +1,38 @@
-"""Arguments and options that several commands have, each said once."""
+"""Arguments, options and option groups that several commands share."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from passerby.evaluation.loading import Loading
+
 __all__ = [
-    "BinarizeOption",
     "BoxChoice",
     "BundleArgument",
-    "CacheOption",
     "DeviceOption",
     "FiveCropsOption",
+    "HeatMapOptions",
+    "LoadingOptions",
     "MethodChoice",
-    "MethodOption",
     "OnUnreadable",
-    "OnUnreadableOption",
     "PartitionOption",
     "PicturesArgument",
-    "RootOption",
     "Split",
     "SplitOption",
-    "WorkersOption",
+    "split_list",
 ]
 
 
 class Split(StrEnum):
-    """A split."""
+    """A split of a partition."""
 
     train = "train"
     val = "val"
@@ -44,7 +47,7 @@ class OnUnreadable(StrEnum):
 
 
 class MethodChoice(StrEnum):
-    """The methods of `passerby.explain.METHODS`, which takes too long to import for a help text."""
+    """The methods of `passerby.explain.METHODS`, repeated because importing them would slow down `--help`."""
 
     grad_cam = "grad-cam"
     grad_cam_p = "grad-cam-p"
@@ -55,46 +58,88 @@ class MethodChoice(StrEnum):
 
 
 class BoxChoice(StrEnum):
-    """What a box of a heat map is around: `passerby.explain.BoxMode`."""
+    """What a box encloses, see `passerby.explain.BoxMode`."""
 
     outer = "outer"
     components = "components"
 
 
 BundleArgument = Annotated[
-    str, typer.Argument(help="A bundle: folder, zip, or owner/name on the Hugging Face Hub.")
+    str, typer.Argument(help="Bundle: folder, .zip file, or owner/name on the Hugging Face Hub.")
 ]
 PicturesArgument = Annotated[
     list[str],
-    typer.Argument(help="Pictures of one person each: files, folders (searched through), patterns."),
+    typer.Argument(help="Pictures of one person each: files, folders (searched recursively), patterns."),
 ]
 PartitionOption = Annotated[
-    str | None, typer.Option(help="Name of the partition; may be left out where the manifest has only one.")
+    str | None, typer.Option(help="Name of the partition; optional if the manifest has only one.")
 ]
 SplitOption = Annotated[Split, typer.Option(help="Split of the partition.")]
-RootOption = Annotated[Path | None, typer.Option(help="Folder of the pictures, if not the manifest's.")]
-CacheOption = Annotated[
-    Path | None, typer.Option(help="Folder of packed caches; packs the whole manifest at first.")
-]
-WorkersOption = Annotated[int, typer.Option(min=1, help="Threads that decode pictures.")]
-DeviceOption = Annotated[str, typer.Option(help="Such as cpu or cuda:0; auto takes a GPU if there is one.")]
-OnUnreadableOption = Annotated[OnUnreadable, typer.Option(help="What to do about an unreadable picture.")]
-MethodOption = Annotated[
-    MethodChoice | None,
-    typer.Option(
-        help="How heat maps are made; native is what the model itself shows.",
-        show_default="what finds more with the model: its own, or grad-cam-p",
-    ),
-]
-BinarizeOption = Annotated[
-    str,
-    typer.Option(help="What of a map is foreground: max:0.5 (of its peak), quantile:0.9 (above it) or otsu."),
-]
+DeviceOption = Annotated[str, typer.Option(help="For example cpu or cuda:0; auto uses a GPU if available.")]
 FiveCropsOption = Annotated[
     bool,
     typer.Option(
         "--five-crops",
-        help="Average over the four corners and the centre of the picture, each 7/8 of its height and width: "
-        "five times the work.",
+        help="Average over crops at the four corners and the centre, each 7/8 of height and width: five "
+        "times the work.",
     ),
 ]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LoadingOptions:
+    """How pictures are read, and where the model runs."""
+
+    root: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not the manifest's.")] = None
+    cache: Annotated[
+        Path | None, typer.Option(help="Folder of packed caches; the whole manifest is packed once.")
+    ] = None
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode pictures.")] = 2
+    device: DeviceOption = "auto"
+    on_unreadable: Annotated[
+        OnUnreadable, typer.Option(help="Raise an error for an unreadable picture, or skip it.")
+    ] = OnUnreadable.raise_
+
+    def create(self, batch_size: int, progress: Callable[[int, int], None]) -> Loading:
+        """The loading options of the library."""
+        from passerby.evaluation.loading import Loading
+
+        return Loading(
+            batch_size=batch_size,
+            cache=self.cache,
+            on_unreadable=self.on_unreadable.value,
+            workers=self.workers,
+            progress=progress,
+        )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeatMapOptions:
+    """How heat maps and boxes are made."""
+
+    method: Annotated[
+        MethodChoice | None,
+        typer.Option(
+            help="Method of the heat maps; native is a map that the model itself computes.",
+            show_default="the model's recommended one: native or grad-cam-p",
+        ),
+    ] = None
+    binarize: Annotated[
+        str,
+        typer.Option(
+            help="Foreground of a map: max:0.5 (share of its peak), quantile:0.9 (above it) or otsu."
+        ),
+    ] = "max:0.5"
+    boxes: Annotated[
+        BoxChoice, typer.Option(help="One box around all foreground, or one for each component.")
+    ] = BoxChoice.outer
+
+
+def split_list(text: str | None) -> list[str] | None:
+    """The items of a comma-separated option, None if it was not given.
+
+    Example:
+        >>> split_list("Hat, Boots"), split_list(None)
+        (['Hat', 'Boots'], None)
+    """
+    return None if text is None else [item.strip() for item in text.split(",")]

@@ -1,4 +1,4 @@
-"""Where the files that belong to pictures go."""
+"""Paths of output files."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ __all__ = ["check_outputs", "place_below"]
 
 
 def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix: bool) -> list[Path]:
-    """A file for each picture below a folder, as the pictures lie below the folder that has them all.
+    """The output file of each picture: below `folder`, at the picture's path below the common folder of all.
 
     Args:
-        suffix: Of the files.
-        keep_suffix: Put it behind the picture's own, which it replaces otherwise.
+        suffix: Suffix of the files.
+        keep_suffix: Append it to the suffix of the picture instead of replacing that.
 
     Raises:
         ConfigError: If two pictures would have the same file.
@@ -26,32 +26,34 @@ def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix:
     """
     from passerby.errors import ConfigError
 
-    full = [os.path.abspath(path) for path in pictures]  # noqa: PTH100  (takes .. out, leaves links alone)
+    full = [os.path.abspath(path) for path in pictures]  # noqa: PTH100  (removes .., keeps links)
     common = os.path.commonpath([os.path.dirname(path) for path in full])  # noqa: PTH120
     below = [Path(os.path.relpath(path, common)) for path in full]
     files = [folder / (f"{path}{suffix}" if keep_suffix else path.with_suffix(suffix)) for path in below]
     if doubles := [file for file, count in Counter(files).items() if count > 1]:
-        raise ConfigError(f"several pictures would have the file {doubles[0]}; rename all but one of them")
+        raise ConfigError(
+            f"several pictures have the same output file {doubles[0]}; rename all but one of them"
+        )
     return files
 
 
 def check_outputs(files: Iterable[Path], pictures: Iterable[Path]) -> None:
-    """Refuse to write over the pictures that are to be read.
+    """Refuse to overwrite input pictures.
 
     Raises:
-        ConfigError: If one of the files is one of the pictures, by whatever name.
+        ConfigError: If one of the files is one of the pictures, possibly under another name.
     """
     from passerby.errors import ConfigError
 
-    taken = {(stat.st_dev, stat.st_ino): path for path in pictures if (stat := _look(path)) is not None}
+    taken = {(stat.st_dev, stat.st_ino): path for path in pictures if (stat := _stat(path)) is not None}
     for file in files:
-        stat = _look(file)
+        stat = _stat(file)
         if stat is not None and (stat.st_dev, stat.st_ino) in taken:
-            raise ConfigError(f"{file} is one of the pictures to read; give another path to write to")
+            raise ConfigError(f"{file} is one of the input pictures; choose another output path")
 
 
-def _look(path: Path) -> os.stat_result | None:
+def _stat(path: Path) -> os.stat_result | None:
     try:
         return path.stat()
-    except OSError:  # not there, or not to be seen: writing will say so
+    except OSError:  # missing or not accessible: writing reports it
         return None

@@ -1,120 +1,150 @@
-"""`passerby predict`: name the attributes of the people in pictures."""
+"""`passerby predict`: predict the attributes of the persons in pictures."""
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.auxiliary import KeypointsOption, MasksOption, create_auxiliary
+from passerby.cli.auxiliary import AuxiliaryOptions
+from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, DeviceOption, FiveCropsOption, PicturesArgument
 from passerby.cli.output_paths import place_below
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
-    from passerby.inference.predictor import Predictor, Skipped
+    from passerby.inference.batches import Skipped
+    from passerby.inference.predictor import Predictor
+    from passerby.inference.tta import TTA
     from passerby.types import Prediction
 
 __all__ = ["predict"]
 
 
 class Format(StrEnum):
-    """Forms of output."""
+    """Output formats."""
 
     table = "table"
     jsonl = "jsonl"
     csv = "csv"
 
 
-def predict(
-    bundle: BundleArgument,
-    pictures: PicturesArgument,
-    form: Annotated[Format, typer.Option("--format", help="How to write the result.")] = Format.table,
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """Form of the result."""
+
+    form: Annotated[Format, typer.Option("--format", help="Format of the result.")] = Format.table
     out: Annotated[
-        Path | None, typer.Option(help="File to write to instead of standard output.", dir_okay=False)
-    ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures scored at a time.")] = 32,
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Decoding threads; by default one a processor, 8 at most.")
-    ] = None,
-    device: DeviceOption = "auto",
-    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirror image.")] = False,
-    five_crops: FiveCropsOption = False,
-    masks: MasksOption = None,
-    keypoints: KeypointsOption = None,
+        Path | None, typer.Option(help="File to write instead of standard output.", dir_okay=False)
+    ] = None
     parsing: Annotated[
         Path | None,
         typer.Option(
-            help="Folder to draw the parsing maps in, of a model that makes some: a PNG a picture, whose "
-            "values are the numbers of the classes in its classes.txt.",
+            help="Folder for parsing maps, if the model computes them: one PNG per picture, whose values "
+            "are class numbers; classes.txt names the classes.",
             file_okay=False,
         ),
-    ] = None,
+    ] = None
     everything: Annotated[
-        bool, typer.Option("--all", help="In the table: all attributes, not only those present.")
-    ] = False,
+        bool, typer.Option("--all", help="Table: list all attributes, not only those present.")
+    ] = False
     top: Annotated[
-        int | None, typer.Option(min=1, help="In the table: this many of the likeliest attributes.")
-    ] = None,
-) -> None:
-    """Name the attributes of the people in pictures.
+        int | None, typer.Option(min=1, help="Table: list this many most probable attributes.")
+    ] = None
 
-    Exit status: 0 all pictures read, 1 some skipped (named on standard error), 2 nothing done for an error
-    that you can mend.
+    def check(self) -> None:
+        """Refuse options that contradict each other."""
+        if self.everything and self.top is not None:
+            raise typer.BadParameter("give either --all or --top, not both")
+        if self.form is not Format.table and (self.everything or self.top is not None):
+            raise typer.BadParameter(
+                f"--all and --top apply to the table; {self.form.value} always contains all attributes"
+            )
+
+    def write(self, predictions: Iterator[Prediction], names: Sequence[str]) -> None:
+        """Write the predictions in the chosen format."""
+        from passerby.inference.writers import open_output, write_csv, write_jsonl, write_table
+
+        with open_output(self.out) as stream:
+            if self.form is Format.table:
+                write_table(predictions, stream, top=self.top, everything=self.everything)
+            elif self.form is Format.csv:
+                write_csv(predictions, stream, names=names)
+            else:
+                write_jsonl(predictions, stream)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PredictorOptions:
+    """How the pictures are predicted."""
+
+    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per batch.")] = 32
+    threads: Annotated[
+        int | None, typer.Option(min=1, help="Decoding threads; by default one per processor, at most 8.")
+    ] = None
+    device: DeviceOption = "auto"
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False
+    five_crops: FiveCropsOption = False
+
+    @property
+    def tta(self) -> list[TTA]:
+        """Names of the chosen test-time augmentations."""
+        chosen: dict[TTA, bool] = {"flip": self.flip, "five-crops": self.five_crops}
+        return [name for name, wanted in chosen.items() if wanted]
+
+
+@expand_option_groups
+def predict(
+    bundle: BundleArgument,
+    pictures: PicturesArgument,
+    output: OutputOptions,
+    options: PredictorOptions,
+    auxiliary: AuxiliaryOptions,
+) -> None:
+    """Predict the attributes of the persons in pictures.
+
+    Exit status: 0 if all pictures were read, 1 if some were skipped (listed on standard error), 2 after an
+    error that you can fix.
     """
-    if everything and top is not None:
-        raise typer.BadParameter("give either --all or --top, not both")
-    if form is not Format.table and (everything or top is not None):
-        raise typer.BadParameter(
-            f"--all and --top shape the table; {form.value} always carries all attributes"
-        )
+    output.check()
 
     from passerby.bundle import load, source_of
     from passerby.inference.predictor import Predictor
     from passerby.inference.sources import find_images
-    from passerby.inference.writers import open_output, write_csv, write_jsonl, write_table
 
     paths = find_images(pictures)
     files: dict[str, Path] = {}
-    if parsing is not None:
-        places = place_below(parsing, paths, ".png", keep_suffix=False)
-        _check_free(parsing, places)
-        files = {source_of(path): place for path, place in zip(paths, places, strict=True)}
-    model = load(bundle, device=device)
-    auxiliary = create_auxiliary(model, masks=masks, keypoints=keypoints)
-    parse = parsing is not None
+    if output.parsing is not None:
+        targets = place_below(output.parsing, paths, ".png", keep_suffix=False)
+        _check_free(output.parsing, targets)
+        files = {source_of(path): target for path, target in zip(paths, targets, strict=True)}
+    model = load(bundle, device=options.device)
     predictor = Predictor(
         model,
-        batch_size=batch_size,
-        threads=threads,
-        flip=flip,
-        auxiliary=auxiliary,
-        parse=parse,
-        five_crops=five_crops,
+        batch_size=options.batch_size,
+        threads=options.threads,
+        tta=options.tta,
+        auxiliary=auxiliary.create(model),
+        parse=output.parsing is not None,
     )
     skipped: list[Skipped] = []
-    with open_output(out) as stream:
-        predictions = _predict(predictor, paths, skipped)
-        if parsing is not None:
-            predictions = _draw_parsing(predictions, parsing, files, model.model.parsing_classes)
-        if form is Format.table:
-            write_table(predictions, stream, top=top, everything=everything)
-        elif form is Format.csv:
-            write_csv(predictions, stream, names=predictor.bundle.schema.names)
-        else:
-            write_jsonl(predictions, stream)
+    predictions = _predict(predictor, paths, skipped)
+    if output.parsing is not None:
+        predictions = _draw_parsing(predictions, output.parsing, files, model.model.parsing_classes)
+    output.write(predictions, predictor.bundle.schema.names)
     if skipped:
         typer.echo(f"passerby: skipped {len(skipped)} of {len(paths)} pictures", err=True)
         raise typer.Exit(1)
 
 
 def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) -> Iterator[Prediction]:
-    """Predictions one by one, with a progress bar where people watch; what is skipped is named at once."""
-    from passerby.inference.predictor import Skipped
+    """Yield the predictions with a progress bar on a terminal; report skipped pictures at once."""
+    from passerby.inference.batches import Skipped
 
     with show_progress("predicting", hidden=len(paths) <= predictor.batch_size) as progress:
         for done, item in enumerate(predictor.stream(paths), start=1):
@@ -126,21 +156,20 @@ def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) ->
                 yield item
 
 
-def _check_free(folder: Path, places: list[Path]) -> None:
-    """Refuse to draw over what may be pictures, or true parsing maps."""
+def _check_free(folder: Path, targets: list[Path]) -> None:
+    """Refuse to overwrite files, which may be pictures or ground-truth parsing maps."""
     from passerby.errors import ConfigError
 
-    if taken := [place for place in places if place.exists()]:
+    if taken := [path for path in targets if path.exists()]:
         raise ConfigError(
-            f"--parsing is the folder to draw in, and {taken[0]} is there already; give another folder than "
-            f"{folder}, or remove it first"
+            f"--parsing: {taken[0]} exists already; give a folder other than {folder}, or remove the file"
         )
 
 
 def _draw_parsing(
     predictions: Iterator[Prediction], folder: Path, files: Mapping[str, Path], classes: tuple[str, ...]
 ) -> Iterator[Prediction]:
-    """The same predictions; the parsing map of each is drawn on the way."""
+    """Pass the predictions on, and write the parsing map of each."""
     from passerby.inference.writers import write_class_names, write_parsing
 
     write_class_names(folder, classes)

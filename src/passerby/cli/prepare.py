@@ -1,101 +1,121 @@
-"""`passerby prepare`: the files of a data set in, one manifest out, with a summary that a person can read."""
+"""`passerby prepare`: convert a data set into a manifest, and summarise it."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from passerby.cli.option_groups import expand_option_groups
+from passerby.cli.progress import show_progress
+
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from rich.console import Console
+
     from passerby.data.manifest import Manifest
     from passerby.data.summary import ImageCheck
 
+__all__ = ["prepare"]
+
 
 class PartitionKind(StrEnum):
-    """Partitions that `prepare` makes beside the official ones."""
+    """Partitions that `prepare` creates in addition to the official ones."""
 
     random = "random"
     identity_disjoint = "identity-disjoint"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FormatOptions:
+    """Options of single data set formats."""
+
+    attributes: Annotated[
+        str | None,
+        typer.Option(help="peta, rap1: evaluated or all. table: names of the columns, separated by commas."),
+    ] = None
+    table: Annotated[
+        Path | None, typer.Option(help="table: the CSV or Parquet file, if the root has several.")
+    ] = None
+    schema: Annotated[Path | None, typer.Option(help="table: CSV that describes the attributes.")] = None
+    name: Annotated[
+        str | None, typer.Option(help="table: name of the data set.", show_default="name of the file")
+    ] = None
+    labels: Annotated[str | None, typer.Option(help="peta: mat, or text for the Label.txt files.")] = None
+    frames: Annotated[bool, typer.Option("--frames", help="rap1: images are full frames, not crops.")] = False
+
+    def to_arguments(self) -> dict[str, Any]:
+        """The options that were given, by name."""
+        values = asdict(self) | {"frames": self.frames or None}
+        return {name: value for name, value in values.items() if value is not None}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PartitionOptions:
+    """Partitions to create."""
+
+    partition: Annotated[
+        list[PartitionKind] | None, typer.Option(help="Add a partition; may be repeated.")
+    ] = None
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the partitions created by --partition.")] = 0
+    max_drift: Annotated[
+        float,
+        typer.Option(
+            help="identity-disjoint: largest difference of an attribute's share of positives between splits."
+        ),
+    ] = 0.03
+    min_test_images: Annotated[
+        int, typer.Option(help="identity-disjoint: minimum size of the test split.")
+    ] = 300
+
+
+@expand_option_groups
 def prepare(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="peta, pa100k, rap1, rap2, wider, market1501, upar, ccp, or table for data of your own."
+            help="peta, pa100k, rap1, rap2, wider, market1501, upar, ccp, or table for your own data."
         ),
     ],
     root: Annotated[
         Path, typer.Option(help="Folder of the data set; paths in the manifest are relative to it.")
     ],
-    out: Annotated[Path | None, typer.Option(help="Manifest to write [default: <dataset>.parquet].")] = None,
-    allow_missing: Annotated[
-        bool, typer.Option(help="Go on without the pictures that are not there.")
-    ] = False,
-    attributes: Annotated[
-        str | None,
-        typer.Option(help="peta, rap1: evaluated or all. table: names of the columns, separated by commas."),
+    format_options: FormatOptions,
+    partitions: PartitionOptions,
+    out: Annotated[
+        Path | None, typer.Option(help="Manifest to write.", show_default="<dataset>.parquet")
     ] = None,
-    table: Annotated[
-        Path | None, typer.Option(help="table: the CSV or Parquet file, if the root has several.")
-    ] = None,
-    schema: Annotated[Path | None, typer.Option(help="table: CSV that describes the attributes.")] = None,
-    name: Annotated[
-        str | None, typer.Option(help="table: name of the data set [default: the file's].")
-    ] = None,
-    labels: Annotated[str | None, typer.Option(help="peta: mat, or text for the Label.txt files.")] = None,
-    frames: Annotated[
-        bool, typer.Option("--frames", help="rap1: pictures are full frames, not crops.")
-    ] = False,
-    partition: Annotated[
-        list[PartitionKind] | None, typer.Option(help="Make a further partition; may be repeated.")
-    ] = None,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the partitions made by --partition.")] = 0,
-    max_drift: Annotated[
-        float,
-        typer.Option(help="identity-disjoint: largest difference of an attribute's ratio between splits."),
-    ] = 0.03,
-    min_test_images: Annotated[
-        int, typer.Option(help="identity-disjoint: least size of the test split.")
-    ] = 300,
+    allow_missing: Annotated[bool, typer.Option(help="Continue without missing images.")] = False,
     check_images: Annotated[
-        bool, typer.Option(help="Decode every picture, to find unreadable ones and exact duplicates.")
+        bool, typer.Option(help="Decode every image to find unreadable ones and exact duplicates.")
     ] = True,
 ) -> None:
-    """Turn a data set's own files into one manifest."""
+    """Convert the files of a data set into a manifest."""
     from rich.console import Console
 
     from passerby.cli.summary import print_summary
     from passerby.data.summary import summarise
 
     console = Console()
-    options = {
-        "attributes": attributes,
-        "table": table,
-        "schema": schema,
-        "name": name,
-        "labels": labels,
-        "frames": frames or None,
-    }
-    with _shown_warnings(console):
-        manifest = _read(dataset, root, allow_missing, options)
-    for kind in dict.fromkeys(partition or []):
-        manifest = _add_partition(
-            manifest, kind, seed=seed, max_drift=max_drift, min_test_images=min_test_images
-        )
-    check = _check(manifest, console) if check_images else None
+    with _print_warnings(console):
+        manifest = _read(dataset, root, allow_missing, format_options.to_arguments())
+    for kind in dict.fromkeys(partitions.partition or []):
+        manifest = _add_partition(manifest, kind, partitions)
+    check = _check(manifest) if check_images else None
     print_summary(summarise(manifest, check=check), console)
     path = out or Path(f"{dataset}.parquet")
     manifest.write(path)
     console.print(f"Wrote [bold]{path}[/] ({len(manifest):,} rows).", highlight=False, soft_wrap=True)
 
 
-def _read(dataset: str, root: Path, allow_missing: bool, options: Mapping[str, Any]) -> Manifest:
+def _read(dataset: str, root: Path, allow_missing: bool, given: dict[str, Any]) -> Manifest:
     import inspect
 
     from passerby.data.formats import FORMATS
@@ -104,12 +124,11 @@ def _read(dataset: str, root: Path, allow_missing: bool, options: Mapping[str, A
     if dataset not in FORMATS:
         raise ConfigError(f"no data set {dataset!r}; expected one of {', '.join(FORMATS)}")
     if not root.exists():
-        raise ConfigError(f"expected the data set at {root}, which is not there; check --root")
-    taken = inspect.signature(FORMATS[dataset]).parameters
-    given = {k: v for k, v in options.items() if v is not None}
+        raise ConfigError(f"expected the data set at {root}, which does not exist; check --root")
+    accepted = inspect.signature(FORMATS[dataset]).parameters
     for option in given:
-        if option not in taken:
-            raise ConfigError(f"--{option} is no option of {dataset}; leave it out")
+        if option not in accepted:
+            raise ConfigError(f"--{option} is not an option of {dataset}; leave it out")
     _check_choice(given, "labels", ("mat", "text"))
     if dataset == "table" and "attributes" in given:
         given["attributes"] = [a.strip() for a in given["attributes"].split(",")]
@@ -125,34 +144,31 @@ def _check_choice(given: Mapping[str, Any], option: str, choices: tuple[str, ...
         raise ConfigError(f"--{option}: expected {' or '.join(choices)}, got {given[option]!r}")
 
 
-def _add_partition(
-    manifest: Manifest, kind: PartitionKind, *, seed: int, max_drift: float, min_test_images: int
-) -> Manifest:
+def _add_partition(manifest: Manifest, kind: PartitionKind, options: PartitionOptions) -> Manifest:
     from passerby.data.partitions import identity_disjoint_partition, random_partition
 
     if kind is PartitionKind.random:
-        return manifest.with_partition(f"random-{seed}", random_partition(len(manifest), seed=seed))
-    splits = identity_disjoint_partition(
-        manifest, seed=seed, max_drift=max_drift, min_test_images=min_test_images
-    )
-    return manifest.with_partition(f"identity-disjoint-{seed}", splits)
+        splits: Sequence[str | None] = random_partition(len(manifest), seed=options.seed)
+    else:
+        splits = identity_disjoint_partition(
+            manifest,
+            seed=options.seed,
+            max_drift=options.max_drift,
+            min_test_images=options.min_test_images,
+        )
+    return manifest.with_partition(f"{kind.value}-{options.seed}", splits)
 
 
-def _check(manifest: Manifest, console: Any) -> ImageCheck:
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
+def _check(manifest: Manifest) -> ImageCheck:
     from passerby.data.summary import check_images
 
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, console=console, transient=True) as bar:
-        task = bar.add_task("Reading pictures", total=None)
-        report: Callable[[int, int], None] = lambda done, total: bar.update(task, completed=done, total=total)  # noqa: E731
-        return check_images(manifest, progress=report)
+    with show_progress("reading images") as progress:
+        return check_images(manifest, progress=progress)
 
 
 @contextmanager
-def _shown_warnings(console: Any) -> Iterator[None]:
-    """Print what the readers log, as a person wants to see it."""
+def _print_warnings(console: Console) -> Iterator[None]:
+    """Print the warnings that the readers log."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:

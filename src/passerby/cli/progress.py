@@ -10,14 +10,14 @@ __all__ = ["show_progress"]
 
 @contextmanager
 def show_progress(what: str, *, hidden: bool = False) -> Iterator[Callable[[int, int], None]]:
-    """A bar on stderr with the time still to go, gone when done; nothing where nobody watches.
+    """Show a progress bar with the remaining time on stderr if that is a terminal; remove it at the end.
 
     Args:
-        what: Stands before the bar.
-        hidden: Show none at all.
+        what: Text before the bar.
+        hidden: Show no bar.
 
     Yields:
-        What to call with the number of things done and of all.
+        A function to call with the number of finished items and of all items.
     """
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn

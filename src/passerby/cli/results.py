@@ -10,7 +10,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from passerby.evaluation.results import Aggregate
+    from passerby.comparison.aggregate import Aggregate
 
 __all__ = ["results"]
 
@@ -28,7 +28,8 @@ def results(
 
     One line a recipe, mean ± standard deviation over its seeds.
     """
-    from passerby.evaluation.results import aggregate, format_markdown, load_results
+    from passerby.comparison.aggregate import aggregate, format_markdown
+    from passerby.evaluation.score_files import load_results
 
     rows = aggregate(load_results(paths or [Path("results")]))
     if by_attribute:
@@ -38,7 +39,7 @@ def results(
         typer.echo(format_markdown(rows), nl=False)
         return
     from passerby.cli.tables import Line, print_scores
-    from passerby.evaluation.run_names import describe_facts, name_rows
+    from passerby.comparison.run_names import describe_facts, name_rows
     from passerby.metrics.functional import METRICS
 
     shared, names = name_rows([describe_facts(row.first, seeds=len(row.results)) for row in rows])

@@ -11,24 +11,25 @@ __all__ = ["suite"]
 
 
 def suite(
-    path: Annotated[Path, typer.Argument(help="A YAML file, or a suite of the package: suites/peta.")],
+    path: Annotated[Path, typer.Argument(help="YAML file, or name of a packaged suite such as suites/peta.")],
     out: Annotated[
-        Path | None, typer.Option(help="Folder of its runs [default: runs/suites/<name>].")
+        Path | None, typer.Option(help="Folder of the runs [default: runs/suites/<name>].")
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder of the score files.")] = Path("results"),
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Change every recipe, e.g. --set training.epochs=2.")
     ] = None,
-    at_once: Annotated[int, typer.Option(min=1, help="Training runs beside each other.")] = 1,
+    at_once: Annotated[int, typer.Option(min=1, help="Number of runs in parallel.")] = 1,
     timing_s: Annotated[
-        float, typer.Option(min=0, help="Seconds to time each model for, at the end; 0 for no timing.")
+        float, typer.Option(min=0, help="Seconds of timing per model at the end; 0 for none.")
     ] = 4.0,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything, say what is to do.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and list the runs.")] = False,
 ) -> None:
     """Train, test and compare models on one protocol, with several seeds.
 
-    What is finished is not repeated: the same call goes on where an interrupted one stopped.
+    Finished runs are not repeated: the same command resumes an interrupted suite.
     """
+    from passerby.cli.logs import show_logs
     from passerby.comparison.stored import format_comparison, load_comparison
     from passerby.config import load_suite
     from passerby.suite import plan_suite, run_suite
@@ -39,7 +40,8 @@ def suite(
         for job in plan_suite(loaded, folder, results=results):
             typer.echo(f"{job.name}: {'done' if job.is_done else 'to do'}")
         return
-    stored = run_suite(loaded, folder, results=results, at_once=at_once, timing_s=timing_s, say=typer.echo)
+    with show_logs():
+        stored = run_suite(loaded, folder, results=results, at_once=at_once, timing_s=timing_s)
     for each in stored:
         typer.echo(f"\n{each}\n\n{format_comparison(load_comparison(each))}", nl=False)
     typer.echo(f"\nReport in {folder / 'report.html'}")

@@ -1,4 +1,4 @@
-"""A summary of a manifest on the terminal."""
+"""Print the summary of a manifest."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ from passerby.data.summary import Summary
 __all__ = ["print_summary"]
 
 SHOWN = 5
-"""How many missing, unreadable or duplicate pictures are named."""
+"""Number of missing, unreadable or duplicate images that are listed."""
 BAR_WIDTH = 20
 
 
 def print_summary(summary: Summary, console: Console) -> None:
-    """Print what a person should know about a data set: counts, attributes, partitions, problems."""
+    """Print counts, attributes, partitions and problems of a data set."""
     console.print(_counts(summary))
     console.print(_attributes(summary))
     if summary.splits:
@@ -31,32 +31,32 @@ def _counts(summary: Summary) -> Table:
     grid.add_column()
     grid.add_row("data set", f"[bold]{escape(summary.dataset)}[/]")
     pictures = "" if summary.images == summary.rows else f" in {summary.images:,} pictures"
-    grid.add_row("persons", f"{summary.rows:,}{pictures}")
+    grid.add_row("rows (persons)", f"{summary.rows:,}{pictures}")
     grid.add_row("attributes", f"{len(summary.attributes)}")
     unknown = sum(a.unknown for a in summary.attributes)
     cells = summary.rows * len(summary.attributes)
     share = f" ({100 * unknown / cells:.2f} % of the labels)" if unknown else ""
     grid.add_row("unknown labels", f"{unknown:,}{share}")
-    known = f"{summary.identities:,}" if summary.identities else "not known"
+    known = f"{summary.identities:,}" if summary.identities else "unknown"
     without = (
-        f", {summary.without_identity:,} persons without"
+        f", {summary.without_identity:,} rows without"
         if summary.identities and summary.without_identity
         else ""
     )
     grid.add_row("identities", known + without)
-    grid.add_row("cameras", f"{summary.cameras}" if summary.cameras else "not known")
-    guidance = ", ".join(f"{name} {n:,}" for name, n in summary.guidance.items() if n)
-    grid.add_row("guidance", guidance or "none")
+    grid.add_row("cameras", f"{summary.cameras}" if summary.cameras else "unknown")
+    auxiliary = ", ".join(f"{name} {n:,}" for name, n in summary.guidance.items() if n)
+    grid.add_row("boxes and auxiliary inputs", auxiliary or "none")
     return grid
 
 
 def _attributes(summary: Summary) -> Table:
     table = Table(title="Attributes", title_justify="left", header_style="bold", pad_edge=False, box=None)
     table.add_column("attribute")
-    table.add_column("yes", justify="right")
-    table.add_column("no", justify="right")
+    table.add_column("present", justify="right")
+    table.add_column("absent", justify="right")
     table.add_column("unknown", justify="right")
-    table.add_column("% yes", justify="right")
+    table.add_column("% present", justify="right")
     table.add_column("")
     for a in summary.attributes:
         style = "yellow" if not (a.positives and a.negatives) else None
@@ -74,23 +74,25 @@ def _partitions(summary: Summary) -> Table:
     for split in SPLITS:
         table.add_column(split, justify="right")
     table.add_column("shared identities", justify="right")
-    table.add_column("train rows with one", justify="right")
+    table.add_column("train rows with a shared identity", justify="right")
     for name, splits in summary.splits.items():
         shared = summary.shared.get(name)
         cells = [f"{splits[p]:,}" if p in splits else "–" for p in SPLITS]
-        touched = f"{shared.train_rows:,} ({100 * shared.train_share:.0f} %)" if shared else "not known"
-        table.add_row(escape(name), *cells, f"{shared.identities:,}" if shared else "not known", touched)
+        affected = f"{shared.train_rows:,} ({100 * shared.train_share:.0f} %)" if shared else "unknown"
+        table.add_row(escape(name), *cells, f"{shared.identities:,}" if shared else "unknown", affected)
     return table
 
 
 def _print_problems(summary: Summary, console: Console) -> None:
     degenerate = [a.name for a in summary.attributes if not (a.positives and a.negatives)]
     if degenerate:
-        _print_list(console, f"Attributes without a yes or without a no ({len(degenerate)})", degenerate)
+        _print_list(
+            console, f"Attributes that are never present or never absent ({len(degenerate)})", degenerate
+        )
     if summary.missing:
         _print_list(console, f"Missing pictures ({len(summary.missing):,})", summary.missing)
     if summary.check is None:
-        console.print("[dim]Pictures were not read: unreadable ones and duplicates are not known.[/]")
+        console.print("[dim]Images were not read: unreadable images and duplicates are not reported.[/]")
         return
     unreadable, duplicates = summary.check.unreadable, summary.check.duplicates
     if unreadable:
@@ -100,9 +102,9 @@ def _print_problems(summary: Summary, console: Console) -> None:
     if duplicates:
         extra = sum(len(g) - 1 for g in duplicates)
         lines = [" = ".join(g[:SHOWN]) for g in duplicates]
-        _print_list(console, f"Pictures that repeat another one byte by byte ({extra:,})", lines)
+        _print_list(console, f"Images identical to another one byte by byte ({extra:,})", lines)
     if not (unreadable or duplicates or summary.missing):
-        console.print("[green]Every picture in the manifest is readable and different from the others.[/]")
+        console.print("[green]All images in the manifest are readable and distinct.[/]")
 
 
 def _print_list(console: Console, title: str, lines: list[str]) -> None:

@@ -2,90 +2,100 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from passerby.cli.option_groups import expand_option_groups
+from passerby.cli.progress import show_progress
+
 __all__ = ["synth"]
 
 
 class ImageFormat(StrEnum):
-    """How pictures are stored."""
+    """File format of the images."""
 
     jpg = "jpg"
     png = "png"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SceneOptions:
+    """Appearance of the images: the fields of `SynthConfig`."""
+
+    height: Annotated[int, typer.Option(min=32, max=2048, help="Height in pixels.")] = 256
+    width: Annotated[int, typer.Option(min=24, max=2048, help="Width in pixels.")] = 192
+    difficulty: Annotated[
+        float, typer.Option(min=0, max=1, help="Blur, noise, low resolution, unusual viewpoints.")
+    ] = 0.3
+    imbalance: Annotated[
+        float, typer.Option(min=0, max=1, help="0: balanced; 1: long-tailed, as on a street.")
+    ] = 0.0
+    distractors: Annotated[
+        float, typer.Option(min=0, max=4, help="Mean number of other people in an image.")
+    ] = 0.3
+    occlusion: Annotated[
+        float, typer.Option(min=0, max=1, help="Probability of an object in front of the person.")
+    ] = 0.15
+    clutter: Annotated[float, typer.Option(min=0, max=1, help="Amount of street furniture.")] = 0.5
+    object_scale: Annotated[
+        float, typer.Option(min=0.1, max=1.5, help="Relative size of hats, bags, glasses, prints.")
+    ] = 1.0
+    views: Annotated[int, typer.Option(min=1, max=10_000, help="Images of each identity.")] = 4
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class OutputOptions:
+    """Files to write."""
+
+    image_format: Annotated[ImageFormat, typer.Option("--format", help="File format of the images.")] = (
+        ImageFormat.jpg
+    )
+    workers: Annotated[int, typer.Option(min=1, help="Number of processes.")] = 1
+    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a data set that synth wrote.")] = (
+        False
+    )
+
+
+@expand_option_groups
 def synth(
     out: Annotated[Path, typer.Option("--out", help="Folder to write.", show_default=False)],
-    count: Annotated[int, typer.Option("--count", min=1, help="Number of pictures.", show_default=False)],
-    seed: Annotated[int, typer.Option(help="Which world of people, cameras and scenes.")] = 0,
-    height: Annotated[int, typer.Option(min=32, max=2048, help="Height in pixels.")] = 256,
-    width: Annotated[int, typer.Option(min=24, max=2048, help="Width in pixels.")] = 192,
-    difficulty: Annotated[
-        float, typer.Option(min=0, max=1, help="Blur, noise, low resolution, odd viewpoints.")
-    ] = 0.3,
-    imbalance: Annotated[
-        float, typer.Option(min=0, max=1, help="0 balanced, 1 long-tailed like a street.")
-    ] = 0.0,
-    distractors: Annotated[
-        float, typer.Option(min=0, max=4, help="Other people in a picture, on average.")
-    ] = 0.3,
-    occlusion: Annotated[
-        float, typer.Option(min=0, max=1, help="How often something stands in front.")
-    ] = 0.15,
-    clutter: Annotated[float, typer.Option(min=0, max=1, help="How much street furniture.")] = 0.5,
-    object_scale: Annotated[
-        float, typer.Option(min=0.1, max=1.5, help="Size of hats, bags, glasses, prints.")
-    ] = 1.0,
-    figure_scale: Annotated[
-        float, typer.Option(min=0.1, max=1.2, help="Size of the person in the frame.")
-    ] = 1.0,
-    views: Annotated[int, typer.Option(min=1, max=10_000, help="Pictures of each identity.")] = 4,
-    cameras: Annotated[int, typer.Option(min=1, max=64, help="Number of cameras.")] = 8,
-    image_format: Annotated[
-        ImageFormat, typer.Option("--format", help="How pictures are stored.")
-    ] = ImageFormat.jpg,
-    workers: Annotated[int, typer.Option(min=1, help="Processes that draw.")] = 1,
-    overwrite: Annotated[bool, typer.Option("--overwrite", help="Replace a set that synth made.")] = False,
+    count: Annotated[int, typer.Option("--count", min=1, help="Number of images.", show_default=False)],
+    scene: SceneOptions,
+    output: OutputOptions,
+    seed: Annotated[int, typer.Option(help="Seed of people, cameras and scenes.")] = 0,
 ) -> None:
-    """Draw a data set of people with labels, masks, parsing maps, keypoints, boxes.
+    """Draw people with labels, masks, parsing maps, keypoints and boxes.
 
-    `passerby prepare table --root OUT` reads it.
+    `passerby prepare table --root OUT` reads the data set.
     """
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
     from passerby.synthetic import SynthConfig, write_dataset
 
     config = SynthConfig(
-        height=height,
-        width=width,
-        difficulty=difficulty,
-        imbalance=imbalance,
-        distractors=distractors,
-        occlusion=occlusion,
-        clutter=clutter,
-        object_scale=object_scale,
-        figure_scale=figure_scale,
-        views_per_identity=views,
-        cameras=cameras,
+        height=scene.height,
+        width=scene.width,
+        difficulty=scene.difficulty,
+        imbalance=scene.imbalance,
+        distractors=scene.distractors,
+        occlusion=scene.occlusion,
+        clutter=scene.clutter,
+        object_scale=scene.object_scale,
+        views_per_identity=scene.views,
     )
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-    with Progress(*columns, transient=True) as bar:
-        task = bar.add_task("drawing people", total=count)
+    with show_progress("drawing people") as progress:
         write_dataset(
             out,
             count,
             config,
             seed=seed,
-            image_format=image_format.value,
-            overwrite=overwrite,
-            workers=workers,
-            progress=lambda done, total: bar.update(task, completed=done, total=total),
+            image_format=output.image_format.value,
+            overwrite=output.overwrite,
+            workers=output.workers,
+            progress=progress,
         )
-    identities = -(-count // views)
-    typer.echo(
-        f"drew {count} pictures of {identities} people into {out}; next: passerby prepare table --root {out}"
-    )
+    identities = -(-count // scene.views)
+    typer.echo(f"Wrote {count:,} images of {identities:,} identities to {out}.")
+    typer.echo(f"Next: passerby prepare table --root {out}")

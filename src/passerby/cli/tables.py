@@ -1,4 +1,4 @@
-"""Tables of scores that fit the screen: where it is narrow, the parts of a cell stand below each other."""
+"""Tables of scores on the terminal; on a narrow one, the parts of a cell are on several lines."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Line", "print_scores", "print_table"]
 
-_NAME_WIDTH = 28  # a name may wrap, but not to shreds
+_NAME_WIDTH = 28  # the narrowest column for a name that wraps
 _BOLD = ("mA", "F1", "IoU")
 
 
@@ -22,8 +22,8 @@ class Line:
     """One line of a table.
 
     Args:
-        name: What stands at its beginning.
-        cells: The parts of the cell of each column: beside each other where there is room, else below.
+        name: First cell.
+        cells: The parts of the cell of each column: on one line if there is room, else one per line.
         ends_section: Whether a gap follows.
     """
 
@@ -45,7 +45,7 @@ def print_scores(
     from rich.console import Console
     from rich.measure import Measurement
 
-    from passerby.evaluation.run_names import SHORT_NAMES
+    from passerby.comparison.run_names import SHORT_NAMES
 
     console = Console()
     for text in above:
@@ -71,7 +71,7 @@ def print_table(table: ScoreTable, *, above: Sequence[str], level: float) -> Non
 
 
 def _create_lines(name: str, cells: Sequence[Cell], level: float) -> list[Line]:
-    """The lines of a row; those that say nothing are left out."""
+    """The lines of a row, without empty ones."""
     lines = [
         Line(name, [cell.value for cell in cells]),
         Line("  difference", [(cell.difference,) for cell in cells]),
@@ -99,7 +99,7 @@ def _draw(lines: Sequence[Line], heads: Sequence[str], *, narrow: bool) -> Table
 
 
 def _join(parts: Sequence[str], narrow: bool) -> str:
-    """`82.00 ± 1.41` and `[+0.40, +2.10]`; in narrow columns the bare numbers, one a line."""
+    """`82.00 ± 1.41` and `[+0.40, +2.10]`; in narrow columns only the numbers, one per line."""
     if not narrow:
         return " ".join(part for part in parts if part)
     return "\n".join(part.strip("[],").replace(" ", "") for part in parts if part)

@@ -11,44 +11,46 @@ __all__ = ["train"]
 
 
 def train(
-    recipe: Annotated[Path, typer.Argument(help="A YAML file, or a recipe of the package: baseline/own.")],
-    data: Annotated[Path | None, typer.Option(help="Manifest to train on, in place of the recipe's.")] = None,
-    out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/<recipe's name>].")] = None,
+    recipe: Annotated[
+        Path, typer.Argument(help="YAML file, or name of a packaged recipe such as baseline/own.")
+    ],
+    data: Annotated[Path | None, typer.Option(help="Manifest to train on instead of the recipe's.")] = None,
+    out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/<name of the recipe>].")] = None,
     overrides: Annotated[
         list[str] | None, typer.Option("--set", help="Change a value, e.g. --set optimizer.lr=1e-4.")
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Several runs, e.g. --seeds 0,1,2.")] = None,
-    resume: Annotated[bool, typer.Option(help="Go on where an interrupted run stopped.")] = False,
-    test: Annotated[
-        bool, typer.Option(help="Read the test split once, at the end, with the best bundle.")
-    ] = False,
-    results: Annotated[Path, typer.Option(help="Where --test writes its score files.")] = Path("results"),
+    resume: Annotated[bool, typer.Option(help="Resume an interrupted run.")] = False,
+    test: Annotated[bool, typer.Option(help="Score the best bundle on the test split at the end.")] = False,
+    results: Annotated[Path, typer.Option(help="Folder for the score files of --test.")] = Path("results"),
 ) -> None:
-    """Train a model by a recipe, with one or several seeds.
+    """Train a model from a recipe, with one or several seeds.
 
-    The run folder then holds the log, the checkpoints and the best bundle.
+    The run folder contains the log, the checkpoints and the best bundle.
     """
+    from passerby.cli.logs import show_logs
     from passerby.config import load_recipe
     from passerby.config.packaged import find_recipe
-    from passerby.training.seeds import parse_seeds, train_seeds
 
     changes = list(overrides or [])
     if data is not None:
         changes.append(f"data.manifest={data}")
     path = find_recipe(recipe)
-    loaded = load_recipe(path, changes)
-    train_seeds(
-        loaded,
-        out or Path("runs") / _name_run(path),
-        seeds=parse_seeds(seeds) if seeds else (loaded.seed,),
-        resume=resume,
-        results=results if test else None,
-        say=typer.echo,
-    )
+    loaded = load_recipe(path, changes)  # errors in the recipe come before the slow import of torch
+    from passerby.training.seeds import parse_seeds, train_seeds
+
+    with show_logs():
+        train_seeds(
+            loaded,
+            out or Path("runs") / _name_run(path),
+            seeds=parse_seeds(seeds) if seeds else (loaded.seed,),
+            resume=resume,
+            results=results if test else None,
+        )
 
 
 def _name_run(recipe: Path) -> str:
-    """The way below `recipes`, such as `diaa-ablations-wider-focal`; elsewhere folder and file."""
+    """Name of the default run folder: the path below `recipes` joined by hyphens, or folder and file."""
     *folders, name = recipe.resolve().with_suffix("").parts
     last = max((i for i, folder in enumerate(folders) if folder == "recipes"), default=len(folders) - 2)
     return "-".join([*folders[last + 1 :], name])

@@ -1,4 +1,4 @@
-"""A line an attribute, a column a run: the share of right answers beside mA."""
+"""A table with one row per attribute: accuracy and mA of several runs."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from statistics import fmean
 from typing import Any
 
+from passerby.comparison.aggregate import Aggregate
+from passerby.comparison.run_names import describe_facts, name_rows
 from passerby.errors import DataError
-from passerby.evaluation.results import Aggregate
-from passerby.evaluation.run_names import describe_facts, name_rows
 
 __all__ = ["AttributeTable", "create_attribute_table"]
 
@@ -20,18 +20,18 @@ METRICS = ("accuracy", "mA")
 class AttributeTable:
     """Accuracy and mA of each attribute for several runs, in [0, 1].
 
-    Paper: the form of Tables 5 and 6 of MAN (2020), which have the accuracy alone: the share of people about
-    whom the answer is right. It flatters. Whoever never says yes is right about everybody who lacks the
-    attribute, and most attributes are rare; mA is 0.5 for such an answer. So the table has both, and what
-    saying no to everything would earn.
+    Paper: the form of Tables 5 and 6 of MAN (2020), which have the accuracy alone: the share of correct
+    predictions. Accuracy is misleading for rare attributes: a model that never predicts the attribute is
+    correct for all samples without it, while its mA is 0.5. So the table has both, and the accuracy of always
+    predicting no.
 
     Args:
-        shared: What all runs have in common, in words.
+        shared: The facts that all runs share, in words.
         runs: Names of the runs.
         attributes: Names of the attributes.
-        positives: Share of people with the attribute.
-        always_no: Accuracy of saying no to everybody.
-        values: For each run and metric (`accuracy`, `mA`) a number an attribute.
+        positives: Share of samples with the attribute.
+        always_no: Accuracy of always predicting no.
+        values: For each run and metric (`accuracy`, `mA`) one number per attribute.
     """
 
     shared: str
@@ -43,46 +43,42 @@ class AttributeTable:
 
     @property
     def header(self) -> tuple[str, ...]:
-        """Heads of the columns."""
-        alone = len(self.runs) == 1
-        heads = (m if alone else f"{run}: {m}" for run in self.runs for m in METRICS)
+        """Headings of the columns."""
+        single = len(self.runs) == 1
+        heads = (m if single else f"{run}: {m}" for run in self.runs for m in METRICS)
         return ("attribute", "positives", "always no", *heads)
 
     def lines(self) -> Iterator[tuple[str, ...]]:
-        """Cells of each attribute in per cent, and of the mean over them."""
+        """The cells of each attribute in per cent, then of their mean."""
         columns = [self.positives, self.always_no, *(run[m] for run in self.values for m in METRICS)]
         for i, name in enumerate(self.attributes):
             yield (name, *(f"{100 * column[i]:.1f}" for column in columns))
         yield ("mean", *(f"{100 * fmean(column):.1f}" for column in columns))
 
     def format_markdown(self) -> str:
-        """The table for a document."""
+        """The table in Markdown."""
         heads = ["| " + " | ".join(self.header) + " |", "|---|" + "---:|" * (len(self.header) - 1)]
         return "\n".join([*heads, *("| " + " | ".join(line) + " |" for line in self.lines())]) + "\n"
 
 
 def create_attribute_table(rows: Sequence[Aggregate]) -> AttributeTable:
-    """Put runs beside each other that were scored on the same people.
+    """Create the table of runs that were scored on the same samples.
 
     Args:
         rows: At least one; the seeds of each are averaged.
 
     Raises:
-        DataError: If there is none, they are scores of different data, or one has no such metric.
+        DataError: If there is none, they are scores of different data, or one lacks a metric.
     """
     if not rows:
-        raise DataError("expected at least one run, got none; give score files")
+        raise DataError("expected at least one run, got none; pass score files")
     first = rows[0].first
     attributes = tuple(first.metrics["per_attribute"])
     for row in rows:
-        if (row.first.dataset, row.first.partition, row.first.split) != (
-            first.dataset,
-            first.partition,
-            first.split,
-        ):
+        if _name_data(row) != _name_data(rows[0]):
             raise DataError(
-                f"expected runs scored on {first.dataset} {first.partition}/{first.split}, got also {row.first.dataset} "
-                f"{row.first.partition}/{row.first.split}; give the files of one"
+                f"expected runs scored on {_name_data(rows[0])}, got also {_name_data(row)}; "
+                "pass the files of one"
             )
         for result in row.results:
             _check(result.metrics["per_attribute"], attributes, what=row.title)
@@ -95,13 +91,17 @@ def create_attribute_table(rows: Sequence[Aggregate]) -> AttributeTable:
     )
 
 
+def _name_data(row: Aggregate) -> str:
+    return f"{row.first.dataset} {row.first.partition}/{row.first.split}"
+
+
 def _check(found: Mapping[str, Mapping[str, Any]], attributes: Sequence[str], *, what: str) -> None:
     if tuple(found) != tuple(attributes):
         raise DataError(f"{what}: expected the attributes {', '.join(attributes)}, got {', '.join(found)}")
     for name, scores in found.items():
         missing = [m for m in (*METRICS, "positives", "negatives") if scores.get(m) is None]
         if missing:
-            raise DataError(f"{what}: no {missing[0]} of {name}; make the score file anew")
+            raise DataError(f"{what}: no {missing[0]} of {name}; create the score file again")
 
 
 def _average(row: Aggregate, metric: str, attributes: Sequence[str]) -> tuple[float, ...]:

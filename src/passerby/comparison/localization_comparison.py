@@ -1,4 +1,4 @@
-"""Where runs see attributes, with intervals of their differences to one of them, and the file of that."""
+"""A comparison of the localisation of runs with a baseline, and its file."""
 
 from __future__ import annotations
 
@@ -9,28 +9,26 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from passerby.comparison.run_comparison import Interval, check_comparison_path, check_fields
-from passerby.errors import DataError
+from passerby.comparison.comparison_file import ComparisonKind, load_comparison_file, write_comparison_file
+from passerby.comparison.intervals import Interval
+from passerby.comparison.run_names import RunFacts, restore_facts
 from passerby.evaluation.localization.samples import SCORES
-from passerby.evaluation.results import LOCALIZATION_COMPARISON_SUFFIX
-from passerby.evaluation.run_names import RunFacts, restore_facts
-from passerby.io import read_json, write_json
-from passerby.migration import upgrade
+from passerby.evaluation.score_files import LOCALIZATION_COMPARISON_SUFFIX
 
 __all__ = ["ComparedLocalization", "LocalizationComparison", "LocalizationDifferences"]
 
-VERSION = 1
+KIND = ComparisonKind("comparison of localisation", "compare-localization", LOCALIZATION_COMPARISON_SUFFIX)
 _TOLERANCE = 1e-9
 
 
 @dataclass(frozen=True, slots=True)
 class LocalizationDifferences:
-    """How a run differs from the baseline, by score; what cannot be measured is missing.
+    """The differences between a run and the baseline, by score, without those that cannot be measured.
 
     Args:
-        per_attribute: By attribute and score; attributes with too few samples are missing.
-        mean: Of the means over attributes.
-        mean_of_paper: Of the means over the attributes of SSPNet's Table 10.
+        per_attribute: By attribute and score, without attributes that have too few samples.
+        mean: Differences of the means over attributes.
+        mean_of_paper: Differences of the means over the attributes in SSPNet's Table 10.
     """
 
     per_attribute: Mapping[str, Mapping[str, Interval]]
@@ -39,7 +37,7 @@ class LocalizationDifferences:
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """From the plain values of a file."""
+        """Create it from the plain values of a file."""
         return cls(
             {name: _read_intervals(each) for name, each in values["per_attribute"].items()},
             _read_intervals(values["mean"]),
@@ -48,19 +46,19 @@ class LocalizationDifferences:
 
 
 def _read_intervals(values: Mapping[str, Any]) -> dict[str, Interval]:
-    found = {score: Interval(**each) for score, each in values.items()}
-    numbers = [number for each in found.values() for number in asdict(each).values()]
+    intervals = {score: Interval(**each) for score, each in values.items()}
+    numbers = [number for each in intervals.values() for number in asdict(each).values()]
     if not all(isinstance(number, int | float) and math.isfinite(number) for number in numbers):
         raise ValueError("expected finite differences")
-    return found
+    return intervals
 
 
 @dataclass(frozen=True, slots=True)
 class ComparedLocalization(RunFacts):
-    """One recipe, its seeds, and how it differs from the baseline.
+    """One recipe, its seeds, and its differences to the baseline.
 
     Args:
-        scores: By attribute and score (`SCORES`) that of each seed, NaN where it cannot be measured.
+        scores: By attribute and score (`SCORES`) the value of each seed, NaN if it cannot be measured.
         differences: None for the baseline itself.
     """
 
@@ -77,7 +75,7 @@ class ComparedLocalization(RunFacts):
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """From the plain values of a file."""
+        """Create it from the plain values of a file."""
         scores = {
             name: {
                 score: tuple(math.nan if v is None else float(v) for v in columns[score]) for score in SCORES
@@ -86,9 +84,10 @@ class ComparedLocalization(RunFacts):
         }
         seeds = len(values["seeds"])
         if not seeds or any(len(each) != seeds for columns in scores.values() for each in columns.values()):
-            raise ValueError("expected one score a seed")
-        found = values["differences"]
-        differences = None if found is None else LocalizationDifferences.from_dict(found)
+            raise ValueError("expected one score per seed")
+        differences = values["differences"]
+        if differences is not None:
+            differences = LocalizationDifferences.from_dict(differences)
         return cls(**{**restore_facts(values), "scores": scores, "differences": differences})
 
 
@@ -103,12 +102,13 @@ class LocalizationComparison:
         scores: Scores with an interval.
         counts: Number of samples of each attribute that has any.
         exclude_from_mean: Attributes that are left out of the means.
-        mean_of: Attributes in the means: those with enough samples that are not `exclude_from_mean`.
+        mean_of: Attributes in the means: those with enough samples that are not in `exclude_from_mean`.
         of_paper: Those of `mean_of` that are in SSPNet's Table 10.
         resamples: Number of resamples.
         seed: Seed of the draws.
-        n_clusters: Number of people drawn in each resample: identities, or pictures where none are known.
-        commit: Commit of the code that drew.
+        n_clusters: Number of clusters drawn in each resample: identities, or pictures without a known
+        identity.
+        commit: Commit of the code.
     """
 
     runs: tuple[ComparedLocalization, ...]
@@ -123,7 +123,7 @@ class LocalizationComparison:
     commit: str | None
 
     def find_measured(self, score: str, attributes: Sequence[str]) -> list[str]:
-        """Those of the attributes that have a score in every run and seed: a mean is over these."""
+        """The attributes with a score in every run and seed, over which a mean is computed."""
         return [
             name
             for name in attributes
@@ -131,47 +131,40 @@ class LocalizationComparison:
         ]
 
     def average(self, run: ComparedLocalization, score: str, attributes: Sequence[str]) -> tuple[float, ...]:
-        """Mean over the attributes that every run has a score of, for each seed; NaN where there is none."""
+        """The mean of each seed over the attributes with a score in every run; NaN if there is none."""
         columns = [run.scores[name][score] for name in self.find_measured(score, attributes)]
         return tuple(map(statistics.fmean, zip(*columns, strict=True))) or (math.nan,) * len(run.seeds)
 
     # ------------------------------------------------------------------ files
 
     def write(self, path: Path) -> None:
-        """Write everything but the samples as JSON, through a temporary name.
+        """Write everything but the samples as JSON.
 
         Raises:
             ConfigError: If the name does not end in `.localization-comparison.json`.
         """
-        check_comparison_path(path, LOCALIZATION_COMPARISON_SUFFIX)
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        write_json(Path(path), {"version": VERSION, **values, "runs": [run.to_dict() for run in self.runs]})
+        write_comparison_file(path, {**values, "runs": [run.to_dict() for run in self.runs]}, KIND)
 
     @classmethod
-    def load(cls, path: Path) -> Self:
+    def load(cls, path: Path) -> LocalizationComparison:
         """Read a file that `write` wrote.
 
         Raises:
             DataError: If it is missing, damaged or of another kind.
         """
-        values = upgrade(read_json(path))
-        try:
-            check_fields(values, cls, VERSION)
-            names = {
-                name: tuple(values[name]) for name in ("scores", "exclude_from_mean", "mean_of", "of_paper")
-            }
+
+        def create(values: dict[str, Any]) -> LocalizationComparison:
+            keys = ("scores", "exclude_from_mean", "mean_of", "of_paper")
             runs = tuple(ComparedLocalization.from_dict(run) for run in values["runs"])
-            found = cls(**{**values, **names, "runs": runs})
-            found.check()
-        except (AttributeError, KeyError, TypeError, ValueError) as error:
-            raise DataError(
-                f"{path} is no comparison of localisation, or is damaged ({error}); make it anew with "
-                "`passerby compare-localization … --out`"
-            ) from error
-        return found
+            comparison = cls(**{**values, **{key: tuple(values[key]) for key in keys}, "runs": runs})
+            comparison.check()
+            return comparison
+
+        return load_comparison_file(path, KIND, LocalizationComparison, create)
 
     def check(self) -> None:
-        """Raise ValueError where runs, attributes, scores and differences do not fit together."""
+        """Raise ValueError if runs, attributes, scores and differences do not fit together."""
         first, *others = self.runs
         if first.differences is not None or not others:
             raise ValueError("expected a baseline without differences, then the other runs")
@@ -184,9 +177,9 @@ class LocalizationComparison:
                 raise ValueError("expected differences for every other run")
             self._check_differences(run, run.differences)
 
-    def _check_differences(self, run: ComparedLocalization, noted: LocalizationDifferences) -> None:
+    def _check_differences(self, run: ComparedLocalization, stored: LocalizationDifferences) -> None:
         first = self.runs[0]
-        means = ((noted.mean, self.mean_of), (noted.mean_of_paper, self.of_paper))
+        means = ((stored.mean, self.mean_of), (stored.mean_of_paper, self.of_paper))
         expected = [
             (interval, self.average(run, score, attributes), self.average(first, score, attributes))
             for column, attributes in means
@@ -194,9 +187,9 @@ class LocalizationComparison:
         ]
         expected += [
             (interval, run.scores[name][score], first.scores[name][score])
-            for name, column in noted.per_attribute.items()
+            for name, column in stored.per_attribute.items()
             for score, interval in column.items()
         ]
         for interval, ours, theirs in expected:
             if not abs(statistics.fmean(ours) - statistics.fmean(theirs) - interval.difference) <= _TOLERANCE:
-                raise ValueError("expected differences of the scores that are noted")
+                raise ValueError("expected differences that match the scores")

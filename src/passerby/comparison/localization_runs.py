@@ -1,4 +1,4 @@
-"""Scores of localisation as runs to compare: the seeds of a recipe together, all of the same samples."""
+"""Runs of a comparison of localisation: the seeds of each recipe, all with the same samples."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from pathlib import Path
 
 import numpy as np
 
+from passerby.comparison.run_names import RunFacts, name_run
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.localization.samples import LocalizationSamples
 from passerby.evaluation.localization.scores import LocalizationScores
-from passerby.evaluation.results import LOCALIZATION_SUFFIX, check_field, refuse_comparisons
-from passerby.evaluation.run_names import RunFacts, name_run
+from passerby.evaluation.results import check_field
+from passerby.evaluation.score_files import LOCALIZATION_SUFFIX, refuse_comparisons
 
 __all__ = ["LocalizationRun", "collect_runs", "load_localizations", "match_insertion_deletion"]
 
-FADING = ("insertion", "deletion")
-"""The scores that are measured of some samples only."""
+PARTIAL_SCORES = ("insertion", "deletion")
+"""Scores that are measured for some samples only."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -26,8 +27,8 @@ class LocalizationRun:
     """The scores of one recipe.
 
     Args:
-        facts: What one must know of it.
-        samples: Of each seed, in the order of `facts.seeds`; the same ones in one order for all runs.
+        facts: The facts of the recipe.
+        samples: Samples of each seed, in the order of `facts.seeds`; the same in one order for all runs.
     """
 
     facts: RunFacts
@@ -35,10 +36,10 @@ class LocalizationRun:
 
 
 def load_localizations(paths: Sequence[Path | str]) -> list[LocalizationScores]:
-    """Read files of scores, folders of such and evaluation folders, each file once.
+    """Read score files, folders of them and evaluation folders, each file once.
 
     Raises:
-        DataError: If a path holds no scores, samples are missing, or a file is damaged.
+        DataError: If a path contains no scores, samples are missing, or a file is damaged.
     """
     found: dict[Path, Path] = {}
     for path in map(Path, paths):
@@ -47,9 +48,9 @@ def load_localizations(paths: Sequence[Path | str]) -> list[LocalizationScores]:
     missing = [file for file in found.values() if file.is_file() and not _find_samples(file).is_file()]
     if missing:
         raise DataError(
-            f"no samples at {', '.join(str(_find_samples(file)) for file in missing)}; differences need "
-            "them, and they are not kept with the code: `passerby evaluate-localization BUNDLE --data "
-            f"MANIFEST --result {missing[0]}` writes them beside the scores"
+            f"no samples at {', '.join(str(_find_samples(file)) for file in missing)}; intervals need them, "
+            "and git ignores them: `passerby evaluate-localization BUNDLE --data MANIFEST --result "
+            f"{missing[0]}` writes them next to the scores"
         )
     return [LocalizationScores.load(file) for file in found.values()]
 
@@ -60,7 +61,7 @@ def _find_files(path: Path) -> list[Path]:
     if not files or not files[0].name.endswith(LOCALIZATION_SUFFIX):
         raise DataError(
             f"no scores of localisation at {path}: expected a file whose name ends in {LOCALIZATION_SUFFIX}, "
-            "or a folder of such; `passerby evaluate-localization … --result` writes them"
+            "or a folder of them; `passerby evaluate-localization … --result` writes them"
         )
     return files
 
@@ -73,57 +74,57 @@ def _find_samples(file: Path) -> Path:
 
 
 def collect_runs(scores: Sequence[LocalizationScores]) -> list[LocalizationRun]:
-    """Put the seeds of each recipe together, in the order in which recipes come first.
+    """Group the seeds of each recipe, in the order of their first results.
 
     Raises:
-        DataError: If they are not of the same people, names and samples, the same recipe has the same seed
-            twice, or a bundle does not record what tells runs apart.
+        DataError: If data, names or samples differ, a recipe has the same seed twice, or a bundle lacks a
+            field of its provenance.
         ConfigError: If the rules of boxes or truth differ.
     """
-    groups: dict[str, list[tuple[RunFacts, LocalizationSamples]]] = {}
+    recipes: dict[str, list[tuple[RunFacts, LocalizationSamples]]] = {}
     for each in scores:
         _check_rules(scores[0], each)
         facts = _describe_provenance(each)
         samples = _put_in_order(each, as_in=scores[0])
-        groups.setdefault(_identify_recipe(facts), []).append((facts, samples))
-    return [_join_seeds(group) for group in groups.values()]
+        recipes.setdefault(_identify_recipe(facts), []).append((facts, samples))
+    return [_join_seeds(group) for group in recipes.values()]
 
 
 def _describe_provenance(scores: LocalizationScores) -> RunFacts:
-    """What one must know of a single seed."""
-    known = scores.metadata
+    """The facts of a single seed."""
+    metadata = scores.metadata
     for name in ("model", "variant", "backbone", "pretraining", "seed", "epochs"):
         try:
-            check_field(name, known.get(name))
+            check_field(name, metadata.get(name))
         except DataError as error:
             raise DataError(
-                f"a score of {known.get('model')} on {scores.dataset}: {error}; the metadata of its bundle "
-                "must have it, as that of `passerby train` has"
+                f"a score of {metadata.get('model')} on {scores.dataset}: {error}; the metadata of its "
+                "bundle must have this field, as that of `passerby train` has"
             ) from error
-    origin = " ".join(str(known[name]) for name in ("dataset", "partition") if known.get(name))
+    source = " ".join(str(metadata[name]) for name in ("dataset", "partition") if metadata.get(name))
     return RunFacts(
-        model=known["model"],
-        backbone=known["backbone"],
-        variant=known["variant"],
-        pretraining=known["pretraining"],
+        model=metadata["model"],
+        backbone=metadata["backbone"],
+        variant=metadata["variant"],
+        pretraining=metadata["pretraining"],
         dataset=scores.dataset,
         partition=scores.partition,
         split=scores.split,
         input_size=scores.input_size,
-        epochs=known["epochs"],
+        epochs=metadata["epochs"],
         protocol={
-            "trained": f"trained on {origin}" if origin else "",
-            "selection": known.get("selection"),
-            "ema": known.get("ema"),
+            "trained": f"trained on {source}" if source else "",
+            "selection": metadata.get("selection"),
+            "ema": metadata.get("ema"),
             **scores.protocol.in_words(),
         },
-        seeds=(known["seed"],),
-        commits=((known.get("environment") or {}).get("commit"),),
+        seeds=(metadata["seed"],),
+        commits=((metadata.get("environment") or {}).get("commit"),),
     )
 
 
 def _identify_recipe(facts: RunFacts) -> str:
-    """What the seeds of one recipe agree in."""
+    """The facts that the seeds of one recipe have in common."""
     return json.dumps(asdict(replace(facts, seeds=(), commits=())), sort_keys=True)
 
 
@@ -145,35 +146,35 @@ def _join_seeds(group: Sequence[tuple[RunFacts, LocalizationSamples]]) -> Locali
 
 
 def _check_rules(a: LocalizationScores, b: LocalizationScores) -> None:
-    for what in ("dataset", "partition", "split"):
-        if getattr(a, what) != getattr(b, what):
+    for name in ("dataset", "partition", "split"):
+        ours, theirs = getattr(a, name), getattr(b, name)
+        if ours != theirs:
             raise DataError(
-                f"expected scores on the same people, got {what} {getattr(a, what)!r} and "
-                f"{getattr(b, what)!r}; give those of one"
+                f"expected scores on the same data, got {name} {ours!r} and {theirs!r}; pass those of one"
             )
     for rule in ("truth", "boxes"):
         ours, theirs = getattr(a.protocol, rule), getattr(b.protocol, rule)
         if ours != theirs:
-            raise ConfigError(f"expected one rule for {rule}, got {ours!r} and {theirs!r}; evaluate anew")
+            raise ConfigError(f"expected one rule for {rule}, got {ours!r} and {theirs!r}; evaluate again")
     for name in a.names:
         if set(a.names[name]) != set(b.names.get(name, a.names[name])):
             raise DataError(
-                f"expected {name} to be looked for in the same classes, got {', '.join(a.names[name])} and "
-                f"{', '.join(b.names[name])}; evaluate all with the same names (--names)"
+                f"expected the same classes for {name}, got {', '.join(a.names[name])} and "
+                f"{', '.join(b.names[name])}; evaluate all with the same label map (--label-map)"
             )
 
 
 def _put_in_order(scores: LocalizationScores, *, as_in: LocalizationScores) -> LocalizationSamples:
-    """The same samples in the order of others."""
+    """The samples in the order of others."""
     ours, theirs = scores.samples, as_in.samples
     wanted, found = _identify(theirs), {key: i for i, key in enumerate(_identify(ours))}
-    alone = sorted(set(wanted) ^ set(found))
-    if alone:
+    different = sorted(set(wanted) ^ set(found))
+    if different:
         raise DataError(
             f"{_name_model(as_in)} and {_name_model(scores)}: expected the same samples, got {len(wanted):,} "
-            f"and {len(found):,}, of which {len(alone):,} are in one only, such as {alone[0][2]} of "
-            f"{alone[0][0]}; evaluate both on the same manifest and names at the same input size, with the "
-            "same min_area_px and only_predicted"
+            f"and {len(found):,}, of which {len(different):,} are in one only, such as {different[0][2]} of "
+            f"{different[0][0]}; evaluate both on the same manifest with the same label map, input size, "
+            "min_area_px and only_predicted"
         )
     order = np.array([found[key] for key in wanted])
     measures = {name: each[order] for name, each in ours.measures.items()}
@@ -181,27 +182,27 @@ def _put_in_order(scores: LocalizationScores, *, as_in: LocalizationScores) -> L
 
 
 def match_insertion_deletion(runs: Sequence[LocalizationRun], scores: Sequence[str]) -> list[LocalizationRun]:
-    """Have insertion and deletion, if they are among the scores, of the same samples in all runs.
+    """Restrict insertion and deletion, if they are among the scores, to the same samples in all runs.
 
-    A sample leaves all of them if its heat map is empty in one, which has neither.
+    An empty heat map has neither: its sample is left out of all runs.
 
     Raises:
-        DataError: If they were measured of other samples.
+        DataError: If they were measured for different samples.
     """
-    every = [samples for run in runs for samples in run.samples]
+    models = [samples for run in runs for samples in run.samples]
     known = {
-        name: np.stack([np.isfinite(each.measures[name]) for each in every])  # (models, S)
-        for name in FADING
+        name: np.stack([np.isfinite(each.measures[name]) for each in models])  # (models, S)
+        for name in PARTIAL_SCORES
         if name in scores
     }
-    hot = np.all([each.measures["empty"] == 0 for each in every], axis=0)
+    not_empty = np.all([each.measures["empty"] == 0 for each in models], axis=0)
     for name, masks in known.items():
         for other in masks:
-            if alone := int((masks[0] != other)[hot].sum()):
+            if different := int((masks[0] != other)[not_empty].sum()):
                 raise DataError(
                     f"expected {name} of the same samples, got {int(masks[0].sum()):,} and "
-                    f"{int(other.sum()):,}, of which {alone:,} are in one only; evaluate all with the same "
-                    "--insertion-deletion and --seed"
+                    f"{int(other.sum()):,}, of which {different:,} are in one only; evaluate all with the "
+                    "same --insertion-deletion and --seed"
                 )
 
     def match(samples: LocalizationSamples) -> LocalizationSamples:

@@ -1,4 +1,4 @@
-"""The tables of a comparison of localisation, for a page and for the screen."""
+"""The tables of a comparison of localisation."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from statistics import fmean
 
+from passerby.comparison.intervals import Interval, format_mean
 from passerby.comparison.localization_comparison import LocalizationComparison, LocalizationDifferences
-from passerby.comparison.run_comparison import Interval, format_mean
+from passerby.comparison.run_names import describe_facts, name_rows
 from passerby.comparison.score_table import Cell, ScoreTable
-from passerby.evaluation.localization.scores import LEVEL, get_factor
-from passerby.evaluation.run_names import describe_facts, name_rows
+from passerby.evaluation.localization.estimates import LEVEL, get_factor
 
 __all__ = [
     "create_attribute_table",
@@ -29,17 +29,17 @@ SCORE_NAMES: Mapping[str, str] = {
     "box_energy": "energy",
     "empty": "empty ↓",
 }
-"""Headings of the scores that every table of means has, where somebody has the score."""
+"""Headings of the scores in every table of means, unless no run has the score."""
 _MORE_NAMES = {"mask_energy": "mask energy", "insertion": "insertion", "deletion": "deletion ↓"}
-_EVEN = {
+_UNIFORM = {
     "box_iou": ("box_share",),
     "mask_iou": ("mask_share",),
     "pointing": ("mask_share", "box_share"),
     "box_energy": ("box_share",),
     "mask_energy": ("mask_share",),
 }
-"""What a map that is the same everywhere earns, or a pixel that is pointed at by chance: the first that is
-known, as where there are no masks one points into the box."""
+"""The measures that equal the score of a uniform heat map, or of a random pixel for pointing: the first known
+one, as without masks the pixel has to lie in the box."""
 _NONE = LocalizationDifferences({}, {}, {})
 
 
@@ -47,41 +47,42 @@ _NONE = LocalizationDifferences({}, {}, {})
 
 
 def name_runs(found: LocalizationComparison) -> tuple[str, tuple[str, ...]]:
-    """What all runs share, and a name for each."""
+    """The facts that all runs share, and a name for each run."""
     return name_rows([describe_facts(run, seeds=len(run.seeds)) for run in found.runs])
 
 
 def name_score(score: str) -> str:
-    """The heading of a score, ↓ where less is better."""
+    """The heading of a score, with ↓ if less is better."""
     return {**SCORE_NAMES, **_MORE_NAMES}[score]
 
 
 def describe(found: LocalizationComparison) -> str:
-    """What the numbers of the means are, and how the intervals came about."""
-    words = [
+    """Explain the numbers of the table of means."""
+    sentences = [
         f"Means over {len(found.mean_of)} attributes, in per cent, ± standard deviation over seeds; PCC, the "
         "correlation of box IoU and confidence, from -1 to 1.",
         f"Below: difference to the first run, its {100 * LEVEL:g} % interval over {found.resamples:,} "
-        f"paired resamples of {found.n_clusters:,} people (seed {found.seed}), and the share of resamples in "
-        "which it is 0 or less.",
-        "An even map is the same everywhere: a run that is not above it localises nothing. An empty one has "
-        "no heat at all, and IoU 0. Where a heading has ↓, less is better.",
+        f"paired resamples of {found.n_clusters:,} identities or pictures (seed {found.seed}), and the share "
+        "of resamples in which it is 0 or less.",
+        "The uniform baseline is a heat map that is the same everywhere: a run that is not above it "
+        "localises nothing. An empty map is zero everywhere and has IoU 0. For a heading with ↓, less is "
+        "better.",
     ]
     for score in find_columns(found):
         measured = found.find_measured(score, found.mean_of)
         if lost := [name for name in found.mean_of if name not in measured]:
-            words.append(
-                f"{name_score(score)} is over {len(measured)} of them: not every run has one of "
+            sentences.append(
+                f"{name_score(score)} is over {len(measured)} of them: not every run has a value for "
                 f"{', '.join(lost)}."
             )
-    return " ".join(words)
+    return " ".join(sentences)
 
 
 # ---------------------------------------------------------------------- tables
 
 
 def find_columns(found: LocalizationComparison) -> list[str]:
-    """The scores of the table of means: those that somebody has, and those with an interval."""
+    """The scores in the table of means: those that any run has, and those with an interval."""
     wanted = [*SCORE_NAMES, *(score for score in _MORE_NAMES if score in found.scores)]
     return [score for score in wanted if score in found.scores or _is_known(found, score)]
 
@@ -92,13 +93,14 @@ def _is_known(found: LocalizationComparison, score: str) -> bool:
 
 
 def create_mean_table(found: LocalizationComparison, names: Sequence[str]) -> ScoreTable:
-    """A line a run with its means over attributes, above them the even map.
+    """Create the table of means over attributes: the uniform baseline, then one row per run.
 
     Args:
-        names: Of the runs.
+        found: The comparison.
+        names: Names of the runs.
     """
     columns = find_columns(found)
-    rows = [("even map", tuple(_average_even(found, score, found.mean_of) for score in columns))]
+    rows = [("uniform baseline", tuple(_average_uniform(found, score, found.mean_of) for score in columns))]
     for name, run in zip(names, found.runs, strict=True):
         differences = (run.differences or _NONE).mean
         cells = (
@@ -110,19 +112,20 @@ def create_mean_table(found: LocalizationComparison, names: Sequence[str]) -> Sc
 
 
 def create_attribute_table(found: LocalizationComparison, score: str, names: Sequence[str]) -> ScoreTable:
-    """A line an attribute with the score of each run, below them the means.
+    """Create the table of one score: one row per attribute, then the means.
 
     Args:
+        found: The comparison.
         score: One of `found.scores`.
-        names: Of the runs.
+        names: Names of the runs.
     """
-    has_even = score in _EVEN
+    has_uniform = score in _UNIFORM
     differences = [run.differences or _NONE for run in found.runs]
     rows = []
     for attribute, count in found.counts.items():
         cells = [Cell((f"{count:,}", ""))]
-        if has_even:
-            cells.append(_format(score, [_find_even(found, score, attribute)]))
+        if has_uniform:
+            cells.append(_format(score, [_find_uniform(found, score, attribute)]))
         for run, each in zip(found.runs, differences, strict=True):
             interval = each.per_attribute.get(attribute, {}).get(score)
             cells.append(_format(score, run.scores[attribute][score], interval))
@@ -135,15 +138,15 @@ def create_attribute_table(found: LocalizationComparison, score: str, names: Seq
     )
     for title, attributes, columns in means:
         if attributes:
-            cells = [Cell(("", "")), *[_average_even(found, score, attributes)] * has_even]
+            cells = [Cell(("", "")), *[_average_uniform(found, score, attributes)] * has_uniform]
             for run, column in zip(found.runs, columns, strict=True):
                 cells.append(_format(score, found.average(run, score, attributes), column.get(score)))
             rows.append((title.format(len(found.find_measured(score, attributes))), tuple(cells)))
-    return ScoreTable(("attribute", "n", *["even"] * has_even, *names), tuple(rows))
+    return ScoreTable(("attribute", "n", *["uniform"] * has_uniform, *names), tuple(rows))
 
 
 def format_markdown(found: LocalizationComparison) -> str:
-    """All tables with the words above them."""
+    """All tables with their explanations, in Markdown."""
     shared, names = name_runs(found)
     tables = [f"{shared}\n", f"{describe(found)}\n", create_mean_table(found, names).format_markdown()]
     for score in found.scores:
@@ -155,15 +158,15 @@ def format_markdown(found: LocalizationComparison) -> str:
 # ---------------------------------------------------------------------- cells
 
 
-def _average_even(found: LocalizationComparison, score: str, attributes: Sequence[str]) -> Cell:
-    values = [_find_even(found, score, name) for name in found.find_measured(score, attributes)]
+def _average_uniform(found: LocalizationComparison, score: str, attributes: Sequence[str]) -> Cell:
+    values = [_find_uniform(found, score, name) for name in found.find_measured(score, attributes)]
     return _format(score, [fmean(values) if values else math.nan])
 
 
-def _find_even(found: LocalizationComparison, score: str, attribute: str) -> float:
-    """What an even map earns, NaN where that cannot be said."""
+def _find_uniform(found: LocalizationComparison, score: str, attribute: str) -> float:
+    """The score of a uniform heat map, NaN if unknown."""
     columns = found.runs[0].scores[attribute]
-    known = (columns[share][0] for share in _EVEN.get(score, ()))
+    known = (columns[share][0] for share in _UNIFORM.get(score, ()))
     return next((value for value in known if math.isfinite(value)), math.nan)
 
 

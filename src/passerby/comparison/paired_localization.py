@@ -1,4 +1,4 @@
-"""Scores of localisation on the same samples: what runs are better by than one of them."""
+"""Compare the localisation of runs on the same samples, with paired bootstrap intervals."""
 
 from __future__ import annotations
 
@@ -8,25 +8,26 @@ from dataclasses import dataclass, fields
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.comparison.intervals import Interval
 from passerby.comparison.localization_comparison import (
     ComparedLocalization,
     LocalizationComparison,
     LocalizationDifferences,
 )
 from passerby.comparison.localization_runs import LocalizationRun, collect_runs, match_insertion_deletion
-from passerby.comparison.run_comparison import Interval
+from passerby.comparison.run_names import describe_facts, find_run, name_rows, name_run
 from passerby.errors import ConfigError, DataError
+from passerby.evaluation.commit import find_commit
+from passerby.evaluation.localization.estimates import find_interval
 from passerby.evaluation.localization.samples import SCORES, average_known
-from passerby.evaluation.localization.scores import LocalizationScores, find_interval
-from passerby.evaluation.results import find_commit
-from passerby.evaluation.run_names import describe_facts, find_run, name_rows, name_run
+from passerby.evaluation.localization.scores import LocalizationScores
 
 __all__ = ["COMPARABLE", "DEFAULT_SCORES", "compare_localization"]
 
 COMPARABLE = tuple(name for name in SCORES if not name.endswith("_share"))
-"""The scores that runs can differ in: the shares are of the truth alone."""
+"""The scores that can differ between runs: the shares depend on the ground truth alone."""
 DEFAULT_SCORES = ("box_iou", "pcc")
-"""Those of SSPNet's Table 10."""
+"""The scores of SSPNet's Table 10."""
 
 Floats = NDArray[np.float64]
 Progress = Callable[[int, int], None]
@@ -41,33 +42,33 @@ def compare_localization(
     seed: int = 0,
     progress: Progress | None = None,
 ) -> LocalizationComparison:
-    """Compare where runs see attributes, seeds averaged, to one of them.
+    """Compare the localisation of runs, seeds averaged, with one of them.
 
-    In each resample people are drawn with replacement, the same for all runs, and a run's score is the mean
-    over its seeds. Models, methods and binarisations may differ; the samples, and what a box is, may not. A
-    mean is over the attributes that have the score in every run and seed (a correlation cannot be measured
-    when all IoU are 0), so that all means of a score are over the same. A resample in which a difference
-    cannot be measured is left out of its interval. Of deletion and empty maps, less is better. Insertion and
-    deletion are over the samples that no run has an empty map of.
+    Each resample draws identities, or pictures without a known identity, with replacement, the same for all
+    runs; a run's score is the mean over its seeds. Models, methods and binarisations may differ; the samples
+    and the rule of boxes may not. A mean is over the attributes with a score in every run and seed (a
+    correlation cannot be measured when all IoU are 0), so that all means of a score are over the same
+    attributes. A resample in which a difference cannot be measured is left out of its interval. For deletion
+    and empty maps, less is better. Insertion and deletion are over the samples without an empty map in any
+    run.
 
     Paper:
         Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13: percentile intervals.
 
     Args:
-        runs: One for each seed of each recipe, as `load_localizations` reads them.
-        baseline: Variant, model, `model · backbone · variant`, or line in the table of the run to compare
-            to; by default that of the first of `runs`.
-        scores: The scores that get an interval, of `COMPARABLE`.
-        resamples: How many; the ends of an interval need about a thousand.
+        runs: One for each seed of each recipe, from `load_localizations`.
+        baseline: Variant, model, `model · backbone · variant`, or label in the table of the run to compare
+            with; by default the first of `runs`.
+        scores: The scores with an interval, of `COMPARABLE`.
+        resamples: Number of resamples; the ends of an interval need about a thousand.
         seed: Seed of the draws.
         progress: Called with the number of models resampled and of all.
 
     Raises:
-        DataError: If the samples are not the same (or those with insertion and deletion, where these are
-            compared), there is a single run, or a bundle does not record what
-            tells runs apart.
-        ConfigError: If the rules of boxes or truth differ, no single run has the name of the baseline, or an
-            option is out of range.
+        DataError: If the samples differ (or those with insertion and deletion, if these are compared), there
+            is a single run, or a bundle lacks a field of its provenance.
+        ConfigError: If the rules of boxes or truth differ, not exactly one run has the name of the baseline,
+            or an option is out of range.
     """
     _check_options(scores, resamples)
     found = match_insertion_deletion(_put_first(collect_runs(runs), baseline), scores)
@@ -87,7 +88,7 @@ def compare_localization(
         of_paper=tuple(names[a] for a in members.paper),
         resamples=resamples,
         seed=seed,
-        n_clusters=int(first.groups.max()) + 1,
+        n_clusters=int(first.clusters.max()) + 1,
         commit=find_commit(),
     )
 
@@ -106,7 +107,7 @@ def _put_first(runs: Sequence[LocalizationRun], name: str | None) -> list[Locali
     """The runs with the baseline first."""
     if len(runs) < 2:
         have = f" ({name_run(runs[0].facts)})" if runs else ""
-        raise DataError(f"expected at least two runs to compare, got {len(runs)}{have}; give more")
+        raise DataError(f"expected at least two runs to compare, got {len(runs)}{have}; pass more")
     facts = [run.facts for run in runs]
     labels = name_rows([describe_facts(each, seeds=len(each.seeds)) for each in facts])[1]
     first = 0 if name is None else find_run(name, facts, labels)
@@ -118,35 +119,35 @@ def _put_first(runs: Sequence[LocalizationRun], name: str | None) -> list[Locali
 
 @dataclass(frozen=True, slots=True)
 class _Members:
-    """Attributes by their numbers.
+    """Indices of attributes.
 
     Args:
-        names: Of all attributes.
-        exclude_from_mean: Names of those that are in no mean.
-        mean: Those in the mean.
+        names: Names of all attributes.
+        exclude_from_mean: Names of the attributes that are left out of the means.
+        mean: Attributes in the mean.
         paper: Those of them that are in the paper's table.
-        certain: By score, those with enough samples for an interval of their own.
+        with_interval: By score the attributes with enough samples for an interval.
     """
 
     names: tuple[str, ...]
     exclude_from_mean: frozenset[str]
     mean: list[int]
     paper: list[int]
-    certain: Mapping[str, list[int]]
+    with_interval: Mapping[str, list[int]]
 
 
 def _find_members(runs: Sequence[LocalizationRun], scores: Sequence[LocalizationScores]) -> _Members:
-    """By the strictest of all rules."""
+    """The attributes that all rules include."""
     enough = max(each.protocol.min_samples for each in scores)
     exclude_from_mean = frozenset(name for each in scores for name in each.exclude_from_mean)
     first = runs[0].samples[0]
     mean = first.find_members(enough, tuple(exclude_from_mean))
-    certain = {}
+    with_interval = {}
     for name in COMPARABLE:
         counts = np.min([samples.count_known(name) for run in runs for samples in run.samples], axis=0)
-        certain[name] = np.flatnonzero(counts >= enough).tolist()
+        with_interval[name] = np.flatnonzero(counts >= enough).tolist()
     paper = [a for a in mean if first.attributes[a] in scores[0].of_paper]
-    return _Members(first.attributes, exclude_from_mean, mean, paper, certain)
+    return _Members(first.attributes, exclude_from_mean, mean, paper, with_interval)
 
 
 def _score_seeds(run: LocalizationRun) -> dict[str, Floats]:
@@ -202,7 +203,7 @@ def _compare(
 
     per_attribute: dict[str, dict[str, Interval]] = {}
     for score in values:
-        for a in members.certain[score]:
+        for a in members.with_interval[score]:
             if (found := measure(score, [a])) is not None:
                 per_attribute.setdefault(members.names[a], {})[score] = found
     return LocalizationDifferences(per_attribute, average(members.mean), average(members.paper))

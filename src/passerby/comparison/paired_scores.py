@@ -1,4 +1,4 @@
-"""Compare runs on one test set: paired bootstrap intervals of their differences to a baseline."""
+"""Compare runs on one test set, with paired bootstrap intervals of their differences to a baseline."""
 
 from __future__ import annotations
 
@@ -10,14 +10,16 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.comparison.aggregate import Aggregate, aggregate
+from passerby.comparison.intervals import Interval
 from passerby.comparison.pairing import Source, find_sources, pair_sources
-from passerby.comparison.run_comparison import ComparedRun, Comparison, Interval
+from passerby.comparison.run_comparison import ComparedRun, Comparison
+from passerby.comparison.run_names import describe_facts, find_run, name_rows, select_rules
 from passerby.errors import ConfigError, DataError
-from passerby.evaluation.evaluation import restore_parsing
+from passerby.evaluation.commit import find_commit
 from passerby.evaluation.predictions import Predictions
-from passerby.evaluation.results import Aggregate, aggregate, find_commit
-from passerby.evaluation.run_names import describe_facts, find_run, name_rows
-from passerby.metrics.bootstrap import draw_multiplicities
+from passerby.metrics import ParsingScores
+from passerby.metrics.bootstrap import draw_multiplicities, number_clusters
 from passerby.metrics.functional import METRICS
 
 __all__ = ["DEFAULT_METRICS", "compare"]
@@ -38,43 +40,43 @@ def compare(
     by: Literal["image", "identity"] = "image",
     seed: int = 0,
     progress: Progress | None = None,
-    say: Callable[[str], None] | None = None,
+    skip_missing: bool = False,
 ) -> Comparison:
-    """Compare runs, seeds averaged, to one of them.
+    """Compare runs, seeds averaged, with one of them.
 
-    In each resample people of the test set are drawn with replacement, the same for all runs. The statistic
-    of a run is the mean over its seeds of the metric on those people; runs may differ in their seeds.
+    Each resample draws samples of the test set with replacement, the same for all runs. The statistic of a
+    run is the mean over its seeds of the metric on those samples; runs may differ in their seeds.
 
     Paper:
         Efron and Tibshirani, An Introduction to the Bootstrap (1993), chapter 13: percentile intervals.
 
     Args:
-        paths: Score files with their predictions beside them, folders of such, or evaluation folders.
-        baseline: Variant, model, `model · backbone · variant`, or line in the table of the run to compare
-            to.
-        metrics: The metrics that get an interval.
-        resamples: How many; the ends of a 95 % interval need about a thousand.
+        paths: Score files with their predictions next to them, folders of them, or evaluation folders.
+        baseline: Variant, model, `model · backbone · variant`, or label in the table of the run to compare
+            with.
+        metrics: The metrics with an interval.
+        resamples: Number of resamples; the ends of a 95 % interval need about a thousand.
         level: Level of the intervals, between 0 and 1.
-        by: Draw images, or identities with all their images. People who are shown several times make the
-            intervals by image too narrow.
+        by: Draw images, or identities with all their images. If identities have several images, the intervals
+            by image are too narrow.
         seed: Seed of the draws.
         progress: Called with the number of models resampled and of all.
-        say: Hears which score files of a folder are left out, because their predictions are missing; without
-            it that is an error.
+        skip_missing: Leave out score files of a folder without predictions, and log a message; by default
+            that is an error.
 
     Raises:
-        ConfigError: If an option is out of range, no single run has the name of the baseline, or protocols or
-            thresholds differ.
-        DataError: If predictions are missing or damaged, or the runs were not scored on the same people and
+        ConfigError: If an option is out of range, not exactly one run has the name of the baseline, or
+            protocols or thresholds differ.
+        DataError: If predictions are missing or damaged, or the runs were not scored on the same samples and
             attributes.
     """
     _check_options(metrics, resamples, level)
-    sources = pair_sources(find_sources(paths, say=say))
+    sources = pair_sources(find_sources(paths, skip_missing=skip_missing))
     runs = _put_first(aggregate([source.result for source in sources]), baseline)
-    groups = number_groups(sources[0].predictions, by)
+    clusters = find_clusters(sources[0].predictions, by)
     samples = {}
     for i, source in enumerate(sources):
-        sample = _resample(source, groups, metrics=metrics, resamples=resamples, seed=seed)
+        sample = _resample(source, clusters, metrics=metrics, resamples=resamples, seed=seed)
         samples[id(source.result)] = sample
         if progress is not None:
             progress(i + 1, len(sources))
@@ -90,9 +92,9 @@ def compare(
         level=level,
         by=by,
         seed=seed,
-        n_samples=len(groups),
-        n_clusters=int(groups.max()) + 1,
-        incomplete=_count_incomplete(sources[0], groups, resamples=resamples, seed=seed),
+        n_samples=len(clusters),
+        n_clusters=int(clusters.max()) + 1,
+        incomplete=_count_incomplete(sources[0], clusters, resamples=resamples, seed=seed),
         commit=find_commit(),
     )
 
@@ -112,15 +114,15 @@ def _put_first(runs: Sequence[Aggregate], name: str) -> list[Aggregate]:
     if len(runs) < 2:
         raise DataError(
             f"expected at least two runs to compare, got {len(runs)} with predictions ({runs[0].title}); "
-            "give more paths"
+            "pass more paths"
         )
     labels = name_rows([describe_facts(run.first, seeds=len(run.results)) for run in runs])[1]
     first = find_run(name, [run.first for run in runs], labels)
     return [runs[first], *runs[:first], *runs[first + 1 :]]
 
 
-def number_groups(people: Predictions, by: Literal["image", "identity"]) -> NDArray[np.int64]:
-    """What is drawn together: each row by itself, or all rows of an identity; those of none by themselves.
+def find_clusters(predictions: Predictions, by: Literal["image", "identity"]) -> NDArray[np.int64]:
+    """The cluster of each row for the bootstrap: the row, or its identity if known.
 
     Shape:
         returns: (N,) numbers 0 … G − 1.
@@ -130,37 +132,38 @@ def number_groups(people: Predictions, by: Literal["image", "identity"]) -> NDAr
         DataError: If no identity is known.
     """
     if by == "image":
-        return np.arange(len(people))
+        return np.arange(len(predictions))
     if by != "identity":
-        raise ConfigError(f"expected by image or identity, got {by!r}")
-    if all(identity is None for identity in people.identities):
-        raise DataError("expected identities to draw, but the data set has none; use --by image")
-    keys = [(i, "") if identity is None else (-1, identity) for i, identity in enumerate(people.identities)]
-    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-    return np.asarray([numbers[key] for key in keys], np.int64)
+        raise ConfigError(f"by: expected image or identity, got {by!r}")
+    if all(identity is None for identity in predictions.identities):
+        raise DataError("the data set has no identities to draw; use --by image")
+    keys = [
+        (i, "") if identity is None else (-1, identity) for i, identity in enumerate(predictions.identities)
+    ]
+    return number_clusters(keys)
 
 
 def _resample(
-    source: Source, groups: NDArray[np.int64], *, metrics: Sequence[str], resamples: int, seed: int
+    source: Source, clusters: NDArray[np.int64], *, metrics: Sequence[str], resamples: int, seed: int
 ) -> Samples:
     """The metrics of one model in each resample; (B,) each."""
     weighted = source.weigh(metrics)
-    draws = draw_multiplicities(groups, resamples=resamples, seed=seed)
+    draws = draw_multiplicities(clusters, resamples=resamples, seed=seed)
     chunks = [weighted.compute(multiplicities) for multiplicities in draws]
     samples = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in metrics}
     lost = max(int(np.isnan(values).sum()) for values in samples.values())
     if lost:
         raise DataError(
             f"in {lost:,} of {resamples:,} resamples no attribute has a positive, so that mAP cannot be "
-            "measured; expected a larger test set, or --metric without mAP"
+            "measured; use a larger test set, or --metric without mAP"
         )
     return samples
 
 
-def _count_incomplete(source: Source, groups: NDArray[np.int64], *, resamples: int, seed: int) -> int:
-    """In how many resamples an attribute lost all its positives, or all its negatives."""
+def _count_incomplete(source: Source, clusters: NDArray[np.int64], *, resamples: int, seed: int) -> int:
+    """The number of resamples in which an attribute lost all its positives or all its negatives."""
     weighted = source.weigh(())
-    draws = draw_multiplicities(groups, resamples=resamples, seed=seed)
+    draws = draw_multiplicities(clusters, resamples=resamples, seed=seed)
     return sum(int(weighted.find_incomplete(multiplicities).sum()) for multiplicities in draws)
 
 
@@ -186,7 +189,7 @@ def _describe_run(run: Aggregate, differences: Mapping[str, Interval] | None) ->
         split=first.split,
         input_size=first.input_size,
         epochs=first.epochs,
-        protocol={k: v for k, v in first.protocol.items() if k not in ("best_epoch", "skipped_images")},
+        protocol=select_rules(first.protocol),
         seeds=tuple(result.seed for result in run.results),
         commits=tuple(result.commit for result in run.results),
         scores={name: tuple(float(result.metrics[name]) for result in run.results) for name in METRICS},
@@ -196,10 +199,13 @@ def _describe_run(run: Aggregate, differences: Mapping[str, Interval] | None) ->
 
 
 def _collect_parsing(run: Aggregate) -> dict[str, tuple[float, ...]]:
-    """`ParsingScores.score` of each stage, of each seed, where all seeds have it."""
-    each = [restore_parsing(result.metrics.get("parsing", {})) for result in run.results]
+    """`ParsingScores.score` of each stage and seed, for the stages that all seeds have."""
+    seeds = [
+        {k: ParsingScores.from_dict(v) for k, v in result.metrics.get("parsing", {}).items()}
+        for result in run.results
+    ]
     found = {
-        stage: tuple(scores[stage].score if stage in scores else math.nan for scores in each)
-        for stage in each[0]
+        stage: tuple(scores[stage].score if stage in scores else math.nan for scores in seeds)
+        for stage in seeds[0]
     }
     return {stage: values for stage, values in found.items() if not any(map(math.isnan, values))}

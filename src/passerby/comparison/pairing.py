@@ -1,25 +1,28 @@
-"""Scores with the predictions behind them, checked to be of the same people under the same rules."""
+"""Scores with their predictions, checked to be of the same samples under the same rules."""
 
 from __future__ import annotations
 
+import logging
 import shlex
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
+from passerby.comparison.aggregate import identify_recipe
 from passerby.errors import ConfigError, DataError
-from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.protocols import load_protocol
-from passerby.evaluation.results import Result, find_score_files, identify
+from passerby.evaluation.results import EVALUATION_FILE, Result
+from passerby.evaluation.score_files import find_score_files, locate_predictions
 from passerby.metrics.bootstrap import WeightedMetrics
 from passerby.metrics.functional import METRICS
 
 __all__ = ["Source", "find_sources", "pair_sources"]
 
 _TOLERANCE = 1e-5
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,7 +30,7 @@ class Source:
     """One score and its predictions.
 
     Args:
-        path: The score file or the evaluation folder, for messages.
+        path: The score file or `evaluation.json`, for messages.
         result: The score.
         predictions: The predictions.
 
@@ -47,22 +50,22 @@ class Source:
         values = {k: v.get("threshold") for k, v in self.result.metrics["per_attribute"].items()}
         if not all(isinstance(v, int | float) and 0 <= v <= 1 for v in values.values()):
             raise DataError(
-                f"{self.path}: expected a threshold in [0, 1] for each attribute; evaluate the bundle anew"
+                f"{self.path}: expected a threshold in [0, 1] for each attribute; evaluate the bundle again"
             )
         if set(values) != set(self.predictions.names) or not len(self.predictions):
-            raise DataError(f"{self.path}: its predictions are of other attributes; evaluate the bundle anew")
+            raise DataError(f"{self.path}: its predictions have other attributes; evaluate the bundle again")
         object.__setattr__(self, "thresholds", values)
         found = self.weigh(METRICS).compute(np.ones((len(self.predictions), 1)))
         for name in METRICS:
-            noted, value = self.result.metrics[name], float(found[name][0])
-            if not abs(noted - value) <= _TOLERANCE:
+            stored, value = self.result.metrics[name], float(found[name][0])
+            if not abs(stored - value) <= _TOLERANCE:
                 raise DataError(
-                    f"{self.path} says {name} {noted:.6f}, its predictions give {value:.6f}; the files do "
-                    "not belong together, evaluate the bundle anew"
+                    f"{self.path} states {name} {stored:.6f}, its predictions give {value:.6f}; the files do "
+                    "not belong together, evaluate the bundle again"
                 )
 
     def weigh(self, metrics: Sequence[str]) -> WeightedMetrics:
-        """The metrics of these predictions under multiplicities."""
+        """The metrics of the predictions under multiplicities."""
         return WeightedMetrics(
             self.predictions.probs,
             self.predictions.labels,
@@ -72,98 +75,86 @@ class Source:
         )
 
 
-def find_sources(paths: Sequence[Path], *, say: Callable[[str], None] | None = None) -> list[Source]:
+def find_sources(paths: Sequence[Path], *, skip_missing: bool = False) -> list[Source]:
     """Read score files, folders of score files and evaluation folders, each once.
 
     Args:
-        say: Hears which score files *of a folder* are left out for want of their predictions; without it, and
-            for a file that was named itself, that is an error.
+        paths: The paths.
+        skip_missing: Leave out score files *of a folder* without predictions, and log a message. By default,
+            and for a file that is passed itself, that is an error.
 
     Raises:
-        DataError: If a path holds no score, predictions are missing, or a file is damaged.
+        DataError: If a path contains no score, predictions are missing, or a file is damaged.
     """
-    found: dict[Path, Path] = {}
+    files: dict[Path, Path] = {}
     for path in map(Path, paths):
-        is_evaluation = path.is_dir() and (path / "evaluation.json").is_file()
-        for file in [path] if is_evaluation else find_score_files(path):
-            found.setdefault(file.resolve(), file)
-    scores = {file: Result.load(file) for file in found.values() if not file.is_dir()}
-    missing = [file for file in scores if not _find_sibling(file).is_file()]
-    named = {Path(path).resolve() for path in paths}
-    kept = {key: file for key, file in found.items() if file not in missing}
+        for file in find_score_files(path):
+            files.setdefault(file.resolve(), file)
+    results = {file: Result.load(file) for file in files.values()}
+    missing = [file for file in results if not locate_predictions(file).is_file()]
     if missing:
-        reason = _describe_missing(missing, scores[missing[0]])
-        if say is None or not kept or any(file.resolve() in named for file in missing):
-            raise DataError(reason)
-        _check_whole_runs(missing, scores)
-        say(f"left out, {reason}")
-    found = kept
-    return [_load_source(file, scores.get(file)) for file in found.values()]
+        message = _describe_missing(missing, results[missing[0]])
+        passed = {file.resolve() for path in map(Path, paths) for file in (path, path / EVALUATION_FILE)}
+        if (
+            not skip_missing
+            or len(missing) == len(results)
+            or any(file.resolve() in passed for file in missing)
+        ):
+            raise DataError(message)
+        _check_complete_runs(missing, results)
+        logger.info("left out: %s", message)
+    return [
+        Source(file, result, Predictions.load(locate_predictions(file)).sort())
+        for file, result in results.items()
+        if file not in missing
+    ]
 
 
-def _check_whole_runs(missing: Sequence[Path], scores: Mapping[Path, Result]) -> None:
-    """Refuse to leave out some seeds of a run and keep others: its mean would be another."""
-    lost = [identify(scores[file]) for file in missing]
-    for file, result in scores.items():
-        if file not in missing and identify(result) in lost:
-            gap = missing[lost.index(identify(result))]
-            raise DataError(f"{_describe_missing([gap], scores[gap])}; other seeds of that run have theirs")
-
-
-def _find_sibling(file: Path) -> Path:
-    return file.with_suffix(".parquet")
+def _check_complete_runs(missing: Sequence[Path], results: Mapping[Path, Result]) -> None:
+    """Refuse to leave out some seeds of a run only, as that changes its mean."""
+    incomplete = [identify_recipe(results[file]) for file in missing]
+    for file, result in results.items():
+        if file not in missing and identify_recipe(result) in incomplete:
+            gap = missing[incomplete.index(identify_recipe(result))]
+            raise DataError(f"{_describe_missing([gap], results[gap])}; other seeds of that run have theirs")
 
 
 def _describe_missing(files: Sequence[Path], result: Result) -> str:
+    first = files[0]
     words = ["--partition", result.partition, "--split", result.split, "--protocol", result.protocol["name"]]
     words += ["--five-crops"] * ("crops" in result.protocol)
-    words += ["--result", files[0]]
-    command = " ".join(shlex.quote(str(word)) for word in words)
-    others = "".join(f", {_find_sibling(file)}" for file in files[1:])
+    words += ["--out", str(first.parent)] if first.name == EVALUATION_FILE else ["--result", str(first)]
+    others = "".join(f", {locate_predictions(file)}" for file in files[1:])
     return (
-        f"no predictions at {_find_sibling(files[0])}{others}; intervals need them, and they are not kept "
-        f"with the code: `passerby evaluate BUNDLE --data MANIFEST {command}` writes them beside the score"
-        f"{', and so for the others' if others else ''}"
+        f"no predictions at {locate_predictions(first)}{others}; intervals need them, and git ignores them: "
+        f"`passerby evaluate BUNDLE --data MANIFEST {shlex.join(words)}` writes them next to the score"
+        f"{', likewise for the others' if others else ''}"
     )
 
 
-def _load_source(path: Path, result: Result | None) -> Source:
-    if result is not None:
-        return Source(path, result, Predictions.load(_find_sibling(path)).sort())
-    evaluation = Evaluation.load(path)
-    try:
-        result = evaluation.to_result()
-    except DataError as error:
-        raise DataError(
-            f"{path}: {error}; write a score file with `passerby evaluate … --result`, which takes --seed "
-            "and --variant"
-        ) from error
-    return Source(path, result, evaluation.predictions.sort())
-
-
 def pair_sources(sources: Sequence[Source]) -> list[Source]:
-    """The same scores with people and attributes in one order.
+    """Bring the samples and attributes of all scores into one order.
 
     Raises:
-        DataError: If they are not of the same test set and attributes with the same labels.
-        ConfigError: If protocols differ, or thresholds that were not chosen on the validation split.
+        DataError: If test set, attributes or labels differ.
+        ConfigError: If protocols differ, or thresholds that were not calibrated.
     """
     first = sources[0]
     paired = [first, *(_pair(first, other) for other in sources[1:])]
-    plain = [source for source in paired if "calibration" not in source.result.protocol]
-    for other in plain[1:]:
-        _check_thresholds(plain[0], other)
+    uncalibrated = [source for source in paired if "calibration" not in source.result.protocol]
+    for other in uncalibrated[1:]:
+        _check_thresholds(uncalibrated[0], other)
     return paired
 
 
 def _check_thresholds(first: Source, other: Source) -> None:
     """Refuse different thresholds."""
-    moved = [name for name, value in first.thresholds.items() if other.thresholds[name] != value]
-    if moved:
+    different = [name for name, value in first.thresholds.items() if other.thresholds[name] != value]
+    if different:
         raise ConfigError(
             f"{first.path} and {other.path} have different thresholds, such as "
-            f"{first.thresholds[moved[0]]:g} and {other.thresholds[moved[0]]:g} for {moved[0]}; evaluate "
-            "both with --protocol threshold-0.5"
+            f"{first.thresholds[different[0]]:g} and {other.thresholds[different[0]]:g} for "
+            f"{different[0]}; evaluate both with --protocol threshold-0.5"
         )
 
 
@@ -172,35 +163,35 @@ def _pair(first: Source, other: Source) -> Source:
     both = f"{first.path} and {other.path}"
     if (a.dataset, a.partition, a.split) != (b.dataset, b.partition, b.split):
         raise DataError(
-            f"{both} are of different test sets: {a.dataset} {a.partition}/{a.split} and {b.dataset} {b.partition}/{b.split}; "
-            "give the paths of one"
+            f"{both} are of different test sets: {a.dataset} {a.partition}/{a.split} and {b.dataset} "
+            f"{b.partition}/{b.split}; pass the paths of one"
         )
-    one_more = sorted(set(first.thresholds) ^ set(other.thresholds))
-    if one_more:
-        raise DataError(f"{both} are of different attributes; only one has {', '.join(one_more[:5])}")
+    unshared = sorted(set(first.thresholds) ^ set(other.thresholds))
+    if unshared:
+        raise DataError(f"{both} have different attributes; only one has {', '.join(unshared[:5])}")
     if a.protocol["name"] != b.protocol["name"]:
         raise ConfigError(
             f"{both} have different protocols: {a.protocol['name']} and {b.protocol['name']}; evaluate both "
             "under one"
         )
     paired = Source(other.path, b, other.predictions.select(first.predictions.names))
-    _check_people(first.predictions, paired.predictions, both)
+    _check_samples(first.predictions, paired.predictions, both)
     return paired
 
 
-def _check_people(a: Predictions, b: Predictions, both: str) -> None:
-    advice = "evaluate both on the same manifest, without leaving pictures out"
+def _check_samples(a: Predictions, b: Predictions, both: str) -> None:
+    advice = "evaluate both on the same manifest, without skipping pictures"
     if list(a.images) != list(b.images) or list(a.boxes) != list(b.boxes):
-        alone = sorted(set(a.images) ^ set(b.images))
-        example = f", such as {alone[0]}" if alone else ""
+        unshared = sorted(set(a.images) ^ set(b.images))
+        example = f", such as {unshared[0]}" if unshared else ""
         raise DataError(
-            f"{both} are of different test sets: {len(a):,} and {len(b):,} people, {len(alone):,} pictures "
-            f"are in one only{example}; {advice}"
+            f"{both} are of different test sets: {len(a):,} and {len(b):,} samples, {len(unshared):,} "
+            f"pictures are in one only{example}; {advice}"
         )
-    wrong = np.argwhere(a.labels != b.labels)
-    if len(wrong):
-        row, column = wrong[0]
+    different = np.argwhere(a.labels != b.labels)
+    if len(different):
+        row, column = different[0]
         raise DataError(
-            f"{both} have different labels in {len(wrong):,} cells, such as {a.names[column]} of "
+            f"{both} have different labels in {len(different):,} cells, such as {a.names[column]} of "
             f"{a.images[row]}; {advice}"
         )

@@ -1,4 +1,4 @@
-"""A table of scores with their differences, as a page and the screen show it."""
+"""A table of scores with their differences, for Markdown and the terminal."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ __all__ = ["Cell", "ScoreTable"]
 
 @dataclass(frozen=True, slots=True)
 class Cell:
-    """A score and how it differs from the baseline, as text.
+    """A score and its difference to the baseline, as text.
 
     Args:
-        value: Mean and standard deviation over the seeds; the latter empty for a single one, and where the
-            cell is no score but a number or words.
-        difference: Empty where there is none, as the next two.
-        interval: Of the difference.
-        share: Of the resamples in which it is 0 or less, in per cent; empty in tables by attribute.
-        more: Further values, a line each.
+        value: Mean and standard deviation over the seeds; the latter is empty for a single seed, and if the
+            cell is a count or a text.
+        difference: Empty if there is none, as the next two.
+        interval: Interval of the difference.
+        share: Share of the resamples in which it is 0 or less, in per cent; empty in tables by attribute.
+        more: Further values, one per line.
 
     Example:
         >>> Cell(("81.20", "± 0.30"), "+1.23", "[+0.40, +2.10]", "0.3").to_lines()
@@ -31,12 +31,12 @@ class Cell:
     more: tuple[str, ...] = ()
 
     def to_lines(self) -> tuple[str, tuple[str, ...]]:
-        """The score, and what stands below it."""
+        """The score, and the lines below it."""
         below = f"{self.difference} {self.interval}".strip(), f"≤ 0: {self.share} %" if self.share else ""
         return " ".join(self.value).strip(), tuple(line for line in (*self.more, *below) if line)
 
     def format(self) -> str:
-        """In a Markdown table."""
+        """The cell of a Markdown table."""
         value, below = self.to_lines()
         return "<br>".join(line for line in (value, *below) if line)
 
@@ -46,8 +46,8 @@ class ScoreTable:
     """A table of cells.
 
     Args:
-        heads: Of the columns.
-        rows: A name and the cells of the columns but the first.
+        heads: Headings of the columns.
+        rows: For each row its name and the cells of the other columns.
 
     Example:
         >>> table = ScoreTable(("run", "mA"), (("man", (Cell(("81.20", "")),)),))
@@ -61,7 +61,7 @@ class ScoreTable:
     rows: tuple[tuple[str, tuple[Cell, ...]], ...]
 
     def format_markdown(self) -> str:
-        """In Markdown."""
+        """The table in Markdown."""
         lines = ["| " + " | ".join(self.heads) + " |", "|---|" + "---:|" * (len(self.heads) - 1)]
         lines += [
             "| " + " | ".join((name, *(cell.format() for cell in cells))) + " |" for name, cells in self.rows

@@ -1,4 +1,4 @@
-"""Stored comparisons of either kind: of scores, or of localisation."""
+"""Stored comparisons of either kind: of attribute scores, or of localisation."""
 
 from __future__ import annotations
 
@@ -7,23 +7,23 @@ from pathlib import Path
 from passerby.comparison import localization_tables
 from passerby.comparison.localization_comparison import LocalizationComparison
 from passerby.comparison.run_comparison import Comparison
-from passerby.evaluation.results import LOCALIZATION_COMPARISON_SUFFIX
+from passerby.evaluation.score_files import LOCALIZATION_COMPARISON_SUFFIX
 
 __all__ = ["format_comparison", "load_comparison"]
 
 
 def load_comparison(path: Path) -> Comparison | LocalizationComparison:
-    """A stored comparison, of the kind that its name says.
+    """Read a stored comparison; the suffix of its name states its kind.
 
     Raises:
         DataError: If it is missing or damaged.
     """
-    where = path.name.endswith(LOCALIZATION_COMPARISON_SUFFIX)
-    return LocalizationComparison.load(path) if where else Comparison.load(path)
+    is_localization = path.name.endswith(LOCALIZATION_COMPARISON_SUFFIX)
+    return LocalizationComparison.load(path) if is_localization else Comparison.load(path)
 
 
 def format_comparison(comparison: Comparison | LocalizationComparison) -> str:
-    """Markdown tables of a comparison, with a line above them that states data and protocol."""
+    """The Markdown tables of a comparison, with a line that states data and protocol."""
     if isinstance(comparison, LocalizationComparison):
         return localization_tables.format_markdown(comparison)
     return comparison.format_markdown()

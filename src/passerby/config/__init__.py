@@ -1,7 +1,6 @@
-"""The recipe: a validated YAML file that says everything about a training run.
+"""Recipes and suites: validated YAML files that define training runs.
 
-The only reader of YAML and the only room below the command line that knows pydantic. Library classes take
-plain arguments and know nothing of recipes.
+Below the command line, only this package uses YAML and pydantic. Library classes take plain arguments.
 """
 
 from passerby.config.reading import load_recipe

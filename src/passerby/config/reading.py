@@ -1,11 +1,12 @@
-"""YAML in, checked values out: recipes that extend each other, overrides, variables, plain errors."""
+"""Read and validate YAML: `extends`, overrides, environment variables, error messages."""
 
 from __future__ import annotations
 
 import difflib
 import os
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any, TypeVar, get_args, get_origin
 
@@ -18,15 +19,38 @@ from passerby.errors import ConfigError
 
 __all__ = ["create_recipe", "expand", "load_recipe", "merge_overrides", "read_recipe", "validate"]
 
+RENAMED = {
+    "Recipe": {
+        "data.split": "partition",
+        "data.broken": "on_unreadable",
+        "data.on_unreadable: stop": "raise",
+        "model.start_from": "init_from",
+        "training.resident": "device_cache",
+        "protocol: honest": "default",
+    },
+    "SuiteSection": {
+        "systems": "models",
+        "common": "defaults",
+        "models.*.change": "overrides",
+        "tests.*.part": "split (and the former split is now partition)",
+        "tests.*.names": "label_map",
+        "localization.*.part": "split (and the former split is now partition)",
+        "localization.*.names": "label_map",
+        "localization.*.least_px": "min_area_px",
+        "localization.*.method: own": "native",
+    },
+}
+"""Keys, or keys with values, of passerby 0.1 and their present names, by section; `*` stands for a name."""
+
 T = TypeVar("T", bound=Section)
 
 
 def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
-    """Read a recipe, apply `key.sub=value` overrides, check everything.
+    """Read and validate a recipe, with `key.sub=value` overrides.
 
     With `extends: other.yaml` (a path relative to this file, or the name of a packaged recipe), a recipe
-    states only what differs: its sections are merged over those of the other, key by key. A list replaces a
-    list. A section that names another model, loss, optimiser or schedule inherits nothing.
+    contains only the differences: its sections are merged over those of the other, key by key. A list
+    replaces a list. A section that names another model, loss, optimiser or schedule inherits nothing.
 
     Args:
         path: A YAML file, or the name of a packaged recipe such as `baseline/own`.
@@ -34,20 +58,20 @@ def load_recipe(path: Path | str, overrides: Sequence[str] = ()) -> Recipe:
         overrides: Such as `optimizer.lr=1e-4`; the value is read as YAML.
 
     Raises:
-        ConfigError: If the file is missing or no YAML, recipes extend each other in a circle, a key is
-            unknown (the nearest valid one is proposed), a value is out of range, or an environment variable
-            is not set.
+        ConfigError: If the file is missing or not valid YAML, recipes extend each other in a circle, a key is
+            unknown (the nearest valid one is proposed) or has been renamed, a value is out of range, or an
+            environment variable is not set.
     """
     path = find_recipe(path)
     return create_recipe(read_recipe(path), overrides, where=str(path))
 
 
 def create_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, where: str) -> Recipe:
-    """Apply overrides to plain values, put in the environment's variables, check everything.
+    """Validate plain values as a recipe, with overrides and environment variables.
 
     Args:
-        values: Changed by the overrides.
-        where: Named in errors.
+        values: Modified by the overrides.
+        where: Source of the values, for error messages.
     """
     for override in overrides:
         _apply_override(values, override)
@@ -61,13 +85,13 @@ def read_recipe(
     what: Kind = "recipe",
     prepare: Callable[[dict[str, Any], Path], None] | None = None,
 ) -> dict[str, Any]:
-    """The plain values of a recipe, laid over those of the one that it extends, unchecked.
+    """The plain values of a recipe, merged over those of the recipe that it extends, without validation.
 
     Args:
         path: An existing file.
-        above: Recipes that extend it in turn.
-        what: Its name in errors.
-        prepare: Called with the values of each file and its path, to change the values in place.
+        above: Recipes that extend this one.
+        what: Kind of file.
+        prepare: Called with the values and the path of each file, to modify the values in place.
     """
     values = _read_yaml(path)
     if prepare is not None:
@@ -97,7 +121,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 
 def merge_overrides(below: Mapping[str, Any], above: Mapping[str, Any]) -> dict[str, Any]:
-    """One mapping over another, key by key; what has another `name` takes over nothing from below."""
+    """Merge one mapping over another, key by key; a mapping with another `name` replaces the one below."""
     if "name" in above and above["name"] != below.get("name"):
         return dict(above)
     both = {**below, **above}
@@ -124,7 +148,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
 
 
 def _number(value: Any) -> Any:
-    """YAML 1.1 reads `1e-4` as text; a person who types it means the number."""
+    """Convert text such as `1e-4`, which YAML 1.1 does not read as a number."""
     return (
         float(value)
         if isinstance(value, str) and re.fullmatch(r"[-+]?\d+(\.\d*)?[eE][-+]?\d+", value)
@@ -133,7 +157,7 @@ def _number(value: Any) -> Any:
 
 
 def expand(value: Any, where: str) -> Any:
-    """Put in the environment's variables, in whatever holds text."""
+    """Replace `${NAME}` by environment variables in all text of a value."""
     if isinstance(value, Mapping):
         return {k: expand(v, f"{where}: {k}") for k, v in value.items()}
     if isinstance(value, list):
@@ -141,22 +165,40 @@ def expand(value: Any, where: str) -> Any:
     if isinstance(value, str):
         for name in re.findall(r"\$\{(\w+)\}", value):
             if name not in os.environ:
-                raise ConfigError(f"{where}: the variable {name} is not set; set it or write a path")
+                raise ConfigError(
+                    f"{where}: the environment variable {name} is not set; set it, or write a path"
+                )
         return _number(re.sub(r"\$\{(\w+)\}", lambda m: os.environ[m[1]], value))
     return value
 
 
 def validate(model: type[T], values: Mapping[str, Any], where: str) -> T:
-    """Values as a section, or one line for each that is wrong.
+    """Validate values as a section.
 
     Raises:
-        ConfigError: Which names each wrong key, and proposes the nearest valid one.
+        ConfigError: With one line for each wrong key or value; for an unknown key it proposes the nearest
+            valid one.
     """
+    if renamed := list(_find_renamed(model, values)):
+        raise ConfigError(f"{where}:\n  " + "\n  ".join(renamed))
     try:
         return model.model_validate(values)
     except ValidationError as error:
         lines = [_explain(model, problem) for problem in error.errors()]
         raise ConfigError(f"{where}:\n  " + "\n  ".join(lines)) from None
+
+
+def _find_renamed(model: type[Section], values: Mapping[str, Any], parent: str = "") -> Iterator[str]:
+    """A line for each key or value that has been renamed since passerby 0.1."""
+    renamed = RENAMED.get(model.__name__, {})
+    for key, value in values.items():
+        path = f"{parent}{key}"
+        for old, new in renamed.items():
+            name, _, old_value = old.partition(": ")
+            if name.count(".") == path.count(".") and fnmatchcase(path, name) and old_value in ("", value):
+                yield f"{path}: renamed; {old_value or key} is now {new}"
+        if isinstance(value, Mapping):
+            yield from _find_renamed(model, value, f"{path}.")
 
 
 def _explain(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
@@ -175,11 +217,11 @@ def _explain(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[str]) -> Sequence[str]:
-    parts = iter(location)
-    for part in parts:
-        annotation = model.model_fields[part].annotation
-        if get_origin(annotation) is dict:  # sections by name
-            next(parts, None)
+    keys = iter(location)
+    for key in keys:
+        annotation = model.model_fields[key].annotation
+        if get_origin(annotation) is dict:  # a mapping from names to sections
+            next(keys, None)
             annotation = get_args(annotation)[1]
         if not (isinstance(annotation, type) and issubclass(annotation, BaseModel)):
             return ()

@@ -1,4 +1,4 @@
-"""The sections of a recipe: names, ranges, defaults, and what must fit together."""
+"""The sections of a recipe: keys, ranges, defaults, and checks across keys."""
 
 from __future__ import annotations
 
@@ -29,24 +29,25 @@ Goal = Literal["mA", "f1"]
 
 
 class Section(BaseModel):
-    """Base of all sections: frozen, and a key that is not known is an error."""
+    """Base of all sections: frozen, and an unknown key is an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", protected_namespaces=())
 
 
 class DataSection(Section):
-    """Which manifest, which partition of it.
+    """The training data.
 
     Args:
-        manifest: The Parquet file that `passerby prepare` wrote.
-        root: Folder of the pictures, if not the one noted in the manifest.
+        manifest: Parquet file that `passerby prepare` wrote.
+        root: Folder of the images, if it differs from the one in the manifest.
         partition: Name of the partition.
-        train: Splits of the partition that train.
-        val: Split that selects the epoch, none of those that train. `test`, a habit of the field, flatters the
-            score and needs the protocol `select-on-test`.
-        attributes: Names to keep, in this order; null keeps all.
-        cache: Folder of the packed picture caches.
-        on_unreadable: A picture that cannot be read stops the run before its first step, or is skipped and named.
+        train: Splits of the partition to train on.
+        val: Split to select the epoch on, not one of `train`. `test` is common in the literature, but makes
+            the score too optimistic, and needs the protocol `select-on-test`.
+        attributes: Attributes to train, in this order; null for all.
+        cache: Folder of the packed image caches.
+        on_unreadable: Whether an unreadable image stops the run before its first step (`raise`), or is
+            skipped and logged (`skip`).
     """
 
     manifest: Path
@@ -60,7 +61,15 @@ class DataSection(Section):
 
 
 class InputSection(Section):
-    """Size in pixels and normalisation of the network's input (see `passerby.types.Preprocess`)."""
+    """Size and normalisation of the model's input; see `passerby.types.Preprocess`.
+
+    Args:
+        height: In pixels.
+        width: In pixels.
+        mean: Mean of each channel, red, green and blue, of values in [0, 1].
+        std: Standard deviation of each channel.
+        resize: `stretch` changes the aspect ratio if necessary; `pad` keeps it and adds black borders.
+    """
 
     height: Annotated[int, Field(ge=16, le=4096)] = 256
     width: Annotated[int, Field(ge=16, le=4096)] = 192
@@ -70,7 +79,25 @@ class InputSection(Section):
 
 
 class AugmentationSection(Section):
-    """Random changes of the training pictures, explained in `passerby.data.transforms.Augmentation`."""
+    """Random changes of the training images; see `passerby.data.augmentation.Augmentation`.
+
+    Args:
+        pad_px: Zeros added on each side before a random crop of the original size.
+        flip: Mirror half of the samples horizontally.
+        rotation_deg: Maximum rotation in either direction.
+        shift: Maximum translation, as a fraction of height and width.
+        zoom: Scale by a factor between 1 − zoom and 1 + zoom.
+        shear_deg: Maximum shear along both axes.
+        brightness: Factor between 1 − brightness and 1 + brightness.
+        contrast: Factor between 1 − contrast and 1 + contrast.
+        saturation: Factor between 1 − saturation and 1 + saturation.
+
+        crop_sides: Possible sides of crops at a corner or the centre, as fractions of height and width; empty
+            for no crops. They follow padding, so `pad_px` is usually 0 with them.
+        crop_keep_ratio: Use the same fraction for both sides of a crop.
+        crop_to: Size that crops are resized to, as a fraction of height and width. Below 1, the model is
+            trained on smaller images than it is tested on.
+    """
 
     pad_px: Annotated[int, Field(ge=0)] = 10
     flip: bool = True
@@ -81,28 +108,28 @@ class AugmentationSection(Section):
     brightness: Fraction = 0.0
     contrast: Fraction = 0.0
     saturation: Fraction = 0.0
-    hue: Annotated[float, Field(ge=0, le=0.5)] = 0.0
-    erase: Fraction = 0.0
+
     crop_sides: tuple[Share, ...] = ()
     crop_keep_ratio: bool = False
     crop_to: Share = 1.0
 
     @model_validator(mode="after")
-    def _resizes_crops(self) -> AugmentationSection:
+    def _crops_to_resize(self) -> AugmentationSection:
         if self.crop_to != 1 and not self.crop_sides:
-            raise ValueError("augmentation.crop_to resizes crops; give crop_sides, or leave crop_to at 1")
+            raise ValueError("augmentation.crop_to resizes crops; set crop_sides, or leave crop_to at 1")
         return self
 
 
 class ModelSection(Section):
-    """The model's constructor: its name in `passerby.models.MODELS` and keyword arguments.
+    """The model.
 
     Args:
-        pretrained: false, true (ImageNet weights through timm) or the path of a weights file;
+        name: One of `passerby.list_models()`.
+        pretrained: false, true (ImageNet weights from timm), or the path of a weights file;
             `${NAME}` stands for an environment variable.
-        init_from: A bundle whose weights the network starts with (fine-tuning, or the same network at a
-            larger input); `pretrained` is then not looked at.
-        arguments: Passed on to the model.
+        init_from: Bundle with the initial weights, for fine-tuning or for the same model with a larger input;
+            `pretrained` is then ignored.
+        arguments: Keyword arguments of the model.
     """
 
     name: str = "baseline"
@@ -112,14 +139,17 @@ class ModelSection(Section):
 
 
 class LossSection(Section):
-    """The loss: its name in `passerby.losses.LOSSES` and keyword arguments.
+    """The loss.
 
     Args:
-        teachers: Predictions of other models on the training split (`passerby evaluate … --split train --out`;
-            one of each, where several splits train), whose mean is learnt beside the labels; see
-            `passerby.losses.Distilled`.
-        teacher_weight: How much they count; the labels count the rest.
-        teachers_as_labels: Learn what they say by the loss itself, with its weights; only `bce` can.
+        name: One of `passerby.list_losses()`.
+        arguments: Keyword arguments of the loss.
+        teachers: Predictions of other models on the training split (`passerby evaluate … --split train
+            --out`; for several training splits, one for each). Their mean is a second target in addition to
+            the labels; see `passerby.losses.Distilled`.
+        teacher_weight: Weight of the teachers' term; the labels' term has the remaining weight.
+        teachers_as_labels: Apply the loss, with its class weights, to the teacher predictions as soft labels.
+            Only `bce` supports it.
     """
 
     name: str = "bce"
@@ -129,19 +159,23 @@ class LossSection(Section):
     teachers_as_labels: bool = False
 
     @model_validator(mode="after")
-    def _can_learn_from_teachers(self) -> LossSection:
+    def _supports_soft_labels(self) -> LossSection:
         if self.teachers_as_labels and self.name != "bce":
             raise ValueError(
-                f"expected the loss bce beside teachers_as_labels, got {self.name}; leave the latter out"
+                f"teachers_as_labels: expected the loss bce, got {self.name}; remove teachers_as_labels"
             )
         return self
 
 
 class OptimizerSection(Section):
-    """Adam with L2 (SB), AdamW or SGD with momentum.
+    """The optimiser: Adam with L2 regularisation (as in the Strong Baseline), AdamW, or SGD with momentum.
 
     Args:
-        decay_norm_and_bias: Apply weight decay to one-dimensional parameters too, as SB does.
+        name: The optimiser.
+        lr: Base learning rate.
+        weight_decay: L2 regularisation of `adam`; decoupled weight decay of `adamw`.
+        momentum: Of `sgd`.
+        decay_norm_and_bias: Also decay one-dimensional parameters, as the Strong Baseline does.
     """
 
     name: Literal["adam", "adamw", "sgd"] = "adam"
@@ -152,15 +186,15 @@ class OptimizerSection(Section):
 
 
 class ScheduleSection(Section):
-    """How the learning rate moves.
+    """The learning-rate schedule.
 
     Args:
-        name: `plateau` watches the validation loss once an epoch; the others are functions of the step.
-        warmup_epochs: Linear rise from zero at the start; not with `plateau`.
-        factor: What a plateau or a milestone multiplies the rate by.
-        patience: Epochs without improvement that a plateau waits.
-        milestones: Epochs at which `step` multiplies by `factor`.
-        decay: `inverse-time` divides the rate by 1 + decay · steps (Keras).
+        name: `plateau` depends on the validation loss of each epoch, the others on the step.
+        warmup_epochs: Epochs of linear increase from zero; not with `plateau`.
+        factor: Factor on the rate at a plateau or milestone.
+        patience: Epochs without improvement before `plateau` reduces the rate.
+        milestones: Epochs at which `step` multiplies the rate by `factor`.
+        decay: `inverse-time` divides the rate by 1 + decay · steps (as Keras does).
     """
 
     name: Literal["constant", "plateau", "cosine", "step", "inverse-time"] = "plateau"
@@ -171,39 +205,43 @@ class ScheduleSection(Section):
     decay: Annotated[float, Field(ge=0)] = 0.0
 
     @model_validator(mode="after")
-    def _fits(self) -> ScheduleSection:
+    def _keys_fit(self) -> ScheduleSection:
         if self.name == "plateau" and self.warmup_epochs:
             raise ValueError("schedule plateau has no warm-up; choose cosine, step or constant")
         if (self.name == "step") != bool(self.milestones):
             raise ValueError("schedule step needs milestones (epochs), the others have none")
         if (self.name == "inverse-time") != bool(self.decay):
-            raise ValueError("schedule inverse-time needs a decay (a step), the others have none")
+            raise ValueError("schedule inverse-time needs a decay (per step), the others have none")
         return self
 
 
 class TrainingSection(Section):
-    """The loop.
+    """The training loop.
 
     Args:
-        ema: Decay of the exponential moving average of the weights, which is then what is validated and
-            saved; null for none. The decay rises as (1 + n) / (10 + n) in the first steps.
-        clip_norm: Largest gradient norm; null for no clipping.
-        precision: Of the arithmetic; the `mixed` ones keep the weights in 32 bits.
-        early_stopping: Epochs without a better `select` before the run ends; null for never.
-        select: Validation score that chooses the best epoch.
-        calibrate: What each attribute's own threshold is chosen for at the end, on the validation split, as by
-            `passerby calibrate`; null keeps 0.5.
-        checkpoint_every_steps: Also write a checkpoint every so many steps; null for once an epoch.
-        channels_last: Memory layout; on most CPUs and GPUs the faster one for convolutions.
-        workers: Threads that fetch batches ahead, and that pack the pictures before the first epoch.
-        device_cache: Keep the pictures on the device and augment them there; the batches are the same. It pays
-            where a GPU waits for its batches, and costs height · width · 3 bytes of its memory a picture of
-            train and val (0.14 MiB at 256×192), a third more for masks and for parsing maps each if the
-            model takes them. `workers` fetch nothing then.
-        compile: Compile the network's forward and backward pass (`torch.compile`): a minute or more before
-            the first steps, then fewer and larger kernels. It pays on a GPU and in long runs, where the
-            kernels are small. Scores differ by rounding and by what dropout draws. A GPU needs Triton for it,
-            a CPU a C++ compiler.
+        epochs: Number of epochs.
+        batch_size: Images per step on each device.
+        precision: Precision of the arithmetic; the `mixed` ones keep the weights in 32 bits.
+        ema: Decay of the exponential moving average of the weights, which is then validated and saved; null
+            for none. The decay increases as (1 + n) / (10 + n) in the first steps.
+        clip_norm: Maximum norm of the gradient; null for no clipping.
+        early_stopping: Epochs without a better `select` score before the run ends; null for never.
+        select: Validation score that selects the best epoch.
+        calibrate: Score for which the threshold of each attribute is chosen at the end, on the validation
+            split, as by `passerby calibrate`; null keeps 0.5.
+        checkpoint_every_steps: Steps between checkpoints within an epoch; null for one checkpoint per epoch.
+        channels_last: Memory layout, which is faster for convolutions on most CPUs and GPUs.
+        accelerator: Type of device; `auto` uses a GPU if there is one.
+        devices: Number of devices.
+        workers: Number of threads that load batches, and that pack the images before the first epoch.
+        device_cache: Keep the images on the device and augment them there. The batches are the same. It is
+            faster if a GPU waits for its batches, and needs height · width · 3 bytes of its memory for each
+            training and validation image (0.14 MiB at 256×192), and a third more each for masks and parsing
+            maps if the model uses them. Then no `workers` load batches.
+        compile: Compile the forward and backward pass of the model (`torch.compile`). This takes a minute or
+            more before the first steps; the kernels are then fewer and larger. It is useful for long runs on
+            a GPU if the kernels are small. Scores differ by rounding and by the random numbers of dropout. A
+            GPU needs Triton, a CPU a C++ compiler.
     """
 
     epochs: Annotated[int, Field(ge=1)] = 30
@@ -224,12 +262,12 @@ class TrainingSection(Section):
 
 
 class Recipe(Section):
-    """Everything about a training run; see `recipes/` for complete, commented ones.
+    """The definition of a training run. `passerby recipes` lists complete examples with comments.
 
     Args:
-        variant: Names this recipe among the recipes of its model, in results and tables.
-        protocol: Name of the evaluation protocol (see `passerby.evaluation.protocols`).
-        seed: Fixes initialisation, order, augmentation and dropout.
+        variant: Name of this recipe among those of its model, in results and tables.
+        seed: Determines initialisation, order, augmentation and dropout.
+        protocol: Name of the evaluation protocol; see `passerby.evaluation.protocols`.
     """
 
     variant: str = "default"
@@ -245,23 +283,27 @@ class Recipe(Section):
     training: TrainingSection = TrainingSection()
 
     @model_validator(mode="after")
-    def _selects_honestly(self) -> Recipe:
+    def _selects_on_other_data(self) -> Recipe:
         if self.data.val in self.data.train:
             raise ValueError(
-                f"data.val: {self.data.val} is among data.train; select on a split that does not train"
+                f"data.val: {self.data.val} is among data.train; select on a split that is not trained on"
             )
         if self.data.val == "test" and self.training.calibrate is not None:
-            raise ValueError("training.calibrate on data.val: test flatters every later score; use val")
+            raise ValueError(
+                "training.calibrate with data.val: test makes every later test score too optimistic; use val"
+            )
         if self.data.val == "test" and "select-on-test" not in self.protocol.split("+"):
-            raise ValueError("data.val: test flatters the score; use val, or say protocol: select-on-test")
+            raise ValueError(
+                "data.val: test makes the score too optimistic; use val, or set protocol: select-on-test"
+            )
         return self
 
     @model_validator(mode="after")
     def _warmup_ends(self) -> Recipe:
         if self.schedule.warmup_epochs > self.training.epochs:
-            raise ValueError("schedule.warmup_epochs is longer than the whole run (training.epochs)")
+            raise ValueError("schedule.warmup_epochs exceeds the length of the run (training.epochs)")
         return self
 
     def to_yaml(self) -> str:
-        """The whole recipe, defaults included, as YAML that `load_recipe` reads."""
+        """The recipe with all defaults, as YAML that `load_recipe` reads."""
         return yaml.safe_dump(self.model_dump(mode="json"), sort_keys=False, allow_unicode=True)

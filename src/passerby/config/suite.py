@@ -1,4 +1,4 @@
-"""The suite: a grid of recipes, data and seeds in one YAML file."""
+"""The sections of a suite: a grid of models, data and seeds in one YAML file."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class ModelEntry(Section):
-    """One model of a suite.
+    """A model of a suite.
 
     Args:
-        recipe: Its recipe, beside the suite's file.
-        overrides: What differs from it, as a recipe says it.
-        teachers: Models of the suite from whose predictions on the training split it learns, each of the same
-            data and seed, in place of the recipe's `loss.teachers`.
-        seeds: Of this model, if not the suite's.
+        recipe: Path of its recipe, relative to the suite's file, or the name of a packaged recipe.
+        overrides: Changes of the recipe, in its sections.
+        teachers: Models of the suite on whose predictions for the training split this model is trained, with
+            the same data and seed. They replace the recipe's `loss.teachers`.
+        seeds: Seeds of this model, if they differ from the suite's.
     """
 
     recipe: Path
@@ -39,43 +39,58 @@ class ModelEntry(Section):
 
 
 class TestSection(Section):
-    """People that each bundle is tested on beside its own test split; see `passerby evaluate`.
+    """A split that each bundle is evaluated on in addition to the test split; see `passerby evaluate`.
 
     Args:
-        root: Folder of the pictures, if not the one noted in the manifest.
-        names: What is called how, where the data set is another one.
+        manifest: Parquet file that `passerby prepare` wrote.
+        root: Folder of the images, if it differs from the one in the manifest.
+        partition: Name of the partition.
+        split: Split of the partition.
+        label_map: Label map from the model's data set to this one, if they differ.
     """
 
     manifest: Path
     root: Path | None = None
     partition: str
     split: Literal["train", "val", "test"] = "test"
-    names: str | None = None
+    label_map: str | None = None
 
 
 class LocalizationSection(TestSection):
-    """People on whom each bundle is asked where it sees attributes; see `passerby evaluate-localization`."""
+    """A split on which the heat maps of each bundle are evaluated; see `passerby evaluate-localization`.
+
+    Args:
+        manifest: Parquet file that `passerby prepare` wrote, with parsing maps or boxes of the attributes.
+        root: Folder of the images, if it differs from the one in the manifest.
+        partition: Name of the partition.
+        split: Split of the partition.
+        label_map: Label map from the model's data set to this one, if they differ.
+        method: Method of the heat maps.
+        min_area_px: Minimum area of the ground truth of a sample, in pixels at the model's input size.
+    """
 
     method: Literal["grad-cam", "grad-cam-p", "grad-cam++", "layer-cam", "native", "occlusion"] = "grad-cam-p"
     min_area_px: Annotated[int, Field(ge=1)] = 9
 
 
 class SuiteSection(Section):
-    """The file of a suite, which may extend another as recipes do.
+    """A suite. It may extend another one, as recipes do.
 
     Args:
-        suite: Its name, with which the variant of each of its runs begins.
-        baseline: Which of the models the others are compared to.
-        by: What is drawn behind the intervals of their differences; images in a test without identities.
-        seeds: Each model is trained with each, unless it has its own.
-        defaults: Laid over every recipe, below what changes in one model.
-        models: By name; a path alone is a recipe without a change, null leaves out a model of the suite
-            that is extended.
-        data: Each model is trained on each; by name, what of the recipe's `data` differs. Empty for one.
-        calibrate: Each model is also compared with thresholds of its own, chosen for this on the validation
-            split; see `passerby calibrate`.
-        tests: Further tests of every bundle, by name.
-        localization: Tests of where the bundles look, by name.
+        suite: Name of the suite. The variant of each run begins with it.
+        baseline: Name of the model that the others are compared with.
+        by: Unit that is resampled for the confidence intervals of differences. Tests without identities are
+            resampled by image.
+        seeds: Seeds that each model is trained with, unless the model has its own `seeds`.
+        defaults: Changes of every recipe, applied before the `overrides` of a model.
+        models: Models by name. A path alone is a recipe without overrides; null removes a model of the
+            extended suite.
+        data: Changes of the recipes' `data` section by name. Each model is trained on each of them. Empty to
+            train on the data of the recipes.
+        calibrate: Scores for which the thresholds of each model are also chosen on the validation split. Each
+            adds a table with calibrated thresholds; see `passerby calibrate`.
+        tests: Additional tests of every bundle, by name.
+        localization: Evaluations of the heat maps of every bundle, by name.
     """
 
     suite: Name
@@ -100,43 +115,45 @@ class SuiteSection(Section):
     @model_validator(mode="after")
     def _names_fit(self) -> SuiteSection:
         if self.baseline not in self.models:
-            raise ValueError(f"baseline: {self.baseline} is none of the models: {', '.join(self.models)}")
-        own = ((f"{name}: seeds", self.find_seeds(name)) for name in self.models)
-        for key, values in (("seeds", self.seeds), ("calibrate", self.calibrate), *own):
+            raise ValueError(
+                f"baseline: expected one of the models {', '.join(self.models)}, got {self.baseline}"
+            )
+        of_models = ((f"{name}: seeds", self.find_seeds(name)) for name in self.models)
+        for key, values in (("seeds", self.seeds), ("calibrate", self.calibrate), *of_models):
             if len(set(values)) < len(values):
-                raise ValueError(f"{key}: expected different ones")
+                raise ValueError(f"{key}: expected different values, got {', '.join(map(str, values))}")
         if both := set(self.tests) & set(self.localization):
-            raise ValueError(f"localization: {min(both)} is the name of a test, too; take another")
+            raise ValueError(f"localization: {min(both)} is also the name of a test; rename one of them")
         return self
 
     @model_validator(mode="after")
     def _teachers_fit(self) -> SuiteSection:
         for name, model in self.models.items():
             if len(set(model.teachers)) < len(model.teachers):
-                raise ValueError(f"{name}: expected different teachers")
+                raise ValueError(f"{name}: expected different teachers, got {', '.join(model.teachers)}")
             for teacher in model.teachers:
                 if teacher not in self.models:
-                    raise ValueError(f"{name} learns from {teacher}, which is none of the models")
+                    raise ValueError(f"{name}: the teacher {teacher} is not one of the models")
                 if self.models[teacher].teachers:
-                    raise ValueError(f"{name} learns from {teacher}, which learns from others itself")
+                    raise ValueError(f"{name}: the teacher {teacher} must not have teachers itself")
                 if lacking := set(self.find_seeds(name)) - set(self.find_seeds(teacher)):
-                    raise ValueError(f"{name} learns from {teacher}, which lacks its seed {min(lacking)}")
+                    raise ValueError(f"{name}: the teacher {teacher} is not trained with seed {min(lacking)}")
         return self
 
     def find_seeds(self, model: str) -> tuple[int, ...]:
-        """Those that a model is trained with."""
+        """The seeds that a model is trained with."""
         return self.models[model].seeds or self.seeds
 
 
 @dataclass(frozen=True, slots=True)
 class SuiteRun:
-    """One training run of a suite.
+    """A training run of a suite.
 
     Args:
-        model: Its name in the suite.
-        data: The name of its data; empty if there is one only.
-        recipe: With variant and seed.
-        teachers: Models whose runs of the same data and seed teach it.
+        model: Name of the model in the suite.
+        data: Name of the data; empty if the suite has no `data`.
+        recipe: The recipe with variant and seed.
+        teachers: Models whose runs with the same data and seed provide teacher predictions.
     """
 
     model: str
@@ -146,26 +163,26 @@ class SuiteRun:
 
     @property
     def name(self) -> str:
-        """Such as `official-1/man/seed0`: its folder."""
+        """Unique in the suite, such as `official-1/man/seed0`."""
         return self.name_sibling(self.model)
 
     def name_sibling(self, model: str) -> str:
-        """The name of a model's run of the same data and seed."""
+        """The name of the run of another model with the same data and seed."""
         return "/".join(word for word in (self.data, model, f"seed{self.recipe.seed}") if word)
 
 
 @dataclass(frozen=True, slots=True)
 class Suite:
-    """All runs of a suite, and how they are compared.
+    """The runs of a suite, and their comparisons.
 
     Args:
-        name: Begins the variant of each run.
-        baseline: A model.
-        by: `image` or `identity`.
+        name: First part of the variant of each run.
+        baseline: Name of the model that the others are compared with.
+        by: Unit of resampling, `image` or `identity`.
         runs: In the order of the file: data by data, model by model, seed by seed.
-        calibrate: What thresholds are also chosen for.
-        tests: Further tests of every bundle, by name.
-        localization: Tests of where the bundles look, by name.
+        calibrate: Scores for which thresholds are chosen.
+        tests: Additional tests of every bundle, by name.
+        localization: Evaluations of the heat maps of every bundle, by name.
     """
 
     name: str
@@ -178,13 +195,13 @@ class Suite:
 
 
 def load_suite(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
-    """Read a suite and every recipe that it names, and check them all before anything runs.
+    """Read and validate a suite and all of its recipes.
 
-    Over a run's recipe are laid `defaults`, the model's `change`, the `data` and the overrides, in this order.
-    Its variant is made of the names of suite, model and data.
+    A run's recipe is changed by `defaults`, the model's `overrides`, the `data` and the argument `overrides`,
+    in this order. Its variant consists of the names of suite, model and data.
 
     Args:
-        path: A YAML file; see `recipes/suites/`.
+        path: A YAML file, or the name of a packaged suite such as `suites/peta`.
         overrides: Changes of every recipe, such as `training.epochs=2`.
 
     Raises:
@@ -194,7 +211,7 @@ def load_suite(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
     section = validate(
         SuiteSection, expand(read_recipe(path, what="suite", prepare=_locate_recipes), str(path)), str(path)
     )
-    _check_changes(section, path, overrides)
+    _check_overrides(section, path, overrides)
     runs = tuple(
         SuiteRun(
             model,
@@ -208,7 +225,8 @@ def load_suite(path: Path | str, overrides: Sequence[str] = ()) -> Suite:
     _check_runs(runs, path)
     if section.calibrate and any(run.recipe.data.val == "test" for run in runs):
         raise ConfigError(
-            f"{path}: calibrate: thresholds chosen on the test split flatter; use data.val: val"
+            f"{path}: calibrate: thresholds chosen on the test split make its scores too optimistic; use "
+            "data.val: val"
         )
     return Suite(
         section.suite,
@@ -233,49 +251,51 @@ def _locate_recipes(values: dict[str, Any], path: Path) -> None:
             models[name] = {**model, "recipe": located} if isinstance(model, dict) else located
 
 
-def _check_changes(suite: SuiteSection, path: Path, overrides: Sequence[str]) -> None:
-    """Refuse what the suite decides itself."""
+def _check_overrides(suite: SuiteSection, path: Path, overrides: Sequence[str]) -> None:
+    """Refuse overrides of keys that the suite sets itself."""
     keys = [override.partition("=")[0] for override in overrides]
-    taught = [name for name, model in suite.models.items() if model.teachers]
-    if taught and "loss.teachers" in keys:
+    students = [name for name, model in suite.models.items() if model.teachers]
+    if students and "loss.teachers" in keys:
         raise ConfigError(
-            f"{path}: loss.teachers is set by the suite's teachers of {taught[0]}; change it there"
+            f"{path}: loss.teachers is set by the suite's teachers of {students[0]}; change it there"
         )
     keys += [
-        key for each in (suite.defaults, *(line.overrides for line in suite.models.values())) for key in each
+        key
+        for each in (suite.defaults, *(model.overrides for model in suite.models.values()))
+        for key in each
     ]
-    ours = {"seed": "seeds", "variant": "suite and models"}
-    varied = {f"data.{key}": "data" for each in suite.data.values() for key in each}
+    set_by = {"seed": "seeds", "variant": "suite and models"}
+    set_by |= {f"data.{key}": "data" for each in suite.data.values() for key in each}
     for key in keys:
-        if place := (ours | varied).get(key):
-            raise ConfigError(f"{path}: {key} is set by the suite's {place}; change it there")
+        if source := set_by.get(key):
+            raise ConfigError(f"{path}: {key} is set by the suite's {source}; change it there")
 
 
 def _check_runs(runs: Sequence[SuiteRun], path: Path) -> None:
-    """Refuse names that meet, and runs that cannot be compared."""
+    """Refuse runs with the same variant, and runs that cannot be compared."""
     variants = {(run.recipe.variant, run.recipe.seed) for run in runs}
     if len(variants) < len(runs):
-        raise ConfigError(f"{path}: two models and data have one variant; give them other names")
+        raise ConfigError(f"{path}: two combinations of model and data have the same variant; rename one")
     for data in {run.data for run in runs}:
         recipes = [run.recipe for run in runs if run.data == data]
-        for what, found in (
+        for key, values in (
             ("protocol", {recipe.protocol for recipe in recipes}),
             ("data.partition", {recipe.data.partition for recipe in recipes}),
             ("data.on_unreadable", {recipe.data.on_unreadable for recipe in recipes}),
         ):
-            if len(found) > 1:
+            if len(values) > 1:
                 raise ConfigError(
-                    f"{path}: models that are compared need one {what}, got {', '.join(sorted(found))}; say "
-                    "it in defaults"
+                    f"{path}: models that are compared need the same {key}, got {', '.join(sorted(values))}; "
+                    "set it in defaults"
                 )
 
 
 def _create_recipe(
     suite: SuiteSection, path: Path, model: str, data: str, seed: int, overrides: Sequence[str]
 ) -> Recipe:
-    line = suite.models[model]
-    values = read_recipe(find_recipe(line.recipe, folder=path.parent, named_in=path))
-    for above in (suite.defaults, line.overrides, {"data": suite.data.get(data, {})}):
+    entry = suite.models[model]
+    values = read_recipe(find_recipe(entry.recipe, folder=path.parent, named_in=path))
+    for above in (suite.defaults, entry.overrides, {"data": suite.data.get(data, {})}):
         values = merge_overrides(values, above)
     variant = "-".join(word for word in (suite.suite, model, data) if word)
     names = (f"variant={variant}", f"seed={seed}")

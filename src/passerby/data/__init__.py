@@ -1,1 +1,1 @@
-"""From the files of a data set to batches: formats, manifest, partitions, cache, loader, and drawn people."""
+"""From the files of a data set to batches: formats, manifest, partitions, cache, augmentation, loader."""

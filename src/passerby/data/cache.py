@@ -1,18 +1,19 @@
-"""Pictures of a manifest, resized once and kept in one memory-mapped file, so that epochs decode nothing.
+"""The packed cache: images of a manifest, decoded and resized once, in one memory-mapped file.
 
 A cache is a folder named `<fingerprint of the manifest>-<height>x<width>-<resize>`:
 
-| file | shape and type | meaning |
+| file | shape and type | contents |
 |---|---|---|
-| `images.npy` | (N, H, W, 3) uint8 | pictures, box cut out |
+| `images.npy` | (N, H, W, 3) uint8 | images, cropped to the box |
 | `masks.npy` | (N, H, W) uint8 | 1 on the person; all 0 in a row without mask; absent without any mask |
 | `parsing.npy` | (N, H, W) uint8 | classes; all 255 (unknown) in a row without map; absent without any map |
 | `keypoints.npy` | (N, 17, 3) float32 | x, y in pixels of the input, score; NaN in a row without any |
-| `valid.npy`, `sizes.npy` | (N,) | False where a file was unreadable; bytes of each picture's file |
+| `valid.npy` | (N,) bool | False if a file of the row was unreadable |
+| `sizes.npy` | (N, 3) int64 | size of the image, mask and parsing map files in bytes |
 | `cache.json` | | version, size of the input, names and reasons of unreadable files |
 
-It is made under a temporary name and renamed at the end, so what has its name is complete, and of several
-builders the first wins.
+A cache is written under a temporary name and renamed when complete. If several processes build it at the same
+time, the first one wins.
 """
 
 from __future__ import annotations
@@ -39,23 +40,23 @@ if TYPE_CHECKING:
 
 __all__ = ["PackedCache"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 @dataclass(frozen=True)
 class PackedCache:
-    """Resized pictures, masks, parsing maps and keypoints of all rows of a manifest.
+    """Resized images, masks, parsing maps and keypoints of all rows of a manifest.
 
-    Make or open one with `PackedCache.build`, open a folder with `PackedCache.open`.
+    `PackedCache.build` opens or builds a cache, `PackedCache.open` opens an existing folder.
 
     Args:
         path: The folder.
         images: (N, H, W, 3) uint8, memory-mapped.
-        masks: (N, H, W) uint8 in {0, 1}, memory-mapped, 0 everywhere where a row has none; or None.
-        parsing: (N, H, W) uint8, memory-mapped, 255 where a row has none; or None.
-        keypoints: (N, 17, 3) float32: x, y in pixels of the input, score; NaN where a row has none; or None.
-        valid: (N,) bool, False where a file could not be read; such a row must not be served.
-        unreadable: Path (relative to the root) and reason of each file that could not be read.
+        masks: (N, H, W) uint8 in {0, 1}, memory-mapped, all 0 in a row without mask; or None.
+        parsing: (N, H, W) uint8, memory-mapped, all 255 in a row without map; or None.
+        keypoints: (N, 17, 3) float32: x, y in pixels of the input, score; NaN in a row without any; or None.
+        valid: (N,) bool, False if a file of the row could not be read; such a row must not be used.
+        unreadable: Path relative to the root and reason of each unreadable file.
     """
 
     path: Path
@@ -70,12 +71,12 @@ class PackedCache:
         return len(self.valid)
 
     def __reduce__(self) -> tuple[Callable[[Path], PackedCache], tuple[Path]]:
-        # Another process maps the same files instead of receiving a copy of all pictures.
+        # Another process maps the same files instead of receiving a copy of all images.
         return (PackedCache.open, (self.path,))
 
     @classmethod
     def open(cls, path: Path) -> PackedCache:
-        """Open a cache that is already there.
+        """Open an existing cache.
 
         Raises:
             DataError: If the folder is missing, damaged, truncated or of another version.
@@ -94,7 +95,7 @@ class PackedCache:
                 unreadable,
             )
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise DataError(f"{path} is no whole cache of pictures ({error}); delete that folder") from error
+            raise DataError(f"{path} is not a complete image cache ({error}); delete this folder") from error
 
     @classmethod
     def build(
@@ -107,32 +108,33 @@ class PackedCache:
         workers: int | None = None,
         progress: Progress | None = None,
     ) -> PackedCache:
-        """Open the cache of this manifest and input size, or make it first.
+        """Open the cache of a manifest and an input size; build it if necessary.
 
-        It is made anew if it is damaged, or if files of the manifest have changed in size since.
+        It is rebuilt if it is damaged, was written by another version, or if the size of a file of the
+        manifest has changed.
 
         Args:
             manifest: All its rows are packed, in order.
-            preprocess: Height, width and resize of the input; mean and standard deviation don't matter here.
-            folder: Where caches lie.
-            on_unreadable: What to do about files that cannot be read: `raise` raises an error after all have been tried and
-                names them, `skip` marks their rows as not valid.
-            workers: Threads that decode; by default one a core.
-            progress: Called with rows done and rows in all.
+            preprocess: Height, width and resize of the input; mean and standard deviation are not used.
+            folder: Parent folder of caches.
+            on_unreadable: `raise` raises an error that lists all unreadable files, after reading the others;
+                `skip` marks their rows as not valid.
+            workers: Threads that decode; by default one per core.
+            progress: Called with the number of rows done and the total.
 
         Raises:
-            ImageError: If files cannot be read and `on_unreadable` is `raise`. What could be read stays in the
-                cache, so a second call with `skip` is immediate.
-            DataError: If no picture is found at all, or the disk lacks space.
+            ImageError: If files cannot be read and `on_unreadable` is `raise`. The readable rows stay in the
+                cache, so a second call with `skip` returns immediately.
+            DataError: If none of the images exist, or the disk space is too small.
         """
         name = f"{manifest.fingerprint}-{preprocess.height}x{preprocess.width}-{preprocess.resize}"
         path = Path(folder) / name
         sizes = _file_sizes(manifest)
         cache = _open_if_fresh(path, sizes)
         if cache is None:
-            _check_any_there(manifest, sizes)
+            _check_any_exists(manifest, sizes)
             job = PackingJob(manifest, preprocess, workers or os.cpu_count() or 1, progress)
-            _make(job, path, sizes)
+            _build(job, path, sizes)
             cache = cls.open(path)
         if cache.unreadable and on_unreadable == "raise":
             raise ImageError(_describe(cache.unreadable, manifest.root))
@@ -140,7 +142,7 @@ class PackedCache:
 
 
 def _open_array(path: Path, name: str, shape: tuple[int, ...]) -> Any:
-    # A file shorter than its header says makes NumPy raise ValueError, so truncation is found here.
+    # NumPy raises ValueError for a file shorter than its header states, which detects truncation.
     mode: Literal["r"] | None = "r" if name in ("images", "masks", "parsing") else None
     array = np.load(path / f"{name}.npy", mmap_mode=mode, allow_pickle=False)
     if array.shape != shape:
@@ -149,7 +151,7 @@ def _open_array(path: Path, name: str, shape: tuple[int, ...]) -> Any:
 
 
 def _file_sizes(manifest: Manifest) -> NDArray[np.int64]:
-    """Bytes of picture, mask and parsing map of each row (N, 3); −1 where missing, 0 where there is none."""
+    """Bytes of image, mask and parsing map of each row (N, 3); −1 for a missing file, 0 for no file."""
 
     def size(relative: str | None) -> int:
         try:
@@ -169,12 +171,12 @@ def _open_if_fresh(path: Path, sizes: NDArray[np.int64]) -> PackedCache | None:
         return None
     if before.shape != sizes.shape:
         return None
-    # Files that have gone since then are no reason to make the cache anew: that is what a cache is for.
+    # Files that were deleted since do not invalidate the cache.
     return cache if ((sizes == before) | (sizes < 0)).all() else None
 
 
 def _describe(unreadable: list[tuple[str, str]], root: Path) -> str:
-    advice = "mend them, or skip them (data.on_unreadable=skip, --on-unreadable skip)"
+    advice = "repair them, or skip them (data.on_unreadable=skip, --on-unreadable skip)"
     lines = [f"{len(unreadable)} files of {root} cannot be read; {advice}:"]
     lines += [f"  {reason}" for _, reason in unreadable[:20]]
     if len(unreadable) > 20:
@@ -182,13 +184,13 @@ def _describe(unreadable: list[tuple[str, str]], root: Path) -> str:
     return "\n".join(lines)
 
 
-def _check_any_there(manifest: Manifest, sizes: NDArray[np.int64]) -> None:
+def _check_any_exists(manifest: Manifest, sizes: NDArray[np.int64]) -> None:
     if len(sizes) and (sizes[:, 0] < 0).all():
         first = manifest.root / manifest.images[0]
-        raise DataError(f"none of the {len(sizes)} pictures is there, not even {first}; is the root right?")
+        raise DataError(f"none of the {len(sizes)} images exists, for example {first}; check the root folder")
 
 
-def _make(job: PackingJob, path: Path, sizes: NDArray[np.int64]) -> None:
+def _build(job: PackingJob, path: Path, sizes: NDArray[np.int64]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = Path(tempfile.mkdtemp(prefix=f".{path.name}.", suffix=".tmp", dir=path.parent))
     try:
@@ -196,23 +198,24 @@ def _make(job: PackingJob, path: Path, sizes: NDArray[np.int64]) -> None:
         np.save(temporary / "sizes.npy", sizes, allow_pickle=False)
         (temporary / "cache.json").write_text(json.dumps(meta, indent=1), encoding="utf-8")
         temporary.chmod(0o755)
-        _put_in_place(temporary, path, sizes)
+        _publish(temporary, path, sizes)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _put_in_place(temporary: Path, path: Path, sizes: NDArray[np.int64]) -> None:
+def _publish(temporary: Path, path: Path, sizes: NDArray[np.int64]) -> None:
+    """Rename a finished cache to its final name, unless another process was faster."""
     for _ in range(10):
         try:
             temporary.rename(path)
             return
-        except OSError:  # there is a folder of that name: of another builder, or a stale or damaged one
+        except OSError:  # the folder exists: from another process, or stale or damaged
             if not path.exists():
                 raise
         if _open_if_fresh(path, sizes) is not None:
             return
-        aside = temporary.with_name(f"{temporary.name}.old")
+        stale = temporary.with_name(f"{temporary.name}.old")
         with suppress(FileNotFoundError):
-            path.rename(aside)  # whoever still reads it goes on reading
-        shutil.rmtree(aside, ignore_errors=True)
-    raise DataError(f"other processes keep replacing {path}; let one of them build the cache first")
+            path.rename(stale)  # processes that have it open can still read it
+        shutil.rmtree(stale, ignore_errors=True)
+    raise DataError(f"other processes keep replacing {path}; build the cache in one process first")

@@ -1,4 +1,4 @@
-"""The columns of a manifest, and what may stand in them."""
+"""The columns of a manifest, and checks of their values."""
 
 from __future__ import annotations
 
@@ -37,13 +37,13 @@ COLUMNS = {
     "parsing": pa.string(),
     "keypoints": pa.list_(pa.float32(), 51),
 }
-"""The columns that every manifest has, beside those of labels and partitions."""
+"""Columns of every manifest, except for those of labels and partitions."""
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 
 
 def check_relative_path(path: str) -> str:
-    """Return `path` with POSIX separators if it stays below the root.
+    """Return a path with POSIX separators, and check that it stays below the root.
 
     Raises:
         ManifestError: If it is absolute or leaves the root through `..`.
@@ -55,18 +55,18 @@ def check_relative_path(path: str) -> str:
     pure = PurePosixPath(path.replace("\\", "/"))
     if not pure.parts or pure.is_absolute() or ".." in pure.parts or _DRIVE.match(path):
         raise ManifestError(
-            f"expected a path that stays below the root, got {path!r}; make it relative to --root"
+            f"expected a path below the root folder, got {path!r}; make it relative to --root"
         )
     return str(pure)
 
 
 def check_table(path: Path, table: pa.Table, schema: AttributeSchema) -> None:
-    """Make sure that a table from a file, which anyone may have edited, keeps the promises of a manifest."""
+    """Check the columns of a table that was read from a file and may have been edited."""
     wanted = COLUMNS | {f"label:{name}": pa.int8() for name in schema.names}
     for name, kind in wanted.items():
         if (count := table.column_names.count(name)) != 1:
             raise ManifestError(
-                f"{path}: expected one column {name!r}, got {count}; make it anew with `passerby prepare`"
+                f"{path}: expected one column {name!r}, got {count}; create it again with `passerby prepare`"
             )
         if table.column(name).type != kind:
             raise ManifestError(f"{path}, column {name!r}: expected {kind}, got {table.column(name).type}")
@@ -77,7 +77,7 @@ def check_table(path: Path, table: pa.Table, schema: AttributeSchema) -> None:
                     f"{path}, column {name!r}: expected labels 1, 0 or -1, got also {wrong[:5]}"
                 )
     if table.column("image").null_count:
-        raise ManifestError(f"{path} has rows without image; make it anew with `passerby prepare`")
+        raise ManifestError(f"{path} has rows without image; create it again with `passerby prepare`")
     for name in ("image", "mask", "parsing"):
         check_paths(name, table.column(name).to_pylist(), len(table))
     check_lists("box", table.column("box").to_pylist(), len(table), 4)
@@ -87,7 +87,7 @@ def check_table(path: Path, table: pa.Table, schema: AttributeSchema) -> None:
 
 
 def check_partition(name: str, splits: Sequence[str | None], n: int) -> pa.Array:
-    """A partition's splits as a column."""
+    """Check the splits of a partition, and convert them to a column."""
     unknown = set(splits) - {*SPLITS, None}
     if unknown:
         raise ManifestError(
@@ -98,11 +98,11 @@ def check_partition(name: str, splits: Sequence[str | None], n: int) -> pa.Array
 
 
 def check_classes(names: Sequence[str]) -> tuple[str, ...]:
-    """Names of the numbers in parsing maps: different from each other, and at most 255 of them."""
+    """Check the class names of parsing maps: unique, and at most 255."""
     classes = tuple(str(name) for name in names)
     if len(set(classes)) != len(classes) or not all(classes) or len(classes) > 255:
         raise ManifestError(
-            f"expected at most 255 parsing classes, each of another name, got {len(classes)}: "
+            f"expected at most 255 parsing classes with unique names, got {len(classes)}: "
             f"{', '.join(map(repr, classes[:5]))} …"
         )
     return classes
@@ -115,7 +115,7 @@ def make_guidance_columns(
     parsing: Sequence[str | None] | None,
     keypoints: Sequence[Any] | None,
 ) -> dict[str, pa.Array]:
-    """The columns `mask`, `parsing` and `keypoints` of n rows, checked; all null where None is given."""
+    """Check the columns `mask`, `parsing` and `keypoints` of n rows; None gives a column of nulls."""
     return {
         "mask": pa.array(check_paths("mask", masks, n), pa.string()),
         "parsing": pa.array(check_paths("parsing", parsing, n), pa.string()),
@@ -124,7 +124,7 @@ def make_guidance_columns(
 
 
 def check_length(name: str, values: Sequence[Any] | None, n: int) -> list[Any]:
-    """The values as a list, None for each row where there are none; refuses another number of rows."""
+    """Check the number of values; None gives a list of None."""
     if values is None:
         return [None] * n
     if len(values) != n:
@@ -133,12 +133,12 @@ def check_length(name: str, values: Sequence[Any] | None, n: int) -> list[Any]:
 
 
 def check_paths(name: str, values: Sequence[str | None] | None, n: int) -> list[str | None]:
-    """Paths that stay below the root."""
+    """Check that paths stay below the root."""
     return [None if v is None else check_relative_path(v) for v in check_length(name, values, n)]
 
 
 def check_lists(name: str, values: Sequence[Any] | None, n: int, length: int) -> list[Any]:
-    """Lists of a fixed length; boxes have area."""
+    """Check that lists have a fixed length, and boxes a positive area."""
     column = check_length(name, values, n)
     for row, value in enumerate(column):
         if value is None:
@@ -147,6 +147,6 @@ def check_lists(name: str, values: Sequence[Any] | None, n: int, length: int) ->
             raise ManifestError(f"column {name!r}, row {row}: expected {length} numbers, got {len(value)}")
         if name == "box" and not (value[0] < value[2] < math.inf and value[1] < value[3] < math.inf):
             raise ManifestError(
-                f"row {row}: expected a box (left, top, right, bottom) with area, got {list(value)}"
+                f"row {row}: expected a box (left, top, right, bottom) of positive area, got {list(value)}"
             )
     return column

@@ -1,4 +1,4 @@
-"""Batches from a packed cache that lies on the device, cut out and augmented there."""
+"""Batches from a packed cache in the memory of a device, gathered and augmented there."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from passerby.data.augmentation import Draws
 from passerby.data.loader import BatchLoader
 from passerby.data.transfer import send
-from passerby.data.transforms import COCO_MIRROR, Draws
+from passerby.data.transforms import COCO_MIRROR
 from passerby.errors import DataError
 from passerby.parsing import UNKNOWN_CLASS
 from passerby.types import Batch, Guidance
@@ -21,26 +22,26 @@ if TYPE_CHECKING:
 
 __all__ = ["DeviceCacheLoader"]
 
-_PIECE_BYTES = 2**26
+_CHUNK_BYTES = 2**26
 
 
 class DeviceCacheLoader(BatchLoader):
-    """A `BatchLoader` whose rows are copied to a device once, and whose batches never leave it.
+    """A `BatchLoader` that copies its rows to a device once and gathers the batches there.
 
-    Order, draws and batches are those of a `BatchLoader` with the same arguments. The host draws a few
-    numbers a sample and starts the work; it copies no picture and waits for nothing.
+    Order, random numbers and batches equal those of a `BatchLoader` with the same arguments. The host draws a
+    few numbers per sample and launches the kernels; it copies no images and does not synchronise.
 
     Args:
-        cache: The pictures, and masks, parsing maps and keypoints where the manifest has them.
-        device: Where the rows go: 3 · H · W bytes each, H · W more for a mask and as many for a parsing map
-            if `guidance` asks for them. Each rank holds all rows: every epoch deals them out anew.
-        options: As for `BatchLoader`, but no `workers`: there is nothing to fetch ahead.
+        cache: The images, and masks, parsing maps and keypoints if the manifest has them.
+        device: Device of the copy: 3 · H · W bytes per row, and H · W more for each of masks and parsing maps
+            if `guidance` requests them. Each process holds all rows, because every epoch divides them anew.
+        options: As for `BatchLoader`, except for `workers`: nothing is prefetched.
 
     Shape:
         As `BatchLoader`, all tensors on the device.
 
     Raises:
-        DataError: If the device has not enough memory; the message says how much is needed. And as
+        DataError: If the memory of the device is too small (the message states the required size), or as for
             `BatchLoader`.
     """
 
@@ -56,7 +57,7 @@ class DeviceCacheLoader(BatchLoader):
             needed = len(self._held_rows) * sum(source[0].nbytes for source in sources.values())
             raise DataError(
                 f"{', '.join(sources)} of {len(self._held_rows):,} rows need {needed / 2**30:.2f} GiB on "
-                f"{self.device}, which has less left; take a smaller input, or leave them on the disk "
+                f"{self.device}, which has less free memory; use a smaller input, or keep them on disk "
                 "(training.device_cache: false)"
             ) from error
         self._mirrored_points = send(np.array(COCO_MIRROR), self.device)
@@ -65,14 +66,14 @@ class DeviceCacheLoader(BatchLoader):
             self._has_no_map = self._held["parsing"].flatten(1).amin(1) == UNKNOWN_CLASS
 
     def _hold(self, source: NDArray[Any]) -> Tensor:
-        """The rows of an array on the device; the host never has more than a piece of them."""
+        """Copy the rows of an array to the device, in chunks."""
         first = torch.from_numpy(source[:1].copy())
         shape = len(self._held_rows), *source.shape[1:]
         held = torch.empty(shape, dtype=first.dtype, device=self.device)
-        step = max(1, _PIECE_BYTES // first.nbytes)
+        step = max(1, _CHUNK_BYTES // first.nbytes)
         for start in range(0, len(held), step):
-            piece = self._held_rows[start : start + step]
-            held[start : start + len(piece)] = torch.from_numpy(source[piece])
+            rows = self._held_rows[start : start + step]
+            held[start : start + len(rows)] = torch.from_numpy(source[rows])
         return held
 
     def _gather_plain(self, rows: NDArray[np.int64], draws: Draws) -> Batch:
@@ -100,7 +101,7 @@ class DeviceCacheLoader(BatchLoader):
 
 
 def _gather_pixels(source: Tensor, slot: Tensor, shift_px: Tensor, flip: Tensor) -> Tensor:
-    """As `passerby.data.transforms.gather_pixels`, for all samples at once.
+    """Like `passerby.data.transforms.gather_pixels`, for all samples at once.
 
     Shape:
         source: (M, H, W, ...); slot: (N,) in 0 … M − 1; shift_px: (N, 2), rows and columns; flip: (N,) bool;

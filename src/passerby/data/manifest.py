@@ -1,20 +1,20 @@
-"""The manifest: one Parquet row a person, the only form of data that the rest of the house knows.
+"""The manifest: a Parquet table with one row per person, the only data format inside the package.
 
 Columns:
 
 | column | type | meaning |
 |---|---|---|
 | `image` | string | path of the picture relative to the root, POSIX separators |
-| `box` | list of 4 float32, or null | crop in pixels, left top right bottom; null means the whole picture |
-| `label:<name>` | int8 | 1 yes, 0 no, −1 unknown; one column an attribute, in schema order |
+| `box` | list of 4 float32, or null | crop in pixels, left top right bottom; null: the full image |
+| `label:<name>` | int8 | 1 present, 0 absent, −1 unknown; one column per attribute, in schema order |
 | `identity`, `camera` | string or null | |
-| `split:<name>` | string or null | `train`, `val`, `test`; null means not part of that partition |
+| `split:<partition>` | string or null | `train`, `val`, `test`; null: not in this partition |
 | `mask`, `parsing` | string or null | path relative to the root |
-| `keypoints` | list of 51 float32, or null | COCO-17, (x px, y px, score) each, in pixels of the picture |
+| `keypoints` | list of 51 float32, or null | COCO-17, (x px, y px, score) each, in pixels of the image |
 
-The file's metadata (key `passerby`) holds the schema, the data set's name, the names of the numbers in the
-parsing maps where they are known, and the root relative to the manifest's own folder, so that a folder with
-data and manifest can be moved as a whole.
+The metadata of the file (key `passerby`) contains the schema, the name of the data set, the class names of
+the parsing maps if known, and the root relative to the folder of the manifest, so that a folder with data
+and manifest can be moved.
 """
 
 from __future__ import annotations
@@ -54,16 +54,16 @@ FORMAT_VERSION = 1
 
 @dataclass(frozen=True)
 class Manifest:
-    """A table of persons with labels, partitions and guidance.
+    """A table of persons with labels, partitions and auxiliary inputs (masks, parsing maps, keypoints).
 
-    Create one with `Manifest.create`, read one with `Manifest.load`.
+    `Manifest.create` creates one, `Manifest.load` reads one.
 
     Args:
         dataset: Name of the data set.
         schema: Its attributes.
         table: The columns above.
         root: Folder that the paths are relative to.
-        parsing_classes: Names of the numbers 0, 1, … in the parsing maps; empty when they are not stated.
+        parsing_classes: Names of the classes 0, 1, … in the parsing maps; empty if unknown.
 
     Example:
         >>> from passerby.schema import Attribute, AttributeSchema
@@ -96,18 +96,16 @@ class Manifest:
         masks: Sequence[str | None] | None = None,
         parsing: Sequence[str | None] | None = None,
         keypoints: Sequence[Sequence[float] | None] | None = None,
-        parsing_classes: Sequence[str] = (),
     ) -> Manifest:
-        """Check all columns and put them into one table.
+        """Check all columns and combine them in a table.
 
         Args:
             labels: (N, A) in {1, 0, −1}, columns in schema order.
-            partitions: For each partition's name one of `train`, `val`, `test` or None a row.
-            keypoints: 51 numbers a row: 17 × (x px, y px, score), COCO order.
-            parsing_classes: Names of the numbers in the parsing maps, where known.
+            partitions: By name of the partition, `train`, `val`, `test` or None for each row.
+            keypoints: 51 numbers per row: 17 × (x px, y px, score), COCO order.
 
         Raises:
-            ManifestError: If a length, a label, a path, a box or a partition's split is out of range.
+            ManifestError: If a column has a wrong length or an invalid value.
         """
         values = np.asarray(labels)
         n = len(images)
@@ -115,7 +113,9 @@ class Manifest:
             raise ManifestError(f"expected labels of shape {(n, len(schema))}, got {values.shape}")
         if values.size and not np.isin(values, (-1, 0, 1)).all():
             bad = sorted(set(np.unique(values).tolist()) - {-1, 0, 1})
-            raise ManifestError(f"expected labels 1 (yes), 0 (no) or -1 (unknown), got also {bad[:5]}")
+            raise ManifestError(
+                f"expected labels 1 (present), 0 (absent) or -1 (unknown), got also {bad[:5]}"
+            )
         columns: dict[str, pa.Array] = {
             "image": pa.array([check_relative_path(p) for p in images], pa.string()),
             "box": pa.array(check_lists("box", boxes, n, 4), COLUMNS["box"]),
@@ -129,7 +129,7 @@ class Manifest:
             f"label:{name}": pa.array(values[:, i].astype(np.int8), pa.int8())
             for i, name in enumerate(schema.names)
         }
-        return cls(dataset, schema, pa.table(columns), Path(root), check_classes(parsing_classes))
+        return cls(dataset, schema, pa.table(columns), Path(root))
 
     # ------------------------------------------------------------------ columns
 
@@ -158,7 +158,7 @@ class Manifest:
 
     @property
     def partition_names(self) -> tuple[str, ...]:
-        """Names of the partitions this manifest knows."""
+        """Names of the partitions."""
         return tuple(c.removeprefix("split:") for c in self.table.column_names if c.startswith("split:"))
 
     def _column(self, name: str) -> list[Any]:
@@ -166,64 +166,65 @@ class Manifest:
         return values
 
     def boxes(self) -> list[tuple[float, float, float, float] | None]:
-        """Crop of each row in pixels (left, top, right, bottom), None for the whole picture."""
+        """Crop of each row in pixels (left, top, right, bottom), None for the full image."""
         return [None if b is None else tuple(b) for b in self._column("box")]
 
     def paths(self, column: Literal["mask", "parsing"]) -> list[str | None]:
-        """The masks or parsing maps, as paths relative to the root; None where a row has none."""
+        """Paths of the masks or parsing maps relative to the root; None for a row without one."""
         return self._column(column)
 
     def keypoints(self) -> NDArray[np.float32] | None:
-        """(N, 17, 3) in COCO order, NaN where a row has none; None when no row has any."""
+        """(N, 17, 3) in COCO order, NaN for a row without keypoints; None if no row has any."""
         column = self._column("keypoints")
         if all(k is None for k in column):
             return None
         rows = [np.full(51, np.nan, np.float32) if k is None else np.asarray(k, np.float32) for k in column]
         return np.stack(rows).reshape(-1, 17, 3)
 
-    # ------------------------------------------------------------------ choosing rows
+    # ------------------------------------------------------------------ rows and columns
 
     def take(self, rows: NDArray[np.integer[Any]] | Sequence[int]) -> Manifest:
         """A manifest of the given rows, in the given order."""
         return replace(self, table=self.table.take(pa.array(np.asarray(rows, dtype=np.int64))))
 
-    def split_rows(self, name: str, split: str) -> NDArray[np.int64]:
+    def split_rows(self, partition: str, split: str) -> NDArray[np.int64]:
         """Row numbers of one split.
 
         Raises:
-            ManifestError: If there is no partition of that name, or the split is empty.
+            ManifestError: If the partition does not exist, or the split is empty.
         """
-        if name not in self.partition_names:
+        if partition not in self.partition_names:
+            names = ", ".join(self.partition_names) or "none"
             raise ManifestError(
-                f"no partition {name!r} in this manifest; it has {', '.join(self.partition_names) or 'none'}; "
-                "`passerby prepare … --partition random` makes one, data.partition=… or --partition chooses one"
+                f"no partition {partition!r} in this manifest, which has {names}; choose one by --partition "
+                "or data.partition=…, or add one with `passerby prepare … --partition random`"
             )
-        column = np.asarray(self._column(f"split:{name}"), dtype=object)
+        column = np.asarray(self._column(f"split:{partition}"), dtype=object)
         rows = np.flatnonzero(column == split)
         if not len(rows):
-            have = {p: int((column == p).sum()) for p in SPLITS}
-            raise ManifestError(f"partition {name!r} has no rows in split {split!r}; rows by split: {have}")
+            counts = {name: int((column == name).sum()) for name in SPLITS}
+            raise ManifestError(
+                f"partition {partition!r} has no rows in split {split!r}; rows by split: {counts}"
+            )
         return rows.astype(np.int64)
 
-    def select_split(self, name: str, split: str) -> Manifest:
+    def select_split(self, partition: str, split: str) -> Manifest:
         """The rows of one split (`train`, `val`, `test`) of a partition."""
-        return self.take(self.split_rows(name, split))
+        return self.take(self.split_rows(partition, split))
 
     def with_partition(self, name: str, splits: Sequence[str | None]) -> Manifest:
-        """A copy with a further partition.
+        """A copy with an additional partition.
 
         Raises:
-            ManifestError: If there is a partition of that name already, or a split of another name.
+            ManifestError: If a partition of this name exists, or a split has another name.
         """
         if name in self.partition_names:
-            raise ManifestError(
-                f"there is a partition {name!r} already; give the new one another name or seed"
-            )
+            raise ManifestError(f"partition {name!r} exists already; use another name or seed")
         column = check_partition(name, splits, len(self))
         return replace(self, table=self.table.append_column(f"split:{name}", column))
 
     def select_attributes(self, names: Sequence[str]) -> Manifest:
-        """A copy with the given attributes only, in the given order."""
+        """A copy with only the given attributes, in the given order."""
         schema = self.schema.select(names)
         drop = [f"label:{n}" for n in self.schema.names]
         keep = {f"label:{n}": self.table.column(f"label:{n}") for n in names}
@@ -240,11 +241,11 @@ class Manifest:
         keypoints: Sequence[Sequence[float] | None] | None = None,
         parsing_classes: Sequence[str] = (),
     ) -> Manifest:
-        """A copy with other masks, parsing maps or keypoints; what is None stays as it is.
+        """A copy with other masks, parsing maps or keypoints; None keeps a column unchanged.
 
         Args:
-            parsing_classes: Names of the numbers in the new parsing maps; without `parsing`, new names for
-                those that are there.
+            parsing_classes: Class names of the new parsing maps; without `parsing`, new class names for the
+                existing maps.
 
         Raises:
             ManifestError: As in `create`.
@@ -263,7 +264,7 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """Sixteen hexadecimal digits that change with any cell, name or order; not with the root."""
+        """A hash of 16 hexadecimal digits over all cells, names and their order; independent of the root."""
         digest = hashlib.sha256(f"{FORMAT_VERSION}{self.dataset}{self.schema.to_json()}".encode())
         for name in self.table.column_names:
             column = self.table.column(name).combine_chunks()
@@ -273,12 +274,12 @@ class Manifest:
                 digest.update(column.drop_null().flatten().to_numpy(zero_copy_only=False).tobytes())
             else:
                 digest.update(json.dumps(column.to_pylist()).encode())
-        if self.parsing_classes:  # else as ever, so that caches made before there were names stay valid
+        if self.parsing_classes:  # otherwise unchanged, so that caches of older manifests stay valid
             digest.update(f"\0classes\0{json.dumps(self.parsing_classes)}".encode())
         return digest.hexdigest()[:16]
 
     def write(self, path: Path) -> None:
-        """Write to Parquet, through a temporary name, so that nothing half-written stays."""
+        """Write a Parquet file atomically."""
         path = Path(path)
         root = Path(os.path.relpath(self.root.resolve(), path.parent.resolve())).as_posix()
         meta = {
@@ -298,11 +299,11 @@ class Manifest:
 
         Args:
             path: The Parquet file.
-            root: Where the pictures lie; by default the root noted in the file, relative to the file itself,
-                also where `path` is a link to it.
+            root: Folder of the images; by default the root stored in the file, relative to the file itself
+                even if `path` is a link to it.
 
         Raises:
-            ManifestError: If the file is missing, no Parquet, or was not written by `passerby prepare`.
+            ManifestError: If the file is missing, not Parquet, or was not written by `passerby prepare`.
         """
         path = Path(path)
         try:
@@ -312,17 +313,18 @@ class Manifest:
             schema = AttributeSchema.from_dict(meta["schema"])
             classes = check_classes(meta.get("parsing_classes", ()))
         except FileNotFoundError:
-            raise ManifestError(f"no manifest at {path}; make one with `passerby prepare`") from None
+            raise ManifestError(f"no manifest at {path}; create one with `passerby prepare`") from None
         except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, SchemaError) as error:
             raise ManifestError(
                 f"{path} is not a manifest of passerby, or is damaged ({type(error).__name__}: {error}); "
-                f"make one with `passerby prepare`"
+                f"create one with `passerby prepare`"
             ) from error
         if version != FORMAT_VERSION:
             raise ManifestError(
-                f"{path} has format {version}, this passerby reads {FORMAT_VERSION}; prepare it anew"
+                f"{path} has format {version}, this version reads format {FORMAT_VERSION}; create it again "
+                "with `passerby prepare`"
             )
         table = table.replace_schema_metadata(None)
         check_table(path, table, schema)
-        place = Path(root) if root else (path.resolve().parent / written_root).resolve()
-        return cls(dataset, schema, table, place, classes)
+        folder = Path(root) if root else (path.resolve().parent / written_root).resolve()
+        return cls(dataset, schema, table, folder, classes)

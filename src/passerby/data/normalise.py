@@ -1,4 +1,4 @@
-"""Normalisation of uint8 pixels into the float input of a network."""
+"""Normalise uint8 pixels to the float input of a network."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["normalise"]
 
 
 def normalise(images: Tensor, preprocess: Preprocess, *, out: Tensor | None = None) -> Tensor:
-    """Turn uint8 pixels into the float input of a network: value / 255, minus mean, divided by std.
+    """Normalise uint8 pixels: value / 255, minus mean, divided by standard deviation.
 
     Args:
-        images: Pixels as they leave a loader.
+        images: Pixels, as from a loader.
         preprocess: Mean and standard deviation.
-        out: A float32 tensor of the same shape, of any memory format, to write to; on a CPU reusing one is
-            several times faster than a fresh one each batch.
+        out: A float32 tensor of the same shape, of any memory format, to write to. On a CPU, reusing one is
+            several times faster than allocating one for each batch.
 
     Raises:
         DataError: If the images are not uint8 (N, 3, H, W) or (3, H, W), or `out` does not fit them.

@@ -1,4 +1,4 @@
-"""Fill the files of a cache: decode and resize all pictures of a manifest with several threads."""
+"""Write the files of a cache: decode and resize all images of a manifest in several threads."""
 
 from __future__ import annotations
 
@@ -27,18 +27,18 @@ __all__ = ["UNKNOWN_CLASS", "PackingJob", "Progress", "pack"]
 
 Progress = Callable[[int, int], None]
 
-_ROWS_A_TASK = 32
+_ROWS_PER_TASK = 32
 
 
 @dataclass(frozen=True, slots=True)
 class PackingJob:
-    """What to pack.
+    """The input of `pack`.
 
     Args:
         manifest: All its rows are packed, in order.
         preprocess: Size of the input and resize.
         workers: Number of threads.
-        progress: Called with rows done and rows in all.
+        progress: Called with the number of rows done and the total.
     """
 
     manifest: Manifest
@@ -51,13 +51,13 @@ def pack(job: PackingJob, folder: Path) -> dict[str, Any]:
     """Write the arrays of a cache into an empty folder.
 
     Returns:
-        What a reader has to know: size of the input, shapes of the arrays, unreadable files with reasons.
+        Metadata: size of the input, shapes of the arrays, unreadable files with reasons.
 
     Raises:
-        DataError: If the manifest is empty or the disk lacks space.
+        DataError: If the manifest is empty or the disk space is too small.
     """
     if not len(job.manifest):
-        raise DataError("expected a manifest with at least one row, got none; there is nothing to pack")
+        raise DataError("expected a manifest with at least one row, got an empty one")
     packer = _Packer(job, folder)
     unreadable = packer.run()
     valid = np.ones(len(job.manifest), np.bool_)
@@ -79,7 +79,7 @@ def pack(job: PackingJob, folder: Path) -> dict[str, Any]:
 
 
 class _Packer:
-    """The columns of a manifest as lists, and the files that its rows go to."""
+    """The columns of a manifest as lists, and the arrays to fill."""
 
     def __init__(self, job: PackingJob, folder: Path) -> None:
         self.job, self.root = job, job.manifest.root
@@ -93,10 +93,10 @@ class _Packer:
         self.arrays = {name: _reserve(folder / f"{name}.npy", shape) for name, shape in self.shapes.items()}
 
     def run(self) -> dict[int, str]:
-        """Pack all rows; returns the reason for each row that failed."""
+        """Pack all rows; return the reason for each unreadable row."""
         n, done = len(self.images), 0
         unreadable: dict[int, str] = {}
-        tasks = [range(start, min(start + _ROWS_A_TASK, n)) for start in range(0, n, _ROWS_A_TASK)]
+        tasks = [range(start, min(start + _ROWS_PER_TASK, n)) for start in range(0, n, _ROWS_PER_TASK)]
         with ThreadPoolExecutor(self.job.workers, thread_name_prefix="passerby-pack") as pool:
             futures = {pool.submit(self._pack_rows, rows): rows for rows in tasks}
             try:
@@ -129,7 +129,7 @@ class _Packer:
         try:
             placement = compute_placement(image.size, preprocess, box)
         except DataError as error:
-            raise ImageError(f"cannot use the picture {path}: {error}") from error
+            raise ImageError(f"cannot use the image {path}: {error}") from error
         self.arrays["images"][row] = resize_image(image, preprocess, box)
         for name, paths in self.maps.items():
             relative = paths[row]
@@ -153,20 +153,19 @@ def _check_space(folder: Path, needed: int) -> None:
     if needed > free:
         raise DataError(
             f"the cache needs {needed / 2**30:.2f} GiB, but {folder.parent} has {free / 2**30:.2f} GiB free; "
-            "free some, choose another folder, or a smaller input"
+            "free disk space, choose another folder, or use a smaller input"
         )
 
 
 def _reserve(path: Path, shape: tuple[int, ...]) -> np.memmap[Any, np.dtype[np.uint8]]:
     array: np.memmap[Any, np.dtype[np.uint8]] = open_memmap(path, mode="w+", dtype=np.uint8, shape=shape)
-    if hasattr(
-        os, "posix_fallocate"
-    ):  # claims the space now: a full disk under a memory map kills the process
+    if hasattr(os, "posix_fallocate"):
+        # Allocate the space now: if the disk is full, writing to a memory map would kill the process.
         descriptor = os.open(path, os.O_RDWR)
         try:
             os.posix_fallocate(descriptor, 0, path.stat().st_size)
         except OSError as error:
-            raise DataError(f"cannot reserve the space for {path}: {error}; free some") from error
+            raise DataError(f"cannot allocate the space for {path}: {error}; free disk space") from error
         finally:
             os.close(descriptor)
     return array

@@ -1,4 +1,4 @@
-"""Partitions of one's own: at random, or so that no identity occurs in two splits."""
+"""Create partitions: random ones, and ones without identities shared by several splits."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ from passerby.errors import DataError
 __all__ = ["compute_drift", "identity_disjoint_partition", "random_partition"]
 
 RESTARTS = 5
-"""Deals of the identities from which the search sets out, before it gives up."""
+"""Number of random initial assignments before the search gives up."""
 STEPS = 2_000
-"""Exchanges of two identities after which a search gives up."""
+"""Maximum number of swaps per initial assignment."""
 CANDIDATES = 128
-"""Exchanges that are weighed at each step."""
+"""Number of random swaps that are compared in each step."""
 
 
 def random_partition(count: int, *, ratios: Sequence[float] = (0.7, 0.1, 0.2), seed: int = 0) -> list[str]:
-    """Deal rows to train, val and test at random.
+    """Assign rows to train, val and test at random.
 
     Args:
         count: Number of rows.
-        ratios: Shares of train, val and test, which add up to 1; a share of 0 leaves a split empty.
-        seed: Fixes the outcome; 0 or more.
+        ratios: Fractions of train, val and test, which sum to 1; a fraction of 0 leaves a split empty.
+        seed: Seed of the assignment; 0 or more.
 
     Raises:
-        DataError: If the seed is negative, the ratios do not add up to 1, or a split with a positive share
-            would stay empty.
+        DataError: If the seed is negative, the ratios do not sum to 1, or a split with a positive fraction
+            would be empty.
 
     Example:
         >>> random_partition(5, ratios=(0.6, 0.2, 0.2), seed=1)
@@ -53,25 +53,25 @@ def identity_disjoint_partition(
     max_drift: float = 0.03,
     min_test_images: int = 300,
 ) -> list[str | None]:
-    """Deal identities to train, val and test so that the splits have no identity in common ("zero-shot").
+    """Assign identities to train, val and test so that splits share no identity ("zero-shot").
 
-    *Paper*: Jia, Huang, Chen and Huang: Rethinking of Pedestrian Attribute Recognition, arXiv 2107.03576. Its
-    conditions are met: disjoint identities in the ratio 3:1:1, and attributes as frequent in one split as in
-    another. Its index files are not used, and how a partition that meets the conditions is found is ours: from
-    identities dealt at random, pairs are exchanged between splits while that brings the splits closer together.
-    So the outcome is comparable with PETA-zs and RAP-zs in kind, not image by image.
+    *Paper*: Jia, Huang, Chen and Huang: Rethinking of Pedestrian Attribute Recognition, arXiv 2107.03576. The
+    partition meets its conditions: disjoint identities in the ratio 3:1:1, and similar attribute
+    frequencies in all splits. Its index files are not used, and the search is our own: starting from a
+    random assignment, it swaps pairs of identities between splits as long as this makes the splits more
+    similar. Partitions are therefore comparable with PETA-zs and RAP-zs in kind, not image by image.
 
     Args:
-        manifest: Rows without identity stay outside the partition (None).
-        ratios: Shares of train, val and test among the identities, and within one hundredth (or one
-            identity's images) among the images.
-        seed: Fixes the outcome; 0 or more.
+        manifest: Rows without identity are not in the partition (None).
+        ratios: Fractions of train, val and test among the identities; among the images, they hold within one
+            hundredth (or the images of one identity).
+        seed: Seed of the search; 0 or more.
         max_drift: Largest difference, in [0, 1], of an attribute's share of positives between two splits.
-        min_test_images: The test split has at least so many images.
+        min_test_images: Minimum number of images in the test split.
 
     Raises:
         DataError: If the seed is negative, there are too few identities or images, or no such partition was
-            found; the message says how near the search came.
+            found; the message states the closest result.
 
     Example:
         >>> from pathlib import Path
@@ -86,7 +86,7 @@ def identity_disjoint_partition(
     identities = manifest.identities
     rows = np.array([i for i, identity in enumerate(identities) if identity is not None], dtype=np.int64)
     if not len(rows):
-        raise DataError(f"manifest {manifest.dataset!r} has no identities; take a random partition instead")
+        raise DataError(f"manifest {manifest.dataset!r} has no identities; use a random partition instead")
     groups = np.unique([str(identities[i]) for i in rows], return_inverse=True)[1].reshape(-1)
     counts = _count(groups, manifest.labels[rows])
     ends = _split_ends(len(counts.images), ratios, what="identities")
@@ -106,17 +106,17 @@ def identity_disjoint_partition(
         best = min(best, (search.drift, search.test_images))
     raise DataError(
         f"found no identity-disjoint partition with a drift of at most {max_drift} and at least "
-        f"{min_test_images} test images; the nearest had {best[0]:.3f} and {best[1]}: allow more drift or "
+        f"{min_test_images} test images; the closest had {best[0]:.3f} and {best[1]}: allow more drift or "
         f"fewer images, or try another seed"
     )
 
 
 def compute_drift(labels: NDArray[np.int8], splits: Sequence[str | None]) -> float:
-    """Largest difference of an attribute's share of positives between any two splits; unknown labels apart.
+    """Largest difference of an attribute's share of positives between two splits; unknown labels are ignored.
 
     Args:
         labels: (N, A) in {1, 0, −1}.
-        splits: One of `train`, `val`, `test` or None a row.
+        splits: `train`, `val`, `test` or None for each row.
 
     Example:
         >>> compute_drift(np.array([[1], [0], [1], [1]], np.int8), ["train", "train", "test", "test"])
@@ -133,7 +133,7 @@ def compute_drift(labels: NDArray[np.int8], splits: Sequence[str | None]) -> flo
 
 @dataclass(frozen=True)
 class _Counts:
-    """Per identity: number of images (G,), of positives (G, A) and of known labels (G, A)."""
+    """For each identity: number of images (G,), of positives (G, A) and of known labels (G, A)."""
 
     images: NDArray[np.float64]
     positives: NDArray[np.float64]
@@ -149,7 +149,7 @@ def _count(groups: NDArray[np.int64], labels: NDArray[np.int8]) -> _Counts:
 
 
 def _spread(positives: NDArray[np.float64], known: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Per attribute, the highest less the lowest share of positives among splits (axis −2)."""
+    """For each attribute: highest minus lowest share of positives among splits (axis −2)."""
     shares = positives / np.maximum(known, 1)
     highest = np.where(known > 0, shares, -np.inf).max(axis=-2)
     lowest = np.where(known > 0, shares, np.inf).min(axis=-2)
@@ -158,7 +158,7 @@ def _spread(positives: NDArray[np.float64], known: NDArray[np.float64]) -> NDArr
 
 
 class _Search:
-    """A deal of identities to three splits, bettered by exchanges."""
+    """An assignment of identities to three splits, improved by swaps."""
 
     def __init__(
         self,
@@ -187,8 +187,8 @@ class _Search:
         return int(self._sums[2, 0])
 
     def run(self, *, max_drift: float, min_test_images: int) -> bool:
-        """Exchange identities until the conditions are met; False when no exchange helps any more."""
-        fruitless = 0
+        """Swap identities until the conditions are met; False if swaps no longer improve the assignment."""
+        unsuccessful = 0
         for _ in range(STEPS):
             if (
                 self.drift <= max_drift
@@ -196,13 +196,13 @@ class _Search:
                 and self._size_errors(self._sums).max() <= self._size_tolerance
             ):
                 return True
-            fruitless = 0 if self._step() else fruitless + 1
-            if fruitless > 20:
+            unsuccessful = 0 if self._step() else unsuccessful + 1
+            if unsuccessful > 20:
                 break
         return False
 
     def _step(self) -> bool:
-        # An identity with many images weighs more in the shares, so it is tried more often.
+        # Identities are sampled in proportion to their number of images, because that is their weight.
         size = (2, CANDIDATES)
         pairs = np.searchsorted(self._cumulated, self._rng.random(size) * self._cumulated[-1], side="right").T
         pairs = pairs[self.assignment[pairs[:, 0]] != self.assignment[pairs[:, 1]]]
@@ -243,14 +243,14 @@ def _create_rng(seed: int) -> np.random.Generator:
 
 
 def _split_ends(count: int, ratios: Sequence[float], *, what: str) -> list[int]:
-    """Where train and val end when `count` things are dealt by ratio."""
+    """Ends of train and val when `count` items are divided by ratio."""
     if len(ratios) != len(SPLITS) or min(ratios) < 0 or abs(sum(ratios) - 1) > 1e-6:
-        raise DataError(f"expected three shares (train, val, test) that add up to 1, got {tuple(ratios)}")
+        raise DataError(f"expected three fractions (train, val, test) that sum to 1, got {tuple(ratios)}")
     ends = [round(count * ratios[0]), round(count * (ratios[0] + ratios[1]))]
     sizes = (ends[0], ends[1] - ends[0], count - ends[1])
     for split, size, ratio in zip(SPLITS, sizes, ratios, strict=True):
         if ratio > 0 and not size:
             raise DataError(
-                f"{count} {what} are too few for shares of {tuple(ratios)}: {split} would stay empty"
+                f"{count} {what} are too few for fractions of {tuple(ratios)}: {split} would be empty"
             )
     return ends

@@ -1,4 +1,4 @@
-"""Random numbers of many rows at once, each row from a stream of its own."""
+"""Random numbers for many rows at once, each row from a separate stream."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _LOW = 2**32 - 1
 def draw_uniform(rows: NDArray[np.int64], count: int, *, seed: int, epoch: int) -> NDArray[np.float64]:
     """The first numbers of each row's stream in an epoch, uniform in [0, 1).
 
-    They are those of NumPy's `Generator(Philox(key=[seed, epoch], counter=[0, 0, 0, row])).random(count)`; to
-    make such a generator for each row would take a third of the time that a fast GPU has for it.
+    They equal `Generator(Philox(key=[seed, epoch], counter=[0, 0, 0, row])).random(count)` of NumPy. A
+    separate generator for each row would take a third of the time that a fast GPU needs for the batch.
 
     *Paper*: Philox4x64-10 (Salmon et al., "Parallel random numbers: as easy as 1, 2, 3", SC 2011).
 
@@ -33,7 +33,7 @@ def draw_uniform(rows: NDArray[np.int64], count: int, *, seed: int, epoch: int) 
     """
     n, blocks = len(rows), -(-count // 4)
     even, odd = np.zeros((2, 2, n, blocks), np.uint64)  # words 0 and 2, words 1 and 3 of each block of four
-    even[0] = np.arange(1, blocks + 1)  # a stream counts before it draws
+    even[0] = np.arange(1, blocks + 1)  # the counter is incremented before each block
     odd[1] = rows[:, None]
     key = np.array([seed, epoch], np.uint64)
     keys = key + np.arange(_ROUNDS, dtype=np.uint64)[:, None] * _KEY_STEPS  # (rounds, 2), modulo 2^64
@@ -45,7 +45,7 @@ def draw_uniform(rows: NDArray[np.int64], count: int, *, seed: int, epoch: int) 
 
 
 def _multiply(words: Words) -> tuple[Words, Words]:
-    """The upper and the lower 64 bits of the products, by way of products of halves."""
+    """The upper and lower 64 bits of the products, from products of 32-bit halves."""
     factor_high, factor_low = _MULTIPLIERS >> 32, _MULTIPLIERS & _LOW
     high, low = words >> 32, words & _LOW
     middle = factor_high * low + (factor_low * low >> 32)

@@ -1,4 +1,4 @@
-"""What a person should know about a data set before training on it."""
+"""Summary of a manifest: counts, shared identities, missing and unreadable images, duplicates."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ __all__ = ["AttributeCount", "ImageCheck", "SharedIdentities", "Summary", "check
 
 @dataclass(frozen=True)
 class AttributeCount:
-    """How often an attribute is yes, no and unknown."""
+    """Number of rows where an attribute is present, absent and unknown."""
 
     name: str
     positives: int
@@ -30,7 +30,7 @@ class AttributeCount:
 
     @property
     def positive_ratio(self) -> float:
-        """Share of positives, in [0, 1], among the known labels; 0 if none is known."""
+        """Share of positives among the known labels, in [0, 1]; 0 if none is known."""
         known = self.positives + self.negatives
         return self.positives / known if known else 0.0
 
@@ -40,9 +40,9 @@ class SharedIdentities:
     """Identities that occur in several splits of a partition.
 
     Args:
-        identities: How many of them there are.
-        train_rows: How many rows of train show one that also occurs in val or test.
-        train_share: The same as share of all rows of train, in [0, 1].
+        identities: Their number.
+        train_rows: Number of training rows whose identity also occurs in val or test.
+        train_share: `train_rows` as a fraction of all training rows, in [0, 1].
     """
 
     identities: int
@@ -52,11 +52,11 @@ class SharedIdentities:
 
 @dataclass(frozen=True)
 class ImageCheck:
-    """What came of reading every picture.
+    """Result of reading every image.
 
     Args:
-        unreadable: Picture and reason.
-        duplicates: Groups of pictures whose files are equal byte by byte, largest group first.
+        unreadable: Image and reason.
+        duplicates: Groups of images whose files are identical, largest group first.
     """
 
     unreadable: list[tuple[str, str]] = field(default_factory=list)
@@ -65,20 +65,20 @@ class ImageCheck:
 
 @dataclass(frozen=True)
 class Summary:
-    """Counts of a manifest; see `summarise`.
+    """Counts of a manifest, from `summarise`.
 
     Args:
         rows: Number of persons.
-        images: Number of different pictures.
+        images: Number of different images.
         attributes: In schema order.
         splits: Rows by split, by partition.
-        shared: By partition; empty where no identity is known.
+        shared: By partition; empty if no identity is known.
         identities: Number of different identities.
         without_identity: Number of rows whose identity is unknown.
         cameras: Number of different cameras.
-        guidance: Number of rows that have a box, mask, parsing map, keypoints.
-        missing: Pictures that are not there.
-        check: None if the pictures were not read.
+        guidance: Number of rows with a box, mask, parsing map, keypoints.
+        missing: Images that do not exist.
+        check: None if the images were not read.
     """
 
     dataset: str
@@ -96,11 +96,11 @@ class Summary:
 
 
 def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary:
-    """Count what is in a manifest, and look which of its pictures are there.
+    """Count rows, labels, identities and auxiliary inputs of a manifest, and check which images exist.
 
     Args:
         manifest: Any manifest.
-        check: Outcome of `check_images`, to be carried along.
+        check: Result of `check_images`, to include in the summary.
 
     Example:
         >>> from pathlib import Path
@@ -146,14 +146,14 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
 def check_images(
     manifest: Manifest, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
 ) -> ImageCheck:
-    """Read and decode every picture that is there; find the unreadable ones and exact duplicates.
+    """Decode every existing image to find unreadable ones and exact duplicates.
 
-    A picture of which a box misses all pixels counts as unreadable too.
+    An image counts as unreadable, too, if one of its boxes lies outside of it.
 
     Args:
-        manifest: Any manifest; a picture of several persons is read once.
-        workers: Number of threads; by default one a core.
-        progress: Called with the number of pictures done and to do.
+        manifest: Any manifest; an image of several persons is read once.
+        workers: Number of threads; by default one per core.
+        progress: Called with the number of images done and the total.
     """
     pictures = [p for p in dict.fromkeys(manifest.images) if (manifest.root / p).is_file()]
     unreadable: list[tuple[str, str]] = []
@@ -181,7 +181,7 @@ def check_images(
 
 
 def _read(path: Path, boxes: Sequence[tuple[float, float, float, float]]) -> tuple[bytes, str | None]:
-    """Digest of a file, and why it or a box of it cannot be used."""
+    """Digest of a file, and the reason if it or one of its boxes cannot be used."""
     try:
         content = path.read_bytes()
         image = read_image(content)

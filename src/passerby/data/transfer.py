@@ -1,4 +1,4 @@
-"""From the host to a device, without making either wait for the other."""
+"""Asynchronous transfer from the host to a device."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ __all__ = ["send"]
 
 
 def send(values: NDArray[Any], device: torch.device) -> Tensor:
-    """An array as a tensor on a device; on the CPU they share their memory.
+    """Convert an array to a tensor on a device; on the CPU, both share memory.
 
-    To a GPU it goes by way of pinned memory: from any other, CUDA first waits for all that is under way.
+    Transfers to a GPU use pinned memory: from pageable memory, CUDA synchronises first.
     """
     import torch
 

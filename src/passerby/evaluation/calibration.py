@@ -1,4 +1,4 @@
-"""Thresholds of a model's own, chosen on people that neither taught nor test it."""
+"""Calibration: thresholds per attribute, chosen on samples outside the training and test splits."""
 
 from __future__ import annotations
 
@@ -20,25 +20,25 @@ Goal = Literal["mA", "f1"]
 Array = NDArray[np.float64]
 
 SMALLEST = 1e-6
-"""Probabilities are held that far from 0 and 1, as a threshold is found among their logits."""
+"""Least distance of probabilities from 0 and 1, as thresholds are searched among their logits."""
 
 
 def _compute_balance(hits: Array, alarms: Array) -> Array:
-    """Mean of the shares found and cleared."""
-    found: Array = (hits / hits[-1] + 1 - alarms / alarms[-1]) / 2
-    return found
+    """Mean of the true positive and true negative rate."""
+    scores: Array = (hits / hits[-1] + 1 - alarms / alarms[-1]) / 2
+    return scores
 
 
 def _compute_f1(hits: Array, alarms: Array) -> Array:
     """Harmonic mean of precision and recall."""
-    found: Array = 2 * hits / (hits + alarms + hits[-1])
-    return found
+    scores: Array = 2 * hits / (hits + alarms + hits[-1])
+    return scores
 
 
 GOALS: Mapping[Goal, Callable[[Array, Array], Array]] = MappingProxyType(
     {"mA": _compute_balance, "f1": _compute_f1}
 )
-"""What an attribute's threshold is to be best for: from the numbers of positives and negatives above it."""
+"""The objective of a threshold by name, computed from the numbers of positives and negatives above it."""
 
 
 def choose_thresholds(
@@ -46,22 +46,23 @@ def choose_thresholds(
     labels: NDArray[np.int8],
     *,
     goal: Goal,
-    least: int = 10,
+    min_count: int = 10,
     resamples: int = 50,
     seed: int = 0,
 ) -> NDArray[np.float64]:
-    """The threshold of each attribute that serves a goal best.
+    """Choose the threshold of each attribute that maximises an objective.
 
-    An attribute's best threshold in one sample of people is a matter of the few that lie near it. So it is
-    looked for in many resamples, and the mean of its logits is taken: bagging (Breiman, *Bagging
-    Predictors*, 1996).
+    The best threshold in one set of samples depends on the few that lie near it. So it is searched in many
+    resamples, and the mean of its logits is taken: bagging (Breiman, *Bagging Predictors*, 1996).
 
     Args:
-        goal: `mA`, the mean of the shares found and cleared, says yes to rare attributes early; `f1`, the
-            harmonic mean of precision and recall, is more careful.
-        least: With fewer positives or fewer negatives an attribute has no threshold: NaN.
-        resamples: People are drawn so many times.
-        seed: Of the draws.
+        probs: Probabilities.
+        labels: Labels.
+        goal: `mA`, the mean of the true positive and true negative rate, predicts rare attributes more often;
+            `f1`, the harmonic mean of precision and recall, is more conservative.
+        min_count: An attribute with fewer positives or negatives has no threshold: NaN.
+        resamples: Number of resamples.
+        seed: Seed of the draws.
 
     Shape:
         probs: (N, A) in [0, 1]. labels: (N, A) int8, 1, 0 or −1 (unknown, left out).
@@ -69,25 +70,29 @@ def choose_thresholds(
 
     Raises:
         ConfigError: If there is no such goal, or no resample.
-        DataError: If shapes differ, or there is nobody.
+        DataError: If shapes differ, or there is no sample.
 
     Example:
         >>> probs = np.array([[0.1], [0.2], [0.3], [0.4]])
         >>> labels = np.array([[0], [0], [1], [1]], np.int8)
-        >>> bool(0.2 < choose_thresholds(probs, labels, goal="mA", least=2)[0] < 0.3)
+        >>> bool(0.2 < choose_thresholds(probs, labels, goal="mA", min_count=2)[0] < 0.3)
         True
     """
     if goal not in GOALS or resamples < 1:
-        raise ConfigError(f"expected a goal of {', '.join(GOALS)} and a resample, got {goal}, {resamples}")
+        raise ConfigError(
+            f"expected a goal of {', '.join(GOALS)} and at least one resample, got {goal}, {resamples}"
+        )
     if probs.shape != labels.shape or probs.ndim != 2 or not len(probs):
         raise DataError(f"expected probs and labels (N, A), got {probs.shape} and {labels.shape}")
-    held = np.clip(np.asarray(probs, np.float64), SMALLEST, 1 - SMALLEST)
-    logits = np.log(held / (1 - held))
+    clipped = np.clip(np.asarray(probs, np.float64), SMALLEST, 1 - SMALLEST)
+    logits = np.log(clipped / (1 - clipped))
     draws = np.random.default_rng(seed).integers(0, len(probs), (resamples, len(probs)))
     weights = np.stack([np.bincount(draw, minlength=len(probs)) for draw in draws])  # (B, N)
     counts = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
     means = [
-        _find_mean_cut(logits[:, a], labels[:, a], weights, GOALS[goal]) if count >= max(1, least) else np.nan
+        _find_mean_cut(logits[:, a], labels[:, a], weights, GOALS[goal])
+        if count >= max(1, min_count)
+        else np.nan
         for a, count in enumerate(counts)
     ]
     thresholds: Array = 1 / (1 + np.exp(-np.asarray(means)))
@@ -114,64 +119,63 @@ def _find_mean_cut(
 
 
 def _find_cut(logits: Array, scores: Array) -> float:
-    """The middle of the gap where the score is highest; of several gaps the middle one.
+    """The middle of the gap with the highest score; of several gaps the middle one.
 
     Shape:
-        logits: (N,), falling.
-        scores: (N + 1,), of saying yes to the first 0 … N.
+        logits: (N,), decreasing.
+        scores: (N + 1,), with the first 0 … N predicted.
     """
-    apart = np.concatenate([[True], logits[1:] < logits[:-1], [True]])
-    best = np.flatnonzero(apart & (scores >= scores[apart].max() - 1e-12))
-    place = int(best[len(best) // 2])
-    above = logits[place - 1] if place else logits[0] + 1
-    below = logits[place] if place < len(logits) else logits[-1] - 1
+    is_gap = np.concatenate([[True], logits[1:] < logits[:-1], [True]])
+    best = np.flatnonzero(is_gap & (scores >= scores[is_gap].max() - 1e-12))
+    index = int(best[len(best) // 2])
+    above = logits[index - 1] if index else logits[0] + 1
+    below = logits[index] if index < len(logits) else logits[-1] - 1
     return float(above + below) / 2
 
 
 def check_calibration(bundle: Bundle, dataset: str, partition: str, split: str) -> None:
-    """Refuse people who taught the bundle, or who will test it.
+    """Refuse samples on which the bundle was trained or will be tested.
 
     Raises:
-        DataError: If the split is the test split, or one that trained; or the data is that of the bundle under
-            another partition, in whose splits both are.
+        DataError: If the split is the test split or a training split, or the data set is that of the bundle
+            under another partition, whose splits contain samples of both.
     """
-    known = bundle.metadata
+    metadata = bundle.metadata
     if split == "test":
-        raise DataError("thresholds chosen on the test split flatter every later score; take val")
-    if dataset != known.get("dataset"):
+        raise DataError("thresholds chosen on the test split flatter every later score; use val")
+    if dataset != metadata.get("dataset"):
         return
-    if partition != known.get("partition"):
+    if partition != metadata.get("partition"):
         raise DataError(
-            f"the bundle learnt from the partition {known.get('partition')} of {dataset}; splits of {partition} hold "
-            "people that taught it or will test it; take the same partition"
+            f"the bundle was trained on partition {metadata.get('partition')} of {dataset}; the splits of "
+            f"{partition} contain samples that it was trained on or will be tested on; use the same partition"
         )
-    if split in known.get("train_splits", ()):
-        raise DataError(f"the bundle learnt from the split {split} of {partition}; take another")
+    if split in metadata.get("train_splits", ()):
+        raise DataError(f"the bundle was trained on the split {split} of {partition}; use another")
 
 
 def name_calibrated(variant: str, goal: str) -> str:
-    """The variant under which a calibrated bundle's scores lie beside the plain one's."""
+    """The variant in the score files of a calibrated bundle."""
     return f"{variant}-calibrated-{goal}"
 
 
 def calibrate(bundle: Bundle, evaluation: Evaluation, *, goal: Goal) -> Bundle:
-    """The bundle with thresholds of its own, and a note of where they come from.
+    """Create a bundle with calibrated thresholds, and a note of their origin in its metadata.
 
-    Attributes that have too few positives or negatives (see `choose_thresholds`) keep theirs.
+    Attributes with too few positives or negatives (see `choose_thresholds`) keep their thresholds.
 
     Args:
-        bundle: Stays as it is; the new one shares its model.
-        evaluation: Of this bundle, on people that it did not learn from.
+        bundle: The bundle, which stays unchanged; the new one shares its model.
+        evaluation: Evaluation of this bundle on samples that it was not trained on.
         goal: See `choose_thresholds`.
 
     Raises:
-        DataError: If the evaluation is of other attributes, or of people who taught the bundle or will test
-            it.
+        DataError: If the evaluation has other attributes, or `check_calibration` refuses its samples.
     """
     if evaluation.schema.names != bundle.schema.names:
         raise DataError("expected an evaluation of this bundle, got one of other attributes")
     check_calibration(bundle, evaluation.dataset, evaluation.partition, evaluation.split)
-    found = choose_thresholds(evaluation.probs, evaluation.labels, goal=goal)
-    thresholds = np.where(np.isnan(found), bundle.thresholds, found)
+    chosen = choose_thresholds(evaluation.probs, evaluation.labels, goal=goal)
+    thresholds = np.where(np.isnan(chosen), bundle.thresholds, chosen)
     note = f"thresholds for the best {goal} on {evaluation.dataset} {evaluation.partition}/{evaluation.split}"
     return replace(bundle, thresholds=tuple(thresholds), metadata={**bundle.metadata, "calibration": note})

@@ -1,9 +1,9 @@
-"""What an evaluation leaves: probabilities, labels, scores, and the files they are kept in.
+"""The outcome of an evaluation: probabilities, labels, scores, and the files they are stored in.
 
 ```
 FOLDER/
-  evaluation.json        scores, protocol, attributes, origin of the model
-  predictions.parquet    one row a person: image, identity, box, row, prob:<name>, label:<name>
+  evaluation.json        the fields of `Result`, and `details`: schema, root, metadata of the bundle, …
+  predictions.parquet    one row per sample: image, identity, box, row, prob:<name>, label:<name>
 ```
 """
 
@@ -22,24 +22,22 @@ from numpy.typing import NDArray
 from passerby.errors import DataError, SchemaError
 from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.protocols import Protocol, load_protocol
-from passerby.evaluation.results import Result, find_commit
-from passerby.io import read_json, write_json
-from passerby.migration import upgrade
+from passerby.evaluation.provenance import describe_protocol_line, describe_result
+from passerby.evaluation.results import EVALUATION_FILE, PREDICTIONS_FILE, Result, read_score_file
+from passerby.evaluation.scoring import compute_scores, describe_attributes
+from passerby.io import write_json
+from passerby.metrics import ParsingScores
 from passerby.schema import AttributeSchema
 
 if TYPE_CHECKING:
-    from passerby.metrics import AttributeScores, ParsingScores
+    from passerby.metrics import AttributeScores
 
-__all__ = ["Evaluation", "compute_scores"]
-
-VERSION = 1
-FIVE_CROPS = "mean of five crops"
-PER_ATTRIBUTE = ("mA", "tpr", "tnr", "accuracy", "precision", "recall", "f1")
+__all__ = ["Evaluation"]
 
 
 @dataclass(frozen=True)
 class Evaluation:
-    """The scores of one model on one split, and the predictions behind them.
+    """The scores of one model on one split, and its predictions.
 
     Create one with `evaluate`, read one with `Evaluation.load`.
 
@@ -48,23 +46,23 @@ class Evaluation:
         partition: Name of the partition.
         split: `train`, `val` or `test`.
         protocol: The rules of the score.
-        thresholds: The threshold of each attribute that was used.
+        thresholds: The threshold of each attribute.
         schema: The attributes, in the order of the columns.
         images: Path of each picture below `root`.
-        identities: Identity of each person, None where unknown.
+        identities: Identity of each sample, None if unknown.
         boxes: Crop of each row in pixels (left, top, right, bottom), None for the whole picture.
-        rows: Row of each person in the manifest.
+        rows: Row of each sample in the manifest.
         probs: Probabilities.
         labels: Labels in {1, 0, −1}.
-        root: Folder that the pictures lie below.
+        root: Folder of the pictures.
         input_size: Height and width of the network's input in pixels.
-        device: Where the network ran.
+        device: Device of the network.
         seconds: Duration of the evaluation.
-        skipped: Pictures that could not be read, with the reason; they are not part of the score.
-        metadata: What the bundle says about its origin.
+        skipped: Unreadable pictures, each with the reason; they are not part of the score.
+        metadata: Metadata of the bundle.
         parsing: Scores of the model's parsing maps at the size of its input, padding included, by the name
-            of the stage; empty if it makes none, or there was no truth to compare them with.
-        five_crops: Whether the probabilities are means over five crops, see `passerby.bundle.FiveCrops`.
+            of the stage; empty if it predicts none, or there was no ground truth.
+        five_crops: Whether the probabilities are means over five crops, see `passerby.Predictor`.
 
     Attributes:
         scores: Scores under the protocol, computed from the predictions.
@@ -112,23 +110,24 @@ class Evaluation:
 
     @property
     def decisions(self) -> NDArray[np.bool_]:
-        """Which attributes the model says yes to, (N, A)."""
-        decided: NDArray[np.bool_] = self.probs > np.asarray(self.thresholds, np.float32)
-        return decided
+        """Which attributes are predicted, (N, A)."""
+        decisions: NDArray[np.bool_] = self.probs > np.asarray(self.thresholds, np.float32)
+        return decisions
 
     @property
     def protocol_line(self) -> str:
-        """The protocol in words, with how the model was chosen and run; printed beside every score."""
-        words = f"{self.protocol.describe(self.thresholds)}; {describe_choice(self.metadata)}"
-        return f"{words}; {FIVE_CROPS}" if self.five_crops else words
+        """The rules of the score and the selection of the model in one line, printed with every score."""
+        return describe_protocol_line(
+            self.metadata, self.protocol, self.thresholds, five_crops=self.five_crops
+        )
 
     def summary(self) -> dict[str, float]:
-        """The overall metrics by name, in [0, 1]; mAP is NaN where no attribute has a positive."""
+        """The overall metrics by name, in [0, 1]; mAP is NaN if no attribute has a positive."""
         return {**self.scores.summary(), "mAP": self.mAP}
 
     @property
     def mean_accuracy_per_body_part(self) -> dict[str, float]:
-        """The mean mA of the attributes of each part of the body, in [0, 1] (SSPNet's Table 1)."""
+        """The mean mA of the attributes of each body part, in [0, 1] (SSPNet's Table 1)."""
         values = self.scores.per_attribute_mA
         return {
             body_part: float(values[list(members)].mean())
@@ -136,77 +135,43 @@ class Evaluation:
         }
 
     def metrics(self) -> dict[str, Any]:
-        """Overall metrics, `per_attribute` and `mA_per_body_part`, in [0, 1]; None what cannot be measured.
+        """Overall metrics, `per_attribute` and `mA_per_body_part`, in [0, 1]; None if not measurable.
 
-        Where parsing maps were scored, `parsing` has each stage's `mIoU` and `IoU` by class.
+        If parsing maps were scored, `parsing` has the `mIoU` and `IoU` by class of each stage.
         """
-        columns: dict[str, list[float]] = {
-            n: getattr(self.scores, f"per_attribute_{n}").tolist() for n in PER_ATTRIBUTE
-        }
-        per_attribute: dict[str, dict[str, float | int | None]] = {}
-        for i, name in enumerate(self.schema.names):
-            precision = float(self.average_precision[i])
-            per_attribute[name] = {
-                **{metric: column[i] for metric, column in columns.items()},
-                "AP": None if math.isnan(precision) else precision,
-                "positives": int(self.scores.positives[i]),
-                "negatives": int(self.scores.negatives[i]),
-                "threshold": self.thresholds[i],
-            }
         return {
-            **_without_nan(self.summary()),
-            "per_attribute": per_attribute,
+            **{name: None if math.isnan(value) else value for name, value in self.summary().items()},
+            "per_attribute": describe_attributes(
+                self.schema.names, self.scores, self.average_precision, self.thresholds
+            ),
             "mA_per_body_part": self.mean_accuracy_per_body_part,
-            **({"parsing": _describe_parsing(self.parsing)} if self.parsing else {}),
+            **({"parsing": {k: v.to_dict() for k, v in self.parsing.items()}} if self.parsing else {}),
         }
 
     def to_result(self, **facts: Any) -> Result:
-        """The score file of this evaluation; with five crops, its variant is `<variant>-five-crops`.
+        """Create the score file of this evaluation; with five crops its variant is `<variant>-five-crops`.
 
         Args:
-            facts: Fields of `Result` that the bundle does not record, or records otherwise, such as `seed=3`.
+            facts: Fields of `Result` that replace or complete the metadata of the bundle, such as `seed=3`.
 
         Raises:
-            DataError: If the bundle records neither, or a value is out of range; the message names the field.
+            DataError: If a field is in neither, or a value is out of range; the message names the field.
         """
-        environment = self.metadata.get("environment") or {}
-        variant = self.metadata.get("variant")
-        known = {
-            **{name: self.metadata.get(name) for name in ("model", "backbone", "pretraining")},
-            "variant": f"{variant}-five-crops" if variant and self.five_crops else variant,
-            **{name: self.metadata.get(name) for name in ("seed", "epochs", "seconds")},
-            "device": environment.get("device"),
-            "commit": environment.get("commit") or find_commit(),
-            "dataset": self.dataset,
-            "partition": self.partition,
-            "split": self.split,
-            "input_size": self.input_size,
-            "protocol": self._describe_protocol(),
-            "metrics": self.metrics(),
-        }
-        return Result(**{**known, **facts})
+        return Result(**{**self._describe(), **facts})
 
-    def _describe_protocol(self) -> dict[str, Any]:
-        source = self.metadata.get("dataset")
-        return {
-            "name": self.protocol.name,
-            **self._describe_thresholds(),
-            "unknown": self.protocol.describe_unknown(),
-            "selection": self.metadata.get("selection"),
-            "best_epoch": self.metadata.get("best_epoch"),
-            "ema": self.metadata.get("ema"),
-            "skipped_images": len(self.skipped),
-            **({"crops": FIVE_CROPS} if self.five_crops else {}),
-            **({"source": f"trained on {source}"} if source and source != self.dataset else {}),
-            **({"label_map": self.metadata["label_map"]} if "label_map" in self.metadata else {}),
-        }
-
-    def _describe_thresholds(self) -> dict[str, str]:
-        """In words; of a calibrated bundle without numbers, which differ from seed to seed."""
-        note = self.metadata.get("calibration")
-        if note is None or self.protocol.threshold is not None:
-            return {"threshold": self.protocol.describe_threshold(self.thresholds)}
-        return {"threshold": "p > the attribute's own threshold", "calibration": note}
+    def _describe(self) -> dict[str, Any]:
+        return describe_result(
+            self.metadata,
+            dataset=self.dataset,
+            partition=self.partition,
+            split=self.split,
+            protocol=self.protocol,
+            thresholds=self.thresholds,
+            input_size=self.input_size,
+            metrics=self.metrics(),
+            five_crops=self.five_crops,
+            skipped=len(self.skipped),
+        )
 
     @property
     def predictions(self) -> Predictions:
@@ -218,41 +183,13 @@ class Evaluation:
     # ------------------------------------------------------------------ files
 
     def write(self, folder: Path) -> None:
-        """Write `predictions.parquet` and `evaluation.json` (last, so that a folder with it is complete)."""
+        """Write `predictions.parquet`, then `evaluation.json`, so that a folder with it is complete."""
         folder = Path(folder)
-        self.predictions.write(folder / "predictions.parquet")
-        write_json(folder / "evaluation.json", self._to_dict(folder))
-
-    def write_result(self, target: Path, **facts: Any) -> Path:
-        """Write the score file, and before it the predictions beside it: same name, `.parquet`.
-
-        Predictions hold labels of the data set, so git ignores them; `passerby compare` needs them.
-
-        Args:
-            target: A path that ends with `.json`, or the folder of results.
-            facts: See `to_result`.
-
-        Returns:
-            Where the score file was written.
-        """
-        result = self.to_result(**facts)
-        path = result.locate(target)
-        self.predictions.write(path.with_suffix(".parquet"))
-        return result.write(path)
-
-    def _to_dict(self, folder: Path) -> dict[str, Any]:
-        return {
-            "version": VERSION,
-            "dataset": self.dataset,
-            "partition": self.partition,
-            "split": self.split,
-            "count": len(self),
-            "protocol": self.protocol.name,
+        self.predictions.write(folder / PREDICTIONS_FILE)
+        details = {
+            "n_samples": len(self),
             "protocol_line": self.protocol_line,
-            "thresholds": list(self.thresholds),
-            "metrics": self.metrics(),
             "degenerate": self.scores.degenerate,
-            "input_size": list(self.input_size),
             "five_crops": self.five_crops,
             "device": self.device,
             "seconds": self.seconds,
@@ -261,103 +198,82 @@ class Evaluation:
             "metadata": dict(self.metadata),
             "schema": self.schema.to_dict(),
         }
+        write_json(folder / EVALUATION_FILE, {**self._describe(), "details": details})
+
+    def write_result(self, target: Path, **facts: Any) -> Path:
+        """Write the score file, and before it the predictions: same name, `.parquet`.
+
+        Predictions contain labels of the data set, so git ignores them; `passerby compare` needs them.
+
+        Args:
+            target: A path that ends with `.json`, or the folder of results.
+            facts: See `to_result`.
+
+        Returns:
+            Path of the score file.
+        """
+        result = self.to_result(**facts)
+        path = result.locate(target)
+        self.predictions.write(path.with_suffix(".parquet"))
+        return result.write(path)
 
     @classmethod
     def load(cls, folder: Path, *, root: Path | None = None) -> Evaluation:
-        """Read a folder that `write` wrote; the scores are computed anew from the predictions.
+        """Read a folder that `write` wrote; the scores are computed again from the predictions.
 
         Args:
             folder: The folder.
-            root: Where the pictures lie; by default the root noted in the file, relative to the folder.
+            root: Folder of the pictures; by default the one stored in the file, relative to the folder.
 
         Raises:
-            DataError: If a file is missing or damaged, or the noted scores are not those of the predictions.
+            DataError: If a file is missing or damaged, or the stored scores do not match the predictions.
         """
         folder = Path(folder)
-        values = upgrade(read_json(folder / "evaluation.json"))
+        values = read_score_file(folder / EVALUATION_FILE)
         try:
-            schema = AttributeSchema.from_dict(values["schema"])
-            found = Predictions.load(folder / "predictions.parquet").select(schema.names)
-            evaluation = cls(
-                dataset=values["dataset"],
-                partition=values["partition"],
-                split=values["split"],
-                protocol=load_protocol(values["protocol"]),
-                thresholds=tuple(values["thresholds"]),
-                schema=schema,
-                images=found.images,
-                identities=found.identities,
-                boxes=found.boxes,
-                rows=found.rows,
-                probs=found.probs,
-                labels=found.labels,
-                root=Path(root) if root else folder / values["root"],
-                input_size=(int(values["input_size"][0]), int(values["input_size"][1])),
-                device=values["device"],
-                seconds=values["seconds"],
-                skipped=[(image, reason) for image, reason in values["skipped"]],
-                metadata=values["metadata"],
-                parsing=restore_parsing(values["metrics"].get("parsing", {})),
-                five_crops=bool(values.get("five_crops", False)),  # older files do not say
-            )
-            noted = float(values["metrics"]["mA"])
+            details = values["details"]
+            schema = AttributeSchema.from_dict(details["schema"])
+            predictions = Predictions.load(folder / PREDICTIONS_FILE).select(schema.names)
+            evaluation = cls._from_values(values, schema, predictions, root or folder / details["root"])
+            stored = float(values["metrics"]["mA"])
         except (DataError, KeyError, ValueError, TypeError, SchemaError) as error:
             raise DataError(
-                f"{folder} is no complete evaluation ({error}); make it anew with `passerby evaluate … --out`"
+                f"{folder} is no complete evaluation ({error}); create it again with "
+                "`passerby evaluate … --out`"
             ) from error
-        if abs(noted - evaluation.scores.mA) > 1e-6:
+        if abs(stored - evaluation.scores.mA) > 1e-6:
             raise DataError(
-                f"{folder}: evaluation.json says mA {noted:.6f}, the predictions give "
-                f"{evaluation.scores.mA:.6f}; the files do not belong together, run `passerby evaluate` anew"
+                f"{folder}: {EVALUATION_FILE} states mA {stored:.6f}, the predictions give "
+                f"{evaluation.scores.mA:.6f}; the files do not belong together, run `passerby evaluate` again"
             )
         return evaluation
 
-
-def _without_nan(values: Mapping[str, float]) -> dict[str, float | None]:
-    return {name: None if math.isnan(value) else value for name, value in values.items()}
-
-
-def _describe_parsing(parsing: Mapping[str, ParsingScores]) -> dict[str, Any]:
-    return {
-        stage: {**_without_nan({"mIoU": scores.mean_iou}), "IoU": _without_nan(scores.iou)}
-        for stage, scores in parsing.items()
-    }
-
-
-def restore_parsing(values: Mapping[str, Any]) -> dict[str, ParsingScores]:
-    """Scores of parsing maps by stage, from what a score file has under `parsing`."""
-    from passerby.metrics import ParsingScores
-
-    return {
-        stage: ParsingScores({k: math.nan if v is None else float(v) for k, v in each["IoU"].items()})
-        for stage, each in values.items()
-    }
-
-
-def compute_scores(
-    probs: NDArray[np.float32], labels: NDArray[np.int8], *, thresholds: Sequence[float], protocol: Protocol
-) -> tuple[AttributeScores, NDArray[np.float64], float]:
-    """Scores, average precision of each attribute and its mean.
-
-    Shape:
-        probs: (N, A) in [0, 1]; labels: (N, A) in {1, 0, −1}; thresholds: A numbers.
-    """
-    import torch
-
-    from passerby.metrics import AttributeMetrics, MeanAveragePrecision
-
-    metrics = AttributeMetrics(probs.shape[1], thresholds=list(thresholds), unknown=protocol.unknown)
-    precision = MeanAveragePrecision(probs.shape[1], unknown=protocol.unknown)
-    both = torch.from_numpy(np.ascontiguousarray(probs)), torch.from_numpy(np.ascontiguousarray(labels))
-    metrics.update(*both)
-    precision.update(*both)
-    mean, each = precision.compute()
-    return metrics.compute(), each.double().numpy(), float(mean)
-
-
-def describe_choice(metadata: Mapping[str, Any]) -> str:
-    """How the model's epoch was chosen and whether its weights are an average, from a bundle's metadata."""
-    choice = metadata.get("selection")
-    words = f"epoch chosen by {choice}" if choice else "how the epoch was chosen is not recorded"
-    average = metadata.get("ema")
-    return f"{words}, EMA {average:g}" if isinstance(average, int | float) else f"{words}, no EMA"
+    @classmethod
+    def _from_values(
+        cls, values: Mapping[str, Any], schema: AttributeSchema, predictions: Predictions, root: Path
+    ) -> Evaluation:
+        details, metrics = values["details"], values["metrics"]
+        return cls(
+            dataset=values["dataset"],
+            partition=values["partition"],
+            split=values["split"],
+            protocol=load_protocol(values["protocol"]["name"]),
+            thresholds=tuple(metrics["per_attribute"][name]["threshold"] for name in schema.names),
+            schema=schema,
+            images=predictions.images,
+            identities=predictions.identities,
+            boxes=predictions.boxes,
+            rows=predictions.rows,
+            probs=predictions.probs,
+            labels=predictions.labels,
+            root=Path(root),
+            input_size=(int(values["input_size"][0]), int(values["input_size"][1])),
+            device=details["device"],
+            seconds=details["seconds"],
+            skipped=[(image, reason) for image, reason in details["skipped"]],
+            metadata=details["metadata"],
+            parsing={
+                stage: ParsingScores.from_dict(each) for stage, each in metrics.get("parsing", {}).items()
+            },
+            five_crops=bool(details["five_crops"]),
+        )

@@ -1,4 +1,4 @@
-"""The predictions behind a score: one row a person, kept as Parquet."""
+"""The predictions behind a score: one row per sample, stored as Parquet."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ Crop = tuple[float, float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Predictions:
-    """What a model said about each person of a split, and what is true.
+    """Probabilities and labels of the samples of a split.
 
     Args:
         names: The attributes, in the order of the columns.
         images: Path of each picture below the root of the data set.
-        identities: Identity of each person, None where unknown.
+        identities: Identity of each sample, None if unknown.
         boxes: Crop of each row in pixels (left, top, right, bottom), None for the whole picture.
-        rows: Row of each person in the manifest.
+        rows: Row of each sample in the manifest.
         probs: Probabilities.
         labels: Labels in {1, 0, −1}.
 
@@ -49,7 +49,7 @@ class Predictions:
         return len(self.images)
 
     def select(self, names: Sequence[str]) -> Self:
-        """The given attributes, in the given order.
+        """Select attributes, in the given order.
 
         Raises:
             DataError: If one is missing.
@@ -62,7 +62,7 @@ class Predictions:
         return replace(self, names=tuple(names), probs=self.probs[:, columns], labels=self.labels[:, columns])
 
     def sort(self) -> Self:
-        """The same people by picture, then by row of the manifest."""
+        """The same samples, sorted by picture, then by row of the manifest."""
         order = sorted(range(len(self)), key=lambda i: (self.images[i], int(self.rows[i])))
         return type(self)(
             self.names,
@@ -77,7 +77,7 @@ class Predictions:
     # ------------------------------------------------------------------ files
 
     def write(self, path: Path) -> None:
-        """Write columns `image`, `identity`, `box`, `row`, and `prob:<name>`, `label:<name>` an attribute."""
+        """Write columns `image`, `identity`, `box`, `row`, and `prob:<name>`, `label:<name>` per attribute."""
         columns: dict[str, pa.Array] = {
             "image": pa.array(self.images, pa.string()),
             "identity": pa.array(self.identities, pa.string()),
@@ -115,6 +115,6 @@ class Predictions:
             )
         except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
             raise DataError(
-                f"{path}: expected predictions that `passerby evaluate` wrote, got "
-                f"{type(error).__name__}: {error}; run `passerby evaluate` anew"
+                f"{path}: expected predictions written by `passerby evaluate`, got "
+                f"{type(error).__name__}: {error}; run `passerby evaluate` again"
             ) from error

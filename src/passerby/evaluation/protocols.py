@@ -1,7 +1,7 @@
-"""The rules under which a score is made; each has a name, and the name is printed with the score.
+"""The rules of a score; each set of rules has a name, which is printed with the score.
 
-`default` is the default. The habits of the field that make published numbers incomparable exist only under
-names of their own, which join with `+`: `threshold-0.45+unknown-negative`.
+The conventions of the field that make published numbers incomparable exist only under names of their own,
+which can be joined with `+`: `threshold-0.45+unknown-negative`.
 """
 
 from __future__ import annotations
@@ -24,14 +24,14 @@ class Protocol:
     """How probabilities become decisions and what happens to unknown labels.
 
     Args:
-        name: What is printed with the score.
-        threshold: One threshold for every attribute; None means the bundle's own thresholds, which are 0.5
+        name: Name, printed with the score.
+        threshold: One threshold for all attributes; None for the thresholds of the bundle, which are 0.5
             unless they were calibrated on the validation split.
         unknown: Whether an unknown label (−1) is left out or counts as "no".
 
     Example:
         >>> load_protocol("default").describe((0.5, 0.5))
-        'honest: yes when p > 0.5, unknown labels ignored'
+        'default: yes when p > 0.5, unknown labels ignored'
     """
 
     name: str
@@ -45,7 +45,7 @@ class Protocol:
         return (self.threshold,) * len(of_bundle)
 
     def describe(self, thresholds: Sequence[float]) -> str:
-        """One line for people; `thresholds` are those that were used."""
+        """The rules in one line; `thresholds` are those of the score."""
         return f"{self.name}: yes when {self.describe_threshold(thresholds)}, {self.describe_unknown()}"
 
     def describe_threshold(self, thresholds: Sequence[float]) -> str:
@@ -56,7 +56,7 @@ class Protocol:
         return f"p > the attribute's own threshold ({low:.2f} to {high:.2f}, stored in the bundle)"
 
     def describe_unknown(self) -> str:
-        """What happens to unknown labels."""
+        """The treatment of unknown labels."""
         return "unknown labels ignored" if self.unknown == "ignore" else "unknown labels counted as no"
 
 
@@ -66,19 +66,17 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         "threshold-0.5": Protocol("threshold-0.5", threshold=0.5),
         "threshold-0.45": Protocol("threshold-0.45", threshold=0.45),
         "unknown-negative": Protocol("unknown-negative", unknown="negative"),
-        "select-on-test": Protocol(
-            "select-on-test"
-        ),  # scores like "default"; a recipe needs it for val: test
+        "select-on-test": Protocol("select-on-test"),  # as `default`; a recipe with `val: test` requires it
     }
 )
-"""The protocols with a name; `threshold-<t>` takes any number between 0 and 1."""
+"""The named protocols; `threshold-<t>` accepts any number between 0 and 1."""
 
 
 def load_protocol(name: str) -> Protocol:
-    """Look a protocol up, or put one together from names joined by `+`.
+    """Look up a protocol, or create one from names joined by `+`.
 
     Raises:
-        ConfigError: If there is none of that name; the message lists what there is.
+        ConfigError: If there is no such protocol; the message lists the available ones.
 
     Example:
         >>> load_protocol("threshold-0.45+unknown-negative")

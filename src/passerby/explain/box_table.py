@@ -16,9 +16,9 @@ __all__ = ["write_boxes"]
 
 
 def write_boxes(localizations: Iterable[Localization], stream: TextIO) -> None:
-    """Write a table for people: each picture with its attributes, and where in it each is seen.
+    """Write a readable table: each picture with its attributes and their boxes.
 
-    A box is written as left, top, right, bottom in pixels of the picture; several are in several lines.
+    A box is written as left, top, right, bottom in pixels of the picture, one box per line.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
     for title in ("picture", "attribute", "probability", "box", "heat inside"):
@@ -34,7 +34,7 @@ def write_boxes(localizations: Iterable[Localization], stream: TextIO) -> None:
             shares = "\n".join(f"{100 * r.share:.0f} %" for r in regions)
             cells = (name, f"{p:.2f}", boxes or "none", shares)
             table.add_row(Text(source), *(Text(cell, style=style) for cell in cells))
-            source = ""  # once is enough
+            source = ""
         if not each.names:
             table.add_row(Text(source), Text("none", style="dim"))
     print_with_notes(table, notes, stream)

@@ -1,4 +1,4 @@
-"""From a heat map to foreground and boxes."""
+"""Foreground and boxes of heat maps."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _EIGHT = np.ones((3, 3), np.bool_)
 class Binarization:
     """Which pixels of a heat map are foreground.
 
-    Paper: SSPNet (2023), section 3.2.5 binarises and does not say how; half of the maximum is CAM's habit
-    grown stricter (Zhou et al., 2016, have a fifth).
+    Paper: SSPNet (2023), section 3.2.5 binarises and does not state how; half of the maximum is stricter than
+    usual for CAM (Zhou et al., 2016, take a fifth).
 
     Args:
         rule: `max`: at least `share` of the map's maximum; `quantile`: above the quantile `share` of the map,
-            or its maximum alone where that is the quantile; `otsu`: above the value that parts the map into
-            two classes of the least variance within (Otsu, 1979).
-        share: In (0, 1); not looked at by `otsu`.
+            or only its maximum where the quantile equals it; `otsu`: above the value that splits the map into
+            two classes with the least variance within each (Otsu, 1979).
+        share: In (0, 1); `otsu` ignores it.
 
     Raises:
-        ConfigError: If there is no such rule, or the share is out of its range.
+        ConfigError: If there is no such rule, or the share is out of range.
 
     Example:
         >>> heat = np.float32([[0, 1], [2, 4]])
@@ -52,20 +52,20 @@ class Binarization:
 
     def __post_init__(self) -> None:
         if self.rule not in RULES:
-            raise ConfigError(f"no rule {self.rule!r} to binarise; choose one of {', '.join(RULES)}")
+            raise ConfigError(f"no binarisation rule {self.rule!r}; choose one of {', '.join(RULES)}")
         if not 0 < self.share < 1:
-            raise ConfigError(f"expected a share in (0, 1) to binarise by, got {self.share}")
+            raise ConfigError(f"expected a binarisation share in (0, 1), got {self.share}")
 
     @classmethod
     def parse(cls, text: str) -> Binarization:
-        """Read `max:0.5`, `max` (which is the same), `quantile:0.9` or `otsu`.
+        """Parse `max:0.5`, `max` (the same), `quantile:0.9` or `otsu`.
 
         Raises:
             ConfigError: If the text is none of these.
         """
         rule, colon, share = text.partition(":")
         if colon and rule == "otsu":
-            raise ConfigError(f"otsu finds its threshold by itself; expected no share, got {text!r}")
+            raise ConfigError(f"otsu computes its threshold from the map; expected no share, got {text!r}")
         if not colon and rule == "quantile":
             raise ConfigError("expected a share of the quantile, such as quantile:0.9, got none")
         try:
@@ -74,11 +74,11 @@ class Binarization:
             raise ConfigError(f"expected max:0.5, quantile:0.9 or otsu, got {text!r}") from None
 
     def __str__(self) -> str:
-        """What `parse` reads."""
+        """The text that `parse` reads."""
         return self.rule if self.rule == "otsu" else f"{self.rule}:{self.share:g}"
 
     def __call__(self, heat: NDArray[np.float32]) -> NDArray[np.bool_]:
-        """The foreground of a map; none of one that is 0 everywhere, and some of any other.
+        """The foreground of a map: empty if the map is 0 everywhere, otherwise at least one pixel.
 
         Shape:
             heat: (H, W) ≥ 0; returns (H, W).
@@ -87,20 +87,20 @@ class Binarization:
             DataError: If the map has another shape, or a number that is negative or not finite.
         """
         check_heat(heat)
-        most = float(heat.max())
-        if most <= 0:
+        peak = float(heat.max())
+        if peak <= 0:
             return np.zeros(heat.shape, np.bool_)
         if self.rule == "max":
-            return heat >= self.share * most
+            return heat >= self.share * peak
         threshold = np.quantile(heat, self.share) if self.rule == "quantile" else _find_otsu(heat)
-        return heat == most if threshold >= most else heat > threshold
+        return heat == peak if threshold >= peak else heat > threshold
 
 
 def check_heat(heat: NDArray[np.float32]) -> None:
-    """Refuse what is no heat map.
+    """Refuse an array that is not a heat map.
 
     Raises:
-        DataError: If it is no (H, W) of finite numbers ≥ 0.
+        DataError: If it is not (H, W) of finite numbers ≥ 0.
     """
     if heat.ndim != 2 or not heat.size or not np.isfinite(heat).all() or float(heat.min()) < 0:
         raise DataError(f"expected a heat map (H, W) of finite numbers ≥ 0, got shape {heat.shape}")
@@ -112,13 +112,17 @@ def find_boxes(
     """Boxes around the foreground of a heat map.
 
     Args:
-        heat: At the size of the picture that the boxes are of.
-        binarization: Half of the maximum by default.
-        mode: `outer`: one box around all of it (SSPNet, section 3.2.5); `components`: one around each piece,
-            pixels that touch at a corner being one piece, the piece with the most heat first (two boots).
+        heat: At the size of the picture.
+        binarization: By default half of the maximum.
+        mode: `outer`: one box around all foreground (SSPNet, section 3.2.5); `components`: one box per
+            connected component (8-connected; two boots), the one with the most heat first.
 
     Returns:
-        The boxes in pixels; none where the map is 0 everywhere.
+        The boxes in pixels; none if the map is 0 everywhere.
+
+    Raises:
+        ConfigError: If there is no such mode.
+        DataError: If the map is not (H, W) of finite numbers ≥ 0.
 
     Shape:
         heat: (H, W) ≥ 0.
@@ -131,7 +135,7 @@ def find_boxes(
         [(3.0, 0.0, 4.0, 2.0), (0.0, 0.0, 1.0, 1.0)]
     """
     if mode not in get_args(BoxMode):
-        raise ConfigError(f"no mode {mode!r} of boxes; choose one of {', '.join(get_args(BoxMode))}")
+        raise ConfigError(f"no box mode {mode!r}; choose one of {', '.join(get_args(BoxMode))}")
     foreground = (binarization or Binarization())(heat)
     if mode == "outer":
         box = enclose(foreground)
@@ -143,7 +147,7 @@ def find_boxes(
 
 
 def enclose(foreground: NDArray[np.bool_]) -> Box | None:
-    """The outer rectangle of the pixels that are true; None if none is.
+    """The bounding box of the true pixels; None if there is none.
 
     Example:
         >>> enclose(np.array([[0, 0, 0], [0, 1, 1]], bool)).as_xyxy()
@@ -159,10 +163,10 @@ def _box_of(slices: tuple[slice, ...]) -> Box:
 
 
 def _find_otsu(heat: NDArray[np.float32]) -> float:
-    """Otsu's threshold, exact: each value is tried, not a histogram of them."""
+    """Otsu's threshold, exact: over all values of the map instead of a histogram."""
     values, counts = np.unique(heat.astype(np.float64), return_counts=True)
     if len(values) == 1:
-        return 0.0  # an even map is foreground everywhere
+        return 0.0  # a constant map is foreground everywhere
     below, sums = counts.cumsum()[:-1], (values * counts).cumsum()
     above = counts.sum() - below
     between = below * above * (sums[:-1] / below - (sums[-1] - sums[:-1]) / above) ** 2

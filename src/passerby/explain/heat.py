@@ -1,4 +1,4 @@
-"""Heat maps: what in a picture speaks for an attribute, for all of a batch at once."""
+"""Heat maps: the contribution of each location of a picture to the logit of an attribute."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ class HeatMaps:
     """Heat maps of a batch.
 
     Args:
-        attributes: Numbers in the schema of the attributes that have a map, in the order of `maps`.
-        maps: One an attribute, as large as what was looked at.
+        attributes: Indices in the schema of the attributes that have a map, in the order of `maps`.
+        maps: One per attribute, at the size of the features that it was computed from.
         logits: Of all attributes.
 
     Shape:
-        maps: (N, h, w) float ≥ 0 each, on no common scale; h and w may differ from one to the next.
+        maps: (N, h, w) float ≥ 0 each, not on a common scale; h and w may differ from map to map.
         logits: (N, A).
     """
 
@@ -43,10 +43,10 @@ class HeatMaps:
     logits: Tensor
 
     def resize(self, size: tuple[int, int]) -> Tensor:
-        """All maps in one size, bilinear.
+        """Resize all maps to one size, bilinear.
 
         Shape:
-            size: H and W; returns (N, A', H, W), A' being the number of maps.
+            size: H and W; returns (N, A', H, W) for A' maps.
         """
         return torch.cat(
             [F.interpolate(each[:, None], size=size, mode="bilinear") for each in self.maps], dim=1
@@ -61,39 +61,38 @@ def compute_heat_maps(
     attributes: Sequence[str] | None = None,
     method: Method | None = None,
 ) -> HeatMaps:
-    """Heat maps of some or all attributes from one forward pass, and of the head's gradient alone.
+    """Compute heat maps of some or all attributes from one forward pass; gradients stop at the features.
 
-    With F the features that the model looks at (`AttributeModel.capture`), S the logit of an attribute and
-    g = ∂S / ∂F:
+    With F the captured features (`AttributeModel.capture`), S the logit of an attribute and g = ∂S / ∂F:
 
     | method | map |
     |---|---|
-    | `grad-cam` | ReLU Σ_k (mean of g_k over the places) · F_k (Selvaraju et al., 2017) |
-    | `grad-cam-p` | ReLU Σ_k g_k · F_k at each place by itself (SSPNet, Eq. 13) |
+    | `grad-cam` | ReLU Σ_k (mean of g_k over all locations) · F_k (Selvaraju et al., 2017) |
+    | `grad-cam-p` | ReLU Σ_k g_k · F_k at each location (SSPNet, Eq. 13) |
     | `grad-cam++` | ReLU Σ_k w_k F_k, w = Σ α ReLU(g), α = g² / (2 g² + g³ Σ F) (Chattopadhay et al., 2018) |
-    | `layer-cam` | ReLU Σ_k ReLU(g_k) · F_k at each place by itself (Jiang et al., 2021) |
-    | `native` | what the model itself shows, such as its attention (`AttributeModel.native_map`) |
-    | `occlusion` | how much the logit falls when a part of the picture is grey: slow, but no theory |
+    | `layer-cam` | ReLU Σ_k ReLU(g_k) · F_k at each location (Jiang et al., 2021) |
+    | `native` | a map of the model itself, such as its attention (`AttributeModel.native_map`) |
+    | `occlusion` | the drop of the logit when a region of the picture is grey: slow, free of assumptions |
 
-    Eq. 13 differentiates a_j, "model prediction result": the logit, as in Grad-CAM, for Eq. 10 has the
-    sigmoid σ over a_ij (it would multiply each map by a number, which changes no box). Grad-CAM++ presumes
-    F ≥ 0; of features without a ReLU a negative Σ F counts as 0 here, or α would have a pole. Layer-CAM's
-    maps are those of F alone; the paper's fusion of several layers is left out.
+    Eq. 13 differentiates a_j, the "model prediction result". We take it as the logit, as in Grad-CAM, because
+    Eq. 10 applies the sigmoid σ to a_ij; the sigmoid would only multiply each map by a number, which changes
+    no box. Grad-CAM++ assumes F ≥ 0; for features without a ReLU a negative Σ F counts as 0 here, as α would
+    have a pole otherwise. Layer-CAM's maps are those of F alone, without the paper's fusion of several
+    layers.
 
-    Maps by gradient show what reaches the logit through F. What goes past it is left out:
+    Gradient-based maps show the contributions that reach the logit through F. They leave out others:
 
-    - DIAA: the attention to stage 3, one of the three logits that are averaged; F is stage 4.
-    - Da-HAR: stages 2 and 3 where the side branch fuses them with stage 4, which is F.
-    - MTMS: the maps of stage I in the relation attention, which scale and shift those of F, stage II.
+    - DIAA: the attention at stage 3, one of the three logits that are averaged; F is stage 4.
+    - Da-HAR: stages 2 and 3, which the side branch fuses with stage 4; F is stage 4.
+    - MTMS: the maps of stage I in the relation attention, which scale and shift those of F; F is stage II.
     - passerby: attention and evidence at stage 3; F is stage 4.
 
-    The model's mode, hooks and gradients and the grad mode of the caller are left as they were, also if
-    something fails.
+    The model's mode, hooks and gradients and the caller's grad mode stay unchanged, also after an error.
 
     Args:
         model: In any mode; computed in evaluation mode.
-        guidance: What the model looks at beside the pictures.
-        attributes: Names, at least one; all of them by default.
+        guidance: The auxiliary inputs of the model.
+        attributes: Names, at least one; by default all attributes.
         method: One of `METHODS`; None takes the model's `heat_method`.
 
     Shape:
@@ -101,9 +100,9 @@ def compute_heat_maps(
 
     Raises:
         ConfigError: If there is no such method.
-        DataError: If no attribute is named.
+        DataError: If `attributes` is empty.
         SchemaError: If there is no attribute of a name.
-        ModelError: If the model shows no map of its own, and that was asked for.
+        ModelError: If `native` is requested and the model has no native map.
 
     Example:
         >>> from passerby.models import create_model
@@ -118,7 +117,7 @@ def compute_heat_maps(
     if method not in METHODS:
         raise ConfigError(f"no method {method!r}; choose one of {', '.join(METHODS)}")
     numbers = _find_attributes(model, attributes)
-    # Gradients cannot be had of tensors of inference mode; a caller in it gets plain ones back.
+    # Tensors of inference mode have no gradients; a caller in this mode gets ordinary tensors back.
     with torch.inference_mode(mode=False), evaluating(model), torch.no_grad():
         images = images.clone() if images.is_inference() else images
         if method == "native":
@@ -132,7 +131,9 @@ def _find_attributes(model: AttributeModel, names: Sequence[str] | None) -> tupl
     if names is None:
         return tuple(range(len(model.schema)))
     if not names:
-        raise DataError("expected at least one attribute to make maps of, got none; None makes those of all")
+        raise DataError(
+            "expected at least one attribute for heat maps, got an empty list; pass None for all attributes"
+        )
     return tuple(model.schema.index(name) for name in names)
 
 
@@ -173,11 +174,13 @@ def _differentiate(
 ) -> HeatMaps:
     with model.capturing() as captured:
         logits = model(images, guidance).logits  # (N, A), with a graph from the captured features on
-    levels = model.levels_looked_at
+    levels = model.heat_map_levels
     maps: dict[int, Tensor] = {}
     for level in dict.fromkeys(levels[i] for i in numbers):
         if level not in captured:
-            raise ModelError(f"a {model.name} model names {level!r} for heat maps, and never looked at it")
+            raise ModelError(
+                f"a {model.name} model names the features {level!r} for heat maps, but did not capture them"
+            )
         features = captured[level]
         members = [i for i in numbers if levels[i] == level]
         size = max(1, _CHUNK_BYTES // max(1, features.numel() * features.element_size()))
@@ -192,7 +195,8 @@ def _differentiate(
 def _compute_slopes(logits: Tensor, features: Tensor, members: Sequence[int]) -> Tensor:
     """Gradients of some logits with respect to the features of all pictures, (a, N, C, h, w).
 
-    Pictures do not see each other in evaluation mode, so one product with the Jacobian serves all of them.
+    In evaluation mode the logits of a picture depend on that picture only, so one vector-Jacobian product is
+    enough for all pictures.
     """
     rows = torch.zeros(len(members), *logits.shape, dtype=logits.dtype, device=logits.device)
     rows[torch.arange(len(members)), :, list(members)] = 1
@@ -208,8 +212,8 @@ def _take_native(
 ) -> HeatMaps:
     if not model.native_map:
         raise ModelError(
-            f"a {model.name} model shows no map of its own that locates attributes; take another method, "
-            "such as grad-cam-p"
+            f"a {model.name} model has no native map that localises attributes; choose another method, such "
+            "as grad-cam-p"
         )
     output = model(images, guidance)
     maps = combine_maps(output.maps, model.native_map).expand(-1, output.logits.shape[1], -1, -1)
@@ -219,9 +223,9 @@ def _take_native(
 def _occlude(
     model: AttributeModel, images: Tensor, guidance: Guidance | None, numbers: tuple[int, ...]
 ) -> HeatMaps:
-    """Mean fall of the logit over the windows that cover a place.
+    """Mean drop of the logit over the windows that cover a location.
 
-    Windows are squares of 1/8 of the height that overlap by half. What is covered becomes 0, the mean colour
+    Windows are squares of 1/8 of the height that overlap by half. Covered pixels become 0, the mean colour
     after the usual normalisation.
     """
     logits = model(images, guidance).logits
@@ -235,8 +239,8 @@ def _occlude(
             window = (slice(max(0, top), top + side), slice(max(0, left), left + side))
             covered = images.clone()
             covered[:, :, window[0], window[1]] = 0
-            fall = (logits - model(covered, guidance).logits)[:, list(numbers)]  # (N, a)
-            total[:, :, window[0], window[1]] += fall[:, :, None, None]
+            drop = (logits - model(covered, guidance).logits)[:, list(numbers)]  # (N, a)
+            total[:, :, window[0], window[1]] += drop[:, :, None, None]
             count[window] += 1
     maps = (total / count).relu()
     return HeatMaps(numbers, tuple(maps.unbind(1)), logits)

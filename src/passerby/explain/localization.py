@@ -1,4 +1,4 @@
-"""Where in a picture a model sees attributes: heat maps and boxes in the pixels of the picture itself."""
+"""Localisation of attributes in pictures: heat maps and boxes in pixels of the original picture."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.bundle import Bundle, Picture, source_of
+from passerby.bundle import Bundle, Picture
 from passerby.errors import DataError, SchemaError
 from passerby.explain.boxes import Binarization, BoxMode, find_boxes
 from passerby.explain.heat import Method, compute_heat_maps
+from passerby.explain.streaming import compute_one, list_notes, normalise_inputs, stream_results
 from passerby.images.placement import restore_heat
-from passerby.inference.auxiliary import AuxiliaryInputs
-from passerby.inference.batches import OpenedBatch, open_batch, stream_batches
-from passerby.inference.predictor import Skipped
+from passerby.inference.auxiliary import AuxiliaryInputs, FoundInputs
+from passerby.inference.batches import PictureBatch, Skipped
 from passerby.types import Box
 
 __all__ = ["Localization", "Region", "localize", "localize_many"]
@@ -25,11 +25,11 @@ __all__ = ["Localization", "Region", "localize", "localize_many"]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A part of a picture in which an attribute is seen.
+    """A region of a picture that shows an attribute.
 
     Args:
         box: In pixels of the picture.
-        share: How much of the attribute's heat lies in the box, in (0, 1].
+        share: Share of the attribute's heat inside the box, in (0, 1].
     """
 
     box: Box
@@ -38,28 +38,27 @@ class Region:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Localization:
-    """Where some attributes of one person are seen.
+    """The localised attributes of one person.
 
     Args:
-        source: Where the picture came from: a path, or `<image>` when it came from memory.
-        picture: As it was opened, upright.
-        names: The attributes that were looked for.
-        probabilities: One number in [0, 1] an attribute.
+        source: Path of the picture, or `<image>` for a picture in memory.
+        picture: The original picture, upright.
+        names: The localised attributes.
+        probabilities: One number in [0, 1] per attribute.
         thresholds: An attribute is present when its probability is strictly above its threshold.
-        heat: A map an attribute, each on a scale of its own.
-        regions: Those of each attribute, the one with the most heat first; none where the map is 0
-            everywhere.
-        method: How the heat maps were made, one of `passerby.explain.METHODS`.
-        binarization: Which pixels of a map the boxes are drawn around.
-        mode: `outer` for one box an attribute, `components` for one a piece.
-        notes: What a reader must know, such as that the model had no mask to look at.
+        heat: One map per attribute, not on a common scale.
+        regions: Those of each attribute, the one with the most heat first; none if the map is 0 everywhere.
+        method: Method of the heat maps, one of `passerby.explain.METHODS`.
+        binarization: Foreground of a map, which the boxes enclose.
+        mode: `outer` for one box per attribute, `components` for one per connected component.
+        notes: Limitations of the result, such as a missing mask.
 
     Shape:
         picture: (H, W, 3) uint8 RGB.
-        heat: (A', H, W) float32 ≥ 0, A' being the number of `names`.
+        heat: (A', H, W) float32 ≥ 0 for the A' attributes in `names`.
 
     Raises:
-        SchemaError: From `localization[name]`, if that attribute was not looked for.
+        SchemaError: From `localization[name]`, if that attribute was not localised.
 
     Example:
         >>> picture, heat = np.zeros((4, 2, 3), np.uint8), np.ones((1, 4, 2), np.float32)
@@ -83,26 +82,26 @@ class Localization:
 
     @property
     def present(self) -> tuple[str, ...]:
-        """Those of the names whose probability is above their threshold."""
+        """Names of the localised attributes whose probability is above their threshold."""
         triples = zip(self.names, self.probabilities, self.thresholds, strict=True)
         return tuple(name for name, p, threshold in triples if p > threshold)
 
     def index(self, name: str) -> int:
-        """Position of an attribute among those that were looked for.
+        """Index of an attribute in `names`.
 
         Raises:
-            SchemaError: If it was not.
+            SchemaError: If it was not localised.
         """
         if name not in self.names:
-            looked = f"expected one of {', '.join(self.names)}" if self.names else "none were"
-            raise SchemaError(f"attribute {name!r} was not looked for; {looked}")
+            others = f"expected one of {', '.join(self.names)}" if self.names else "no attribute was"
+            raise SchemaError(f"attribute {name!r} was not localised; {others}")
         return self.names.index(name)
 
     def __getitem__(self, name: str) -> tuple[Region, ...]:
         return self.regions[self.index(name)]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON, numbers to six decimals; notes if there are any, no heat maps.
+        """Plain values for JSON, numbers with six decimals; notes if there are any, no heat maps.
 
         Example:
             >>> picture, heat = np.zeros((4, 2, 3), np.uint8), np.ones((1, 4, 2), np.float32)
@@ -142,31 +141,30 @@ def localize(
     boxes: BoxMode = "outer",
     auxiliary: AuxiliaryInputs | None = None,
 ) -> Localization:
-    """Find where in one picture attributes are seen.
+    """Localise attributes in one picture.
 
-    The model's mode and state are left as they were.
+    The model's mode and state stay unchanged.
 
     Args:
         picture: A path or a picture in memory; see `Picture`.
-        attributes: Names; by default those that are present in the picture.
-        method: How the heat maps are made, see `compute_heat_maps`; None takes the model's `heat_method`.
-        binarization: Which pixels of a map are in a box; by default those with at least half of its maximum.
-        boxes: `outer` for one box an attribute, `components` for one a piece; see `find_boxes`.
-        auxiliary: Finds what the model looks at beside the picture, such as a mask; None leaves it without,
-            which is noted.
+        attributes: Names; by default the attributes that are present in the picture.
+        method: Method of the heat maps, see `compute_heat_maps`; None takes the model's `heat_method`.
+        binarization: Foreground of a map; by default the pixels with at least half of its maximum.
+        boxes: `outer` for one box per attribute, `components` for one per connected component; see
+            `find_boxes`.
+        auxiliary: Finds the auxiliary inputs of the model, such as masks. With None the model gets none, and
+            the result notes the fallback.
 
     Raises:
         ImageError: If the picture cannot be read.
         SchemaError: If there is no attribute of a name.
-        ConfigError: If there is no such method or mode of boxes.
-        ModelError: If the model shows no map of its own, and that was asked for.
-        DataError: If no attribute is named, or a heat map has numbers that are not finite.
+        ConfigError: If there is no such method or box mode.
+        ModelError: If `native` is requested and the model has no native map.
+        DataError: If `attributes` is empty, or a heat map has numbers that are not finite.
 
     Example:
         >>> from PIL import Image
-        >>> from passerby import create_model
-        >>> from passerby.schema import Attribute, AttributeSchema
-        >>> from passerby.types import Preprocess
+        >>> from passerby import Attribute, AttributeSchema, Preprocess, create_model
         >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Bag", "has a bag")))
         >>> model = create_model("baseline", schema=schema, backbone="test_resnet")
         >>> photo = Image.new("RGB", (40, 90), "teal")
@@ -174,10 +172,10 @@ def localize(
         >>> found.names, found.heat.shape
         (('Bag',), (1, 90, 40))
     """
-    names = _check_attributes(bundle, attributes)
-    batch = open_batch(bundle, [bundle.open(picture)], [source_of(picture)], auxiliary=auxiliary)
-    found = _compute(bundle, batch, names=names, method=method, binarization=binarization, boxes=boxes)
-    return next(found)
+    compute = partial(
+        _compute, bundle, _check_attributes(bundle, attributes), method, binarization or Binarization(), boxes
+    )
+    return compute_one(bundle, picture, compute, auxiliary=auxiliary)
 
 
 def localize_many(
@@ -191,61 +189,55 @@ def localize_many(
     batch_size: int = 16,
     auxiliary: AuxiliaryInputs | None = None,
 ) -> Iterator[Localization | Skipped]:
-    """Find where attributes are seen in many pictures, one after the other in the order given.
+    """Localise attributes in many pictures, one by one in the order given.
 
-    A picture that cannot be read comes out as `Skipped`; any other error ends the stream. Maps of the size
-    of a picture are made when it is its turn, so that a stream holds those of one picture only.
+    An unreadable picture yields `Skipped`; any other error ends the stream. Maps are enlarged to the size of
+    the pictures one picture at a time, so that a stream holds those of one picture only.
 
     Args:
-        pictures: Asked for as they are needed.
-        attributes, method, binarization, boxes, auxiliary: As for `localize`; by default the attributes
-            of each picture are those that are present in it.
-        batch_size: Pictures that go through the network at a time; the heat maps of all attributes of a
-            batch come from a single pass.
+        pictures: Taken as they are needed.
+        attributes, method, binarization, boxes, auxiliary: As for `localize`.
+        batch_size: Pictures per batch; all heat maps of a batch come from one forward pass.
 
     Raises:
-        SchemaError: At once, if there is no attribute of a name.
-        DataError: If `batch_size` is below 1, and as from `localize`.
+        SchemaError: Immediately, if there is no attribute of a name.
+        DataError: If `batch_size` is below 1, and as `localize`.
     """
     compute = partial(
-        _compute,
-        bundle,
-        names=_check_attributes(bundle, attributes),
-        method=method,
-        binarization=binarization,
-        boxes=boxes,
+        _compute, bundle, _check_attributes(bundle, attributes), method, binarization or Binarization(), boxes
     )
-    return stream_batches(bundle, pictures, compute, batch_size=batch_size, auxiliary=auxiliary)
+    return stream_results(bundle, pictures, compute, batch_size=batch_size, auxiliary=auxiliary)
 
 
 def _check_attributes(bundle: Bundle, attributes: Sequence[str] | None) -> tuple[str, ...] | None:
-    """The names without repetitions; None for those that are present."""
+    """The names without repetitions; None for the attributes that are present."""
     if attributes is None:
         return None
     for name in attributes:
-        bundle.schema.index(name)  # proposes the nearest name
+        bundle.schema.index(name)  # raises an error that suggests similar names
     if not attributes:
-        raise DataError("expected at least one attribute to look for, got none; None looks for those present")
+        raise DataError(
+            "expected at least one attribute to localise, got an empty list; pass None for those present"
+        )
     return tuple(dict.fromkeys(attributes))
 
 
 def _compute(
     bundle: Bundle,
-    batch: OpenedBatch,
-    *,
     names: tuple[str, ...] | None,
     method: Method | None,
-    binarization: Binarization | None,
+    binarization: Binarization,
     boxes: BoxMode,
+    batch: PictureBatch,
+    found: FoundInputs,
 ) -> Iterator[Localization]:
-    """What is found in the pictures of a batch, from one pass; maps are enlarged one picture at a time."""
-    guidance = batch.found.guidance.to(bundle.device)
-    maps = compute_heat_maps(bundle.model, batch.normalise(bundle), guidance, attributes=names, method=method)
+    """Localise in the pictures of a batch, in one pass; maps are enlarged for one picture at a time."""
+    inputs, guidance = normalise_inputs(batch, bundle), found.guidance.to(bundle.device)
+    maps = compute_heat_maps(bundle.model, inputs, guidance, attributes=names, method=method)
     small = maps.resize((bundle.preprocess.height, bundle.preprocess.width)).float().cpu().numpy()
     probs = maps.logits.float().sigmoid().tolist()
-    rule = binarization or Binarization()
-    for i, (source, image) in enumerate(zip(batch.sources, batch.images, strict=True)):
-        rows = list(range(len(maps.attributes)))  # of all attributes where none is named
+    for i, (source, image) in enumerate(zip(batch.sources, batch.originals, strict=True)):
+        rows = list(range(len(maps.attributes)))  # of all attributes, unless some are named
         if names is None:
             rows = [row for row in rows if probs[i][row] > bundle.thresholds[row]]
         numbers = [maps.attributes[row] for row in rows]
@@ -257,11 +249,11 @@ def _compute(
             tuple(probs[i][j] for j in numbers),
             tuple(bundle.thresholds[j] for j in numbers),
             heat,
-            tuple(_find_regions(each, rule, boxes) for each in heat),
+            tuple(_find_regions(each, binarization, boxes) for each in heat),
             method or bundle.model.heat_method,
-            rule,
+            binarization,
             boxes,
-            (*bundle.explain_missing(batch.found.missing[i]), *filter(None, [batch.found.problems.get(i)])),
+            list_notes(bundle, found, i),
         )
 
 

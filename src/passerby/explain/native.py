@@ -1,4 +1,4 @@
-"""One map an attribute from the maps that a model shows."""
+"""Combination of the maps that a model outputs into one map per attribute."""
 
 from __future__ import annotations
 
@@ -15,25 +15,26 @@ __all__ = ["combine_maps", "enlarge_maps"]
 
 
 def combine_maps(maps: Mapping[str, Tensor], expression: str) -> Tensor:
-    """Combine maps as an expression says.
+    """Combine maps by an expression.
 
     Args:
         maps: By name.
         expression: A name, such as `attention3`; names joined by `*` for their product, such as
-            `attention3*confidence3`, what DIAA classifies; terms joined by `+` for their mean, to which each
-            term contributes the same: all are divided by their sums over the positions first. Maps of
-            different sizes are enlarged to the largest, bilinear.
+            `attention3*confidence3`, which DIAA classifies; terms joined by `+` for their mean, with equal
+            contributions: each term is divided by its sum over all locations first. Maps of different sizes
+                are
+            enlarged to the largest, bilinear.
 
     Raises:
-        ModelError: If there is no map of that name.
+        ModelError: If there is no map of a name.
 
     Shape:
         maps: (N, A, h, w) ≥ 0, or (N, 1, h, w) for all attributes; returns (N, A, h, w) ≥ 0, or (N, 1, h, w)
         if all are.
 
     Example:
-        >>> delta, even = torch.tensor([[[[0.0, 1], [0, 0]]]]), torch.full((1, 1, 2, 2), 0.5)
-        >>> combine_maps({"delta": delta, "even": even}, "delta+even").tolist()
+        >>> delta, uniform = torch.tensor([[[[0.0, 1], [0, 0]]]]), torch.full((1, 1, 2, 2), 0.5)
+        >>> combine_maps({"delta": delta, "uniform": uniform}, "delta+uniform").tolist()
         [[[[0.125, 0.625], [0.125, 0.125]]]]
     """
     terms = [[_look_up(maps, name.strip()) for name in term.split("*")] for term in expression.split("+")]
@@ -54,7 +55,7 @@ def combine_maps(maps: Mapping[str, Tensor], expression: str) -> Tensor:
 
 
 def enlarge_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Resize maps, bilinear; the corners of the first and the last cell are those of the picture.
+    """Enlarge maps, bilinear; the outer edges of the border cells are aligned with those of the picture.
 
     Shape:
         maps: (N, A, h, w) float. Returns (N, A, *size).
@@ -66,5 +67,5 @@ def _look_up(maps: Mapping[str, Tensor], name: str) -> Tensor:
     if name not in maps:
         near = get_close_matches(name, maps, n=1)
         hint = f"; did you mean {near[0]}?" if near else ""
-        raise ModelError(f"no map {name!r}; the model gives {', '.join(maps)}{hint}")
+        raise ModelError(f"no map {name!r}; the model has {', '.join(maps)}{hint}")
     return maps[name]

@@ -1,4 +1,4 @@
-"""How right heat maps and boxes are: against boxes, against masks, and against the network itself."""
+"""Scores of heat maps and boxes: against boxes, against masks, and against the model itself."""
 
 from __future__ import annotations
 
@@ -27,16 +27,16 @@ _TIES_SEED = 0
 
 
 def compute_box_iou(found: Sequence[Box], truth: Sequence[Box]) -> float:
-    """Intersection over union of the areas that some boxes cover, and others.
+    """Intersection over union of the areas that two sets of boxes cover.
 
-    With one box on either side it is the IoU of the paper (SSPNet, section 4.5). Of several, overlaps count
-    once; no match between single boxes is sought.
+    With one box on either side it is the IoU of the paper (SSPNet, section 4.5). With several boxes, overlaps
+    count once; single boxes are not matched.
 
     Returns:
-        A number in [0, 1]; 0 where one side has no box.
+        A number in [0, 1]; 0 if one side has no box.
 
     Raises:
-        DataError: If neither side has one: there is nothing to say then.
+        DataError: If neither side has a box: the score is undefined.
 
     Example:
         >>> compute_box_iou([Box(0, 0, 2, 2)], [Box(1, 0, 3, 2)])
@@ -45,7 +45,7 @@ def compute_box_iou(found: Sequence[Box], truth: Sequence[Box]) -> float:
         0.5
     """
     if not found and not truth:
-        raise DataError("expected boxes to compare, got none on either side; leave such a sample out")
+        raise DataError("expected boxes to compare, got none on either side; leave out such samples")
     edges_x = sorted({edge for box in (*found, *truth) for edge in (box.x0, box.x1)})
     edges_y = sorted({edge for box in (*found, *truth) for edge in (box.y0, box.y1)})
     areas = np.outer(np.diff(edges_y), np.diff(edges_x))
@@ -54,7 +54,7 @@ def compute_box_iou(found: Sequence[Box], truth: Sequence[Box]) -> float:
 
 
 def _cover(boxes: Sequence[Box], edges_x: list[float], edges_y: list[float]) -> NDArray[np.bool_]:
-    """Which cells of the grid of all edges lie in one of the boxes."""
+    """Which cells of the grid of all edges lie in a box."""
     covered = np.zeros((len(edges_y) - 1, len(edges_x) - 1), np.bool_)
     for box in boxes:
         rows = slice(edges_y.index(box.y0), edges_y.index(box.y1))
@@ -79,15 +79,15 @@ def compute_mask_iou(foreground: NDArray[np.bool_], truth: NDArray[np.bool_]) ->
         raise DataError(f"expected masks of one size, got {foreground.shape} and {truth.shape}")
     union = int((foreground | truth).sum())
     if not union:
-        raise DataError("expected a mask, got none on either side; leave such a sample out")
+        raise DataError("expected a mask, got none on either side; leave out such samples")
     return int((foreground & truth).sum()) / union
 
 
 def hits_peak(heat: NDArray[np.float32], truth: NDArray[np.bool_]) -> bool:
-    """The pointing game: whether the hottest pixel lies on the truth.
+    """The pointing game: whether the maximum of the map lies on the truth.
 
-    Of several that are equally hot the first in reading order counts; a map that is 0 everywhere does not
-    point. (Zhang et al., 2016, allow 15 pixels beside objects in large photos; here there is no allowance.)
+    Of several equal maxima the first in row-major order counts; a map that is 0 everywhere is a miss. (Zhang
+    et al., 2016, allow a margin of 15 pixels in large photos; there is no margin here.)
 
     Shape:
         heat: (H, W) ≥ 0; truth: (H, W).
@@ -101,7 +101,7 @@ def hits_peak(heat: NDArray[np.float32], truth: NDArray[np.bool_]) -> bool:
 
 
 def compute_energy_pointing(heat: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
-    """Share of the heat that lies on the truth (Wang et al., 2020); 0 of a map that is 0 everywhere.
+    """Share of the heat that lies on the truth (Wang et al., 2020); 0 for a map that is 0 everywhere.
 
     Shape:
         heat: (H, W) ≥ 0; truth: (H, W), a mask or the inside of a box.
@@ -125,7 +125,7 @@ def compute_correlation(iou: NDArray[np.float64], confidence: NDArray[np.float64
     """Pearson correlation of IoU and confidence over the samples of an attribute (SSPNet, section 4.5).
 
     Shape:
-        iou, confidence: (N,); returns a number in [−1, 1], NaN of fewer than two samples or a constant.
+        iou, confidence: (N,); returns a number in [−1, 1]; NaN for fewer than two samples or a constant.
 
     Example:
         >>> compute_correlation(np.array([0.1, 0.2, 0.3]), np.array([0.5, 0.6, 0.7]))
@@ -143,26 +143,26 @@ def compute_correlation(iou: NDArray[np.float64], confidence: NDArray[np.float64
 def compute_insertion_deletion(
     score: Callable[[Tensor], Tensor], image: Tensor, heat: Tensor, *, steps: int = 20
 ) -> tuple[float, float]:
-    """Insertion and deletion: how the score moves as the picture comes in, or goes, hottest pixels first.
+    """Insertion and deletion: the score while pixels are inserted into, or deleted from, the picture by heat.
 
-    Paper: Petsiuk et al., RISE, BMVC 2018. What is not there is 0, the mean colour after the usual
-    normalisation, in place of their blur. The areas are means over the steps by the trapezoidal rule. Pixels
-    that are equally hot come in a random order, always the same for a size of picture: in reading order a map
-    with wide zeros would earn by where in the picture things mostly are.
+    Paper: Petsiuk et al., RISE, BMVC 2018. Missing pixels are 0, the mean colour after the usual
+    normalisation, instead of blurred as in the paper. Areas are computed by the trapezoidal rule over the
+    steps. Pixels of equal heat come in a random order, which is fixed for a picture size: in row-major order,
+    a map with many zeros would profit from the typical position of objects.
 
     Args:
-        score: Gives (K, 3, H, W) pictures the probability (K,) of the attribute.
+        score: From pictures (K, 3, H, W) to the probability (K,) of the attribute.
         steps: Number of equal portions.
 
     Shape:
         image: (3, H, W), normalised; heat: (H, W) ≥ 0.
 
     Returns:
-        Areas in [0, 1] under the curves of insertion, the more the better, and of deletion, the less; NaN
-        both of a map that is 0 everywhere, which has no order.
+        Areas in [0, 1] under the curves of insertion (higher is better) and deletion (lower is better); both
+        NaN for a map that is 0 everywhere, which gives no order.
 
     Raises:
-        DataError: If there are no steps, or sizes differ.
+        DataError: If `steps` is below 1, or sizes differ.
 
     Example:
         >>> image, heat = torch.ones(3, 2, 2), torch.tensor([[3.0, 2.0], [1.0, 0.0]])

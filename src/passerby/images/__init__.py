@@ -1,1 +1,1 @@
-"""Decode, resize and normalise pictures."""
+"""Decode and resize images with NumPy and Pillow only."""

@@ -1,4 +1,4 @@
-"""From a file of any common kind to upright RGB pixels, and from pixels to what a network computes with."""
+"""Decode image files of any common format to upright RGB, and load masks and parsing maps."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ __all__ = [
 ]
 
 BACKGROUND = (255, 255, 255)
-"""The colour (RGB) that shows through transparent pixels unless told otherwise: white, as on a page."""
+"""Default colour (RGB) behind transparent pixels: white."""
 
 MAX_PIXELS = 80_000_000
-"""Pictures with more pixels are refused before they are unpacked (PIL itself warns a little later)."""
+"""Images with more pixels are refused before they are decompressed (Pillow itself warns slightly later)."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -44,19 +44,19 @@ _UPRIGHT = {
 def read_image(
     source: str | Path | bytes | Image.Image, *, background: tuple[int, int, int] = BACKGROUND
 ) -> Image.Image:
-    """Read a picture of any common mode as upright RGB.
+    """Read an image of any common mode as upright RGB.
 
     Greyscale and palettes are expanded, 16-bit grey is scaled (not clipped) to 8 bits, CMYK is converted,
-    transparency is composited on `background`, EXIF orientation is applied; of an animation the first frame
-    is taken. A picture given as PIL image is not changed.
+    transparency is composited on `background`, EXIF orientation is applied, and the first frame of an
+    animation is used. A PIL image passed as source is not changed.
 
     Args:
         source: A path, the bytes of a file, or a PIL image.
         background: Colour behind transparent pixels.
 
     Raises:
-        ImageError: If the file is missing, empty, truncated, corrupt, of an unknown kind or larger than
-            `MAX_PIXELS`; the message names the file and the reason.
+        ImageError: If the file is missing, empty, truncated, corrupt, of an unknown format or larger than
+            `MAX_PIXELS`; the message states the file and the reason.
 
     Example:
         >>> read_image(Image.new("L", (4, 6), 128)).getpixel((0, 0))
@@ -71,24 +71,24 @@ def read_image(
             raise ImageError("the file is empty")
         with Image.open(io.BytesIO(content)) as image:
             return _to_upright_rgb(image, background)
-    except Exception as error:  # decoders raise nearly anything on a damaged file
-        raise ImageError(f"cannot read the picture {name}: {_reason(error)}") from error
+    except Exception as error:  # decoders raise arbitrary exceptions for damaged files
+        raise ImageError(f"cannot read the image {name}: {_reason(error)}") from error
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
-    """Width and height in pixels of what `read_image` would give, upright, without decoding the pixels.
+    """Width and height in pixels of the upright image that `read_image` returns, without decoding it.
 
     Raises:
-        ImageError: If the file is missing, empty, corrupt or of an unknown kind; the message names it.
+        ImageError: If the file is missing, empty, corrupt or of an unknown format; the message states it.
     """
     try:
         with Image.open(path) as image:
-            on_its_side = image.getexif().get(_ORIENTATION_TAG) in (5, 6, 7, 8)
-            if on_its_side and image.format != "TIFF":  # of a TIFF, PIL itself gives the upright size
+            is_rotated = image.getexif().get(_ORIENTATION_TAG) in (5, 6, 7, 8)
+            if is_rotated and image.format != "TIFF":  # for TIFF, Pillow returns the upright size
                 return image.height, image.width
             return image.size
     except Exception as error:  # as in read_image
-        raise ImageError(f"cannot read the picture {path}: {_reason(error)}") from error
+        raise ImageError(f"cannot read the image {path}: {_reason(error)}") from error
 
 
 def _name_of(source: object) -> str:
@@ -101,11 +101,11 @@ def _name_of(source: object) -> str:
 
 def _reason(error: Exception) -> str:
     if isinstance(error, FileNotFoundError):
-        return "there is no such file"
+        return "the file does not exist"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return f"it unpacks to more than {MAX_PIXELS} pixels; scale it down first"
+        return f"it has more than {MAX_PIXELS} pixels; scale it down first"
     if isinstance(error, UnidentifiedImageError):
-        return "it is damaged, or no picture of a kind that PIL knows"
+        return "it is damaged, or not an image format that Pillow supports"
     return str(error) or type(error).__name__
 
 
@@ -127,7 +127,7 @@ def _to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image
     if image.mode.startswith("I"):
         return _from_16_bit(image).convert("RGB")
     if image.mode == "F":
-        raise ImageError("it holds floating-point numbers of unknown range; scale it to 8 bits first")
+        raise ImageError("it contains floating-point numbers of unknown range; convert it to 8 bits first")
     if image.has_transparency_data:
         rgba = image.convert("RGBA")
         behind = Image.new("RGBA", image.size, (*background, 255))
@@ -144,14 +144,14 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
 
 
 def load_map(path: str | Path) -> NDArray[np.uint8]:
-    """Load a mask or a parsing map: one number a pixel.
+    """Load a mask or a parsing map: one number per pixel.
 
     Args:
-        path: A PNG (1 bit, 8-bit grey, or palette, whose indices are taken), or a `.mat` file with a
-            matrix `groundtruth` (Clothing Co-Parsing).
+        path: A PNG (1 bit, 8-bit grey, or palette indices), or a `.mat` file with a matrix `groundtruth`
+            (Clothing Co-Parsing).
 
     Raises:
-        ImageError: If the file is damaged, has colours instead of numbers, or has numbers beyond 0 … 255.
+        ImageError: If the file is damaged, contains colours instead of numbers, or numbers outside 0 … 255.
 
     Shape:
         (h, w) in 0 … 255. For a mask anything above 0 is the person.
@@ -159,18 +159,18 @@ def load_map(path: str | Path) -> NDArray[np.uint8]:
     path = Path(path)
     try:
         if path.suffix.lower() == ".mat":
-            values = _matrix_of(path)
+            values = _load_matrix(path)
         else:
             with Image.open(path) as image:
                 if image.mode not in ("1", "L", "P"):
-                    raise ImageError(f"expected one number a pixel (mode 1, L or P), got mode {image.mode}")
+                    raise ImageError(f"expected one number per pixel (mode 1, L or P), got mode {image.mode}")
                 values = np.asarray(image)
     except Exception as error:  # as in read_image
         raise ImageError(f"cannot read the map {path}: {_reason(error)}") from error
     return values.astype(np.uint8)
 
 
-def _matrix_of(path: Path) -> NDArray[Any]:
+def _load_matrix(path: Path) -> NDArray[Any]:
     from scipy.io import loadmat
 
     content = loadmat(path, variable_names=["groundtruth"])
@@ -178,7 +178,7 @@ def _matrix_of(path: Path) -> NDArray[Any]:
         raise ImageError("expected a matrix named 'groundtruth'")
     values: NDArray[Any] = np.asarray(content["groundtruth"])
     if values.ndim != 2 or values.dtype.kind not in "biu":
-        raise ImageError(f"expected a matrix of whole numbers, got {values.dtype} of shape {values.shape}")
+        raise ImageError(f"expected a matrix of integers, got {values.dtype} of shape {values.shape}")
     if values.size and (values.min() < 0 or values.max() > 255):
         raise ImageError(f"expected numbers 0 … 255, got {values.min()} … {values.max()}")
     return values

@@ -1,7 +1,7 @@
-"""Pictures, masks, parsing maps and keypoints at the size of a network's input, and heat maps back from it.
+"""Resize images, masks, parsing maps and keypoints to the input of a network, and maps back to the image.
 
-Keypoints count pixels by their centres: (0, 0) is the middle of the top left pixel. A box counts pixels by
-their sides: (0, 0, w, h) is the whole picture.
+Coordinates of keypoints refer to pixel centres: (0, 0) is the centre of the top left pixel. Coordinates of
+boxes refer to pixel edges: (0, 0, w, h) is the full image.
 """
 
 from __future__ import annotations
@@ -34,11 +34,11 @@ BoxTuple: TypeAlias = tuple[float, float, float, float]
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """Which part of a picture goes to which part of the input.
+    """The region of an image, and the region of the input that it is resized to.
 
     Args:
-        source: The part of the picture: left, top, right, bottom in pixels.
-        target: The rectangle of the input that it fills: left, top, right, bottom in whole pixels.
+        source: Region of the image: left, top, right, bottom in pixels.
+        target: Region of the input: left, top, right, bottom in whole pixels.
     """
 
     source: BoxTuple
@@ -46,11 +46,11 @@ class Placement:
 
     @property
     def target_size(self) -> tuple[int, int]:
-        """Width and height of the filled rectangle."""
+        """Width and height of the target region."""
         return (self.target[2] - self.target[0], self.target[3] - self.target[1])
 
     def map_keypoints(self, keypoints: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Keypoints (…, 3) of x, y in pixels of the picture and score, as pixels of the input.
+        """Convert keypoints (…, 3) of x, y, score from pixels of the image to pixels of the input.
 
         Example:
             >>> Placement((0, 0, 10, 10), (0, 0, 20, 20)).map_keypoints(np.float32([[4.5, 4.5, 1]])).tolist()
@@ -67,17 +67,17 @@ class Placement:
 def compute_placement(
     size: tuple[int, int], preprocess: Preprocess, box: BoxTuple | None = None
 ) -> Placement:
-    """Where a picture, or a box of it, comes to lie in the input.
+    """Compute the placement of an image, or of a box in it, in the input.
 
-    A box that leaves the picture is clipped to it: no pixels are invented around the person.
+    A box that exceeds the image is clipped to it.
 
     Args:
-        size: Width and height of the picture in pixels.
+        size: Width and height of the image in pixels.
         preprocess: Size of the input; `stretch` fills it, `pad` keeps the aspect ratio, centred.
-        box: Left, top, right, bottom in pixels, fractions allowed; None for the whole picture.
+        box: Left, top, right, bottom in pixels, fractions allowed; None for the full image.
 
     Raises:
-        DataError: If the box lies outside of the picture.
+        DataError: If the box is outside the image.
 
     Example:
         >>> from passerby.types import Preprocess
@@ -88,7 +88,7 @@ def compute_placement(
     x0, y0, x1, y1 = (0.0, 0.0, width, height) if box is None else box
     source = (max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height))
     if not (source[2] > source[0] and source[3] > source[1]):
-        raise DataError(f"expected a box that overlaps the picture of {width} × {height} pixels, got {box}")
+        raise DataError(f"expected a box that overlaps the image of {width} × {height} pixels, got {box}")
     if preprocess.resize == "stretch":
         return Placement(source, (0, 0, preprocess.width, preprocess.height))
     w, h = source[2] - source[0], source[3] - source[1]
@@ -102,15 +102,15 @@ def compute_placement(
 def resize_image(
     image: Image.Image, preprocess: Preprocess, box: BoxTuple | None = None
 ) -> NDArray[np.uint8]:
-    """Cut out a box (clipped to the picture) and resize it, bilinear with antialiasing.
+    """Crop an image to a box (clipped to the image), and resize it bilinearly with antialiasing.
 
     Args:
-        image: An RGB picture, as from `read_image`.
-        preprocess: Size of the input and whether to stretch or to pad with zeros.
-        box: Left, top, right, bottom in pixels; None for the whole picture.
+        image: An RGB image, as from `read_image`.
+        preprocess: Size of the input, and whether to stretch or to pad with zeros.
+        box: Left, top, right, bottom in pixels; None for the full image.
 
     Raises:
-        DataError: If the picture is not RGB, or the box lies outside of it.
+        DataError: If the image is not RGB, or the box is outside of it.
 
     Shape:
         (H, W, 3) uint8.
@@ -121,40 +121,35 @@ def resize_image(
         (128, 96, 3)
     """
     if image.mode != "RGB":
-        raise DataError(f"expected a picture of mode RGB, got {image.mode}; use read_image")
-    placement = compute_placement(image.size, preprocess, box)
-    pixels = _cut(image, placement, Image.Resampling.BILINEAR)
-    return _placed(pixels, preprocess, placement)
+        raise DataError(f"expected an image of mode RGB, got {image.mode}; use read_image")
+    return _resize(image, preprocess, box, Image.Resampling.BILINEAR)
 
 
 def resize_map(
     values: NDArray[np.uint8], preprocess: Preprocess, box: BoxTuple | None = None
 ) -> NDArray[np.uint8]:
-    """Put a mask or parsing map through the same way as its picture, nearest neighbour, zero around it.
+    """Crop and resize a mask or parsing map like its image, by nearest neighbour, padded with zeros.
 
     Shape:
-        values: (h, w), of the size of the picture. Returns (H, W).
+        values: (h, w), the size of the image. Returns (H, W).
 
     Raises:
-        DataError: If the box lies outside of the map.
+        DataError: If the box is outside the map.
     """
-    image = Image.fromarray(values)
-    placement = compute_placement(image.size, preprocess, box)
-    pixels = _cut(image, placement, Image.Resampling.NEAREST)
-    return _placed(pixels, preprocess, placement)
+    return _resize(Image.fromarray(values), preprocess, box, Image.Resampling.NEAREST)
 
 
 def restore_map(
     values: NDArray[np.uint8], size: tuple[int, int], preprocess: Preprocess
 ) -> NDArray[np.uint8]:
-    """Bring a mask or parsing map from the input of a network back to its picture, nearest neighbour.
+    """Resize a mask or parsing map from the input of a network to its image, by nearest neighbour.
 
     Args:
-        size: Width and height of the picture in pixels.
-        preprocess: How the picture became the input.
+        size: Width and height of the image in pixels.
+        preprocess: Preprocessing of the image.
 
     Shape:
-        values: (H, W), as `preprocess` says. Returns (h, w) of the picture.
+        values: (H, W) of the input. Returns (h, w) of the image.
 
     Example:
         >>> from passerby.types import Preprocess
@@ -163,21 +158,21 @@ def restore_map(
         [[1, 2], [3, 4]]
     """
     left, top, right, bottom = compute_placement(size, preprocess).target
-    part = Image.fromarray(np.ascontiguousarray(values[top:bottom, left:right]))
-    return np.asarray(part.resize(size, Image.Resampling.NEAREST))
+    cropped = Image.fromarray(np.ascontiguousarray(values[top:bottom, left:right]))
+    return np.asarray(cropped.resize(size, Image.Resampling.NEAREST))
 
 
 def restore_heat(
     values: NDArray[np.float32], size: tuple[int, int], preprocess: Preprocess
 ) -> NDArray[np.float32]:
-    """Bring heat maps from the input of a network back to its picture, bilinear; padding is cut off.
+    """Resize heat maps bilinearly from the input of a network to its image; padding is removed.
 
     Args:
-        size: Width and height of the picture in pixels.
-        preprocess: How the picture became the input.
+        size: Width and height of the image in pixels.
+        preprocess: Preprocessing of the image.
 
     Shape:
-        values: (A, H, W), as `preprocess` says. Returns (A, h, w) of the picture.
+        values: (A, H, W) of the input. Returns (A, h, w) of the image.
 
     Example:
         >>> from passerby.types import Preprocess
@@ -187,24 +182,31 @@ def restore_heat(
     """
     left, top, right, bottom = compute_placement(size, preprocess).target
     restored = np.empty((len(values), size[1], size[0]), np.float32)
-    for heat, given in zip(restored, values, strict=True):
-        part = Image.fromarray(np.ascontiguousarray(given[top:bottom, left:right], np.float32))
-        heat[:] = np.asarray(part.resize(size, Image.Resampling.BILINEAR))
+    for target, source in zip(restored, values, strict=True):
+        cropped = Image.fromarray(np.ascontiguousarray(source[top:bottom, left:right], np.float32))
+        target[:] = np.asarray(cropped.resize(size, Image.Resampling.BILINEAR))
     return restored
 
 
-def _cut(image: Image.Image, placement: Placement, how: Image.Resampling) -> NDArray[np.uint8]:
-    # Cropping first keeps the filter from reaching over the side of the box into what lies beside the person.
+def _resize(
+    image: Image.Image, preprocess: Preprocess, box: BoxTuple | None, method: Image.Resampling
+) -> NDArray[np.uint8]:
+    placement = compute_placement(image.size, preprocess, box)
+    return _pad(_crop(image, placement, method), preprocess, placement)
+
+
+def _crop(image: Image.Image, placement: Placement, method: Image.Resampling) -> NDArray[np.uint8]:
+    # Cropping first prevents the resampling filter from including pixels outside the box.
     x0, y0, x1, y1 = placement.source
     left, top = math.floor(x0), math.floor(y0)
     outer = (left, top, math.ceil(x1), math.ceil(y1))
     if outer != (0, 0, *image.size):
         image = image.crop(outer)
     inner = (x0 - left, y0 - top, x1 - left, y1 - top)
-    return np.asarray(image.resize(placement.target_size, how, inner))
+    return np.asarray(image.resize(placement.target_size, method, inner))
 
 
-def _placed(pixels: NDArray[np.uint8], preprocess: Preprocess, placement: Placement) -> NDArray[np.uint8]:
+def _pad(pixels: NDArray[np.uint8], preprocess: Preprocess, placement: Placement) -> NDArray[np.uint8]:
     if placement.target_size == (preprocess.width, preprocess.height):
         return pixels
     out = np.zeros((preprocess.height, preprocess.width, *pixels.shape[2:]), np.uint8)

@@ -1,10 +1,12 @@
-"""Prediction on many pictures: find files, decode, run batches, write results."""
+"""Prediction for many pictures: find files, decode, run batches, write results."""
 
 from __future__ import annotations
 
 from passerby.inference.auxiliary import AuxiliaryInputs
-from passerby.inference.predictor import PredictionResult, Predictor, Skipped
+from passerby.inference.batches import Skipped
+from passerby.inference.predictor import PredictionResult, Predictor
 from passerby.inference.sources import IMAGE_SUFFIXES, find_images
+from passerby.inference.tta import TTA
 from passerby.inference.writers import (
     open_output,
     write_class_names,
@@ -16,6 +18,7 @@ from passerby.inference.writers import (
 
 __all__ = [
     "IMAGE_SUFFIXES",
+    "TTA",
     "AuxiliaryInputs",
     "PredictionResult",
     "Predictor",

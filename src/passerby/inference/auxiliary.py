@@ -1,53 +1,56 @@
-"""Masks, parsing maps and keypoints for pictures that come without, found while predicting."""
+"""Masks, parsing maps and keypoints for pictures that come without them, found during prediction."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import TYPE_CHECKING, Any
 
-import torch
+import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from passerby.annotators.annotate import order_annotators
-from passerby.annotators.base import FIELDS, Annotator, Kind, Sample, is_good_mask
 from passerby.errors import DataError
 from passerby.images.placement import compute_placement, resize_map
 from passerby.parsing import UNKNOWN_CLASS
 from passerby.types import Guidance, Preprocess
 
-__all__ = ["AuxiliaryInputs", "FoundInputs"]
+if TYPE_CHECKING:
+    from passerby.annotators.base import Annotator, Kind, Sample
+    from passerby.bundle.bundle import Bundle
+    from passerby.inference.batches import PictureBatch
+
+__all__ = ["AuxiliaryInputs", "FoundInputs", "find_inputs"]
 
 
 @dataclass(frozen=True, slots=True)
 class FoundInputs:
-    """What was found for a batch of pictures.
+    """The auxiliary inputs that were found for a batch of pictures.
 
-    What was not found is an empty mask, a parsing map that says nothing, keypoints that are not numbers: a
-    model takes them as missing.
+    A picture without one has an empty mask, a parsing map of unknown classes or keypoints of NaN: models
+    treat these as missing.
 
     Args:
-        guidance: As a loader gives it, (N, …) at the size of the input.
-        missing: For each picture the kinds that were not found, or are of no use (`is_good_mask`).
-        problems: What was wrong with the data of a picture, by its number.
+        guidance: As from a loader, (N, …) at the size of the model's input.
+        missing: For each picture the kinds that were not found or cannot be used (`is_good_mask`).
+        problems: Errors in the files of a picture, by its index in the batch.
     """
 
     guidance: Guidance
     missing: Sequence[tuple[str, ...]]
-    problems: Mapping[int, str]
+    problems: Mapping[int, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class AuxiliaryInputs:
-    """Runs annotators on pictures and brings what they find to the size of a network's input.
+    """Runs annotators on pictures and resizes their results to the model's input.
 
     Args:
-        annotators: One a kind, in any order: those that need what another finds run after it.
+        annotators: One per kind, in any order: annotators that need the result of another run after it.
 
     Raises:
-        ConfigError: If one needs what none finds, or two find the same.
+        ConfigError: If the needs of an annotator are not met, or two annotators find the same kind.
 
     Example:
         >>> AuxiliaryInputs(()).kinds
@@ -57,11 +60,13 @@ class AuxiliaryInputs:
     annotators: Sequence[Annotator]
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "annotators", tuple(order_annotators(self.annotators, ready=())))
+        from passerby.annotators.annotate import order_annotators
+
+        object.__setattr__(self, "annotators", tuple(order_annotators(self.annotators, available=())))
 
     @property
     def kinds(self) -> tuple[Kind, ...]:
-        """What it finds."""
+        """The kinds that the annotators find."""
         return tuple(annotator.kind for annotator in self.annotators)
 
     def find(
@@ -72,62 +77,88 @@ class AuxiliaryInputs:
         *,
         wanted: Sequence[str] = (),
     ) -> FoundInputs:
-        """What a batch of pictures is to be given beside them.
+        """Find the auxiliary inputs of a batch of pictures.
 
         Args:
             images: RGB, of any sizes.
-            sources: Where they came from; ready files are found by it.
-            preprocess: Size of the network's input.
-            wanted: What the model looks at; of this, what no annotator finds is missing for all.
+            sources: Where the pictures came from; annotators that read files find them by it.
+            preprocess: Size of the model's input.
+            wanted: The kinds that the model takes; those without an annotator are missing for all pictures.
         """
+        from passerby.annotators.base import FIELDS, Sample
+
         samples = [Sample(image, source=source) for image, source in zip(images, sources, strict=True)]
         problems: dict[int, str] = {}
         for annotator in self.annotators:
-            answers = _ask(annotator, samples, problems)
+            results = _annotate(annotator, samples, problems)
             name = FIELDS[annotator.kind]
-            samples = [replace(s, **{name: a}) for s, a in zip(samples, answers, strict=True)]  # type: ignore[arg-type]
+            samples = [replace(s, **{name: r}) for s, r in zip(samples, results, strict=True)]  # type: ignore[arg-type]
         kinds = dict.fromkeys((*wanted, *self.kinds))
         missing = [tuple(k for k in kinds if getattr(sample, FIELDS[k]) is None) for sample in samples]
-        guidance = Guidance()
-        for kind in self.kinds:
-            place = {"masks": _place_mask, "parsing": _place_parsing, "keypoints": _place_keypoints}[kind]
-            setattr(guidance, kind, torch.stack([place(sample, preprocess) for sample in samples]))
-        return FoundInputs(guidance, missing, problems)
+        return FoundInputs(_stack(self.kinds, samples, preprocess), missing, problems)
 
 
-def _ask(
+def find_inputs(auxiliary: AuxiliaryInputs | None, batch: PictureBatch, bundle: Bundle) -> FoundInputs:
+    """Find the auxiliary inputs of the readable pictures of a batch.
+
+    Args:
+        auxiliary: None finds none: every kind that the model takes is missing.
+        batch: With the original pictures, unless `auxiliary` is None.
+    """
+    wanted = bundle.model.guidance
+    if auxiliary is None:
+        return FoundInputs(Guidance(), [wanted] * len(batch))
+    return auxiliary.find(batch.originals, batch.sources, bundle.preprocess, wanted=wanted)
+
+
+def _annotate(
     annotator: Annotator, samples: Sequence[Sample], problems: dict[int, str]
 ) -> list[NDArray[Any] | None]:
-    """Answers to a batch; if it fails on a picture's data, to each picture alone, and what was wrong."""
+    """Annotate a batch; if that fails on the data of a picture, each picture alone, and note the problems."""
+    from passerby.annotators.base import is_good_mask
+
     try:
-        answers = annotator.annotate(samples)
+        results = annotator.annotate(samples)
     except DataError:
-        answers = []
+        results = []
         for i, sample in enumerate(samples):
             try:
-                answers += annotator.annotate([sample])
+                results += annotator.annotate([sample])
             except DataError as error:
                 problems.setdefault(i, str(error))
-                answers.append(None)
+                results.append(None)
     if annotator.kind == "masks":
-        return [None if mask is None or not is_good_mask(mask) else mask for mask in answers]
-    return answers
+        return [None if mask is None or not is_good_mask(mask) else mask for mask in results]
+    return results
 
 
-def _place_mask(sample: Sample, preprocess: Preprocess) -> Tensor:
+def _stack(kinds: Sequence[Kind], samples: Sequence[Sample], preprocess: Preprocess) -> Guidance:
+    """The annotations of all samples at the size of the model's input."""
+    import torch
+
+    arrays = {kind: np.stack([_RESIZE[kind](sample, preprocess) for sample in samples]) for kind in kinds}
+    return Guidance(**{kind: torch.from_numpy(values) for kind, values in arrays.items()})
+
+
+def _resize_mask(sample: Sample, preprocess: Preprocess) -> NDArray[np.float32]:
     if sample.mask is None:
-        return torch.zeros(1, preprocess.height, preprocess.width)
-    return torch.tensor(resize_map(sample.mask, preprocess))[None].float()  # (1, H, W)
+        return np.zeros((1, preprocess.height, preprocess.width), np.float32)
+    return resize_map(sample.mask, preprocess)[None].astype(np.float32)
 
 
-def _place_parsing(sample: Sample, preprocess: Preprocess) -> Tensor:
+def _resize_parsing(sample: Sample, preprocess: Preprocess) -> NDArray[np.int64]:
     if sample.parsing is None:
-        return torch.full((preprocess.height, preprocess.width), UNKNOWN_CLASS)
-    return torch.tensor(resize_map(sample.parsing, preprocess)).long()
+        return np.full((preprocess.height, preprocess.width), UNKNOWN_CLASS, np.int64)
+    return resize_map(sample.parsing, preprocess).astype(np.int64)
 
 
-def _place_keypoints(sample: Sample, preprocess: Preprocess) -> Tensor:
+def _resize_keypoints(sample: Sample, preprocess: Preprocess) -> NDArray[np.float32]:
     if sample.keypoints is None:
-        return torch.full((17, 3), torch.nan)
-    placement = compute_placement(sample.image.size, preprocess)
-    return torch.from_numpy(placement.map_keypoints(sample.keypoints))
+        return np.full((17, 3), np.nan, np.float32)
+    return compute_placement(sample.image.size, preprocess).map_keypoints(sample.keypoints)
+
+
+_RESIZE: Mapping[Kind, Callable[[Sample, Preprocess], NDArray[Any]]] = MappingProxyType(
+    {"masks": _resize_mask, "parsing": _resize_parsing, "keypoints": _resize_keypoints}
+)
+"""Bring the annotation of a sample to the size of the model's input, by kind."""

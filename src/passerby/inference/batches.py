@@ -1,115 +1,196 @@
-"""Pictures of any kind, opened and brought to a network in batches; those that cannot be read are named."""
+"""Pictures of any kind, decoded in threads and stacked into batches; unreadable ones are reported."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import os
+from collections import deque
+from collections.abc import Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import TypeVar
+from itertools import islice, repeat
+from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
-import torch
+import numpy as np
+from numpy.typing import NDArray
 from PIL import Image
-from torch import Tensor
 
-from passerby.bundle import Bundle, Picture, source_of
-from passerby.data.normalise import normalise
-from passerby.errors import DataError, ImageError
-from passerby.inference.auxiliary import AuxiliaryInputs, FoundInputs
-from passerby.inference.predictor import Skipped
+from passerby.bundle.pictures import Picture, open_picture, source_of
+from passerby.errors import DataError
+from passerby.images.placement import resize_image
+from passerby.types import Preprocess
 
-__all__ = ["OpenedBatch", "open_batch", "stream_batches"]
+if TYPE_CHECKING:
+    from torch import Tensor
 
+__all__ = ["OnUnreadable", "PictureBatch", "Skipped", "load_batches", "load_picture"]
+
+BoxTuple: TypeAlias = tuple[float, float, float, float]
+OnUnreadable = Literal["raise", "skip"]
 Result = TypeVar("Result")
+
+_BATCHES = 2
+"""Batches held at a time: the current one, and the next one, which the threads decode meanwhile."""
 
 
 @dataclass(frozen=True, slots=True)
-class OpenedBatch:
-    """Pictures, and what a network is to be given of them.
+class Skipped:
+    """A picture without a result: it, or the mask or keypoints given for it, could not be read.
 
     Args:
-        sources: Where each came from.
-        images: As they were opened, RGB, of any sizes.
-        inputs: As the network gets them, before normalisation.
-        found: The guidance that was found for them.
+        source: Its path, or `<image>`.
+        reason: The error message.
+    """
+
+    source: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PictureBatch:
+    """The readable pictures of a batch, prepared for a model, and the unreadable ones.
+
+    Args:
+        indices: Position of each readable picture in the list of all pictures.
+        sources: Where each readable picture came from.
+        inputs: The readable pictures at the size of the model's input, before normalisation.
+        originals: The readable pictures as RGB in their own sizes; empty unless they were asked for.
+        skipped: The unreadable pictures by their position in the list of all pictures.
 
     Shape:
-        inputs: (N, 3, H, W) uint8.
+        inputs: (N, 3, H, W) uint8; N is 0 if no picture of the batch is readable.
     """
 
-    sources: Sequence[str]
-    images: Sequence[Image.Image]
+    indices: tuple[int, ...]
+    sources: tuple[str, ...]
     inputs: Tensor
-    found: FoundInputs
+    originals: tuple[Image.Image, ...]
+    skipped: Mapping[int, Skipped]
 
-    def normalise(self, bundle: Bundle) -> Tensor:
-        """The inputs (N, 3, H, W) as float, on the bundle's device."""
-        return normalise(self.inputs.to(bundle.device), bundle.preprocess)
+    def __len__(self) -> int:
+        return len(self.indices)
 
+    def merge(self, results: Iterable[Result]) -> Iterator[Result | Skipped]:
+        """Yield the results and the unreadable pictures in the order of the pictures.
 
-def open_batch(
-    bundle: Bundle,
-    images: Sequence[Image.Image],
-    sources: Sequence[str],
-    *,
-    auxiliary: AuxiliaryInputs | None,
-) -> OpenedBatch:
-    """Prepare opened pictures for a bundle's network, and find what it looks at beside them.
-
-    Args:
-        images: At least one.
-    """
-    inputs = torch.stack([bundle.prepare(image) for image in images])  # (N, 3, H, W)
-    found = (auxiliary or AuxiliaryInputs(())).find(
-        images, sources, bundle.preprocess, wanted=bundle.model.guidance
-    )
-    return OpenedBatch(sources, images, inputs, found)
+        Args:
+            results: One per readable picture, in their order; taken one by one.
+        """
+        remaining = iter(results)
+        for index in sorted((*self.indices, *self.skipped)):
+            yield self.skipped[index] if index in self.skipped else next(remaining)
 
 
-def stream_batches(
-    bundle: Bundle,
+def load_batches(
     pictures: Iterable[Picture],
-    compute: Callable[[OpenedBatch], Iterable[Result]],
+    preprocess: Preprocess,
     *,
+    boxes: Iterable[BoxTuple | None] | None = None,
     batch_size: int,
-    auxiliary: AuxiliaryInputs | None,
-) -> Iterator[Result | Skipped]:
-    """Compute something of many pictures, one after the other in the order given.
+    threads: int | None = None,
+    keep_originals: bool = False,
+    on_unreadable: OnUnreadable = "skip",
+) -> Iterator[PictureBatch]:
+    """Decode pictures in threads and stack them into batches, in the order given.
 
-    A picture that cannot be read comes out as `Skipped`; any other error ends the stream.
+    Threads decode the next batch while the caller computes on the current one; no more are held. Pictures are
+    taken from the iterable as they are needed.
 
     Args:
-        pictures: Asked for as they are needed.
-        compute: Gives a result a picture; asked for each of them as it is needed.
-        batch_size: Pictures that go through the network at a time; no more are held.
+        preprocess: Size of the inputs.
+        boxes: For each picture the box to cut out (left, top, right, bottom in pixels), or None for all of
+            it; by default all of every picture.
+        batch_size: Pictures per batch, unreadable ones included.
+        threads: Number of decoding threads; by default one per processor, at most 8.
+        keep_originals: Also keep the pictures in their own sizes (without regard to `boxes`).
+        on_unreadable: An unreadable picture is reported in `PictureBatch.skipped` (`skip`), or its error ends
+            the iteration (`raise`). Any other error always does.
 
     Raises:
-        DataError: If `batch_size` is below 1.
+        DataError: If `batch_size` or `threads` is below 1; if a picture cannot be read, or its box lies
+            outside of it, and `on_unreadable` is `raise`.
+
+    Example:
+        >>> pictures = [np.zeros((9, 6, 3), np.uint8)] * 3
+        >>> [batch.inputs.shape for batch in load_batches(pictures, Preprocess(8, 4), batch_size=2)]
+        [torch.Size([2, 3, 8, 4]), torch.Size([1, 3, 8, 4])]
     """
-    if batch_size < 1:
-        raise DataError(f"expected batch_size of at least 1, got {batch_size}")
-    batch: list[tuple[str, Image.Image | Skipped]] = []
-    for picture in pictures:
-        source = source_of(picture)
-        try:
-            batch.append((source, bundle.open(picture)))
-        except ImageError as error:
-            batch.append((source, Skipped(source, str(error))))
-        if len(batch) == batch_size:
-            yield from _compute_readable(bundle, batch, compute, auxiliary=auxiliary)
-            batch = []
-    yield from _compute_readable(bundle, batch, compute, auxiliary=auxiliary)
+    threads = count_threads() if threads is None else threads
+    for name, value in {"batch_size": batch_size, "threads": threads}.items():
+        if value < 1:
+            raise DataError(f"expected {name} of at least 1, got {value}")
+    start = 0
+    jobs = zip(pictures, repeat(None) if boxes is None else boxes, strict=False)
+    waiting: deque[list[tuple[str, Future[_Decoded]]]] = deque()
+    pool = ThreadPoolExecutor(threads, thread_name_prefix="passerby-decode")
+    try:
+        while True:
+            for _ in range(_BATCHES - len(waiting)):
+                waiting.append(
+                    [
+                        (source_of(picture), pool.submit(_decode, picture, preprocess, box, keep_originals))
+                        for picture, box in islice(jobs, batch_size)
+                    ]
+                )
+            futures = waiting.popleft()
+            if not futures:
+                return
+            yield _collect(futures, preprocess, start=start, on_unreadable=on_unreadable)
+            start += len(futures)
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
-def _compute_readable(
-    bundle: Bundle,
-    batch: Sequence[tuple[str, Image.Image | Skipped]],
-    compute: Callable[[OpenedBatch], Iterable[Result]],
+def load_picture(picture: Picture, preprocess: Preprocess) -> PictureBatch:
+    """A batch of one picture, with the original.
+
+    Raises:
+        ImageError: If the picture cannot be read.
+    """
+    (batch,) = load_batches(
+        [picture], preprocess, batch_size=1, threads=1, keep_originals=True, on_unreadable="raise"
+    )
+    return batch
+
+
+def count_threads() -> int:
+    """Default number of decoding threads: one per processor, at most 8."""
+    return min(8, os.cpu_count() or 1)
+
+
+_Decoded: TypeAlias = tuple[NDArray[np.uint8], Image.Image | None]
+"""A picture at the size of the input, (H, W, 3), and in its own size where that is asked for."""
+
+
+def _decode(picture: Picture, preprocess: Preprocess, box: BoxTuple | None, keep_original: bool) -> _Decoded:
+    image = open_picture(picture)
+    return resize_image(image, preprocess, box), image if keep_original else None
+
+
+def _collect(
+    futures: list[tuple[str, Future[_Decoded]]],
+    preprocess: Preprocess,
     *,
-    auxiliary: AuxiliaryInputs | None,
-) -> Iterator[Result | Skipped]:
-    readable = [(source, item) for source, item in batch if not isinstance(item, Skipped)]
-    computed: Iterator[Result] = iter(())
-    if readable:
-        sources, images = [source for source, _ in readable], [item for _, item in readable]
-        computed = iter(compute(open_batch(bundle, images, sources, auxiliary=auxiliary)))
-    for _, item in batch:
-        yield item if isinstance(item, Skipped) else next(computed)
+    start: int,
+    on_unreadable: OnUnreadable,
+) -> PictureBatch:
+    import torch
+
+    decoded: dict[int, tuple[str, _Decoded]] = {}
+    skipped: dict[int, Skipped] = {}
+    for index, (source, future) in enumerate(futures, start=start):
+        try:
+            decoded[index] = (source, future.result())
+        except DataError as error:
+            if on_unreadable == "raise":
+                raise
+            skipped[index] = Skipped(source, str(error))
+    inputs = np.empty((len(decoded), 3, preprocess.height, preprocess.width), np.uint8)
+    for target, (_, (pixels, _)) in zip(inputs, decoded.values(), strict=True):
+        target[:] = pixels.transpose(2, 0, 1)
+    return PictureBatch(
+        tuple(decoded),
+        tuple(source for source, _ in decoded.values()),
+        torch.from_numpy(inputs),
+        tuple(image for _, (_, image) in decoded.values() if image is not None),
+        skipped,
+    )

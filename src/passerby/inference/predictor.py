@@ -1,45 +1,32 @@
-"""Many pictures through a bundle: decoded in threads, scored in batches, given back in order."""
+"""`Predictor`: a bundle for many pictures, decoded in threads and scored in batches."""
 
 from __future__ import annotations
 
-import os
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-import torch
-from PIL import Image
-from torch import Tensor
-
-from passerby.bundle import Bundle, FiveCrops, Picture, source_of
-from passerby.errors import DataError, ImageError
+from passerby.bundle.bundle import Bundle
+from passerby.bundle.pictures import Picture
+from passerby.errors import DataError
 from passerby.images.placement import restore_map
-from passerby.inference.auxiliary import AuxiliaryInputs, FoundInputs
+from passerby.inference.auxiliary import AuxiliaryInputs, find_inputs
+from passerby.inference.batches import PictureBatch, Skipped, count_threads, load_batches
+from passerby.inference.tta import average_views, check_tta
 from passerby.types import Guidance, Prediction
 
-__all__ = ["PredictionResult", "Predictor", "Skipped"]
+if TYPE_CHECKING:
+    from torch import Tensor
 
-
-@dataclass(frozen=True, slots=True)
-class Skipped:
-    """A picture that could not be read, or whose ready mask or keypoints could not be used.
-
-    Args:
-        source: Its path, or `<image>`.
-        reason: What was wrong with it.
-    """
-
-    source: str
-    reason: str
+__all__ = ["PredictionResult", "Predictor"]
 
 
 @dataclass(frozen=True, slots=True)
 class PredictionResult:
-    """What came of a list of pictures.
+    """The predictions for a list of pictures.
 
     Args:
-        predictions: One a readable picture, in the order of the pictures.
+        predictions: One per readable picture, in the order of the pictures.
         skipped: The pictures that could not be read, in their order.
     """
 
@@ -54,24 +41,35 @@ class PredictionResult:
 
 
 class Predictor:
-    """Predicts for many pictures; threads decode the next batches while the network scores one.
+    """Predicts for many pictures; threads decode the next batch while the model scores the current one.
 
     Args:
         bundle: The model; stays on its device.
-        batch_size: Pictures scored at a time.
-        threads: Decoding threads; by default one a processor, eight at most.
-        flip: Average the probabilities of each picture and its mirror image: twice the work, usually a little
-            better; leave it out where left and right are themselves attributes.
-        auxiliary: Finds what the model looks at beside the picture, such as a mask; None leaves it without, and
-            each prediction notes what the model did instead.
-        parse: Give each prediction its parsing map, the best that the model makes; of the picture itself,
-            also with `flip` and `five_crops`.
-        five_crops: Average the probabilities of the four corners and the centre of each picture, see
-            `passerby.bundle.FiveCrops`: five times the work, and ten times together with `flip`.
+        batch_size: Pictures per batch.
+        threads: Number of decoding threads; by default one per processor, at most 8.
+        tta: Test-time augmentation: average the probabilities over `flip`, the picture and its mirror image,
+            and `five-crops`, the four corners and the centre (see `passerby.inference.tta`). The work doubles
+            with `flip` and is fivefold with `five-crops`, tenfold with both. Leave `flip` out if left and
+            right are attributes.
+        auxiliary: Finds the auxiliary inputs of the model, such as masks. With None the model gets none, and
+            each prediction notes the fallback.
+        parse: Give each prediction its parsing map: the best one that the model makes, of the picture
+            without augmentation.
 
     Raises:
-        DataError: If `batch_size` or `threads` is below 1, or `flip` is asked for together with a auxiliary.
-        ModelError: If `parse` is asked for of a model that does not parse.
+        ConfigError: If a name in `tta` is unknown or repeated.
+        DataError: If `batch_size` or `threads` is below 1, or `flip` is combined with `auxiliary`.
+        ModelError: If `parse` is set and the model makes no parsing maps.
+
+    Example:
+        >>> from PIL import Image
+        >>> from passerby import Attribute, AttributeSchema, Preprocess, create_model
+        >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
+        >>> model = create_model("baseline", schema=schema, backbone="test_resnet")
+        >>> predictor = Predictor(Bundle(model, Preprocess(64, 48)), tta=["flip"])
+        >>> result = predictor([Image.new("RGB", (40, 90)), "missing.jpg"])
+        >>> len(result.predictions), result.skipped[0].source
+        (1, 'missing.jpg')
     """
 
     def __init__(
@@ -80,26 +78,21 @@ class Predictor:
         *,
         batch_size: int = 32,
         threads: int | None = None,
-        flip: bool = False,
+        tta: Sequence[str] | None = None,
         auxiliary: AuxiliaryInputs | None = None,
         parse: bool = False,
-        five_crops: bool = False,
     ) -> None:
-        self.bundle = FiveCrops.of(bundle) if five_crops else bundle
+        self.bundle = bundle
+        self.tta = check_tta(tta, has_guidance=auxiliary is not None)
+        self.auxiliary = auxiliary
+        self.batch_size = batch_size
+        self.threads = count_threads() if threads is None else threads
         self.parse = parse
         if parse:
             bundle.check_parses()
-        self.auxiliary = auxiliary
-        self.batch_size = batch_size
-        self.threads = min(8, os.cpu_count() or 1) if threads is None else threads
-        self.flip = flip
         for name in ("batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise DataError(f"expected {name} of at least 1, got {getattr(self, name)}")
-        if flip and auxiliary is not None:
-            raise DataError(
-                "a mirrored picture would need mirrored guidance, which is not offered; leave flip out"
-            )
 
     def __call__(
         self, pictures: Iterable[Picture], *, progress: Callable[[int], None] | None = None
@@ -123,86 +116,73 @@ class Predictor:
     def stream(self, pictures: Iterable[Picture]) -> Iterator[Prediction | Skipped]:
         """Predict one by one in the order given, for lists too long for memory.
 
-        At most three batches are held at a time, and the pictures are asked for as they are needed. An
-        unreadable picture comes out as `Skipped`; any other error ends the stream.
+        At most two batches are held at a time, and pictures are taken from the iterable as they are needed.
+        An unreadable picture yields `Skipped`; any other error ends the stream.
         """
-        batch: list[tuple[str, _Decoded | Skipped]] = []
-        pool = ThreadPoolExecutor(self.threads, thread_name_prefix="passerby-decode")
-        try:
-            for item in self._decode(pool, pictures):
-                batch.append(item)
-                if len(batch) == self.batch_size:
-                    yield from self._score(batch)
-                    batch = []
-            if batch:
-                yield from self._score(batch)
-        finally:
-            pool.shutdown(wait=True, cancel_futures=True)
+        batches = load_batches(
+            pictures,
+            self.bundle.preprocess,
+            batch_size=self.batch_size,
+            threads=self.threads,
+            keep_originals=self.auxiliary is not None or self.parse,
+        )
+        for batch in batches:
+            yield from batch.merge(self._predict(batch) if len(batch) else ())
 
-    def _decode(
-        self, pool: ThreadPoolExecutor, pictures: Iterable[Picture]
-    ) -> Iterator[tuple[str, _Decoded | Skipped]]:
-        waiting: deque[tuple[str, Future[_Decoded]]] = deque()
-        for picture in pictures:
-            waiting.append((source_of(picture), pool.submit(self._read, picture)))
-            if len(waiting) >= 2 * self.batch_size:
-                yield _collect(*waiting.popleft())
-        while waiting:
-            yield _collect(*waiting.popleft())
+    def predict_batch(self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True) -> Tensor:
+        """Probabilities of a batch of prepared pictures, averaged over the views of `tta`.
 
-    def _read(self, picture: Picture) -> _Decoded:
-        if self.auxiliary is None and not self.parse:
-            return _Decoded(self.bundle.prepare(picture), None)
-        original = self.bundle.open(picture)
-        return _Decoded(self.bundle.prepare(original), original)
+        Args:
+            guidance, warn: As for `Bundle.predict_batch`.
 
-    def _score(self, batch: list[tuple[str, _Decoded | Skipped]]) -> Iterator[Prediction | Skipped]:
-        readable = [(source, item) for source, item in batch if isinstance(item, _Decoded)]
-        predictions: Iterator[Prediction | Skipped] = iter(())
-        if readable:
-            images = torch.stack([item.pixels for _, item in readable])  # (N, 3, H, W)
-            found = self._guide(readable)
-            maps: dict[str, Tensor] = {}
-            if self.parse:
-                probs, maps = self.bundle.parse_batch(images, found.guidance, warn=False)
-            else:
-                probs = self.bundle.predict_batch(images, found.guidance, warn=False)
-            if self.flip:
-                probs = (probs + self.bundle.predict_batch(images.flip(-1), warn=False)) / 2
-            sources = [source for source, _ in readable]
-            scored = self.bundle.describe(probs, sources, missing=found.missing)
-            if maps:
-                best = list(maps.values())[-1].cpu().numpy()  # (N, H, W)
-                originals = [item.original for _, item in readable if item.original is not None]
-                scored = [
-                    replace(prediction, parsing=restore_map(values, image.size, self.bundle.preprocess))
-                    for prediction, values, image in zip(scored, best, originals, strict=True)
-                ]
-            skipped = {i: Skipped(sources[i], reason) for i, reason in found.problems.items()}
-            predictions = iter([skipped.get(i, prediction) for i, prediction in enumerate(scored)])
-        for _, item in batch:
-            yield item if isinstance(item, Skipped) else next(predictions)
+        Shape:
+            images: (N, 3, H, W) uint8, of the size in `preprocess`, on any device.
+            returns: (N, A) float32 in [0, 1], on the model's device.
 
-    def _guide(self, pictures: list[tuple[str, _Decoded]]) -> FoundInputs:
-        """Guidance of a batch; missing is whatever the model looks at and was not found."""
-        wanted = self.bundle.model.guidance
-        if self.auxiliary is None:
-            return FoundInputs(Guidance(), [wanted] * len(pictures), {})
-        originals = [item.original for _, item in pictures if item.original is not None]
-        sources = [source for source, _ in pictures]
-        return self.auxiliary.find(originals, sources, self.bundle.preprocess, wanted=wanted)
+        Raises:
+            DataError: If `flip` is combined with auxiliary inputs.
+            ModelError: If the pictures have another shape or type, or the backbone does not accept crops.
+        """
+        return average_views(self.bundle, images, guidance, tta=self.tta, warn=warn)
 
+    def parse_batch(
+        self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True
+    ) -> tuple[Tensor, dict[str, Tensor]]:
+        """Probabilities as `predict_batch`, and the parsing maps of the pictures without augmentation.
 
-@dataclass(frozen=True, slots=True)
-class _Decoded:
-    """A picture as the network gets it, (3, H, W) uint8, and as it was where that is needed."""
+        Args:
+            guidance, warn: As for `Bundle.predict_batch`.
 
-    pixels: Tensor
-    original: Image.Image | None
+        Returns:
+            Probabilities, and the parsing maps by the name of their stage, the best one last.
 
+        Shape:
+            images: (N, 3, H, W) uint8, of the size in `preprocess`, on any device.
+            returns: (N, A) float32 in [0, 1]; maps (N, H, W) uint8, indices into `model.parsing_classes`.
 
-def _collect(source: str, future: Future[_Decoded]) -> tuple[str, _Decoded | Skipped]:
-    try:
-        return source, future.result()
-    except ImageError as error:
-        return source, Skipped(source, str(error))
+        Raises:
+            DataError, ModelError: As `predict_batch`; also if the model makes no parsing maps.
+        """
+        probs, maps = self.bundle.parse_batch(images, guidance, warn=warn)
+        probs = average_views(self.bundle, images, guidance, tta=self.tta, probs=probs, warn=False)
+        return probs, maps
+
+    def _predict(self, batch: PictureBatch) -> list[Prediction | Skipped]:
+        """One item per readable picture."""
+        found = find_inputs(self.auxiliary, batch, self.bundle)
+        maps: dict[str, Tensor] = {}
+        if self.parse:
+            probs, maps = self.parse_batch(batch.inputs, found.guidance, warn=False)
+        else:
+            probs = self.predict_batch(batch.inputs, found.guidance, warn=False)
+        predictions = self.bundle.describe(probs, batch.sources, missing=found.missing)
+        if maps:
+            best = list(maps.values())[-1].cpu().numpy()  # (N, H, W)
+            predictions = [
+                replace(prediction, parsing=restore_map(values, image.size, self.bundle.preprocess))
+                for prediction, values, image in zip(predictions, best, batch.originals, strict=True)
+            ]
+        return [
+            Skipped(prediction.source, found.problems[i]) if i in found.problems else prediction
+            for i, prediction in enumerate(predictions)
+        ]

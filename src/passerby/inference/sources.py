@@ -1,4 +1,4 @@
-"""From what a person types (files, folders, patterns) to a list of picture files."""
+"""Expand files, folders and patterns into a list of picture files."""
 
 from __future__ import annotations
 
@@ -28,20 +28,22 @@ IMAGE_SUFFIXES = frozenset(
         ".webp",
     )
 )
-"""Endings, in lower case, by which folders and patterns find pictures; a file named outright may have any."""
+"""Suffixes of pictures in folders and patterns, in lower case; a file given by its path may have any."""
 
 
 def find_images(sources: Iterable[str | Path]) -> list[Path]:
-    """List the pictures that files, folders and patterns stand for.
+    """List the pictures of files, folders and patterns.
 
-    A folder gives all pictures below it, hidden files and folders apart, sorted by path. A pattern (`*`, `?`,
-    `[…]`, `**`) gives the pictures and folders that match. Each file is listed once, where it first comes up.
+    A folder stands for all pictures below it except hidden files and folders, sorted by path. A pattern (`*`,
+    `?`, `[…]`, `**`) stands for the matching pictures and folders. Each file is listed once, at its first
+    occurrence.
 
     Args:
-        sources: Paths or patterns, in the order wanted.
+        sources: Paths or patterns, in the desired order.
 
     Raises:
-        DataError: If a source does not exist, matches nothing or holds no picture; all such are named.
+        DataError: If a source does not exist, matches nothing or contains no picture; all such sources are
+            named.
 
     Example:
         >>> find_images(["no/such/folder"])
@@ -49,14 +51,14 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
         passerby.errors.DataError: no pictures at: no/such/folder; give files, folders or patterns (a/*.jpg)
     """
     found: dict[Path, None] = {}
-    barren = []
+    empty = []
     for source in sources:
         files = list(_expand(str(source)))
         if not files:
-            barren.append(str(source))
+            empty.append(str(source))
         found.update(dict.fromkeys(files))
-    if barren:
-        raise DataError(f"no pictures at: {', '.join(barren)}; give files, folders or patterns (a/*.jpg)")
+    if empty:
+        raise DataError(f"no pictures at: {', '.join(empty)}; give files, folders or patterns (a/*.jpg)")
     return list(found)
 
 

@@ -1,4 +1,4 @@
-"""How long one network takes beside another: rounds of both alternate."""
+"""Relative speed of two models, measured in alternating rounds."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ SHORTEST_ROUND_S = 0.03
 
 @dataclass(frozen=True, slots=True)
 class SpeedRatio:
-    """Time of one thing over that of another.
+    """Time of a function relative to a baseline.
 
     Args:
         pairs: Number of rounds of each.
         baseline_s: Median time of the baseline, in seconds.
-        other_s: That of the other.
+        other_s: Median time of the other function, in seconds.
         ratio: Median over the pairs of other / baseline.
-        quartiles: Of those ratios.
+        quartiles: Lower and upper quartile of these ratios.
     """
 
     pairs: int
@@ -40,13 +40,13 @@ class SpeedRatio:
 def compare_speed(
     baseline: Callable[[], None], other: Callable[[], None], *, seconds: float, device: str | torch.device
 ) -> SpeedRatio:
-    """Alternate short rounds of both until the time is spent; at least 8 pairs.
+    """Compare two functions in alternating short rounds, at least 8 pairs.
 
-    Whatever else runs on the machine slows both; their order within a pair changes from pair to pair.
+    Other load on the machine thus affects both. The order within a pair alternates.
 
     Args:
-        seconds: How long to measure.
-        device: Is waited for after each round.
+        seconds: Duration of the measurement.
+        device: Device to synchronise after each round.
 
     Example:
         >>> found = compare_speed(lambda: None, lambda: None, seconds=0, device="cpu")
@@ -55,9 +55,9 @@ def compare_speed(
     """
     sides = (baseline, other)
     for side in sides:
-        measure(side, 1, device)  # the first calls choose algorithms and fill caches
-    quickest = min(measure(side, 1, device) for side in sides)
-    repeats = max(1, math.ceil(SHORTEST_ROUND_S / max(quickest, 1e-6)))
+        measure(side, 1, device)  # warm-up: the first calls choose algorithms and fill caches
+    fastest = min(measure(side, 1, device) for side in sides)
+    repeats = max(1, math.ceil(SHORTEST_ROUND_S / max(fastest, 1e-6)))
     pairs: list[tuple[float, float]] = []
     end = time.perf_counter() + seconds
     while len(pairs) < 8 or time.perf_counter() < end:
@@ -75,10 +75,10 @@ def compare_speed(
 
 
 def measure(side: Callable[[], None], repeats: int, device: str | torch.device) -> float:
-    """Seconds of one call, the mean of some.
+    """Mean duration of a call in seconds.
 
     Args:
-        device: Is waited for before the first call and after the last.
+        device: Device to synchronise before the first call and after the last.
 
     Example:
         >>> measure(lambda: None, 3, "cpu") < 1
@@ -96,7 +96,7 @@ def measure(side: Callable[[], None], repeats: int, device: str | torch.device) 
 
 
 def create_guidance(images: torch.Tensor) -> Guidance:
-    """What guided networks look at beside pictures: keypoints anywhere, masks of the left halves.
+    """Auxiliary inputs for timing: keypoints at random positions, masks of the left halves.
 
     Shape:
         images: (N, 3, H, W).

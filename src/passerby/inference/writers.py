@@ -1,4 +1,4 @@
-"""Predictions and boxes as tables for people, as JSON lines and CSV for programs."""
+"""Predictions as readable tables, JSON lines and CSV; parsing maps as PNG."""
 
 from __future__ import annotations
 
@@ -18,7 +18,6 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from passerby.data.formats.dataset_files import CLASSES_FILE
 from passerby.errors import DataError
 from passerby.io import replace_file
 from passerby.parsing import get_palette
@@ -36,9 +35,9 @@ __all__ = [
 
 
 def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
-    """Write one JSON object a line: `source`, `present`, `probabilities` (six decimals), `notes` if any.
+    """Write one JSON object per line: `source`, `present`, `probabilities` (six decimals), `notes` if any.
 
-    Each line is out as soon as its prediction is there.
+    Each line is flushed as soon as its prediction is available.
     """
     for prediction in predictions:
         values = prediction.to_dict()
@@ -48,12 +47,12 @@ def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
 
 
 def write_csv(predictions: Iterable[Prediction], stream: TextIO, *, names: Sequence[str]) -> None:
-    """Write a header and one row a picture: `source`, `present`, each probability, `notes`.
+    """Write a header and one row per picture: `source`, `present`, each probability, `notes`.
 
-    Several present ones, and several notes, are joined by `; `.
+    Present attributes are joined by `; `, as are notes.
 
     Args:
-        names: The attributes, in the order of the predictions; the header needs them before there is one.
+        names: The attributes, in the order of the predictions; the header is written before the first one.
     """
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(("source", "present", *names, "notes"))
@@ -65,13 +64,13 @@ def write_csv(predictions: Iterable[Prediction], stream: TextIO, *, names: Seque
 
 
 def write_parsing(path: Path, parsing: NDArray[np.uint8]) -> None:
-    """Write a parsing map as a PNG with a palette: programs read the class of each pixel, people see colours.
+    """Write a parsing map as a PNG with a palette: the pixel values are the classes, displayed in colours.
 
     Raises:
         DataError: If the file cannot be written.
 
     Shape:
-        parsing: (h, w), numbers of classes.
+        parsing: (h, w), indices of classes.
     """
     image = Image.fromarray(parsing)
     image.putpalette(get_palette().tobytes())
@@ -80,18 +79,20 @@ def write_parsing(path: Path, parsing: NDArray[np.uint8]) -> None:
 
 
 def write_class_names(folder: Path, classes: Sequence[str]) -> None:
-    """Write the names of the numbers in a folder's parsing maps as its `classes.txt`, one a line.
+    """Write the class names of a folder's parsing maps as its `classes.txt`, one per line.
 
     Raises:
         DataError: If the file cannot be written.
     """
+    from passerby.data.formats.dataset_files import CLASSES_FILE
+
     with _writing(folder / CLASSES_FILE) as temporary:
         temporary.write_text("\n".join(classes) + "\n", encoding="utf-8")
 
 
 @contextmanager
 def _writing(path: Path) -> Iterator[Path]:
-    """The temporary name of a file to be written, in a folder that need not be there yet."""
+    """The temporary path of a file to be written; its folder is created if necessary."""
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with replace_file(path) as temporary:
@@ -107,19 +108,19 @@ def write_table(
     top: int | None = None,
     everything: bool = False,
 ) -> None:
-    """Write a table for people: each picture with its attributes and their probabilities, likeliest first.
+    """Write a readable table: each picture with its attributes by descending probability.
 
     Args:
-        top: Show this many of the likeliest attributes, present or not.
-        everything: Show all attributes. Without either, those that are present.
+        top: Show this many of the most probable attributes, present or not.
+        everything: Show all attributes. By default those that are present.
 
     Raises:
         DataError: If both are given, or `top` is below 1.
     """
     if everything and top is not None:
-        raise DataError("expected either all attributes or the likeliest few, got both; leave one out")
+        raise DataError("expected either `top` or `everything`, got both; leave one out")
     if top is not None and top < 1:
-        raise DataError(f"expected to show at least 1 attribute, got {top}")
+        raise DataError(f"expected top of at least 1, got {top}")
     table = Table(box=None, pad_edge=False, header_style="bold")
     table.add_column("picture", overflow="fold")
     table.add_column("attributes", overflow="fold")
@@ -131,7 +132,7 @@ def write_table(
 
 
 def print_with_notes(table: Table, notes: Mapping[str, int], stream: TextIO) -> None:
-    """The table, then of how many pictures something must be known."""
+    """Print a table, then each note with the number of pictures it applies to."""
     console = Console(file=stream, soft_wrap=False, width=None if stream.isatty() else 160)
     console.print(table)
     for note, count in notes.items():
@@ -154,10 +155,10 @@ def _attributes(prediction: Prediction, *, top: int | None, everything: bool) ->
 
 @contextmanager
 def open_output(path: Path | None) -> Iterator[TextIO]:
-    """Standard output, or a file that appears only when all is written.
+    """Open standard output, or a file that appears only once it is complete.
 
     Args:
-        path: The file, whose folder is made if need be; None for standard output.
+        path: The file, whose folder is created if necessary; None for standard output.
 
     Raises:
         DataError: If the file cannot be written.

@@ -1,7 +1,7 @@
 """Losses: `create_loss(name, positive_ratio=…)` builds one of `LOSSES`.
 
-A loss is a module that takes the output of a model and the labels, and returns named scalar terms; `total`
-is the one to minimise. A new one takes its module, one line in `LOSSES`, its test and its row in the docs.
+A loss is a module that takes the output of a model and the labels, and returns named scalar terms; training
+minimises `total`. To add a loss, write its module, one line in `LOSSES`, its test and its row in the docs.
 """
 
 from __future__ import annotations
@@ -91,10 +91,10 @@ def create_loss(
 
     Args:
         name: A key of `LOSSES`.
-        positive_ratio: Share of positives of each attribute in the training split; unknown ones are left out,
-            or counted as a no by a loss that takes them so.
-        rows: Rows of the manifest that train; a loss that remembers something of each sample needs them.
-        schema: The attributes; a loss that treats groups of them apart needs it.
+        positive_ratio: Fraction of positives of each attribute in the training split; unknown labels are left
+            out, or counted as negative by a loss with `unknown: negative`.
+        rows: Manifest rows of the training samples, for a loss that keeps a history of each sample.
+        schema: The attributes, for a loss that handles groups of them separately.
         kwargs: Keyword arguments of that loss.
 
     Shape:
@@ -105,7 +105,7 @@ def create_loss(
 
     Raises:
         ConfigError: If there is no loss of that name, it has no such argument (the message lists the valid
-            names), or needs rows or schema and got none.
+            names), or it needs rows or schema and got none.
 
     Example:
         >>> import torch

@@ -20,20 +20,20 @@ __all__ = ["BinaryCrossEntropy"]
 
 
 class BinaryCrossEntropy(nn.Module):
-    """Binary cross-entropy over all attributes, with the weightings and reductions of the field.
+    """Binary cross-entropy over all attributes, with the weightings and reductions of the literature.
 
     Paper:
         SB (Jia et al., arXiv 2107.03576); SSPNet (2023), Eq. 10–11; MTMS (2019), Eq. 1–2;
         Da-HAR (AAAI 2020), Eq. 1–2. Departures: see `compute_label_weights`.
 
     Args:
-        positive_ratio: Share of positives of each attribute in the training split; unknown ones are left out,
-            or counted as a no with `unknown: negative`.
+        positive_ratio: Fraction of positives of each attribute in the training split; unknown labels are left
+            out, or counted as negative with `unknown: negative`.
         reduction: `sum` over attributes and mean over the batch (SB), or `mean` over all known cells; see
             `reduce_terms` for the divisors.
         weighting: `none`, `sb`, `sb-printed`, `wpal`, `mixed` or `diaa`; see `compute_label_weights`.
-        unknown: `ignore` gives unknown labels no loss and no gradient (Da-HAR), `negative` takes them for a
-            no (the literature's habit).
+        unknown: `ignore` gives unknown labels no loss and no gradient (Da-HAR), `negative` treats them as
+            negative (common in the literature).
 
     Shape:
         positive_ratio: (A,) float in [0, 1].
@@ -72,7 +72,7 @@ class BinaryCrossEntropy(nn.Module):
         self.weighting: Weighting = weighting
         self.unknown: Unknown = unknown
         positive, negative = compute_label_weights(weighting, positive_ratio)
-        # Not persistent: they follow from the arguments, and a checkpoint must not depend on the loss.
+        # Not persistent: they are computed from the arguments, and a checkpoint must not depend on the loss.
         self.register_buffer("positive_weights", positive, persistent=False)
         self.register_buffer("negative_weights", negative, persistent=False)
 
@@ -80,8 +80,8 @@ class BinaryCrossEntropy(nn.Module):
         """Named terms of the loss.
 
         Shape:
-            output: logits (N, A); labels: (N, A) in {1, 0, −1}; batch: not needed by this loss.
-            returns: `bce` and `total`, both () float, here the same number.
+            output: logits (N, A); labels: (N, A) in {1, 0, −1}; batch: not used.
+            returns: `bce` and `total`, both () float, here equal.
 
         Raises:
             DataError: If labels and logits do not fit each other or the ratios.
@@ -91,14 +91,14 @@ class BinaryCrossEntropy(nn.Module):
         return {"bce": loss, "total": loss}
 
     def compute_scored(self, output: Output, labels: Tensor, *, factors: Tensor | None = None) -> Tensor:
-        """The loss of the logits, or the mean over those of the candidates, as `compute`."""
+        """As `compute`, for the logits, or the mean over the candidates if there are any."""
         return torch.stack([self.compute(x, labels, factors=factors) for x in output.scored]).mean()
 
     def compute(self, logits: Tensor, labels: Tensor, *, factors: Tensor | None = None) -> Tensor:
-        """The loss of these logits alone.
+        """The loss of these logits only.
 
         Args:
-            factors: What the loss of each cell is multiplied by before the reduction.
+            factors: Factors of the loss of each cell, applied before the reduction.
 
         Shape:
             logits: (N, A); labels: (N, A) in {1, 0, −1}; factors: (N, A); returns: () float.

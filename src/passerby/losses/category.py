@@ -1,4 +1,4 @@
-"""MAN's loss: categories of many classes do not outweigh those of few."""
+"""MAN's loss: every category has the same weight, whatever its number of classes."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor, nn
 
-from passerby.errors import ConfigError, DataError
+from passerby.errors import ConfigError
 from passerby.losses.bce import BinaryCrossEntropy
 from passerby.losses.focal import WeightedFocal
-from passerby.losses.functional import Reduction, Unknown, Weighting
+from passerby.losses.functional import Reduction, Unknown, Weighting, check_ratio_count
 from passerby.schema import AttributeSchema
 from passerby.types import Batch, Output
 
@@ -20,28 +20,28 @@ Base = Literal["bce", "focal"]
 
 
 class CategoryWeighted(nn.Module):
-    """Binary cross-entropy, or focal loss, of which each attribute counts 1/R.
+    """Binary cross-entropy or focal loss in which each attribute has the weight 1/R.
 
-    R is the number of classes of the attribute's category (`Attribute.classes`), 2 for a lone question: all
-    categories weigh about the same, whether they have two classes or ten.
+    R is the number of classes of the attribute's category (`Attribute.classes`), 2 for a single binary
+    attribute. All categories have about the same weight, whether they have two classes or ten.
 
-    Paper: MAN (2020), Eq. 4–5, with `base: bce`; Table 8 also has it on the focal loss, whose γ it doesn't
-    give: that of Lin et al., 2.
+    Paper: MAN (2020), Eq. 4–5, with `base: bce`. Table 8 also applies it to the focal loss without stating γ;
+    here γ is that of Lin et al., 2.
 
     Args:
-        positive_ratio: Share of positives of each attribute in the training split.
+        positive_ratio: Fraction of positives of each attribute in the training split.
         schema: The attributes; their `classes` are R.
         base: `bce` or `focal`.
-        gamma: Of the focal loss, 2 if None.
-        weighting, reduction, unknown: As in `BinaryCrossEntropy`. With reduction `mean` the sum of the
-            weighted cells is divided by their number.
+        gamma: γ of the focal loss, 2 if None.
+        weighting, reduction, unknown: As in `BinaryCrossEntropy`. With reduction `mean`, the sum of
+            the weighted cells is divided by their number.
 
     Shape:
         positive_ratio: (A,) float in [0, 1].
 
     Raises:
         ConfigError: If an option has no such value, or `gamma` is given to `bce`.
-        DataError: If the ratios are not those of the schema.
+        DataError: If the number of ratios is not that of the attributes.
 
     Example:
         >>> from passerby.schema import Attribute
@@ -67,12 +67,11 @@ class CategoryWeighted(nn.Module):
         unknown: Unknown = "ignore",
     ) -> None:
         super().__init__()
-        if len(positive_ratio) != len(schema):
-            raise DataError(f"expected {len(schema)} positive ratios, got {len(positive_ratio)}")
+        check_ratio_count(positive_ratio, schema)
         if base not in get_args(Base):
             raise ConfigError(f"no base {base!r}; choose one of {', '.join(get_args(Base))}")
         if base == "bce" and gamma is not None:
-            raise ConfigError("gamma belongs to base 'focal'; leave it out with 'bce'")
+            raise ConfigError("gamma is an argument of base 'focal'; leave it out with 'bce'")
         self.base: Base = base
         self.criterion = (
             BinaryCrossEntropy(
@@ -88,14 +87,14 @@ class CategoryWeighted(nn.Module):
             )
         )
         share = torch.tensor([1 / attribute.classes for attribute in schema])
-        self.register_buffer("share", share, persistent=False)  # (A,); it follows from the schema
+        self.register_buffer("share", share, persistent=False)  # (A,)
 
     def forward(self, output: Output, labels: Tensor, batch: Batch | None = None) -> dict[str, Tensor]:
         """Named terms of the loss.
 
         Shape:
-            output: logits (N, A); labels: (N, A) in {1, 0, −1}; batch: not needed by this loss.
-            returns: the base's name and `total`, both () float, here the same number.
+            output: logits (N, A); labels: (N, A) in {1, 0, −1}; batch: not used.
+            returns: the base's name and `total`, both () float, here equal.
 
         Raises:
             DataError: If labels and logits do not fit each other or the ratios.

@@ -1,4 +1,4 @@
-"""Da-HAR's loss: attributes, and the mask of the side branch."""
+"""Da-HAR's loss: attributes, and the supervised mask of the side branch."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class DaHARLoss(nn.Module):
     """Binary cross-entropy of the averaged prediction, and of the mask of the side branch.
 
     Paper: Da-HAR (AAAI 2020), Eq. 1 (`weighting: none`, the *o* of its Table 2) and Eq. 2 (`wpal`, its *w*).
-    It does not define its mixed loss *m*; here it is the mean of both (`mixed`). Nor does it print the loss
-    of the mask: here it is the binary cross-entropy of each pixel, the mean over those that are known, and
-    its factor 1. Where it says ŷ_p, the predicted result, the mean of main and side prediction is taken. A
-    network without mask, such as the baseline, is trained by the attributes alone; so is any in evaluation
-    mode, so that validation losses compare.
+    It does not define its mixed loss *m*; here it is the mean of both (`mixed`). Nor does it state the loss
+    of the mask: here it is the binary cross-entropy of each pixel, averaged over the known pixels, with a
+    factor of 1. Its predicted result ŷ_p is here the mean of the main and the side prediction. For a network
+    without mask, such as the baseline, the loss has the attributes only; in evaluation mode it always has, so
+    that validation losses are comparable.
 
     Args:
-        positive_ratio: Share of positives of each attribute in the training split.
+        positive_ratio: Fraction of positives of each attribute in the training split.
         mask: Factor of the mask's loss.
-        weighting, reduction, unknown: As in `BinaryCrossEntropy`; `ignore` is what the paper proposes for
+        weighting, reduction, unknown: As in `BinaryCrossEntropy`; the paper proposes `ignore` for
             unspecified labels.
 
     Shape:
@@ -55,7 +55,7 @@ class DaHARLoss(nn.Module):
     ) -> None:
         super().__init__()
         if not mask >= 0:
-            raise ConfigError(f"expected a factor of the mask of 0 or more, got {mask}")
+            raise ConfigError(f"expected a mask factor of 0 or more, got {mask}")
         self.factor = mask
         self.criterion = BinaryCrossEntropy(
             positive_ratio=positive_ratio, reduction=reduction, weighting=weighting, unknown=unknown
@@ -65,19 +65,19 @@ class DaHARLoss(nn.Module):
         """Named terms of the loss.
 
         Shape:
-            output: logits (N, A); parsing `mask` (N, 2, H, W) if it learns from masks.
-            labels: (N, A) in {1, 0, −1}; batch: its guidance has masks if the output has that parsing.
+            output: logits (N, A); parsing `mask` (N, 2, H, W) if the mask is supervised.
+            labels: (N, A) in {1, 0, −1}; batch: its guidance has masks if the output has this parsing.
             returns: `attributes`, `mask` (with its factor) if there is one, and `total`, () float each.
 
         Raises:
-            DataError: If labels and logits do not fit each other, or there are no masks to learn from.
+            DataError: If labels and logits do not fit each other, or there are no masks for the supervision.
         """
         terms = {"attributes": self.criterion.compute(output.logits, labels)}
         if self.training and self.factor and "mask" in output.parsing:
             if batch is None or batch.guidance.masks is None:
                 raise DataError(
-                    "expected masks to learn from, got none; `passerby annotate --masks` makes them, or set "
-                    "the model's mask_supervision: false"
+                    "expected masks to train on, got none; create them with `passerby annotate --masks`, or "
+                    "set the model's mask_supervision: false"
                 )
             classes = read_masks(batch.guidance.masks)
             loss = compute_parsing_loss(output.parsing["mask"], classes, reduction="mean")

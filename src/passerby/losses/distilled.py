@@ -1,4 +1,4 @@
-"""Learning from labels and from what teachers said of the same people."""
+"""Knowledge distillation: a loss of labels and of teacher predictions."""
 
 from __future__ import annotations
 
@@ -16,34 +16,33 @@ __all__ = ["Distilled"]
 
 
 class Distilled(nn.Module):
-    """A criterion, and beside it the cross-entropy to the probabilities of teachers.
+    """A criterion plus the cross-entropy to the probabilities of teachers.
 
-    total = (1 − weight) · the criterion's total + weight · the binary cross-entropy between the model's
-    probability and the teachers', summed over attributes, mean over the batch. In validation it is the
-    criterion alone.
+    total = (1 − weight) · the criterion's total + weight · the binary cross-entropy between the probabilities
+    of the model and of the teachers, summed over attributes, mean over the batch. In validation, only the
+    criterion is computed.
 
-    The cross-entropy to a teacher that says p is p times that to a yes and 1 − p times that to a no. With
-    `as_labels` the criterion itself computes both, with its weights and its reduction: a rare yes of a
-    teacher then counts as much more as one of the labels.
+    The cross-entropy to a teacher probability p is p times the loss of a positive label plus 1 − p times that
+    of a negative one. With `as_labels`, the criterion computes both, with its weights and its reduction, so
+    that teacher predictions are weighted like labels.
 
     Paper:
         Hinton, Vinyals and Dean, *Distilling the Knowledge in a Neural Network* (2015), at temperature 1, as
-        sigmoids are soft already. The teachers saw each picture as it is, the model sees it augmented.
-        `as_labels` is ours.
+        sigmoids are soft already. The teachers predict on the original images, the model on augmented ones.
+        `as_labels` is not from the paper.
 
     Args:
-        criterion: Of the labels.
-        rows: Rows of the manifest that train.
-        soft: What the teachers said of each.
-        weight: Of the teachers; 0.5 believes them as much as the labels.
-        as_labels: Learn what they said by the criterion itself, which then is a `BinaryCrossEntropy`.
+        criterion: The loss of the labels.
+        rows: Manifest rows of the training samples.
+        soft: Teacher predictions of these rows, used also where the label is unknown.
+        weight: Weight of the teacher predictions; with 0.5 they count as much as the labels.
+        as_labels: Compute the loss of the teacher predictions by the criterion, a `BinaryCrossEntropy`.
 
     Shape:
-        rows: (S,) int64, ascending. soft: (S, A) in [0, 1]; what they said counts also where the label is
-        unknown.
+        rows: (S,) int64, ascending. soft: (S, A) in [0, 1].
 
     Raises:
-        ConfigError: If the weight is out of (0, 1], or the criterion cannot take what teachers say as labels.
+        ConfigError: If the weight is out of (0, 1], or the criterion does not support `as_labels`.
         DataError: If rows and soft differ in number, or soft is out of [0, 1].
 
     Example:
@@ -70,14 +69,14 @@ class Distilled(nn.Module):
     ) -> None:
         super().__init__()
         if not 0 < weight <= 1:
-            raise ConfigError(f"expected a weight of the teachers above 0 and up to 1, got {weight:g}")
+            raise ConfigError(f"expected a weight of the teachers above 0 and at most 1, got {weight:g}")
         if len(rows) != len(soft) or not bool(((soft >= 0) & (soft <= 1)).all()):
             raise DataError(
                 f"expected probabilities of {len(rows)} rows, got {len(soft)}, {soft.min()} to {soft.max()}"
             )
         if as_labels and type(criterion) is not BinaryCrossEntropy:
             raise ConfigError(
-                "expected a BinaryCrossEntropy, which can learn what teachers say as labels, got a "
+                "as_labels needs the loss bce: expected a BinaryCrossEntropy, got a "
                 f"{type(criterion).__name__}; leave as_labels out"
             )
         self.criterion, self.weight, self.as_labels = criterion, weight, as_labels
@@ -86,7 +85,7 @@ class Distilled(nn.Module):
         self.register_buffer("soft", soft.float(), persistent=False)
 
     def set_epoch(self, epoch: int) -> None:
-        """Tell a criterion that goes by epochs which one this is."""
+        """Pass the epoch on to a criterion that depends on it."""
         if (set_epoch := getattr(self.criterion, "set_epoch", None)) is not None:
             set_epoch(epoch)
 
@@ -96,15 +95,15 @@ class Distilled(nn.Module):
         if not self.training:
             return terms
         soft = self.soft[torch.searchsorted(self.rows, batch.rows)]
-        far = self._compute_far(output, soft)
-        total = (1 - self.weight) * terms["total"] + self.weight * far
-        return {**terms, "teachers": far, "total": total}
+        distance = self._compute_distance(output, soft)
+        total = (1 - self.weight) * terms["total"] + self.weight * distance
+        return {**terms, "teachers": distance, "total": total}
 
-    def _compute_far(self, output: Output, soft: Tensor) -> Tensor:
-        """The cross-entropy to the teachers' probabilities, (N, A); returns ()."""
+    def _compute_distance(self, output: Output, soft: Tensor) -> Tensor:
+        """The cross-entropy to the teachers' probabilities `soft`, (N, A); returns () float."""
         if self.as_labels:
             compute = cast("BinaryCrossEntropy", self.criterion).compute_scored
-            yes = compute(output, torch.ones_like(soft), factors=soft)
-            return yes + compute(output, torch.zeros_like(soft), factors=1 - soft)
+            positive = compute(output, torch.ones_like(soft), factors=soft)
+            return positive + compute(output, torch.zeros_like(soft), factors=1 - soft)
         logits = output.logits.float()
         return F.binary_cross_entropy_with_logits(logits, soft, reduction="sum") / len(soft)

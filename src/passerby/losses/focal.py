@@ -1,4 +1,4 @@
-"""Focal loss on the final logits, weighted by how common an attribute is."""
+"""Focal loss on the final logits, weighted by the frequency of each attribute."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ __all__ = ["WeightedFocal"]
 class WeightedFocal(BinaryCrossEntropy):
     """Focal loss over all attributes: class weights for imbalance, the focal factor for hard samples.
 
-    Paper: DIAA (ECCV 2018), Eq. 4, with γ = 0.5 and w_c = exp(−a_c), a_c being the share of positives of the
-    attribute in the training split (its "prior class distribution"). The published code never applies it.
+    Paper: DIAA (ECCV 2018), Eq. 4, with γ = 0.5 and w_c = exp(−a_c), where a_c is the fraction of positives
+    of the attribute in the training split (its "prior class distribution"). The published code never applies
+    it.
 
     Args:
-        positive_ratio: Share of positives of each attribute in the training split; unknown ones are left out,
-            or counted as a no with `unknown: negative`.
-        gamma: 0 or larger; 0 gives the weighted binary cross-entropy.
-        weighting: As in `BinaryCrossEntropy`; `diaa` is the paper's.
-        reduction: As in `BinaryCrossEntropy`.
-        unknown: As in `BinaryCrossEntropy`.
+        positive_ratio: Fraction of positives of each attribute in the training split; unknown labels are left
+            out, or counted as negative with `unknown: negative`.
+        gamma: γ, 0 or larger; 0 gives the weighted binary cross-entropy.
+        weighting, reduction, unknown: As in `BinaryCrossEntropy`; the weighting `diaa` is the paper's.
 
     Shape:
         positive_ratio: (A,) float in [0, 1].
@@ -61,8 +60,8 @@ class WeightedFocal(BinaryCrossEntropy):
         """Named terms of the loss.
 
         Shape:
-            output: logits (N, A); labels: (N, A) in {1, 0, −1}; batch: not needed by this loss.
-            returns: `focal` and `total`, both () float, here the same number.
+            output: logits (N, A); labels: (N, A) in {1, 0, −1}; batch: not used.
+            returns: `focal` and `total`, both () float, here equal.
         """
         del batch
         loss = self.compute_scored(output, labels)

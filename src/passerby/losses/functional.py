@@ -1,4 +1,4 @@
-"""The arithmetic of the losses: pure functions on tensors, computed in at least 32 bits."""
+"""Functions on tensors for the losses, computed with at least 32 bits."""
 
 from __future__ import annotations
 
@@ -9,11 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
+from passerby.schema import AttributeSchema
 
 __all__ = [
     "Reduction",
     "Unknown",
     "Weighting",
+    "check_labels",
+    "check_ratio_count",
     "compute_binary_cross_entropy",
     "compute_focal_loss",
     "compute_history_std",
@@ -28,18 +31,18 @@ Weighting = Literal["none", "sb", "sb-printed", "wpal", "mixed", "diaa"]
 
 
 def compute_positive_ratio(labels: Tensor, *, unknown: Unknown = "ignore") -> Tensor:
-    """Share of positives of each attribute, the r of SB and the ω of WPAL.
+    """Fraction of positives of each attribute, the r of SB and the ω of WPAL.
 
     Shape:
-        labels: (N, A) in {1 yes, 0 no, −1 unknown}.
+        labels: (N, A) in {1 positive, 0 negative, −1 unknown}.
         returns: (A,) float32 in [0, 1].
 
     Args:
         unknown: `ignore` divides by the known labels, `negative` by all rows. An attribute without any
-            known label gets 0.5, for which all weightings treat yes and no alike.
+            known label gets 0.5, for which all weightings treat both labels alike.
 
     Raises:
-        DataError: If the labels are no table of (N, A) with N ≥ 1.
+        DataError: If the labels have no shape (N, A) with N ≥ 1.
 
     Example:
         >>> compute_positive_ratio(torch.tensor([[1, -1], [0, -1], [0, -1], [-1, -1]]))
@@ -48,12 +51,12 @@ def compute_positive_ratio(labels: Tensor, *, unknown: Unknown = "ignore") -> Te
     if labels.ndim != 2 or not len(labels):
         raise DataError(f"expected labels of shape (N, A) with N >= 1, got {tuple(labels.shape)}")
     positives = (labels == 1).sum(0)
-    seen = (labels >= 0).sum(0) if unknown == "ignore" else torch.full_like(positives, len(labels))
-    return torch.where(seen > 0, positives / seen.clamp(min=1), 0.5)
+    counted = (labels >= 0).sum(0) if unknown == "ignore" else torch.full_like(positives, len(labels))
+    return torch.where(counted > 0, positives / counted.clamp(min=1), 0.5)
 
 
 def compute_label_weights(weighting: Weighting, positive_ratio: Tensor) -> tuple[Tensor, Tensor]:
-    """The weight of a yes and of a no, an attribute each.
+    """The weights of positive and of negative labels for each attribute.
 
     With r the positive ratio of the training split:
 
@@ -68,22 +71,22 @@ def compute_label_weights(weighting: Weighting, positive_ratio: Tensor) -> tuple
 
     Paper:
         `sb`: Jia et al., arXiv 2107.03576; SSPNet (2023), Eq. 11 prints the exponents the other way round,
-        which would give the commoner label the larger weight; `sb-printed` is that formula to the letter.
-        `wpal`: MTMS (2019), Eq. 2; Da-HAR (AAAI 2020), Eq. 2. Departure: where r is exactly 0 (or 1) the
-        weight of yes (or no) would be infinite; the training split has no such label, so the weight is set
-        to 1 and only matters for the loss on another split.
+        which gives the more frequent label the larger weight; `sb-printed` is the formula as printed.
+        `wpal`: MTMS (2019), Eq. 2; Da-HAR (AAAI 2020), Eq. 2. Departure: where r is exactly 0 (or 1), the
+        weight of positives (or negatives) would be infinite; the training split has no such label, so the
+        weight is set to 1 and affects only the loss on another split.
         `mixed`: Da-HAR (AAAI 2020) has a mixed loss in its Table 2 and does not define it. Here it is the
-        mean of plain and `wpal`, which is that of their weights.
-        `diaa`: DIAA (ECCV 2018), Eq. 4: one weight an attribute, a_c being its prior.
+        mean of `none` and `wpal`, which equals the mean of their weights.
+        `diaa`: DIAA (ECCV 2018), Eq. 4: one weight per attribute, where a_c is its prior.
 
     Shape:
         positive_ratio: (A,) in [0, 1].
         returns: two tensors (A,) float32, for y = 1 and for y = 0.
 
     Raises:
-        ConfigError: If there is no weighting of that name; the message lists what there is.
-        DataError: If a ratio is no number in [0, 1], as it is for an attribute without a known label;
-            take the ratio from `compute_positive_ratio`, which gives 0.5 there.
+        ConfigError: If there is no weighting of that name; the message lists the valid ones.
+        DataError: If a ratio is not a number in [0, 1], such as NaN for an attribute without known labels;
+            `compute_positive_ratio` gives 0.5 there.
 
     Example:
         >>> positive, negative = compute_label_weights("wpal", torch.tensor([0.25]))
@@ -116,23 +119,23 @@ def compute_label_weights(weighting: Weighting, positive_ratio: Tensor) -> tuple
 def compute_binary_cross_entropy(
     logits: Tensor, labels: Tensor, *, weights: tuple[Tensor, Tensor] | None = None
 ) -> Tensor:
-    """Binary cross-entropy of every cell, not yet reduced.
+    """Binary cross-entropy of every cell, without reduction.
 
-    −w₁ · y · log σ(x) − w₀ · (1 − y) · log(1 − σ(x)), written so that no logit overflows. A cell whose label
-    is unknown has loss 0 and gradient 0, whatever its logit.
+    −w₁ · y · log σ(x) − w₀ · (1 − y) · log(1 − σ(x)), computed without overflow for any logit. A cell whose
+    label is unknown has loss 0 and gradient 0, whatever its logit.
 
     Paper:
         SB (Jia et al., arXiv 2107.03576); Da-HAR (AAAI 2020), Eq. 1; DIAA (ECCV 2018), Eq. 3.
 
     Shape:
         logits: (N, A) of any floating type; half types are computed as float32.
-        labels: (N, A) in {1 yes, 0 no, −1 unknown}.
+        labels: (N, A) in {1 positive, 0 negative, −1 unknown}.
         weights: two of (A,) or (N, A): for y = 1 and for y = 0.
         returns: (N, A) float32 (float64 for float64 logits).
 
     Raises:
-        DataError: If the shapes differ, or a label on the CPU is none of 1, 0, −1 (on an accelerator that
-            check would make every step wait).
+        DataError: If the shapes differ, or a label on the CPU is not 1, 0 or −1 (on an accelerator, the
+            check would stall every step).
 
     Example:
         >>> compute_binary_cross_entropy(torch.tensor([[0.0, 200.0, 7.0]]), torch.tensor([[1, 0, -1]]))
@@ -140,31 +143,26 @@ def compute_binary_cross_entropy(
     """
     logits, positive, known = _prepare(logits, labels)
     loss = F.binary_cross_entropy_with_logits(logits, positive.to(logits.dtype), reduction="none")
-    if weights is not None:
-        loss = loss * torch.where(positive, weights[0], weights[1]).to(loss.dtype)
-    return loss * known
+    return _apply_weights(loss, positive, known, weights)
 
 
 def compute_focal_loss(
     logits: Tensor, labels: Tensor, *, gamma: float = 0.5, weights: tuple[Tensor, Tensor] | None = None
 ) -> Tensor:
-    """Focal loss of every cell, not yet reduced.
+    """Focal loss of every cell, without reduction.
 
     −w₁ · y · (1 − σ(x))^γ · log σ(x) − w₀ · (1 − y) · σ(x)^γ · log(1 − σ(x)). A cell whose label is unknown
     has loss 0 and gradient 0, whatever its logit. With γ = 0 it is the binary cross-entropy.
 
     Paper:
         DIAA (ECCV 2018), Eq. 4, after Lin et al., *Focal Loss for Dense Object Detection* (ICCV 2017). The
-        power is taken as exp(γ · log(1 − p)), which no sure prediction overflows or makes NaN.
+        power is computed as exp(γ · log(1 − p)), which is finite for any logit.
 
     Shape:
-        logits: (N, A) of any floating type; half types are computed as float32.
-        labels: (N, A) in {1 yes, 0 no, −1 unknown}.
-        weights: two of (A,) or (N, A): for y = 1 and for y = 0.
-        returns: (N, A) float32 (float64 for float64 logits).
+        As `compute_binary_cross_entropy`.
 
     Args:
-        gamma: 0 or larger; how much less a sample counts that is already told well.
+        gamma: γ, 0 or larger; larger values reduce the weight of well-classified samples.
 
     Raises:
         ConfigError: If γ is negative.
@@ -177,27 +175,25 @@ def compute_focal_loss(
     if not gamma >= 0:
         raise ConfigError(f"expected a gamma of 0 or larger, got {gamma}")
     logits, positive, known = _prepare(logits, labels)
-    toward = torch.where(positive, logits, -logits)  # the larger, the better told
+    toward = torch.where(positive, logits, -logits)  # the larger, the better classified
     loss = torch.exp(gamma * F.logsigmoid(-toward)) * F.softplus(-toward)
-    if weights is not None:
-        loss = loss * torch.where(positive, weights[0], weights[1]).to(loss.dtype)
-    return loss * known
+    return _apply_weights(loss, positive, known, weights)
 
 
 def compute_history_std(probs: Tensor, count: Tensor) -> Tensor:
-    """How much the predictions of past epochs scatter, with the correction for a short history.
+    """Standard deviation of the predictions of past epochs, with the correction for a short history.
 
-    With v the variance of the stored probabilities (divided by their number, as estimated in the history):
-    √(v + v² / (|H| − 1)). Fewer than two stored predictions scatter by 0.
+    With v the (biased) variance of the stored probabilities: √(v + v² / (|H| − 1)). It is 0 for fewer than
+    two stored predictions.
 
     Paper:
-        DIAA (ECCV 2018), Eq. 5, after Chang et al., *Active Bias* (NIPS 2017). p(y_s|x_s) is taken an
-        attribute each, as the published code does: a person's hat may be uncertain while the sex is not. The
-        variance is the same for the probability of a yes and for that of the true label.
+        DIAA (ECCV 2018), Eq. 5, after Chang et al., *Active Bias* (NIPS 2017). p(y_s|x_s) is the
+        probability of each attribute separately, as in the published code: a person's hat may be uncertain
+        while the sex is not. The variance is the same for the positive and for the true label.
 
     Shape:
-        probs: (N, T, A) float in [0, 1], the stored ones first along T; the rest is not looked at.
-        count: (N,) whole numbers in [0, T]: how many are stored.
+        probs: (N, T, A) float in [0, 1], the stored ones first along T; the rest is ignored.
+        count: (N,) integers in [0, T]: number of stored ones.
         returns: (N, A) float32.
 
     Example:
@@ -214,15 +210,15 @@ def compute_history_std(probs: Tensor, count: Tensor) -> Tensor:
 
 
 def reduce_terms(terms: Tensor, known: Tensor, *, reduction: Reduction = "sum") -> Tensor:
-    """One number from the loss of every cell.
+    """Reduce the loss of every cell to a scalar.
 
     Args:
         terms: Loss of every cell, 0 where the label is unknown.
-        known: Which cells count.
-        reduction: `sum` adds up a row and averages over **all N rows** of the batch, so a row with unknown
-            labels weighs less (the field's habit, about A times the other). `mean` divides by the **number of
-            known cells**; weights do not enter the divisor. Without any known cell both give 0, with
-            gradient 0.
+        known: Whether each cell has a known label.
+        reduction: `sum` sums each row and averages over **all N rows** of the batch, so a row with unknown
+            labels has less weight (common in the literature; about A times the other). `mean` divides by the
+            **number of known cells**; weights do not enter the divisor. Without any known cell, both give 0,
+            with gradient 0.
 
     Shape:
         terms: (N, A) float; known: (N, A) bool; returns: () float.
@@ -243,20 +239,42 @@ def reduce_terms(terms: Tensor, known: Tensor, *, reduction: Reduction = "sum") 
 
 
 def _prepare(logits: Tensor, labels: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-    """Logits in at least 32 bits with zeros where the label is unknown, the positive and the known cells."""
+    """Logits with at least 32 bits and zeros at unknown labels, the positive cells, and the known cells."""
     check_labels(logits, labels)
     if logits.dtype not in (torch.float32, torch.float64):
         logits = logits.float()
     known = labels >= 0
-    # Filled before the loss: a gradient of 0 · inf would be NaN if it were masked only afterwards.
+    # Filled before the loss: masking only afterwards would give a gradient of 0 · inf = NaN.
     return logits.masked_fill(~known, 0.0), labels > 0, known
 
 
+def _apply_weights(
+    loss: Tensor, positive: Tensor, known: Tensor, weights: tuple[Tensor, Tensor] | None
+) -> Tensor:
+    if weights is not None:
+        loss = loss * torch.where(positive, weights[0], weights[1]).to(loss.dtype)
+    return loss * known
+
+
+def check_ratio_count(positive_ratio: Tensor, schema: AttributeSchema) -> None:
+    """Refuse a number of positive ratios that is not that of the attributes.
+
+    Raises:
+        DataError: The message contains both numbers.
+    """
+    if len(positive_ratio) != len(schema):
+        raise DataError(f"expected {len(schema)} positive ratios, got {len(positive_ratio)}")
+
+
 def check_labels(logits: Tensor, labels: Tensor) -> None:
-    """Raise DataError unless labels (N, A) fit the logits and, on the CPU, are all 1, 0 or −1."""
+    """Refuse labels that do not have the shape (N, A) of the logits or, on the CPU, are not 1, 0 or −1.
+
+    Raises:
+        DataError: The message contains the shapes, or the invalid labels.
+    """
     if logits.ndim != 2 or logits.shape != labels.shape:
         shapes = f"{tuple(logits.shape)} and {tuple(labels.shape)}"
         raise DataError(f"expected logits and labels of one shape (N, A), got {shapes}")
     if labels.device.type == "cpu" and not bool(((labels == 1) | (labels == 0) | (labels == -1)).all()):
         wrong = sorted(set(labels.flatten().tolist()) - {-1, 0, 1})
-        raise DataError(f"expected labels 1 (yes), 0 (no) or -1 (unknown), got also {wrong[:5]}")
+        raise DataError(f"expected labels 1 (positive), 0 (negative) or -1 (unknown), also got {wrong[:5]}")

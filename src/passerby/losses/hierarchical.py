@@ -1,4 +1,4 @@
-"""SSPNet's loss: one weighted cross-entropy a group of attributes."""
+"""SSPNet's loss: one weighted cross-entropy per group of attributes."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from passerby.errors import DataError
 from passerby.losses.bce import BinaryCrossEntropy
-from passerby.losses.functional import Reduction, Unknown, Weighting
+from passerby.losses.functional import Reduction, Unknown, Weighting, check_ratio_count
 from passerby.schema import AttributeSchema
 from passerby.types import Batch, Output
 
@@ -17,21 +17,21 @@ __all__ = ["HierarchicalLoss"]
 
 
 class HierarchicalLoss(nn.Module):
-    """Sum over the groups of attributes of their weighted binary cross-entropy.
+    """Sum of the weighted binary cross-entropies of the groups of attributes.
 
-    The groups are the parts of the body of the schema, each attribute in one of them; so with
-    reduction `sum` the total is that of `bce`, and the terms show which part it comes from. When a model
-    returns candidates (`Output.candidates`, the scales of SSPNet's selection in training), each of them gets
-    the loss, and their mean counts: the gradient of the shared layers keeps its size, and none is favoured.
+    The groups are the body parts of the schema. Each attribute is in one group, so with reduction `sum` the
+    total equals that of `bce`, and the terms show the contribution of each body part. If a model returns
+    candidates (`Output.candidates`, the scales of SSPNet's selection in training), the loss is the mean over
+    the candidates: the gradient of the shared layers keeps its magnitude, and all candidates count equally.
 
     Paper: Shen et al., 2023, Eq. 10–12. Eq. 11 prints the weights the other way round; by default the rarer
-    answer weighs more, as in the field's code and in the paper's words (`weighting: sb-printed` is as
-    printed). Eq. 10 also lacks its minus.
+    label has the larger weight, as in published code and in the text of the paper (`weighting: sb-printed` is
+    as printed). Eq. 10 also lacks its minus.
 
     Args:
-        positive_ratio: Share of positives of each attribute in the training split.
-        schema: The attributes; their `body_part` makes the groups.
-        weighting, reduction, unknown: As in `BinaryCrossEntropy`. With reduction `mean`, a mean over the
+        positive_ratio: Fraction of positives of each attribute in the training split.
+        schema: The attributes; their `body_part` defines the groups.
+        weighting, reduction, unknown: As in `BinaryCrossEntropy`. Reduction `mean` averages over the
             known cells of each group.
 
     Shape:
@@ -39,7 +39,7 @@ class HierarchicalLoss(nn.Module):
 
     Raises:
         ConfigError: If an option has no such value.
-        DataError: If the ratios are not those of the schema.
+        DataError: If the number of ratios is not that of the attributes.
 
     Example:
         >>> from passerby.schema import Attribute
@@ -61,8 +61,7 @@ class HierarchicalLoss(nn.Module):
         unknown: Unknown = "ignore",
     ) -> None:
         super().__init__()
-        if len(positive_ratio) != len(schema):
-            raise DataError(f"expected {len(schema)} positive ratios, got {len(positive_ratio)}")
+        check_ratio_count(positive_ratio, schema)
         self.groups = schema.group_by("body_part")
         self.criteria = nn.ModuleList(
             [
@@ -81,8 +80,8 @@ class HierarchicalLoss(nn.Module):
 
         Shape:
             output: logits (N, A), and candidates (N, A) if there are any; labels: (N, A) in {1, 0, −1};
-                batch: not needed by this loss.
-            returns: a term a group, and `total`, () float each.
+                batch: not used.
+            returns: one term per group, and `total`, () float each.
 
         Raises:
             DataError: If labels and logits do not fit each other or the ratios.
@@ -92,10 +91,10 @@ class HierarchicalLoss(nn.Module):
             shapes = f"{tuple(output.logits.shape)} and {tuple(labels.shape)}"
             raise DataError(f"expected logits and labels of one shape (N, A), got {shapes}")
         terms: dict[str, Tensor] = {}
-        for (part, members), criterion in zip(self.groups.items(), self.criteria, strict=True):
+        for (body_part, members), criterion in zip(self.groups.items(), self.criteria, strict=True):
             compute = cast(BinaryCrossEntropy, criterion).compute
             index = torch.tensor(members, device=labels.device)
-            own = labels.index_select(1, index)
-            losses = [compute(logits.index_select(1, index), own) for logits in output.scored]
-            terms[part] = torch.stack(losses).mean()
+            selected = labels.index_select(1, index)
+            losses = [compute(logits.index_select(1, index), selected) for logits in output.scored]
+            terms[body_part] = torch.stack(losses).mean()
         return {**terms, "total": torch.stack(list(terms.values())).sum()}

@@ -1,4 +1,4 @@
-"""What the model predicted for each training sample in the last epochs."""
+"""Predictions of the last epochs for each training sample."""
 
 from __future__ import annotations
 
@@ -12,22 +12,22 @@ __all__ = ["PredictionHistory"]
 
 
 class PredictionHistory(nn.Module):
-    """The predictions of the last epochs, kept by sample: a ring of `window` probabilities an attribute.
+    """Predictions of the last epochs by sample: a ring buffer of `window` probabilities per attribute.
 
-    It is keyed by the row of the manifest, so the order of a loader does not matter. Each sample counts its
-    own visits (one an epoch), so no epoch has to be announced. Rows, visits and predictions live in buffers,
-    hence in every checkpoint, also in the middle of an epoch. On several processes each update is gathered,
-    so that all of them hold the same history at every step, wherever a sample goes in the next epoch.
+    The keys are manifest rows, so the order of the loader does not matter. The history counts the visits of
+    each sample (one per epoch) and needs no epoch number. Rows, visits and predictions are buffers, so every
+    checkpoint contains them, also within an epoch. With several processes, each update is gathered: all
+    processes have the same history at every step, whichever of them processes a sample in the next epoch.
 
     Args:
-        rows: Rows of the manifest that train.
+        rows: Manifest rows of the training samples.
         attributes: Number of attributes A.
-        window: Predictions kept of each sample, at least 2.
-        burn_in: Visits of a sample before its first prediction is kept.
+        window: Number of predictions stored for each sample, at least 2.
+        burn_in: Number of visits of a sample before its first prediction is stored.
 
     Shape:
         rows: (S,) int64, ascending.
-        memory: S · window · A halves; PETA's 9,500 · 5 · 35 take 3.3 MB.
+        memory: S · window · A values of 16 bits; PETA's 9,500 · 5 · 35 take 3.3 MB.
 
     Raises:
         ConfigError: If the window is below 2 or the burn-in negative.
@@ -60,13 +60,13 @@ class PredictionHistory(nn.Module):
 
     @torch.no_grad()
     def compute_std(self, rows: Tensor) -> Tensor:
-        """How much the kept predictions of these samples scatter (see `compute_history_std`).
+        """Standard deviation of the stored predictions of these samples (see `compute_history_std`).
 
         Shape:
             rows: (N,) int64; returns: (N, A) float32, 0 for a sample with fewer than two.
 
         Raises:
-            DataError: If a row is none of those that train.
+            DataError: If a row is not a training row.
         """
         slots = self._find(rows)
         count = (self.visits[slots] - self.burn_in).clamp(0, self.window)
@@ -74,29 +74,29 @@ class PredictionHistory(nn.Module):
 
     @torch.no_grad()
     def update(self, rows: Tensor, probs: Tensor) -> None:
-        """Count a visit of these samples on all processes, and keep their predictions after the burn-in.
+        """Count a visit of these samples on all processes, and store their predictions after the burn-in.
 
         Shape:
             rows: (N,) int64, each once; probs: (N, A) float in [0, 1]; the same N on all processes.
 
         Raises:
-            DataError: If a row is none of those that train.
+            DataError: If a row is not a training row.
         """
         rows, probs = _gather(rows), _gather(probs.to(self.probs.dtype))
         slots = self._find(rows)
-        # Before the end of the burn-in place 0 is written too: it is not counted, and the first kept one
+        # Before the end of the burn-in, index 0 is written but not counted; the first stored prediction
         # overwrites it.
-        places = (self.visits[slots] - self.burn_in).clamp(min=0) % self.window
-        self.probs[slots, places.long()] = probs
+        indices = (self.visits[slots] - self.burn_in).clamp(min=0) % self.window
+        self.probs[slots, indices.long()] = probs
         self.visits[slots] += 1
 
     def _find(self, rows: Tensor) -> Tensor:
         slots = torch.searchsorted(self.rows, rows).clamp(max=len(self.rows) - 1)
         if not bool((self.rows[slots] == rows).all()):
-            strange = rows[self.rows[slots] != rows].tolist()
+            unknown = rows[self.rows[slots] != rows].tolist()
             raise DataError(
-                f"rows {strange[:5]} are none of the {len(self.rows)} that train; "
-                "give the rows of the training split, and resume with the data that the run began with"
+                f"rows {unknown[:5]} are not among the {len(self.rows)} training rows; "
+                "give the rows of the training split, and resume with the data of the original run"
             )
         return slots
 
@@ -106,7 +106,7 @@ class PredictionHistory(nn.Module):
 
 
 def _gather(values: Tensor) -> Tensor:
-    """The values of all processes, one after the other; on a single one the values themselves."""
+    """The concatenated values of all processes; with a single process, the values."""
     if not (distributed.is_available() and distributed.is_initialized()):
         return values
     parts = [torch.empty_like(values) for _ in range(distributed.get_world_size())]

@@ -1,4 +1,4 @@
-"""MTMS's loss: attributes and parsing of both stages, stage I first."""
+"""MTMS's loss: attributes and parsing of both stages."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ __all__ = ["StagedMultiTask", "compute_parsing_loss"]
 
 
 class StagedMultiTask(nn.Module):
-    """J = Σ over the stages of λ_a · attributes + λ_p · parsing; stage I alone in the first epochs.
+    """J = Σ over the stages of λ_a · attributes + λ_p · parsing; only stage I in the first epochs.
 
     Paper: MTMS (2019), Eq. 1–3 and 5, λ_a = 1, λ_p = 1.5e-4; Eq. 1–3 lack their minus. "Then, the subnetwork
-    in stage I is optimized … at last … jointly": `first_epochs` says for how long; the paper doesn't. What
-    has no loss gets no gradient: its weights stay as they are, but not the statistics of its batch
-    normalisation. In evaluation mode only the attributes of the prediction count, so that validation losses
-    of all epochs are of one kind.
+    in stage I is optimized … at last … jointly": the paper does not state for how long; here for
+    `first_epochs`. Layers without a loss get no gradient: their weights stay unchanged, but the statistics of
+    their batch normalisation do not. In evaluation mode, the loss has the attributes of the prediction only,
+    so that validation losses of all epochs are comparable.
 
     Args:
-        positive_ratio: Share of positives of each attribute in the training split.
-        attributes: λ of the attributes.
-        parsing: λ of the parsing, whose loss is a sum over the pixels.
-        first_epochs: Epochs that train stage I alone.
+        positive_ratio: Fraction of positives of each attribute in the training split.
+        attributes: λ_a of the attributes.
+        parsing: λ_p of the parsing, whose loss is a sum over the pixels.
+        first_epochs: Number of epochs that train stage I only.
         weighting: `none` (Eq. 1) or `wpal` (Eq. 2), and others as in `BinaryCrossEntropy`.
         reduction, unknown: As in `BinaryCrossEntropy`.
 
@@ -55,7 +55,7 @@ class StagedMultiTask(nn.Module):
         super().__init__()
         if not (attributes > 0 and parsing >= 0 and isinstance(first_epochs, int) and first_epochs >= 0):
             raise ConfigError(
-                "expected attributes above 0, parsing of 0 or more and a whole number of first_epochs, got "
+                "expected attributes above 0, parsing of 0 or more and a first_epochs of 0, 1, 2, …, got "
                 f"{attributes}, {parsing} and {first_epochs}"
             )
         self.factors = {"attributes": attributes, "parsing": parsing}
@@ -65,21 +65,21 @@ class StagedMultiTask(nn.Module):
         )
 
     def set_epoch(self, epoch: int) -> None:
-        """Say which epoch, from 0, is being trained."""
+        """Set the current epoch, starting at 0."""
         self.epoch = epoch
 
     def forward(self, output: Output, labels: Tensor, batch: Batch | None = None) -> dict[str, Tensor]:
         """Named terms of the loss.
 
         Shape:
-            output: logits (N, A); branches `stage1`, `stage2` (N, A), of one stage the latter alone; parsing
+            output: logits (N, A); branches `stage1`, `stage2` (N, A), without stages only the latter; parsing
                 of the same names (N, K, H, W).
-            labels: (N, A) in {1, 0, −1}; batch: its guidance has what the model's `supervision` names.
-            returns: a term an item, already with its factor, and `total`, () float each.
+            labels: (N, A) in {1, 0, −1}; batch: its guidance has the fields of the model's `supervision`.
+            returns: one term per stage and task, including its factor, and `total`, () float each.
 
         Raises:
-            ConfigError: If the model has no such branches, or one stage and `first_epochs`.
-            DataError: If labels and logits do not fit each other, or there is nothing to parse by.
+            ConfigError: If the model has no such branches, or one stage and `first_epochs` above 0.
+            DataError: If labels and logits do not fit each other, or there are no parsing maps.
         """
         if not self.training:
             loss = self.criterion.compute(output.logits, labels)
@@ -89,11 +89,12 @@ class StagedMultiTask(nn.Module):
         if not trained or "stage2" not in output.branches:
             raise ConfigError(
                 f"expected a model with the branches stage1 and stage2, now training {' and '.join(stages)}, "
-                f"got {', '.join(output.branches) or 'none'}; take mtms, and first_epochs: 0 for one stage"
+                f"got {', '.join(output.branches) or 'none'}; use the model mtms, and first_epochs: 0 for "
+                "one stage"
             )
         truth = None
         if self.factors["parsing"] and output.parsing:
-            truth = _choose_truth(batch, classes=next(iter(output.parsing.values())).shape[1])
+            truth = _select_parsing(batch, classes=next(iter(output.parsing.values())).shape[1])
         terms: dict[str, Tensor] = {}
         for stage, logits in trained.items():
             terms[f"attributes/{stage}"] = self.factors["attributes"] * self.criterion.compute(logits, labels)
@@ -104,20 +105,20 @@ class StagedMultiTask(nn.Module):
 
 
 def compute_parsing_loss(logits: Tensor, classes: Tensor, *, reduction: Reduction = "sum") -> Tensor:
-    """Softmax cross-entropy of the pixels.
+    """Softmax cross-entropy over the pixels.
 
     Paper: MTMS, Eq. 3, with `sum`.
 
     Args:
-        reduction: `sum` over the pixels, the mean over the pictures; or the `mean` of all known pixels, 0 if
-            there is none.
+        reduction: `sum` over the pixels and mean over the images, or `mean` over all known pixels (0 without
+            any).
 
     Shape:
-        logits: (N, K, H, W). classes: (N, H, W) int64 in 0 … K − 1, or 255 where the class is not known.
+        logits: (N, K, H, W). classes: (N, H, W) int64 in 0 … K − 1, or 255 where the class is unknown.
         returns: () float.
 
     Raises:
-        DataError: If the sizes differ or a class is beyond K.
+        DataError: If the sizes differ, or a class is not below K.
 
     Example:
         >>> classes = torch.tensor([[[0, 1], [1, 255]]])
@@ -127,7 +128,7 @@ def compute_parsing_loss(logits: Tensor, classes: Tensor, *, reduction: Reductio
     expected = (len(logits), *logits.shape[2:])
     if tuple(classes.shape) != expected:
         raise DataError(f"expected parsing maps {expected} for these logits, got {tuple(classes.shape)}")
-    if classes.device.type == "cpu":  # elsewhere the check would wait for the device in every step
+    if classes.device.type == "cpu":  # elsewhere, the check would stall every step
         check_classes(classes, logits.shape[1])
     computed = logits if logits.dtype == torch.float64 else logits.float()
     loss = F.cross_entropy(computed, classes, ignore_index=UNKNOWN_CLASS, reduction="sum")
@@ -136,7 +137,7 @@ def compute_parsing_loss(logits: Tensor, classes: Tensor, *, reduction: Reductio
     return loss / (classes != UNKNOWN_CLASS).sum().clamp(min=1)
 
 
-def _choose_truth(batch: Batch | None, *, classes: int) -> Tensor:
+def _select_parsing(batch: Batch | None, *, classes: int) -> Tensor:
     guidance = Guidance() if batch is None else batch.guidance
     if guidance.parsing is not None:
         return guidance.parsing
@@ -144,5 +145,5 @@ def _choose_truth(batch: Batch | None, *, classes: int) -> Tensor:
         return read_masks(guidance.masks)
     raise DataError(
         f"expected parsing maps of {classes} classes to train on, got "
-        f"{'none' if guidance.masks is None else 'masks'}; `passerby annotate --parsing` makes them"
+        f"{'none' if guidance.masks is None else 'masks'}; create them with `passerby annotate --parsing`"
     )

@@ -1,4 +1,4 @@
-"""Metrics: pure functions, and torchmetrics classes on top that take batches and merge across processes."""
+"""Metrics: pure functions, and torchmetrics classes that accumulate batches and merge across processes."""
 
 from passerby.metrics.attribute_metrics import AttributeMetrics
 from passerby.metrics.average_precision import MeanAveragePrecision

@@ -18,8 +18,8 @@ __all__ = ["AttributeMetrics"]
 class AttributeMetrics(StreamingMetric):
     """All metrics that need a threshold, in O(A) memory.
 
-    Keeps whole numbers only, so the result does not depend on how the rows were cut into batches or dealt out
-    to processes, not even in the last bit.
+    The state is integers only, so the result is bit-identical however the rows are divided into batches or
+    among processes.
 
     Paper:
         See `compute_scores`; the defaults are those of SB (Jia et al., arXiv 2107.03576).
@@ -27,14 +27,14 @@ class AttributeMetrics(StreamingMetric):
     Args:
         num_attributes: A.
         thresholds: A positive is strictly above it; one for all attributes, or one each.
-        unknown: `ignore` leaves unknown labels out, `negative` takes them for a no.
+        unknown: `ignore` leaves unknown labels out, `negative` counts them as no.
         empty_rows: See `compute_scores`.
         degenerate: See `compute_scores`.
         kwargs: Options of `torchmetrics.Metric`.
 
     Raises:
         ConfigError: If an option is not valid.
-        DataError: From `update` for shapes or values out of range, from `compute` before any row was seen.
+        DataError: From `update` for shapes or values out of range, from `compute` before the first `update`.
 
     Example:
         >>> import torch
@@ -69,11 +69,11 @@ class AttributeMetrics(StreamingMetric):
 
     @property
     def counts(self) -> Counts:
-        """What was counted so far, on this process."""
+        """The counts so far, of this process."""
         return Counts(*(getattr(self, f.name) for f in fields(Counts)))
 
     def update(self, probs: Tensor, labels: Tensor) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Shape:
             probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1 yes, 0 no, −1 unknown}.
@@ -84,5 +84,5 @@ class AttributeMetrics(StreamingMetric):
             setattr(self, f.name, getattr(total, f.name))
 
     def compute(self) -> AttributeScores:
-        """The scores of all rows seen, on all processes."""
+        """The scores of all rows, of all processes."""
         return compute_scores(self.counts, empty_rows=self.empty_rows, degenerate=self.degenerate)

@@ -18,20 +18,20 @@ __all__ = ["MeanAveragePrecision"]
 class MeanAveragePrecision(StreamingMetric):
     """Average precision of each attribute and its mean, as WIDER-Attribute is scored.
 
-    Needs all scores, so it keeps 5 bytes a cell (float32 and int8) on the device of the metric.
+    Needs all scores, so it stores 5 bytes per cell (float32 and int8) on the device of the metric.
 
     Paper:
         See `compute_average_precision`.
 
     Args:
         num_attributes: A.
-        unknown: `ignore` leaves unknown cells out (WIDER's label 0), `negative` takes them for a no.
+        unknown: `ignore` leaves unknown cells out (WIDER's label 0), `negative` counts them as no.
         interpolated: All-points interpolation of PASCAL VOC; False gives scikit-learn's plain sum.
         kwargs: Options of `torchmetrics.Metric`.
 
     Raises:
         ConfigError: If an option is not valid.
-        DataError: From `update` for shapes or values out of range, from `compute` before any row was seen.
+        DataError: From `update` for shapes or values out of range, from `compute` before the first `update`.
 
     Example:
         >>> metric = MeanAveragePrecision(1)
@@ -54,7 +54,7 @@ class MeanAveragePrecision(StreamingMetric):
         self.add_state("labels", [], dist_reduce_fx="cat")
 
     def update(self, probs: Tensor, labels: Tensor) -> None:
-        """Take in a batch.
+        """Add a batch.
 
         Shape:
             probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1 yes, 0 no, −1 unknown}.
@@ -64,7 +64,7 @@ class MeanAveragePrecision(StreamingMetric):
         self._append(probs.detach().float(), labels.to(torch.int8))
 
     def compute(self) -> tuple[float, Tensor]:
-        """The mean over the attributes that have a positive (NaN if none has), and each attribute's.
+        """The mean over the attributes with a positive (NaN if there is none), and that of each attribute.
 
         Shape:
             returns: a number in [0, 1] and (A,) float64, NaN for an attribute without a positive.
@@ -83,7 +83,7 @@ class MeanAveragePrecision(StreamingMetric):
         self.labels = [*self.labels, labels] if isinstance(self.labels, list) else [self.labels, labels]
 
     def _sync_dist(self, *args: Any, **kwargs: Any) -> None:
-        # A process without rows would take part with a tensor of another shape and type, and all would wait.
+        # A process without rows would contribute a tensor of another shape and type, and all would block.
         if not len(self.probs):
             empty = torch.empty(0, self.num_attributes, device=self.device)
             self._append(empty, empty.to(torch.int8))

@@ -1,13 +1,13 @@
-"""The bootstrap of the metrics: each resample is a column of how often each row was drawn.
+"""Cluster bootstrap of the metrics: a resample is a column of multiplicities, the number of draws per row.
 
-A metric of a resample is the metric of the data set in which each row stands as often as it was drawn. Rows
-are never copied: counts are matrix products with the multiplicities, and average precision needs one sorting
-for all resamples.
+The metric of a resample equals the metric of a data set in which each row is repeated as often as it was
+drawn. Rows are never copied: counts are matrix products with the multiplicities, and average precision sorts
+once for all resamples.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Hashable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from passerby.metrics.counting import Unknown
 
-__all__ = ["WeightedMetrics", "draw_multiplicities"]
+__all__ = ["WeightedMetrics", "draw_multiplicities", "number_clusters"]
 
 Floats = NDArray[np.float64]
 Flags = NDArray[np.bool_]
@@ -28,17 +28,28 @@ Flags = NDArray[np.bool_]
 _CELLS_A_CHUNK = 2**19  # 4 MB of multiplicities, which stay in the cache of a CPU
 
 
-def draw_multiplicities(groups: NDArray[np.int64], *, resamples: int, seed: int) -> Iterator[Floats]:
-    """How often each row is drawn, resample after resample, some at a time; the same for the same seed.
+def number_clusters(keys: Sequence[Hashable]) -> NDArray[np.int64]:
+    """Number the clusters of rows with equal keys in the order of their first rows.
 
-    As many groups are drawn with replacement as there are, and a group's rows come all together.
+    Example:
+        >>> number_clusters(["b", "a", "b"]).tolist()
+        [0, 1, 0]
+    """
+    numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
+    return np.asarray([numbers[key] for key in keys], np.int64)
+
+
+def draw_multiplicities(clusters: NDArray[np.int64], *, resamples: int, seed: int) -> Iterator[Floats]:
+    """Draw resamples, some at a time; the draws depend on the seed alone.
+
+    As many clusters are drawn with replacement as there are, each with all its rows.
 
     Paper:
-        Efron and Tibshirani, An Introduction to the Bootstrap (1993); with groups of several rows it is the
+        Efron and Tibshirani, An Introduction to the Bootstrap (1993); with several rows per cluster it is the
         cluster bootstrap.
 
     Shape:
-        groups: (N,) the group of each row, in 0 … G − 1, each taken at least once.
+        clusters: (N,) the cluster of each row, in 0 … G − 1, each taken at least once.
         yields: (N, B) whole numbers, B resamples.
 
     Example:
@@ -47,26 +58,28 @@ def draw_multiplicities(groups: NDArray[np.int64], *, resamples: int, seed: int)
         [[0, 1, 2, 2], [0, 1, 2, 2], [2, 1, 0, 0]]
     """
     rng = np.random.default_rng(seed)
-    number = int(groups.max()) + 1
-    chunk = max(1, _CELLS_A_CHUNK // len(groups))
+    number = int(clusters.max()) + 1
+    chunk = max(1, _CELLS_A_CHUNK // len(clusters))
     for start in range(0, resamples, chunk):
-        drawn = [  # one by one, so that the draws do not depend on the size of a chunk
+        drawn = [  # one at a time, so that the draws do not depend on the size of a chunk
             np.bincount(rng.integers(number, size=number), minlength=number)
             for _ in range(min(chunk, resamples - start))
         ]
-        yield np.ascontiguousarray(np.stack(drawn, axis=1)[groups], np.float64)
+        yield np.ascontiguousarray(np.stack(drawn, axis=1)[clusters], np.float64)
 
 
 class WeightedMetrics:
-    """The overall metrics of predictions whose rows count several times, or not at all.
+    """The overall metrics of weighted predictions.
 
-    They are those of `passerby.metrics` on rows that are really repeated. So an attribute that loses all its
-    positives in a resample counts 0 in that half of mA, for every model alike, and leaves the mean of mAP.
+    They equal the metrics of `passerby.metrics` on repeated rows. So an attribute that loses all its
+    positives in a resample counts 0 in that half of mA, for every model alike, and is left out of mAP.
 
     Args:
-        thresholds: One an attribute; a positive is strictly above it.
-        unknown: `ignore` leaves unknown labels out, `negative` takes them for a no.
-        metrics: Which of `passerby.evaluation.results.METRICS` are wanted.
+        probs: Probabilities.
+        labels: Labels.
+        thresholds: One per attribute; a positive is strictly above it.
+        unknown: `ignore` leaves unknown labels out, `negative` counts them as no.
+        metrics: Which of `passerby.metrics.functional.METRICS` to compute.
 
     Shape:
         probs: (N, A) float32 in [0, 1]; labels: (N, A) int8 in {1, 0, −1}.
@@ -101,24 +114,24 @@ class WeightedMetrics:
             self._precisions = [_WeightedPrecision(*column) for column in columns if column[1].any()]
 
     def compute(self, multiplicities: Floats) -> dict[str, Floats]:
-        """The wanted metrics of each resample, in [0, 1]; mAP is NaN where no attribute has a positive.
+        """Compute the metrics of each resample, in [0, 1]; mAP is NaN if no attribute has a positive.
 
         Shape:
             multiplicities: (N, B) numbers of 0 or more; returns: (B,) float64 each.
         """
-        found = {"mA": self._compute_balanced(multiplicities), **self._compute_instances(multiplicities)}
+        values = {"mA": self._compute_balanced(multiplicities), **self._compute_instances(multiplicities)}
         if "mAP" in self.metrics:
-            found["mAP"] = self._compute_mean_precision(multiplicities)
-        return {name: found[name] for name in self.metrics}
+            values["mAP"] = self._compute_mean_precision(multiplicities)
+        return {name: values[name] for name in self.metrics}
 
     def find_incomplete(self, multiplicities: Floats) -> Flags:
-        """In which resamples an attribute lost all its positives, or all its negatives.
+        """Find the resamples in which an attribute lost all its positives or all its negatives.
 
         Shape:
             multiplicities: (N, B) numbers of 0 or more; returns: (B,).
         """
-        there = self._counted[len(self._counted) // 2 :]  # positives, negatives
-        lost: Flags = (there[there.any(axis=1)] @ multiplicities == 0).any(axis=0)
+        classes = self._counted[len(self._counted) // 2 :]  # positives, negatives
+        lost: Flags = (classes[classes.any(axis=1)] @ multiplicities == 0).any(axis=0)
         return lost
 
     def _compute_balanced(self, multiplicities: Floats) -> Floats:
@@ -138,25 +151,25 @@ class WeightedMetrics:
         number = np.zeros_like(total)
         for one in self._precisions:
             value = one.compute(multiplicities)
-            there = ~np.isnan(value)
-            total[there] += value[there]
-            number += there
+            known = ~np.isnan(value)
+            total[known] += value[known]
+            number += known
         return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
 
 
 def _compute_shares(hits: Flags, predicted: Flags, positive: Flags) -> Floats:
-    """|Y ∩ Ŷ| over |Y ∪ Ŷ|, |Ŷ| and |Y| of each row, 0 where a divisor is; (3, N)."""
+    """|Y ∩ Ŷ| over |Y ∪ Ŷ|, |Ŷ| and |Y| of each row, 0 if a divisor is 0; (3, N)."""
     both = hits.sum(axis=1)
-    wholes = ((predicted | positive).sum(axis=1), predicted.sum(axis=1), positive.sum(axis=1))
-    return np.stack([both / np.maximum(whole, 1) for whole in wholes])
+    divisors = ((predicted | positive).sum(axis=1), predicted.sum(axis=1), positive.sum(axis=1))
+    return np.stack([both / np.maximum(divisor, 1) for divisor in divisors])
 
 
 class _WeightedPrecision:
     """Interpolated average precision of one attribute under multiplicities.
 
-    Rows are sorted once. Between two positives precision only falls, so it is looked at only after each group
-    of equal probability that has a positive: `seen` adds up the rows up to there since the group before,
-    `gained` the positives of the group.
+    Rows are sorted once. Precision decreases between two positives, so it is computed only after each group
+    of equal probabilities that has a positive: `seen` sums the rows since the previous such group, `gained`
+    the positives of the group.
     """
 
     def __init__(self, probs: NDArray[np.float32], positive: Flags, known: Flags) -> None:
@@ -169,18 +182,18 @@ class _WeightedPrecision:
         self._gained = _create_sums(order[hit], np.searchsorted(hit, ends), len(probs))
 
     def compute(self, multiplicities: Floats) -> Floats:
-        """Average precision of each resample, NaN where no positive was drawn; (B,)."""
+        """Average precision of each resample, NaN if no positive was drawn; (B,)."""
         gained = self._gained @ multiplicities  # (K, B)
-        found = np.cumsum(gained, axis=0)
-        precision = found / np.maximum(np.cumsum(self._seen @ multiplicities, axis=0), 1)
+        hits = np.cumsum(gained, axis=0)
+        precision = hits / np.maximum(np.cumsum(self._seen @ multiplicities, axis=0), 1)
         precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
-        total = found[-1]
+        total = hits[-1]
         area = np.einsum("kb,kb->b", gained, precision)
         return np.asarray(np.divide(area, total, out=np.full_like(area, np.nan), where=total > 0))
 
 
 def _create_sums(rows: NDArray[np.int64], ends: NDArray[np.int64], number: int) -> csr_array:
-    """The matrix (K, N) that adds up `rows[0:ends[0]]`, `rows[ends[0]:ends[1]]` and so on."""
+    """The matrix (K, N) that sums over `rows[0:ends[0]]`, `rows[ends[0]:ends[1]]` and so on."""
     from scipy.sparse import csr_array
 
     rows = rows[: ends[-1]]

@@ -1,4 +1,4 @@
-"""Counting hits and misses: all that the threshold metrics need, in one pass and O(A) memory."""
+"""Counts behind the threshold metrics, in one pass and O(A) memory."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = [
 Unknown = Literal["ignore", "negative"]
 
 SHARE_UNIT = 2**32
-"""Sums of shares are kept as whole multiples of 1 / SHARE_UNIT, exact whatever the order of adding."""
+"""Sums of shares are integer multiples of 1 / SHARE_UNIT, exact in any order of addition."""
 
 _GROUP = 128
 _CELLS_A_CHUNK = 2**18  # buffers of 2 MB, which stay in the cache of a CPU
@@ -35,10 +35,10 @@ _LOW_NIBBLES = 0x0F0F0F0F0F0F0F0F
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Counts:
-    """What `compute_counts` found; two of them over different rows add up with `+`.
+    """The result of `compute_counts`; counts of different rows are added with `+`.
 
-    All numbers are whole (int64), so the sum does not depend on how the rows were cut into batches or dealt
-    out to processes, not even in the last bit.
+    All numbers are integers (int64), so the sum is bit-identical however the rows are divided into batches or
+    among processes.
 
     Args:
         positives: Labels 1 of each attribute, (A,).
@@ -48,7 +48,7 @@ class Counts:
         rows: Number of rows, ().
         labelled_rows: Rows with at least one positive label, ().
         accuracy_sum: Sum over rows of |Y ∩ Ŷ| / |Y ∪ Ŷ| in units of 1 / `SHARE_UNIT`, (); a row without any
-            positive in the divisor adds 0.
+            positive in the divisor contributes 0.
         precision_sum: The same of |Y ∩ Ŷ| / |Ŷ|, ().
         recall_sum: The same of |Y ∩ Ŷ| / |Y|, ().
     """
@@ -65,7 +65,7 @@ class Counts:
 
     @classmethod
     def create_empty(cls, num_attributes: int, *, device: torch.device | str = "cpu") -> Counts:
-        """The counts of no rows at all."""
+        """The counts of zero rows."""
         wide = ("positives", "negatives", "predicted", "hits")
         return cls(
             *(
@@ -85,7 +85,7 @@ def compute_counts(
     thresholds: float | Sequence[float] | Tensor = 0.5,
     unknown: Unknown = "ignore",
 ) -> Counts:
-    """Count hits and misses of each attribute, and add up the shares of each row.
+    """Count hits and misses of each attribute, and sum the shares of each row.
 
     A cell is predicted positive when its probability is **strictly** above the threshold, compared in the
     precision of `probs` (half types in float32).
@@ -95,10 +95,10 @@ def compute_counts(
 
     Args:
         thresholds: One for all attributes, or one each.
-        unknown: `ignore` leaves unknown cells out, as label and as prediction; `negative` takes them for no.
+        unknown: `ignore` leaves unknown cells out, as label and as prediction; `negative` counts them as no.
 
     Raises:
-        DataError: If shapes or values are out of range; the message says which.
+        DataError: If shapes or values are out of range; the message names them.
         ConfigError: If a threshold or `unknown` is not valid.
 
     Example:
@@ -121,22 +121,22 @@ def compute_counts(
 
 
 class _Counter:
-    """Counts chunk after chunk in the same few buffers.
+    """Counts chunks of rows in a few reused buffers.
 
-    Everything is comparisons, additions and bit operations between tensors of one width, which a CPU does 32
-    or 64 at a time; comparisons into booleans, and sums of booleans, go one by one.
+    All operations are comparisons, additions and bit operations between tensors of one width, of which a CPU
+    processes 32 or 64 values at a time; comparisons into booleans, and sums of booleans, are not vectorised.
 
-    - `flags` holds one byte of 0 or 1 a cell: predicted, positives, unknown, hits.
-    - A column is summed in groups of 128 rows, whose sum still fits a byte.
-    - A row is padded to whole words of eight bytes. Adding its words adds eight columns at once, and one
-      multiplication by 0x0101…01 brings the sum of the eight bytes into the highest. The sum of at most 15
+    - `flags` has one byte of 0 or 1 per cell: predicted, positives, unknown, hits.
+    - A column is summed in groups of 128 rows, whose sum fits a byte.
+    - A row is padded to words of eight bytes. Adding its words adds eight columns at a time, and a
+      multiplication by 0x0101…01 moves the sum of the eight bytes into the highest. The sum of at most 15
       words fits four bits, so predicted and positives share a byte.
     """
 
     def __init__(self, size: int, thresholds: Tensor, unknown: Unknown) -> None:
         device, columns = thresholds.device, len(thresholds)
-        one_for_all = bool((thresholds == thresholds[0]).all())
-        self.thresholds = thresholds[0] if one_for_all else thresholds
+        equal = bool((thresholds == thresholds[0]).all())
+        self.thresholds = thresholds[0] if equal else thresholds
         self.unknown = unknown
         self.above = torch.empty(size, columns, dtype=thresholds.dtype, device=device)
         self.bytes = torch.zeros(5, size, columns, dtype=torch.int8, device=device)
@@ -148,7 +148,7 @@ class _Counter:
         self.shares = torch.zeros(3, dtype=torch.int64, device=device)
 
     def counts(self, rows: int) -> Counts:
-        """The result, given how many rows were added."""
+        """The result, given the number of rows added."""
         predicted, positives, unknown, hits = self.by_column
         total = torch.tensor(rows, device=self.flags.device)
         return Counts(
@@ -163,7 +163,7 @@ class _Counter:
         if n < self.flags.shape[1]:
             self.flags.zero_()
         predicted, positives, unknown, hits = self.flags[:, :n]
-        # A comparison into a tensor of its own type is several times as fast as one into booleans.
+        # A comparison into a tensor of the same type is several times as fast as one into booleans.
         predicted.copy_(torch.gt(probs.to(self.above.dtype), self.thresholds, out=self.above[:n]))
         torch.gt(labels, 0, out=positives)
         if any_unknown:
@@ -181,12 +181,12 @@ class _Counter:
         predicted, positives, hits = self.in_row.double()
         self.labelled_rows += positives.count_nonzero()
         hits_in_units = hits * float(SHARE_UNIT)
-        wholes = (predicted + positives - hits, predicted, positives)
-        for share, whole in zip(self.shares, wholes, strict=True):
-            share += (hits_in_units / whole.clamp_(min=1)).round_().sum().long()
+        divisors = (predicted + positives - hits, predicted, positives)
+        for share, divisor in zip(self.shares, divisors, strict=True):
+            share += (hits_in_units / divisor.clamp_(min=1)).round_().sum().long()
 
     def _sum_rows(self) -> None:
-        """Put predicted, positives and hits of each row into `in_row`."""
+        """Write predicted, positives and hits of each row to `in_row`."""
         columns = self.flags.shape[2]
         predicted, positives, _, hits = self.flags
         if columns > 120:  # more than 15 words
@@ -203,10 +203,10 @@ class _Counter:
 
 
 def create_thresholds(thresholds: float | Sequence[float] | Tensor, num_attributes: int) -> Tensor:
-    """One float64 threshold an attribute, (A,).
+    """One float64 threshold per attribute, (A,).
 
     Raises:
-        ConfigError: If there is neither one for all nor one an attribute, or one is not in [0, 1].
+        ConfigError: If there is neither one for all nor one per attribute, or one is not in [0, 1].
 
     Example:
         >>> create_thresholds(0.45, 2)
@@ -226,7 +226,7 @@ def create_thresholds(thresholds: float | Sequence[float] | Tensor, num_attribut
 def check_unknown(unknown: str) -> None:
     """Raise ConfigError unless `unknown` is `ignore` or `negative`."""
     if unknown not in ("ignore", "negative"):
-        raise ConfigError(f"no way {unknown!r} to treat unknown labels; choose one of ignore, negative")
+        raise ConfigError(f"unknown={unknown!r}: expected ignore or negative")
 
 
 def check_inputs(probs: Tensor, labels: Tensor) -> None:
@@ -237,7 +237,7 @@ def check_inputs(probs: Tensor, labels: Tensor) -> None:
     if not probs.is_floating_point() or labels.is_floating_point() or labels.is_complex():
         raise DataError(
             f"expected floating probabilities and integer labels, got {probs.dtype} and {labels.dtype}; "
-            "give probabilities first"
+            "pass probabilities first"
         )
 
 
@@ -248,12 +248,12 @@ def check_values(probs: Tensor, labels: Tensor) -> None:
 
 
 def _check_values(probs: Tensor, labels: Tensor) -> bool:
-    """The same; returns whether any label is unknown."""
+    """Check values, and return whether any label is unknown."""
     low, high = float(probs.amin()), float(probs.amax())  # faster than aminmax
-    if not (low >= 0 and high <= 1):  # also where one is NaN
+    if not (low >= 0 and high <= 1):  # also true for NaN
         raise DataError(
             f"expected probabilities in [0, 1], got values from {low:g} to {high:g}; "
-            "apply a sigmoid to logits, and look for NaN in the model"
+            "apply a sigmoid to logits, and check the model for NaN"
         )
     least, most = (int(v) for v in torch.aminmax(labels.byte() if labels.dtype == torch.bool else labels))
     if not (least >= -1 and most <= 1):

@@ -1,4 +1,4 @@
-"""The arithmetic of the metrics: pure functions on tensors."""
+"""Metrics as pure functions of tensors."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ Degenerate = Literal["zero", "drop"]
 
 @dataclass(slots=True, eq=False)
 class AttributeScores:
-    """All threshold metrics of one set of predictions; numbers in [0, 1].
+    """All threshold metrics of a set of predictions, in [0, 1].
 
     P, N, TP, TN, FP, FN are the counts of an attribute; Y and Ŷ the labelled and the predicted positives of
     a row. A division by zero gives 0.
@@ -61,7 +61,7 @@ class AttributeScores:
         per_attribute_f1: 2 TP / (2 TP + FP + FN).
         positives: P.
         negatives: N.
-        f1_o: WIDER's F1-O: F1 of all cells taken together.
+        f1_o: WIDER's F1-O: F1 over all cells.
 
     Shape:
         per_attribute_…: (A,) float64; positives, negatives: (A,) int64.
@@ -96,7 +96,7 @@ class AttributeScores:
         return float(self.per_attribute_accuracy.mean())
 
     def summary(self) -> dict[str, float]:
-        """The five numbers of the field's tables by name.
+        """The five metrics of the field's tables by name.
 
         Example:
             >>> counts = compute_counts(torch.tensor([[0.9, 0.8]]), torch.tensor([[1, 0]]))
@@ -115,7 +115,7 @@ class AttributeScores:
 def compute_scores(
     counts: Counts, *, empty_rows: EmptyRows = "zero", degenerate: Degenerate = "zero"
 ) -> AttributeScores:
-    """Turn counts into scores.
+    """Compute scores from counts.
 
     Paper:
         mA: MAN (2020), Eq. 6. MTMS (2019), Eq. 8 lacks the factor ½, SSPNet (2023), Eq. 14 divides by N where
@@ -125,13 +125,13 @@ def compute_scores(
     Args:
         counts: From `compute_counts`.
         empty_rows: A row without a positive label has 0 in accuracy, precision and recall. `zero` keeps it in
-            the three means (SB, the literature's habit), `drop` leaves it out (DeepMAR's code).
+            the three means (SB, the usual convention), `drop` leaves it out (DeepMAR's code).
         degenerate: An attribute without positives (or without negatives) has 0 on that half of mA. `zero`
             keeps it in the mean (SB), `drop` averages over the other attributes; with none left mA is 0.
 
     Raises:
-        DataError: If the counts are of no rows.
-        ConfigError: If an option has no such value.
+        DataError: If there are no rows.
+        ConfigError: If the value of an option is unknown.
 
     Example:
         >>> probs, labels = torch.tensor([[0.9, 0.2], [0.3, 0.1]]), torch.tensor([[1, 0], [0, 0]])
@@ -148,19 +148,21 @@ def compute_scores(
     rejected = negatives - (counts.predicted - hits)  # true negatives
     tpr, tnr = _divide(hits, positives), _divide(rejected, negatives)
     balanced = (tpr + tnr) / 2
-    whole = (positives > 0) & (negatives > 0)
+    complete = (positives > 0) & (negatives > 0)
     denominator = rows if empty_rows == "zero" else int(counts.labelled_rows)
     sums = (counts.accuracy_sum, counts.precision_sum, counts.recall_sum)
     accuracy, precision, recall = (int(s) / SHARE_UNIT / max(denominator, 1) for s in sums)
     return AttributeScores(
         mA=float(
-            balanced.mean() if degenerate == "zero" else balanced[whole].sum() / whole.sum().clamp(min=1)
+            balanced.mean()
+            if degenerate == "zero"
+            else balanced[complete].sum() / complete.sum().clamp(min=1)
         ),
         accuracy=accuracy,
         precision=precision,
         recall=recall,
         f1=2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0,
-        degenerate=int((~whole).sum()),
+        degenerate=int((~complete).sum()),
         rows=rows,
         per_attribute_tpr=tpr,
         per_attribute_tnr=tnr,
@@ -180,20 +182,20 @@ def compute_average_precision(
 ) -> Tensor:
     """Average precision of each attribute.
 
-    Rows are sorted by probability; rows of equal probability are taken together, so their order does not
-    matter. With precision p and recall r after each such step, AP = Σ (r_k − r_{k−1}) · p_k.
+    Rows are sorted by probability; rows of equal probability form one step, so their order does not matter.
+    With precision p and recall r after each such step, AP = Σ (r_k − r_{k−1}) · p_k.
 
     Paper:
-        Interpolated over all points as in PASCAL VOC since 2010, which is how WIDER-Attribute is scored:
-        p_k is replaced by the largest precision at this or a higher recall.
+        Interpolated over all points as in PASCAL VOC since 2010 and WIDER-Attribute: p_k is replaced by the
+        largest precision at this or a higher recall.
 
     Shape:
         probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1, 0, −1}.
         returns: (A,) float64; NaN for an attribute without a positive.
 
     Args:
-        unknown: `ignore` leaves unknown cells out (WIDER's label 0), `negative` takes them for a no.
-        interpolated: False gives the plain sum, scikit-learn's `average_precision_score`.
+        unknown: `ignore` leaves unknown cells out (WIDER's label 0), `negative` counts them as no.
+        interpolated: False computes the plain sum, scikit-learn's `average_precision_score`.
 
     Raises:
         DataError: If shapes or values are out of range, or there is no row.
@@ -240,4 +242,4 @@ def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
 
 def check_choice(name: str, value: str) -> None:
     if value not in ("zero", "drop"):
-        raise ConfigError(f"no {name} {value!r}; choose one of zero, drop")
+        raise ConfigError(f"{name}={value!r}: expected zero or drop")

@@ -1,10 +1,11 @@
-"""How well parsing maps agree with the truth."""
+"""Agreement of parsing maps with the ground truth."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -17,10 +18,10 @@ __all__ = ["ParsingScores", "count_parsing"]
 
 @dataclass(frozen=True, slots=True)
 class ParsingScores:
-    """Intersection over union of each parsing class, over the pixels of all pictures together.
+    """Intersection over union of each parsing class over the pixels of all pictures.
 
     Args:
-        iou: By class in [0, 1]; NaN for a class that the truth has nowhere.
+        iou: By class in [0, 1]; NaN for a class that is not in the ground truth.
 
     Example:
         >>> predicted, truth = torch.tensor([[0, 1, 1]]), torch.tensor([[0, 1, 255]])
@@ -45,7 +46,7 @@ class ParsingScores:
 
     @property
     def score(self) -> float:
-        """The one number to tell: of masks the IoU of the person, of more classes the mean IoU.
+        """The summary: for masks the IoU of the person, for more classes the mean IoU.
 
         Example:
             >>> ParsingScores({"background": 0.9, "person": 0.8}).score
@@ -55,19 +56,35 @@ class ParsingScores:
 
     @property
     def mean_iou(self) -> float:
-        """The mean of the classes that the truth has; NaN if it has none."""
+        """The mean over the classes in the ground truth; NaN if there is none."""
         known = [value for value in self.iou.values() if not math.isnan(value)]
         return sum(known) / len(known) if known else math.nan
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: `mIoU`, and `IoU` by class; None for NaN."""
+        return {
+            "mIoU": _replace_nan(self.mean_iou),
+            "IoU": {name: _replace_nan(value) for name, value in self.iou.items()},
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ParsingScores:
+        """Create scores from the output of `to_dict`."""
+        return cls({k: math.nan if v is None else float(v) for k, v in values["IoU"].items()})
+
+
+def _replace_nan(value: float) -> float | None:
+    return None if math.isnan(value) else value
+
 
 def count_parsing(predicted: Tensor, truth: Tensor, *, classes: int) -> Tensor:
-    """Count pixels by true and predicted class; those whose class is not known do not count.
+    """Count pixels by true and predicted class, without those of unknown class.
 
     Shape:
-        predicted: (N, H, W) of numbers 0 … K − 1. truth: likewise, 255 where not known. Returns (K, K) int64.
+        predicted: (N, H, W) of numbers 0 … K − 1. truth: likewise, 255 if unknown. Returns (K, K) int64.
 
     Raises:
-        DataError: If the truth has a class beyond K.
+        DataError: If the ground truth has a class of K or more.
     """
     check_classes(truth, classes)
     return multiclass_confusion_matrix(

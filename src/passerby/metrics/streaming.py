@@ -1,4 +1,4 @@
-"""What the streaming metrics share: a base over torchmetrics that returns results as they are."""
+"""Base class of the streaming metrics, over torchmetrics, without its squeezing of results."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ __all__ = ["StreamingMetric"]
 
 
 class _Result:
-    """Holds a result while torchmetrics passes it on: it would squeeze the tensors of a single attribute."""
+    """Wraps a result, as torchmetrics would squeeze the tensors of a single attribute."""
 
     def __init__(self, value: Any) -> None:
         self.value = value
@@ -45,10 +45,10 @@ class StreamingMetric(Metric):
         self.num_attributes = num_attributes
 
     def merge_state(self, incoming_state: dict[str, Any] | Metric) -> None:
-        """Take in what another metric of this class has seen; the result is that of having seen both."""
+        """Merge the state of another metric of this class."""
         super().merge_state(incoming_state)
         self._update_count += 1
-        self._computed = None  # torchmetrics would return the result of before
+        self._computed = None  # torchmetrics would return the previous result
 
     def _check_attributes(self, probs: Tensor, labels: Tensor) -> None:
         check_inputs(probs, labels)
@@ -63,8 +63,8 @@ class StreamingMetric(Metric):
         @functools.wraps(compute)
         def wrapped() -> Any:
             alone = not (torch.distributed.is_available() and torch.distributed.is_initialized())
-            if alone and not self.update_called:  # in a group, the other processes may have seen rows
-                raise DataError(f"{type(self).__name__} has seen no rows yet; call `update` before `compute`")
+            if alone and not self.update_called:  # in a group, other processes may have rows
+                raise DataError(f"{type(self).__name__} has no rows yet; call `update` before `compute`")
             return inner().value
 
         return wrapped

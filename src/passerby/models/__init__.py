@@ -1,10 +1,10 @@
-"""Networks that score the attributes of persons: `create_model` builds each of them by name."""
+"""Networks that predict the attributes of pedestrians: `create_model` builds each of them by name."""
 
 from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -28,6 +28,7 @@ __all__ = [
     "MAN",
     "MODELS",
     "MTMS",
+    "REQUIRED",
     "AttributeModel",
     "Backbone",
     "Baseline",
@@ -35,9 +36,11 @@ __all__ = [
     "Passerby",
     "SSPNet",
     "StagedBackbone",
+    "check_model_name",
     "create_backbone",
     "create_model",
     "create_staged_backbone",
+    "list_arguments",
     "list_models",
 ]
 
@@ -53,6 +56,9 @@ MODELS: Mapping[str, type[AttributeModel]] = MappingProxyType(
     }
 )
 """Every model by its name in recipes and bundles."""
+
+REQUIRED = inspect.Parameter.empty
+"""The value of an argument without a default in `list_arguments`."""
 
 
 def list_models() -> list[str]:
@@ -70,18 +76,19 @@ def create_model(
 ) -> AttributeModel:
     """Create a model by name.
 
-    The model's `name` and `arguments` (defaults included, `pretrained` apart) suffice to create it again:
+    The model's `name` and `arguments` (with all defaults, without `pretrained`) suffice to create it again:
     `create_model(model.name, schema=model.schema, **model.arguments)`.
 
     Args:
         name: A key of `MODELS`.
         schema: The attributes, in the order of the logits.
-        pretrained: Weights of the backbone: True (timm's own), the path of a `.safetensors` file, or False.
+        pretrained: Weights of the backbone: True (timm's weights), the path of a `.safetensors` file, or
+            False.
         arguments: Arguments of that model's class, plain JSON values.
 
     Raises:
-        ModelError: If there is no such model or argument (the message lists what there is), a value is no
-            plain JSON value, or the model itself refuses a value.
+        ModelError: If there is no such model or argument (the message lists the valid ones), or an argument
+            has an invalid value.
 
     Example:
         >>> from passerby.schema import Attribute
@@ -90,36 +97,60 @@ def create_model(
         >>> model.arguments["backbone"], model.arguments["dropout"]
         ('test_resnet', 0.0)
     """
-    if name not in MODELS:
-        near = get_close_matches(name, MODELS, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ModelError(f"no model {name!r}; there is {', '.join(sorted(MODELS))}{hint}")
-    kind = MODELS[name]
-    resolved = _resolve_arguments(name, kind, arguments)
-    model = kind(schema, pretrained=pretrained, **resolved)  # type: ignore[call-arg]  # each model has its own
+    check_model_name(name)
+    resolved = _resolve_arguments(name, arguments)
+    model = MODELS[name](schema, pretrained=pretrained, **resolved)  # type: ignore[call-arg]  # differ by model
     model.name = name
     model.arguments = resolved
     return model
 
 
-def _resolve_arguments(name: str, kind: type[AttributeModel], arguments: Mapping[str, Any]) -> dict[str, Any]:
-    """All arguments of a model with their defaults, as plain JSON values of our own."""
-    parameters = {
-        key: p for key, p in inspect.signature(kind).parameters.items() if key not in ("schema", "pretrained")
+def check_model_name(name: str) -> None:
+    """Refuse a name that is not in `MODELS`.
+
+    Raises:
+        ModelError: The message lists the valid names and suggests a similar one.
+    """
+    if name not in MODELS:
+        raise ModelError(
+            f"no model {name!r}; choose one of {', '.join(sorted(MODELS))}{_suggest(name, MODELS)}"
+        )
+
+
+def list_arguments(name: str) -> dict[str, Any]:
+    """Arguments of a model with their defaults, without `pretrained`; required ones have `REQUIRED`.
+
+    Example:
+        >>> list_arguments("baseline")
+        {'backbone': 'resnet50', 'dropout': 0.0, 'backbone_arguments': None}
+    """
+    model_class = MODELS[name]
+    explicit = {
+        key: parameter.default
+        for key, parameter in inspect.signature(model_class).parameters.items()
+        if key not in ("schema", "pretrained") and parameter.kind is not inspect.Parameter.VAR_KEYWORD
     }
-    unknown = sorted(set(arguments) - set(parameters))
-    if unknown:
-        near = get_close_matches(unknown[0], parameters, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ModelError(f"model {name!r} takes no {unknown[0]!r}; it takes {', '.join(parameters)}{hint}")
-    missing = [
-        k for k, p in parameters.items() if p.default is inspect.Parameter.empty and k not in arguments
-    ]
-    if missing:
+    return {**model_class.shared_arguments, **explicit}
+
+
+def _resolve_arguments(name: str, arguments: Mapping[str, Any]) -> dict[str, Any]:
+    """All arguments of a model with their defaults, as a copy in plain JSON values."""
+    defaults = list_arguments(name)
+    if unknown := sorted(set(arguments) - set(defaults)):
+        valid = ", ".join(defaults) or "none"
+        raise ModelError(
+            f"model {name!r} takes no {unknown[0]!r}; it takes {valid}{_suggest(unknown[0], defaults)}"
+        )
+    resolved = {**defaults, **arguments}
+    if missing := [key for key, value in resolved.items() if value is REQUIRED]:
         raise ModelError(f"model {name!r} needs {', '.join(missing)}")
-    resolved = {key: arguments.get(key, p.default) for key, p in parameters.items()}
     try:
         plain: dict[str, Any] = json.loads(json.dumps(resolved, allow_nan=False))
     except (TypeError, ValueError) as error:
         raise ModelError(f"arguments of model {name!r} must be plain JSON values: {error}") from error
     return plain
+
+
+def _suggest(name: str, valid: Iterable[str]) -> str:
+    near = get_close_matches(name, valid, n=1)
+    return f"; did you mean {near[0]}?" if near else ""

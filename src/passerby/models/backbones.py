@@ -1,4 +1,4 @@
-"""Any network of timm as one map of features: pictures (N, 3, H, W) in, features (N, C, h, w) out."""
+"""Any timm network as a feature extractor: images (N, 3, H, W) in, features (N, C, h, w) out."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from passerby.errors import ModelError
 __all__ = ["Backbone", "build_backbone", "create_backbone"]
 
 _PROBE_SIDE_PX = 128
-"""Side of the empty picture that shows what a network of free input size returns."""
+"""Side of the empty image that determines the output shape of a network with any input size."""
 
-_Kind = TypeVar("_Kind", bound="Backbone")
+_BackboneT = TypeVar("_BackboneT", bound="Backbone")
 
 _RESERVED = {"num_classes", "in_chans", "features_only", "pretrained", "checkpoint_path"}
 
 
 class Backbone(nn.Module):
-    """A timm network without its classifier, whatever the layout of its features.
+    """A timm network without its classifier, for any layout of its features.
 
-    Tokens (vision transformers) lose their class and register tokens and are laid out on their grid; channels
-    that come last (Swin) are moved to the front. Layers that only the removed classifier would have used are
-    removed too, so that every parameter gets a gradient (distributed training insists on it).
+    Tokens (vision transformers) are arranged on their grid, without class and register tokens; channels-last
+    features (Swin) are permuted. Layers used by the removed classifier only are removed too, so that every
+    parameter gets a gradient, as distributed training requires.
 
     Args:
         network: A timm model created with `num_classes=0`.
 
     Attributes:
         channels: Number of feature channels C.
-        input_mean: Per-channel mean that the pretrained weights expect of pixel values in [0, 1].
-        input_std: Per-channel standard deviation, likewise.
+        input_mean: Per-channel mean of pixel values in [0, 1] that the pretrained weights expect.
+        input_std: Per-channel standard deviation that they expect.
 
     Raises:
         ModelError: If the network returns neither a map nor a grid of tokens.
@@ -70,7 +70,7 @@ class Backbone(nn.Module):
         _drop_unused(network, self._probe())
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute the map of features."""
+        """Compute the features."""
         size = self.check_size(images)
         features: Any = self.network.forward_features(images)
         if not isinstance(features, Tensor) or features.ndim not in (3, 4):
@@ -79,11 +79,11 @@ class Backbone(nn.Module):
         return self._tokens_to_map(features, size) if features.ndim == 3 else self._channels_first(features)
 
     def check_size(self, images: Tensor) -> tuple[int, int]:
-        """Height and width of pictures (N, 3, H, W); ModelError if the network insists on others."""
+        """Height and width of images (N, 3, H, W); ModelError if the network requires another size."""
         size = (images.shape[2], images.shape[3])
         if self._fixed_size_px is not None and size != self._fixed_size_px:
             raise ModelError(
-                f"this backbone takes pictures of {self._fixed_size_px} pixels (height, width), got {size}; "
+                f"this backbone takes images of {self._fixed_size_px} pixels (height, width), got {size}; "
                 f'resize them or create it with backbone_arguments={{"img_size": [{size[0]}, {size[1]}]}}'
             )
         return size
@@ -105,17 +105,17 @@ class Backbone(nn.Module):
         h = next((rows for rows in (h, h + 1) if rows * round(rows * size_px[1] / size_px[0]) == count), 0)
         if not h or tokens.shape[2] != self.channels:
             raise ModelError(
-                f"{count} tokens do not fill a grid for pictures of {size_px} pixels; "
-                "choose an input size that the patches divide, or another backbone"
+                f"{count} tokens do not fill a grid for images of {size_px} pixels; "
+                "choose an input size divisible by the patch size, or another backbone"
             )
         return tokens.transpose(1, 2).reshape(-1, self.channels, h, count // h)  # (N, C, h, w)
 
     def probe_size_px(self) -> tuple[int, int]:
-        """Height and width of a picture that the network takes."""
+        """Height and width of an image that the network takes."""
         return self._fixed_size_px or (_PROBE_SIDE_PX, _PROBE_SIDE_PX)
 
     def _probe(self) -> Tensor:
-        """Features of an empty picture, with the graph that leads to every parameter in use."""
+        """Features of an empty image, with the autograd graph to every parameter in use."""
         training = self.training
         self.eval()
         with torch.enable_grad():
@@ -134,14 +134,14 @@ def create_backbone(
 
     Args:
         name: Name of a timm model, with or without the tag of its weights (`resnet50`, `resnet50.a1_in1k`).
-        pretrained: True for timm's own weights (from the local Hugging Face cache, else downloaded), the path
-            of a `.safetensors` file in timm's layout for local ones, False for random ones.
+        pretrained: True for timm's weights (from the local Hugging Face cache, else downloaded), the path
+            of a `.safetensors` file in timm's layout, or False for random weights.
         arguments: Further arguments of that timm model, plain JSON values: `{"pad_type": "same"}`,
             `{"img_size": [256, 192]}`, `{"drop_path_rate": 0.1}`,
             `{"pretrained_cfg_overlay": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}`.
 
     Raises:
-        ModelError: If there is no such model (the message proposes near names), it does not take the
+        ModelError: If there is no such model (the message suggests similar names), it does not take the
             arguments, or the weights are missing or belong to another model.
 
     Example:
@@ -152,12 +152,15 @@ def create_backbone(
 
 
 def build_backbone(
-    kind: type[_Kind], name: str, pretrained: bool | str | Path, arguments: Mapping[str, Any] | None
-) -> _Kind:
-    """Create a backbone of one of the kinds; see `create_backbone`."""
+    backbone_type: type[_BackboneT],
+    name: str,
+    pretrained: bool | str | Path,
+    arguments: Mapping[str, Any] | None,
+) -> _BackboneT:
+    """Create a `Backbone` or a subclass; see `create_backbone`."""
     if not timm.is_model(name):
         near = get_close_matches(name.split(".")[0], timm.list_models(), n=4, cutoff=0.5)
-        hint = f"did you mean {', '.join(near)}?" if near else "see timm.list_models() for the names"
+        hint = f"did you mean {', '.join(near)}?" if near else "timm.list_models() lists the names"
         raise ModelError(f"timm {timm.__version__} has no model {name!r}; {hint}")
     options: dict[str, Any] = dict(arguments or {})
     if reserved := sorted(_RESERVED & set(options)):
@@ -170,36 +173,38 @@ def build_backbone(
         network = timm.create_model(name, pretrained=bool(pretrained), num_classes=0, **options)
         if path is not None:
             _check_coverage(network, path, name)
-        return kind(network)
+        return backbone_type(network)
     except ModelError:
         raise
     except TypeError as error:
         raise ModelError(f"{name} does not take backbone_arguments {sorted(options)}: {error}") from error
-    except Exception as error:  # timm and the hub raise dozens of kinds, from AssertionError to OSError
-        raise ModelError(_why_not_created(name, pretrained, error)) from error
+    except Exception as error:  # timm and the hub raise many types, from AssertionError to OSError
+        raise ModelError(_explain_failure(name, pretrained, error)) from error
 
 
 def _checked_weights_path(path: str | Path) -> Path:
     path = Path(path).expanduser()
     if not path.is_file():
         raise ModelError(
-            f"no weights at {path}; give the path of a .safetensors file, True (timm's own) or False"
+            f"no weights at {path}; give the path of a .safetensors file, True (timm's weights) or False"
         )
     if path.suffix != ".safetensors":
         raise ModelError(
-            f"expected weights as .safetensors, got {path.name}: other formats can run code when read; "
+            f"expected weights as .safetensors, got {path.name}: other formats can run code when loaded; "
             "convert them with safetensors.torch.save_file(model.state_dict(), …)"
         )
     return path
 
 
 def _check_coverage(network: nn.Module, path: Path, name: str) -> None:
-    """Refuse a file that would leave parameters at random: timm is not strict when classes differ."""
+    """Refuse a file without all parameters: timm does not check this when the classes differ."""
     try:
         with safe_open(path, framework="pt") as file:
             present = set(file.keys())
     except (SafetensorError, OSError) as error:
-        raise ModelError(f"{path} is damaged or no safetensors file ({error}); fetch it again") from error
+        raise ModelError(
+            f"{path} is damaged or not a safetensors file ({error}); download it again"
+        ) from error
     parameters = [key for key, _ in network.named_parameters()]
     missing = [key for key in parameters if key not in present]
     if missing:
@@ -209,16 +214,18 @@ def _check_coverage(network: nn.Module, path: Path, name: str) -> None:
         )
 
 
-def _why_not_created(name: str, pretrained: bool | str | Path, error: Exception) -> str:
+def _explain_failure(name: str, pretrained: bool | str | Path, error: Exception) -> str:
     reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
     if pretrained is True:
         return (
-            f"the weights of {name} could not be had ({reason}); "
-            "go online, give a local .safetensors file (pretrained=path) or none (pretrained=False)"
+            f"the weights of {name} are not available ({reason}); "
+            "go online, give a local .safetensors file (pretrained=path) or train from scratch "
+            "(pretrained=False)"
         )
     if pretrained:
         return (
-            f"{pretrained} holds no weights for {name} ({reason}); expected the state_dict of timm's {name}"
+            f"{pretrained} contains no weights for {name} ({reason}); "
+            f"expected the state_dict of timm's {name}"
         )
     return f"{name} could not be created ({reason}); check its backbone_arguments"
 
@@ -230,7 +237,7 @@ def _triple(values: Any, *, default: tuple[float, float, float]) -> tuple[float,
 
 
 def _fixed_size(network: Any) -> tuple[int, int] | None:
-    """Height and width in pixels that the network insists on, None when it takes any."""
+    """Height and width in pixels that the network requires, None if it takes any size."""
     patches = getattr(network, "patch_embed", None)
     size = getattr(patches, "img_size", None)
     if size is not None:
@@ -240,8 +247,8 @@ def _fixed_size(network: Any) -> tuple[int, int] | None:
 
 
 def _drop_unused(network: nn.Module, features: Tensor) -> None:
-    """Remove the layers that do not lead to the features; freeze single parameters that do not."""
-    used = _parameters_behind(features)
+    """Remove the layers without effect on the features; freeze remaining parameters without effect."""
+    used = _find_parameters(features)
     for parent in list(network.modules()):
         for name, child in list(parent.named_children()):
             parameters = list(child.parameters())
@@ -252,8 +259,8 @@ def _drop_unused(network: nn.Module, features: Tensor) -> None:
             parameter.requires_grad_(False)
 
 
-def _parameters_behind(tensor: Tensor) -> set[int]:
-    """Identities of the parameters from which the tensor was computed."""
+def _find_parameters(tensor: Tensor) -> set[int]:
+    """Ids of the parameters from which the tensor was computed."""
     found: set[int] = set()
     seen: set[Any] = set()
     pending: list[Any] = [tensor.grad_fn]

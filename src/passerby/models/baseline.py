@@ -2,60 +2,43 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 from torch import Tensor, nn
 
-from passerby.models.backbones import create_backbone
-from passerby.models.base import AttributeModel, check_dropout
+from passerby.models.backbone_model import BackboneArguments, BackboneModel
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output
 
 __all__ = ["Baseline"]
 
 
-class Baseline(AttributeModel):
+class Baseline(BackboneModel):
     """Global average pooling and a linear layer over any timm backbone.
 
     Paper: Jia et al., *Rethinking of Pedestrian Attribute Recognition: A Reliable Evaluation under Zero-Shot
     Pedestrian Identity Setting* (arXiv 2107.03576). Departures: any backbone of timm; optional dropout.
-    The whole network before its classifier belongs to the backbone, MobileNetV2's widening last convolution
-    (1280 channels) included.
+    The backbone is the entire network before its classifier, including MobileNetV2's last convolution, which
+    widens the features to 1280 channels.
 
     Args:
         schema: The attributes, in the order of the logits.
-        backbone: Name of a timm model.
-        pretrained: Weights of the backbone: True (timm's own), the path of a `.safetensors` file, or False.
-        dropout: Probability of dropping a pooled feature in training; SB uses none.
-        backbone_arguments: Further arguments of the timm model, plain JSON values; see `create_backbone`.
+        shared: See `BackboneModel`; `dropout` applies to the pooled features, SB uses none.
 
     Raises:
-        ModelError: If the backbone, its weights or its arguments do not exist, or dropout is outside [0, 1).
+        ModelError: As `BackboneModel`.
 
     Shape:
         images: (N, 3, H, W) float.
         returns: logits (N, A), features (N, C, h, w).
     """
 
-    def __init__(
-        self,
-        schema: AttributeSchema,
-        *,
-        backbone: str = "resnet50",
-        pretrained: bool | str | Path = False,
-        dropout: float = 0.0,
-        backbone_arguments: Mapping[str, Any] | None = None,
-    ) -> None:
-        super().__init__(schema)
-        check_dropout(dropout)
-        self.backbone = create_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
-        self.dropout = nn.Dropout(dropout)
+    def __init__(self, schema: AttributeSchema, **shared: Unpack[BackboneArguments]) -> None:
+        super().__init__(schema, **shared)
         self.classifier = nn.Linear(self.backbone.channels, len(schema))
 
     def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
-        """Score pictures; the guidance is not used."""
+        """Compute the logits; guidance is not used."""
         del guidance
         features = self.capture(self.backbone(images))
         pooled = features.mean((2, 3))  # (N, C)

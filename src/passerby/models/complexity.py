@@ -1,4 +1,4 @@
-"""How large a network is and how much it computes, counted without computing anything."""
+"""Parameters and multiply-accumulates of a network, counted from shapes only."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from passerby.errors import ModelError
 from passerby.models import AttributeModel, create_model
+from passerby.models.base import evaluating
 from passerby.models.published import Setting
 from passerby.schema import BODY_PARTS, Attribute, AttributeSchema
 from passerby.types import Output
@@ -23,13 +24,13 @@ __all__ = ["Complexity", "Count", "compute_complexity", "count_setting", "create
 
 @dataclass(frozen=True, slots=True)
 class Complexity:
-    """Size and work of a network.
+    """Size and computational cost of a network.
 
     Args:
-        parameters: Number of weights and biases, each counted once, frozen ones too; buffers (running means)
-            are none.
-        macs: Multiply-accumulates of one picture in evaluation mode; a FLOP count is twice that.
-        size_px: Height and width of that picture, in pixels.
+        parameters: Number of weights and biases, each counted once, including frozen ones, without buffers
+            (running means).
+        macs: Multiply-accumulates of one image in evaluation mode; a FLOP count is twice that.
+        size_px: Height and width of that image, in pixels.
     """
 
     parameters: int
@@ -38,19 +39,19 @@ class Complexity:
 
 
 def compute_complexity(network: nn.Module, *, size_px: tuple[int, int]) -> Complexity:
-    """Count the parameters of a network and the multiply-accumulates of one picture.
+    """Count the parameters of a network and the multiply-accumulates of one image.
 
-    Counted are convolutions and matrix products (linear layers, attention), by what torch really runs, so the
-    padding of windows in Swin is in. Not counted are normalisations, activations, pooling, resizing and sums,
-    as in the field's tables. Only shapes are passed on (torch's meta device), whatever device the network is
-    on; its weights, gradients, running statistics and mode stay as they were.
+    The count covers convolutions and matrix products (linear layers, attention) as torch executes them,
+    including the padding of windows in Swin. As in published tables, it excludes normalisations, activations,
+    pooling, resizing and sums. Only shapes are computed (torch's meta device), whatever device the network is
+    on; its weights, gradients, running statistics and mode stay unchanged.
 
     Args:
         size_px: Height and width of the input, in pixels.
 
     Raises:
-        ModelError: If the network cannot take a picture of that size, or computes with tensors that are
-            neither parameters nor buffers.
+        ModelError: If the network does not support that size, or uses tensors that are neither parameters nor
+            buffers.
 
     Example:
         >>> compute_complexity(nn.Conv2d(3, 8, kernel_size=3, padding=1, bias=False), size_px=(10, 10))
@@ -61,19 +62,14 @@ def compute_complexity(network: nn.Module, *, size_px: tuple[int, int]) -> Compl
     state = {**dict(network.named_parameters()), **dict(network.named_buffers())}
     shapes = {name: torch.empty_like(tensor, device="meta") for name, tensor in state.items()}
     images = torch.empty(1, 3, *size_px, device="meta")
-    modes = {module: module.training for module in network.modules()}
-    network.eval()
     try:
-        with torch.no_grad(), FlopCounterMode(display=False) as counter:
+        with evaluating(network), torch.no_grad(), FlopCounterMode(display=False) as counter:
             functional_call(network, shapes, (images,))
     except RuntimeError as error:
         raise ModelError(
             f"{type(network).__name__} cannot be counted at {size_px[0]} × {size_px[1]} pixels "
             f"({str(error).splitlines()[0]}); choose another size"
         ) from error
-    finally:
-        for module, training in modes.items():
-            module.training = training
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return Complexity(parameters, counter.get_total_flops() // 2, size_px)
 
@@ -81,19 +77,19 @@ def compute_complexity(network: nn.Module, *, size_px: tuple[int, int]) -> Compl
 def create_shapes_only(
     model: str,
     *,
-    backbone: str,
+    backbone: str = "",
     attributes: int,
     size_px: tuple[int, int],
     arguments: Mapping[str, Any] | None = None,
 ) -> AttributeModel:
     """A model whose tensors have shapes but neither values nor memory (torch's meta device).
 
-    Its attributes are spread over the parts of the body. A backbone that insists on one size (vision
-    transformers, Swin) is created for the given one.
+    Its attributes cover all body parts. A backbone with a fixed input size (vision transformers, Swin) is
+    created for the given size.
 
     Args:
         model: A key of `passerby.models.MODELS`.
-        backbone: Name of a timm model.
+        backbone: Name of a timm model; empty for a model that takes none.
         attributes: Number of attributes.
         size_px: Height and width of the input, in pixels.
         arguments: Further arguments of that model.
@@ -116,22 +112,22 @@ def create_shapes_only(
             for i in range(attributes)
         ),
     )
-    given = dict(arguments or {})
+    given = {**({"backbone": backbone} if backbone else {}), **(arguments or {})}
     config = timm.get_pretrained_cfg(backbone, allow_unregistered=True) if timm.is_model(backbone) else None
     if config and config.fixed_input_size and tuple(config.input_size[1:]) != size_px:
         given["backbone_arguments"] = {"img_size": list(size_px), **given.get("backbone_arguments", {})}
     with torch.device("meta"):
-        return create_model(model, schema=schema, backbone=backbone, **given)
+        return create_model(model, schema=schema, **given)
 
 
 @dataclass(frozen=True, slots=True)
 class Count:
-    """A setting as counted, beside the figures of its paper and the baseline on the same backbone.
+    """The counts of a setting and of the baseline on the same backbone.
 
     Args:
         setting: What was counted, with the published figures.
         counted: Parameters and multiply-accumulates.
-        baseline: Those of the baseline on the same backbone, size and attributes; None for the baseline.
+        baseline: Counts of the baseline on the same backbone, size and attributes; None for the baseline.
     """
 
     setting: Setting
@@ -140,28 +136,28 @@ class Count:
 
     @property
     def parameters_ratio(self) -> float | None:
-        """Parameters, as a multiple of the published figure."""
+        """Parameters divided by the published figure."""
         published = self.setting.parameters
         return None if published is None else self.counted.parameters / 1e6 / published
 
     @property
     def gmacs_ratio(self) -> float | None:
-        """Multiply-accumulates, as a multiple of the published figure."""
+        """Multiply-accumulates divided by the published figure."""
         published = self.setting.gmacs
         return None if published is None else self.counted.macs / 1e9 / published
 
     @property
     def parameters_overhead(self) -> float | None:
-        """Share of parameters added to the baseline's; 0.1 is a tenth more."""
+        """Parameters added to the baseline, as a fraction of its parameters."""
         return None if self.baseline is None else self.counted.parameters / self.baseline.parameters - 1
 
     @property
     def gmacs_overhead(self) -> float | None:
-        """Share of multiply-accumulates added to the baseline's."""
+        """Multiply-accumulates added to the baseline, as a fraction of its multiply-accumulates."""
         return None if self.baseline is None else self.counted.macs / self.baseline.macs - 1
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON; a published figure is in the unit of its paper (10⁶, 10⁹)."""
+        """Plain values for JSON; published figures are in the units of the papers (10⁶, 10⁹)."""
         setting = asdict(self.setting)
         setting["size_px"] = list(self.setting.size_px)
         published = {f"published_{name}": setting.pop(name) for name in ("parameters", "gmacs")}
@@ -178,7 +174,7 @@ class Count:
 
 
 def count_setting(setting: Setting) -> Count:
-    """Count one setting, and the baseline on the same backbone unless it is that.
+    """Count one setting, and the baseline on the same backbone unless the setting is a baseline.
 
     Raises:
         ModelError: As `create_shapes_only` and `compute_complexity`.
@@ -188,7 +184,7 @@ def count_setting(setting: Setting) -> Count:
         25557032
     """
     counted = _count(setting.model, setting, setting.arguments, parsing=setting.parsing)
-    if setting.model == "baseline":
+    if setting.model == "baseline" or not setting.backbone:
         return Count(setting, counted)
     shared = {key: value for key, value in setting.arguments.items() if key == "backbone_arguments"}
     return Count(setting, counted, _count("baseline", setting, shared))
@@ -206,7 +202,7 @@ def _count(name: str, setting: Setting, arguments: Mapping[str, Any], *, parsing
 
 
 class _Parsing(nn.Module):
-    """A model that computes its parsing maps, too."""
+    """Computes the parsing maps of a model in `forward`."""
 
     def __init__(self, model: AttributeModel) -> None:
         super().__init__()

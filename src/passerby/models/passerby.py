@@ -1,17 +1,15 @@
-"""Passerby's own network: every place of the last two stages gives evidence of every attribute."""
+"""The `passerby` model: every position of the last two stages contributes evidence for every attribute."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import Unpack
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from passerby.models.base import AttributeModel, check_dropout, check_width
-from passerby.models.staged import create_staged_backbone
+from passerby.models.backbone_model import BackboneArguments, StagedModel
+from passerby.models.base import check_width
 from passerby.schema import AttributeSchema
 from passerby.types import Guidance, Output
 
@@ -19,16 +17,17 @@ __all__ = ["EvidencePooling", "Passerby"]
 
 _STAGES = (3, 4)
 _GRID = (8, 6)
-"""Rows and columns of what is known of places before looking: 32 pixels each in pictures of 256×192."""
+"""Rows and columns of the prior: cells of 32 pixels in images of 256×192."""
 
 
 class EvidencePooling(nn.Module):
-    """One logit an attribute: the evidence of every place, weighted by attention that adds up to one.
+    """One logit per attribute: the evidence of every position, weighted by attention that sums to one.
 
-    logit = Σ a · e over the places, with a = softmax(z + prior). The evidence e and z are linear in the same
-    `hidden` channels (a 1×1 convolution of the features with batch normalisation and ReLU). The prior is
-    learnt, one number an attribute and place (hats are at the top), and decays as weights do; it is resampled
-    to the map (bilinear), so pictures may be of any size (a map below 4×3 reads some of its numbers only).
+    logit = Σ a · e over the positions, with a = softmax(z + prior). The evidence e and z are linear in the
+    same `hidden` channels (a 1×1 convolution of the features with batch normalisation and ReLU). The prior is
+    learned, one number per attribute and cell (hats are at the top), and subject to weight decay. It is
+    resampled to the map (bilinear), so images may have any size (a map below 4×3 uses only some of its
+    numbers).
 
     Args:
         channels: Channels of the features.
@@ -60,7 +59,7 @@ class EvidencePooling(nn.Module):
         """Logits, attention and evidence of every attribute."""
         hidden = self.reduce(features)
         evidence: Tensor = self.evidence(hidden)  # (N, A, h, w)
-        # Without a look at the size, or an export would hold at that size alone.
+        # No branch that depends on the size: an export would then be valid at that size only.
         size = (features.shape[2], features.shape[3])
         prior = F.interpolate(self.prior[None], size=size, mode="bilinear", align_corners=False)
         scores: Tensor = self.attention(hidden) + prior  # (N, A, h, w)
@@ -68,34 +67,31 @@ class EvidencePooling(nn.Module):
         return (attention * evidence).sum((2, 3)), attention, evidence
 
 
-class Passerby(AttributeModel):
-    """The strong baseline, and beside it the evidence of every place at two scales.
+class Passerby(StagedModel):
+    """The strong baseline plus the evidence of every position at two scales.
 
     The logit of an attribute is the sum of three: the linear layer over the pooled features of the last
-    stage, as in `Baseline`, and an `EvidencePooling` after the third and the fourth stage (strides 16 and 32;
-    as DIAA, it looks at two scales). There is one loss, on the sum. The model in full (its loss, its
-    teachers, its thresholds) and what each part gives: docs/passerby.md.
+    stage, as in `Baseline`, and an `EvidencePooling` after the third and the fourth stage (strides 16 and 32,
+    two scales as in DIAA). There is one loss, on the sum. The complete method (loss, teachers, thresholds)
+    and the contribution of each component: docs/models/passerby.md.
 
-    Paper: none of its own. Attention times confidence after these two stages is DIAA's (Sarafianos et al.,
-    ECCV 2018); here the products add up to the logit, without classifiers over maps or losses of their own.
-    A pooled logit plus the logits of all places, weighted by a softmax over the places, is CSRA (Zhu and Wu,
-    *Residual Attention*, ICCV 2021); here attention has scores and a prior of its own, at two scales, instead
+    Paper: none. Attention times confidence after these two stages is DIAA's (Sarafianos et al., ECCV 2018);
+    here the products sum to the logit, without classifiers over maps and without separate losses. A pooled
+    logit plus the logits of all positions, weighted by a softmax over the positions, is CSRA (Zhu and Wu,
+    *Residual Attention*, ICCV 2021); here attention has separate scores and a prior, at two scales, instead
     of the logits times a temperature.
 
     Args:
         schema: The attributes, in the order of the logits.
-        backbone: Name of a timm model that can be cut into stages.
-        pretrained: Weights of the backbone: True (timm's own), the path of a `.safetensors` file, or False.
-        dropout: Probability of dropping a pooled feature of the linear layer in training.
-        backbone_arguments: Further arguments of the timm model, plain JSON values; see `create_backbone`.
         evidence_channels: Width of the convolution before evidence and attention.
+        shared: See `BackboneModel`; `dropout` applies to the pooled features of the linear layer.
 
     Raises:
         ModelError: If the backbone has no stages, or an argument is out of its range.
 
     Shape:
         images: (N, 3, H, W) float.
-        returns: logits (N, A); branches `pooled`, `places3` and `places4`, (N, A) each, whose sum they are;
+        returns: logits (N, A), the sum of the branches `pooled`, `positions3` and `positions4`, (N, A) each;
             features (N, C, h, w) of stage 4; maps `attention3`, `attention4`, and `evidence3`, `evidence4`
             through a sigmoid, (N, A, h, w) in [0, 1] each.
 
@@ -117,19 +113,13 @@ class Passerby(AttributeModel):
         self,
         schema: AttributeSchema,
         *,
-        backbone: str = "resnet50",
-        pretrained: bool | str | Path = False,
-        dropout: float = 0.0,
-        backbone_arguments: Mapping[str, Any] | None = None,
         evidence_channels: int = 256,
+        **shared: Unpack[BackboneArguments],
     ) -> None:
-        super().__init__(schema)
-        check_dropout(dropout)
         check_width("evidence_channels", evidence_channels)
-        self.backbone = create_staged_backbone(backbone, pretrained=pretrained, arguments=backbone_arguments)
-        self.dropout = nn.Dropout(dropout)
+        super().__init__(schema, **shared)
         self.classifier = nn.Linear(self.backbone.channels, len(schema))
-        self.places = nn.ModuleDict(
+        self.places = nn.ModuleDict(  # the name is that of the weights in bundles
             {
                 str(stage): EvidencePooling(
                     self.backbone.stage_channels[stage - 1], len(schema), hidden=evidence_channels
@@ -139,7 +129,7 @@ class Passerby(AttributeModel):
         )
 
     def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
-        """Score pictures; the guidance is not used."""
+        """Compute the logits; guidance is not used."""
         del guidance
         features = images
         branches: dict[str, Tensor] = {}
@@ -150,7 +140,7 @@ class Passerby(AttributeModel):
                 features = self.capture(features)
             if stage in _STAGES:
                 logits, attention, evidence = self.places[str(stage)](features)
-                branches[f"places{stage}"] = logits
+                branches[f"positions{stage}"] = logits
                 maps |= {f"attention{stage}": attention, f"evidence{stage}": evidence.sigmoid()}
         branches["pooled"] = self.classifier(self.dropout(features.mean((2, 3))))
         logits = torch.stack(list(branches.values())).sum(0)

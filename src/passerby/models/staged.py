@@ -1,4 +1,4 @@
-"""Any network of timm in four stages, so that a model can read or replace the features in between."""
+"""Any timm network in four stages, so that a model can use or replace intermediate features."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _STAGED_HINT = (
 
 
 class StagedBackbone(Backbone):
-    """A timm network cut at its stage boundaries, so that a model can read or replace features in between.
+    """A timm network cut at its stage boundaries, so that a model can use or replace intermediate features.
 
-    The first three stages end where timm says that the features of stride 4, 8 and 16 (pixels of the picture)
-    are complete; the fourth takes all that is left before the classifier (a last normalisation, MobileNetV2's
-    widening convolution). The weights are those of `Backbone`, under the same names.
+    The first three stages end at timm's features of stride 4, 8 and 16 pixels; the fourth contains all
+    remaining layers before the classifier (a last normalisation, MobileNetV2's widening convolution). The
+    weights and their names are those of `Backbone`.
 
     Args:
         network: A timm model created with `num_classes=0`.
@@ -35,8 +35,8 @@ class StagedBackbone(Backbone):
         stage_channels: Number of channels after each stage.
 
     Raises:
-        ModelError: If the network is no chain of layers, or has no map at one of the strides (vision
-            transformers of a single scale).
+        ModelError: If the network is not a chain of layers, or has no features at one of the strides (vision
+            transformers with a single scale).
 
     Shape:
         images: (N, 3, H, W) float.
@@ -71,7 +71,7 @@ class StagedBackbone(Backbone):
         self.stage_channels = (channels[0], channels[1], channels[2], channels[3])
 
     def count_layers(self, stage: int) -> int:
-        """How many layers a stage has, 1 to 4; ResNet-50 has its blocks 3a to 3d in stage 2.
+        """Number of layers of a stage, 1 to 4; stage 2 of ResNet-50 has the blocks 3a to 3d.
 
         Raises:
             ModelError: If there is no such stage.
@@ -79,10 +79,10 @@ class StagedBackbone(Backbone):
         return len(self._name_layers(stage))
 
     def copy_tail(self, stage: int, count: int) -> StageTail:
-        """Copies of the last `count` layers of a stage with weights of their own, equal at first.
+        """Copies of the last `count` layers of a stage, with separate weights that are initially equal.
 
         Raises:
-            ModelError: If there is no such stage, or it has not that many layers.
+            ModelError: If there is no such stage, or it has fewer layers.
 
         Example:
             >>> backbone = create_staged_backbone("test_resnet")
@@ -94,24 +94,24 @@ class StagedBackbone(Backbone):
         names = self._name_layers(stage)
         if not isinstance(count, int) or not 0 < count <= len(names):
             raise ModelError(
-                f"expected a number of layers from 1 to {len(names)}, those of stage {stage}, got {count!r}"
+                f"expected a number of layers from 1 to {len(names)} in stage {stage}, got {count!r}"
             )
         layers = (copy.deepcopy(self.network.get_submodule(name)) for name in names[-count:])
         return StageTail(layers, channels_last=self.channels_last)
 
     def run_stage(self, stage: int, features: Tensor, *, layers: slice = slice(None)) -> Tensor:
-        """Run one stage, 1 to 4, on the pictures (stage 1) or on the map of the stage before.
+        """Run one stage, 1 to 4, on the images (stage 1) or on the features of the previous stage.
 
         Args:
-            layers: Which of its layers; `slice(-2)` leaves the last two out, `slice(-2, None)` goes on there.
+            layers: Which of its layers; `slice(-2)` omits the last two, `slice(-2, None)` runs only these.
 
         Shape:
-            features: (N, 3, H, W) for stage 1, else (N, C, h, w) as the stage before returned it, or a
+            features: (N, 3, H, W) for stage 1, else (N, C, h, w) as returned by the previous stage, or a
                 replacement of that shape.
             returns: (N, C', h', w').
 
         Raises:
-            ModelError: If there is no such stage, or the network insists on another size of the pictures.
+            ModelError: If there is no such stage, or the network requires another image size.
         """
         names = self._name_layers(stage)
         if stage == 1:
@@ -128,10 +128,10 @@ class StagedBackbone(Backbone):
         return self._stages[stage - 1]
 
     def keep_stages(self, count: int) -> None:
-        """Drop the layers of all stages after the first `count`, 1 to 4, and their weights.
+        """Remove the layers of all stages after the first `count`, 1 to 4, and their weights.
 
         Raises:
-            ModelError: If there are not that many stages.
+            ModelError: If there are fewer stages.
 
         Example:
             >>> backbone = create_staged_backbone("test_resnet")
@@ -148,7 +148,7 @@ class StagedBackbone(Backbone):
         self.channels = self.stage_channels[count - 1]
 
     def forward(self, images: Tensor) -> Tensor:
-        """Compute the map of features, stage by stage."""
+        """Compute the features, stage by stage."""
         features = images
         for stage in range(1, len(self._stages) + 1):
             features = self.run_stage(stage, features)
@@ -175,14 +175,14 @@ class StagedBackbone(Backbone):
 
 
 class StageTail(nn.Module):
-    """Layers from the end of a stage, apart from their network.
+    """Layers from the end of a stage, as a separate module.
 
     Args:
-        layers: In the order in which they run.
-        channels_last: Whether they work on (N, h, w, C) inside.
+        layers: The layers, in order.
+        channels_last: Whether the layers take (N, h, w, C).
 
     Shape:
-        features: (N, C, h, w), as the layers before them in the network return it.
+        features: (N, C, h, w), the output of the preceding layers in the network.
         returns: (N, C', h', w').
     """
 
@@ -194,8 +194,8 @@ class StageTail(nn.Module):
     def forward(self, features: Tensor) -> Tensor:
         """Run the layers."""
         if not self.channels_last:
-            found: Tensor = self.layers(features)
-            return found
+            result: Tensor = self.layers(features)
+            return result
         return self.layers(features.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)  # type: ignore[no-any-return]
 
 
@@ -218,12 +218,13 @@ def create_staged_backbone(
 
 
 def _find_chain(network: nn.Module, images: Tensor) -> tuple[str, ...]:
-    """Names of the layers that turn pictures into features one after the other.
+    """Names of the layers that compute the features sequentially.
 
-    FoundInputs by capturing which children run and what they pass on; containers that only chain are opened.
+    Found by recording the inputs and outputs of the submodules; `nn.Sequential` containers are expanded.
 
     Raises:
-        ModelError: If anything happens between two layers: running them in turn would not be the same.
+        ModelError: If the output of a layer is not the input of the next: running them in order would not
+            compute the same features.
     """
     calls: list[tuple[str, Any, Any]] = []
     opened = {"": network}
@@ -258,5 +259,5 @@ def _find_chain(network: nn.Module, images: Tensor) -> tuple[str, ...]:
         if given is features:
             return tuple(path for path, _, _ in calls)
     raise ModelError(
-        f"{type(network).__name__} is no chain of layers, so it cannot be cut into stages; {_STAGED_HINT}"
+        f"{type(network).__name__} is not a chain of layers, so it cannot be cut into stages; {_STAGED_HINT}"
     )

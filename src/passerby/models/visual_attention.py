@@ -1,4 +1,4 @@
-"""Attention an attribute at every position, weighted by confidence: a part of DIAA and of Da-HAR."""
+"""One attention map per attribute, weighted by confidence: a module of DIAA and of Da-HAR."""
 
 from __future__ import annotations
 
@@ -8,21 +8,22 @@ __all__ = ["VisualAttention"]
 
 
 class VisualAttention(nn.Module):
-    """One spatial attention map an attribute, weighted by the confidence in that attribute.
+    """One spatial attention map per attribute, weighted by the confidence in that attribute.
 
     Three 1×1 convolutions (batch normalisation and ReLU after the first two) give z, and Eq. 2 normalises it:
-    a = exp z / Σ exp z over the positions. Beside it one 1×1 convolution and a sigmoid give the confidence.
+    a = exp z / Σ exp z over the positions. In parallel, one 1×1 convolution and a sigmoid give the
+    confidence.
 
-    Paper: Sarafianos et al., ECCV 2018, section 3.1, Fig. 3 and Eq. 2. The widths are not printed; 512 is
+    Paper: Sarafianos et al., ECCV 2018, section 3.1, Fig. 3 and Eq. 2. The widths are not stated; 512 is
     that of the published code and of SRN, on which the section builds. The last convolution has neither
-    normalisation nor ReLU, or the softmax could not tell places below zero apart, and no bias, which the
-    softmax would cancel.
+    normalisation nor ReLU (with ReLU, the softmax could not distinguish positions below zero) and no bias,
+    which the softmax would cancel.
 
     Args:
         channels: Channels of the features.
         attributes: Number of attributes A.
         hidden: Width of the first two convolutions.
-        confidence_weighting: Have the confidence branch.
+        confidence_weighting: Include the confidence branch.
 
     Shape:
         features: (N, C, h, w) float.
@@ -55,5 +56,5 @@ class VisualAttention(nn.Module):
 
 
 def _pointwise(channels: int, out: int) -> tuple[nn.Module, ...]:
-    """A 1×1 convolution with batch normalisation (which makes its bias idle) and ReLU."""
+    """A 1×1 convolution with batch normalisation (which cancels its bias) and ReLU."""
     return nn.Conv2d(channels, out, kernel_size=1, bias=False), nn.BatchNorm2d(out), nn.ReLU(inplace=True)

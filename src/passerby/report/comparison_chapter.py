@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from passerby.comparison.intervals import Interval
 from passerby.comparison.localization_comparison import LocalizationComparison
 from passerby.comparison.localization_tables import (
     create_attribute_table,
@@ -15,10 +16,10 @@ from passerby.comparison.localization_tables import (
     name_runs,
     name_score,
 )
-from passerby.comparison.run_comparison import Comparison, Interval
+from passerby.comparison.run_comparison import Comparison
+from passerby.comparison.run_names import SHORT_NAMES
 from passerby.comparison.score_table import ScoreTable
-from passerby.evaluation.localization.scores import get_factor
-from passerby.evaluation.run_names import SHORT_NAMES
+from passerby.evaluation.localization.estimates import get_factor
 from passerby.report.charts import Chart, draw_differences, draw_tradeoff
 
 __all__ = ["ComparisonSection", "create_comparison_section"]

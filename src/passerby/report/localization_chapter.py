@@ -9,8 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 from passerby.evaluation.localization.cases import KINDS
+from passerby.evaluation.localization.estimates import Estimate, get_factor
 from passerby.evaluation.localization.samples import SCORES
-from passerby.evaluation.localization.scores import Estimate, LocalizationScores, get_factor
+from passerby.evaluation.localization.scores import LocalizationScores
 from passerby.report.charts import Chart, draw_confidence, draw_sizes
 from passerby.report.inputs import describe_model
 from passerby.report.localization_cases import CaseCard, create_case_cards, draw_legend

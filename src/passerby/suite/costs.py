@@ -1,4 +1,4 @@
-"""What each model of a suite costs: size, work and time beside the baseline."""
+"""Costs of the models of a suite: size, operations, and inference time relative to the baseline."""
 
 from __future__ import annotations
 
@@ -12,8 +12,8 @@ from passerby.models.complexity import compute_complexity
 
 __all__ = ["measure_costs"]
 
-BATCHES = (1, 32)
-"""Pictures at a time: a camera's and a gallery's."""
+BATCH_SIZES = (1, 32)
+"""A single image, as from a camera, and a batch, as from a gallery."""
 
 
 def measure_costs(
@@ -22,34 +22,40 @@ def measure_costs(
     """Parameters, multiply-accumulates, and the time of a forward pass as a ratio to the baseline's.
 
     Args:
-        bundles: By name, the baseline among them.
-        baseline: Its name.
-        seconds: How long each is timed at each batch size; 0 leaves times out.
+        bundles: By name, including the baseline.
+        baseline: Name of the baseline.
+        seconds: Duration of the timing of each model at each batch size; 0 for no timing.
 
     Returns:
-        By name: `parameters`, `macs`, and for each number of pictures at a time, such as 32,
-        `inference_32`, the median of the ratios; of all but the baseline also its quartiles
-        `inference_32_low` and `inference_32_high`, and `inference_32_s`, the seconds of its own pass.
+        By name: `parameters`, `macs`, and for each batch size, such as 32, `inference_32`, the median of the
+        ratios. For all models but the baseline also the quartiles `inference_32_low` and `inference_32_high`,
+        and `inference_32_s`, the seconds of the model's forward pass.
     """
     device = "cuda" if torch.cuda.is_available() else "cpu"
-    found: dict[str, dict[str, float]] = {}
+    costs: dict[str, dict[str, float]] = {}
     for name, bundle in bundles.items():
         size = (bundle.preprocess.height, bundle.preprocess.width)
         complexity = compute_complexity(bundle.model, size_px=size)
-        found[name] = {"parameters": complexity.parameters, "macs": complexity.macs}
-        for count in BATCHES if seconds > 0 else ():
-            found[name] |= _time(bundles[baseline], bundle, count=count, seconds=seconds, device=device)
-    return found
+        costs[name] = {"parameters": complexity.parameters, "macs": complexity.macs}
+        for batch_size in BATCH_SIZES if seconds > 0 else ():
+            costs[name] |= _time(
+                bundles[baseline], bundle, batch_size=batch_size, seconds=seconds, device=device
+            )
+    return costs
 
 
-def _time(baseline: Bundle, bundle: Bundle, *, count: int, seconds: float, device: str) -> dict[str, float]:
+def _time(
+    baseline: Bundle, bundle: Bundle, *, batch_size: int, seconds: float, device: str
+) -> dict[str, float]:
     if bundle is baseline:
-        return {f"inference_{count}": 1.0}
-    sides = []
+        return {f"inference_{batch_size}": 1.0}
+    passes = []
     for each in (baseline, bundle):
         size = (each.preprocess.height, each.preprocess.width)
-        sides.append(prepare_forward(each.model.to(device), torch.randn(count, 3, *size, device=device)))
-    speed = compare_speed(sides[0], sides[1], seconds=seconds, device=device)
+        passes.append(
+            prepare_forward(each.model.to(device), torch.randn(batch_size, 3, *size, device=device))
+        )
+    speed = compare_speed(passes[0], passes[1], seconds=seconds, device=device)
     low, high = speed.quartiles
-    name = f"inference_{count}"
+    name = f"inference_{batch_size}"
     return {name: speed.ratio, f"{name}_low": low, f"{name}_high": high, f"{name}_s": speed.other_s}

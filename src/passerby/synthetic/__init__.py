@@ -1,4 +1,4 @@
-"""Drawn pedestrians: pictures with labels, masks, parsing maps, keypoints and boxes that are exact.
+"""Generator of drawn pedestrians with exact labels, masks, parsing maps, keypoints and boxes.
 
 person = draw_person(SynthConfig(), seed=0, index=12)
 write_dataset(Path("people"), 2000, SynthConfig(), seed=0)

@@ -1,4 +1,4 @@
-"""A surface on which a shape is drawn with its colour and its part at once."""
+"""A canvas whose pixels store a colour and a part; shapes write both at once."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _ARC = tuple((math.cos(math.pi * i / _STEPS), math.sin(math.pi * i / _STEPS)) fo
 
 
 def mix(first: Colour, second: Colour, share: float) -> Colour:
-    """A colour between two; `share` of the second.
+    """Blend two colours; `share` is the weight of the second.
 
     Example:
         >>> mix((0, 0, 0), (100, 200, 50), 0.5)
@@ -36,22 +36,22 @@ def mix(first: Colour, second: Colour, share: float) -> Colour:
 
 
 def darker(colour: Colour, share: float = 0.22) -> Colour:
-    """The same colour in the shade, which is a little violet out of doors."""
+    """The colour in the shade, which is slightly violet outdoors."""
     return mix(colour, SHADOW, share)
 
 
 def lighter(colour: Colour, share: float = 0.25) -> Colour:
-    """The same colour in the sun."""
+    """The colour in sunlight."""
     return mix(colour, SUNLIGHT, share)
 
 
 class Canvas:
-    """Four bytes a pixel: red, green, blue and the part; Pillow writes all four in one pass.
+    """Four bytes per pixel: red, green, blue and the part; Pillow writes all four in one pass.
 
     Args:
-        image: An `RGBX` picture to draw on.
-        tagged: Whether parts are written; others than the person of the picture are drawn with `tagged=False`
-            and leave part 0 behind, which is how occlusion shows in the mask.
+        image: An `RGBX` image to draw on.
+        tagged: Whether parts are written. Everything but the annotated person is drawn with `tagged=False`
+            and sets part 0, which excludes occluded pixels from the mask.
     """
 
     def __init__(self, image: Image.Image, *, tagged: bool = True) -> None:
@@ -60,7 +60,7 @@ class Canvas:
         self._draw = ImageDraw.Draw(image)
 
     def polygon(self, points: Sequence[Point] | NDArray[np.float64], colour: Colour, part: int = 0) -> None:
-        """Fill a closed outline."""
+        """Fill a polygon."""
         if isinstance(points, np.ndarray):
             flat = points.ravel().tolist()
         else:
@@ -68,22 +68,22 @@ class Canvas:
         self._draw.polygon(flat, fill=(*colour, part if self.tagged else 0))
 
     def ellipse(self, centre: Point, radii: Point, colour: Colour, part: int = 0) -> None:
-        """Fill an upright ellipse."""
+        """Fill an axis-aligned ellipse."""
         (x, y), (rx, ry) = centre, (max(radii[0], 0.5), max(radii[1], 0.5))
         self._draw.ellipse((x - rx, y - ry, x + rx, y + ry), fill=(*colour, part if self.tagged else 0))
 
     def rectangle(self, box: tuple[float, float, float, float], colour: Colour, part: int = 0) -> None:
-        """Fill left, top, right, bottom."""
+        """Fill a rectangle: left, top, right, bottom."""
         x0, y0, x1, y1 = box
         if x1 > x0 and y1 > y0:
             self._draw.rectangle(box, fill=(*colour, part if self.tagged else 0))
 
     def capsule(self, ends: tuple[Point, Point], radii: Point, colour: Colour, part: int = 0) -> None:
-        """Fill a limb: two circles and everything between their outer tangents."""
+        """Fill a limb: two circles and the area between their outer tangents."""
         self.polygon(_capsule(ends, radii), colour, part)
 
     def line(self, points: Sequence[Point], width: float, colour: Colour, part: int = 0) -> None:
-        """A stroke with bevelled joints."""
+        """Draw a polyline with bevelled joints."""
         flat = [c for point in points for c in point]
         self._draw.line(flat, fill=(*colour, part if self.tagged else 0), width=max(1, round(width)))
 

@@ -1,4 +1,4 @@
-"""What can be asked of the generator."""
+"""Options of the generator."""
 
 from __future__ import annotations
 
@@ -45,33 +45,29 @@ LIMITS = {
     "width": (24, 2048),
     "distractors": (0.0, 4.0),
     "object_scale": (0.1, 1.5),
-    "figure_scale": (0.1, 1.2),
     "views_per_identity": (1, 10_000),
-    "cameras": (1, 64),
     "supersampling": (1, 4),
 }
 
 
 @dataclass(frozen=True, slots=True)
 class SynthConfig:
-    """How the people are drawn; a picture depends on nothing but this, the seed and its index.
+    """Appearance of the drawn people. An image depends only on these options, the seed and its index.
 
     Args:
-        height: Height of a picture in pixels.
-        width: Width of a picture in pixels.
-        difficulty: From 0 (clean) to 1: blur, noise, low resolution, colour cast, people cut by the frame,
-            viewpoints near the border between two classes.
-        imbalance: From 0 (every attribute about as frequent as its absence, where that makes sense) to 1
+        height: Height of an image in pixels.
+        width: Width of an image in pixels.
+        difficulty: From 0 (clean) to 1: blur, noise, low resolution, colour cast, people cut off by the
+            frame, viewpoints near the border between two classes.
+        imbalance: From 0 (attributes about as often present as absent, where that makes sense) to 1
             (long-tailed, as on a real street).
-        distractors: Expected number of other people in a picture.
-        occlusion: Probability that something stands in front of the person.
-        clutter: From 0 (bare scene) to 1 (full of street furniture).
-        object_scale: Size of the things that attributes are read from (hat, glasses, bags, held objects,
-            print on the chest, patterns) relative to the body; 1 is natural, less makes small attributes.
-        figure_scale: Height of the person relative to the frame; 1 fills a tight crop.
+        distractors: Expected number of other people in an image.
+        occlusion: Probability of an object in front of the person.
+        clutter: From 0 (empty scene) to 1 (full of street furniture).
+        object_scale: Size of the objects that show attributes (hat, glasses, bags, held objects, print on
+            the chest, patterns) relative to the body; 1 is natural, less makes attributes smaller.
         views_per_identity: Number of consecutive indices that show the same person.
-        cameras: Number of cameras; each has its scene, colour cast, height, viewpoint tendency and sharpness.
-        supersampling: Each pixel is the mean of this many squared; 2 is quick, 3 has finer edges.
+        supersampling: Each pixel is the mean of this number squared of samples; 2 is fast, 3 has finer edges.
 
     Raises:
         ConfigError: If a number is out of range; the message gives the range.
@@ -89,18 +85,16 @@ class SynthConfig:
     occlusion: float = 0.15
     clutter: float = 0.5
     object_scale: float = 1.0
-    figure_scale: float = 1.0
     views_per_identity: int = 4
-    cameras: int = 8
     supersampling: int = 2
 
     def __post_init__(self) -> None:
         for field in fields(self):
             value = getattr(self, field.name)
             low, high = (0.0, 1.0) if field.name in SHARES else LIMITS[field.name]
-            whole = field.type == "int"
-            if isinstance(value, bool) or not isinstance(value, int if whole else (int, float)):
-                kind = "a whole number" if whole else "a number"
+            is_integer = field.type == "int"
+            if isinstance(value, bool) or not isinstance(value, int if is_integer else (int, float)):
+                kind = "an integer" if is_integer else "a number"
                 raise ConfigError(f"{field.name}: expected {kind} in [{low}, {high}], got {value!r}")
             if not (math.isfinite(value) and low <= value <= high):
                 raise ConfigError(f"{field.name}: expected a value in [{low}, {high}], got {value!r}")

@@ -1,4 +1,4 @@
-"""A folder of drawn pedestrians, as the reader of tables takes it (`passerby prepare table`)."""
+"""Write a folder of drawn pedestrians in the format that `passerby prepare table` reads."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict
 from functools import partial
-from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,7 +26,7 @@ from passerby.synthetic.person import SyntheticPerson, draw_person
 __all__ = ["get_split", "write_dataset"]
 
 COLUMNS = ("image", "identity", "camera", "split", *ATTRIBUTES, "mask", "parsing", "keypoints")
-# Twelve of twenty identities train, three validate, five test; the first three are one of each.
+# Of twenty identities, twelve are train, three val and five test; the first three are one of each.
 SPLIT_CYCLE = tuple({"r": "train", "v": "val", "t": "test"}[letter] for letter in "rtvrrtrrtrvrrtrrtrvr")
 CHUNK = 32
 
@@ -35,7 +34,7 @@ Row = tuple[dict[str, str], dict[str, list[float]], list[list[float]]]
 
 
 def get_split(identity: int) -> str:
-    """Part of an identity, whatever the size of the set: 60 % train, 15 % val, 25 % test.
+    """Split of an identity, independent of the size of the data set: 60 % train, 15 % val, 25 % test.
 
     Example:
         >>> [get_split(i) for i in range(4)]
@@ -55,31 +54,31 @@ def write_dataset(
     workers: int = 1,
     progress: Callable[[int, int], None] | None = None,
 ) -> Path:
-    """Draw people and write them with everything that is known about them.
+    """Draw people and write images, labels and annotations to a folder.
 
-    The folder holds `people.csv` (image, identity, camera, split, the 26 attributes as 1, 0 or empty for
+    The folder contains `people.csv` (image, identity, camera, split, the 26 attributes as 1, 0 or empty for
     unknown, mask, parsing, 51 numbers of COCO keypoints), `images/`, `masks/` (8-bit PNG, 0 and 255),
     `parsing/` (8-bit PNG, Look-Into-Person class 0 … 19, named in `classes.txt`), `boxes.json` (tight
     box of each visible attribute: left, top, right, bottom), `keypoints_mpii.json` (16 × x, y, score) and
-    `synth.json` (how it was made). It is written beside its place and renamed when complete, so a
-    half-written set never stays.
+    `synth.json` (seed and options). It is written under a temporary name and renamed when complete, so an
+    interrupted run leaves no partial data set.
 
     Args:
         out: The folder; must be absent or empty unless `overwrite`.
-        count: Number of pictures.
-        config: How the people are drawn.
-        seed: Which world; the first pictures of a larger set are those of a smaller one.
-        image_format: `jpg` (quality 92, 4:4:4) or `png` (exact).
-        overwrite: Replace a folder that has something in it, if `synth` made it.
-        workers: Processes that draw; the result does not depend on it.
-        progress: Called with pictures done and in all.
+        count: Number of images.
+        config: Appearance of the people.
+        seed: Seed of people, cameras and scenes; a larger data set begins with the images of a smaller one.
+        image_format: `jpg` (quality 92, 4:4:4) or `png` (lossless).
+        overwrite: Replace a non-empty folder that `synth` wrote.
+        workers: Number of processes; the result does not depend on it.
+        progress: Called with the number of images drawn and the total.
 
     Returns:
         The folder.
 
     Raises:
         ConfigError: If count, workers or format are out of range.
-        DataError: If the folder is in the way.
+        DataError: If the folder exists and must not be replaced.
     """
     out = Path(out)
     if count < 1 or workers < 1 or image_format not in ("jpg", "png"):
@@ -87,7 +86,7 @@ def write_dataset(
             f"expected count ≥ 1, workers ≥ 1 and format jpg or png, "
             f"got {count}, {workers} and {image_format!r}"
         )
-    _check_place(out, overwrite)
+    _check_replaceable(out, overwrite)
     config = config or SynthConfig()
     out.parent.mkdir(parents=True, exist_ok=True)
     temporary = out.with_name(f".{out.name}.{os.getpid()}.tmp")
@@ -98,8 +97,8 @@ def write_dataset(
         write = partial(_write_chunk, temporary, config, seed, image_format)
         chunks = [range(i, min(i + CHUNK, count)) for i in range(0, count, CHUNK)]
         rows: list[Row] = []
-        for part in _map(write, chunks, workers):
-            rows += part
+        for chunk in _map(write, chunks, workers):
+            rows += chunk
             if progress:
                 progress(len(rows), count)
         _write_tables(temporary, rows)
@@ -120,13 +119,13 @@ def write_dataset(
     return out
 
 
-def _check_place(out: Path, overwrite: bool) -> None:
+def _check_replaceable(out: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
     if not (overwrite and (out / "synth.json").is_file()):
         raise DataError(
             f"expected {out} to be absent or empty; choose another folder, "
-            f"or allow overwriting (--overwrite) where a set made by synth lies"
+            f"or replace a data set written by synth with --overwrite"
         )
 
 
@@ -176,5 +175,5 @@ def _write_tables(folder: Path, rows: list[Row]) -> None:
     boxes = {row["image"]: boxes for row, boxes, _ in rows}
     keypoints = {row["image"]: points for row, _, points in rows}
     for name, content in (("boxes.json", boxes), ("keypoints_mpii.json", keypoints)):
-        lines = ",\n".join(chain(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in content.items()))
+        lines = ",\n".join(f"{json.dumps(k)}: {json.dumps(v)}" for k, v in content.items())
         (folder / name).write_text("{\n" + lines + "\n}\n", encoding="utf-8")

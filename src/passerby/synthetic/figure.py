@@ -1,66 +1,69 @@
-"""A whole person, drawn from far to near."""
+"""Draw a person, from the farthest part to the nearest."""
 
 from __future__ import annotations
 
-from passerby.synthetic import carried, clothes, lower
+from passerby.synthetic import bags, lower_body, upper_body
 from passerby.synthetic.head import draw_behind_head, draw_head
+from passerby.synthetic.head_shape import Head
+from passerby.synthetic.held_objects import draw_held_object
 from passerby.synthetic.sketch import Sketch
-from passerby.synthetic.skull import Head
 from passerby.synthetic.solids import Solid
 
 __all__ = ["draw_figure"]
 
-TURNED = 0.3  # cosine of the yaw beyond which a pack is wholly behind or before the trunk
+TURNED = (
+    0.3  # cosine of the yaw above which a backpack is entirely behind (or, negated, in front of) the trunk
+)
 
 
 def draw_figure(sketch: Sketch) -> None:
-    """Draw a person; what lies nearer to the viewer covers what lies behind."""
-    trunk = clothes.create_trunk(sketch)
+    """Draw a person; nearer parts cover farther ones."""
+    trunk = upper_body.create_trunk(sketch)
     head = Head(sketch, sketch.lens.turned(sketch.view.head_turn))
     arms = sorted(("left", "right"), key=lambda side: _nearness(sketch, side))
     behind = [side for side in arms if _nearness(sketch, side) < -0.045]
     draw_behind_head(head)
-    _draw_things_behind(sketch, behind)
+    _draw_objects_behind(sketch, behind)
     _draw_legs(sketch)
-    clothes.draw_neck(sketch)
-    if sketch.wears("LongCoat"):
-        clothes.draw_coat_tail(sketch)
-    clothes.draw_upper(sketch, trunk)
+    upper_body.draw_neck(sketch)
+    if sketch.has("LongCoat"):
+        upper_body.draw_coat_tail(sketch)
+    upper_body.draw_upper(sketch, trunk)
     if sketch.identity.tucked:
         _draw_lower_garment(sketch)
-    _draw_things_before(sketch, trunk)
+    _draw_objects_in_front(sketch, trunk)
     for side in arms:
         if side not in behind:
             _draw_arm(sketch, side)
-    if sketch.wears("Backpack") and sketch.lens.cos <= -TURNED:
-        carried.draw_backpack(sketch)
+    if sketch.has("Backpack") and sketch.lens.cos <= -TURNED:
+        bags.draw_backpack(sketch)
     draw_head(head)
 
 
-def _draw_things_behind(sketch: Sketch, arms: list[str]) -> None:
-    if sketch.wears("Backpack") and sketch.lens.cos > TURNED:
-        carried.draw_backpack(sketch)
+def _draw_objects_behind(sketch: Sketch, arms: list[str]) -> None:
+    if sketch.has("Backpack") and sketch.lens.cos > TURNED:
+        bags.draw_backpack(sketch)
     if sketch.view.hold and _holds_behind(sketch):
-        carried.draw_held(sketch)
+        draw_held_object(sketch)
     for side in arms:
         _draw_arm(sketch, side)
-    if sketch.wears("ShoulderBag") and _bag_is_behind(sketch):
-        carried.draw_shoulder_bag(sketch)
+    if sketch.has("ShoulderBag") and _bag_is_behind(sketch):
+        bags.draw_shoulder_bag(sketch)
 
 
-def _draw_things_before(sketch: Sketch, trunk: Solid) -> None:
-    if sketch.wears("Backpack"):
-        carried.draw_backpack_straps(sketch, trunk)
+def _draw_objects_in_front(sketch: Sketch, trunk: Solid) -> None:
+    if sketch.has("Backpack"):
+        bags.draw_backpack_straps(sketch, trunk)
         if -TURNED < sketch.lens.cos <= TURNED:
-            carried.draw_backpack(sketch)
-    if sketch.wears("ShoulderBag"):
-        carried.draw_strap(sketch, trunk)
+            bags.draw_backpack(sketch)
+    if sketch.has("ShoulderBag"):
+        bags.draw_strap(sketch, trunk)
         if not _bag_is_behind(sketch):
-            carried.draw_shoulder_bag(sketch)
+            bags.draw_shoulder_bag(sketch)
     if sketch.identity.scarf:
-        clothes.draw_scarf(sketch)
+        upper_body.draw_scarf(sketch)
     if sketch.view.hold and not _holds_behind(sketch):
-        carried.draw_held(sketch)
+        draw_held_object(sketch)
 
 
 def _holds_behind(sketch: Sketch) -> bool:
@@ -80,9 +83,9 @@ def _nearness(sketch: Sketch, side: str) -> float:
 
 
 def _draw_arm(sketch: Sketch, side: str) -> None:
-    if sketch.wears("HandBag") and side == ("left" if sketch.identity.side > 0 else "right"):
-        carried.draw_hand_bag(sketch, side)
-    clothes.draw_arm(sketch, side)
+    if sketch.has("HandBag") and side == ("left" if sketch.identity.side > 0 else "right"):
+        bags.draw_hand_bag(sketch, side)
+    upper_body.draw_arm(sketch, side)
 
 
 def _draw_legs(sketch: Sketch) -> None:
@@ -92,13 +95,13 @@ def _draw_legs(sketch: Sketch) -> None:
         )
 
     for side in sorted(("left", "right"), key=nearness):
-        lower.draw_leg(sketch, side)
+        lower_body.draw_leg(sketch, side)
     if not sketch.identity.tucked:
         _draw_lower_garment(sketch)
 
 
 def _draw_lower_garment(sketch: Sketch) -> None:
-    if sketch.wears("Skirt&Dress"):
-        lower.draw_skirt(sketch)
+    if sketch.has("Skirt&Dress"):
+        lower_body.draw_skirt(sketch)
     else:
-        lower.draw_hips(sketch)
+        lower_body.draw_hips(sketch)

@@ -1,21 +1,21 @@
-"""Hair of every style."""
+"""Hair styles."""
 
 from __future__ import annotations
 
 from passerby.synthetic.canvas import Colour, darker, lighter
+from passerby.synthetic.head_shape import SKULL, Head
 from passerby.synthetic.parts import Part
-from passerby.synthetic.skull import SKULL, Head
 from passerby.synthetic.solids import Solid
 
-__all__ = ["draw_hair", "draw_locks", "draw_long_hair", "draw_ring_of_hair", "draw_tail"]
+__all__ = ["draw_bald_hair", "draw_hair", "draw_long_hair", "draw_ponytail", "draw_side_hair"]
 
 
 def draw_hair(head: Head) -> None:
-    """The hair on the skull."""
+    """Draw the hair on the skull."""
     hair = head.identity.hair
     style = head.identity.hair_style
     if style == "bald":
-        draw_ring_of_hair(head)
+        draw_bald_hair(head)
         return
     grow = {"crew": 1.03, "curly": 1.12, "bob": 1.12, "long": 1.1}.get(style, 1.07)
     low = 0.2 if style in ("crew", "short", "quiff", "pony", "bun") else 0.02
@@ -30,28 +30,28 @@ def draw_hair(head: Head) -> None:
     head.canvas.polygon(solid.outline(), hair, Part.HAIR)
     head.canvas.polygon(solid.outline(0.25, 1.0), darker(hair, 0.16), Part.HAIR)
     if style == "quiff":
-        front = head.skull.spot(head.height(0.95), 0)
+        front = head.skull.surface_point(head.height(0.95), 0)
         head.canvas.ellipse(
             (front[0], front[1] - head.px(0.03)),
             (head.px(0.26), head.px(0.13)),
             hair,
             Part.HAIR,
         )
-    if not head.identity.wears["Hat"]:
+    if not head.identity.attributes["Hat"]:
         shine = solid.band(head.height(0.84), head.height(0.9), (-0.6, 0.1))
         head.canvas.polygon(shine, lighter(hair, 0.22), Part.HAIR)
 
 
 def _draw_curls(head: Head, solid: Solid, hair: Colour) -> None:
-    low = 0.35 if not head.identity.wears["Female"] else 0.1
+    low = 0.35 if not head.identity.attributes["Female"] else 0.1
     for t, radius in ((1.0, 0.15), (0.9, 0.15), (0.7, 0.14), (0.5, 0.13), (low, 0.12)):
         edge = solid.band(head.height(t - 0.01), head.height(t))
         for share, colour in ((0, hair), (8, darker(hair, 0.16))):
             head.canvas.ellipse(edge[share], (head.px(radius), head.px(radius)), colour, Part.HAIR)
 
 
-def draw_ring_of_hair(head: Head) -> None:
-    """What is left of an old man's hair."""
+def draw_bald_hair(head: Head) -> None:
+    """Draw the hair at the sides and back of a bald head."""
     for first, last in ((78.0, 150.0), (150.0, 210.0), (210.0, 282.0)):
         patch = head.skull.strip((head.height(0.14), head.height(0.54)), (first, last))
         if patch is not None:
@@ -59,7 +59,7 @@ def draw_ring_of_hair(head: Head) -> None:
 
 
 def draw_long_hair(head: Head) -> None:
-    """Hair that falls down the neck or the back."""
+    """Draw long hair and bobs behind the neck."""
     style = head.identity.hair_style
     if style not in ("long", "bob"):
         return
@@ -78,28 +78,28 @@ def draw_long_hair(head: Head) -> None:
         head.canvas.polygon(solid.outline(-0.5, -0.32), lighter(hair, 0.12), Part.HAIR)
 
 
-def draw_locks(head: Head) -> None:
-    """Long hair in front of the shoulders, beside the face."""
+def draw_side_hair(head: Head) -> None:
+    """Draw long hair next to the face, in front of the shoulders."""
     for side in (-1, 1):
         if head.skull.faces(side * 80) < -0.1:
             continue
-        start = head.skull.spot(head.height(0.62), side * 82)
+        start = head.skull.surface_point(head.height(0.62), side * 82)
         end = (
-            start[0] + (start[0] - head.skull.spot(head.height(0.6), 0)[0]) * 0.12,
+            start[0] + (start[0] - head.skull.surface_point(head.height(0.6), 0)[0]) * 0.12,
             start[1] + head.px(0.95),
         )
         head.canvas.capsule(
             (start, end),
             (head.px(0.08), head.px(0.10)),
             head.identity.hair
-            if start[0] < head.skull.spot(head.height(0.6), 0)[0]
+            if start[0] < head.skull.surface_point(head.height(0.6), 0)[0]
             else darker(head.identity.hair, 0.16),
             Part.HAIR,
         )
 
 
-def draw_tail(head: Head) -> None:
-    """A pony tail or a bun."""
+def draw_ponytail(head: Head) -> None:
+    """Draw a ponytail or a bun."""
     hair, size = head.identity.hair, head.body.head
     chin = head.joints["chin"]
     if head.identity.hair_style == "pony":

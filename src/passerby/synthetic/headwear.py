@@ -5,15 +5,15 @@ from __future__ import annotations
 import math
 
 from passerby.synthetic.canvas import Colour, darker, lighter, mix
+from passerby.synthetic.head_shape import Head
 from passerby.synthetic.parts import Part
-from passerby.synthetic.skull import Head
 from passerby.synthetic.solids import Ring
 
-__all__ = ["draw_glasses", "draw_hat", "draw_peak"]
+__all__ = ["draw_cap_peak", "draw_glasses", "draw_hat"]
 
 
 def draw_hat(head: Head) -> None:
-    """A cap, a beanie or a hat with a brim."""
+    """Draw a cap, a beanie or a hat with a brim."""
     colour, size, style = head.identity.colours["hat"], head.scale, head.identity.hat_style
     low = _rim(size)
     top = low + (0.5 if style == "beanie" else 0.44) * size
@@ -42,11 +42,11 @@ def draw_hat(head: Head) -> None:
             tip, (head.px(0.12) * size, head.px(0.11) * size), lighter(colour, 0.35), Part.HAT
         )
     if style == "cap" and head.facing > 0:
-        draw_peak(head)
+        draw_cap_peak(head)
 
 
 def _rim(size: float) -> float:
-    """Where a hat of that size sits, in head heights above the chin."""
+    """Height of the rim of a hat of this size, in head heights above the chin."""
     return 0.66 + 0.2 * (1.0 - min(1.0, size))
 
 
@@ -58,8 +58,8 @@ def _draw_brim(head: Head, low: float) -> None:
     head.canvas.ellipse((middle[0], middle[1] - head.px(0.03)), (radius, radius * 0.22), colour, Part.HAT)
 
 
-def draw_peak(head: Head) -> None:
-    """The peak of a cap."""
+def draw_cap_peak(head: Head) -> None:
+    """Draw the peak of a cap."""
     size, long = head.scale, head.body.head
     low, (_, _, z) = _rim(size), head.joints["chin"]
     angles = [math.radians(17.0 * k - 68.0) for k in range(9)]
@@ -83,7 +83,7 @@ def draw_peak(head: Head) -> None:
 
 
 def draw_glasses(head: Head) -> None:
-    """Glasses, clear or dark, with their temples."""
+    """Draw clear or dark glasses with their temples."""
     frame: Colour = (34, 30, 42)
     lens: Colour = (
         (52, 46, 64) if head.identity.glasses_dark else mix(head.identity.skin, (226, 240, 248), 0.5)
@@ -91,19 +91,19 @@ def draw_glasses(head: Head) -> None:
     size, level = head.scale, head.height(0.49)
     for side in (-1, 1):
         ear, hinge = (
-            head.skull.spot(head.height(0.5), side * 90),
-            head.skull.spot(head.height(0.51), side * 48),
+            head.skull.surface_point(head.height(0.5), side * 90),
+            head.skull.surface_point(head.height(0.51), side * 48),
         )
         if head.skull.faces(side * 88) > 0.05 and head.skull.faces(side * 40) > -0.1:
             head.canvas.line([ear, hinge], head.px(0.06) * size, frame, Part.GLASSES)
     if head.facing > 0.2:
-        left, right = head.skull.spot(level, -24), head.skull.spot(level, 24)
+        left, right = head.skull.surface_point(level, -24), head.skull.surface_point(level, 24)
         head.canvas.line([left, right], head.px(0.05) * size, frame, Part.GLASSES)
     for side in (-1, 1):
         seen = head.skull.faces(side * 24)
         if seen < 0.1:
             continue
-        spot = head.skull.spot(level, side * 24)
+        spot = head.skull.surface_point(level, side * 24)
         radius = head.px(0.155) * size
         head.canvas.ellipse(spot, (radius * max(0.45, seen), radius * 0.92), frame, Part.GLASSES)
         inner = (

@@ -1,4 +1,4 @@
-"""Joints in pixels, with a score that says whether each can be seen."""
+"""Keypoints in pixels, with a visibility score."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.synthetic.parts import Part
-from passerby.synthetic.skeleton import Spot
+from passerby.synthetic.skeleton import Point3D
 from passerby.synthetic.sketch import Sketch
 
 __all__ = ["COCO_NAMES", "MPII_NAMES", "compute_keypoints"]
@@ -55,7 +55,7 @@ _LEFT = (Part.LEFT_LEG, Part.LEFT_SHOE, Part.LEFT_BOOT)
 _RIGHT = (Part.RIGHT_LEG, Part.RIGHT_SHOE, Part.RIGHT_BOOT)
 
 
-def _parts_that_show(name: str) -> tuple[Part, ...]:
+def _list_showing_parts(name: str) -> tuple[Part, ...]:
     side, _, joint = name.partition("_")
     if joint in ("elbow", "wrist", "shoulder"):
         return (
@@ -68,23 +68,24 @@ def _parts_that_show(name: str) -> tuple[Part, ...]:
     return _HEAD if name in ("nose", "neck", "crown") or joint in ("eye", "ear") else _BODY
 
 
-def _show_table() -> NDArray[np.bool_]:
+def _create_table() -> NDArray[np.bool_]:
     table = np.zeros((33, 256), np.bool_)
     for row, name in enumerate((*MPII_NAMES, *COCO_NAMES)):
-        table[row, list(_parts_that_show(name))] = True
+        table[row, list(_list_showing_parts(name))] = True
     return table
 
 
-_TABLE = _show_table()
+_TABLE = _create_table()
+"""(33, 256): whether a part shows a keypoint."""
 
 
 def compute_keypoints(
     sketch: Sketch, parts: NDArray[np.uint8]
 ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
-    """Joints in MPII and in COCO order.
+    """Keypoints in MPII and in COCO order.
 
-    Score: 1 seen (through clothes counts as seen), 0.5 hidden by the person's own body or things, 0 behind
-    something else or outside the picture.
+    Score: 1 visible (also under clothes), 0.5 hidden by the person's own body or carried objects, 0 occluded
+    by another object or outside the image.
 
     Shape:
         (16, 3) and (17, 3) float32: x px, y px, score.
@@ -92,7 +93,7 @@ def compute_keypoints(
     height, width = parts.shape
     shrink = height / sketch.canvas.image.size[1]
     turned = sketch.lens.turned(sketch.view.head_turn)
-    face = _face_spots(sketch)
+    face = _locate_face(sketch)
     points = np.zeros((33, 3), np.float32)
     for row, name in enumerate((*MPII_NAMES, *COCO_NAMES)):
         lens, spot = (turned, face[name]) if name in face else (sketch.lens, sketch.joints[name])
@@ -108,17 +109,17 @@ def compute_keypoints(
     return points[:16], points[16:]
 
 
-def _face_spots(sketch: Sketch) -> dict[str, Spot]:
+def _locate_face(sketch: Sketch) -> dict[str, Point3D]:
     size, (_, y, z) = sketch.body.head, sketch.joints["chin"]
-    spots: dict[str, Spot] = {"nose": (0.0, y + 0.4 * size, z + 0.5 * size)}
+    points: dict[str, Point3D] = {"nose": (0.0, y + 0.4 * size, z + 0.5 * size)}
     for side, sign in (("left", 1.0), ("right", -1.0)):
-        spots[f"{side}_eye"] = (sign * 0.165 * size, y + 0.5 * size, z + 0.41 * size)
-        spots[f"{side}_ear"] = (sign * 0.39 * size, y + 0.44 * size, z - 0.03 * size)
-    return spots
+        points[f"{side}_eye"] = (sign * 0.165 * size, y + 0.5 * size, z + 0.41 * size)
+        points[f"{side}_ear"] = (sign * 0.39 * size, y + 0.44 * size, z - 0.03 * size)
+    return points
 
 
 def _faces_viewer(sketch: Sketch, name: str) -> bool:
-    """Whether a joint is on the side of the body that the viewer sees."""
+    """Whether a joint is on the visible side of the body."""
     turned = sketch.lens.turned(sketch.view.head_turn)
     side, _, joint = name.partition("_")
     outwards = 1.0 if side == "left" else -1.0

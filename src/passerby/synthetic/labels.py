@@ -1,4 +1,4 @@
-"""Labels and boxes, read off the parts that are really in the picture."""
+"""Labels and boxes from the parts that are visible in the image."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ _BAGS = (Part.BACKPACK, Part.HAND_BAG, Part.SHOULDER_BAG, Part.HELD)
 _BODY = tuple(p for p in Part if p and p not in _BAGS)
 _MIDDLE = (*_TORSO, Part.SLEEVE, *_ARMS, *_LOWER, Part.COAT_TAIL, *_BAGS)
 
-# What shows an attribute, and where it is looked for (its site).
+# Parts that show an attribute, and parts of its site: the body region where it would show.
 _EVIDENCE: Mapping[str, tuple[tuple[Part, ...], tuple[Part, ...]]] = {
     "Female": (_BODY, _BODY),
     "AgeOver60": (_BODY, _BODY),
@@ -55,9 +55,9 @@ _EVIDENCE: Mapping[str, tuple[tuple[Part, ...], tuple[Part, ...]]] = {
     "boots": ((Part.LEFT_BOOT, Part.RIGHT_BOOT), _FEET),
 }
 WHOLE_PERSON = tuple(name for name, (shows, _) in _EVIDENCE.items() if shows is _BODY)
-"""The attributes that the whole person shows: their box is the person's."""
+"""Attributes of the whole person: their box is that of the person."""
 
-_LEAST = {
+_MIN_PIXELS = {
     "Glasses": 5,
     "UpperLogo": 6,
     "Hat": 8,
@@ -66,8 +66,8 @@ _LEAST = {
     "HandBag": 10,
     "boots": 12,
 }
-_LEAST_OTHERWISE = 16
-_LEAST_SITE = 24
+_DEFAULT_MIN_PIXELS = 16
+_MIN_SITE_PIXELS = 24
 _SMALL = frozenset(
     {
         "Glasses",
@@ -97,46 +97,47 @@ _SHOWS, _SITES = _matrix(0), _matrix(1)
 _BITS = (_SHOWS * (1 << np.arange(len(ATTRIBUTES)))[:, None]).sum(axis=0).astype(np.uint32)
 
 
-def compute_labels(sketch: Sketch, whole: Image.Image, seen: Image.Image) -> NDArray[np.int8]:
-    """The 26 labels.
+def compute_labels(sketch: Sketch, unoccluded: Image.Image, visible: Image.Image) -> NDArray[np.int8]:
+    """Compute the 26 labels.
 
-    An attribute is known when at least half of the place where it would show is in the picture (not behind an
-    occluder, not turned away); present and known, it needs pixels of its own, or it becomes unknown too.
+    An attribute is known if at least half of its site is visible (not occluded, not turned away). A present
+    attribute must also have visible pixels, otherwise it is unknown, too.
 
     Args:
-        sketch: Who is drawn.
-        whole: Part of each pixel (an `L` picture) before anything was put in front.
-        seen: Part of each pixel of the finished picture.
+        sketch: The drawn person.
+        unoccluded: Part of each pixel (an `L` image) before occluders were drawn.
+        visible: Part of each pixel of the final image.
 
     Shape:
         (26,) int8 in {1, 0, −1}, in the order of `ATTRIBUTES`.
     """
-    after = np.array(seen.histogram())
-    before = after if whole is seen else np.array(whole.histogram())
-    height_px = sketch.lens.scale * seen.size[1] / sketch.canvas.image.size[1]
+    after = np.array(visible.histogram())
+    before = after if unoccluded is visible else np.array(unoccluded.histogram())
+    height_px = sketch.lens.scale * visible.size[1] / sketch.canvas.image.size[1]
     area = (height_px / 230.0) ** 2
     site, site_before = _SITES @ after, _SITES @ before
-    own, own_before = _SHOWS @ after, _SHOWS @ before
-    true = np.array([sketch.wears(name) if name in sketch.identity.wears else False for name in ATTRIBUTES])
+    shown, shown_before = _SHOWS @ after, _SHOWS @ before
+    true = np.array([sketch.identity.attributes.get(name, False) for name in ATTRIBUTES])
     for name in ("Front", "Side", "Back"):
         true[ATTRIBUTES.index(name)] = sketch.view.direction == name
-    least = (
+    min_pixels = (
         np.array(
             [
-                _LEAST.get(n, _LEAST_OTHERWISE) * (min(1.0, sketch.object_scale) ** 2 if n in _SMALL else 1.0)
+                _MIN_PIXELS.get(n, _DEFAULT_MIN_PIXELS)
+                * (min(1.0, sketch.object_scale) ** 2 if n in _SMALL else 1.0)
                 for n in ATTRIBUTES
             ]
         )
         * area
     )
-    known = (site >= np.maximum(_LEAST_SITE * area, 2)) & (2 * site >= site_before)
+    known = (site >= np.maximum(_MIN_SITE_PIXELS * area, 2)) & (2 * site >= site_before)
     known &= ~_turned_away(sketch)
-    enough = (own >= np.maximum(least, 2)) & (4 * own >= own_before)
+    enough = (shown >= np.maximum(min_pixels, 2)) & (4 * shown >= shown_before)
     return np.where(known & (enough | ~true), true, -1).astype(np.int8)
 
 
 def _turned_away(sketch: Sketch) -> NDArray[np.bool_]:
-    """Attributes whose place looks away from the viewer, present or not."""
+    """Attributes whose site faces away from the viewer."""
     away = set()
     if sketch.lens.cos < 0.25:
         away.add("UpperLogo")
@@ -147,9 +148,9 @@ def _turned_away(sketch: Sketch) -> NDArray[np.bool_]:
     return np.array([name in away for name in ATTRIBUTES])
 
 
-def compute_boxes(labels: NDArray[np.int8], seen: NDArray[np.uint8]) -> dict[str, Box]:
-    """The tight box of the pixels that show each attribute whose label is 1."""
-    bits = _BITS[seen]
+def compute_boxes(labels: NDArray[np.int8], parts: NDArray[np.uint8]) -> dict[str, Box]:
+    """Tight box of the pixels that show each attribute with label 1."""
+    bits = _BITS[parts]
     rows, columns = np.bitwise_or.reduce(bits, axis=1), np.bitwise_or.reduce(bits, axis=0)
     boxes = {}
     for index in np.flatnonzero(labels == 1):

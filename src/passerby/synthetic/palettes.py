@@ -1,4 +1,4 @@
-"""Colours that go together."""
+"""Colour palettes of people and scenes."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ SKIN = from_hex("f6d3b8", "eebf9c", "e2a87f", "cf9068", "b27550", "8c5a3c", "6a4
 HAIR = from_hex("2a2430", "3b2a26", "57392a", "7c5233", "a8713f", "cf9d57", "1d1f2b", "8b3f2c", "4a3a45")
 GREY_HAIR = from_hex("e9e6e2", "cfccd0", "b3b3ba", "f2efe8", "c2bcb4")
 
-# Each outfit: upper, accent, lower, shoes, bag — chosen to be worn together.
+# Each outfit: upper, accent, lower, shoes, bag; the colours match.
 OUTFITS = tuple(
     from_hex(*codes.split())
     for codes in (
@@ -76,13 +76,13 @@ SCENES = tuple(
 )
 
 
-def create_outfit(dice: random.Random) -> dict[str, Colour]:
-    """Colours of one person's things, by role."""
-    upper, accent, lower, shoes, bag = OUTFITS[int(dice.random() * len(OUTFITS))]
-    other = OUTFITS[int(dice.random() * len(OUTFITS))]
-    if dice.random() < 0.3:  # now and then the trousers of someone else's taste
+def create_outfit(rng: random.Random) -> dict[str, Colour]:
+    """Colours of the clothes and objects of one person, by role."""
+    upper, accent, lower, shoes, bag = OUTFITS[int(rng.random() * len(OUTFITS))]
+    other = OUTFITS[int(rng.random() * len(OUTFITS))]
+    if rng.random() < 0.3:  # sometimes trousers of another outfit
         lower = other[2]
-    hat = (accent, upper, other[0], bag)[int(dice.random() * 4)]
+    hat = (accent, upper, other[0], bag)[int(rng.random() * 4)]
     return {
         "upper": upper,
         "accent": accent,
@@ -91,11 +91,11 @@ def create_outfit(dice: random.Random) -> dict[str, Colour]:
         "shoes": shoes,
         "boots": mix(bag, (40, 24, 24), 0.45),
         "bag": bag,
-        "pack": other[0] if dice.random() < 0.5 else mix(lower, bag, 0.6),
+        "pack": other[0] if rng.random() < 0.5 else mix(lower, bag, 0.6),
         "hat": hat,
         "held": other[1],
         "scarf": other[0],
         "logo": (255, 250, 240) if sum(upper) < 480 else (196, 54, 66),
         "logo_ground": (196, 54, 66) if sum(upper) < 480 else (250, 244, 232),
-        "coat": (other[0], mix(bag, (225, 205, 180), 0.45), lower, upper)[int(dice.random() * 4)],
+        "coat": (other[0], mix(bag, (225, 205, 180), 0.45), lower, upper)[int(rng.random() * 4)],
     }

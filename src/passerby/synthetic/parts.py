@@ -1,9 +1,8 @@
-"""What each drawn pixel belongs to.
+"""The part that each drawn pixel belongs to.
 
-Every primitive is drawn with a part beside its colour, so masks, parsing maps, boxes and labels follow from
-the picture itself. Things that are carried (bags with their straps, held objects) are parts without a class
-among the twenty of Look-Into-Person: they are background (0) in the parsing map and in the mask, as in that
-data set.
+Every shape is drawn with a part in addition to its colour, so masks, parsing maps, boxes and labels follow
+from the image itself. Carried objects (bags with their straps, held objects) have no class among the twenty
+of Look-Into-Person: they are background (0) in the parsing map and in the mask, as in that data set.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ __all__ = ["LIP_CLASSES", "Part", "compute_parsing_table"]
 
 
 class Part(IntEnum):
-    """Parts of a picture; 0 is whatever does not belong to the person."""
+    """Parts of an image; 0 is everything that does not belong to the person."""
 
     NONE = 0
     FACE = 1

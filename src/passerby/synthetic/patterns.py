@@ -1,4 +1,4 @@
-"""What the cloth of the upper garment shows: stripes, plaid, blocks of colour, a print."""
+"""Patterns of the upper garment: stripes, plaid, blocks of colour, a print."""
 
 from __future__ import annotations
 
@@ -21,31 +21,31 @@ __all__ = [
 
 def get_cloth(sketch: Sketch) -> Colour:
     """Colour of the upper garment."""
-    return sketch.identity.colours["coat" if sketch.wears("LongCoat") else "upper"]
+    return sketch.identity.colours["coat" if sketch.has("LongCoat") else "upper"]
 
 
 def get_span(sketch: Sketch) -> tuple[float, float]:
-    """Heights between which the upper garment carries its pattern."""
+    """Lower and upper height of the pattern of the upper garment."""
     lift = sketch.joints["pelvis"][1] - sketch.body.hip
     low = sketch.body.waist - 0.01 if sketch.identity.tucked else sketch.body.hip - 0.02
     return low + lift, sketch.body.shoulder + lift - 0.006
 
 
 def draw_upper_pattern(sketch: Sketch, trunk: Solid, sides: tuple[float, float] = (-1.0, 1.0)) -> None:
-    """Stripes, plaid or blocks of colour on the trunk, or on its shaded side alone."""
+    """Draw stripes, plaid or blocks of colour on the trunk, or on its shaded side only."""
     accent = sketch.identity.colours["accent"]
     shaded = sides[0] > 0
     low, high = get_span(sketch)
     fine = sketch.object_scale
-    if sketch.wears("UpperStride"):
+    if sketch.has("UpperStride"):
         paint = (darker(accent, 0.12) if shaded else accent), Part.UPPER_STRIPE
         step = 0.044
         for i in range(int((high - low) / step)):
             y = low + 0.012 + i * step
             sketch.canvas.polygon(trunk.band(y, y + 0.019 * fine, sides), *paint)
-    elif sketch.wears("UpperPlaid"):
+    elif sketch.has("UpperPlaid"):
         _draw_plaid(sketch, trunk, sides)
-    elif sketch.wears("UpperSplice"):
+    elif sketch.has("UpperSplice"):
         _draw_splice(sketch, trunk, sides)
 
 
@@ -94,13 +94,13 @@ def _draw_splice(sketch: Sketch, trunk: Solid, sides: tuple[float, float]) -> No
 
 
 def draw_logo(sketch: Sketch, trunk: Solid) -> None:
-    """A print on the chest, seen from the front."""
+    """Draw a print on the chest, if the chest is visible."""
     seen = trunk.faces(0)
     if seen < 0.25:
         return
     low, high = get_span(sketch)
     colour, back = sketch.identity.colours["logo"], sketch.identity.colours["logo_ground"]
-    x, y = trunk.spot(low + 0.62 * (high - low), 0)
+    x, y = trunk.surface_point(low + 0.62 * (high - low), 0)
     size = sketch.px(0.052) * sketch.object_scale
     wide = size * seen
     style = sketch.identity.logo_style
@@ -152,10 +152,10 @@ def draw_logo(sketch: Sketch, trunk: Solid) -> None:
 
 
 def draw_tail_pattern(sketch: Sketch, solid: Solid, span: tuple[float, float]) -> None:
-    """Stripes or plaid on the skirts of a coat."""
+    """Draw stripes or plaid on the lower half of a coat."""
     accent, cloth, fine = sketch.identity.colours["accent"], get_cloth(sketch), sketch.object_scale
-    plaid = sketch.wears("UpperPlaid")
-    if not (plaid or sketch.wears("UpperStride")):
+    plaid = sketch.has("UpperPlaid")
+    if not (plaid or sketch.has("UpperStride")):
         return
     colour, part = (mix(cloth, accent, 0.55), Part.UPPER_PLAID) if plaid else (accent, Part.UPPER_STRIPE)
     for k in range(int((span[1] - span[0]) / 0.05)):
@@ -169,12 +169,12 @@ def draw_tail_pattern(sketch: Sketch, solid: Solid, span: tuple[float, float]) -
 
 
 def draw_sleeve_pattern(sketch: Sketch, side: str, limb: Limb, shares: tuple[float, ...]) -> None:
-    """Stripes or plaid around a part of a sleeve."""
+    """Draw stripes or plaid around a part of a sleeve."""
     bones, radii = limb
     accent = sketch.identity.colours["accent"]
-    if sketch.wears("UpperStride"):
+    if sketch.has("UpperStride"):
         paint = accent, Part.UPPER_STRIPE
-    elif sketch.wears("UpperPlaid"):
+    elif sketch.has("UpperPlaid"):
         paint = mix(get_cloth(sketch), accent, 0.55), Part.UPPER_PLAID
     else:
         return

@@ -1,272 +1,189 @@
-"""Where cameras stand: one wide, softly blurred scene a camera, of which each picture shows a window."""
+"""Backgrounds: one wide, blurred scene per camera, of which each image shows a crop."""
 
 from __future__ import annotations
 
-import random
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageFilter
 
-from passerby.synthetic import palettes
-from passerby.synthetic.canvas import Canvas, Colour, darker, lighter, mix
-from passerby.synthetic.people import stream
+from passerby.synthetic.canvas import darker, lighter, mix
+from passerby.synthetic.rng import create_rng
+from passerby.synthetic.scene_canvas import SceneCanvas
 
-__all__ = ["WIDTHS", "create_scene"]
+__all__ = ["SCENE_WIDTH", "create_scene"]
 
-WIDTHS = 3
-"""A scene is this many pictures wide."""
-
-
-class _Place:
-    """A scene under construction; lengths are shares of its height."""
-
-    def __init__(self, size: tuple[int, int], dice: random.Random) -> None:
-        self.width_px, self.height_px = size
-        self.dice = dice
-        self.sky, self.far, self.wall, self.trim, self.ground, self.kerb, self.leaf = dice.choice(
-            palettes.SCENES
-        )
-        self.horizon = dice.uniform(0.66, 0.76)
-        self.span = self.width_px / self.height_px
-        self.image = self._paint_base()
-        self.canvas = Canvas(self.image, tagged=False)
-
-    def _paint_base(self) -> Image.Image:
-        rows = (np.arange(self.height_px, dtype=np.float32) + 0.5)[:, None] / self.height_px
-        sky = np.asarray(lighter(self.sky, 0.35), np.float32) * (1 - rows / self.horizon) + np.asarray(
-            mix(self.sky, self.far, 0.25), np.float32
-        ) * (rows / self.horizon)
-        depth = (rows - self.horizon) / (1 - self.horizon)
-        ground = (
-            np.asarray(self.kerb, np.float32) * (1 - depth)
-            + np.asarray(lighter(self.ground, 0.12), np.float32) * depth
-        )
-        column = np.where(rows < self.horizon, sky, ground)
-        full = np.zeros((self.height_px, self.width_px, 4), np.uint8)
-        full[..., :3] = np.clip(column, 0, 255).astype(np.uint8)[:, None, :]
-        return Image.frombytes("RGBX", (self.width_px, self.height_px), full.tobytes())
-
-    def px(self, share: float) -> float:
-        return share * self.height_px
-
-    def box(self, sides: tuple[float, float, float, float], colour: Colour) -> None:
-        """A rectangle: left, top, right, bottom in shares of the height."""
-        x0, y0, x1, y1 = (v * self.height_px for v in sides)
-        self.canvas.rectangle((x0, y0, x1, y1), colour)
-
-    def blob(self, spot: tuple[float, float], radius: float, colour: Colour) -> None:
-        """A crown of leaves."""
-        for dx, dy, r in (
-            (0.0, 0.0, 1.0),
-            (-0.7, 0.25, 0.7),
-            (0.7, 0.3, 0.72),
-            (-0.3, -0.55, 0.65),
-            (0.4, -0.5, 0.6),
-        ):
-            self.canvas.ellipse(
-                (self.px(spot[0] + dx * radius), self.px(spot[1] + dy * radius)),
-                (self.px(radius * r), self.px(radius * r)),
-                colour,
-            )
-        for dx, dy, r in ((-0.35, -0.35, 0.5), (-0.75, 0.1, 0.35)):
-            self.canvas.ellipse(
-                (self.px(spot[0] + dx * radius), self.px(spot[1] + dy * radius)),
-                (self.px(radius * r), self.px(radius * r)),
-                lighter(colour, 0.16),
-            )
-
-    def tree(self, x: float, size: float) -> None:
-        """A street tree on the edge of the ground."""
-        trunk = mix(self.trim, (96, 72, 62), 0.75)
-        base = self.horizon + 0.02
-        self.box((x - 0.012, base - 0.3 * size, x + 0.012, base), trunk)
-        self.blob(
-            (x, base - 0.38 * size), 0.15 * size, mix(self.leaf, self.sky, self.dice.uniform(0.0, 0.25))
-        )
-
-    def paving(self, rows: int, columns: float) -> None:
-        """Lines of slabs that run towards the horizon."""
-        line = mix(self.ground, self.kerb, 0.7)
-        depth = 1.0 - self.horizon
-        for i in range(1, rows + 1):
-            y = self.horizon + depth * (i / rows) ** 1.8
-            self.box((0, y, self.span, y + 0.0035), line)
-        middle = self.span / 2
-        for k in range(-24, 25):
-            top, low = middle + k * columns * 0.5, middle + k * columns
-            self.canvas.line(
-                [(self.px(top), self.px(self.horizon)), (self.px(low), self.px(1.0))], self.px(0.0035), line
-            )
+SCENE_WIDTH = 3
+"""Width of a scene in image widths."""
 
 
-def _draw_shops(place: _Place) -> None:
-    x, dice = -0.1, place.dice
-    while x < place.span:
-        wide = dice.uniform(0.45, 0.75)
-        wall = mix(place.wall, dice.choice((place.trim, place.far, place.sky)), dice.uniform(0.05, 0.35))
-        place.box((x, 0, x + wide, place.horizon), wall)
-        place.box((x, 0.14, x + wide, 0.165), lighter(wall, 0.3))
-        place.box((x + 0.05, 0.24, x + wide - 0.05, place.horizon - 0.03), darker(place.trim, 0.3))
-        glass = mix(place.sky, place.trim, 0.32)
-        place.box((x + 0.065, 0.3, x + wide - 0.19, place.horizon - 0.06), glass)
-        corner = place.px(x + 0.065), place.px(place.horizon - 0.06)
-        place.canvas.polygon(
+def _draw_shops(scene: SceneCanvas) -> None:
+    x, rng = -0.1, scene.rng
+    while x < scene.span:
+        wide = rng.uniform(0.45, 0.75)
+        wall = mix(scene.wall, rng.choice((scene.trim, scene.far, scene.sky)), rng.uniform(0.05, 0.35))
+        scene.box((x, 0, x + wide, scene.horizon), wall)
+        scene.box((x, 0.14, x + wide, 0.165), lighter(wall, 0.3))
+        scene.box((x + 0.05, 0.24, x + wide - 0.05, scene.horizon - 0.03), darker(scene.trim, 0.3))
+        glass = mix(scene.sky, scene.trim, 0.32)
+        scene.box((x + 0.065, 0.3, x + wide - 0.19, scene.horizon - 0.06), glass)
+        corner = scene.px(x + 0.065), scene.px(scene.horizon - 0.06)
+        scene.canvas.polygon(
             [
                 corner,
-                (corner[0] + place.px(0.12), corner[1]),
-                (corner[0] + place.px(0.26), place.px(0.3)),
-                (corner[0] + place.px(0.14), place.px(0.3)),
+                (corner[0] + scene.px(0.12), corner[1]),
+                (corner[0] + scene.px(0.26), scene.px(0.3)),
+                (corner[0] + scene.px(0.14), scene.px(0.3)),
             ],
             lighter(glass, 0.3),
         )
-        place.box(
-            (x + wide - 0.17, 0.3, x + wide - 0.065, place.horizon - 0.01), mix(place.sky, place.trim, 0.5)
+        scene.box(
+            (x + wide - 0.17, 0.3, x + wide - 0.065, scene.horizon - 0.01), mix(scene.sky, scene.trim, 0.5)
         )
         for k in range(4):
             left = x + 0.1 + k * 0.07
             if left < x + wide - 0.24:
-                place.box(
+                scene.box(
                     (
                         left,
-                        place.horizon - 0.06 - dice.uniform(0.06, 0.16),
+                        scene.horizon - 0.06 - rng.uniform(0.06, 0.16),
                         left + 0.045,
-                        place.horizon - 0.06,
+                        scene.horizon - 0.06,
                     ),
-                    mix(dice.choice((place.trim, place.leaf, place.wall)), place.sky, 0.3),
+                    mix(rng.choice((scene.trim, scene.leaf, scene.wall)), scene.sky, 0.3),
                 )
-        cloth = dice.choice((place.trim, place.leaf, darker(place.wall, 0.3)))
+        cloth = rng.choice((scene.trim, scene.leaf, darker(scene.wall, 0.3)))
         stripes = max(4, int(wide / 0.05))
         step = (wide - 0.04) / stripes
         for k in range(stripes):
             left = x + 0.02 + k * step
-            colour = cloth if k % 2 else lighter(place.wall, 0.6)
-            place.canvas.polygon(
+            colour = cloth if k % 2 else lighter(scene.wall, 0.6)
+            scene.canvas.polygon(
                 [
-                    (place.px(left), place.px(0.24)),
-                    (place.px(left + step), place.px(0.24)),
-                    (place.px(left + step * 1.08), place.px(0.325)),
-                    (place.px(left - step * 0.08), place.px(0.325)),
+                    (scene.px(left), scene.px(0.24)),
+                    (scene.px(left + step), scene.px(0.24)),
+                    (scene.px(left + step * 1.08), scene.px(0.325)),
+                    (scene.px(left - step * 0.08), scene.px(0.325)),
                 ],
                 colour,
             )
-            place.canvas.ellipse(
-                (place.px(left + step / 2), place.px(0.325)), (place.px(step * 0.54), place.px(0.016)), colour
+            scene.canvas.ellipse(
+                (scene.px(left + step / 2), scene.px(0.325)), (scene.px(step * 0.54), scene.px(0.016)), colour
             )
         x += wide
-    place.paving(6, 0.3)
+    scene.paving(6, 0.3)
 
 
-def _draw_park(place: _Place) -> None:
-    dice = place.dice
+def _draw_park(scene: SceneCanvas) -> None:
+    rng = scene.rng
     for layer, (level, size, share) in enumerate(
         ((0.45, 0.13, 0.65), (0.55, 0.11, 0.35), (0.62, 0.07, 0.12))
     ):
         x = -0.1
-        while x < place.span + 0.1:
-            place.blob(
-                (x, level + dice.uniform(-0.05, 0.05)),
-                size * dice.uniform(0.8, 1.3),
-                mix(darker(place.leaf, 0.1 * layer), place.sky, share),
+        while x < scene.span + 0.1:
+            scene.blob(
+                (x, level + rng.uniform(-0.05, 0.05)),
+                size * rng.uniform(0.8, 1.3),
+                mix(darker(scene.leaf, 0.1 * layer), scene.sky, share),
             )
-            x += size * dice.uniform(0.9, 1.5)
-        place.box(
-            (0, level + 0.04, place.span, place.horizon),
-            mix(darker(place.leaf, 0.1 * layer), place.sky, share),
+            x += size * rng.uniform(0.9, 1.5)
+        scene.box(
+            (0, level + 0.04, scene.span, scene.horizon),
+            mix(darker(scene.leaf, 0.1 * layer), scene.sky, share),
         )
-    grass = mix(place.leaf, (226, 226, 150), 0.3)
-    place.box((0, place.horizon - 0.04, place.span, place.horizon + 0.05), grass)
-    place.box((0, place.horizon + 0.05, place.span, place.horizon + 0.062), darker(place.kerb, 0.1))
+    grass = mix(scene.leaf, (226, 226, 150), 0.3)
+    scene.box((0, scene.horizon - 0.04, scene.span, scene.horizon + 0.05), grass)
+    scene.box((0, scene.horizon + 0.05, scene.span, scene.horizon + 0.062), darker(scene.kerb, 0.1))
     for _ in range(4):
-        place.tree(dice.uniform(0, place.span), dice.uniform(1.1, 1.7))
+        scene.tree(rng.uniform(0, scene.span), rng.uniform(1.1, 1.7))
 
 
-def _draw_avenue(place: _Place) -> None:
-    dice = place.dice
+def _draw_avenue(scene: SceneCanvas) -> None:
+    rng = scene.rng
     for share, tall in ((0.65, 0.55), (0.25, 0.42)):
         x = -0.1
-        while x < place.span:
-            wide, top = dice.uniform(0.16, 0.34), place.horizon - dice.uniform(0.6, 1.2) * tall
-            wall = mix(mix(place.wall, place.trim, dice.uniform(0, 0.5)), place.sky, share)
-            place.box((x, top, x + wide, place.horizon), wall)
+        while x < scene.span:
+            wide, top = rng.uniform(0.16, 0.34), scene.horizon - rng.uniform(0.6, 1.2) * tall
+            wall = mix(mix(scene.wall, scene.trim, rng.uniform(0, 0.5)), scene.sky, share)
+            scene.box((x, top, x + wide, scene.horizon), wall)
             pane = lighter(wall, 0.35) if share < 0.5 else darker(wall, 0.06)
-            for row in np.arange(top + 0.03, place.horizon - 0.05, 0.06):
+            for row in np.arange(top + 0.03, scene.horizon - 0.05, 0.06):
                 for column in np.arange(x + 0.025, x + wide - 0.03, 0.05):
-                    place.box((float(column), float(row), float(column) + 0.022, float(row) + 0.034), pane)
-            x += wide + dice.uniform(0.0, 0.06)
-    place.box((0, place.horizon, place.span, place.horizon + 0.09), darker(place.ground, 0.28))
+                    scene.box((float(column), float(row), float(column) + 0.022, float(row) + 0.034), pane)
+            x += wide + rng.uniform(0.0, 0.06)
+    scene.box((0, scene.horizon, scene.span, scene.horizon + 0.09), darker(scene.ground, 0.28))
     for k in range(14):
-        place.box(
-            (k * 0.2, place.horizon + 0.04, k * 0.2 + 0.1, place.horizon + 0.048), lighter(place.ground, 0.5)
+        scene.box(
+            (k * 0.2, scene.horizon + 0.04, k * 0.2 + 0.1, scene.horizon + 0.048), lighter(scene.ground, 0.5)
         )
-    place.box((0, place.horizon + 0.09, place.span, place.horizon + 0.11), lighter(place.kerb, 0.2))
+    scene.box((0, scene.horizon + 0.09, scene.span, scene.horizon + 0.11), lighter(scene.kerb, 0.2))
     for _ in range(3):
-        place.tree(dice.uniform(0, place.span), dice.uniform(1.0, 1.5))
+        scene.tree(rng.uniform(0, scene.span), rng.uniform(1.0, 1.5))
 
 
-def _draw_wall(place: _Place) -> None:
-    dice = place.dice
-    place.box((0, 0, place.span, place.horizon), place.wall)
+def _draw_wall(scene: SceneCanvas) -> None:
+    rng = scene.rng
+    scene.box((0, 0, scene.span, scene.horizon), scene.wall)
     height, wide = 0.03, 0.085
-    for row in range(int(place.horizon / height) + 1):
-        for column in range(-1, int(place.span / wide) + 1):
-            if dice.random() < 0.6:
+    for row in range(int(scene.horizon / height) + 1):
+        for column in range(-1, int(scene.span / wide) + 1):
+            if rng.random() < 0.6:
                 x = column * wide + (row % 2) * wide / 2
-                shade = mix(place.wall, dice.choice((place.trim, place.far)), dice.uniform(0.02, 0.2))
-                place.box(
+                shade = mix(scene.wall, rng.choice((scene.trim, scene.far)), rng.uniform(0.02, 0.2))
+                scene.box(
                     (
                         x + 0.003,
                         row * height + 0.003,
                         x + wide - 0.003,
-                        min((row + 1) * height, place.horizon),
+                        min((row + 1) * height, scene.horizon),
                     ),
                     shade,
                 )
     for _ in range(4):
-        x, y = dice.uniform(0, place.span), dice.uniform(0.16, 0.3)
-        frame = dice.choice((place.trim, place.leaf, lighter(place.wall, 0.6)))
-        place.box((x - 0.11, y, x + 0.11, y + 0.28), frame)
-        place.canvas.ellipse(
-            (place.px(x), place.px(y + 0.12)), (place.px(0.065), place.px(0.065)), lighter(frame, 0.45)
+        x, y = rng.uniform(0, scene.span), rng.uniform(0.16, 0.3)
+        frame = rng.choice((scene.trim, scene.leaf, lighter(scene.wall, 0.6)))
+        scene.box((x - 0.11, y, x + 0.11, y + 0.28), frame)
+        scene.canvas.ellipse(
+            (scene.px(x), scene.px(y + 0.12)), (scene.px(0.065), scene.px(0.065)), lighter(frame, 0.45)
         )
-        place.box((x - 0.07, y + 0.21, x + 0.07, y + 0.225), lighter(frame, 0.5))
-    place.box((0, place.horizon - 0.05, place.span, place.horizon), darker(place.wall, 0.25))
-    place.paving(5, 0.36)
+        scene.box((x - 0.07, y + 0.21, x + 0.07, y + 0.225), lighter(frame, 0.5))
+    scene.box((0, scene.horizon - 0.05, scene.span, scene.horizon), darker(scene.wall, 0.25))
+    scene.paving(5, 0.36)
 
 
-def _draw_station(place: _Place) -> None:
-    dice = place.dice
-    place.box((0, 0, place.span, place.horizon), lighter(place.wall, 0.4))
-    grout = mix(lighter(place.wall, 0.4), place.far, 0.4)
-    for k in range(int(place.span / 0.07) + 1):
-        place.box((k * 0.07, 0, k * 0.07 + 0.003, place.horizon), grout)
-    for k in range(int(place.horizon / 0.07) + 1):
-        place.box((0, k * 0.07, place.span, k * 0.07 + 0.003), grout)
-    place.box((0, 0.17, place.span, 0.24), place.trim)
-    place.box((0, 0.196, place.span, 0.214), lighter(place.trim, 0.6))
+def _draw_station(scene: SceneCanvas) -> None:
+    rng = scene.rng
+    scene.box((0, 0, scene.span, scene.horizon), lighter(scene.wall, 0.4))
+    grout = mix(lighter(scene.wall, 0.4), scene.far, 0.4)
+    for k in range(int(scene.span / 0.07) + 1):
+        scene.box((k * 0.07, 0, k * 0.07 + 0.003, scene.horizon), grout)
+    for k in range(int(scene.horizon / 0.07) + 1):
+        scene.box((0, k * 0.07, scene.span, k * 0.07 + 0.003), grout)
+    scene.box((0, 0.17, scene.span, 0.24), scene.trim)
+    scene.box((0, 0.196, scene.span, 0.214), lighter(scene.trim, 0.6))
     for _ in range(3):
-        x = dice.uniform(0, place.span)
-        place.box((x, 0.29, x + 0.34, 0.56), darker(place.far, 0.2))
-        poster = dice.choice((place.leaf, place.trim, place.sky))
-        place.box((x + 0.012, 0.302, x + 0.328, 0.548), poster)
-        place.canvas.ellipse(
-            (place.px(x + 0.22), place.px(0.39)), (place.px(0.05), place.px(0.05)), lighter(poster, 0.5)
+        x = rng.uniform(0, scene.span)
+        scene.box((x, 0.29, x + 0.34, 0.56), darker(scene.far, 0.2))
+        poster = rng.choice((scene.leaf, scene.trim, scene.sky))
+        scene.box((x + 0.012, 0.302, x + 0.328, 0.548), poster)
+        scene.canvas.ellipse(
+            (scene.px(x + 0.22), scene.px(0.39)), (scene.px(0.05), scene.px(0.05)), lighter(poster, 0.5)
         )
-        place.canvas.polygon(
+        scene.canvas.polygon(
             [
-                (place.px(x + 0.03), place.px(0.548)),
-                (place.px(x + 0.14), place.px(0.4)),
-                (place.px(x + 0.27), place.px(0.548)),
+                (scene.px(x + 0.03), scene.px(0.548)),
+                (scene.px(x + 0.14), scene.px(0.4)),
+                (scene.px(x + 0.27), scene.px(0.548)),
             ],
             darker(poster, 0.2),
         )
     for k in range(3):
-        x = k * place.span / 3 + dice.uniform(0, 0.3)
-        place.box((x, 0, x + 0.09, place.horizon + 0.02), mix(place.far, place.wall, 0.4))
-        place.box((x + 0.055, 0, x + 0.09, place.horizon + 0.02), darker(place.far, 0.1))
-    place.box((0, place.horizon + 0.03, place.span, place.horizon + 0.05), (226, 190, 90))
-    place.paving(5, 0.4)
+        x = k * scene.span / 3 + rng.uniform(0, 0.3)
+        scene.box((x, 0, x + 0.09, scene.horizon + 0.02), mix(scene.far, scene.wall, 0.4))
+        scene.box((x + 0.055, 0, x + 0.09, scene.horizon + 0.02), darker(scene.far, 0.1))
+    scene.box((0, scene.horizon + 0.03, scene.span, scene.horizon + 0.05), (226, 190, 90))
+    scene.paving(5, 0.4)
 
 
 _KINDS = (_draw_shops, _draw_park, _draw_avenue, _draw_wall, _draw_station)
@@ -277,25 +194,25 @@ def create_scene(seed: int, camera: int, size: tuple[int, int]) -> Image.Image:
     """The scene of a camera.
 
     Args:
-        seed: Seed of the whole set.
+        seed: Seed of the data set.
         camera: Number of the camera.
-        size: Width and height of one picture, in canvas pixels.
+        size: Width and height of one image in canvas pixels.
 
     Returns:
-        An `RGBX` picture `WIDTHS` times as wide; treat it as read-only, it is kept for later pictures.
+        An `RGBX` image `SCENE_WIDTH` times as wide; treat it as read-only, it is cached.
     """
-    dice = stream(seed, "scene", camera)
+    rng = create_rng(seed, "scene", camera)
     order = list(_KINDS)
-    stream(seed, "scenes", camera // len(_KINDS)).shuffle(order)
-    place = _Place((size[0] * WIDTHS, size[1]), dice)
-    order[camera % len(order)](place)
-    soft = place.image.convert("RGB").filter(ImageFilter.GaussianBlur(size[1] * dice.uniform(0.002, 0.007)))
-    return _with_grain(np.asarray(soft), stream(seed, "grain", camera).randrange(2**32))
+    create_rng(seed, "scenes", camera // len(_KINDS)).shuffle(order)
+    scene = SceneCanvas((size[0] * SCENE_WIDTH, size[1]), rng)
+    order[camera % len(order)](scene)
+    soft = scene.image.convert("RGB").filter(ImageFilter.GaussianBlur(size[1] * rng.uniform(0.002, 0.007)))
+    return _add_texture(np.asarray(soft), create_rng(seed, "grain", camera).randrange(2**32))
 
 
-def _with_grain(picture: NDArray[np.uint8], seed: int) -> Image.Image:
-    """Large soft patches of light and a fine grain, so that no surface is quite flat."""
-    height, width = picture.shape[:2]
+def _add_texture(image: NDArray[np.uint8], seed: int) -> Image.Image:
+    """Add large soft patches of light and fine noise, so that no surface is uniform."""
+    height, width = image.shape[:2]
     numbers = np.random.Generator(np.random.PCG64(seed))
     light = np.zeros((height, width), np.float32)
     for cell, strength in ((height // 3, 7.0), (height // 12, 3.0), (2, 2.5)):
@@ -305,5 +222,5 @@ def _with_grain(picture: NDArray[np.uint8], seed: int) -> Image.Image:
         patch = Image.fromarray(coarse).resize((width, height), Image.Resampling.BICUBIC)
         light += np.asarray(patch) * strength
     full = np.zeros((height, width, 4), np.uint8)
-    full[..., :3] = np.clip(picture + light[..., None], 0, 255).astype(np.uint8)
+    full[..., :3] = np.clip(image + light[..., None], 0, 255).astype(np.uint8)
     return Image.frombytes("RGBX", (width, height), full.tobytes())

@@ -1,4 +1,4 @@
-"""Bones in three dimensions, and how a camera sees them.
+"""The skeleton in three dimensions, and its projection by a camera.
 
 Body coordinates are in units of the person's height: x to the person's left, y up from the ground, z forward.
 """
@@ -9,11 +9,12 @@ import math
 from dataclasses import dataclass
 
 from passerby.synthetic.canvas import Point
-from passerby.synthetic.people import Identity, View
+from passerby.synthetic.identities import Identity
+from passerby.synthetic.views import View
 
-__all__ = ["Body", "Joints", "Lens", "Spot", "create_body", "create_joints"]
+__all__ = ["Body", "Joints", "Lens", "Point3D", "create_body", "create_joints"]
 
-Spot = tuple[float, float, float]
+Point3D = tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -42,23 +43,23 @@ class Body:
 
 @dataclass(frozen=True)
 class Joints:
-    """Where the bones end, by name; `left` and `right` are the person's own."""
+    """Positions of the joints by name; `left` and `right` are those of the person."""
 
-    spots: dict[str, Spot]
+    points: dict[str, Point3D]
     stride: float
 
-    def __getitem__(self, name: str) -> Spot:
-        return self.spots[name]
+    def __getitem__(self, name: str) -> Point3D:
+        return self.points[name]
 
 
 class Lens:
-    """An orthographic camera that looks down a little.
+    """An orthographic camera, tilted slightly down.
 
     Args:
-        yaw: Degrees that the person is turned: 0 faces the viewer, 90 faces to the right of the picture.
+        yaw: Yaw of the person in degrees: 0 faces the viewer, 90 faces the right side of the image.
         scale: Pixels per body height.
-        origin: Where the point between the feet is, in pixels.
-        pitch: How far a point nearer to the viewer slides down, as a share of its nearness.
+        origin: Position of the point between the feet in pixels.
+        pitch: Shift downwards of a nearer point, as a fraction of its depth towards the viewer.
     """
 
     def __init__(self, yaw: float, scale: float, origin: Point, pitch: float) -> None:
@@ -69,11 +70,11 @@ class Lens:
         self.x0, self.y0 = origin
 
     def turned(self, degrees: float) -> Lens:
-        """The same camera, the thing turned further (a head on its neck)."""
+        """The same camera with an additional yaw (a head on its neck)."""
         return Lens(self.yaw + degrees, self.scale, (self.x0, self.y0), self.pitch)
 
-    def point(self, spot: Spot) -> Point:
-        """Pixel position of a spot."""
+    def point(self, spot: Point3D) -> Point:
+        """Pixel position of a point."""
         x, y, z = spot
         near = z * self.cos - x * self.sin
         return (
@@ -81,15 +82,15 @@ class Lens:
             self.y0 - self.scale * (y - self.pitch * near),
         )
 
-    def near(self, spot: Spot) -> float:
-        """How near a spot is to the viewer, in body heights; positive in front of the body's axis."""
+    def near(self, spot: Point3D) -> float:
+        """Depth of a point towards the viewer in body heights; positive in front of the body's axis."""
         return spot[2] * self.cos - spot[0] * self.sin
 
 
 def create_body(identity: Identity) -> Body:
-    """Proportions by sex, age and girth."""
-    female, child = identity.wears["Female"], identity.wears["AgeLess18"]
-    old = identity.wears["AgeOver60"]
+    """Body proportions by sex, age and girth."""
+    female, child = identity.attributes["Female"], identity.attributes["AgeLess18"]
+    old = identity.attributes["AgeOver60"]
     girth = identity.girth * (1.06 if old else 1.0)
     head = 0.205 if child else 0.157
     chin = 1.0 - head
@@ -129,44 +130,44 @@ def create_body(identity: Identity) -> Body:
 
 
 def create_joints(body: Body, view: View) -> Joints:
-    """Bend the bones into the pose of this view."""
+    """Positions of the joints in the pose of a view."""
     swing = 0.0 if view.standing else view.stride * view.phase
-    spots: dict[str, Spot] = {}
+    points: dict[str, Point3D] = {}
     for name, side, sign in (("left", 1.0, 1.0), ("right", -1.0, -1.0)):
         thigh = sign * swing
         bend = 4.0 + (0.9 * -thigh if thigh < 0 else 0.35 * thigh)
-        spots |= _leg(body, name, side, (thigh, bend))
-    lift = min(spots["left_ankle"][1], spots["right_ankle"][1]) - body.ankle
-    spots = {k: (x, y - lift, z) for k, (x, y, z) in spots.items()}
+        points |= _leg(body, name, side, (thigh, bend))
+    lift = min(points["left_ankle"][1], points["right_ankle"][1]) - body.ankle
+    points = {k: (x, y - lift, z) for k, (x, y, z) in points.items()}
     drop = -lift
     for name, side, sign in (("left", 1.0, -1.0), ("right", -1.0, 1.0)):
         shoulder = _leaned(body, (side * body.shoulder_half * 0.94, body.shoulder - 0.032 + drop, 0.0), drop)
         pitch = sign * swing * 0.9
-        spots |= _arm(body, name, side, (shoulder, pitch, 14.0 + max(0.0, pitch) * 0.9, view.arm_spread))
+        points |= _arm(body, name, side, (shoulder, pitch, 14.0 + max(0.0, pitch) * 0.9, view.arm_spread))
         if view.hold:
-            spots |= _holding_arm(body, name, side, shoulder)
-    spots["pelvis"] = (0.0, body.hip + drop, 0.0)
-    spots["thorax"] = _leaned(body, (0.0, body.shoulder - 0.005 + drop, 0.0), drop)
-    spots["neck"] = _leaned(body, (0.0, body.chin + 0.012 + drop, 0.006), drop)
+            points |= _holding_arm(body, name, side, shoulder)
+    points["pelvis"] = (0.0, body.hip + drop, 0.0)
+    points["thorax"] = _leaned(body, (0.0, body.shoulder - 0.005 + drop, 0.0), drop)
+    points["neck"] = _leaned(body, (0.0, body.chin + 0.012 + drop, 0.006), drop)
     crown = _leaned(body, (0.0, body.chin + drop, 0.006), drop)
-    spots["chin"] = (0.0, crown[1], crown[2] + body.lean * 0.06)
-    spots["crown"] = (0.0, crown[1] + body.head, crown[2] + body.lean * 0.06)
-    return Joints(spots, math.sin(math.radians(abs(swing))))
+    points["chin"] = (0.0, crown[1], crown[2] + body.lean * 0.06)
+    points["crown"] = (0.0, crown[1] + body.head, crown[2] + body.lean * 0.06)
+    return Joints(points, math.sin(math.radians(abs(swing))))
 
 
-def _leaned(body: Body, spot: Spot, drop: float) -> Spot:
+def _leaned(body: Body, spot: Point3D, drop: float) -> Point3D:
     up = spot[1] - (body.hip + drop)
     return (spot[0], spot[1] - 0.12 * body.lean * max(0.0, up), spot[2] + body.lean * max(0.0, up) ** 1.5)
 
 
-def _leg(body: Body, name: str, side: float, angles: tuple[float, float]) -> dict[str, Spot]:
+def _leg(body: Body, name: str, side: float, angles: tuple[float, float]) -> dict[str, Point3D]:
     thigh, bend = (math.radians(a) for a in angles)
     hip = (side * body.hip_half * 0.56, body.hip, 0.0)
     upper, lower = body.hip - body.knee, body.knee - body.ankle
     knee = (hip[0] * 0.96, hip[1] - upper * math.cos(thigh), upper * math.sin(thigh))
     shin = thigh - bend
     ankle = (hip[0] * 0.9, knee[1] - lower * math.cos(shin), knee[2] + lower * math.sin(shin))
-    foot = min(0.25, max(-0.75, shin * 1.1 + 0.05))  # the sole follows the shin, flat when it is upright
+    foot = min(0.25, max(-0.75, shin * 1.1 + 0.05))  # the sole follows the shin; flat if the shin is upright
     toe = (ankle[0] * 1.15, ankle[1] - 0.026 + 0.09 * math.sin(foot), ankle[2] + 0.088 * math.cos(foot))
     heel = (ankle[0], ankle[1] - 0.024 - 0.03 * math.sin(foot), ankle[2] - 0.022)
     return {
@@ -178,7 +179,7 @@ def _leg(body: Body, name: str, side: float, angles: tuple[float, float]) -> dic
     }
 
 
-def _arm(body: Body, name: str, side: float, pose: tuple[Spot, float, float, float]) -> dict[str, Spot]:
+def _arm(body: Body, name: str, side: float, pose: tuple[Point3D, float, float, float]) -> dict[str, Point3D]:
     shoulder, *angles = pose
     pitch, bend, spread = (math.radians(a) for a in angles)
     elbow = _reach(shoulder, body.upper_arm, side * math.sin(spread), pitch)
@@ -192,7 +193,7 @@ def _arm(body: Body, name: str, side: float, pose: tuple[Spot, float, float, flo
     }
 
 
-def _holding_arm(body: Body, name: str, side: float, shoulder: Spot) -> dict[str, Spot]:
+def _holding_arm(body: Body, name: str, side: float, shoulder: Point3D) -> dict[str, Point3D]:
     elbow = _reach(shoulder, body.upper_arm * 0.97, side * 0.22, math.radians(8))
     wrist = _reach(elbow, body.forearm * 0.98, -side * 0.42, math.radians(104))
     hand = _reach(wrist, 0.03, -side * 0.3, math.radians(110))
@@ -204,7 +205,7 @@ def _holding_arm(body: Body, name: str, side: float, shoulder: Spot) -> dict[str
     }
 
 
-def _reach(start: Spot, length: float, sideways: float, pitch: float) -> Spot:
+def _reach(start: Point3D, length: float, sideways: float, pitch: float) -> Point3D:
     flat = math.sqrt(max(0.0, 1.0 - sideways**2)) * length
     return (
         start[0] + sideways * length,

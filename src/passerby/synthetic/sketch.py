@@ -1,4 +1,4 @@
-"""What all that draws a figure has in hand, and how a limb is drawn."""
+"""The data that all parts of a figure are drawn from, and limbs."""
 
 from __future__ import annotations
 
@@ -6,17 +6,18 @@ import math
 from dataclasses import dataclass
 
 from passerby.synthetic.canvas import Canvas, Colour, Point, darker
-from passerby.synthetic.people import Identity, View
-from passerby.synthetic.skeleton import Body, Joints, Lens, Spot
+from passerby.synthetic.identities import Identity
+from passerby.synthetic.skeleton import Body, Joints, Lens, Point3D
+from passerby.synthetic.views import View
 
 __all__ = ["Limb", "Sketch", "along"]
 
-Limb = tuple[tuple[Spot, Spot], tuple[float, float]]
+Limb = tuple[tuple[Point3D, Point3D], tuple[float, float]]
 """The two ends of a limb and its radius at each, in body heights."""
 
 
-def along(start: Spot, end: Spot, share: float) -> Spot:
-    """A spot on the way from one spot to another.
+def along(start: Point3D, end: Point3D, share: float) -> Point3D:
+    """Interpolate between two points.
 
     Example:
         >>> along((0.0, 0.0, 0.0), (1.0, 2.0, 4.0), 0.5)
@@ -41,20 +42,22 @@ class Sketch:
     lens: Lens
     object_scale: float
 
-    def wears(self, attribute: str) -> bool:
+    def has(self, attribute: str) -> bool:
         """Whether the person has an attribute."""
-        return self.identity.wears[attribute]
+        return self.identity.attributes[attribute]
 
     def px(self, length: float) -> float:
-        """Pixels of a length in body heights."""
+        """Convert a length from body heights to pixels."""
         return length * self.lens.scale
 
     def is_far(self, side: str) -> bool:
-        """Whether that leg or arm is on the far side of the body."""
+        """Whether a leg or arm is on the far side of the body."""
         return (-self.lens.sin if side == "left" else self.lens.sin) < -0.35
 
-    def limb(self, bones: tuple[Spot, Spot], radii: tuple[float, float], colour: Colour, part: int) -> None:
-        """A tapered limb, lit from the upper left; lengths in body heights."""
+    def limb(
+        self, bones: tuple[Point3D, Point3D], radii: tuple[float, float], colour: Colour, part: int
+    ) -> None:
+        """Draw a tapered limb, lit from the upper left; lengths in body heights."""
         ends = (self.lens.point(bones[0]), self.lens.point(bones[1]))
         wide = (self.px(radii[0]), self.px(radii[1]))
         self.canvas.capsule(ends, wide, colour, part)
@@ -72,12 +75,12 @@ class Sketch:
 
     def cuff(
         self,
-        bones: tuple[Spot, Spot],
+        bones: tuple[Point3D, Point3D],
         shares: tuple[float, float],
         radii: tuple[float, float],
         paint: tuple[Colour, int],
     ) -> None:
-        """A band around a limb between two shares of its length."""
+        """Draw a band around a limb between two fractions of its length."""
         a, b = self.lens.point(bones[0]), self.lens.point(bones[1])
         nx, ny = self._shaded_side((a, b))
         p = (a[0] + (b[0] - a[0]) * shares[0], a[1] + (b[1] - a[1]) * shares[0])

@@ -1,8 +1,8 @@
-"""Bodies made of stacked ellipses (trunk, head, skirt, hat): their outline and patches of their surface.
+"""Solids of stacked ellipses (trunk, head, skirt, hat): their outline and patches of their surface.
 
 A ring is an ellipse in a horizontal plane: height `y`, half-width `a` (to the sides), half-depth `b` (front
-to back) and the forward offset `z` of its centre. Seen from any side its silhouette is a segment, so a stack
-of rings is a polygon; a direction around the body is given in degrees, 0 in front, 90 at the person's left.
+to back) and the forward offset `z` of its centre. Its projection to any side is a segment, so that of a stack
+of rings is a polygon. Directions around the body are in degrees: 0 in front, 90 at the person's left.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ _PIECES = 3
 
 @lru_cache(maxsize=32)
 def _smoothing(count: int) -> Points:
-    """Matrix (M, K) that draws a smooth curve (Catmull-Rom) through K values."""
+    """Matrix (M, K) that interpolates K values smoothly (Catmull-Rom)."""
     rows = []
     for i in range(count - 1):
         before, after = max(i - 1, 0), min(i + 2, count - 1)
@@ -47,12 +47,12 @@ _STEPS: list[float] = _FAN.tolist()
 
 
 class Solid:
-    """A stack of rings before a lens.
+    """A stack of rings in front of a camera.
 
     Args:
         rings: From bottom to top, at least two.
-        lens: Who looks.
-        axis: The spot (x, z) of the stack's axis in body coordinates.
+        lens: The camera.
+        axis: Position (x, z) of the vertical axis in body coordinates.
     """
 
     def __init__(self, rings: Sequence[Ring], lens: Lens, *, axis: tuple[float, float] = (0.0, 0.0)) -> None:
@@ -70,7 +70,7 @@ class Solid:
 
     @cached_property
     def _rows(self) -> list[list[float]]:
-        """A ring each: height, half-width, half-depth, offset; then what the lens sees of it."""
+        """For each ring: height, half-width, half-depth, offset; then its projection."""
         seen = np.stack([self._mid, self._half, self._level, self._deep], 1)
         rows: list[list[float]] = np.concatenate([self._table, seen], 1).tolist()
         return rows
@@ -90,9 +90,9 @@ class Solid:
         return [a + share * (b - a) for a, b in zip(low, high, strict=True)]
 
     def outline(self, low: float = -1.0, high: float = 1.0) -> Points:
-        """The silhouette, or an upright slice of it between two shares of the half-width in [−1, 1].
+        """The silhouette, or a vertical slice of it between two fractions of the half-width in [−1, 1].
 
-        The lower edge bulges downwards, because the camera looks down.
+        The lower edge bulges downwards, because the camera is tilted down.
 
         Shape:
             (P, 2) in pixels.
@@ -110,7 +110,7 @@ class Solid:
         return points
 
     def band(self, bottom: float, top: float, sides: tuple[float, float] = (-1.0, 1.0)) -> list[Point]:
-        """A belt around the front between two heights (in body units)."""
+        """A band around the front between two heights (in body heights)."""
         low, high = sides
         middle, half = 0.5 * (low + high), 0.5 * (high - low)
         pitch = self.lens.scale * self.lens.pitch
@@ -126,25 +126,25 @@ class Solid:
         return edges[0] + edges[1][::-1]
 
     def faces(self, direction: float) -> float:
-        """Cosine between a direction around the body and the viewer: positive where it can be seen."""
+        """Cosine between a direction around the body and the viewer: positive where visible."""
         return math.cos(math.radians(direction + self.lens.yaw))
 
-    def spot(self, height: float, direction: float) -> Point:
-        """Pixel of a spot on the surface."""
+    def surface_point(self, height: float, direction: float) -> Point:
+        """Pixel position of a point on the surface."""
         angle = math.radians(direction)
         _, a, b, z, *_ = self._at(height)
         side, front = a * math.sin(angle) + self.axis[0], b * math.cos(angle) + z + self.axis[1]
         return self.lens.point((side, height, front))
 
     def edge(self, span: tuple[float, float], direction: float, count: int = 6) -> list[Point]:
-        """Pixels of the surface in one direction, from one height to another."""
+        """Pixel positions on the surface in one direction, from one height to another."""
         low, high = span
-        return [self.spot(low + (high - low) * i / (count - 1), direction) for i in range(count)]
+        return [self.surface_point(low + (high - low) * i / (count - 1), direction) for i in range(count)]
 
     def strip(self, span: tuple[float, float], directions: tuple[float, float]) -> list[Point] | None:
-        """An upright patch between two heights and two directions, None where it faces away.
+        """A vertical patch between two heights and two directions, None if it faces away.
 
-        The part that can be seen is within 90° of the viewer; the patch is cut there.
+        Only directions within 90° of the viewer are visible; the patch is clipped to them.
         """
         first, last = directions
         turns = 360.0 * round((0.5 * (first + last) + self.lens.yaw) / 360.0)

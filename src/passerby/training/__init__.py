@@ -1,4 +1,4 @@
-"""Training: recipe in, run folder out."""
+"""Train a model by a recipe."""
 
 from passerby.training.engine import train
 from passerby.training.run_folder import TrainingOutcome

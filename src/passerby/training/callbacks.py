@@ -1,11 +1,11 @@
-"""What happens around the steps: averaging, the epoch's log, checkpoints that survive an interruption."""
+"""Callbacks of the training loop: weight averaging, log, checkpoints, early stopping."""
 
 from __future__ import annotations
 
 import csv
+import logging
 import signal
 import time
-from collections.abc import Callable
 from contextlib import suppress
 from itertools import chain
 from pathlib import Path
@@ -22,13 +22,18 @@ from passerby.training.task import AttributeTask, check_weights
 
 __all__ = ["EpochLog", "InterruptedRunError", "LastCheckpoint", "LastingEarlyStopping", "create_ema"]
 
+logger = logging.getLogger(__name__)
+
 
 class InterruptedRunError(Exception):
-    """The user pressed Ctrl-C; the checkpoint is written."""
+    """Training was interrupted by a signal, after a checkpoint was written."""
 
 
 class _MovingAverage(AveragedModel):
-    """Counts its steps on the host, as torch's own asks a GPU for their number at each step and tensor."""
+    """An averaged model that counts its updates on the host.
+
+    Torch's class reads their number from the GPU for each tensor at each step.
+    """
 
     def __init__(self, model: nn.Module, *, decay: float) -> None:
         super().__init__(model, use_buffers=True)
@@ -36,7 +41,7 @@ class _MovingAverage(AveragedModel):
 
     @torch.no_grad()
     def update_parameters(self, model: nn.Module) -> None:
-        """Move all weights and batch-norm statistics a share of the way to those of the model."""
+        """Move weights and batch-norm statistics towards those of the model."""
         n = int(self.n_averaged)
         share = 1 - min(self.decay, (1 + n) / (10 + n)) if n else 1.0
         averaged, current = (chain(m.parameters(), m.buffers()) for m in (self.module, model))
@@ -50,14 +55,14 @@ class _MovingAverage(AveragedModel):
 
 
 class _ModelAveraging(WeightAveraging):
-    """Averages the model; the criterion's state stays one and the same."""
+    """Averages the model, and shares the criterion's state with it."""
 
     def __init__(self, decay: float) -> None:
         super().__init__()
         self.decay = decay
 
     def setup(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Create the average, and let it share the criterion."""
+        """Create the average, with the criterion of the model."""
         if stage == "fit":
             self._average_model = _MovingAverage(pl_module, decay=self.decay)
             self._average_model.module.criterion = pl_module.criterion
@@ -66,46 +71,44 @@ class _ModelAveraging(WeightAveraging):
 def create_ema(decay: float) -> WeightAveraging:
     """An exponential moving average of weights and batch-norm statistics, validated and saved in their place.
 
-    The decay rises as min(decay, (1 + n) / (10 + n)), so that a short run does not average its start. What
-    the criterion remembers is not averaged: the average shares it with the model in training.
+    The decay at update n is min(decay, (1 + n) / (10 + n)), which gives the initial weights little influence
+    in short runs. The criterion's state is not averaged but shared with the model.
     """
     return _ModelAveraging(decay)
 
 
 class LastingEarlyStopping(EarlyStopping):
-    """Early stopping that a resumed run remembers: one that was killed after it does not train on."""
+    """Early stopping that holds after a resume: a run that was killed after its last epoch stops at once."""
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Stop at once if the checkpoint is that of the last epoch."""
+        """Stop if the patience is already exceeded."""
         if self.wait_count >= self.patience:
             trainer.should_stop = True
 
 
 class EpochLog(Callback):
-    """One row an epoch, in `metrics.csv`, in TensorBoard and on the screen with the time still to go.
+    """One row per epoch, in `metrics.csv`, TensorBoard and the log, with the estimated remaining time.
 
-    The rows travel in the checkpoint: a resumed run rewrites the file with exactly the epochs it builds on.
+    Checkpoints contain the rows: a resumed run rewrites the file with the epochs before its checkpoint.
 
     Args:
         path: The CSV file.
-        epochs: Epochs of the whole run.
-        say: Prints a line.
+        epochs: Number of epochs of the run.
     """
 
-    def __init__(self, path: Path, *, epochs: int, say: Callable[[str], None]) -> None:
+    def __init__(self, path: Path, *, epochs: int) -> None:
         self.path = path
         self.epochs = epochs
-        self.say = say
         self.rows: list[dict[str, float]] = []
         self._seconds_before = 0.0
         self._start = time.monotonic()
 
     def state_dict(self) -> dict[str, Any]:
-        """Rows so far, and the seconds spent in the unfinished epoch."""
+        """The rows so far, and the seconds spent in the unfinished epoch."""
         return {"rows": self.rows, "seconds": self._elapsed()}
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        """Go on after the rows of the checkpoint."""
+        """Restore the rows and seconds of a checkpoint."""
         self.rows = list(state_dict["rows"])
         self._seconds_before = state_dict["seconds"]
 
@@ -113,7 +116,7 @@ class EpochLog(Callback):
         return self._seconds_before + time.monotonic() - self._start
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Start the clock."""
+        """Start measuring time."""
         self._start = time.monotonic()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -145,13 +148,13 @@ class EpochLog(Callback):
             writer = csv.DictWriter(file, fieldnames=list(row))
             writer.writeheader()
             writer.writerows(self.rows)
-        for logger in trainer.loggers:
-            logger.log_metrics(
+        for each in trainer.loggers:
+            each.log_metrics(
                 {k: v for k, v in row.items() if k not in ("epoch", "step")}, step=trainer.global_step
             )
         done = len(self.rows)
         left = sum(r["seconds"] for r in self.rows) / done * (self.epochs - done)
-        self.say(
+        logger.info(
             f"epoch {done}/{self.epochs}  loss {row['train_loss']:.3f}  val: loss {row['val_loss']:.3f}  "
             f"mA {row['val_mA']:.2%}  F1 {row['val_f1']:.2%}  mAP {row['val_mAP']:.2%}  "
             f"{row['seconds']:.0f} s, {left / 60:.1f} min to go"
@@ -159,44 +162,44 @@ class EpochLog(Callback):
 
 
 class LastCheckpoint(Checkpoint):
-    """Keeps `last.ckpt` fresh, and stops cleanly after the running step on Ctrl-C or SIGTERM (`kill`).
+    """Writes `last.ckpt`, and stops after the current step on Ctrl-C or SIGTERM (`kill`).
 
-    A checkpoint is written at each epoch's end (after schedules have moved, unlike Lightning's own), every
-    `every_steps` steps, and on the first of these signals; a second one stops at once.
+    A checkpoint is written at the end of each epoch (after the schedule's step, unlike Lightning's
+    `ModelCheckpoint`), every `every_steps` steps, and after the first signal. A second signal stops at once.
 
     Args:
-        path: The file; Lightning writes it in one move.
+        path: The file, which Lightning replaces atomically.
         every_steps: Optimiser steps between checkpoints within an epoch, or None.
 
     Raises:
-        InterruptedRunError: After the checkpoint that the first signal asks for.
-        TrainingError: Instead of writing weights that are not finite.
+        InterruptedRunError: After a signal, once the checkpoint is written.
+        TrainingError: If weights are not finite, in place of a checkpoint.
     """
 
     def __init__(self, path: Path, *, every_steps: int | None) -> None:
         self.path = path
         self.every_steps = every_steps
-        self._asked_to_stop = False
+        self._stop_requested = False
         self._previous: dict[signal.Signals, Any] = {}
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        """Listen for signals where they can be heard (the main thread).
+        """Handle signals, where Python can (in the main thread).
 
-        Lightning, asked to end by SIGTERM, would end as if all were done.
+        Lightning's own handler of SIGTERM would end the run as if it were complete.
         """
         with suppress(ValueError):
             for number in (signal.SIGINT, signal.SIGTERM):
                 self._previous[number] = signal.signal(number, self._on_signal)
 
     def _on_signal(self, number: int, frame: Any) -> None:
-        if self._asked_to_stop:
+        if self._stop_requested:
             raise KeyboardInterrupt
-        self._asked_to_stop = True
+        self._stop_requested = True
 
     def on_train_batch_end(
         self, trainer: Trainer, pl_module: LightningModule, outputs: Any, batch: Any, batch_idx: int
     ) -> None:
-        """Write within the epoch; its last batch is left to the epoch's end."""
+        """Write within the epoch if due; after the last batch, `on_train_epoch_end` writes."""
         if trainer.is_last_batch:
             return
         due = bool(self.every_steps) and trainer.global_step % (self.every_steps or 1) == 0
@@ -207,8 +210,8 @@ class LastCheckpoint(Checkpoint):
         self._write(trainer, due=True)
 
     def _write(self, trainer: Trainer, *, due: bool) -> None:
-        # Processes hear of a signal a step apart, and must write together.
-        stop = trainer.strategy.reduce_boolean_decision(self._asked_to_stop, all=False)
+        # Processes may handle a signal one step apart, and must write together.
+        stop = trainer.strategy.reduce_boolean_decision(self._stop_requested, all=False)
         if due or stop:
             check_weights(trainer.lightning_module, trainer.global_step)
             trainer.save_checkpoint(self.path)
@@ -216,7 +219,7 @@ class LastCheckpoint(Checkpoint):
             raise InterruptedRunError
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        """Give the signals back their usual meaning."""
+        """Restore the previous signal handlers."""
         for number, handler in self._previous.items():
             signal.signal(number, handler)
         self._previous = {}

@@ -1,7 +1,8 @@
-"""The rows, labels and pictures that a recipe trains and validates on."""
+"""The training and validation data of a recipe."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ from passerby.data.cache import PackedCache
 from passerby.data.device_cache import DeviceCacheLoader
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
-from passerby.data.transforms import Augmentation
+from passerby.data.augmentation import Augmentation
 from passerby.errors import TrainingError
 from passerby.losses import compute_positive_ratio
 from passerby.models import AttributeModel
@@ -26,17 +27,19 @@ from passerby.types import Preprocess
 
 __all__ = ["TrainingData"]
 
+logger = logging.getLogger(__name__)
+
 
 @dataclass(frozen=True)
 class TrainingData:
-    """A manifest with its packed pictures, and which of its rows train and validate.
+    """A manifest with its packed images, and its training and validation rows.
 
     Args:
-        manifest: Cut down to the recipe's attributes.
-        cache: Its pictures at the recipe's size.
+        manifest: Restricted to the recipe's attributes.
+        cache: Its images at the recipe's size.
         labels: (N, A) in {1, 0, −1}.
-        train_rows: Rows with a readable picture, ascending.
-        val_rows: Likewise.
+        train_rows: Training rows with a readable image, ascending.
+        val_rows: Validation rows with a readable image, ascending.
     """
 
     manifest: Manifest
@@ -46,12 +49,12 @@ class TrainingData:
     val_rows: NDArray[np.int64]
 
     @classmethod
-    def load(cls, recipe: Recipe, preprocess: Preprocess, say: Callable[[str], None]) -> TrainingData:
-        """Read the manifest and pack its pictures; `say` hears how far that is, and what is skipped.
+    def load(cls, recipe: Recipe, preprocess: Preprocess) -> TrainingData:
+        """Read the manifest and pack its images; logs the progress and the skipped images.
 
         Raises:
             ManifestError: If the manifest or its partition does not fit the recipe.
-            DataError: If a picture cannot be read and the recipe says `on_unreadable: raise`.
+            DataError: If an image cannot be read and the recipe sets `on_unreadable: raise`.
         """
         section = recipe.data
         manifest = Manifest.load(section.manifest, root=section.root)
@@ -64,12 +67,12 @@ class TrainingData:
             section.cache,
             on_unreadable=section.on_unreadable,
             workers=workers,
-            progress=_say_tenths(say),
+            progress=_log_tenths(),
         )
         for image, reason in cache.unreadable:
-            say(f"skipped {image}: {reason}")
+            logger.warning("skipped %s: %s", image, reason)
         train_rows = np.sort(
-            np.concatenate([manifest.split_rows(section.partition, p) for p in section.train])
+            np.concatenate([manifest.split_rows(section.partition, split) for split in section.train])
         )
         val_rows = manifest.split_rows(section.partition, section.val)
         usable = np.asarray(cache.valid)
@@ -84,26 +87,27 @@ class TrainingData:
     def create_loaders(
         self, recipe: Recipe, *, model: AttributeModel, rank: int, world_size: int, device: torch.device
     ) -> tuple[BatchLoader, BatchLoader]:
-        """Loaders of one process for training and validation.
+        """The training and the validation loader of one process.
 
-        Validation rows are dealt out without padding, so that metrics merge exactly and no row counts twice.
+        Validation rows are divided between processes without padding, so that merged metrics are exact: no
+        row counts twice.
 
         Args:
-            device: Where the process trains, and where the pictures go with `training.device_cache`.
+            device: Device of the process, on which images are kept with `training.device_cache`.
 
         Raises:
-            DataError: If the device cannot hold the pictures.
-            TrainingError: If the training rows do not fill one batch on each process, nobody has what the
-                model needs beside the picture, or the parsing maps are of other classes.
+            DataError: If the device lacks the memory for the images.
+            TrainingError: If the training rows do not fill one batch per process, no row has an auxiliary
+                input that the model needs, or the parsing maps have other classes than the model.
         """
         guidance = tuple(dict.fromkeys((*model.guidance, *model.supervision)))
         if missing := [kind for kind in guidance if getattr(self.cache, kind) is None]:
             raise TrainingError(
-                f"model {recipe.model.name} needs {', '.join(missing)} to train, and nobody in "
-                f"{recipe.data.manifest} has any; `passerby prepare` takes those beside the pictures, "
-                "`passerby annotate` finds others (docs/annotating.md)"
+                f"training {recipe.model.name} needs {', '.join(missing)}, and no row of "
+                f"{recipe.data.manifest} has any; `passerby prepare` reads those stored next to the images, "
+                "`passerby annotate` predicts them"
             )
-        self._check_truth(recipe, model)
+        self._check_supervision(recipe, model)
         t = recipe.training
         create: Callable[..., BatchLoader] = (
             partial(DeviceCacheLoader, device=device)
@@ -119,8 +123,7 @@ class TrainingData:
             shuffle=True,
             drop_last=True,
             seed=recipe.seed,
-            rank=rank,
-            world_size=world_size,
+            shard=(rank, world_size),
             guidance=guidance,
             parsing_classes=self.manifest.parsing_classes,
         )
@@ -136,54 +139,54 @@ class TrainingData:
         )
         if not len(training):
             raise TrainingError(
-                f"{len(self.train_rows)} training pictures make no full batch of {t.batch_size} on "
+                f"{len(self.train_rows)} training images do not fill a batch of {t.batch_size} on "
                 f"{world_size} process(es); lower training.batch_size"
             )
         return training, validation
 
-    def _check_truth(self, recipe: Recipe, model: AttributeModel) -> None:
-        """Refuse what a model cannot learn parsing from: maps of other classes, no map or mask at all."""
-        names, wanted = self.manifest.parsing_classes, model.parsing_classes
-        where = recipe.data.manifest
-        if "parsing" in model.supervision and not are_within(names, wanted):
-            have = f"have {', '.join(names)}" if names else "do not say theirs"
-            cure = "relabel" if names else "given"
+    def _check_supervision(self, recipe: Recipe, model: AttributeModel) -> None:
+        """Refuse data without the masks or parsing maps that the loss needs, or with other classes."""
+        classes, expected = self.manifest.parsing_classes, model.parsing_classes
+        manifest = recipe.data.manifest
+        if "parsing" in model.supervision and not are_within(classes, expected):
+            found = f"have {', '.join(classes)}" if classes else "have no class names"
+            source = "relabel" if classes else "files"
             raise TrainingError(
-                f"model {model.name} learns the parsing classes {', '.join(wanted)}, and the maps of "
-                f"{where} {have}; set the model's parsing_classes, or use `passerby annotate "
-                f"--parsing-from {cure} --parsing-classes …`"
+                f"model {model.name} predicts the parsing classes {', '.join(expected)}, and the maps of "
+                f"{manifest} {found}; set the model's parsing_classes, or use `passerby annotate "
+                f"--parsing-from {source} --parsing-classes …`"
             )
         for kind in model.supervision:
             if self._count_missing(kind) == len(self.train_rows):
                 raise TrainingError(
-                    f"model {model.name} learns from {kind}, and none of the {len(self.train_rows)} training "
-                    f"rows of {where} has any; `passerby annotate --{kind}` makes them"
+                    f"model {model.name} is trained with {kind}, and none of the {len(self.train_rows)} "
+                    f"training rows of {manifest} has any; create them with `passerby annotate --{kind}`"
                 )
 
     def describe_missing(self, model: AttributeModel) -> list[str]:
-        """How many training rows lack what a model looks at or learns from, a line a kind."""
+        """How many training rows lack the masks or parsing maps that a model uses, one line per kind."""
         return [
-            f"{missing:,} of {len(self.train_rows):,} training pictures have no {kind}"
+            f"{missing:,} of {len(self.train_rows):,} training images have no {kind}"
             for kind in dict.fromkeys((*model.guidance, *model.supervision))
             if kind != "keypoints" and (missing := self._count_missing(kind))
         ]
 
     def _count_missing(self, kind: str) -> int:
-        """How many training rows have no map of a kind, `masks` or `parsing`."""
+        """Number of training rows without a map of a kind, `masks` or `parsing`."""
         paths = self.manifest.paths("mask" if kind == "masks" else "parsing")
         return sum(paths[row] is None for row in self.train_rows)
 
 
-def _say_tenths(say: Callable[[str], None]) -> Callable[[int, int], None]:
-    """Progress of packing, in a line each tenth of the way, with the time still to go."""
-    start, said = time.monotonic(), 0
+def _log_tenths() -> Callable[[int, int], None]:
+    """A progress callback for packing that logs every tenth, with the estimated remaining time."""
+    start, logged = time.monotonic(), 0
 
     def progress(done: int, total: int) -> None:
-        nonlocal said
+        nonlocal logged
         tenths = 10 * done // max(1, total)
-        if tenths > said:
-            said = tenths
+        if tenths > logged:
+            logged = tenths
             left_s = (time.monotonic() - start) / done * (total - done)
-            say(f"packing pictures: {done:,} of {total:,}, {left_s:.0f} s to go")
+            logger.info(f"packing images: {done:,} of {total:,}, {left_s:.0f} s to go")
 
     return progress

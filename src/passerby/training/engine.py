@@ -1,11 +1,11 @@
-"""Recipe in, run folder out; what lies in the folder: `passerby.training.run_folder`."""
+"""The training of one model. `passerby.training.run_folder` describes the files of a run."""
 
 from __future__ import annotations
 
 import logging
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import partial
 from pathlib import Path
@@ -21,10 +21,8 @@ from passerby.bundle import Bundle
 from passerby.config import Recipe
 from passerby.data.crops import scale_side
 from passerby.data.loader import BatchLoader
-from passerby.data.manifest import Manifest
 from passerby.errors import ModelError, TrainingError
 from passerby.evaluation.calibration import calibrate
-from passerby.evaluation.evaluate import evaluate
 from passerby.evaluation.protocols import load_protocol
 from passerby.losses import Distilled, create_loss
 from passerby.models.base import AttributeModel, evaluating
@@ -37,54 +35,57 @@ from passerby.training.callbacks import (
     create_ema,
 )
 from passerby.training.data import TrainingData
-from passerby.training.initialization import create_start
+from passerby.training.initialization import initialize_model
 from passerby.training.provenance import describe_provenance
 from passerby.training.run_folder import RunFolder, TrainingOutcome
+from passerby.training.scoring import evaluate_split
 from passerby.training.task import AttributeTask
 from passerby.training.teachers import load_soft_labels
 from passerby.types import Preprocess
 
 __all__ = ["train"]
 
+logger = logging.getLogger(__name__)
 
-def train(
-    recipe: Recipe, run: Path, *, resume: bool = False, say: Callable[[str], None] = print
-) -> TrainingOutcome:
+
+def train(recipe: Recipe, run: Path, *, resume: bool = False) -> TrainingOutcome:
     """Train one model.
+
+    Logs one line per epoch at level INFO, which
+    `logging.basicConfig(level=logging.INFO, format="%(message)s")` shows.
 
     Args:
         recipe: See `passerby.config.load_recipe`.
-        run: Folder to create; with `resume`, the one to go on in.
-        resume: Go on from `checkpoints/last.ckpt`; a finished run is returned as it is.
-        say: Receives one line an epoch.
+        run: Run folder. It must not exist yet, unless `resume` is set.
+        resume: Continue from `checkpoints/last.ckpt`. A finished run is returned unchanged.
 
     Raises:
-        TrainingError: If the folder is there already (without `resume`), holds another recipe (with it), the
-            loss is not finite, or the run was interrupted; the message names the checkpoint to go on from.
-        ConfigError: If there is no such protocol or loss.
+        TrainingError: If the folder exists (without `resume`) or contains another recipe (with it), the loss
+            is not finite, or the run was interrupted; the message then names the checkpoint to resume from.
+        ConfigError: If the recipe names an unknown protocol or loss.
     """
-    load_protocol(recipe.protocol)  # a wrong name is told before the work
+    load_protocol(recipe.protocol)  # raises for an unknown name before any work
     folder = RunFolder(Path(run))
     finished = folder.open(recipe, resume=resume)
     if finished is not None:
-        say(f"{run} is finished already")
+        logger.info("%s is already finished", run)
         return finished
     seed_everything(recipe.seed, verbose=False)
     preprocess = Preprocess(**recipe.input.model_dump())
-    data = TrainingData.load(recipe, preprocess, say)
-    model = create_start(recipe.model, data.manifest.schema, say=say)
+    data = TrainingData.load(recipe, preprocess)
+    model = initialize_model(recipe.model, data.manifest.schema)
     _check_crops(recipe, model)
     criterion = _create_criterion(recipe, data, model.schema)
-    log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs, say=say)
-    origin = describe_provenance(recipe, data)  # now: the files it names may be gone when training ends
+    log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs)
+    provenance = describe_provenance(recipe, data)  # before training: files may be deleted meanwhile
     with _quiet_lightning():
-        trainer = _create_trainer(recipe, folder, log, partly=bool(model.supervision))
+        trainer = _create_trainer(recipe, folder, log, unused_parameters=bool(model.supervision))
         device = trainer.strategy.root_device
         loaders = data.create_loaders(
             recipe, model=model, rank=trainer.global_rank, world_size=trainer.world_size, device=device
         )
         for line in data.describe_missing(model):
-            say(line)
+            logger.info(line)
         task = AttributeTask(
             model,
             criterion,
@@ -92,12 +93,12 @@ def train(
             preprocess=preprocess,
             steps_per_epoch=len(loaders[0]),
             image_names=data.manifest.images,
-        ).to(device)  # before fitting, or EMA would keep its average on the CPU
+        ).to(device)  # before fitting: otherwise the moving average stays on the CPU
         _fit(trainer, task, loaders, folder=folder, resume=resume)
     outcome = folder.finish(
         task.model,
         preprocess=preprocess,
-        origin=origin,
+        provenance=provenance,
         rows=log.rows,
         calibrate=partial(_calibrate, recipe) if recipe.training.calibrate else None,
     )
@@ -106,7 +107,7 @@ def train(
 
 
 def _create_criterion(recipe: Recipe, data: TrainingData, schema: AttributeSchema) -> nn.Module:
-    """The recipe's loss, with its teachers if it has some."""
+    """The recipe's loss, with distillation if it names teachers."""
     section = recipe.loss
     ratio = data.compute_positive_ratio(unknown=section.arguments.get("unknown", "ignore"))
     rows = torch.from_numpy(data.train_rows)
@@ -114,7 +115,7 @@ def _create_criterion(recipe: Recipe, data: TrainingData, schema: AttributeSchem
     if (first := getattr(criterion, "first_epochs", 0)) >= recipe.training.epochs:
         raise TrainingError(
             f"expected loss.arguments.first_epochs below training.epochs ({recipe.training.epochs}), got "
-            f"{first}; stage II would learn nothing"
+            f"{first}; stage II would not be trained"
         )
     if not section.teachers:
         return criterion
@@ -130,23 +131,14 @@ def _create_criterion(recipe: Recipe, data: TrainingData, schema: AttributeSchem
 
 def _calibrate(recipe: Recipe, bundle: Bundle) -> Bundle:
     """The bundle with thresholds chosen on the validation split."""
-    data, goal = recipe.data, recipe.training.calibrate
+    goal = recipe.training.calibrate
     if goal is None:
         return bundle
-    evaluation = evaluate(
-        bundle.to("cpu" if recipe.training.accelerator == "cpu" else "auto"),
-        Manifest.load(data.manifest, root=data.root),
-        partition=data.partition,
-        split=data.val,
-        cache=data.cache,
-        on_unreadable=data.on_unreadable,
-        workers=max(1, recipe.training.workers),
-    )
-    return calibrate(bundle, evaluation, goal=goal)
+    return calibrate(bundle, evaluate_split(bundle, recipe, recipe.data.val), goal=goal)
 
 
 def _check_crops(recipe: Recipe, model: AttributeModel) -> None:
-    """Refuse crops of a size that the network does not take, before the first step."""
+    """Refuse crops of a size that the network does not support, before the first step."""
     share = recipe.augmentation.crop_to
     if share == 1:
         return
@@ -154,21 +146,22 @@ def _check_crops(recipe: Recipe, model: AttributeModel) -> None:
     try:
         with torch.no_grad(), evaluating(model):
             model(torch.zeros(1, 3, height, width))
-    except (ModelError, AssertionError) as error:  # of timm, for sides that patches do not divide
+    except (ModelError, AssertionError) as error:  # timm asserts that sides are multiples of the patch size
         raise TrainingError(
-            f"{recipe.model.name} on this backbone takes no crops of {height}×{width} pixels ({error}); set "
-            "augmentation.crop_to: 1, or to a share that it takes"
+            f"{recipe.model.name} with this backbone does not support crops of {height}×{width} pixels "
+            f"({error}); set augmentation.crop_to to 1 or another share"
         ) from error
 
 
-def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog, *, partly: bool) -> Trainer:
-    """A trainer.
+def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog, *, unused_parameters: bool) -> Trainer:
+    """Lightning's trainer with the callbacks of the recipe.
 
     Args:
-        partly: Whether splits of the model may get no gradient, as the criterion or the epoch says.
+        unused_parameters: Whether a step may leave parameters without gradient, depending on criterion and
+            epoch.
     """
     t = recipe.training
-    several = "ddp_find_unused_parameters_true" if partly else "ddp"
+    distributed = "ddp_find_unused_parameters_true" if unused_parameters else "ddp"
     callbacks: list[Callback] = [
         log,
         ModelCheckpoint(
@@ -189,7 +182,7 @@ def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog, *, partly:
         return Trainer(
             accelerator=t.accelerator,
             devices=t.devices,
-            strategy=several if t.devices > 1 else "auto",
+            strategy=distributed if t.devices > 1 else "auto",
             precision=t.precision,
             max_epochs=t.epochs,
             gradient_clip_val=t.clip_norm,
@@ -204,8 +197,8 @@ def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog, *, partly:
         )
     except MisconfigurationException as error:
         raise TrainingError(
-            f"training.accelerator={t.accelerator} with training.devices={t.devices} is not to be had here "
-            f"({error}); take auto, or cpu"
+            f"training.accelerator={t.accelerator} with training.devices={t.devices} is not available here "
+            f"({error}); set training.accelerator to auto or cpu"
         ) from error
 
 
@@ -225,26 +218,26 @@ def _fit(
         raise TrainingError(f"{error}; {kept}") from None
     except InterruptedRunError:
         raise TrainingError(
-            f"interrupted after step {trainer.global_step}; go on from {folder.last} with --resume"
+            f"interrupted after step {trainer.global_step}; continue from {folder.last} with --resume"
         ) from None
 
 
 @contextmanager
 def _quiet_lightning() -> Iterator[None]:
-    """Silence Lightning's advertisements and the advice that does not apply; all else is still heard."""
+    """Hide Lightning's advertisements, and those of its warnings that do not apply."""
     advice = (
         ".*does not have many workers.*",
         ".*is smaller than the logging interval.*",
         ".*Checkpoint directory .* exists and is not empty.*",
         ".*LeafSpec.*",
     )
-    logger = logging.getLogger("lightning.pytorch")
-    level = logger.level
-    logger.setLevel(logging.WARNING)
+    lightning = logging.getLogger("lightning.pytorch")
+    level = lightning.level
+    lightning.setLevel(logging.WARNING)
     try:
         with warnings.catch_warnings():
             for message in advice:
                 warnings.filterwarnings("ignore", message=message)
             yield
     finally:
-        logger.setLevel(level)
+        lightning.setLevel(level)

@@ -1,4 +1,4 @@
-"""What a run was made with."""
+"""The software and hardware of a run."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 import torch
 
-from passerby.evaluation.results import find_commit
+from passerby.evaluation.commit import find_commit
 
 __all__ = ["describe_environment", "is_other_process"]
 
 
 def describe_environment(accelerator: str) -> dict[str, Any]:
-    """Versions, device and commit, as plain values; neither host names nor paths.
+    """Versions, device and commit, as plain values without host names and paths.
 
     Args:
-        accelerator: What the recipe asks for: `auto`, `cpu`, `gpu` or `mps`.
+        accelerator: The recipe's `training.accelerator`: `auto`, `cpu`, `gpu` or `mps`.
     """
     return {
         "passerby": version("passerby"),
@@ -35,12 +35,12 @@ def describe_environment(accelerator: str) -> dict[str, Any]:
 
 
 def _describe_device(accelerator: str) -> str:
-    """The device that Lightning takes for an accelerator."""
+    """The device that Lightning chooses for an accelerator."""
     if accelerator in ("auto", "gpu") and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return "mps" if accelerator != "cpu" and torch.backends.mps.is_available() else "cpu"
 
 
 def is_other_process() -> bool:
-    """True in the processes that Lightning starts beside the first one."""
+    """Whether this is one of the additional processes that Lightning starts for several devices."""
     return int(os.environ.get("LOCAL_RANK", "0")) > 0

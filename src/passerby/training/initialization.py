@@ -1,8 +1,9 @@
-"""The weights that training begins with."""
+"""The initial weights of a training run."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+import logging
+from collections.abc import Sequence
 from dataclasses import replace
 
 import torch
@@ -15,51 +16,56 @@ from passerby.models import create_model
 from passerby.models.base import AttributeModel
 from passerby.schema import AttributeSchema
 
-__all__ = ["create_start"]
+__all__ = ["initialize_model"]
+
+logger = logging.getLogger(__name__)
 
 
-def create_start(
-    section: ModelSection, schema: AttributeSchema, *, say: Callable[[str], None]
-) -> AttributeModel:
-    """Create the network of a recipe, with pretrained weights or those of a bundle (`init_from`).
+def initialize_model(section: ModelSection, schema: AttributeSchema) -> AttributeModel:
+    """Create the model of a recipe, with pretrained weights or those of a bundle (`init_from`).
 
-    A bundle of other attributes gives all it has: the shared layers, and in the layers with an entry an
-    attribute the entries of those attributes that both know by the same name. `say` hears which are fresh.
-    What the other network observed of its training samples (`AttributeModel.observed`) is left behind.
+    A bundle of other attributes provides the shared layers and, in layers with an entry per attribute, the
+    entries of the attributes with the same name. The log names the attributes that start from random weights.
+    The bundle's statistics of its training samples (`AttributeModel.observed`) are not used.
 
     Raises:
-        TrainingError: If the bundle is of another model or backbone, or (SSPNet) lacks a part of the body.
+        TrainingError: If the bundle is of another model or backbone, or (SSPNet) lacks a body part.
     """
     if section.init_from is None:
         return create_model(section.name, schema=schema, pretrained=section.pretrained, **section.arguments)
     model = create_model(section.name, schema=schema, pretrained=False, **section.arguments)
-    given = Bundle.load(section.init_from).model
-    mine, theirs = model.state_dict(), given.state_dict()
-    axes, ours, others = _find_attribute_axes(given), _name_rows(model), _name_rows(given)
-    anew = tuple(f"{part}." for part in model.observed)
-    taken: dict[str, Tensor] = {name: value for name, value in mine.items() if name.startswith(anew)}
-    for name in sorted(set(mine) - set(taken)):
-        if name in ours:
-            taken[name] = _take_rows(mine[name], theirs.get(name), ours[name], others.get(name, ()))
-        elif name in theirs:
-            value = theirs[name]
+    source = Bundle.load(section.init_from).model
+    initial, trained = model.state_dict(), source.state_dict()
+    axes, rows, source_rows = _find_attribute_axes(source), _name_rows(model), _name_rows(source)
+    observed = tuple(f"{module}." for module in model.observed)
+    merged: dict[str, Tensor] = {name: value for name, value in initial.items() if name.startswith(observed)}
+    for name in sorted(set(initial) - set(merged)):
+        if name in rows:
+            merged[name] = _merge_rows(
+                initial[name], trained.get(name), names=rows[name], trained_names=source_rows.get(name, ())
+            )
+        elif name in trained:
+            value = trained[name]
             if name in axes:
-                value = _sort_by_name(mine[name], value, axes[name], ours=schema, other=given.schema)
-            if value.shape == mine[name].shape:
-                taken[name] = value
-    if len(taken) < len(mine):
+                value = _merge_axes(
+                    initial[name], value, axes[name], schema=schema, trained_schema=source.schema
+                )
+            if value.shape == initial[name].shape:
+                merged[name] = value
+    if len(merged) < len(initial):
         raise TrainingError(
-            f"model.init_from: only {len(taken)} of {len(mine)} tensors of {section.init_from} fit; "
-            "expected a bundle of the same model and backbone, and for sspnet of the same parts of the body"
+            f"model.init_from: only {len(merged)} of {len(initial)} tensors of {section.init_from} fit; "
+            "expected a bundle of the same model and backbone, and for sspnet of the same body parts"
         )
-    model.load_state_dict(taken)
-    fresh = [name for name in schema.names if name not in given.schema]
-    say(f"starting from {section.init_from}" + (f"; fresh attributes: {', '.join(fresh)}" if fresh else ""))
+    model.load_state_dict(merged)
+    new = [name for name in schema.names if name not in source.schema]
+    suffix = f"; new attributes: {', '.join(new)}" if new else ""
+    logger.info("starting from %s%s", section.init_from, suffix)
     return model
 
 
 def _find_attribute_axes(model: AttributeModel) -> dict[str, tuple[int, ...]]:
-    """For each tensor with an entry an attribute, the axes that one attribute more lengthens."""
+    """The axes with an entry per attribute of each tensor, found by adding an attribute to the model."""
     first = model.schema[0]
     longer = AttributeSchema("longer", (*model.schema, replace(first, name=f"{first.name} again")))
     other = create_model(model.name, schema=longer, **model.arguments).state_dict()
@@ -72,33 +78,42 @@ def _find_attribute_axes(model: AttributeModel) -> dict[str, tuple[int, ...]]:
 
 
 def _name_rows(model: AttributeModel) -> dict[str, list[str]]:
-    """Names of the attributes of each row, of the tensors whose rows stand for some of them."""
+    """Names of the attributes of each row, for tensors whose rows belong to some of the attributes."""
     return {
         name: [model.schema[i].name for i in members] for name, members in model.locate_attributes().items()
     }
 
 
-def _take_rows(fresh: Tensor, given: Tensor | None, ours: Sequence[str], others: Sequence[str]) -> Tensor:
-    """The rows of `given` in the order of our attributes; those that it does not know stay fresh."""
-    if given is None or given.shape[1:] != fresh.shape[1:]:
-        return fresh
-    rows = [others.index(name) if name in others else None for name in ours]
-    return torch.stack([fresh[i] if row is None else given[row] for i, row in enumerate(rows)])
-
-
-def _sort_by_name(
-    fresh: Tensor, given: Tensor, axes: tuple[int, ...], *, ours: AttributeSchema, other: AttributeSchema
+def _merge_rows(
+    initial: Tensor, trained: Tensor | None, *, names: Sequence[str], trained_names: Sequence[str]
 ) -> Tensor:
-    """The entries of `given` in our order; an attribute that it does not know keeps that of `fresh`."""
-    others = [axis for axis in range(given.ndim) if axis not in axes]
-    if [given.shape[axis] for axis in others] != [fresh.shape[axis] for axis in others]:
-        return given
-    shared = [name for name in ours.names if name in other]
-    mine, theirs = ([schema.index(name) for name in shared] for schema in (ours, other))
-    here, there = (torch.tensor(indices, dtype=torch.int64) for indices in (mine, theirs))
-    places = [here if i in axes else torch.arange(n) for i, n in enumerate(fresh.shape)]
+    """The trained rows in the order of `names`; rows of attributes without one keep their initial values."""
+    if trained is None or trained.shape[1:] != initial.shape[1:]:
+        return initial
+    indices = [trained_names.index(name) if name in trained_names else None for name in names]
+    return torch.stack([initial[i] if j is None else trained[j] for i, j in enumerate(indices)])
+
+
+def _merge_axes(
+    initial: Tensor,
+    trained: Tensor,
+    axes: tuple[int, ...],
+    *,
+    schema: AttributeSchema,
+    trained_schema: AttributeSchema,
+) -> Tensor:
+    """The trained entries in the order of `schema`; attributes without one keep their initial entries."""
+    others = [axis for axis in range(trained.ndim) if axis not in axes]
+    if [trained.shape[axis] for axis in others] != [initial.shape[axis] for axis in others]:
+        return trained
+    shared = [name for name in schema.names if name in trained_schema]
+    target, source = (
+        torch.tensor([each.index(name) for name in shared], dtype=torch.int64)
+        for each in (schema, trained_schema)
+    )
+    positions = [target if i in axes else torch.arange(n) for i, n in enumerate(initial.shape)]
     for axis in axes:
-        given = given.index_select(axis, there)
-    merged = fresh.clone()
-    merged[torch.meshgrid(*places, indexing="ij")] = given
+        trained = trained.index_select(axis, source)
+    merged = initial.clone()
+    merged[torch.meshgrid(*positions, indexing="ij")] = trained
     return merged

@@ -1,4 +1,4 @@
-"""From the recipe's words to torch optimisers and learning-rate schedules."""
+"""Optimisers and learning-rate schedules of a recipe."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ __all__ = ["compute_lr_factor", "create_optimizer", "create_step_schedule"]
 
 
 def create_optimizer(model: nn.Module, section: OptimizerSection) -> torch.optim.Optimizer:
-    """Build the optimiser over all trainable parameters.
+    """Create the optimiser of all trainable parameters.
 
-    Without `decay_norm_and_bias`, one-dimensional parameters (normalisation, biases) get no weight decay.
+    Without `decay_norm_and_bias`, one-dimensional parameters (normalisation, biases) have no weight decay.
     """
     trainable = [p for p in model.parameters() if p.requires_grad]
     if section.decay_norm_and_bias:
@@ -34,13 +34,13 @@ def create_optimizer(model: nn.Module, section: OptimizerSection) -> torch.optim
 
 
 def compute_lr_factor(step: int, section: ScheduleSection, *, steps_per_epoch: int, epochs: int) -> float:
-    """What the base learning rate is multiplied by at a step: a closed form, so that resuming is exact.
+    """Factor on the base learning rate at a step, in closed form, so that a resumed run is exact.
 
     Args:
         step: Optimiser steps done so far, from 0.
         section: Name and parameters of the schedule.
-        steps_per_epoch: Optimiser steps an epoch.
-        epochs: Epochs of the whole run.
+        steps_per_epoch: Optimiser steps per epoch.
+        epochs: Number of epochs of the run.
 
     Example:
         >>> cosine = ScheduleSection(name="cosine", warmup_epochs=1)
@@ -63,7 +63,7 @@ def compute_lr_factor(step: int, section: ScheduleSection, *, steps_per_epoch: i
 def create_step_schedule(
     optimizer: torch.optim.Optimizer, section: ScheduleSection, *, steps_per_epoch: int, epochs: int
 ) -> LambdaLR:
-    """`compute_lr_factor` as a torch scheduler that is stepped after every optimiser step."""
+    """`compute_lr_factor` as a torch scheduler, to be stepped after every optimiser step."""
     return LambdaLR(
         optimizer,
         lambda step: compute_lr_factor(step, section, steps_per_epoch=steps_per_epoch, epochs=epochs),

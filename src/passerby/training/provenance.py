@@ -1,4 +1,4 @@
-"""What a bundle says about its training."""
+"""The provenance of a bundle: model, data and protocol of its training."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["describe_provenance"]
 
 
 def describe_provenance(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
-    """What the bundle says about its origin; no paths of this machine."""
+    """Metadata of a bundle about its training, without paths."""
     return {
         "model": recipe.model.name,
         "variant": recipe.variant,
@@ -37,9 +37,9 @@ def describe_provenance(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
 
 def _describe_pretraining(recipe: Recipe) -> str:
     if recipe.model.init_from is not None:
-        start = Bundle.load(recipe.model.init_from).metadata
-        words = (start.get("model"), start.get("variant"), start.get("dataset"))
-        return "bundle " + " ".join(str(word) for word in words if word)
+        metadata = Bundle.load(recipe.model.init_from).metadata
+        values = (metadata.get("model"), metadata.get("variant"), metadata.get("dataset"))
+        return "bundle " + " ".join(str(value) for value in values if value)
     if isinstance(recipe.model.pretrained, str):
         return Path(recipe.model.pretrained).name.removesuffix(".safetensors")
     return "imagenet" if recipe.model.pretrained else "none"

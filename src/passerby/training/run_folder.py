@@ -1,18 +1,18 @@
-"""The folder of a run: what is in it before the first step, and what stays after the last.
+"""The files of a training run.
 
 ```
 RUN/
-  recipe.yaml          the recipe with every default written out
+  recipe.yaml          the recipe with all defaults
   environment.json     versions, machine, commit
-  teachers.json        SHA-256 of what its teachers said, if it has some
-  logs/metrics.csv     one row an epoch; logs/tensorboard beside it
+  teachers.json        SHA-256 of the teacher predictions, if the recipe names any
+  logs/metrics.csv     one row per epoch; TensorBoard files in logs/tensorboard/
   checkpoints/         best.ckpt (by the selected validation score) and last.ckpt
-  bundle/              the best weights, ready to predict
+  bundle/              the model with the best weights
   outcome.json         best epoch and its scores, once the run is finished
 ```
 
-`passerby train --test` adds `test/`; a suite adds `done/` (stamps), `predictions/` (what it says to those it
-teaches) and `calibrated-<goal>/` (the bundle with thresholds of its own).
+`passerby train --test` adds `test/`. A suite adds `done/` (stamps), `teacher-predictions/` (predictions that
+students are trained on) and `calibrated-<goal>/` (the bundle with calibrated thresholds).
 """
 
 from __future__ import annotations
@@ -39,14 +39,14 @@ __all__ = ["RunFolder", "TrainingOutcome"]
 
 @dataclass(frozen=True)
 class TrainingOutcome:
-    """What a finished run leaves.
+    """Results of a finished run.
 
     Args:
         run: The run folder.
-        bundle: The best model in it.
-        best_epoch: Counted from 1.
+        bundle: Folder of the best model.
+        best_epoch: Number of the best epoch, from 1.
         val_scores: Its validation scores, in [0, 1], by name (`mA`, `accuracy`, `precision`, …).
-        seconds: Training time, all resumed parts together.
+        seconds: Training time, including the time before interruptions.
     """
 
     run: Path
@@ -58,13 +58,17 @@ class TrainingOutcome:
 
 @dataclass(frozen=True)
 class RunFolder:
-    """Where the files of a run are."""
+    """Paths and files of a run.
+
+    Args:
+        path: The run folder.
+    """
 
     path: Path
 
     @property
     def last(self) -> Path:
-        """The checkpoint to go on from."""
+        """The latest checkpoint."""
         return self.path / "checkpoints" / "last.ckpt"
 
     @property
@@ -74,32 +78,32 @@ class RunFolder:
 
     @property
     def bundle(self) -> Path:
-        """The best weights, once the run is finished."""
+        """Folder of the model with the best weights, once the run is finished."""
         return self.path / "bundle"
 
     def open(self, recipe: Recipe, *, resume: bool) -> TrainingOutcome | None:
-        """Create the folder, or check that the one to resume fits; return the outcome of a finished run.
+        """Create the folder, or check that the run to resume matches; return the outcome of a finished run.
 
-        A folder that holds no more than a recipe, because the run failed before its first step, is used
-        again.
+        The folder of a run that failed before its first step is used again.
 
         Raises:
-            TrainingError: If it is there already (without `resume`), or holds another recipe or learnt from
-                what teachers no longer say (with it).
+            TrainingError: If the folder exists (without `resume`), or contains another recipe or was trained
+                on other teacher predictions (with it).
             ConfigError: If the recipe in it cannot be read.
         """
         if is_other_process():
             return None
         if not resume:
-            held = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
-            if held - {"recipe.yaml", "environment.json", "teachers.json"}:
+            names = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
+            if names - {"recipe.yaml", "environment.json", "teachers.json"}:
                 raise TrainingError(
-                    f"{self.path} is there already; give another --out, or --resume to go on with it"
+                    f"{self.path} already exists; choose another folder with --out, or continue the run in "
+                    "it with --resume"
                 )
         elif (self.path / "recipe.yaml").is_file():
             if load_recipe(self.path / "recipe.yaml") != recipe:
                 raise TrainingError(
-                    f"{self.path}/recipe.yaml differs from the recipe given; resume with the same recipe and "
+                    f"{self.path}/recipe.yaml differs from the given recipe; resume with the same recipe and "
                     "overrides, or start a new run in another folder"
                 )
             self._check_teachers(recipe)
@@ -115,36 +119,36 @@ class RunFolder:
         return None
 
     def _check_teachers(self, recipe: Recipe) -> None:
-        """Refuse to go on, or to pass for finished, if teachers say something else now."""
+        """Refuse to resume if teacher predictions have changed."""
         known = self._read_teachers()
         for path, sha in _hash_teachers(recipe).items():
             if known.get(path, sha) != sha:
                 raise TrainingError(
-                    f"{path} has changed since {self.path} began to learn from it; remove {self.path} to "
-                    "train anew, or start a new run in another folder"
+                    f"{path} has changed since the training in {self.path} began; remove {self.path} to "
+                    "train again, or start a new run in another folder"
                 )
 
     def _read_teachers(self) -> dict[str, str]:
-        kept = self.path / "teachers.json"
-        return json.loads(kept.read_text(encoding="utf-8")) if kept.is_file() else {}
+        path = self.path / "teachers.json"
+        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
 
     def finish(
         self,
         model: AttributeModel,
         *,
         preprocess: Preprocess,
-        origin: Mapping[str, Any],
+        provenance: Mapping[str, Any],
         rows: list[dict[str, float]],
         calibrate: Callable[[Bundle], Bundle] | None = None,
     ) -> TrainingOutcome:
-        """Turn the best checkpoint into a bundle and note the outcome.
+        """Save the best checkpoint as a bundle, and write the outcome.
 
         Args:
-            model: Takes the weights of the best checkpoint.
-            preprocess: How its pictures were prepared.
-            origin: What the bundle says about its training; the outcome and the environment are added.
-            rows: The log, one row an epoch.
-            calibrate: Gives the bundle thresholds of its own.
+            model: Receives the weights of the best checkpoint.
+            preprocess: Size and normalisation of the input.
+            provenance: Metadata for the bundle; the outcome and the environment are added.
+            rows: The log, one row per epoch.
+            calibrate: Returns the bundle with calibrated thresholds.
         """
         checkpoint = torch.load(self.best, map_location="cpu", weights_only=True)
         weights = {
@@ -164,7 +168,7 @@ class RunFolder:
             bundle = Bundle(
                 model.cpu().eval(),
                 preprocess,
-                metadata={**origin, **values, "environment": self._environment()},
+                metadata={**provenance, **values, "environment": self._environment()},
             )
             if calibrate is not None:
                 bundle = calibrate(bundle)
@@ -173,7 +177,7 @@ class RunFolder:
         return outcome
 
     def _environment(self) -> dict[str, Any]:
-        """As it was when the run started or was resumed: the checkout may have moved on since."""
+        """The environment at the start or last resume of the run: the checkout may have changed since."""
         values: dict[str, Any] = json.loads((self.path / "environment.json").read_text(encoding="utf-8"))
         return values
 
@@ -183,6 +187,6 @@ class RunFolder:
 
 
 def _hash_teachers(recipe: Recipe) -> dict[str, str]:
-    """SHA-256 of each file of teachers that is there."""
+    """SHA-256 of each existing file of teacher predictions."""
     files = map(find_predictions, recipe.loss.teachers)
     return {str(file): hash_file(file) for file in files if file.is_file()}

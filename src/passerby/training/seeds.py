@@ -1,29 +1,31 @@
-"""Several seeds of one recipe: mean and standard deviation, and the test split read once a seed."""
+"""Train a recipe with several seeds, and report mean and standard deviation."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+import logging
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from passerby.bundle import Bundle
 from passerby.config import Recipe
-from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError
-from passerby.evaluation import evaluate
 from passerby.training.engine import train
 from passerby.training.environment import is_other_process
 from passerby.training.run_folder import TrainingOutcome
+from passerby.training.scoring import evaluate_split
 
 __all__ = ["parse_seeds", "train_seeds"]
+
+logger = logging.getLogger(__name__)
 
 
 def parse_seeds(text: str) -> tuple[int, ...]:
     """Read `0,1,2`.
 
     Raises:
-        ConfigError: If it is not a list of different whole numbers from 0 to 2³² − 1.
+        ConfigError: If the text is not a list of different integers from 0 to 2³² − 1.
 
     Example:
         >>> parse_seeds("0,1,2")
@@ -43,62 +45,54 @@ def train_seeds(
     seeds: Sequence[int],
     resume: bool = False,
     results: Path | None = None,
-    say: Callable[[str], None] = print,
 ) -> list[TrainingOutcome]:
-    """Train the recipe once a seed, in `out` itself for one seed, in `out/seed<k>` for several.
+    """Train a recipe with each seed, in `out` for one seed, in `out/seed<k>` for several.
+
+    Logs one line per epoch, the scores, and their mean ± standard deviation over the seeds.
 
     Args:
-        resume: Go on with the seeds that are unfinished, and start those that never began.
-        results: If given, the best bundle of each seed is scored once on the partition's test split and the score
-            file is written below this folder.
-        say: Receives one line an epoch, the scores, and their mean ± standard deviation over the seeds.
+        resume: Resume unfinished seeds, and start the missing ones.
+        results: If set, the best bundle of each seed is evaluated once on the test split, and the score file
+            is written to this folder.
 
     Raises:
-        ConfigError: For several seeds on several devices; start those one by one.
+        ConfigError: For several seeds on several devices; train those seeds one by one.
         TrainingError: See `passerby.training.train`.
     """
     if len(seeds) > 1 and recipe.training.devices > 1:
-        raise ConfigError("several seeds need training.devices=1; on several devices start them one by one")
+        raise ConfigError(
+            "several seeds need training.devices=1; on several devices train the seeds one by one"
+        )
     outcomes, test_scores = [], []
     for seed in seeds:
         run = out if len(seeds) == 1 else out / f"seed{seed}"
-        one = recipe.model_copy(update={"seed": seed})
-        outcome = train(one, run, resume=resume, say=say)
+        seeded = recipe.model_copy(update={"seed": seed})
+        outcome = train(seeded, run, resume=resume)
         outcomes.append(outcome)
         if is_other_process():
             continue
-        say(f"{run}: best epoch {outcome.best_epoch}, bundle in {outcome.bundle}")
+        logger.info("%s: best epoch %d, bundle in %s", run, outcome.best_epoch, outcome.bundle)
         if results is not None:
-            test_scores.append(_test(one, outcome, results, say))
-    _say_spread(recipe.data.val, [outcome.val_scores for outcome in outcomes], say)
-    _say_spread("test", test_scores, say)
+            test_scores.append(_test(seeded, outcome, results))
+    _log_spread(recipe.data.val, [outcome.val_scores for outcome in outcomes])
+    _log_spread("test", test_scores)
     return outcomes
 
 
-def _say_spread(split: str, scores: Sequence[Mapping[str, float]], say: Callable[[str], None]) -> None:
-    """Mean ± standard deviation (n − 1 in the denominator) of each score over the seeds."""
+def _log_spread(split: str, scores: Sequence[Mapping[str, float]]) -> None:
+    """Log mean ± standard deviation (n − 1 in the denominator) of each score over the seeds."""
     if len(scores) < 2:
         return
     for name in scores[0]:
         values = [each[name] for each in scores]
-        say(f"{split} {name}: {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} ({len(values)} seeds)")
+        mean, deviation = np.mean(values), np.std(values, ddof=1)
+        logger.info("%s %s: %.4f ± %.4f (%d seeds)", split, name, mean, deviation, len(values))
 
 
-def _test(
-    recipe: Recipe, outcome: TrainingOutcome, results: Path, say: Callable[[str], None]
-) -> dict[str, float]:
-    evaluation = evaluate(
-        Bundle.load(outcome.bundle, device="cpu" if recipe.training.accelerator == "cpu" else "auto"),
-        Manifest.load(recipe.data.manifest, root=recipe.data.root),
-        partition=recipe.data.partition,
-        split="test",
-        protocol=recipe.protocol,
-        cache=recipe.data.cache,
-        on_unreadable=recipe.data.on_unreadable,
-        workers=max(1, recipe.training.workers),
-    )
+def _test(recipe: Recipe, outcome: TrainingOutcome, results: Path) -> dict[str, float]:
+    evaluation = evaluate_split(Bundle.load(outcome.bundle), recipe, "test", protocol=recipe.protocol)
     evaluation.write(outcome.run / "test")
     path = evaluation.write_result(results)
     summary = "  ".join(f"{name} {value:.2%}" for name, value in evaluation.summary().items())
-    say(f"{recipe.data.partition}/test: {summary}  →  {path}")
+    logger.info("%s/test: %s  →  %s", recipe.data.partition, summary, path)
     return evaluation.summary()

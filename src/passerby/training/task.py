@@ -1,4 +1,4 @@
-"""What Lightning's loop needs to know: a model and a criterion become loss terms and validation scores."""
+"""Training and validation steps, optimiser and schedule, as a `LightningModule`."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["AttributeTask", "check_weights"]
 
 
 def check_weights(model: nn.Module, step: int) -> None:
-    """Refuse weights that are not finite before they are measured or kept.
+    """Refuse weights that are not finite, before validation and before a checkpoint.
 
     Raises:
         TrainingError: If a weight is infinite or NaN; the message names the step and the first such tensor.
@@ -39,28 +39,28 @@ def check_weights(model: nn.Module, step: int) -> None:
 
 
 class _MeanLoss(MeanMetric):
-    """Without the search for NaN, whose result each step would wait for: such a loss never gets here."""
+    """A mean without torchmetrics' check for NaN, for which each step would wait. `training_step` checks."""
 
     def update(self, value: float | Tensor, weight: float | Tensor | None = None) -> None:
-        """Add a batch's loss, weighted by its size."""
+        """Add the loss of a batch, weighted by its size."""
         weight = 1.0 if weight is None else weight
         self.mean_value += value * weight
         self.weight += weight
 
 
 class AttributeTask(LightningModule):
-    """One model, one criterion, one recipe.
+    """A model with criterion and recipe.
 
     Args:
         model: Any `AttributeModel`.
         criterion: See `passerby.losses`; returns named terms with a `total`.
         recipe: Optimiser, schedule, precision and selection.
         preprocess: Size and normalisation of the input.
-        steps_per_epoch: Optimiser steps an epoch on each process.
-        image_names: Path of each row of the manifest, to name the pictures of a failing batch.
+        steps_per_epoch: Optimiser steps per epoch on each process.
+        image_names: Image path of each row of the manifest, for error messages about a batch.
 
     Raises:
-        TrainingError: In `training_step`, when the loss is not finite.
+        TrainingError: In `training_step`, if the loss is not finite.
     """
 
     def __init__(
@@ -77,9 +77,9 @@ class AttributeTask(LightningModule):
         layout = torch.channels_last if recipe.training.channels_last else torch.contiguous_format
         self.model = model.to(memory_format=layout)
         if recipe.training.compile:
-            self.model.compile()  # in place: names of weights stay as they are
+            self.model.compile()  # in place: the names of the weights do not change
         self.criterion = criterion
-        # Each process keeps the criterion's state up to date itself: sending it every step would be waste.
+        # Each process updates the state of the criterion itself, so it is not broadcast at every step.
         self._ddp_params_and_buffers_to_ignore = [f"criterion.{n}" for n, _ in criterion.named_buffers()]
         self.recipe = recipe
         self.preprocess = preprocess
@@ -100,7 +100,7 @@ class AttributeTask(LightningModule):
         self._restored: dict[str, Any] | None = None
 
     def forward(self, batch: Batch) -> Output:
-        """Normalise the uint8 pictures of a batch and run the model."""
+        """Normalise the uint8 images of a batch and run the model."""
         images = normalise(batch.images, self.preprocess).contiguous(memory_format=self.layout)
         output: Output = self.model(images, batch.guidance)
         return output
@@ -108,16 +108,15 @@ class AttributeTask(LightningModule):
     # ------------------------------------------------------------------ training
 
     def on_train_epoch_start(self) -> None:
-        """Tell the loader which epoch it is about to shuffle for."""
+        """Set the loader's epoch, which determines the order of the samples."""
         loader = self.trainer.train_dataloader
         if isinstance(loader, BatchLoader):
             loader.set_epoch(self.current_epoch)
 
     def on_train_batch_start(self, batch: Batch, batch_idx: int) -> None:
-        """Seed dropout from the step alone, so that a resumed run draws what an unbroken one would.
+        """Seed dropout by the step, so that a resumed run draws the same values; set the criterion's epoch.
 
-        And tell a criterion that goes by epochs which one this is: here, as a run that is resumed within an
-        epoch does not start it again.
+        The epoch is set here because a run that is resumed within an epoch does not start the epoch again.
         """
         del batch, batch_idx
         if (set_epoch := getattr(self.criterion, "set_epoch", None)) is not None:
@@ -131,14 +130,14 @@ class AttributeTask(LightningModule):
         output = self(batch)
         terms: dict[str, Tensor] = self.criterion(output, batch.labels, batch)
         total = terms["total"]
-        # Each step waits here until a GPU has ended the forward pass. It then idles until the first kernel of
-        # the backward pass gets there; the host's other work is done while the backward pass runs.
+        # Waits for the GPU's forward pass. The GPU then idles until the first kernel of the backward pass is
+        # launched; the host's remaining work overlaps with the backward pass.
         if not torch.isfinite(total):
             names = [self.image_names[row] for row in batch.rows.tolist()]
             values = {name: float(term.detach()) for name, term in terms.items()}
             raise TrainingError(
                 f"the loss is not finite at step {self.global_step} (epoch {self.current_epoch}): {values}; "
-                f"pictures of the batch: {', '.join(names)}"
+                f"images of the batch: {', '.join(names)}"
             )
         self.model.observe(output, batch.labels)
         self.train_loss.update(total.detach(), len(batch.labels))
@@ -149,7 +148,7 @@ class AttributeTask(LightningModule):
     # ------------------------------------------------------------------ validation
 
     def on_validation_start(self) -> None:
-        """Measure no weights that are not finite."""
+        """Refuse weights that are not finite."""
         check_weights(self.model, self.global_step)
 
     def validation_step(self, batch: Batch, batch_idx: int) -> None:
@@ -162,7 +161,7 @@ class AttributeTask(LightningModule):
         self.average_precision.update(probs, batch.labels)
 
     def on_validation_epoch_end(self) -> None:
-        """Scores over the whole validation split, merged across processes."""
+        """Scores of the validation split, merged across processes."""
         if self.trainer.sanity_checking:
             return
         values = {"loss": float(self.val_loss.compute()), **self.scores.compute().summary()}
@@ -173,7 +172,7 @@ class AttributeTask(LightningModule):
             metric.reset()
 
     def on_train_epoch_end(self) -> None:
-        """Let a plateau schedule look at the validation loss, before the epoch's checkpoint is written."""
+        """Step a plateau schedule by the validation loss, before the epoch's checkpoint is written."""
         if self.plateau is not None:
             self.plateau.step(self.val_scores["val_loss"])
 
@@ -184,7 +183,7 @@ class AttributeTask(LightningModule):
         optimizer = create_optimizer(self.model, self.recipe.optimizer)
         schedule = self.recipe.schedule
         if schedule.name == "plateau":
-            # Lightning steps a plateau after the epoch's checkpoint, which a resumed run would then miss.
+            # Lightning would step it after the epoch's checkpoint, and a resumed run would miss that step.
             self.plateau = ReduceLROnPlateau(optimizer, factor=schedule.factor, patience=schedule.patience)
             return optimizer
         scheduler = create_step_schedule(
@@ -193,16 +192,16 @@ class AttributeTask(LightningModule):
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Keep what Lightning does not: the plateau's count, and the running mean of the training loss."""
+        """Add what Lightning does not save: plateau schedule, and running mean of the training loss."""
         checkpoint["plateau"] = self.plateau.state_dict() if self.plateau else None
         checkpoint["train_loss"] = [self.train_loss.mean_value.cpu(), self.train_loss.weight.cpu()]
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Remember it until optimiser and metrics exist."""
+        """Keep the checkpoint until optimiser and metrics exist."""
         self._restored = checkpoint
 
     def on_train_start(self) -> None:
-        """Take back what a checkpoint kept."""
+        """Restore the state that `on_save_checkpoint` added."""
         if self._restored is None:
             return
         if self.plateau is not None:

@@ -1,4 +1,4 @@
-"""What other models said of the people that train."""
+"""Soft labels from the predictions of teacher models."""
 
 from __future__ import annotations
 
@@ -17,63 +17,64 @@ __all__ = ["find_predictions", "load_soft_labels"]
 
 
 def find_predictions(path: Path) -> Path:
-    """The file of predictions: the path itself, or the one that `passerby evaluate` wrote into a folder.
+    """The file of predictions: the path itself, or the file that `passerby evaluate` wrote to a folder.
 
     Example:
-        >>> find_predictions(Path("said/man.parquet")).name, find_predictions(Path("said/man")).name
+        >>> find_predictions(Path("teachers/man.parquet")).name, find_predictions(Path("teachers/man")).name
         ('man.parquet', 'predictions.parquet')
     """
     return path if path.suffix == ".parquet" else path / "predictions.parquet"
 
 
 def load_soft_labels(paths: Sequence[Path], manifest: Manifest, rows: NDArray[np.int64]) -> torch.Tensor:
-    """The mean of the teachers' probabilities of each row.
+    """Mean of the teachers' probabilities for each training row.
 
     Args:
-        paths: `predictions.parquet` of `passerby evaluate TEACHER --split train --out …`, or folders with one;
-            where several splits train, one of each split a teacher.
-        manifest: Whose attributes are wanted, in their order; a teacher may know more.
-        rows: That train.
+        paths: `predictions.parquet` of `passerby evaluate TEACHER --split train --out …`, or folders that
+            contain one. For training on several splits, one for each teacher and split.
+        manifest: The training data. Its attributes are read in their order; teachers may predict more.
+        rows: The training rows.
 
     Shape:
         returns: (S, A) float32 in [0, 1].
 
     Raises:
-        DataError: If a file is missing or damaged, lacks an attribute, is of other pictures or of none that
-            trains, or not each row was told of by equally many files.
+        DataError: If a file is missing or damaged, lacks an attribute, has other images than the manifest or
+            no training row, or if the number of predictions differs between rows.
     """
     total = np.zeros((len(rows), len(manifest.schema)), np.float32)
-    teachers = np.zeros(len(rows), np.int64)
+    counts = np.zeros(len(rows), np.int64)
     for path in paths:
-        places, probs = _load_one(Path(path), manifest, rows)
-        total[places] += probs
-        teachers[places] += 1
-    if len(missing := rows[teachers < max(1, teachers.max())]):
+        positions, probs = _load_one(Path(path), manifest, rows)
+        total[positions] += probs
+        counts[positions] += 1
+    if len(missing := rows[counts < max(1, counts.max())]):
         raise DataError(
-            f"{', '.join(map(str, paths))}: a teacher said nothing of {len(missing):,} of {len(rows):,} rows "
-            f"that train, such as row {missing[0]}; evaluate each on every split that trains, one file each, "
-            "from the same manifest"
+            f"{', '.join(map(str, paths))}: a teacher has no predictions for {len(missing):,} of "
+            f"{len(rows):,} training rows, such as row {missing[0]}; evaluate each teacher on every training "
+            "split of the same manifest, with one file for each split"
         )
-    return torch.from_numpy(total / teachers[:, None].astype(np.float32))
+    return torch.from_numpy(total / counts[:, None].astype(np.float32))
 
 
 def _load_one(
     path: Path, manifest: Manifest, rows: NDArray[np.int64]
 ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Places among the rows, (K,), of those that a file knows, and what it says of them, (K, A)."""
+    """Positions among the rows, (K,), for which a file has predictions, and the probabilities, (K, A)."""
     file = find_predictions(path)
-    said = Predictions.load(file).select(manifest.schema.names)
-    _, places, theirs = np.intersect1d(rows, said.rows, return_indices=True)
-    if not len(places):
+    predictions = Predictions.load(file).select(manifest.schema.names)
+    _, positions, indices = np.intersect1d(rows, predictions.rows, return_indices=True)
+    if not len(positions):
         raise DataError(
-            f"{file}: the teacher said nothing of {len(rows):,} of {len(rows):,} rows that train, such as "
-            f"row {rows[0]}; evaluate it on the splits that train, one file each, from the same manifest"
+            f"{file}: the teacher has no predictions for {len(rows):,} of {len(rows):,} training rows, such "
+            f"as row {rows[0]}; evaluate it on the training splits of the same manifest, with one file for "
+            "each split"
         )
     images = manifest.images
-    for row, i in zip(rows[places], theirs, strict=True):
-        if said.images[i] != images[row]:
+    for row, i in zip(rows[positions], indices, strict=True):
+        if predictions.images[i] != images[row]:
             raise DataError(
-                f"{file}: row {row} is {said.images[i]} there and {images[row]} in the manifest; evaluate "
+                f"{file}: row {row} is {predictions.images[i]}, but {images[row]} in the manifest; evaluate "
                 "the teacher on this manifest"
             )
-    return places, said.probs[theirs]
+    return positions, predictions.probs[indices]

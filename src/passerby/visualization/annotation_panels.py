@@ -1,4 +1,4 @@
-"""The pictures of a contact sheet: mask, parsing map and keypoints of one person, each in a panel."""
+"""Panels of a contact sheet: mask, parsing map and keypoints of one person."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ _MIDDLE, _OUTLINE, _TRACK, _HATCH = "#ffffff", "#f0e442", "#eef0f3", "#d5dae1"
 
 _DIM, _PALE = 0.3, 0.55
 _SMOOTH = 3
-"""Skeletons are drawn this many times larger and then reduced, as PIL's lines have steps."""
+"""Skeletons are drawn at this scale and then reduced, because Pillow does not antialias lines."""
 
 _BONES = (
     *((0, 1), (0, 2), (1, 3), (2, 4), (5, 6), (11, 12), (5, 11), (6, 12)),
@@ -45,7 +45,7 @@ Font = ImageFont.FreeTypeFont | ImageFont.ImageFont
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A panel of some size and the place in it that a crop fills, its shape kept.
+    """A panel, and the region that a crop fills at its aspect ratio.
 
     Args:
         size: Width and height of the panel in pixels.
@@ -57,36 +57,36 @@ class Frame:
 
     @property
     def scale(self) -> float:
-        """Pixels of the panel a pixel of the crop."""
+        """Pixels of the panel per pixel of the crop."""
         return min(self.size[0] / self.crop_size[0], self.size[1] / self.crop_size[1])
 
     @property
     def filled(self) -> tuple[int, int]:
-        """Width and height of what the crop fills."""
+        """Width and height of the filled region."""
         width, height = (max(1, round(side * self.scale)) for side in self.crop_size)
         return (min(width, self.size[0]), min(height, self.size[1]))
 
     @property
     def corner(self) -> tuple[int, int]:
-        """Where its top left corner lies."""
+        """Top left corner of the filled region."""
         return ((self.size[0] - self.filled[0]) // 2, (self.size[1] - self.filled[1]) // 2)
 
     def place(self, image: Image.Image) -> Image.Image:
-        """A crop in its panel."""
+        """Resize a crop and paste it into the panel."""
         panel = Image.new("RGB", self.size, _TRACK)
-        how = Image.Resampling.LANCZOS
-        panel.paste(image if image.size == self.filled else image.resize(self.filled, how), self.corner)
+        method = Image.Resampling.LANCZOS
+        panel.paste(image if image.size == self.filled else image.resize(self.filled, method), self.corner)
         return panel
 
 
 @lru_cache(maxsize=16)
 def get_font(size_px: int) -> Font:
-    """The typeface of the sheet."""
+    """The font of the contact sheet."""
     return ImageFont.load_default(size_px)
 
 
 def draw_mask(image: Image.Image, mask: NDArray[np.uint8], frame: Frame) -> Image.Image:
-    """The crop with the mask outlined, and dimmed beside it."""
+    """The crop with the mask outlined and the background dimmed."""
     photo = image.resize(frame.filled, Image.Resampling.LANCZOS)
     enlarged = Image.fromarray(((mask > 0) * 255).astype(np.uint8)).resize(
         frame.filled, Image.Resampling.BILINEAR
@@ -108,11 +108,11 @@ def draw_parsing(parsing: NDArray[np.uint8], frame: Frame) -> Image.Image:
 def draw_keypoints(
     image: Image.Image, keypoints: NDArray[np.float32], frame: Frame, *, min_score: float
 ) -> Image.Image:
-    """The paled crop under a skeleton, the person's left and right in two colours.
+    """The faded crop with a skeleton, in separate colours for the left and right of the person.
 
     Args:
         keypoints: (17, 3) in pixels of the crop.
-        min_score: Below it a keypoint is a ring, and the bones that end in it are faint and dashed.
+        min_score: A keypoint with a lower score is a ring, and its bones are faint and dashed.
     """
     photo = image.resize(frame.filled, Image.Resampling.LANCZOS)
     panel = frame.place(Image.blend(photo, Image.new("RGB", photo.size, "#3a4049"), _PALE))
@@ -120,30 +120,30 @@ def draw_keypoints(
     layer = Image.new("RGBA", large, (255, 255, 255, 0))
     draw = ImageDraw.Draw(layer)
     points = ((keypoints[:, :2] + 0.5) * frame.scale + frame.corner) * _SMOOTH
-    sure = keypoints[:, 2] >= min_score
+    confident = keypoints[:, 2] >= min_score
     thick = max(2, round(frame.size[1] / 75 * _SMOOTH))
     for a, b in _BONES:
         colour = _get_side_colour(a, b)
         ends = ((float(points[a, 0]), float(points[a, 1])), (float(points[b, 0]), float(points[b, 1])))
-        if sure[a] and sure[b]:
+        if confident[a] and confident[b]:
             draw.line(ends, fill=colour, width=thick)
             continue
         for dash in _cut_dashes(*ends, length=2.5 * thick):
             draw.line(dash, fill=f"{colour}90", width=max(1, thick // 2))
     for k, (x, y) in enumerate(points.tolist()):
         radius = thick * (0.55 if k < 5 else 0.9)
-        place = (x - radius, y - radius, x + radius, y + radius)
-        if sure[k]:
-            draw.ellipse(place, fill=_get_side_colour(k, k), outline="#000000", width=max(1, thick // 4))
+        bounds = (x - radius, y - radius, x + radius, y + radius)
+        if confident[k]:
+            draw.ellipse(bounds, fill=_get_side_colour(k, k), outline="#000000", width=max(1, thick // 4))
         else:
-            draw.ellipse(place, outline=f"{_get_side_colour(k, k)}b0", width=max(1, thick // 4))
+            draw.ellipse(bounds, outline=f"{_get_side_colour(k, k)}b0", width=max(1, thick // 4))
     reduced = layer.resize(frame.size, Image.Resampling.BOX)
     panel.paste(reduced, (0, 0), reduced)
     return panel
 
 
 def _get_side_colour(a: int, b: int) -> str:
-    """Of COCO's keypoints the odd ones are the person's left; the nose is neither."""
+    """Odd COCO keypoints are on the left of the person; the nose is on neither side."""
     if 0 in (a, b) or a % 2 != b % 2:
         return _MIDDLE
     return LEFT if a % 2 else RIGHT
@@ -152,7 +152,7 @@ def _get_side_colour(a: int, b: int) -> str:
 def _cut_dashes(
     start: tuple[float, float], end: tuple[float, float], *, length: float
 ) -> Iterator[tuple[tuple[float, float], tuple[float, float]]]:
-    """Every other piece of a line."""
+    """Every second piece of a line."""
     a, b = np.array(start), np.array(end)
     count = min(max(1, round(float(np.linalg.norm(b - a)) / length)), 200)
     for i in range(0, count, 2):
@@ -161,7 +161,7 @@ def _cut_dashes(
 
 
 def draw_missing(text: str, size: tuple[int, int]) -> Image.Image:
-    """A hatched panel that says what is not there."""
+    """A hatched panel with the reason for a missing annotation."""
     width, height = size
     panel = Image.new("RGB", size, _TRACK)
     draw = ImageDraw.Draw(panel)

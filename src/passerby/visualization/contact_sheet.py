@@ -1,4 +1,4 @@
-"""Some persons of a manifest on one sheet, with their masks, parsing maps and keypoints, to look at."""
+"""Contact sheet: random persons of a manifest with their masks, parsing maps and keypoints."""
 
 from __future__ import annotations
 
@@ -35,8 +35,8 @@ if TYPE_CHECKING:
 __all__ = ["draw_contact_sheet"]
 
 _MARGIN, _GAP, _TILE_GAP = 24, 2, 14
-_MOST_NAMES = 24
-"""Of longer lists of classes the legend names only those that are seen."""
+_MAX_NAMES = 24
+"""For longer class lists, the legend only contains the classes that occur."""
 
 
 def draw_contact_sheet(
@@ -48,23 +48,23 @@ def draw_contact_sheet(
     height_px: int = 192,
     min_score: float = 0.3,
 ) -> Image.Image:
-    """Draw random rows: each the crop, its mask, its parsing map and its keypoints, as far as there are any.
+    """Draw random rows: for each the crop, and the mask, parsing map and keypoints if the manifest has them.
 
-    The person is outlined and the rest dimmed; classes have colours that people who confuse colours can tell
-    apart, with a legend; keypoints below `min_score` are rings with dashed bones. A row that lacks something
-    has a hatched panel in its place; a kind that all rows lack has none.
+    The mask is outlined, with the background dimmed. Class colours are distinguishable with colour
+    blindness and explained in a legend. Keypoints below `min_score` are rings with dashed bones. A missing
+    annotation is a hatched panel; a kind that all rows lack is omitted.
 
     Args:
         count: Number of rows; all if there are fewer.
-        seed: Of the choice.
-        columns: Persons beside each other; by default so many that the sheet is half as wide again as high.
-        height_px: Of a panel.
+        seed: Seed of the choice.
+        columns: Number of persons per line; by default, the sheet is one and a half times as wide as high.
+        height_px: Height of a panel.
 
     Raises:
         DataError: If the manifest is empty or a number is out of range.
     """
     if not len(manifest):
-        raise DataError("expected a manifest with at least one row, got none; there is nothing to draw")
+        raise DataError("expected a manifest with at least one row, got an empty one")
     if count < 1 or (columns is not None and columns < 1) or not 48 <= height_px <= 2048:
         raise DataError(
             f"expected count ≥ 1, columns ≥ 1 and height_px in 48 … 2048, got {count}, {columns}, {height_px}"
@@ -84,11 +84,11 @@ def draw_contact_sheet(
 
 
 _Person = tuple[Image.Image, Crop, tuple[int, int]]
-"""The crop, where it lies in the picture, and the picture's size."""
+"""The crop, its position in the image, and the size of the image."""
 
 
 class _Sheet:
-    """The columns of a manifest, the kinds that it has, and the classes seen so far."""
+    """The columns of a manifest, the kinds that it has, and the classes that occurred so far."""
 
     def __init__(self, manifest: Manifest, min_score: float) -> None:
         self.root, self.images, self.boxes = manifest.root, manifest.images, manifest.boxes()
@@ -107,7 +107,7 @@ class _Sheet:
         return image.crop(crop), crop, image.size
 
     def draw_tile(self, row: int, person: _Person | None, size: tuple[int, int]) -> Image.Image:
-        """The panels of a row beside each other, its number and picture below."""
+        """The panels of a row next to each other, its number and image name below."""
         panels = self._draw_panels(row, person, size)
         font_px = max(9, size[1] // 16)
         width = len(panels) * (size[0] + _GAP) - _GAP
@@ -123,7 +123,7 @@ class _Sheet:
     def _draw_panels(self, row: int, person: _Person | None, size: tuple[int, int]) -> list[Image.Image]:
         kinds = 1 + self.has_masks + self.has_parsing + (self.keypoints is not None)
         if person is None:
-            return [draw_missing("unreadable picture", size)] * kinds
+            return [draw_missing("unreadable image", size)] * kinds
         image, crop, _ = person
         frame = Frame(size, image.size)
         panels = [frame.place(image)]
@@ -147,7 +147,7 @@ class _Sheet:
         return panels
 
     def _load_map(self, path: str | None, person: _Person) -> NDArray[np.uint8] | str:
-        """The part of a map that belongs to a crop, or what is the matter with it."""
+        """The crop of a map, or `no` or `damaged`."""
         if path is None:
             return "no"
         try:
@@ -156,16 +156,16 @@ class _Sheet:
             return "damaged"
 
     def explain(self) -> str:
-        """What the panels are."""
-        parts = ["the picture"]
-        parts += ["its mask (outlined, the rest dimmed)"] if self.has_masks else []
-        parts += ["its parsing map"] if self.has_parsing else []
-        parts += ["its keypoints"] if self.keypoints is not None else []
-        return f"Of each row: {', '.join(parts)}. Below it the number of the row and the picture."
+        """The explanation of the panels."""
+        panels = ["image"]
+        panels += ["mask (outlined)"] if self.has_masks else []
+        panels += ["parsing map"] if self.has_parsing else []
+        panels += ["keypoints"] if self.keypoints is not None else []
+        return f"Each row: {', '.join(panels)}. Below: row number and image name."
 
     def list_legend(self) -> list[tuple[str, str]]:
-        """Colours and what they mean."""
-        numbers = set(range(len(self.names))) if len(self.names) <= _MOST_NAMES else set[int]()
+        """Colours and their meaning."""
+        numbers = set(range(len(self.names))) if len(self.names) <= _MAX_NAMES else set[int]()
         names = dict(enumerate(self.names)) | {UNKNOWN_CLASS: "unknown"}
         entries = []
         if self.has_parsing:
@@ -177,13 +177,10 @@ class _Sheet:
         return entries
 
 
-# ---------------------------------------------------------------------- the sheet
-
-
 def _arrange(
     tiles: Sequence[Image.Image], *, columns: int, texts: tuple[str, str], legend: Sequence[tuple[str, str]]
 ) -> Image.Image:
-    """Title and what the panels are, the tiles in rows, the legend below."""
+    """Title and explanation, the tiles in lines, the legend below."""
     columns = min(columns, len(tiles))
     step_x, step_y = tiles[0].width + _TILE_GAP, tiles[0].height + _TILE_GAP
     lines = -(-len(tiles) // columns)
@@ -191,14 +188,14 @@ def _arrange(
     width = max(columns * step_x - _TILE_GAP, round(small.getlength(explanation)), 480) + 2 * _MARGIN
     top = _MARGIN + 64
     bottom = top + lines * step_y
-    places, height = _place_legend(legend, width, bottom)
+    positions, height = _place_legend(legend, width, bottom)
     sheet = Image.new("RGB", (width, height), PAPER)
     draw = ImageDraw.Draw(sheet)
     draw.text((_MARGIN, _MARGIN), texts[0], fill=INK, font=title, anchor="lt")
     draw.text((_MARGIN, _MARGIN + 32), explanation, fill=FAINT, font=small, anchor="lt")
     for i, tile in enumerate(tiles):
         sheet.paste(tile, (_MARGIN + i % columns * step_x, top + i // columns * step_y))
-    for (colour, name), (x, y) in zip(legend, places, strict=True):
+    for (colour, name), (x, y) in zip(legend, positions, strict=True):
         if colour == "dashed":
             for dash in range(0, 18, 7):
                 draw.line((x + dash, y + 7, x + dash + 3, y + 7), fill=FAINT, width=2)
@@ -211,12 +208,12 @@ def _arrange(
 def _place_legend(
     legend: Sequence[tuple[str, str]], width: int, top: int
 ) -> tuple[list[tuple[int, int]], int]:
-    """Where each entry stands, as many in a line as there is room for, and where the sheet ends."""
-    places, x, y, font = list[tuple[int, int]](), _MARGIN, top + 6, get_font(14)
+    """Position of each entry, with line breaks, and the height of the sheet."""
+    positions, x, y, font = list[tuple[int, int]](), _MARGIN, top + 6, get_font(14)
     for _, name in legend:
-        taken = 23 + round(font.getlength(name)) + 22
-        if x + taken - 22 > width - _MARGIN and x > _MARGIN:
+        entry_width = 23 + round(font.getlength(name)) + 22
+        if x + entry_width - 22 > width - _MARGIN and x > _MARGIN:
             x, y = _MARGIN, y + 24
-        places.append((x, y))
-        x += taken
-    return places, (y + 18 + _MARGIN) if legend else top - _TILE_GAP + _MARGIN
+        positions.append((x, y))
+        x += entry_width
+    return positions, (y + 18 + _MARGIN) if legend else top - _TILE_GAP + _MARGIN

@@ -1,4 +1,4 @@
-"""The file of a figure: which formats and sizes there are, and writing it whole or not at all."""
+"""Write a figure to a file, and check its format and size beforehand."""
 
 from __future__ import annotations
 
@@ -12,58 +12,58 @@ from passerby.io import replace_file
 __all__ = ["MAX_SIDE_PX", "check_figure", "check_sides", "save_figure"]
 
 MAX_SIDE_PX = 60_000
-"""Longest side of a figure; JPEG for one knows no sides above 65,535 pixels."""
+"""Longest side of a figure; JPEG, for example, allows at most 65,535 pixels."""
 
 
 def check_figure(path: Path, *, count: int, height_px: int) -> None:
-    """Refuse a figure that cannot be drawn or written, before anything is computed.
+    """Reject a figure that cannot be drawn or written, before any computation.
 
     Args:
-        path: The file; its suffix says the format.
-        count: Number of pictures.
-        height_px: Height of each in the figure.
+        path: The file; its suffix determines the format.
+        count: Number of pictures, one below the other.
+        height_px: Height of each picture in the figure.
 
     Raises:
-        DataError: If no picture format has that suffix, or the pictures are too many for one figure.
+        DataError: If no image format has that suffix, or there are too many pictures for one figure.
 
     Example:
         >>> check_figure(Path("attention.doc"), count=1, height_px=256)
         Traceback (most recent call last):
-        passerby.errors.DataError: no format to write attention.doc in; end it in .png, .jpg, .webp or .pdf
+        passerby.errors.DataError: no image format for attention.doc; end it in .png, .jpg, .webp or .pdf
     """
-    _format_of(path)
+    _get_format(path)
     check_sides(1, count * height_px)
 
 
 def save_figure(path: Path, figure: Image.Image) -> None:
-    """Write a figure in the format that the suffix says, whole or not at all.
+    """Write a figure atomically, in the format of the suffix.
 
     Raises:
-        DataError: If no picture format has that suffix, or the file cannot be written.
+        DataError: If no image format has that suffix, or the file cannot be written.
     """
-    form = _format_of(path)
+    name = _get_format(path)
     try:
         with replace_file(path) as temporary:
-            figure.save(temporary, format=form)
-    except (OSError, ValueError) as error:  # formats have limits of their own, such as 16,383 pixels in WebP
-        raise DataError(f"cannot write {path} ({error}); give another path, or end it in .png") from error
+            figure.save(temporary, format=name)
+    except (OSError, ValueError) as error:  # formats have limits, such as 16,383 pixels for WebP
+        raise DataError(f"cannot write {path} ({error}); use another path, or end it in .png") from error
 
 
-def _format_of(path: Path) -> str:
-    form = Image.registered_extensions().get(path.suffix.lower())
-    if form is None or form not in Image.SAVE:
-        raise DataError(f"no format to write {path} in; end it in .png, .jpg, .webp or .pdf")
-    return form
+def _get_format(path: Path) -> str:
+    name = Image.registered_extensions().get(path.suffix.lower())
+    if name is None or name not in Image.SAVE:
+        raise DataError(f"no image format for {path}; end it in .png, .jpg, .webp or .pdf")
+    return name
 
 
 def check_sides(width: int, height: int) -> None:
-    """Refuse a figure that is larger than picture formats can hold.
+    """Reject a figure that is too large for image formats.
 
     Raises:
-        DataError: If a side, in pixels, is above `MAX_SIDE_PX`.
+        DataError: If a side, in pixels, exceeds `MAX_SIDE_PX`.
     """
     if max(width, height) > MAX_SIDE_PX:
         raise DataError(
-            f"a figure of {width} × {height} pixels or more is above the {MAX_SIDE_PX} allowed; give fewer "
-            "pictures or attributes, or a smaller height"
+            f"expected a figure of at most {MAX_SIDE_PX} pixels per side, got at least {width} × {height}; "
+            "give fewer pictures or attributes, or a smaller height"
         )

@@ -1,4 +1,4 @@
-"""Heat maps and boxes over their pictures: one of them, or a sheet of attributes × pictures."""
+"""Heat maps and boxes over their pictures: one attribute, or a grid of pictures × attributes."""
 
 from __future__ import annotations
 
@@ -18,35 +18,33 @@ from passerby.explain.scores import compute_box_iou
 from passerby.types import Box
 from passerby.visualization.figure_file import check_figure, check_sides
 from passerby.visualization.overlay import draw_bar, draw_boxes, draw_overlay
-from passerby.visualization.panel_grid import LegendEntry, Panel, compose_grid
-from passerby.visualization.typography import FAINT, PAPER, compute_text_px
+from passerby.visualization.panel_grid import LegendEntry, Panel, compose_grid, split_evenly
+from passerby.visualization.typography import BACKGROUND, MUTED, compute_text_px
 
 __all__ = ["check_grid_size", "draw_localization", "draw_localizations"]
 
-Truth = Mapping[str, Sequence[Box]]
-"""Known boxes of a picture by attribute, in its pixels."""
+GroundTruth = Mapping[str, Sequence[Box]]
+"""Ground-truth boxes of a picture by attribute, in its pixels."""
 
-_Way = tuple[str, Binarization, str]
+_Settings = tuple[str, Binarization, str]
 """Method, binarisation and mode of boxes."""
 
 _MIN_HEIGHT_PX = 64
 
 
-# ---------------------------------------------------------------------- the figures
-
-
 def draw_localization(
     localization: Localization, name: str, *, truth: Sequence[Box] = (), height_px: int = 384
 ) -> Image.Image:
-    """Draw one heat map over its picture, with its boxes, its name, its probability and the notes.
+    """Draw one heat map over its picture, with boxes, attribute, probability and notes.
 
     Args:
-        name: One of the attributes that were looked for.
-        truth: Boxes that are known to be right, in pixels of the picture; they are dashed.
-        height_px: Height of the picture in the drawing; one wider than high is made as wide instead.
+        localization: From `localize`.
+        name: One of its attributes.
+        truth: Ground-truth boxes in pixels of the picture, drawn dashed.
+        height_px: Height of the picture in the figure, or width of one that is wider than high.
 
     Raises:
-        SchemaError: If the attribute was not looked for.
+        SchemaError: If the attribute is not in the localisation.
         DataError: If `height_px` is below 64 or above `passerby.visualization.figure_file.MAX_SIDE_PX`.
 
     Example:
@@ -57,8 +55,8 @@ def draw_localization(
         'RGB'
     """
     _check_height(height_px)
-    photo = _draw_photo(localization, height_px)
-    panel = _draw_panel(localization, localization.index(name), truth, photo)
+    picture = _resize_picture(localization, height_px)
+    panel = _create_panel(localization, localization.index(name), truth, picture)
     notes: list[LegendEntry] = [(None, note) for note in localization.notes]
     return compose_grid([[panel]], text_px=compute_text_px(height_px), legend=notes)
 
@@ -66,25 +64,25 @@ def draw_localization(
 def draw_localizations(
     localizations: Iterable[Localization],
     *,
-    truth: Iterable[Truth] | None = None,
+    truth: Iterable[GroundTruth] | None = None,
     columns: int = 6,
     height_px: int = 256,
 ) -> Image.Image:
-    """Draw a sheet: a picture and its attributes in each row, or, if that fits better, in each column.
+    """Draw a grid with one picture and its attributes per row, or per column where that fits better.
 
-    Pictures go across if they are at least three, all have the same attributes, and these are more than
-    `columns` while the pictures are not. Over each map stand the attribute, its probability and whether it is
-    present, below it how much of its heat the boxes hold, and their IoU with the known boxes.
+    Pictures become columns if there are at least three of them, all with the same attributes, and at most
+    `columns` pictures but more than `columns` attributes. Above each map are the attribute, its probability
+    and whether it is present; below it are the share of heat in each box and the IoU with the ground truth.
 
     Args:
-        localizations: Taken one by one; of each only its small drawings are kept.
-        truth: Boxes that are known to be right for each of the pictures; they are dashed.
-        columns: So many attributes beside each other at most; further ones follow below, in even lines.
-        height_px: Height of a picture in the sheet, or width of one that is wider than high.
+        localizations: Read one by one; only the reduced drawings are kept in memory.
+        truth: Ground-truth boxes of each picture, drawn dashed.
+        columns: Maximum number of attributes per line; further ones follow in lines of similar length.
+        height_px: Height of a picture in the grid, or width of one that is wider than high.
 
     Raises:
-        DataError: If there is no picture, `columns` is below 1, `height_px` below 64, or a side of the sheet
-            would be above `passerby.visualization.figure_file.MAX_SIDE_PX`.
+        DataError: If there is no picture, `columns` is below 1, `height_px` below 64, or a side of the grid
+            would exceed `passerby.visualization.figure_file.MAX_SIDE_PX`.
 
     Example:
         >>> picture, heat = np.zeros((80, 40, 3), np.uint8), np.ones((1, 80, 40), np.float32)
@@ -98,41 +96,42 @@ def draw_localizations(
     rows: list[list[Panel]] = []
     names: set[tuple[str, ...]] = set()
     notes: Counter[str] = Counter()
-    ways: dict[_Way, None] = {}
-    known: Iterable[Truth] = repeat({}) if truth is None else truth
-    for each, boxes in zip(localizations, known, strict=truth is not None):
-        rows.append(_draw_row(each, boxes, height_px))
+    settings: dict[_Settings, None] = {}
+    truths: Iterable[GroundTruth] = repeat({}) if truth is None else truth
+    for each, boxes in zip(localizations, truths, strict=truth is not None):
+        rows.append(_create_row(each, boxes, height_px))
         names.add(each.names)
         notes.update(each.notes)
-        ways[each.method, each.binarization, each.mode] = None
+        settings[each.method, each.binarization, each.mode] = None
     if not rows:
         raise DataError("expected at least one picture to draw, got none")
-    if len(names) == 1 and _go_across(len(rows), len(rows[0]) - 1, columns):
-        lines, starts = [list(row) for row in zip(*rows, strict=True)], set(range(1, len(rows[0])))
+    if len(names) == 1 and _is_transposed(len(rows), len(rows[0]) - 1, columns):
+        lines, rules_above = [list(row) for row in zip(*rows, strict=True)], set(range(1, len(rows[0])))
     else:
-        lines, starts = _break_rows(rows, columns)
+        lines, rules_above = _break_rows(rows, columns)
     text_px = compute_text_px(height_px)
-    legend = _explain(ways, notes, has_truth=truth is not None, text_px=text_px)
-    return compose_grid(lines, text_px=text_px, starts=starts, legend=legend)
+    legend = _create_legend(settings, notes, has_truth=truth is not None, text_px=text_px)
+    return compose_grid(lines, text_px=text_px, rules_above=rules_above, legend=legend)
 
 
 def check_grid_size(
     path: Path, *, pictures: int, attributes: int | None, columns: int = 6, height_px: int = 256
 ) -> None:
-    """Refuse a sheet that cannot be drawn or written, before anything is computed.
+    """Reject a grid that cannot be drawn or written, before any computation.
 
-    Pictures count as if all of them were higher than wide.
+    All pictures are assumed to be higher than wide.
 
     Args:
-        path: The file; its suffix says the format.
-        attributes: How many each picture has; None where that is not known yet.
+        path: The file; its suffix determines the format.
+        pictures: Number of pictures.
+        attributes: Number of attributes of each picture, None if it is not known yet.
         columns, height_px: As for `draw_localizations`.
 
     Raises:
-        DataError: If no picture format has that suffix, or there is too much for one sheet.
+        DataError: If no image format has that suffix, or the grid would be too large.
     """
     count = pictures * ceil((attributes or 1) / columns)
-    if attributes is not None and _go_across(pictures, attributes, columns):
+    if attributes is not None and _is_transposed(pictures, attributes, columns):
         count = 1 + attributes
     check_figure(path, count=count, height_px=height_px)
 
@@ -146,35 +145,36 @@ def _check_height(height_px: int) -> None:
 # ---------------------------------------------------------------------- panels
 
 
-def _draw_row(localization: Localization, truth: Truth, height_px: int) -> list[Panel]:
-    """The picture itself, then its attributes; or that there are none."""
+def _create_row(localization: Localization, truth: GroundTruth, height_px: int) -> list[Panel]:
+    """The picture, then its attributes, or a note that none is present."""
     height, width, _ = localization.picture.shape
-    photo = _draw_photo(localization, height_px)
-    first = Panel(photo, localization.source, f"{width} × {height} pixels", is_path=True)
+    picture = _resize_picture(localization, height_px)
+    first = Panel(picture, localization.source, f"{width} × {height} pixels", is_path=True)
     panels = [
-        _draw_panel(localization, i, truth.get(name, ()), photo) for i, name in enumerate(localization.names)
+        _create_panel(localization, i, truth.get(name, ()), picture)
+        for i, name in enumerate(localization.names)
     ]
-    blank = Image.new("RGB", photo.size, PAPER)
-    return [first, *(panels or [Panel(blank, verdict="none is present")])]
+    blank = Image.new("RGB", picture.size, BACKGROUND)
+    return [first, *(panels or [Panel(blank, subtitle="none is present")])]
 
 
-def _draw_photo(localization: Localization, height_px: int) -> Image.Image:
-    photo = Image.fromarray(localization.picture)
-    scale = height_px / max(photo.size)
-    size = (max(1, round(photo.width * scale)), max(1, round(photo.height * scale)))
-    return photo.resize(size, Image.Resampling.LANCZOS)
+def _resize_picture(localization: Localization, height_px: int) -> Image.Image:
+    picture = Image.fromarray(localization.picture)
+    scale = height_px / max(picture.size)
+    size = (max(1, round(picture.width * scale)), max(1, round(picture.height * scale)))
+    return picture.resize(size, Image.Resampling.LANCZOS)
 
 
-def _draw_panel(localization: Localization, i: int, truth: Sequence[Box], photo: Image.Image) -> Panel:
-    drawn = draw_overlay(np.asarray(photo), localization.heat[i])
-    scales = (photo.width / localization.picture.shape[1], photo.height / localization.picture.shape[0])
-    width_px = max(2, round(max(photo.size) / 128))
+def _create_panel(localization: Localization, i: int, truth: Sequence[Box], picture: Image.Image) -> Panel:
+    drawn = draw_overlay(np.asarray(picture), localization.heat[i])
+    scales = (picture.width / localization.picture.shape[1], picture.height / localization.picture.shape[0])
+    width_px = max(2, round(max(picture.size) / 128))
     regions = localization.regions[i]
     drawn = draw_boxes(drawn, [_scale(region.box, scales) for region in regions], width_px=width_px)
     drawn = draw_boxes(drawn, [_scale(box, scales) for box in truth], width_px=width_px, dashed=True)
-    p, present = localization.probabilities[i], localization.names[i] in localization.present
-    verdict = f"{100 * p:.2f} %, {'present' if present else 'not present'}"
-    return Panel(drawn, localization.names[i], verdict, _describe(regions, truth), present)
+    p, is_present = localization.probabilities[i], localization.names[i] in localization.present
+    subtitle = f"{100 * p:.2f} %, {'present' if is_present else 'not present'}"
+    return Panel(drawn, localization.names[i], subtitle, _describe_boxes(regions, truth), is_present)
 
 
 def _scale(box: Box, scales: tuple[float, float]) -> Box:
@@ -182,7 +182,7 @@ def _scale(box: Box, scales: tuple[float, float]) -> Box:
     return Box(box.x0 * x, box.y0 * y, box.x1 * x, box.y1 * y)
 
 
-def _describe(regions: Sequence[Region], truth: Sequence[Box]) -> str:
+def _describe_boxes(regions: Sequence[Region], truth: Sequence[Box]) -> str:
     shares = ", ".join(f"{100 * region.share:.0f} %" for region in regions)
     text = f"{shares} of heat" if regions else "no heat"
     if truth:
@@ -190,47 +190,45 @@ def _describe(regions: Sequence[Region], truth: Sequence[Box]) -> str:
     return text
 
 
-# ---------------------------------------------------------------------- the sheet
+# ---------------------------------------------------------------------- grid
 
 
-def _go_across(pictures: int, attributes: int, columns: int) -> bool:
+def _is_transposed(pictures: int, attributes: int, columns: int) -> bool:
+    """Whether pictures become columns."""
     return attributes > columns >= pictures > 2
 
 
 def _break_rows(rows: Sequence[Sequence[Panel]], columns: int) -> tuple[list[list[Panel | None]], set[int]]:
-    """Lines of at most so many attributes, even for each picture, and the numbers of those after a rule."""
+    """Lines of at most `columns` attributes, and the indices of the lines with a rule above them."""
     lines: list[list[Panel | None]] = []
-    starts = set()
-    for photo, *panels in rows:
-        starts.add(len(lines))
-        beside = ceil(len(panels) / ceil(len(panels) / columns))  # seven in six columns: four and three
-        parts = (panels[i : i + beside] for i in range(0, len(panels), beside))
-        lines += [[None if i else photo, *part] for i, part in enumerate(parts)]
-    return lines, starts - {0}
+    first_lines = set()
+    for picture, *panels in rows:
+        first_lines.add(len(lines))
+        lines += [[None if i else picture, *line] for i, line in enumerate(split_evenly(panels, columns))]
+    return lines, first_lines - {0}
 
 
-def _explain(
-    ways: Iterable[_Way], notes: Mapping[str, int], *, has_truth: bool, text_px: int
+def _create_legend(
+    settings: Iterable[_Settings], notes: Mapping[str, int], *, has_truth: bool, text_px: int
 ) -> list[LegendEntry]:
-    """What heat, boxes and dashes are, and of how many pictures something must be known."""
-    sample = (3 * text_px, round(1.2 * text_px))
-    swatch, whole = Image.new("RGB", sample, FAINT), [Box(0, 0, *sample)]
+    """Entries for heat, boxes and ground truth, then each note with its number of pictures."""
+    size = (3 * text_px, round(1.2 * text_px))
+    swatch, box = Image.new("RGB", size, MUTED), [Box(0, 0, *size)]
     entries: list[LegendEntry] = []
-    for method, binarization, mode in ways:
-        heat = f"heat by {method}, each map from 0 to its peak, or to 3 × its mean"
-        around = "box around" if mode == "outer" else "boxes around the pieces of"
-        box = f"{around} {_put(binarization)}; below it the share of heat inside"
-        entries += [(draw_bar(*sample), heat), (draw_boxes(swatch, whole), box)]
+    for method, binarization, mode in settings:
+        heat = f"heat map by {method}, each on its own scale: from 0 to its peak, or to 3 × its mean"
+        shape = "box around" if mode == "outer" else "boxes around the connected components of"
+        boxes = f"{shape} {_describe_foreground(binarization)}; below: the share of heat inside"
+        entries += [(draw_bar(*size), heat), (draw_boxes(swatch, box), boxes)]
     if has_truth:
-        entries.append((draw_boxes(swatch, whole, dashed=True), "known box"))
+        entries.append((draw_boxes(swatch, box, dashed=True), "ground truth"))
     return [*entries, *((None, f"{count} picture(s): {note}") for note, count in notes.items())]
 
 
-def _put(binarization: Binarization) -> str:
-    """In words."""
+def _describe_foreground(binarization: Binarization) -> str:
     share = binarization.share
     return {
-        "max": f"all that has at least {100 * share:.4g} % of the peak",
+        "max": f"the pixels with at least {100 * share:.4g} % of the peak",
         "quantile": f"the hottest {100 * (1 - share):.4g} % of the picture",
-        "otsu": "what is above Otsu's threshold",
+        "otsu": "the pixels above Otsu's threshold",
     }[binarization.rule]

@@ -1,12 +1,12 @@
-"""A map laid over its picture in colour, and boxes on it.
+"""Heat maps over pictures in colour, and boxes.
 
-The picture under the map is grey and a little dim, so that colour means attention and nothing else. The
-colours are matplotlib's inferno: their lightness grows evenly and all the way from black to pale yellow, so
-the order is plain to people who confuse colours and on a grey print; and where the map is 0, the black leaves
-the person to be seen, where cividis and viridis would tint the whole picture blue or violet.
+The picture under a map is dimmed and in greyscale, so that every colour comes from the map. The colours are
+matplotlib's inferno: their lightness increases monotonically from black to pale yellow, so their order is
+visible with colour vision deficiency and in greyscale print. Where the map is 0, the black leaves the person
+visible; cividis and viridis would tint the whole picture blue or violet.
 
-Boxes are light blue, which inferno never is, or white dashes, and edged with black: they stand out on what is
-light and on what is dark, and differ by more than colour.
+Boxes are light blue, which inferno does not contain, or dashed and white. Their black edges make them visible
+on light and on dark pictures, and the dashes distinguish them without colour.
 """
 
 from __future__ import annotations
@@ -27,20 +27,19 @@ __all__ = ["compute_scale", "draw_bar", "draw_boxes", "draw_overlay"]
 
 _LINE, _DASH, _EDGE = "#56c1ff", "#ffffff", "#000000"
 
-_COLOUR, _PICTURE, _FADING = 0.82, 0.55, 0.5
-"""Shares of the colour, of the picture where the map is 0, and how much of the latter is lost at the peak.
+_COLOUR, _PICTURE, _DIMMING = 0.82, 0.55, 0.5
+"""Weights of the colour and of the picture where the map is 0, and the decrease of the latter at the peak.
 
-With these the sum stays below 255 and, on black as on white, gets lighter as the map grows.
+With these values the sum stays below 255, and its lightness increases with the map on any picture.
 """
 
 
 def compute_scale(values: NDArray[np.float32]) -> float:
-    """The value that gets the brightest colour: the peak of the map, but at least three times its mean.
+    """The value of the brightest colour: the peak of the map, but at least three times its mean.
 
-    An even map is the reason for the second: by its peak alone it would be as bright everywhere as a strong
-    map is at its strongest, though it says nothing about where. So it gets the colour at a third, violet; and
-    a map that hardly prefers a place looks like that. For attention, whose sum is 1, three times the mean is
-    3 / (h · w).
+    The minimum is for uniform maps: scaled by the peak alone, they would be brightest everywhere although
+    they localise nothing. With it, a uniform map has the colour at one third of the scale, violet, and a
+    nearly uniform map looks similar. For attention, whose sum is 1, three times the mean is 3 / (h · w).
 
     Shape:
         values: (h, w) ≥ 0.
@@ -55,17 +54,19 @@ def compute_scale(values: NDArray[np.float32]) -> float:
 def draw_overlay(
     picture: NDArray[np.uint8], values: NDArray[np.float32], *, scale: float | None = None
 ) -> Image.Image:
-    """Draw a map over its picture: bilinear to the size of the picture, coloured from 0 to a scale.
+    """Draw a map over its picture, resized bilinearly and coloured from 0 to a scale.
 
     Args:
-        scale: The value that gets the brightest colour; by default `compute_scale`.
+        picture: The picture.
+        values: The map.
+        scale: The value of the brightest colour; by default `compute_scale`.
 
     Shape:
         picture: (H, W, 3) uint8 RGB.
-        values: (h, w) float32 ≥ 0, of any size.
+        values: (h, w) float32 ≥ 0.
 
     Raises:
-        DataError: If the picture or the map has another shape or type.
+        DataError: If the picture or the map has a different shape or type.
 
     Example:
         >>> draw_overlay(np.zeros((64, 48, 3), np.uint8), np.eye(4, 3, dtype=np.float32)).size
@@ -74,10 +75,10 @@ def draw_overlay(
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise DataError(f"expected a picture (H, W, 3) of uint8, got {picture.dtype} {picture.shape}")
     if values.ndim != 2 or not values.size:
-        raise DataError(f"expected one map (h, w), got shape {values.shape}")
+        raise DataError(f"expected a map (h, w), got shape {values.shape}")
     height, width, _ = picture.shape
-    given = torch.from_numpy(values[None, None].astype(np.float32))
-    enlarged: NDArray[np.float32] = enlarge_maps(given, (height, width))[0, 0].numpy()
+    batch = torch.from_numpy(values[None, None].astype(np.float32))
+    enlarged: NDArray[np.float32] = enlarge_maps(batch, (height, width))[0, 0].numpy()
     scale = compute_scale(values) if scale is None else scale
     shares = enlarged / scale if scale > 0 else np.zeros_like(enlarged)
     grey = np.asarray(Image.fromarray(picture).convert("L"), np.float32)
@@ -85,7 +86,7 @@ def draw_overlay(
 
 
 def draw_bar(width: int, height: int) -> Image.Image:
-    """The colours of `draw_overlay` from 0 (left) to the scale (right), over the grey of a middling picture.
+    """Draw the colours of `draw_overlay` from 0 (left) to the scale (right), over a medium grey.
 
     Example:
         >>> draw_bar(40, 6).size
@@ -98,13 +99,14 @@ def draw_bar(width: int, height: int) -> Image.Image:
 def draw_boxes(
     image: Image.Image, boxes: Iterable[Box], *, width_px: int = 2, dashed: bool = False
 ) -> Image.Image:
-    """Draw boxes on a copy of a picture, their lines just inside them; tiny boxes are drawn a little larger.
+    """Draw boxes on a copy of a picture, with lines inside their edges; tiny boxes are enlarged.
 
     Args:
+        image: The picture.
         boxes: In pixels of the picture.
-        width_px: Of a line, without the black pixel on either side of it.
-        dashed: White dashes, for boxes that are known, instead of blue lines. Through the gaps shows what
-            is below, such as the line of another box.
+        width_px: Width of a line, without the black pixel on each side.
+        dashed: White dashes, for ground truth, instead of blue lines. Lines of other boxes stay visible in
+            the gaps.
 
     Raises:
         DataError: If `width_px` is below 1.
@@ -115,34 +117,34 @@ def draw_boxes(
         [(255, 0, 0), (0, 0, 0), (86, 193, 255), (86, 193, 255), (0, 0, 0), (255, 0, 0)]
     """
     if width_px < 1:
-        raise DataError(f"expected lines of at least 1 pixel, got {width_px}")
+        raise DataError(f"expected a line width of at least 1 pixel, got {width_px}")
     drawn = image.copy()
-    pen = ImageDraw.Draw(drawn)
+    draw = ImageDraw.Draw(drawn)
     thick = width_px + 2
     for box in boxes:
-        x0, x1 = _widen(box.x0, box.x1, least=2 * thick + 1, end=image.width)
-        y0, y1 = _widen(box.y0, box.y1, least=2 * thick + 1, end=image.height)
+        x0, x1 = _widen(box.x0, box.x1, minimum=2 * thick + 1, end=image.width)
+        y0, y1 = _widen(box.y0, box.y1, minimum=2 * thick + 1, end=image.height)
         bars = [(x0, y, x1, y + thick) for y in (y0, y1 - thick)]
         bars += [(x, y0, x + thick, y1) for x in (x0, x1 - thick)]
         pieces = [piece for bar in bars for piece in (_cut_dashes(bar, thick) if dashed else [bar])]
         for a, b, c, d in pieces:
-            pen.rectangle((a, b, c - 1, d - 1), fill=_EDGE)
+            draw.rectangle((a, b, c - 1, d - 1), fill=_EDGE)
         for a, b, c, d in pieces:
-            pen.rectangle((a + 1, b + 1, c - 2, d - 2), fill=_DASH if dashed else _LINE)
+            draw.rectangle((a + 1, b + 1, c - 2, d - 2), fill=_DASH if dashed else _LINE)
     return drawn
 
 
-def _widen(start: float, stop: float, *, least: int, end: int) -> tuple[int, int]:
-    """Whole pixels of an extent within 0 … end, at least so many of them if there are."""
+def _widen(start: float, stop: float, *, minimum: int, end: int) -> tuple[int, int]:
+    """Round an extent to pixels within 0 … end, and widen it to the minimum if there is space."""
     first, last = max(0, round(start)), min(end, round(stop))
-    if last - first < least:
-        first = max(0, min((first + last - least) // 2, end - least))
-        last = min(end, first + least)
+    if last - first < minimum:
+        first = max(0, min((first + last - minimum) // 2, end - minimum))
+        last = min(end, first + minimum)
     return first, last
 
 
 def _cut_dashes(bar: tuple[int, int, int, int], thick: int) -> Iterator[tuple[int, int, int, int]]:
-    """Pieces of a horizontal or vertical bar, as long as the gaps between them, one at either end."""
+    """Dashes of a horizontal or vertical bar, as long as the gaps between them, with one at each end."""
     x0, y0, x1, y1 = bar
     length = max(x1 - x0, y1 - y0)
     count = 2 * max(1, round(length / (5 * thick))) + 1  # of dashes and gaps
@@ -155,17 +157,17 @@ def _cut_dashes(bar: tuple[int, int, int, int], thick: int) -> Iterator[tuple[in
 
 
 def _colour(shares: NDArray[np.float32], grey: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colours (H, W, 3) of shares in [0, 1] over a grey picture in 0 … 255."""
+    """Colours (H, W, 3) of shares in [0, 1] over a greyscale picture in 0 … 255."""
     shares = shares.clip(0, 1)
     colours = _colour_table()[(shares * 255).round().astype(np.uint8)]
-    faded = (_PICTURE - _FADING * shares) * grey
-    mixed: NDArray[np.float32] = _COLOUR * colours + faded[..., None]
+    dimmed = (_PICTURE - _DIMMING * shares) * grey
+    mixed: NDArray[np.float32] = _COLOUR * colours + dimmed[..., None]
     return mixed.round().astype(np.uint8)
 
 
 @lru_cache(maxsize=1)
 def _colour_table() -> NDArray[np.float32]:
-    from matplotlib import colormaps  # takes a while, and only figures need it
+    from matplotlib import colormaps  # slow to import, and needed for figures only
 
     table: NDArray[np.float32] = np.asarray(colormaps["inferno"](np.arange(256)), np.float32)[:, :3] * 255
     return table

@@ -1,66 +1,82 @@
-"""Panels with their captions on one paper, in lines and columns, and what they mean below them."""
+"""A grid of panels with headers and captions, and a legend below it."""
 
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from math import ceil
+from typing import TypeVar
 
 from PIL import Image, ImageDraw
 
 from passerby.visualization.figure_file import check_sides
 from passerby.visualization.typography import (
-    FAINT,
+    BACKGROUND,
     GAP_PX,
-    PAPER,
+    MUTED,
     RULE,
     wrap_text,
-    write_head,
+    write_header,
     write_line,
 )
 
-__all__ = ["LegendEntry", "Panel", "compose_grid"]
+__all__ = ["LegendEntry", "Panel", "compose_grid", "split_evenly"]
+
+_T = TypeVar("_T")
 
 LegendEntry = tuple[Image.Image | None, str]
-"""A sample, of one height for all entries, and what it means; or words alone."""
+"""A swatch and its meaning, or a note without a swatch. All swatches of a legend have the same height."""
 
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A picture with two lines over it and one below it.
+    """A picture with two lines of text above it and one below it.
 
     Args:
-        title: The upper line over it.
-        verdict: The lower one.
-        foot: The one below it.
-        yes: Whether the verdict is written in green.
-        is_path: Whether the end of the title matters more than its beginning, where both do not fit.
+        image: The picture.
+        title: First line above the picture.
+        subtitle: Second line above the picture.
+        caption: Line below the picture.
+        is_present: Whether the attribute is predicted as present; the subtitle is then green.
+        is_path: Whether a title that is too long is shortened at its start, as for a path.
     """
 
     image: Image.Image
     title: str = ""
-    verdict: str = ""
-    foot: str = ""
-    yes: bool = False
+    subtitle: str = ""
+    caption: str = ""
+    is_present: bool = False
     is_path: bool = False
+
+
+def split_evenly(items: Sequence[_T], columns: int) -> list[Sequence[_T]]:
+    """Split items into as few lines as possible, of at most `columns` items and of similar length.
+
+    Example:
+        >>> split_evenly("abcdefg", 6)
+        ['abcd', 'efg']
+    """
+    length = ceil(len(items) / ceil(len(items) / columns))
+    return [items[i : i + length] for i in range(0, len(items), length)]
 
 
 def compose_grid(
     lines: Sequence[Sequence[Panel | None]],
     *,
     text_px: int,
-    starts: Collection[int] = (),
+    rules_above: Collection[int] = (),
     legend: Sequence[LegendEntry] = (),
 ) -> Image.Image:
-    """Put panels on a paper: a column is as wide as its widest panel, a line as high as its highest.
+    """Arrange panels in a grid: columns as wide as their widest panel, lines as high as their highest.
 
     Args:
-        lines: At least one, each with at least one panel; None leaves a place free.
+        lines: At least one, each with at least one panel; None leaves a cell empty.
         text_px: Size of the text.
-        starts: Numbers of the lines that have a rule before them.
-        legend: Stands at the end, below a rule.
+        rules_above: Indices of the lines with a rule above them.
+        legend: Drawn at the end, below a rule.
 
     Raises:
-        DataError: If a side would be above `passerby.visualization.figure_file.MAX_SIDE_PX`.
+        DataError: If a side would exceed `passerby.visualization.figure_file.MAX_SIDE_PX`.
 
     Example:
         >>> panel = Panel(Image.new("RGB", (100, 80), "teal"), "Hat")
@@ -74,65 +90,65 @@ def compose_grid(
     columns = [max(10 * text_px, *each) for each in widths]
     lefts = [GAP_PX + sum(columns[:i]) + i * GAP_PX for i in range(len(columns) + 1)]
     heights = [
-        max(panel.image.height for panel in line if panel) + _head_px(text_px) + round(2.2 * text_px)
+        max(panel.image.height for panel in line if panel) + _header_px(text_px) + round(2.2 * text_px)
         for line in lines
     ]
     width = lefts[-1]
-    below = _draw_legend(legend, width, text_px)
-    height = GAP_PX + sum(heights) + len(starts) * GAP_PX + below.height
+    footer = _draw_legend(legend, width, text_px)
+    height = GAP_PX + sum(heights) + len(rules_above) * GAP_PX + footer.height
     check_sides(width, height)
-    sheet = Image.new("RGB", (width, height), PAPER)
-    pen, y = ImageDraw.Draw(sheet), GAP_PX
+    grid = Image.new("RGB", (width, height), BACKGROUND)
+    draw, y = ImageDraw.Draw(grid), GAP_PX
     for i, line in enumerate(lines):
-        if i in starts:
-            pen.line((GAP_PX, y, width - GAP_PX, y), fill=RULE)
+        if i in rules_above:
+            draw.line((GAP_PX, y, width - GAP_PX, y), fill=RULE)
             y += GAP_PX
-        for x, room, panel in zip(lefts, columns, line, strict=False):
+        for x, column, panel in zip(lefts, columns, line, strict=False):
             if panel is not None:
-                _place(sheet, panel, (x, y), width=room, text_px=text_px)
+                _paste_panel(grid, panel, (x, y), width=column, text_px=text_px)
         y += heights[i]
-    sheet.paste(below, (0, y))
-    return sheet
+    grid.paste(footer, (0, y))
+    return grid
 
 
-def _head_px(text_px: int) -> int:
+def _header_px(text_px: int) -> int:
     return round(3.2 * text_px)
 
 
-def _place(sheet: Image.Image, panel: Panel, at: tuple[int, int], *, width: int, text_px: int) -> None:
-    pen, (x, y) = ImageDraw.Draw(sheet), at
-    write_head(
-        pen,
+def _paste_panel(grid: Image.Image, panel: Panel, at: tuple[int, int], *, width: int, text_px: int) -> None:
+    draw, (x, y) = ImageDraw.Draw(grid), at
+    write_header(
+        draw,
         at,
         panel.title,
-        panel.verdict,
-        yes=panel.yes,
+        panel.subtitle,
+        is_present=panel.is_present,
         width=width,
         size=text_px,
         keep_end=panel.is_path,
     )
-    y += _head_px(text_px)
-    sheet.paste(panel.image, (x, y))
+    y += _header_px(text_px)
+    grid.paste(panel.image, (x, y))
     y += panel.image.height + 3
-    write_line(pen, (x, y), panel.foot, width=width, size=text_px - 2, fill=FAINT)
+    write_line(draw, (x, y), panel.caption, width=width, size=text_px - 2, fill=MUTED)
 
 
 def _draw_legend(entries: Sequence[LegendEntry], width: int, text_px: int) -> Image.Image:
-    """A rule, then each sample with its meaning beside it, in as many lines as that needs."""
-    samples = [sample for sample, _ in entries if sample is not None]
-    left = max([0, *(sample.width + GAP_PX for sample in samples)]) + GAP_PX
+    """A rule, then each swatch with its meaning to the right, wrapped to the width."""
+    swatches = [swatch for swatch, _ in entries if swatch is not None]
+    left = max([0, *(swatch.width + GAP_PX for swatch in swatches)]) + GAP_PX
     size, step = text_px - 1, round(1.7 * text_px)
-    room = width - left - GAP_PX
-    wrapped = [(sample, wrap_text(text, width=room, size=size)) for sample, text in entries]
+    text_width = width - left - GAP_PX
+    wrapped = [(swatch, wrap_text(text, width=text_width, size=size)) for swatch, text in entries]
     height = 2 * GAP_PX + step * sum(len(lines) for _, lines in wrapped) if entries else 0
-    legend = Image.new("RGB", (width, height), PAPER)
-    pen, y = ImageDraw.Draw(legend), GAP_PX
+    legend = Image.new("RGB", (width, height), BACKGROUND)
+    draw, y = ImageDraw.Draw(legend), GAP_PX
     if entries:
-        pen.line((GAP_PX, 0, width - GAP_PX, 0), fill=RULE)
-    for sample, lines in wrapped:
-        if sample is not None:
-            legend.paste(sample, (GAP_PX, y))
+        draw.line((GAP_PX, 0, width - GAP_PX, 0), fill=RULE)
+    for swatch, lines in wrapped:
+        if swatch is not None:
+            legend.paste(swatch, (GAP_PX, y))
         for line in lines:
-            write_line(pen, (left, y), line, width=room, size=size, fill=FAINT)
+            write_line(draw, (left, y), line, width=text_width, size=size, fill=MUTED)
             y += step
     return legend

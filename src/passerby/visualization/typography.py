@@ -1,4 +1,4 @@
-"""The look of figures: colours, the typeface, lines of text that fit their place."""
+"""Typography of figures: colours, the font, and lines of text that fit a width."""
 
 from __future__ import annotations
 
@@ -8,91 +8,91 @@ from pathlib import Path
 from PIL import ImageDraw, ImageFont
 
 __all__ = [
-    "FAINT",
+    "BACKGROUND",
     "GAP_PX",
-    "INK",
-    "PAPER",
+    "MUTED",
     "RULE",
+    "TEXT",
     "compute_text_px",
     "get_font",
     "wrap_text",
-    "write_head",
+    "write_header",
     "write_line",
 ]
 
-PAPER, INK, FAINT, RULE = "#ffffff", "#1c2430", "#6b7480", "#d5dae0"
-_YES = "#1f7a6d"
+BACKGROUND, TEXT, MUTED, RULE = "#ffffff", "#1c2430", "#6b7480", "#d5dae0"
+_PRESENT = "#1f7a6d"
 GAP_PX = 8
-"""Between the parts of a figure."""
+"""Space between the elements of a figure."""
 
-_LEAST_PX = 8
-"""Text below this size is not legible."""
+_MIN_PX = 8
+"""Smallest legible size of text."""
 
 
 def compute_text_px(height_px: int) -> int:
-    """Size of the text in a figure of pictures of some height."""
+    """The size of text in a figure whose pictures have this height."""
     return max(11, round(height_px / 19))
 
 
 @lru_cache(maxsize=32)
 def get_font(size_px: int) -> ImageFont.FreeTypeFont:
-    """DejaVu Sans, which matplotlib carries: Pillow's own font knows no × and few alphabets."""
+    """DejaVu Sans from matplotlib: Pillow's default font lacks × and many alphabets."""
     from matplotlib import get_data_path
 
     return ImageFont.truetype(str(Path(get_data_path(), "fonts", "ttf", "DejaVuSans.ttf")), size_px)
 
 
 def write_line(
-    pen: ImageDraw.ImageDraw,
+    draw: ImageDraw.ImageDraw,
     at: tuple[int, int],
     text: str,
     *,
     width: int,
     size: int,
-    fill: str = INK,
+    fill: str = TEXT,
     anchor: str = "la",
     keep_end: bool = False,
 ) -> None:
-    """Write one line: smaller where it is too long for the width; what still does not fit is left out.
+    """Write one line; text that is too wide is reduced in size, then shortened.
 
     Args:
-        keep_end: Leave out the beginning, as of a path, instead of the end.
+        keep_end: Shorten the text at its start, as for a path, instead of at its end.
     """
     font = get_font(size)
-    while size > _LEAST_PX and font.getlength(text) > width:
+    while size > _MIN_PX and font.getlength(text) > width:
         size -= 1
         font = get_font(size)
     if font.getlength(text) > width:
         while text and font.getlength(f"{text}…") > width:
             text = text[1:] if keep_end else text[:-1]
         text = f"…{text}" if keep_end else f"{text}…"
-    pen.text(at, text, fill=fill, font=font, anchor=anchor)
+    draw.text(at, text, fill=fill, font=font, anchor=anchor)
 
 
-def write_head(
-    pen: ImageDraw.ImageDraw,
+def write_header(
+    draw: ImageDraw.ImageDraw,
     at: tuple[int, int],
     title: str,
-    verdict: str,
+    subtitle: str,
     *,
-    yes: bool,
+    is_present: bool,
     width: int,
     size: int,
     keep_end: bool = False,
 ) -> None:
-    """Write what stands over a panel: a title, and a line below it that is green for yes."""
+    """Write the two lines above a panel; the subtitle is green for an attribute that is present."""
     x, y = at
-    write_line(pen, (x, y), title, width=width, size=size, keep_end=keep_end)
-    fill = _YES if yes else FAINT
-    write_line(pen, (x, y + round(1.4 * size)), verdict, width=width, size=size - 1, fill=fill)
+    write_line(draw, (x, y), title, width=width, size=size, keep_end=keep_end)
+    fill = _PRESENT if is_present else MUTED
+    write_line(draw, (x, y + round(1.4 * size)), subtitle, width=width, size=size - 1, fill=fill)
 
 
 def wrap_text(text: str, *, width: int, size: int) -> list[str]:
-    """Lines of whole words that are no wider than `width` pixels, but for single words that are.
+    """Break text into lines of at most `width` pixels; only a single long word may exceed it.
 
     Example:
-        >>> wrap_text("where a hat is seen", width=80, size=12)
-        ['where a hat', 'is seen']
+        >>> wrap_text("heat map of a hat", width=80, size=12)
+        ['heat map of', 'a hat']
     """
     font, lines = get_font(size), [""]
     for word in text.split():

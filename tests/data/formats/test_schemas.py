@@ -81,9 +81,15 @@ def names_by(schema: AttributeSchema, group: str) -> dict[str, set[str]]:
     return {key: {schema.names[i] for i in rows} for key, rows in schema.group_by(group).items()}
 
 
+OPPOSITES = {"male": "female", "female": "male"}
+
+
 def find_matches(source: str, target: str) -> dict[str, str]:
+    """The attribute of the target with the same concept, or `not` that of the opposite concept."""
+    names = {a.concept: a.name for a in SCHEMAS[target] if a.concept}
+    opposites = {OPPOSITES[c]: f"not {name}" for c, name in names.items() if c in OPPOSITES}
     return {
-        m.source: ("not " if m.negated else "") + m.target for m in SCHEMAS[source].match(SCHEMAS[target])
+        a.name: {**opposites, **names}[a.concept] for a in SCHEMAS[source] if a.concept in opposites | names
     }
 
 
@@ -108,13 +114,13 @@ def test_concepts_are_lower_snake_and_unique_within_a_schema(schema: AttributeSc
     assert len(set(concepts)) == len(concepts)
 
 
-def test_every_concept_is_asked_by_two_data_sets() -> None:
-    askers = defaultdict(set)
+def test_every_concept_is_in_two_data_sets() -> None:
+    datasets = defaultdict(set)
     for name, schema in SCHEMAS.items():
         for a in schema:
             if a.concept:
-                askers[a.concept].add(name)
-    assert {c for c, who in askers.items() if len(who) < 2} == set()
+                datasets[a.concept].add(name)
+    assert {c for c, names in datasets.items() if len(names) < 2} == set()
 
 
 @pytest.mark.parametrize("name", SIZES)
@@ -148,18 +154,18 @@ def test_tasks_of_peta_and_rap_are_those_of_man() -> None:
     assert names_by(SCHEMAS["rap2"], "task") == MAN_RAP
 
 
-def test_parts_of_pa100k_are_those_of_sspnet() -> None:
-    assert names_by(SCHEMAS["pa100k"], "split") == SSPNET_PA100K
+def test_body_parts_of_pa100k_are_those_of_sspnet() -> None:
+    assert names_by(SCHEMAS["pa100k"], "body_part") == SSPNET_PA100K
 
 
 @every_schema
-def test_same_concept_means_same_part(schema: AttributeSchema) -> None:
-    """A network that looks at the head for a hat in one data set does so in all."""
+def test_same_concept_means_same_body_part(schema: AttributeSchema) -> None:
+    """A network that predicts hats from the head in one data set does so in all."""
     for other in SCHEMAS.values():
-        for match in schema.match(other):
-            source, target = schema[match.source], other[match.target]
-            if "clothes" not in (match.source, match.target):  # Market's one field for trousers and dresses
-                assert source.split == target.split, (schema.name, source, other.name, target)
+        for name, match in find_matches(schema.name, other.name).items():
+            source, target = schema[name], other[match.removeprefix("not ")]
+            if "clothes" not in (source.name, target.name):  # Market's one field for trousers and dresses
+                assert source.body_part == target.body_part, (schema.name, source, other.name, target)
 
 
 @pytest.mark.parametrize(
@@ -234,11 +240,11 @@ def test_matches_between_data_sets(source: str, target: str, expected: dict[str,
     [
         ("peta", "lowerBodyTrousers", "pa100k", "Trousers"),  # PETA's are no jeans, PA-100K's may be
         ("peta", "accessorySunglasses", "pa100k", "Glasses"),
-        ("peta", "upperBodyThinStripes", "pa100k", "UpperStride"),  # PETA has thick stripes apart
+        ("peta", "upperBodyThinStripes", "pa100k", "UpperStride"),  # PETA labels thick stripes separately
         ("peta", "carryingMessengerBag", "pa100k", "ShoulderBag"),
         ("peta", "personalLess30", "pa100k", "AgeLess18"),
         ("upar", "Accessory-Bag", "market1501", "handbag"),  # UPAR took over `bag` alone
-        ("upar", "Accessory-Glasses-Normal", "pa100k", "Glasses"),  # annotated anew, differently
+        ("upar", "Accessory-Glasses-Normal", "pa100k", "Glasses"),  # annotated again, differently
         ("upar", "LowerBody-Type-Trousers&Shorts", "pa100k", "Trousers"),
         ("market1501", "down", "pa100k", "Shorts"),  # short skirts too
     ],
@@ -260,10 +266,10 @@ def test_rap_versions_match_in_all_but_the_catch_all_attributes() -> None:
     assert unmatched == {"Age46-60", "ub-Others", "shoes-Other", "action-Other"}
 
 
-def real_data(*splits: str) -> Path:
-    path = Path(os.environ.get("PASSERBY_DATA", "")).joinpath(*splits)
+def real_data(*parts: str) -> Path:
+    path = Path(os.environ.get("PASSERBY_DATA", "")).joinpath(*parts)
     if "PASSERBY_DATA" not in os.environ or not path.is_file():
-        pytest.skip(f"PASSERBY_DATA is unset or has no {'/'.join(splits)}")
+        pytest.skip(f"PASSERBY_DATA is unset or has no {'/'.join(parts)}")
     return path
 
 

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from passerby.data.formats import pa100k, upar
+from passerby.data.label_map import LabelMap
 from passerby.errors import FormatError, ManifestError
 
 HEADERS = {
@@ -156,8 +157,8 @@ def test_real_rows_have_the_known_counts() -> None:
 
 
 @pytest.mark.realdata
-def test_matching_attributes_agree_with_pa100k_where_both_label_a_picture() -> None:
-    """Concepts must not only sound alike: where UPAR took over labels, all of them are equal."""
+def test_mapped_attributes_agree_with_pa100k_where_both_label_a_picture() -> None:
+    """Where UPAR took over the labels of PA-100K, all of them are equal."""
     import scipy.io
 
     root = real_root()
@@ -174,13 +175,10 @@ def test_matching_attributes_agree_with_pa100k_where_both_label_a_picture() -> N
     images, labels = manifest.images, manifest.labels
     rows = [i for i, image in enumerate(images) if image.startswith("PA100k/")]
     other = np.stack([theirs[images[i].rsplit("/", 1)[1]] for i in rows])
-    matches = upar.SCHEMA.match(pa100k.SCHEMA)
-    assert {m.source for m in matches} >= {
-        "Gender-Female",
-        "Accessory-Hat",
-        "Accessory-Backpack",
-        "Age-Young",
-    }
-    for match in matches:
-        ours = labels[rows, upar.SCHEMA.index(match.source)]
-        np.testing.assert_array_equal(ours, other[:, pa100k.SCHEMA.index(match.target)], err_msg=str(match))
+    bound = LabelMap.load("pa100k-to-upar").bind(pa100k.SCHEMA.names, upar.SCHEMA.names)
+    shared = [name for name, sources in zip(bound.names, bound.sources, strict=True) if len(sources) == 1]
+    assert set(shared) >= {"Gender-Female", "Accessory-Hat", "Accessory-Backpack", "Age-Young"}
+    mapped = bound.map_labels(other.astype(np.int8))
+    for name in shared:
+        ours = labels[rows, upar.SCHEMA.index(name)]
+        np.testing.assert_array_equal(ours, mapped[:, bound.names.index(name)], err_msg=name)

@@ -13,15 +13,15 @@ from PIL import Image
 
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError
-from passerby.evaluation.localization.cases import COUNT, PER_ATTRIBUTE, Case, CaseKeeper, LocalizationCases
-from passerby.evaluation.localization.measure import Measurement
-from passerby.evaluation.localization.samples import MEASURES, LocalizationSamples
+from passerby.evaluation.localization.case_selection import COUNT, PER_ATTRIBUTE, CaseSelector
+from passerby.evaluation.localization.cases import Case, LocalizationCases
+from passerby.evaluation.localization.samples import MEASURES, LocalizationSamples, Measurement
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Box
 
 SIZE = (8, 6)
 NAMES = tuple(f"a{i}" for i in range(9))
-PEOPLE = 30
+PICTURES = 30
 
 
 def measure(row: int, attribute: int, prob: float, iou: float) -> Measurement:
@@ -34,29 +34,29 @@ def manifest(tmp_path: Path) -> Manifest:
         "toy",
         AttributeSchema("toy", tuple(Attribute(name, f"has {name}") for name in NAMES)),
         root=tmp_path,
-        images=[f"{i}.png" for i in range(PEOPLE)],
-        labels=[[1] * len(NAMES)] * PEOPLE,
-        partitions={"own": ["test"] * PEOPLE},
-        boxes=[(0.0, 0.0, 4.0, 8.0) if i % 2 else None for i in range(PEOPLE)],
+        images=[f"{i}.png" for i in range(PICTURES)],
+        labels=[[1] * len(NAMES)] * PICTURES,
+        partitions={"own": ["test"] * PICTURES},
+        boxes=[(0.0, 0.0, 4.0, 8.0) if i % 2 else None for i in range(PICTURES)],
     )
 
 
 def choose(
     manifest: Manifest, measured: Sequence[Measurement], members: Sequence[int] = range(len(NAMES))
 ) -> LocalizationCases:
-    keeper = CaseKeeper()
+    selector = CaseSelector()
     for one in measured:
-        if keeper.wants(one):
+        if selector.accepts(one):
             heat = np.full(SIZE, one.row + 1, np.float32)
-            keeper.keep(one, heat, found=[Box(0, 0, 2, 2)], truth=[Box(1, 0, 3, 2)])
-    rows = np.arange(PEOPLE) + 100
-    return choose_of(keeper, manifest, members, rows)
+            selector.add(one, heat, found=[Box(0, 0, 2, 2)], truth=[Box(1, 0, 3, 2)])
+    rows = np.arange(PICTURES) + 100
+    return choose_of(selector, manifest, members, rows)
 
 
 def choose_of(
-    keeper: CaseKeeper, manifest: Manifest, members: Sequence[int], rows: np.ndarray
+    selector: CaseSelector, manifest: Manifest, members: Sequence[int], rows: np.ndarray
 ) -> LocalizationCases:
-    return keeper.choose(manifest, names=NAMES, members=members, rows=rows, resize="pad")
+    return selector.choose(manifest, names=NAMES, members=members, rows=rows, resize="pad")
 
 
 def list_keys(cases: Sequence[Case]) -> list[tuple[int, str]]:
@@ -65,9 +65,9 @@ def list_keys(cases: Sequence[Case]) -> list[tuple[int, str]]:
 
 @pytest.fixture
 def measured() -> list[Measurement]:
-    """Every attribute of everybody; IoU of a few values, so that many are equal."""
+    """Every attribute of every picture; IoU of a few values, so that many are equal."""
     rng = np.random.default_rng(0)
-    pairs = [(row, attribute) for row in range(PEOPLE) for attribute in range(len(NAMES))]
+    pairs = [(row, attribute) for row in range(PICTURES) for attribute in range(len(NAMES))]
     return [measure(row, a, rng.integers(1, 9) / 10, rng.integers(0, 5) / 4) for row, a in pairs]
 
 
@@ -84,14 +84,14 @@ def test_the_chosen_are_those_of_a_plain_search(manifest: Manifest, measured: li
     assert list_keys(choose(manifest, shuffled).worst) == list_keys(cases.worst)
 
 
-def test_what_is_in_a_case(manifest: Manifest) -> None:
+def test_the_fields_of_a_case(manifest: Manifest) -> None:
     cases = choose(manifest, [measure(3, 1, 0.25, 0.5)])
     (case,) = cases.best
     assert (case.image, case.row, case.crop) == ("3.png", 103, (0.0, 0.0, 4.0, 8.0))
     assert (case.attribute, case.prob, case.box_iou) == ("a1", 0.25, 0.5)
     assert (case.heat == 255).all()
     assert (cases.root, cases.resize) == (manifest.root, "pad")
-    assert cases.worst == ()  # nothing is the best and the worst
+    assert cases.worst == ()  # no sample is both
 
 
 def test_only_members_are_chosen(manifest: Manifest, measured: list[Measurement]) -> None:
@@ -101,22 +101,22 @@ def test_only_members_are_chosen(manifest: Manifest, measured: list[Measurement]
     assert choose(manifest, measured, members=[]).best == ()
 
 
-def test_few_heat_maps_are_held(measured: list[Measurement]) -> None:
+def test_few_heat_maps_are_kept(measured: list[Measurement]) -> None:
     """Memory is bounded by the number of attributes, however many samples there are."""
-    keeper = CaseKeeper()
+    selector = CaseSelector()
     for one in measured:
-        if keeper.wants(one):
-            keeper.keep(one, np.ones(SIZE, np.float32), found=[], truth=[])
-    held = {id(each) for kept in keeper._kept.values() for each in kept}
+        if selector.accepts(one):
+            selector.add(one, np.ones(SIZE, np.float32), found=[], truth=[])
+    held = {id(each) for kept in selector._kept.values() for each in kept}
     assert len(held) <= 2 * PER_ATTRIBUTE * len(NAMES)
 
 
 def test_the_heat_is_scaled_to_its_peak(manifest: Manifest) -> None:
-    keeper = CaseKeeper()
+    selector = CaseSelector()
     ramp = np.linspace(0, 3e-5, SIZE[0] * SIZE[1], dtype=np.float32).reshape(SIZE)
     for row, heat in enumerate((ramp, np.zeros(SIZE, np.float32))):
-        keeper.keep(measure(row, 0, 0.5, 1 - row), heat, found=[], truth=[Box(0, 0, 1, 1)])
-    first, second = choose_of(keeper, manifest, [0], np.arange(PEOPLE)).best
+        selector.add(measure(row, 0, 0.5, 1 - row), heat, found=[], truth=[Box(0, 0, 1, 1)])
+    first, second = choose_of(selector, manifest, [0], np.arange(PICTURES)).best
     np.testing.assert_array_equal(first.heat, np.rint(255 * ramp / ramp.max()))
     assert not second.heat.any()
 
@@ -137,7 +137,7 @@ def test_files_give_the_same_cases(manifest: Manifest, measured: list[Measuremen
             assert getattr(ours, name) == getattr(theirs, name)
     assert LocalizationCases.load(folder, root=tmp_path / "moved").root == tmp_path / "moved"
     assert len(list(folder.iterdir())) == 2 * COUNT + 1
-    choose(manifest, measured, members=[0]).write(folder)  # fewer: nothing old stays
+    choose(manifest, measured, members=[0]).write(folder)  # fewer: old files are removed
     assert len(list(folder.iterdir())) == 5
     assert len(LocalizationCases.load(folder).best) == 2
 
@@ -145,20 +145,20 @@ def test_files_give_the_same_cases(manifest: Manifest, measured: list[Measuremen
 def test_damaged_files_are_refused(manifest: Manifest, measured: list[Measurement], tmp_path: Path) -> None:
     folder = tmp_path / "cases"
 
-    def spoil(message: str) -> None:
+    def check_refused(message: str) -> None:
         with pytest.raises(DataError, match=message) as caught:
             LocalizationCases.load(folder)
         assert "evaluate-localization" in str(caught.value)
         choose(manifest, measured).write(folder)
 
     folder.mkdir()
-    spoil("no file at")
+    check_refused("no file at")
     (folder / "worst-03.png").unlink()
-    spoil(r"worst-03\.png")
+    check_refused(r"worst-03\.png")
     (folder / "best-01.png").write_bytes(b"no picture")
-    spoil(r"best-01\.png")
+    check_refused(r"best-01\.png")
     Image.new("RGB", SIZE).save(folder / "best-01.png")
-    spoil("one number a pixel")
+    check_refused("one number a pixel")
     for change in (
         {"version": 2},
         {"resize": "crop"},
@@ -167,7 +167,7 @@ def test_damaged_files_are_refused(manifest: Manifest, measured: list[Measuremen
     ):
         values = json.loads((folder / "cases.json").read_text())
         (folder / "cases.json").write_text(json.dumps(values | change))
-        spoil("no complete cases")
+        check_refused("no complete cases")
 
 
 def test_cases_of_other_samples_are_refused(manifest: Manifest) -> None:

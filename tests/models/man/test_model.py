@@ -249,7 +249,7 @@ def test_unmasked_looks_at_no_mask() -> None:
     assert torch.equal(model(images, auxiliary()).logits, model(images).logits)
     masked = make()
     assert masked.guidance == ("masks",)
-    assert masked.without_guidance == "the whole picture counts as the person"
+    assert masked.without_guidance == "the entire image counts as the person"
     assert MAN.guidance == ()  # one model does not change what others need
     assert model.state_dict().keys() == masked.state_dict().keys()
     model.load_state_dict(masked.state_dict())

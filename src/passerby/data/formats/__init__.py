@@ -1,4 +1,4 @@
-"""Readers of data sets, one module a data set; each turns files into a `Manifest`."""
+"""Readers of data sets, one module per data set; each converts files to a `Manifest`."""
 
 from __future__ import annotations
 

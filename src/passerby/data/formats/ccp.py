@@ -1,24 +1,24 @@
 """CCP (Yang, Luo and Lin: Clothing Co-Parsing by Joint Image Segmentation and Labeling, CVPR 2014).
 
-1,004 of its photos have a label for each pixel. A photo has an attribute when at least one pixel has its
-label, so that the 58 labels other than `null` make 58 attributes. Photos that have tags for the whole picture
-only are not read.
+1,004 of its photos have a label for each pixel. A photo has an attribute if at least one pixel has its
+label, so the 58 labels other than `null` give 58 attributes. Photos that only have tags for the full image
+are not read.
 
-The column `parsing` of the manifest points to the `.mat` files: their classes are CCP's own, 0 … 58, not
-those of Look-Into-Person; `load_pixels` reads them. `passerby annotate --parsing-from relabel` takes them to
-Look-Into-Person's (by `TO_LIP`) or to the coarse six (by `TO_COARSE`). Which goes where is in
-`ccp_parsing.csv`; the rules, all ours:
+The column `parsing` of the manifest contains the `.mat` files. Their classes are those of CCP, 0 … 58, not
+those of Look-Into-Person; `load_pixels` reads them. `passerby annotate --parsing-from relabel` converts
+them to the classes of Look-Into-Person (`TO_LIP`) or to the six coarse ones (`TO_COARSE`). The tables are
+in `ccp_parsing.csv`; the rules are our own:
 
-- A label that does not say which class it is becomes `UNKNOWN_CLASS`, which losses ignore. To both: `skin`
-  (face, arms and legs alike), `accessories`, `belt` (over trousers or a dress), `necklace` (neck or chest),
-  `intimate` and `swimwear`. To Look-Into-Person's alone: all shoes, `bracelet`, `ring` and `watch`, because
-  it tells left from right.
-- Bags are carried: a coarse class, but background in Look-Into-Person, as there.
+- An ambiguous label becomes `UNKNOWN_CLASS`, which losses ignore. In both tables: `skin` (face, arms or
+  legs), `accessories`, `belt` (over trousers or a dress), `necklace` (neck or chest), `intimate` and
+  `swimwear`. Only for Look-Into-Person: all shoes, `bracelet`, `ring` and `watch`, because it distinguishes
+  left and right.
+- Bags are carried: a coarse class, but background in Look-Into-Person, as in its annotations.
 - Blazer, cape, coat, jacket and suit are Coat; bodysuit and romper Jumpsuits; leggings Pants; stockings and
   tights Socks; earrings Face; a tie belongs to the upper clothes.
 
-So what learns from CCP alone never sees bare arms and legs, nor shoes as Look-Into-Person has them, and of
-faces hardly more than hair, hats and glasses.
+A model trained on CCP alone therefore has no examples of bare arms and legs or of Look-Into-Person's shoes,
+and of faces hardly more than hair, hats and glasses.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ from passerby.parsing import COARSE_CLASSES, LIP_CLASSES, UNKNOWN_CLASS
 __all__ = ["CLASSES", "SCHEMA", "TO_COARSE", "TO_LIP", "load_pixels", "read"]
 
 SCHEMA = load_schema("ccp")
-"""The 58 labels without `null`: attribute i is pixel value i + 1."""
+"""The 58 labels except for `null`: attribute i has pixel value i + 1."""
 
 CLASSES = ("null", *SCHEMA.names)
 """Names of the 59 pixel values."""
@@ -60,10 +60,10 @@ def _load_table(column: str, classes: tuple[str, ...]) -> tuple[int, ...]:
 
 
 TO_LIP = _load_table("lip", LIP_CLASSES)
-"""The number in `passerby.parsing.LIP_CLASSES` of each of `CLASSES`, 255 where it cannot be told."""
+"""The number in `passerby.parsing.LIP_CLASSES` of each of `CLASSES`, 255 if ambiguous."""
 
 TO_COARSE = _load_table("coarse", COARSE_CLASSES)
-"""The number in `passerby.parsing.COARSE_CLASSES` of each of `CLASSES`, 255 where it cannot be told."""
+"""The number in `passerby.parsing.COARSE_CLASSES` of each of `CLASSES`, 255 if ambiguous."""
 
 PHOTOS = 1_004
 ANNOTATIONS = "annotations/pixel-level"
@@ -74,17 +74,17 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
 
     Args:
         root: Folder of `label_list.mat`.
-        allow_missing: Go on without the photos or annotations that are not there.
-        seed: Of the partition.
+        allow_missing: Continue without missing photos and annotations.
+        seed: Seed of the partition.
 
     Returns:
         A manifest with the partition `random-<seed>`: CCP has no official one, so 70 % of the 1,004 photos
-        are drawn for train, 10 % for val and 20 % for test. A photo's split does not depend on which others
-        are there. Who is in a photo is not known, so a person may occur in several splits.
+        are drawn for train, 10 % for val and 20 % for test. The split of a photo does not depend on which
+        others exist. Identities are unknown, so a person may occur in several splits.
 
     Raises:
         FormatError: If a file is missing, truncated or of another version, a label is out of range, or an
-            annotation does not have the size of its photo.
+            annotation and its photo have different sizes.
         ImageError: If a photo cannot be read.
         DataError: If the seed is negative.
     """
@@ -101,11 +101,11 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
     )
     paths = [image for image in images if image is not None]
     labels = np.zeros((len(rows), len(SCHEMA)), np.int8)
-    for at, row in enumerate(rows):
-        labels[at, _find_tags(root, image=paths[at], pixels=pixels[row])] = 1
+    for i, row in enumerate(rows):
+        labels[i, _find_tags(root, image=paths[i], pixels=pixels[row])] = 1
     splits = random_partition(PHOTOS, seed=seed)
     guidance = find_guidance(root, (numbers[row] for row in rows))
-    return Manifest.create(
+    manifest = Manifest.create(
         "ccp",
         SCHEMA,
         root=root,
@@ -115,8 +115,8 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
         masks=guidance.masks,
         parsing=[pixels[row] for row in rows],
         keypoints=guidance.keypoints,
-        parsing_classes=CLASSES,
     )
+    return manifest.with_guidance(parsing_classes=CLASSES)
 
 
 def load_pixels(path: Path) -> NDArray[np.uint8]:
@@ -141,7 +141,7 @@ def _find_tags(root: Path, *, image: str, pixels: str) -> NDArray[np.int64]:
     if values.shape != (height, width):
         raise FormatError(
             f"{root / pixels}: expected {height} × {width} labels (height × width), the size of {image}, "
-            f"got {values.shape[0]} × {values.shape[1]}; photo and annotation do not belong together"
+            f"got {values.shape[0]} × {values.shape[1]}; the annotation belongs to another photo"
         )
     counts = np.bincount(values.reshape(-1), minlength=1 + len(SCHEMA))
     return np.flatnonzero(counts[1:])

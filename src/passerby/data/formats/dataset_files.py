@@ -1,4 +1,4 @@
-"""Which files of a data set are there: schema tables, pictures, masks, keypoints."""
+"""Find the files of a data set: schema tables, images, masks, parsing maps, keypoints."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from passerby.data.manifest import check_relative_path
+from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import FormatError
 from passerby.schema import AttributeSchema
 
@@ -18,6 +18,7 @@ __all__ = [
     "CLASSES_FILE",
     "IMAGE_EXTENSIONS",
     "GuidancePaths",
+    "add_guidance_files",
     "find_file",
     "find_guidance",
     "find_images",
@@ -29,24 +30,24 @@ __all__ = [
 ]
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
-"""Endings by which a file counts as a picture, in lower case."""
+"""Extensions of image files, in lower case."""
 
 CLASSES_FILE = "classes.txt"
-"""Beside parsing maps: the names of their classes 0, 1, …, one a line."""
+"""File in the folder of parsing maps with the names of their classes 0, 1, …, one per line."""
 
 logger = logging.getLogger(__name__)
 
 
 def load_schema(name: str) -> AttributeSchema:
-    """Read the schema table `<name>.csv` that lies beside the readers."""
+    """Read the schema table `<name>.csv` of this package."""
     return AttributeSchema.from_csv(Path(__file__).with_name(f"{name}.csv"), name=name)
 
 
 def find_file(root: Path, *candidates: str) -> Path:
-    """The first of several places where a file may lie.
+    """The first existing path of several candidates.
 
     Raises:
-        FormatError: If it lies in none of them; the message names all.
+        FormatError: If none exists; the message lists all.
     """
     for candidate in candidates:
         if (root / candidate).is_file():
@@ -55,14 +56,14 @@ def find_file(root: Path, *candidates: str) -> Path:
 
 
 def find_images(root: Path, *folders: str) -> dict[str, str]:
-    """Index the pictures that lie directly in some folders.
+    """Index the images of some folders (without subfolders).
 
     Args:
-        root: The data set's root.
-        folders: Relative to the root; those that are not there are passed over, earlier ones win.
+        root: Root of the data set.
+        folders: Relative to the root; missing ones are skipped, earlier ones have priority.
 
     Returns:
-        The path relative to the root by stem, whatever the extension: `{"00001": "images/00001.jpg"}`.
+        Path relative to the root by stem, for any extension: `{"00001": "images/00001.jpg"}`.
 
     Example:
         >>> import tempfile
@@ -88,19 +89,19 @@ def find_images(root: Path, *folders: str) -> dict[str, str]:
 def keep_present(
     images: Sequence[str | None], *, dataset: str, where: Path, allow_missing: bool
 ) -> list[int]:
-    """Decide what to do about pictures that are not there.
+    """Select the rows whose image exists.
 
     Args:
-        images: A path a row, None where no file was found.
+        images: One path per row, None for a missing file.
         dataset: Name of the data set, for the message.
         where: Folder that was searched, for the message.
-        allow_missing: Go on with the rest; the number of missing ones is then logged as a warning.
+        allow_missing: Continue with the other rows and log the number of missing images as a warning.
 
     Returns:
-        The rows whose picture is there.
+        Numbers of the rows whose image exists.
 
     Raises:
-        FormatError: If pictures are missing and `allow_missing` is off, or if all are missing.
+        FormatError: If images are missing and `allow_missing` is false, or if all are missing.
     """
     rows = [row for row, image in enumerate(images) if image is not None]
     missing = len(images) - len(rows)
@@ -108,33 +109,35 @@ def keep_present(
         return rows
     message = f"{dataset}: {missing:,} of {len(images):,} images are missing under {where}"
     if not rows:
-        raise FormatError(f"{message}; check --root and the names of the folders")
+        raise FormatError(f"{message}; check --root and the folder names")
     if not allow_missing:
-        raise FormatError(f"{message}; add them, or go on with the other {len(rows):,} by --allow-missing")
-    logger.warning("%s; going on with the other %s", message, f"{len(rows):,}")
+        raise FormatError(
+            f"{message}; add them, or continue with the other {len(rows):,} with --allow-missing"
+        )
+    logger.warning("%s; continuing with the other %s", message, f"{len(rows):,}")
     return rows
 
 
 @dataclass(frozen=True)
 class GuidancePaths:
-    """What was found beside the pictures, one entry a picture; None where there is nothing."""
+    """Masks, parsing maps and keypoints of a data set, one entry per image; None if missing."""
 
     masks: list[str | None]
     parsing: list[str | None]
     keypoints: list[list[float] | None]
     parsing_classes: tuple[str, ...] = ()
-    """Names of the numbers in the parsing maps; empty where they are not stated, or there are no maps."""
+    """Class names of the parsing maps; empty if unknown, or without maps."""
 
 
 def find_guidance(root: Path, stems: Iterable[str]) -> GuidancePaths:
-    """Pick up `masks/<stem>.*`, `parsing/<stem>.*` and `keypoints_coco17.json` where they exist.
+    """Find `masks/<stem>.*`, `parsing/<stem>.*` and the entries of `keypoints_coco17.json`.
 
     Args:
-        root: The data set's root.
-        stems: Names of the pictures without folder and extension, in manifest order.
+        root: Root of the data set.
+        stems: Image names without folder and extension, in manifest order.
 
     Raises:
-        FormatError: If the keypoints or the names of the parsing classes are damaged.
+        FormatError: If the keypoints or the class names of the parsing maps are invalid.
     """
     masks, parsing = find_images(root, "masks"), find_images(root, "parsing")
     keypoints = {PurePosixPath(name).stem: values for name, values in load_keypoints(root).items()}
@@ -148,28 +151,47 @@ def find_guidance(root: Path, stems: Iterable[str]) -> GuidancePaths:
     )
 
 
-def load_classes(root: Path, maps: Iterable[str | None]) -> tuple[str, ...]:
-    """The names of the numbers in parsing maps, from `classes.txt` in their folder: one name a line.
+def add_guidance_files(manifest: Manifest, stems: Iterable[str]) -> Manifest:
+    """Add the masks, parsing maps and keypoints below the root to a manifest; see `find_guidance`.
 
     Args:
-        root: The data set's root.
-        maps: Paths relative to the root; None is passed over.
-
-    Returns:
-        The names; none if the maps do not all lie in one folder, or it has no such file.
+        manifest: The manifest.
+        stems: Names of its files without folder and extension, one per row.
 
     Raises:
-        FormatError: If the file is no UTF-8, is empty or has a name twice.
+        FormatError: As `find_guidance`.
+    """
+    found = find_guidance(manifest.root, stems)
+    return manifest.with_guidance(
+        masks=found.masks,
+        parsing=found.parsing,
+        keypoints=found.keypoints,
+        parsing_classes=found.parsing_classes,
+    )
+
+
+def load_classes(root: Path, maps: Iterable[str | None]) -> tuple[str, ...]:
+    """Read the class names of parsing maps from `classes.txt` in their folder: one name per line.
+
+    Args:
+        root: Root of the data set.
+        maps: Paths relative to the root; None is ignored.
+
+    Returns:
+        The names; none if the maps are not all in one folder, or it has no such file.
+
+    Raises:
+        FormatError: If the file is not UTF-8, is empty or contains a name twice.
     """
     folders = {PurePosixPath(path).parent for path in maps if path is not None}
     return read_classes(root / folders.pop()) if len(folders) == 1 else ()
 
 
 def read_classes(folder: Path) -> tuple[str, ...]:
-    """The names in a folder's `classes.txt`; none if there is no such file.
+    """Read the class names in `classes.txt` of a folder; none if the file does not exist.
 
     Raises:
-        FormatError: If the file is no UTF-8, is empty or has a name twice.
+        FormatError: If the file is not UTF-8, is empty or contains a name twice.
     """
     path = folder / CLASSES_FILE
     if not path.is_file():
@@ -177,21 +199,21 @@ def read_classes(folder: Path) -> tuple[str, ...]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise FormatError(f"cannot read {path} ({error}); save it as UTF-8, one name a line") from error
+        raise FormatError(f"cannot read {path} ({error}); save it as UTF-8, one name per line") from error
     names = tuple(line.strip() for line in lines)
     if not names or not all(names) or len(set(names)) < len(names):
         raise FormatError(
-            f"{path}: expected the name of another parsing class in each line, got {len(names)} lines with "
-            f"{len(set(names) - {''})} different names; mend or remove it"
+            f"{path}: expected one parsing class per line, without repetitions, got {len(names)} lines with "
+            f"{len(set(names) - {''})} different names; correct or remove it"
         )
     return names
 
 
 def load_keypoints(root: Path) -> dict[str, list[float]]:
-    """Read `keypoints_coco17.json`: 17 × (x px, y px, score) by picture name; empty without the file.
+    """Read `keypoints_coco17.json`: 17 × (x px, y px, score) by image name; empty without the file.
 
     Raises:
-        FormatError: If the file is no list of `{"image": name, "keypoints": [51 numbers]}`.
+        FormatError: If the file is not a list of `{"image": name, "keypoints": [51 numbers]}`.
     """
     path = root / "keypoints_coco17.json"
     if not path.is_file():
@@ -199,13 +221,15 @@ def load_keypoints(root: Path) -> dict[str, list[float]]:
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as error:
-        raise FormatError(f"{path} is truncated or no JSON ({error}); copy it again or remove it") from error
+        raise FormatError(f"{path} is truncated or not JSON ({error}); copy it again or remove it") from error
     if not isinstance(entries, list):
-        raise FormatError(f"{path}: expected a list of pictures, got {type(entries).__name__}; make it anew")
-    return dict(_checked_keypoints(path, position, entry) for position, entry in enumerate(entries))
+        raise FormatError(
+            f"{path}: expected a list of images, got {type(entries).__name__}; create it again or remove it"
+        )
+    return dict(_read_keypoints(path, position, entry) for position, entry in enumerate(entries))
 
 
-def _checked_keypoints(path: Path, position: int, entry: object) -> tuple[str, list[float]]:
+def _read_keypoints(path: Path, position: int, entry: object) -> tuple[str, list[float]]:
     if isinstance(entry, Mapping) and isinstance(entry.get("image"), str):
         values = entry.get("keypoints")
         if (
@@ -216,5 +240,5 @@ def _checked_keypoints(path: Path, position: int, entry: object) -> tuple[str, l
             return check_relative_path(entry["image"]), values
     raise FormatError(
         f"{path}, entry {position}: expected an image name and 51 finite numbers (17 × x, y, score), "
-        f"got {str(entry)[:80]}; make the file anew or remove it"
+        f"got {str(entry)[:80]}; create the file again or remove it"
     )

@@ -3,7 +3,7 @@
 The file holds 27 fields for each *identity*; an image has the labels of the identity in its name. 26 fields
 have two values and become one column each, `age` has four and becomes four: 27 fields give 30 columns.
 
-| column | 1 when the field says | 0 when |
+| column | 1 if the field is | 0 if |
 |---|---|---|
 | `age-young`, `-teenager`, `-adult`, `-old` | `age` = 1, 2, 3, 4 | any other age |
 | `gender` | 2, female | 1, male |
@@ -13,7 +13,7 @@ have two values and become one column each, `age` has four and becomes four: 27 
 | `clothes` | 2, trousers or shorts | 1, dress or skirt |
 | `hat`, `backpack`, `bag`, `handbag`, colours | 2, yes | 1, no |
 
-The struct's `train` and `test` order their fields differently, so fields are taken by name, never by place.
+The structs `train` and `test` have different orders of fields, so fields are read by name, not by position.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.formats.dataset_files import find_file, find_guidance, find_images, load_schema
+from passerby.data.formats.dataset_files import add_guidance_files, find_file, find_images, load_schema
 from passerby.data.formats.matlab import load_mat, unpack_integers, unpack_strings, unpack_struct
 from passerby.data.manifest import Manifest
 from passerby.errors import FormatError
@@ -36,10 +36,10 @@ from passerby.errors import FormatError
 __all__ = ["FIELDS", "SCHEMA", "Identities", "load_identities", "read"]
 
 SCHEMA = load_schema("market1501")
-"""The 30 columns made of 27 fields, in the order of the file's `test` split."""
+"""The 30 columns of the 27 fields, in the order of `test` in the file."""
 
 AGES = ("young", "teenager", "adult", "old")
-"""Meaning of the field `age`, from 1."""
+"""Meaning of the values 1 to 4 of the field `age`."""
 
 FIELDS = ("age", *(name for name in SCHEMA.names if not name.startswith("age-")))
 """The 27 fields of the file."""
@@ -47,10 +47,10 @@ FIELDS = ("age", *(name for name in SCHEMA.names if not name.startswith("age-"))
 IDENTITIES = {"train": 751, "test": 750}
 FOLDERS = {"bounding_box_train": "train", "bounding_box_test": "test", "query": "test"}
 IMAGES = {"bounding_box_train": 12_936, "bounding_box_test": 13_115, "query": 3_368}
-"""Published number of images that show a labelled identity; `bounding_box_test` has 6,617 further ones."""
+"""Published number of images with a labelled identity; `bounding_box_test` has 6,617 more."""
 
 UNLABELLED = frozenset({"-1", "0000"})
-"""Names of junk and of distractors, which have no attributes."""
+"""Identities of junk and distractor images, which have no attributes."""
 
 IMAGE_NAME = re.compile(r"(?P<identity>-1|\d{4})_(?P<camera>c[1-6])s\d_\d+_\d+")
 
@@ -59,7 +59,7 @@ logger = logging.getLogger(__name__)
 
 @dataclass(frozen=True)
 class Identities:
-    """The labels of one part of the file.
+    """The labels of one split.
 
     Shape:
         names: I identities, such as `0002`.
@@ -83,7 +83,7 @@ def load_identities(path: Path) -> dict[str, Identities]:
     splits = unpack_struct(
         content["market_attribute"], required=["train", "test"], what=f"{path.name}: market_attribute"
     )
-    identities = {split: _unpack_part(splits[split], split, path.name) for split in IDENTITIES}
+    identities = {split: _unpack_split(splits[split], split, path.name) for split in IDENTITIES}
     shared = set(identities["train"].names) & set(identities["test"].names)
     if shared:
         raise FormatError(
@@ -93,13 +93,13 @@ def load_identities(path: Path) -> dict[str, Identities]:
     return identities
 
 
-def _unpack_part(value: NDArray[Any], split: str, file: str) -> Identities:
+def _unpack_split(value: NDArray[Any], split: str, file: str) -> Identities:
     count = IDENTITIES[split]
     fields = unpack_struct(value, required=[*FIELDS, "image_index"], what=f"{file}: {split}")
     further = sorted(set(fields) - {*FIELDS, "image_index"})
     if further:
         raise FormatError(
-            f"{file}: {split}: expected the 27 fields of Market-1501 and image_index, there are also "
+            f"{file}: {split}: expected the 27 fields of Market-1501 and image_index, got also "
             f"{', '.join(further[:5])}: another version or another data set?"
         )
     names = unpack_strings(fields["image_index"], what=f"{file}: {split}.image_index", count=count)
@@ -132,14 +132,14 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
 
     Args:
         root: Folder of the images and of `market_attribute.mat` (or `attribute/market_attribute.mat`).
-        allow_missing: Go on when images are missing: with those that are there, or, when there is none at
-            all, with one row an *identity*, whose image is the stem that its pictures share
-            (`bounding_box_train/0002`) and is not a file.
+        allow_missing: Continue if images are missing: with the existing ones, or, if there are none, with one
+            row per *identity*, whose image is the common prefix of its file names (`bounding_box_train/0002`)
+            and not a file.
 
     Returns:
         A manifest with identities, cameras and the partition `official`: `bounding_box_train` is train,
         `bounding_box_test` is test, `query` is in neither. There is no official validation split. Junk (`-1`)
-        and distractors (`0000`) have no labels and are left out.
+        and distractors (`0000`) have no labels and are excluded.
 
     Raises:
         FormatError: If a file is missing, truncated, of another version or out of range.
@@ -170,8 +170,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     partition: list[str | None] = [
         None if p.startswith("query/") else FOLDERS[PurePosixPath(p).parts[0]] for p in paths
     ]
-    guidance = find_guidance(root, (PurePosixPath(p).stem for p in paths))
-    return Manifest.create(
+    manifest = Manifest.create(
         "market1501",
         SCHEMA,
         root=root,
@@ -180,15 +179,12 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         partitions={"official": partition},
         identities=names,
         cameras=cameras,
-        masks=guidance.masks,
-        parsing=guidance.parsing,
-        parsing_classes=guidance.parsing_classes,
-        keypoints=guidance.keypoints,
     )
+    return add_guidance_files(manifest, (PurePosixPath(p).stem for p in paths))
 
 
 def _find_labelled(root: Path, folder: str) -> list[tuple[str, str, str]]:
-    """Image, identity and camera of the pictures of a folder that show a labelled identity."""
+    """Path, identity and camera of the images of a folder that show a labelled identity."""
     found = []
     for stem, image in find_images(root, folder).items():
         match = IMAGE_NAME.match(stem)
@@ -216,9 +212,9 @@ def _check_counts(root: Path, counts: dict[str, int], *, allow_missing: bool) ->
     have = ", ".join(f"{folder} {count:,} of {IMAGES[folder]:,}" for folder, count in counts.items())
     message = f"Market-1501: {missing:,} images are missing under {root} ({have})"
     if not allow_missing:
-        raise FormatError(f"{message}; add them, or go on without by --allow-missing")
-    rest = "those that are there" if any(counts.values()) else "one row an identity, as no image is there"
-    logger.warning("%s; going on with %s", message, rest)
+        raise FormatError(f"{message}; add them, or continue without them with --allow-missing")
+    rest = "the others" if any(counts.values()) else "one row per identity, because no image exists"
+    logger.warning("%s; continuing with %s", message, rest)
 
 
 def _create_identity_rows(root: Path, identities: dict[str, Identities]) -> Manifest:

@@ -1,7 +1,7 @@
-"""Reading `.mat` files of data sets, with errors that say what is wrong with the file.
+"""Read `.mat` files of data sets, with errors that explain the problem of the file.
 
-Only the arrays are read, never code; MATLAB 4 to 7.2 files through `scipy.io`, not the HDF5-based 7.3. The
-published files are compressed and carry checksums, so that any damaged byte is found.
+Only arrays are read, never code: MATLAB 4 to 7.2 files through `scipy.io`, not the HDF5-based 7.3. The
+published files are compressed and contain checksums, so any damaged byte is detected.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ def load_mat(path: Path, *, required: Sequence[str] = ()) -> dict[str, NDArray[A
 
     Args:
         path: The file.
-        required: Names of variables that must be in it; others may be there too.
+        required: Names of variables that must exist; others are allowed.
 
     Returns:
-        Arrays by variable name, with MATLAB's two dimensions kept and integers still counted from 1.
+        Arrays by variable name, with the two dimensions of MATLAB and indices that start at 1.
 
     Raises:
-        FormatError: If the file is missing, empty, truncated, no `.mat` file or of version 7.3, or lacks a
+        FormatError: If the file is missing, empty, truncated, not a `.mat` file or of version 7.3, or lacks a
             required variable.
 
     Example:
@@ -51,12 +51,12 @@ def load_mat(path: Path, *, required: Sequence[str] = ()) -> dict[str, NDArray[A
         ...     load_mat(Path(folder) / "a.mat", required=["label"])["label"].tolist()
         [[1, 0], [0, 1]]
     """
-    # Imported here so that listing the formats needs no scipy.
+    # Imported here so that listing the formats does not require scipy.
     from scipy.io import loadmat
 
     path = Path(path)
     if not path.is_file():
-        raise FormatError(f"expected the file {path}, which is not there; check --root and the file's name")
+        raise FormatError(f"expected the file {path}, which does not exist; check --root and the file name")
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("error")
@@ -66,9 +66,11 @@ def load_mat(path: Path, *, required: Sequence[str] = ()) -> dict[str, NDArray[A
             f"{path} is a MATLAB 7.3 (HDF5) file; expected version 7 or older, as published: "
             f"{_AGAIN}, or save it in MATLAB with the option -v7"
         ) from error
-    except Exception as error:  # broken files raise anything in scipy, UnboundLocalError for one
+    except (
+        Exception
+    ) as error:  # scipy raises any exception for damaged files, even UnboundLocalError
         raise FormatError(
-            f"{path} ({path.stat().st_size} bytes) is truncated, damaged or no .mat file "
+            f"{path} ({path.stat().st_size} bytes) is truncated, damaged or not a .mat file "
             f"({type(error).__name__}: {error}); {_AGAIN}"
         ) from error
     variables = {k: v for k, v in content.items() if not k.startswith("__")}
@@ -76,25 +78,25 @@ def load_mat(path: Path, *, required: Sequence[str] = ()) -> dict[str, NDArray[A
     if missing:
         raise FormatError(
             f"{path}: expected the variables {', '.join(required)}; missing {', '.join(missing)}, "
-            f"there are {', '.join(sorted(variables)) or 'none'}: another version of the data set, "
+            f"found {', '.join(sorted(variables)) or 'none'}: another version of the data set, "
             f"or truncated; {_AGAIN}"
         )
     return variables
 
 
 def unpack_struct(value: NDArray[Any], *, required: Sequence[str], what: str) -> dict[str, Any]:
-    """Take a 1×1 MATLAB struct apart.
+    """Unpack a 1×1 MATLAB struct.
 
     Args:
-        value: The variable as `load_mat` gives it.
-        required: Fields that must be there; others may be there too.
-        what: How to name the struct in errors, such as `PETA.mat: peta`.
+        value: A variable from `load_mat`.
+        required: Fields that must exist; others are allowed.
+        what: Name of the struct in errors, such as `PETA.mat: peta`.
 
     Returns:
         Field values by name, in the order of the file.
 
     Raises:
-        FormatError: If it is no 1×1 struct or lacks a required field.
+        FormatError: If it is not a 1×1 struct or lacks a required field.
 
     Example:
         >>> array = np.zeros((1, 1), dtype=[("label", "O")])
@@ -112,24 +114,24 @@ def unpack_struct(value: NDArray[Any], *, required: Sequence[str], what: str) ->
     if missing:
         raise FormatError(
             f"{what}: expected the fields {', '.join(required)}; missing {', '.join(missing)}, "
-            f"there are {', '.join(array.dtype.names)}: another version of the data set?"
+            f"found {', '.join(array.dtype.names)}: another version of the data set?"
         )
     record = array.reshape(-1)[0]
     return {name: record[name] for name in array.dtype.names}
 
 
 def unpack_strings(cells: NDArray[Any], *, what: str, count: int | None = None) -> list[str]:
-    """Take a MATLAB cell array of strings apart, in reading order.
+    """Unpack a MATLAB cell array of strings, in order.
 
-    Cells nested in cells, as some tools write them, are opened; surrounding blanks are removed.
+    Nested cells, as some tools write them, are unpacked, too; surrounding whitespace is removed.
 
     Args:
         cells: A cell array (N×1 or 1×N) of strings.
-        what: How to name the array in errors, such as `annotation.mat: attributes`.
-        count: How many strings there must be; any number by default.
+        what: Name of the array in errors, such as `annotation.mat: attributes`.
+        count: Expected number of strings; any number by default.
 
     Raises:
-        FormatError: If a cell holds no string or is empty, or the count differs.
+        FormatError: If a cell is not a string or is empty, or the count differs.
 
     Example:
         >>> cells = np.array([[np.array(["Female"])], [np.array(["Hat"])]], dtype=object)
@@ -154,10 +156,10 @@ def unpack_strings(cells: NDArray[Any], *, what: str, count: int | None = None) 
 
 
 def check_strings(cells: NDArray[Any], expected: Sequence[str], *, what: str) -> None:
-    """Make sure that a MATLAB cell array holds the expected strings in the expected order.
+    """Check that a MATLAB cell array contains the expected strings in the expected order.
 
     Raises:
-        FormatError: If the count or a string differs; the message names the first.
+        FormatError: If the count or a string differs; the message names the first difference.
 
     Example:
         >>> check_strings(np.array([["Female"], ["Hat"]], dtype=object), ["Female", "Hat"], what="toy")
@@ -178,14 +180,14 @@ def unpack_integers(
     high: int,
     shape: tuple[int | None, ...] | None = None,
 ) -> NDArray[np.int64]:
-    """Check that an array holds integers of a range, and widen them to int64.
+    """Check that an array contains integers within a range, and convert it to int64.
 
     Args:
-        value: Any numeric array; floats pass when they are whole, as MATLAB's default type is double.
-        what: How to name the array in errors.
+        value: Any numeric array; integral floats are allowed, because MATLAB's default type is double.
+        what: Name of the array in errors.
         low: Smallest value allowed.
         high: Largest value allowed.
-        shape: The shape expected; None for a dimension of any length. `(None,)` flattens 1×N and N×1.
+        shape: The expected shape; None for a dimension of any length. `(None,)` flattens 1×N and N×1.
 
     Raises:
         FormatError: If the array is not numeric, has another shape, or a value is out of range.
@@ -208,12 +210,12 @@ def unpack_integers(
             f"{what}: expected shape {wanted}, got {' × '.join(map(str, array.shape))}; "
             f"another version of the data set, or truncated?"
         )
-    whole = np.isfinite(array) & (array == np.trunc(array)) & (array >= low) & (array <= high)
-    if not whole.all():
-        where = tuple(int(i[0]) for i in np.nonzero(~whole))
+    valid = np.isfinite(array) & (array == np.trunc(array)) & (array >= low) & (array <= high)
+    if not valid.all():
+        where = tuple(int(i[0]) for i in np.nonzero(~valid))
         raise FormatError(
-            f"{what}: expected whole numbers from {low} to {high}, got {array[where]!s} at index {where} "
-            f"(counted from 0); {_AGAIN}"
+            f"{what}: expected integers from {low} to {high}, got {array[where]!s} at index {where} "
+            f"(starting at 0); {_AGAIN}"
         )
     return array.astype(np.int64)
 
@@ -221,19 +223,19 @@ def unpack_integers(
 def unpack_partitions(
     cells: NDArray[Any], *, sizes: Mapping[str, int | None], rows: int, what: str
 ) -> dict[str, list[str | None]]:
-    """Turn the five partitions of PETA or RAP, structs of rows counted from 1, into one split a row.
+    """Convert the five partitions of PETA or RAP, structs of row numbers (from 1), to one split per row.
 
     Args:
         cells: Cell array of five structs.
-        sizes: Number of rows by field, such as `train` or `train_index`; None where any number will do.
-        rows: Number of rows that the splits of a partition cover together.
-        what: How to name the array in errors.
+        sizes: Expected number of rows by field, such as `train` or `train_index`; None for any number.
+        rows: Number of rows of the data set.
+        what: Name of the array in errors.
 
     Returns:
         The splits `train`, `val`, `test` of the partitions `official-1` … `official-5`.
 
     Raises:
-        FormatError: If there are not five, or one does not put every row into one split.
+        FormatError: If there are not five, or a row is not in exactly one split.
     """
     cells = np.asarray(cells).reshape(-1)
     if len(cells) != PARTITIONS:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 
 from passerby.data.formats.dataset_files import (
+    add_guidance_files,
     find_file,
-    find_guidance,
     find_images,
     keep_present,
     load_schema,
@@ -23,18 +23,18 @@ __all__ = ["SCHEMA", "read"]
 SCHEMA = load_schema("pa100k")
 """The 26 attributes, in the order of the file."""
 
-PART_SIZES = {"train": 80_000, "val": 10_000, "test": 10_000}
+SPLIT_SIZES = {"train": 80_000, "val": 10_000, "test": 10_000}
 
 
 def read(root: Path, *, allow_missing: bool = False) -> Manifest:
-    """Read PA-100K: `annotation.mat` with the pictures in `data/` or `release_data/release_data/`.
+    """Read PA-100K: `annotation.mat` with the images in `data/` or `release_data/release_data/`.
 
     Args:
         root: Folder of `annotation.mat`.
-        allow_missing: Go on without the pictures that are not there.
+        allow_missing: Continue without missing images.
 
     Returns:
-        A manifest with the partition `official`; PA-100K gives neither identities nor cameras.
+        A manifest with the partition `official`; PA-100K has neither identities nor cameras.
 
     Raises:
         FormatError: If a file is missing, truncated, of another version or out of range.
@@ -46,7 +46,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     files: list[str] = []
     splits: list[str | None] = []
     labels = []
-    for split, size in PART_SIZES.items():
+    for split, size in SPLIT_SIZES.items():
         what = f"{path.name}: {split}"
         files += unpack_strings(content[f"{split}_images_name"], what=f"{what}_images_name", count=size)
         shape = (size, len(SCHEMA))
@@ -56,36 +56,32 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         splits += [split] * size
     if len(set(files)) != len(files):
         raise FormatError(
-            f"{path}: expected every picture once, {len(files) - len(set(files))} occur again; copy it again"
+            f"{path}: expected every image once, {len(files) - len(set(files))} are repeated; copy it again"
         )
     stems = [PurePosixPath(f).stem for f in files]
     found = find_images(root, "data", "release_data/release_data", "release_data")
     images = [found.get(s) for s in stems]
     rows = keep_present(images, dataset="PA-100K", where=root, allow_missing=allow_missing)
-    guidance = find_guidance(root, (stems[r] for r in rows))
-    return Manifest.create(
+    manifest = Manifest.create(
         "pa100k",
         SCHEMA,
         root=root,
         images=[image for image in images if image is not None],
         labels=np.concatenate(labels)[rows].astype(np.int8),
         partitions={"official": [splits[r] for r in rows]},
-        masks=guidance.masks,
-        parsing=guidance.parsing,
-        parsing_classes=guidance.parsing_classes,
-        keypoints=guidance.keypoints,
     )
+    return add_guidance_files(manifest, (stems[r] for r in rows))
 
 
 def _load_annotation(path: Path) -> dict[str, Any]:
     content = load_mat(path, required=["attributes"])
     if "text_images_name" in content:  # sic; 1,599/200/200 rows
         raise FormatError(
-            f"{path} is a mutilated copy that circulates (it misspells test_images_name as text_images_name "
-            f"and has about 2,000 of 100,000 rows); get the complete annotation.mat of PA-100K, with "
-            f"80,000/10,000/10,000 rows"
+            f"{path} is an incomplete copy that circulates (it misspells test_images_name as "
+            f"text_images_name and has about 2,000 of 100,000 rows); get the complete annotation.mat of "
+            f"PA-100K, with 80,000/10,000/10,000 rows"
         )
-    wanted = [f"{split}_{kind}" for split in PART_SIZES for kind in ("images_name", "label")]
+    wanted = [f"{split}_{kind}" for split in SPLIT_SIZES for kind in ("images_name", "label")]
     missing = [name for name in wanted if name not in content]
     if missing:
         raise FormatError(

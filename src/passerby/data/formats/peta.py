@@ -11,8 +11,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.data.formats.dataset_files import (
+    add_guidance_files,
     find_file,
-    find_guidance,
     find_images,
     keep_present,
     load_schema,
@@ -34,7 +34,7 @@ SCHEMA = load_schema("peta")
 """All 105 attributes, in the order of the file; the first 35 are evaluated."""
 
 EVALUATED = SCHEMA.names[:35]
-"""Names of the attributes that published results are about."""
+"""Names of the attributes that published results evaluate."""
 
 ROWS = 19_000
 ID_COLUMNS = 4
@@ -53,15 +53,15 @@ def read(
     """Read PETA: `PETA.mat` with `images/NNNNN.*`, or with the original `PETA dataset/<subset>/archive/…`.
 
     Args:
-        root: Folder of `PETA.mat`. The original layout, and the cameras, need `file_mapping.txt` beside it.
-        allow_missing: Go on without the pictures that are not there.
+        root: Folder of `PETA.mat`. The original layout, and cameras, also require `file_mapping.txt` there.
+        allow_missing: Continue without missing images.
         attributes: The 35 evaluated ones or all 105.
-        labels: From `PETA.mat`, as published results are; or from the `Label.txt` files of the original
-            layout, which logs in how many cells the two differ.
+        labels: From `PETA.mat`, as published results; or from the `Label.txt` files of the original layout,
+            which logs the number of differing labels.
 
     Returns:
-        A manifest with the partitions `official-1` … `official-5`, and identities of which some occur in several
-        splits of a partition.
+        A manifest with the partitions `official-1` … `official-5` and identities. Some identities occur in
+        several splits of a partition.
 
     Raises:
         FormatError: If a file is missing, truncated, of another version or out of range.
@@ -78,7 +78,6 @@ def read(
     found = find_images(root, "images", "PETA/images")
     images = [found.get(s) or archive.find_original(root, n) for n, s in enumerate(stems, start=1)]
     rows = keep_present(images, dataset="PETA", where=root, allow_missing=allow_missing)
-    guidance = find_guidance(root, (stems[r] for r in rows))
     names = [archive.names.get(r + 1) for r in rows]
     manifest = Manifest.create(
         "peta",
@@ -89,11 +88,8 @@ def read(
         partitions={k: [splits[r] for r in rows] for k, splits in content.partitions.items()},
         identities=[str(content.identities[r]) for r in rows],
         cameras=[find_camera(n) if n else None for n in names],
-        masks=guidance.masks,
-        parsing=guidance.parsing,
-        parsing_classes=guidance.parsing_classes,
-        keypoints=guidance.keypoints,
     )
+    manifest = add_guidance_files(manifest, (stems[r] for r in rows))
     return manifest if attributes == "all" else manifest.select_attributes(EVALUATED)
 
 
@@ -116,12 +112,12 @@ def _load_annotation(path: Path) -> _Annotation:
     unpack_integers(data[:, ID_COLUMNS:], what=f"{path.name}: labels in data", low=0, high=1)
     if not np.array_equal(data[:, 0], np.arange(1, ROWS + 1)):
         raise FormatError(
-            f"{path}: expected the picture numbers 1 to {ROWS} in column 1 of data; copy it again"
+            f"{path}: expected the image numbers 1 to {ROWS} in column 1 of data; copy it again"
         )
     selected = unpack_integers(
         record["selected_attribute"],
         what=f"{path.name}: selected_attribute",
-        low=ID_COLUMNS + 1,  # they count columns of data from 1, not attributes
+        low=ID_COLUMNS + 1,  # numbers of columns of data, not of attributes, starting at 1
         high=shape[1],
         shape=(None,),
     )
@@ -140,11 +136,11 @@ def _load_annotation(path: Path) -> _Annotation:
 def _replace_labels(content: _Annotation, root: Path, archive: Archive) -> _Annotation:
     if len(archive.names) != ROWS:
         raise FormatError(
-            f"labels from Label.txt need file_mapping.txt with {ROWS} lines under {root}, "
+            f"labels from Label.txt require file_mapping.txt with {ROWS} lines under {root}, "
             f"got {len(archive.names)}"
         )
-    held = load_label_files(root, archive, frozenset(SCHEMA.names))
-    labels = np.array([[n in held[i] for n in SCHEMA.names] for i in range(1, ROWS + 1)], dtype=np.int8)
+    positives = load_label_files(root, archive, frozenset(SCHEMA.names))
+    labels = np.array([[n in positives[i] for n in SCHEMA.names] for i in range(1, ROWS + 1)], dtype=np.int8)
     differing = int((labels != content.labels).sum())
     logger.warning(
         "PETA: Label.txt and PETA.mat differ in %s of %s labels", f"{differing:,}", f"{labels.size:,}"

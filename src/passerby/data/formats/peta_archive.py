@@ -1,6 +1,6 @@
-"""PETA as it was first published: `PETA dataset/<subset>/archive/…` with a `Label.txt` a subset.
+"""The original layout of PETA: `PETA dataset/<subset>/archive/…` with one `Label.txt` per subset.
 
-A mapping file (`original path,PETA/images/NNNNN.png` a line) ties these names to the rows of `PETA.mat`.
+A mapping file (lines of `original path,PETA/images/NNNNN.png`) relates these names to the rows of `PETA.mat`.
 """
 
 from __future__ import annotations
@@ -24,24 +24,24 @@ __all__ = [
 ]
 
 SPELLING: Mapping[str, str] = {"footwearSneakers": "footwearSneaker"}
-"""Names that `Label.txt` spells otherwise than `PETA.mat`."""
+"""Names with a different spelling in `Label.txt` and in `PETA.mat`."""
 
 UNLISTED = frozenset({"lowerBodyLogo", "accessoryFaceMask", "accessoryShawl"})
-"""Names of `Label.txt` that `PETA.mat` does not have."""
+"""Names in `Label.txt` that are not in `PETA.mat`."""
 
 
 @dataclass(frozen=True)
 class Archive:
-    """Original names by picture number, counted from 1: `{1: "PETA dataset/3DPeS/archive/100_3_….bmp"}`."""
+    """Original names by image number, starting at 1: `{1: "PETA dataset/3DPeS/archive/100_3_….bmp"}`."""
 
     names: Mapping[int, str]
 
     def subset(self, number: int) -> str:
-        """The data set that a picture was taken from, such as `VIPeR`."""
+        """The data set that an image was taken from, such as `VIPeR`."""
         return PurePosixPath(self.names[number]).parts[1]
 
     def find_original(self, root: Path, number: int) -> str | None:
-        """Path of the original picture relative to the root, None if it is not there."""
+        """Path of the original image relative to the root, None if it does not exist."""
         name = self.names.get(number)
         for candidate in (name, f"PETA/{name}") if name else ():
             if (root / candidate).is_file():
@@ -50,21 +50,21 @@ class Archive:
 
 
 def load_archive(path: Path, *, count: int) -> Archive:
-    """Read the mapping file; the number in the second name counts, not the order of the lines.
+    """Read the mapping file; the number is that in the second name, not that of the line.
 
     Args:
         path: The mapping file.
-        count: Largest number that may occur.
+        count: Largest number allowed.
 
     Raises:
-        FormatError: If a line has another form, or a number is out of range or occurs twice.
-        ManifestError: If an original name leaves the root.
+        FormatError: If a line is invalid, or a number is out of range or occurs twice.
+        ManifestError: If an original name is not below the root.
     """
     names: dict[int, str] = {}
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except UnicodeDecodeError as error:
-        raise FormatError(f"{path} is no text ({error}); copy it again") from error
+        raise FormatError(f"{path} is not a text file ({error}); copy it again") from error
     for position, line in enumerate(lines, start=1):
         original, comma, numbered = line.strip().rpartition(",")
         if not line.strip():
@@ -92,7 +92,7 @@ def load_archive(path: Path, *, count: int) -> Archive:
 
 
 def find_camera(original: str) -> str | None:
-    """The camera of a picture, where its original name tells it.
+    """The camera of an image, if its original name contains it.
 
     Example:
         >>> find_camera("PETA dataset/VIPeR/archive/001_90_2.bmp")
@@ -104,7 +104,7 @@ def find_camera(original: str) -> str | None:
     subset, fields = parts[1], PurePosixPath(original).stem.split("_")
     match subset:
         case "TownCentre":
-            return subset  # filmed by one camera
+            return subset  # a single camera
         case "VIPeR" | "PRID" if len(fields) > 1:
             return f"{subset}-{fields[-1]}"
         case "GRID" if len(fields) > 1:
@@ -113,7 +113,7 @@ def find_camera(original: str) -> str | None:
 
 
 def get_label_key(subset: str, name: str) -> str:
-    """The key of a picture in its subset's `Label.txt`.
+    """The key of an image in the `Label.txt` of its subset.
 
     Example:
         >>> get_label_key("CUHK", "0002.png"), get_label_key("VIPeR", "001_90_2.bmp")
@@ -123,11 +123,11 @@ def get_label_key(subset: str, name: str) -> str:
 
 
 def load_label_file(path: Path, known: frozenset[str]) -> dict[str, frozenset[str]]:
-    """Read a `Label.txt`: a key and the names of the attributes that hold, a line.
+    """Read a `Label.txt`: lines with a key and the names of the positive attributes.
 
     Args:
         path: The file.
-        known: Names in the spelling of `PETA.mat`; those of `UNLISTED` are passed over.
+        known: Names in the spelling of `PETA.mat`; those of `UNLISTED` are skipped.
 
     Returns:
         Names in the spelling of `PETA.mat` by key.
@@ -136,7 +136,7 @@ def load_label_file(path: Path, known: frozenset[str]) -> dict[str, frozenset[st
         FormatError: If a name is unknown, or a key occurs twice with different names.
     """
     if not path.is_file():
-        raise FormatError(f"expected {path.name} beside the pictures of each subset, none at {path}")
+        raise FormatError(f"expected {path.name} next to the images of each subset, none at {path}")
     labels: dict[str, frozenset[str]] = {}
     for position, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), start=1):
         fields = line.split()
@@ -156,10 +156,10 @@ def load_label_file(path: Path, known: frozenset[str]) -> dict[str, frozenset[st
 
 
 def load_label_files(root: Path, archive: Archive, known: frozenset[str]) -> dict[int, frozenset[str]]:
-    """The attributes that hold, by picture number, from the `Label.txt` of every subset.
+    """Positive attributes by image number, from the `Label.txt` of every subset.
 
     Raises:
-        FormatError: If a file is missing or damaged, or has no line for a picture.
+        FormatError: If a file is missing or damaged, or has no line for an image.
     """
     files: dict[str, dict[str, frozenset[str]]] = {}
     labels: dict[int, frozenset[str]] = {}

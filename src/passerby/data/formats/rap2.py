@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 import numpy as np
 
-from passerby.data.formats.dataset_files import find_guidance, load_schema
+from passerby.data.formats.dataset_files import load_schema
 from passerby.data.formats.matlab import unpack_integers, unpack_partitions, unpack_strings
-from passerby.data.formats.rap import (
-    check_names,
-    find_camera,
-    find_rap_images,
-    load_rap,
-    read_identities,
-    to_labels,
-)
+from passerby.data.formats.rap import Annotations, check_names, create_manifest, load_rap, read_identities
 from passerby.data.manifest import Manifest
 from passerby.errors import FormatError
 
@@ -26,15 +19,15 @@ SCHEMA = load_schema("rap2")
 
 ROWS = 84_928
 COLUMNS = 152
-PARTS = ("train_index", "val_index", "test_index")
+SPLITS = ("train_index", "val_index", "test_index")
 
 
 def read(root: Path, *, allow_missing: bool = False) -> Manifest:
-    """Read RAP v2: `RAP_annotation.mat` with the pictures in `RAP_dataset/`.
+    """Read RAP v2: `RAP_annotation.mat` with the images in `RAP_dataset/`.
 
     Args:
-        root: Folder of `RAP_annotation.mat`, or the one above `RAP_annotation/`.
-        allow_missing: Go on without the pictures that are not there.
+        root: Folder of `RAP_annotation.mat`, or the parent folder of `RAP_annotation/`.
+        allow_missing: Continue without missing images.
 
     Returns:
         A manifest with the partitions `official-1` … `official-5`.
@@ -64,27 +57,13 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         shape=(len(SCHEMA),),
     )
     check_names([attributes[i - 1] for i in selected], SCHEMA.names, what=f"{path.name}: selected attributes")
-    labels = unpack_integers(data[:, selected - 1], what=f"{path.name}: labels in data", low=0, high=2)
+    values = unpack_integers(data[:, selected - 1], what=f"{path.name}: labels in data", low=0, high=2)
     partitions = unpack_partitions(
         record["partition_attribute"],
-        sizes=dict.fromkeys(PARTS),
+        sizes=dict.fromkeys(SPLITS),
         rows=ROWS,
         what=f"{path.name}: partition_attribute",
     )
     identities = read_identities(record, ["person_identity", "identity"], rows=ROWS)
-    rows, images = find_rap_images(root, names, dataset="RAP v2", allow_missing=allow_missing)
-    guidance = find_guidance(root, (PurePosixPath(names[r]).stem for r in rows))
-    return Manifest.create(
-        "rap2",
-        SCHEMA,
-        root=root,
-        images=images,
-        labels=to_labels(labels)[rows],
-        partitions={k: [splits[r] for r in rows] for k, splits in partitions.items()},
-        identities=[identities[r] for r in rows],
-        cameras=[find_camera(names[r]) for r in rows],
-        masks=guidance.masks,
-        parsing=guidance.parsing,
-        parsing_classes=guidance.parsing_classes,
-        keypoints=guidance.keypoints,
-    )
+    found = Annotations(values, names, identities, partitions)
+    return create_manifest("RAP v2", SCHEMA, root, found, allow_missing=allow_missing)

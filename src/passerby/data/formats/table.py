@@ -1,14 +1,14 @@
-"""A table of one's own: CSV or Parquet, one row a person, one column an attribute.
+"""Custom data: a CSV or Parquet table with one row per person and one column per attribute.
 
 | column | meaning |
 |---|---|
-| `image` | path relative to the root; the only column that must be there |
-| `x0`, `y0`, `x1`, `y1` | crop in pixels, right and bottom exclusive; empty for the whole picture |
+| `image` | path relative to the root; the only required column |
+| `x0`, `y0`, `x1`, `y1` | crop in pixels, right and bottom exclusive; empty for the full image |
 | `identity`, `camera` | any text |
 | `split` | `train`, `val`, `test` or empty; becomes the partition `own` (`split:<name>`: `<name>`) |
-| `mask`, `parsing` | path relative to the root, or empty; `classes.txt` beside the maps names their classes |
+| `mask`, `parsing` | path relative to the root, or empty; `classes.txt` in the folder names the classes |
 | `keypoints` | 17 × (x px, y px, score) in COCO order: 51 numbers separated by blanks, or a list |
-| any other | an attribute: 1 yes, 0 no, empty or −1 unknown |
+| any other | an attribute: 1 present, 0 absent, empty or −1 unknown |
 """
 
 from __future__ import annotations
@@ -46,24 +46,24 @@ def read(
     attributes: Sequence[str] | None = None,
     name: str | None = None,
 ) -> Manifest:
-    """Read a table of one's own.
+    """Read a custom table.
 
     Args:
         root: Folder that the paths in the table are relative to, or the table itself.
-        allow_missing: Go on without the pictures that are not there.
+        allow_missing: Continue without missing images.
         table: The CSV or Parquet file; by default the only CSV (or else only Parquet) file in the root.
-        schema: CSV file with the fields of `passerby.schema.Attribute`; tells what the attributes are.
+        schema: CSV file with the fields of `passerby.schema.Attribute`, which describes the attributes.
         attributes: Names of the attribute columns; by default those of the schema, or else all columns that
             have no other meaning.
-        name: Name of the data set; by default the table's stem.
+        name: Name of the data set; by default the stem of the table.
 
     Returns:
-        A manifest whose schema is the given one, or that of a known data set if it has all the columns, or
-        made from the columns' names.
+        A manifest whose schema is the given one, or that of a known data set if it contains all attributes,
+        or created from the names of the columns.
 
     Raises:
-        FormatError: If a column is missing or a cell cannot be understood; the message names the row.
-        ManifestError: If a path leaves the root.
+        FormatError: If a column is missing or a cell is invalid; the message names the row.
+        ManifestError: If a path is not below the root.
         SchemaError: If the schema lacks an attribute or the table has none.
     """
     root = Path(root)
@@ -84,8 +84,8 @@ def read(
     partitions = {
         "own" if c == "split" else c[6:]: cells.map(c, cells.to_text) for c in columns if _is_split(c)
     }
-    parsing = _present(cells, "parsing", root)
-    return Manifest.create(
+    parsing = _read_paths(cells, "parsing", root)
+    manifest = Manifest.create(
         name or file.stem,
         resolved,
         root=root,
@@ -95,15 +95,15 @@ def read(
         boxes=_read_boxes(cells),
         identities=cells.map("identity", cells.to_text),
         cameras=cells.map("camera", cells.to_text),
-        masks=_present(cells, "mask", root),
+        masks=_read_paths(cells, "mask", root),
         parsing=parsing,
         keypoints=cells.map("keypoints", cells.to_keypoints),
-        parsing_classes=load_classes(root, parsing),
     )
+    return manifest.with_guidance(parsing_classes=load_classes(root, parsing))
 
 
 class _Cells:
-    """The columns of a table and how to understand their cells; errors name file, row and column."""
+    """The columns of a table, and conversions of their cells; errors name file, row and column."""
 
     def __init__(
         self, file: Path, columns: dict[str, list[Any]], numbers: Sequence[int] | None = None
@@ -111,7 +111,7 @@ class _Cells:
         self.file = file
         self.columns = columns
         count = len(columns.get("image", []))
-        self.numbers = range(1, count + 1) if numbers is None else numbers  # as a person counts, header apart
+        self.numbers = range(1, count + 1) if numbers is None else numbers  # from 1, without the header
 
     def take(self, rows: Sequence[int]) -> _Cells:
         columns = {k: [v[r] for r in rows] for k, v in self.columns.items()}
@@ -144,7 +144,7 @@ class _Cells:
     def to_image(cell: Any) -> str:
         path = _Cells.to_path(cell)
         if path is None:
-            raise ValueError("expected the path of a picture, got nothing")
+            raise ValueError("expected the path of an image, got nothing")
         return path
 
     @staticmethod
@@ -185,15 +185,15 @@ def _find_table(root: Path) -> Path:
     if root.is_file():
         return root
     if not root.is_dir():
-        raise FormatError(f"expected a folder with a table at {root}, which is not there; check --root")
+        raise FormatError(f"expected a folder with a table at {root}, which does not exist; check --root")
     for pattern in ("*.csv", "*.parquet"):
         found = sorted(root.glob(pattern))
         if len(found) == 1:
             return found[0]
         if found:
             names = ", ".join(p.name for p in found[:5])
-            raise FormatError(f"expected one table in {root}, found {names}; say which by --table")
-    raise FormatError(f"expected a CSV or Parquet table in {root}, found none; name it by --table")
+            raise FormatError(f"expected one table in {root}, found {names}; choose one with --table")
+    raise FormatError(f"expected a CSV or Parquet table in {root}, found none; give its path with --table")
 
 
 def _load_csv(file: Path) -> dict[str, list[Any]]:
@@ -203,14 +203,14 @@ def _load_csv(file: Path) -> dict[str, list[Any]]:
             header = [h.strip() for h in next(reader, [])]
             rows = [row for row in reader if row]
     except FileNotFoundError:
-        raise FormatError(f"expected a table at {file}, which is not there; check --table") from None
+        raise FormatError(f"expected a table at {file}, which does not exist; check --table") from None
     except (UnicodeDecodeError, csv.Error) as error:
-        raise FormatError(f"{file} is no CSV file in UTF-8 ({error}); save it as such") from error
+        raise FormatError(f"{file} is not a CSV file in UTF-8 ({error}); save it as such") from error
     _check_header(file, header)
     for number, row in enumerate(rows, start=1):
         if len(row) != len(header):
             raise FormatError(
-                f"{file.name}, row {number}: expected {len(header)} cells, got {len(row)}; mend the commas"
+                f"{file.name}, row {number}: expected {len(header)} cells, got {len(row)}; check the commas"
             )
     return {name: [row[i] for row in rows] for i, name in enumerate(header)}
 
@@ -219,24 +219,24 @@ def _load_parquet(file: Path) -> dict[str, list[Any]]:
     try:
         table = pq.read_table(file)
     except FileNotFoundError:
-        raise FormatError(f"expected a table at {file}, which is not there; check --table") from None
+        raise FormatError(f"expected a table at {file}, which does not exist; check --table") from None
     except (pa.ArrowException, OSError) as error:
-        raise FormatError(f"{file} is truncated or no Parquet file ({error}); write it again") from error
+        raise FormatError(f"{file} is truncated or not a Parquet file ({error}); write it again") from error
     _check_header(file, table.column_names)
     return {name: table.column(name).to_pylist() for name in table.column_names}
 
 
 def _check_header(file: Path, header: Sequence[str]) -> None:
-    twice = sorted({h for h in header if header.count(h) > 1})
-    if twice or "" in header:
+    repeated = sorted({h for h in header if header.count(h) > 1})
+    if repeated or "" in header:
         raise FormatError(
-            f"{file.name}: expected columns with different names, got {twice or 'one without a name'}"
+            f"{file.name}: expected columns with different names, got {repeated or 'one without a name'}"
         )
     if "image" not in header:
         raise FormatError(f"{file.name}: expected a column `image`, got {', '.join(header[:8]) or 'nothing'}")
-    some = [b for b in BOX if b in header]
-    if some and len(some) != len(BOX):
-        raise FormatError(f"{file.name}: a box needs the columns x0, y0, x1, y1; got only {', '.join(some)}")
+    sides = [b for b in BOX if b in header]
+    if sides and len(sides) != len(BOX):
+        raise FormatError(f"{file.name}: a box needs the columns x0, y0, x1, y1; got only {', '.join(sides)}")
 
 
 def _resolve_schema(
@@ -272,12 +272,13 @@ def _read_boxes(cells: _Cells) -> list[tuple[float, ...] | None] | None:
     return boxes
 
 
-def _present(cells: _Cells, column: str, root: Path) -> list[str | None]:
+def _read_paths(cells: _Cells, column: str, root: Path) -> list[str | None]:
+    """The masks or parsing maps, which must exist."""
     paths: list[str | None] = cells.map(column, cells.to_path)
     for number, path in zip(cells.numbers, paths, strict=True):
         if path and not (root / path).is_file():
             raise DataError(
-                f"{cells.file.name}, row {number}: {column} {path} is not under {root}; "
+                f"{cells.file.name}, row {number}: {column} {path} does not exist under {root}; "
                 f"add it or clear the cell"
             )
     return paths

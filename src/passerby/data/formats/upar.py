@@ -1,7 +1,7 @@
 """UPAR (Specker, Cormier and Beyerer: Unified Pedestrian Attribute Recognition and Person Retrieval, 2023).
 
-CSV files name pictures of PA-100K, PETA, RAP v2 and Market-1501 and give 40 binary attributes each. Two forms
-of header circulate: `# image,Age-Young,…` and `,# Age-Young,…`.
+CSV files list images of PA-100K, PETA, RAP v2 and Market-1501 with 40 binary attributes each. Two versions of
+the header circulate: `# image,Age-Young,…` and `,# Age-Young,…`.
 """
 
 from __future__ import annotations
@@ -38,23 +38,23 @@ class _Rows:
 
 
 def read(root: Path, *, allow_missing: bool = False) -> Manifest:
-    """Read UPAR: whichever of `train.csv`, `val.csv` and `test.csv` are there, with the pictures they name.
+    """Read UPAR: the existing ones of `train.csv`, `val.csv` and `test.csv`, and their images.
 
-    How many rows a file has depends on the release, so a file cut off between two lines cannot be told from a
-    shorter release; one cut off within a line can.
+    The number of rows depends on the release, so a file truncated between two lines looks like a shorter
+    release; a file truncated within a line is detected.
 
     Args:
         root: Folder of the CSV files (or of `annotations/` with them) and of `Market1501/`, `PA100k/` ….
-        allow_missing: Go on when pictures are missing: with those that are there, or, when there is none at
-            all, with all rows, as labels without pictures.
+        allow_missing: Continue if images are missing: with the existing ones, or, if there are none, with all
+            rows, as labels without images.
 
     Returns:
-        A manifest with the partition `official`. Identity and camera are known for the pictures of Market-1501.
+        A manifest with the partition `official`. Identity and camera are known for images of Market-1501.
 
     Raises:
-        FormatError: If no file is there, a header or a row is not as published, a label is neither 0 nor 1,
-            or an image is named twice.
-        ManifestError: If an image's path leaves the root.
+        FormatError: If there is no file, a header or a row is not as published, a label is neither 0 nor 1,
+            or an image is listed twice.
+        ManifestError: If the path of an image is not below the root.
     """
     root = Path(root)
     rows = _Rows()
@@ -69,14 +69,14 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
             f"expected train.csv, val.csv or test.csv of UPAR under {root}, found none; check --root"
         )
     _refuse_repeated(root, rows.images)
-    found = _find_pictures(root, rows.images)
+    found = _find_images(root, rows.images)
     if any(found):
         keep = keep_present(found, dataset="UPAR", where=root, allow_missing=allow_missing)
     else:
-        _go_on_without_images(root, rows.images, allow_missing=allow_missing)
+        _check_images_optional(root, rows.images, allow_missing=allow_missing)
         found, keep = list(rows.images), list(range(len(rows.images)))
     images = [image for image in found if image is not None]
-    people = [_find_identity(image) for image in images]
+    origins = [_find_identity(image) for image in images]
     return Manifest.create(
         "upar",
         SCHEMA,
@@ -84,16 +84,16 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
         images=images,
         labels=np.asarray(rows.labels, dtype=np.int8)[keep],
         partitions={"official": [rows.splits[row] for row in keep]},
-        identities=[identity for identity, _ in people],
-        cameras=[camera for _, camera in people],
+        identities=[identity for identity, _ in origins],
+        cameras=[camera for _, camera in origins],
     )
 
 
-def _go_on_without_images(root: Path, images: Sequence[str], *, allow_missing: bool) -> None:
+def _check_images_optional(root: Path, images: Sequence[str], *, allow_missing: bool) -> None:
     message = f"UPAR: none of the {len(images):,} images is under {root}, such as {images[0]}"
     if not allow_missing:
-        raise FormatError(f"{message}; add them, or take the labels alone by --allow-missing")
-    logger.warning("%s; going on with the labels alone", message)
+        raise FormatError(f"{message}; add them, or use only the labels with --allow-missing")
+    logger.warning("%s; continuing with the labels only", message)
 
 
 def _read_table(path: Path, split: str, rows: _Rows) -> None:
@@ -105,7 +105,9 @@ def _read_table(path: Path, split: str, rows: _Rows) -> None:
                 _read_row(path, reader.line_num, cells, rows)
                 rows.splits.append(split)
     except (UnicodeDecodeError, csv.Error) as error:
-        raise FormatError(f"{path} is damaged or no CSV file ({error}); copy or download it again") from error
+        raise FormatError(
+            f"{path} is damaged or not a CSV file ({error}); copy or download it again"
+        ) from error
     if split not in rows.splits:
         raise FormatError(f"{path}: expected rows below the header, got none; the file is truncated")
 
@@ -113,8 +115,14 @@ def _read_table(path: Path, split: str, rows: _Rows) -> None:
 def _check_header(path: Path, header: Sequence[str]) -> None:
     first, *names = [cell.strip().removeprefix("#").strip() for cell in header] or [""]
     if first not in ("", "image") or tuple(names) != SCHEMA.names:
-        place = next((i for i, (a, b) in enumerate(zip(names, SCHEMA.names, strict=False)) if a != b), None)
-        got = f"{len(names)} columns" if place is None else f"{names[place]!r} for {SCHEMA.names[place]!r}"
+        first_wrong = next(
+            (i for i, (a, b) in enumerate(zip(names, SCHEMA.names, strict=False)) if a != b), None
+        )
+        got = (
+            f"{len(names)} columns"
+            if first_wrong is None
+            else f"{names[first_wrong]!r} for {SCHEMA.names[first_wrong]!r}"
+        )
         raise FormatError(
             f"{path}: expected a header of an image column (`# image` or no name) and the 40 attributes of "
             f"UPAR from Age-Young to Accessory-Hat, got {got}; another version, or truncated?"
@@ -140,12 +148,12 @@ def _refuse_repeated(root: Path, images: Sequence[str]) -> None:
     seen: set[str] = set()
     for image in images:
         if image in seen:
-            raise FormatError(f"the CSV files under {root} name {image} twice; expected every image once")
+            raise FormatError(f"the CSV files under {root} list {image} twice; expected every image once")
         seen.add(image)
 
 
-def _find_pictures(root: Path, images: Sequence[str]) -> list[str | None]:
-    """Where each picture lies, whatever its extension; looks at each folder once, not at each file."""
+def _find_images(root: Path, images: Sequence[str]) -> list[str | None]:
+    """Path of each image with any extension; lists each folder once."""
     by_folder: dict[str, dict[str, str]] = defaultdict(dict)
     for folder in {PurePosixPath(image).parent.as_posix() for image in images}:
         by_folder[folder] = find_images(root, folder)

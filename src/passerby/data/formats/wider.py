@@ -26,7 +26,7 @@ IMAGES = 13_789
 PERSONS = 57_524
 FILES = ("wider_attribute_trainval.json", "wider_attribute_test.json")
 LABELS = {-1: 0, 0: -1, 1: 1}
-"""The file's no, unspecified, yes as ours; note that 0 and −1 change places."""
+"""Labels of the files (absent, unspecified, present) as labels of a manifest; 0 and −1 are swapped."""
 
 logger = logging.getLogger(__name__)
 
@@ -41,28 +41,29 @@ class _Person:
 
 
 def read(root: Path, *, allow_missing: bool = False) -> Manifest:
-    """Read WIDER-Attribute: the two JSON files (or in `Anno/`) with the pictures in `Image/`.
+    """Read WIDER-Attribute: the two JSON files (also in `Anno/`) with the images in `Image/`.
 
-    Boxes that leave their picture are clipped to it, and those with no pixel in it left out; a warning is
-    logged that says how many, and names the first.
+    Boxes that exceed their image are clipped to it, and those without a pixel in it are removed; a warning
+    with their number and the first one is logged.
 
     Args:
         root: Folder of `Image/`.
-        allow_missing: Go on without the pictures that are not there.
+        allow_missing: Continue without missing images.
 
     Returns:
-        A manifest with the partition `official`, one row a person; the split is the first folder of the file name.
+        A manifest with the partition `official`, one row per person; the first folder of the file name is
+        the split.
 
     Raises:
-        FormatError: If a file is missing, truncated, of other counts or out of range.
-        ImageError: If a picture cannot be read: its size is needed to clip the boxes.
+        FormatError: If a file is missing, truncated, has another number of rows or a value out of range.
+        ImageError: If an image cannot be read; its size is needed to clip the boxes.
     """
     root = Path(root)
     persons = [p for name in FILES for p in _load_persons(find_file(root, name, f"Anno/{name}"))]
     count = len({p.image for p in persons})
     if len(persons) != PERSONS or count > IMAGES:
         raise FormatError(
-            f"WIDER-Attribute: expected {PERSONS:,} persons in at most {IMAGES:,} pictures, "
+            f"WIDER-Attribute: expected {PERSONS:,} persons in at most {IMAGES:,} images, "
             f"got {len(persons):,} in {count:,}; copy {' and '.join(FILES)} again"
         )
     folder = next((f for f in ("Image", "Images", ".") if (root / f).is_dir()), ".")
@@ -92,7 +93,7 @@ def _load_persons(path: Path) -> Iterator[_Person]:
         images = json.loads(path.read_text(encoding="utf-8"))["images"]
     except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
         raise FormatError(
-            f"{path} is truncated or no JSON with a list `images` ({type(error).__name__}: {error}); "
+            f"{path} is truncated or not JSON with a list `images` ({type(error).__name__}: {error}); "
             f"copy it again"
         ) from error
     for position, image in enumerate(images):
@@ -146,13 +147,13 @@ def _clip_boxes(
         boxes.append(box)
     if clipped:
         logger.warning(
-            "WIDER-Attribute: %s boxes leave their picture and were clipped; first: %s",
+            "WIDER-Attribute: %s boxes exceed their image and were clipped; first: %s",
             f"{len(clipped):,}",
             clipped[0],
         )
     if outside:
         logger.warning(
-            "WIDER-Attribute: %s boxes have no pixel in their picture and were left out; first: %s",
+            "WIDER-Attribute: %s boxes have no pixel in their image and were removed; first: %s",
             f"{len(outside):,}",
             outside[0],
         )

@@ -1,31 +1,28 @@
-"""Scores of how well heat maps and boxes locate attributes."""
+"""Evaluation of how well heat maps and boxes localize attributes."""
 
 from __future__ import annotations
 
 from passerby.evaluation.localization.cases import Case, LocalizationCases
+from passerby.evaluation.localization.estimates import Estimate
 from passerby.evaluation.localization.evaluator import evaluate_localization
-from passerby.evaluation.localization.names import MAPPINGS, PAPER_CLASSES, load_names, match_names
+from passerby.evaluation.localization.ground_truth import PAPER_CLASSES
+from passerby.evaluation.localization.protocol import LocalizationProtocol
 from passerby.evaluation.localization.samples import MEASURES, SCORES, LocalizationSamples
-from passerby.evaluation.localization.scores import (
-    Estimate,
-    LocalizationProtocol,
-    LocalizationScores,
-    check_localization_path,
-)
+from passerby.evaluation.localization.scores import LocalizationScores, check_localization_path
+from passerby.evaluation.localization.settings import HeatMapSettings, SamplingSettings
 
 __all__ = [
-    "MAPPINGS",
     "MEASURES",
     "PAPER_CLASSES",
     "SCORES",
     "Case",
     "Estimate",
+    "HeatMapSettings",
     "LocalizationCases",
     "LocalizationProtocol",
     "LocalizationSamples",
     "LocalizationScores",
+    "SamplingSettings",
     "check_localization_path",
     "evaluate_localization",
-    "load_names",
-    "match_names",
 ]

@@ -1,18 +1,18 @@
-"""The best and the worst samples of a score, kept to be looked at.
+"""The best and the worst samples of an evaluation, stored for display.
 
 ```
 cases/
   cases.json                     picture, attribute, probability, IoU and boxes of each
-  best-01.png … worst-01.png …   its heat map at the size of the input, 8 bits, the peak 255
+  best-01.png … worst-01.png …   its heat map at the size of the input, 8 bits, the maximum is 255
 ```
 
-No picture of anybody is among them: who shows a case reads its picture from where it lies.
+The files contain no picture of a person: a report reads the pictures from the data set.
 """
 
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args
@@ -21,22 +21,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from passerby.data.manifest import Manifest
 from passerby.errors import DataError
-from passerby.evaluation.localization.samples import LocalizationSamples, Measurement
-from passerby.evaluation.results import CASES_FILE
+from passerby.evaluation.localization.samples import LocalizationSamples
+from passerby.evaluation.score_files import CASES_FILE
 from passerby.images.decode import load_map
 from passerby.io import read_json, replace_file, write_json
 from passerby.types import Box, Preprocess
 
-__all__ = ["Case", "CaseKeeper", "LocalizationCases", "remove_cases"]
+__all__ = ["KINDS", "Case", "Kind", "LocalizationCases", "remove_cases"]
 
 Kind = Literal["best", "worst"]
 KINDS: tuple[Kind, ...] = get_args(Kind)
-COUNT = 12
-"""So many of each kind …"""
-PER_ATTRIBUTE = 2
-"""… and of one attribute among them, so that none fills the page."""
 VERSION = 1
 
 
@@ -45,15 +40,15 @@ class Case:
     """A sample with its heat map.
 
     Args:
-        image: Path of its picture below the root.
-        row: Its row in the manifest.
-        crop: The person's box in pixels of the picture, None for the whole picture.
-        attribute: Name.
-        prob: Probability that the model gives it.
+        image: Path of the picture below the root.
+        row: Row of the picture in the manifest.
+        crop: Box of the person in pixels of the picture, None for the whole picture.
+        attribute: Name of the attribute.
+        prob: Probability that the model predicts for it.
         box_iou: IoU of the boxes.
-        found: Boxes around the heat map's foreground, in pixels of the input; none of a map of zeros.
-        truth: Boxes around where the attribute is.
-        heat: The map, its peak 255.
+        found: Boxes around the foreground of the heat map, in pixels of the input; empty for a map of zeros.
+        truth: Boxes around the true region.
+        heat: The heat map; its maximum is 255.
 
     Shape:
         heat: (H, W) uint8.
@@ -69,16 +64,45 @@ class Case:
     truth: tuple[Box, ...]
     heat: NDArray[np.uint8]
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON, without the heat map."""
+        return {
+            "image": self.image,
+            "row": self.row,
+            "crop": None if self.crop is None else list(self.crop),
+            "attribute": self.attribute,
+            "prob": self.prob,
+            "box_iou": self.box_iou,
+            "found": [list(box.as_xyxy()) for box in self.found],
+            "truth": [list(box.as_xyxy()) for box in self.truth],
+        }
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any], heat: NDArray[np.uint8]) -> Self:
+        """Create a case from the output of `to_dict`."""
+        crop = values["crop"]
+        return cls(
+            image=str(values["image"]),
+            row=int(values["row"]),
+            crop=None if crop is None else Box(*map(float, crop)).as_xyxy(),
+            attribute=str(values["attribute"]),
+            prob=float(values["prob"]),
+            box_iou=float(values["box_iou"]),
+            found=tuple(Box(*map(float, box)) for box in values["found"]),
+            truth=tuple(Box(*map(float, box)) for box in values["truth"]),
+            heat=heat,
+        )
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class LocalizationCases:
-    """Samples of the mean: those of the highest IoU and those of the lowest.
+    """The samples with the highest and the lowest IoU, among the attributes in the mean.
 
     Args:
-        best: At most 12, at most 2 an attribute, the best first.
-        worst: As many, the worst first; none of them is among the best.
-        root: Folder that the pictures lie below.
-        resize: How pictures became inputs, see `Preprocess`.
+        best: At most 12, at most 2 per attribute, the best first.
+        worst: Likewise, the worst first; none of them is among the best.
+        root: Folder of the pictures.
+        resize: How pictures were resized, see `Preprocess`.
     """
 
     best: tuple[Case, ...]
@@ -87,7 +111,7 @@ class LocalizationCases:
     resize: Literal["stretch", "pad"]
 
     def write(self, folder: Path) -> None:
-        """Write the heat maps and `cases.json` (last, so that a folder with it is complete)."""
+        """Write the heat maps, then `cases.json`, so that a folder with it is complete."""
         folder = Path(folder)
         remove_cases(folder)
         for kind, cases in self._by_kind().items():
@@ -100,15 +124,16 @@ class LocalizationCases:
             "resize": self.resize,
         }
         for kind, cases in self._by_kind().items():
-            values[kind] = [_to_dict(case) for case in cases]
+            values[kind] = [case.to_dict() for case in cases]
         write_json(folder / CASES_FILE, values)
 
     @classmethod
     def load(cls, folder: Path, *, root: Path | None = None) -> Self:
-        """Read what `write` wrote.
+        """Read a folder that `write` wrote.
 
         Args:
-            root: Where the pictures lie; by default the root noted in the file, relative to the folder.
+            folder: The folder.
+            root: Folder of the pictures; by default the one stored in the file, relative to the folder.
 
         Raises:
             DataError: If a file is missing or damaged.
@@ -120,7 +145,8 @@ class LocalizationCases:
                 raise ValueError(f"expected version {VERSION}, got {values['version']}")
             best, worst = (
                 tuple(
-                    _read_case(each, _locate_heat(folder, kind, i)) for i, each in enumerate(values[kind], 1)
+                    Case.from_dict(each, load_map(_locate_heat(folder, kind, number)))
+                    for number, each in enumerate(values[kind], 1)
                 )
                 for kind in KINDS
             )
@@ -128,18 +154,20 @@ class LocalizationCases:
             return cls(best, worst, Path(root) if root else folder / values["root"], resize)
         except (DataError, KeyError, TypeError, ValueError) as error:
             raise DataError(
-                f"{folder} has no complete cases ({error}); make them anew with "
+                f"{folder} has no complete cases ({error}); create them again with "
                 "`passerby evaluate-localization … --out`, or delete the folder to go without"
             ) from error
 
     def check(self, samples: LocalizationSamples, size: tuple[int, int]) -> None:
-        """Refuse cases that are none of some samples.
+        """Check that the cases belong to some samples.
 
         Args:
+            samples: The samples.
             size: Height and width of the network's input.
 
         Raises:
-            DataError: If one is not among them, has another IoU or probability, or a map of another size.
+            DataError: If a case is not among them, or its IoU, its probability or the size of its heat map
+                differs.
         """
         names = (samples.attributes[number] for number in samples.attribute)
         known = {key: i for i, key in enumerate(zip(samples.rows.tolist(), names, strict=True))}
@@ -153,8 +181,8 @@ class LocalizationCases:
                 or case.heat.shape != size
             ):
                 raise DataError(
-                    f"the case {case.attribute} of {case.image} is none of the samples; the files do not "
-                    "belong together, run `passerby evaluate-localization` anew"
+                    f"the case {case.attribute} of {case.image} is not among the samples; the files do not "
+                    "belong together, run `passerby evaluate-localization` again"
                 )
 
     def _by_kind(self) -> Mapping[Kind, tuple[Case, ...]]:
@@ -162,7 +190,7 @@ class LocalizationCases:
 
 
 def remove_cases(folder: Path) -> None:
-    """Remove what `LocalizationCases.write` wrote, and the folder if nothing else is in it."""
+    """Remove the files of `LocalizationCases.write`, and the folder if it is empty then."""
     (folder / CASES_FILE).unlink(missing_ok=True)
     for kind in KINDS:
         for old in folder.glob(f"{kind}-[0-9][0-9].png"):
@@ -171,143 +199,5 @@ def remove_cases(folder: Path) -> None:
         folder.rmdir()
 
 
-# ---------------------------------------------------------------------- while measuring
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class _Candidate:
-    measured: Measurement
-    heat: NDArray[np.uint8]
-    found: tuple[Box, ...]
-    truth: tuple[Box, ...]
-
-    def rank(self, kind: Kind) -> tuple[float, float, int]:
-        return _rank(self.measured, kind)
-
-
-class CaseKeeper:
-    """Keeps the heat maps of the best and the worst samples of each attribute, and of no others.
-
-    Of those with the same IoU the one comes first that the model is surest of, then the one that is further
-    up in the data, so that batches change nothing.
-    """
-
-    def __init__(self) -> None:
-        self._kept: dict[tuple[Kind, int], list[_Candidate]] = {}
-
-    def wants(self, measured: Measurement) -> bool:
-        """Whether a sample is, so far, among the best or the worst of its attribute."""
-        for kind in KINDS:
-            kept = self._kept.get((kind, measured.attribute), [])
-            if len(kept) < PER_ATTRIBUTE or _rank(measured, kind) < kept[-1].rank(kind):
-                return True
-        return False
-
-    def keep(
-        self,
-        measured: Measurement,
-        heat: NDArray[np.float32],
-        *,
-        found: Sequence[Box],
-        truth: Sequence[Box],
-    ) -> None:
-        """Keep one that is wanted.
-
-        Shape:
-            heat: (H, W) ≥ 0.
-        """
-        one = _Candidate(measured, _to_bytes(heat), tuple(found), tuple(truth))
-        for kind in KINDS:
-            kept = [*self._kept.get((kind, measured.attribute), []), one]
-            kept.sort(key=lambda each: each.rank(kind))
-            self._kept[kind, measured.attribute] = kept[:PER_ATTRIBUTE]
-
-    def choose(
-        self,
-        manifest: Manifest,
-        *,
-        names: Sequence[str],
-        members: Sequence[int],
-        rows: NDArray[np.int64],
-        resize: Literal["stretch", "pad"],
-    ) -> LocalizationCases:
-        """The cases of some attributes.
-
-        Args:
-            manifest: Whose rows were measured.
-            names: Of all attributes.
-            members: The numbers of those that may be chosen.
-            rows: The rows of `manifest` in the manifest that was given.
-            resize: How pictures became inputs.
-        """
-        images, boxes = manifest.images, manifest.boxes()
-
-        def describe(one: _Candidate) -> Case:
-            measured = one.measured
-            return Case(
-                image=images[measured.row],
-                row=int(rows[measured.row]),
-                crop=boxes[measured.row],
-                attribute=names[measured.attribute],
-                prob=measured.prob,
-                box_iou=measured.measures["box_iou"],
-                found=one.found,
-                truth=one.truth,
-                heat=one.heat,
-            )
-
-        best = self._sort("best", members)[:COUNT]
-        worst = [one for one in self._sort("worst", members) if one not in best][:COUNT]
-        return LocalizationCases(
-            tuple(map(describe, best)), tuple(map(describe, worst)), manifest.root, resize
-        )
-
-    def _sort(self, kind: Kind, members: Sequence[int]) -> list[_Candidate]:
-        every = [one for number in members for one in self._kept.get((kind, number), [])]
-        return sorted(every, key=lambda one: (*one.rank(kind), one.measured.attribute))
-
-
-def _rank(measured: Measurement, kind: Kind) -> tuple[float, float, int]:
-    iou = measured.measures["box_iou"]
-    return (-iou if kind == "best" else iou), -measured.prob, measured.row
-
-
-def _to_bytes(heat: NDArray[np.float32]) -> NDArray[np.uint8]:
-    peak = float(heat.max())
-    shares = heat / peak if peak > 0 else np.zeros_like(heat)
-    return np.rint(255 * shares).astype(np.uint8)
-
-
-# ---------------------------------------------------------------------- files
-
-
 def _locate_heat(folder: Path, kind: Kind, number: int) -> Path:
     return folder / f"{kind}-{number:02d}.png"
-
-
-def _to_dict(case: Case) -> dict[str, Any]:
-    return {
-        "image": case.image,
-        "row": case.row,
-        "crop": None if case.crop is None else list(case.crop),
-        "attribute": case.attribute,
-        "prob": case.prob,
-        "box_iou": case.box_iou,
-        "found": [list(box.as_xyxy()) for box in case.found],
-        "truth": [list(box.as_xyxy()) for box in case.truth],
-    }
-
-
-def _read_case(values: Mapping[str, Any], heat: Path) -> Case:
-    crop = values["crop"]
-    return Case(
-        image=str(values["image"]),
-        row=int(values["row"]),
-        crop=None if crop is None else Box(*map(float, crop)).as_xyxy(),
-        attribute=str(values["attribute"]),
-        prob=float(values["prob"]),
-        box_iou=float(values["box_iou"]),
-        found=tuple(Box(*map(float, box)) for box in values["found"]),
-        truth=tuple(Box(*map(float, box)) for box in values["truth"]),
-        heat=load_map(heat),
-    )

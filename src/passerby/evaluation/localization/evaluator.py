@@ -1,35 +1,48 @@
-"""Run a bundle over one split and score where it sees attributes."""
+"""Evaluation of how well the heat maps of a bundle localize attributes.
+
+A **sample** is an attribute of a picture that is labelled yes and whose true region has at least
+`min_area_px` pixels at the size of the input. If the manifest has no attribute of that name (the model was
+trained on another data set), the true pixels serve as the label. Samples count whatever the model predicts,
+so that models are compared on the same samples. A heat map of zeros has no box: its IoU is 0, and it counts.
+
+Measures of a sample: IoU of the box around the foreground of the heat map and the box around the true region,
+IoU of foreground and true pixels, whether the maximum lies on the true region (its pixels if they are known,
+else its box), share of the heat inside the box and on the pixels. Scores of an attribute: their means, and
+the Pearson correlation of box IoU and probability. Intervals resample clusters: identities with all their
+pictures, or pictures with all their samples, among those that have a sample.
+"""
 
 from __future__ import annotations
 
-import tempfile
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import ExitStack
-from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
-from passerby.data.cache import PackedCache
+from passerby.data.label_map import LabelMap
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
-from passerby.errors import ConfigError, DataError, SchemaError
+from passerby.errors import DataError
+from passerby.evaluation.loading import Loading, Progress
 from passerby.evaluation.localization.ground_truth import Truth, TruthKind, create_truth
 from passerby.evaluation.localization.measure import Measurer
+from passerby.evaluation.localization.protocol import LocalizationProtocol
+from passerby.evaluation.localization.sample_selection import SampleSelection, choose_excluded, select_samples
 from passerby.evaluation.localization.samples import MEASURES, LocalizationSamples, Measurement
-from passerby.evaluation.localization.scores import LocalizationProtocol, LocalizationScores
-from passerby.explain.boxes import Binarization, BoxMode
-from passerby.explain.heat import Method
+from passerby.evaluation.localization.scores import LocalizationScores
+from passerby.evaluation.localization.settings import HeatMapSettings, SamplingSettings
+from passerby.evaluation.packed_split import PackedSplit, pack_split
 
 if TYPE_CHECKING:
     from passerby.bundle import Bundle
 
 __all__ = ["evaluate_localization"]
 
-Progress = Callable[[int, int], None]
+BATCH_SIZE = 16
 
 
 def evaluate_localization(
@@ -38,280 +51,172 @@ def evaluate_localization(
     *,
     partition: str,
     split: str = "test",
-    names: Mapping[str, str | Sequence[str]] | None = None,
+    label_map: LabelMap | None = None,
     truth: TruthKind | None = None,
-    method: Method | None = None,
-    binarization: Binarization | None = None,
-    boxes: BoxMode = "outer",
-    min_area_px: int = 9,
-    min_samples: int = 10,
-    only_predicted: bool = False,
-    insertion_deletion: int = 0,
-    exclude_from_mean: Sequence[str] | None = None,
-    batch_size: int = 16,
-    cache: Path | None = None,
-    device: str | None = None,
-    on_unreadable: Literal["raise", "skip"] = "raise",
-    workers: int = 2,
-    resamples: int = 1000,
-    seed: int = 0,
-    progress: Progress | None = None,
+    heat_maps: HeatMapSettings | None = None,
+    sampling: SamplingSettings | None = None,
+    loading: Loading | None = None,
 ) -> LocalizationScores:
-    """Score where a bundle sees attributes against where they are, at the size of its input.
+    """Compare the heat maps of a bundle with the true regions of attributes, at the size of its input.
 
-    A **sample** is an attribute in a picture in which it is labelled yes and its truth has at least
-    `min_area_px` pixels at the input's size. Where the manifest has no label of that very name (the model learnt
-    from another data set), the pixels are the label. A sample counts whatever the model says of it, so that
-    models are compared on the same samples. A heat map that is 0 everywhere has no box: IoU 0, and it
-    counts.
-
-    Of each sample: IoU of the box around the heat map's foreground with the box around the truth, IoU of
-    foreground and true pixels, whether the hottest pixel lies on the truth (the pixels where they are known,
-    else in the box), share of the heat inside the box and on the pixels. Of an attribute: the means, and the
-    Pearson correlation of box IoU and probability. Intervals draw people: identities with all their pictures,
-    or pictures with all their samples, of those that have a sample. The heat maps of the best and the worst
-    samples of the mean are kept as `cases`.
+    The module's documentation defines samples, measures and scores. The heat maps of the best and worst
+    samples in the mean are kept as `cases`.
 
     Paper:
-        SSPNet (Shen et al., 2023), section 4.5 and Table 10: box IoU and correlation on the pixel labels of
-        CCP ("PCS"), which it does not train on. It does not say which pictures count, whether only those that
-        the model is right about, how maps are binarised, or at which size: those rules are ours.
+        SSPNet (Shen et al., 2023), section 4.5 and Table 10: box IoU and correlation on the parsing maps of
+        CCP ("PCS"), on which it is not trained. The paper does not state which pictures count, whether only
+        correct predictions do, how maps are binarised, or at which size: those rules are ours.
 
     Args:
         bundle: The model.
         manifest: The data, with parsing maps whose classes are attributes, or with `boxes.json`.
         partition: Name of the partition.
         split: `train`, `val` or `test`.
-        names: The truth's class or classes of each attribute, see
-            `passerby.evaluation.localization.MAPPINGS`; of several the union counts. By default those of the
-            same name.
-        truth: `parsing` or `boxes`; by default `boxes` where `boxes.json` lies at the manifest's root.
-        method: See `compute_heat_maps`; None takes the model's `heat_method`.
-        binarization: Half of the maximum by default.
-        boxes: `outer` (the paper's), or `components`: the union of a box around each piece of the foreground
-            against the union of those around each piece of the truth (two boots).
-        min_area_px: 9 by default, 3 × 3: what is smaller has lost its shape in the resizing, and a shift of
-            one pixel takes more than half of its IoU.
-        min_samples: Fewer, and an attribute has no interval and no part in a mean.
-        only_predicted: Count only samples to which the model says yes (above the bundle's threshold).
-        insertion_deletion: For how many samples an attribute, drawn by `seed`, insertion and deletion are computed, which
-            takes two passes of 21 pictures each; 0 for none. A model that looks at masks or keypoints keeps
-            them.
-        exclude_from_mean: Attributes to score and to leave out of the means; by default, of drawn people, those that the
-            whole person shows (sex, age, view).
-        batch_size: Pictures at a time; their maps of all attributes at the input's size are in memory.
-        cache: Folder of the packed picture caches, as for `evaluate`; None packs this split in a temporary
-            folder.
-        device: Such as `cpu` or `cuda`; None leaves the bundle where it is.
-        on_unreadable: A picture that cannot be read stops the evaluation, or is left out and listed in `skipped`.
-        workers: Threads that decode.
-        resamples: Behind the intervals.
-        seed: Of the draws.
-        progress: Called with the number of pictures done and of all that have a sample.
+        label_map: Class or classes in the ground truth of each attribute, such as
+            `LabelMap.load_truth("peta-to-ccp")`; of several classes the union counts. By default the classes
+            of the same name.
+        truth: `parsing` or `boxes`; by default `boxes` if the manifest's root has a `boxes.json`.
+        heat_maps: How heat maps are computed, see `HeatMapSettings`.
+        sampling: Which samples count, see `SamplingSettings`.
+        loading: How pictures are loaded; by default 16 per batch, as the heat maps of all their attributes at
+            the size of the input are in memory.
 
     Raises:
-        ManifestError: If there is no such partition, its split is empty, or there is no truth.
-        SchemaError: If names fit neither the model nor the truth.
+        ManifestError: If there is no such partition, its split is empty, or there is no ground truth.
+        SchemaError: If the label map fits neither the model nor the ground truth.
         DataError: If there is no sample, or no picture can be read.
-        ConfigError: If an option is out of range.
         ImageError: If a picture cannot be read and `on_unreadable` is `raise`.
-        ModelError: If the model shows no map of its own, and that was asked for.
+        ModelError: If native heat maps are requested and the model has none.
     """
-    method = method or bundle.model.heat_method
-    _check_at_least(1, min_area_px=min_area_px, resamples=resamples)
-    _check_at_least(0, insertion_deletion=insertion_deletion)
-    _check_at_least(2, min_samples=min_samples)
-    rule = binarization or Binarization()
-    start = time.monotonic()
-    if device is not None:
-        bundle.to(device)
+    loading = loading or Loading(batch_size=BATCH_SIZE)
+    if loading.device is not None:
+        bundle.to(loading.device)
     bundle.model.eval()
-    rows = manifest.split_rows(partition, split)
-    with ExitStack() as stack:
-        source, numbers, folder = manifest, rows, cache
-        if folder is None:
-            source, numbers = manifest.take(rows), np.arange(len(rows))
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="passerby-")))
-        packed = PackedCache.build(
-            source, bundle.preprocess, folder, on_unreadable=on_unreadable, workers=workers
+    heat_maps = heat_maps or HeatMapSettings()
+    heat_maps = replace(heat_maps, method=heat_maps.method or bundle.model.heat_method)
+    run = _Evaluation(bundle, heat_maps, sampling or SamplingSettings(), loading)
+    return run.evaluate(manifest, partition, split, label_map=label_map, kind=truth)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Evaluation:
+    bundle: Bundle
+    heat_maps: HeatMapSettings
+    sampling: SamplingSettings
+    loading: Loading
+
+    def evaluate(
+        self,
+        manifest: Manifest,
+        partition: str,
+        split: str,
+        *,
+        label_map: LabelMap | None,
+        kind: TruthKind | None,
+    ) -> LocalizationScores:
+        start = time.monotonic()
+        rows = manifest.split_rows(partition, split)
+        with ExitStack() as stack:
+            data = pack_split(manifest, rows, self.bundle.preprocess, self.loading, stack)
+            truth = self._create_truth(data, label_map, kind)
+            excluded = choose_excluded(truth, self.sampling.exclude_from_mean)
+            selection = select_samples(data.manifest, truth, data.find_readable(), self.sampling)
+            measurer = Measurer(self.bundle, truth, selection, self.heat_maps, self.sampling.only_predicted)
+            loader = _load(data, selection, self.bundle, self.loading)
+            samples = _collect(_measure_all(measurer, loader, self.loading.progress), truth, data)
+        preprocess = self.bundle.preprocess
+        return LocalizationScores(
+            dataset=manifest.dataset,
+            partition=partition,
+            split=split,
+            protocol=self._create_protocol(truth),
+            names=truth.names,
+            exclude_from_mean=excluded,
+            of_paper=truth.of_paper,
+            samples=samples,
+            too_small=selection.too_small,
+            input_size=(preprocess.height, preprocess.width),
+            resamples=self.sampling.resamples,
+            seed=self.sampling.seed,
+            device=str(self.bundle.device),
+            seconds=round(time.monotonic() - start, 3),
+            skipped=data.unreadable,
+            metadata={**self.bundle.metadata, "model": self.bundle.model.name},
+            cases=measurer.cases.choose(
+                data.manifest,
+                names=samples.attributes,
+                members=samples.find_members(self.sampling.min_samples, excluded),
+                rows=data.given_rows,
+                resize=preprocess.resize,
+            ),
         )
-        known = create_truth(
-            source,
-            bundle.preprocess,
-            parsing=packed.parsing,
-            attributes=bundle.schema.names,
-            names=names,
-            boxes=boxes,
-            kind=truth,
+
+    def _create_truth(self, data: PackedSplit, label_map: LabelMap | None, kind: TruthKind | None) -> Truth:
+        return create_truth(
+            data.manifest,
+            self.bundle.preprocess,
+            parsing=data.cache.parsing,
+            attributes=self.bundle.schema.names,
+            label_map=label_map,
+            boxes=self.heat_maps.boxes,
+            kind=kind,
         )
-        left_out = _choose_excluded(known, exclude_from_mean)
-        counting, too_small = _find_samples(source, known, numbers[packed.valid[numbers]], min_area_px)
-        chosen = _choose_insertion_deletion(counting, insertion_deletion, seed)
-        measurer = Measurer(bundle, known, counting, method, rule, boxes, only_predicted, chosen)
-        loader = _load(packed, source, counting, bundle, batch_size=batch_size, workers=workers)
-        found = _measure_all(measurer, loader, progress)
-        wanted = {manifest.images[row] for row in rows}
-        skipped = [pair for pair in packed.unreadable if pair[0] in wanted]
-    places = rows if cache is None else np.arange(len(manifest))
-    samples = _collect(found, known, source, rows=places)
-    cases = measurer.keeper.choose(
-        source,
-        names=samples.attributes,
-        members=samples.find_members(min_samples, left_out),
-        rows=places,
-        resize=bundle.preprocess.resize,
-    )
-    protocol = LocalizationProtocol(
-        truth=known.kind,
-        method=method,
-        binarization=str(rule),
-        boxes=boxes,
-        min_area_px=min_area_px,
-        min_samples=min_samples,
-        only_predicted=only_predicted,
-        insertion_deletion=insertion_deletion,
-    )
-    return LocalizationScores(
-        dataset=manifest.dataset,
-        partition=partition,
-        split=split,
-        protocol=protocol,
-        names=known.names,
-        exclude_from_mean=left_out,
-        of_paper=known.of_paper,
-        samples=samples,
-        too_small=too_small,
-        input_size=(bundle.preprocess.height, bundle.preprocess.width),
-        resamples=resamples,
-        seed=seed,
-        device=str(bundle.device),
-        seconds=round(time.monotonic() - start, 3),
-        skipped=skipped,
-        metadata={**bundle.metadata, "model": bundle.model.name},
-        cases=cases,
-    )
 
-
-def _check_at_least(least: int, **values: int) -> None:
-    for name, value in values.items():
-        if value < least:
-            raise ConfigError(f"expected {name} of at least {least}, got {value}")
-
-
-def _choose_excluded(truth: Truth, exclude_from_mean: Sequence[str] | None) -> tuple[str, ...]:
-    if exclude_from_mean is None:
-        return truth.exclude_from_mean
-    if missing := [name for name in exclude_from_mean if name not in truth.names]:
-        raise SchemaError(
-            f"exclude_from_mean: {missing[0]!r} is none of the attributes with a truth: {', '.join(truth.names)}"
+    def _create_protocol(self, truth: Truth) -> LocalizationProtocol:
+        sampling = self.sampling
+        return LocalizationProtocol(
+            truth=truth.kind,
+            method=str(self.heat_maps.method),
+            binarization=str(self.heat_maps.binarization),
+            boxes=self.heat_maps.boxes,
+            min_area_px=sampling.min_area_px,
+            min_samples=sampling.min_samples,
+            only_predicted=sampling.only_predicted,
+            insertion_deletion=sampling.insertion_deletion,
         )
-    return tuple(exclude_from_mean)
 
 
-def _find_samples(
-    manifest: Manifest, truth: Truth, rows: NDArray[np.int64], min_area_px: int
-) -> tuple[dict[int, tuple[int, ...]], dict[str, int]]:
-    """The attributes of each row that count, and how many of each do not for their truth is too small.
-
-    Rows without any are left out.
-    """
-    if not len(rows):
-        raise DataError(
-            "none of the pictures can be read; see that they lie below the manifest's root (--root), or have "
-            "on_unreadable=raise (--on-unreadable raise) tell what is wrong with the first"
-        )
-    labels = manifest.labels
-    asked = np.ones((len(rows), len(truth.names)), np.bool_)
-    for number, name in enumerate(truth.names):
-        if name in manifest.schema:
-            asked[:, number] = labels[rows, manifest.schema.index(name)] == 1
-    counts = np.stack([truth.count(int(row)) for row in rows])  # (N, A')
-    enough = asked & (counts >= min_area_px)
-    small = (asked & (counts > 0) & (counts < min_area_px)).sum(axis=0)
-    if not enough.any():
-        raise DataError(
-            f"no picture counts: none of {', '.join(truth.names)} is labelled yes and has {min_area_px} true "
-            "pixels; take another split, other names, or a smaller min_area_px (--min-area-px)"
-        )
-    counting = {
-        int(row): tuple(np.flatnonzero(each).tolist())
-        for row, each in zip(rows, enough, strict=True)
-        if each.any()
-    }
-    return counting, dict(zip(truth.names, small.tolist(), strict=True))
-
-
-def _choose_insertion_deletion(
-    counting: Mapping[int, Sequence[int]], limit: int, seed: int
-) -> frozenset[tuple[int, int]]:
-    """For each attribute some samples, drawn by the seed and so the same for every model."""
-    rows_of: dict[int, list[int]] = {}
-    for row, attributes in counting.items():
-        for attribute in attributes:
-            rows_of.setdefault(attribute, []).append(row)
-    return frozenset(
-        (int(row), attribute)
-        for attribute, rows in rows_of.items()
-        for row in np.random.default_rng([seed, attribute]).permutation(rows)[:limit]
-    )
-
-
-def _load(
-    packed: PackedCache,
-    manifest: Manifest,
-    counting: Mapping[int, Sequence[int]],
-    bundle: Bundle,
-    *,
-    batch_size: int,
-    workers: int,
-) -> BatchLoader:
-    """Batches of the rows that count; a model that lacks its guidance warns, as in `Bundle.predict_batch`."""
+def _load(data: PackedSplit, selection: SampleSelection, bundle: Bundle, loading: Loading) -> BatchLoader:
+    """Batches of the rows with samples; warns if an auxiliary input of the model is missing."""
     model = bundle.model
     for kind in model.guidance:
-        if getattr(packed, kind) is None:
-            words = f"{model.name} looks at {kind} and got none: {model.without_guidance}"
-            warnings.warn(words, stacklevel=3)
+        if getattr(data.cache, kind) is None:
+            text = f"{model.name} takes {kind} as input and got none: {model.without_guidance}"
+            warnings.warn(text, stacklevel=3)
     return BatchLoader(
-        packed,
-        labels=manifest.labels,
-        rows=np.array(list(counting), np.int64),
-        batch_size=batch_size,
-        workers=workers,
+        data.cache,
+        labels=data.manifest.labels,
+        rows=np.array(list(selection.attributes), np.int64),
+        batch_size=loading.batch_size,
+        workers=loading.workers,
         guidance=model.guidance,
     )
 
 
 def _measure_all(measurer: Measurer, loader: BatchLoader, progress: Progress | None) -> list[Measurement]:
-    found: list[Measurement] = []
+    measurements: list[Measurement] = []
     done = 0
     for batch in loader:
-        found += measurer.measure(batch)
+        measurements += measurer.measure(batch)
         done += len(batch.rows)
         if progress is not None:
-            progress(done, len(measurer.counting))
-    if not found:
-        raise DataError(
-            "the model says yes to none of the samples; leave only_predicted (--only-predicted) out"
-        )
-    return found
+            progress(done, len(measurer.selection.attributes))
+    if not measurements:
+        raise DataError("the model predicts none of the samples; omit only_predicted (--only-predicted)")
+    return measurements
 
 
-def _collect(
-    found: Sequence[Measurement], truth: Truth, manifest: Manifest, *, rows: NDArray[np.int64]
-) -> LocalizationSamples:
-    """The measurements as columns.
-
-    Args:
-        manifest: Whose rows were measured.
-        rows: Their rows in the manifest that was given.
-    """
-    images, identities = manifest.images, manifest.identities
+def _collect(measurements: Sequence[Measurement], truth: Truth, data: PackedSplit) -> LocalizationSamples:
+    """The measurements as columns."""
+    images, identities = data.manifest.images, data.manifest.identities
     return LocalizationSamples(
         attributes=tuple(truth.names),
-        attribute=np.array([one.attribute for one in found], np.int64),
-        images=[images[one.row] for one in found],
-        identities=[identities[one.row] for one in found],
-        rows=rows[[one.row for one in found]],
-        probs=np.array([one.prob for one in found], np.float64),
-        measures={name: np.array([one.measures[name] for one in found], np.float64) for name in MEASURES},
+        attribute=np.array([each.attribute for each in measurements], np.int64),
+        images=[images[each.row] for each in measurements],
+        identities=[identities[each.row] for each in measurements],
+        rows=data.given_rows[[each.row for each in measurements]],
+        probs=np.array([each.prob for each in measurements], np.float64),
+        measures={
+            name: np.array([each.measures[name] for each in measurements], np.float64) for name in MEASURES
+        },
     )

@@ -1,10 +1,9 @@
-"""What is measured of one attribute in one picture, and of those of a batch that count."""
+"""Measurements of heat maps against the true regions of attributes."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
-from collections.abc import Set as AbstractSet
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -14,11 +13,14 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from passerby.data.normalise import normalise
-from passerby.evaluation.localization.cases import CaseKeeper
-from passerby.evaluation.localization.ground_truth import TrueRegion, Truth
+from passerby.evaluation.localization.case_selection import CaseSelector
+from passerby.evaluation.localization.ground_truth import Truth
+from passerby.evaluation.localization.sample_selection import SampleSelection
 from passerby.evaluation.localization.samples import MEASURES, Measurement
+from passerby.evaluation.localization.settings import HeatMapSettings
+from passerby.evaluation.localization.true_region import TrueRegion
 from passerby.explain.boxes import Binarization, BoxMode, find_boxes
-from passerby.explain.heat import Method, compute_heat_maps
+from passerby.explain.heat import HeatMaps, compute_heat_maps
 from passerby.explain.scores import (
     compute_box_iou,
     compute_energy_pointing,
@@ -37,22 +39,24 @@ __all__ = ["Measurer", "measure_heat"]
 def measure_heat(
     heat: NDArray[np.float32], truth: TrueRegion, binarization: Binarization, *, boxes: BoxMode = "outer"
 ) -> dict[str, float]:
-    """All of `MEASURES`; those of a mask are NaN where only boxes are known, and `insertion` and `deletion` always are.
+    """Compute all of `MEASURES` of one heat map.
+
+    Measures of masks are NaN where only boxes are known; `insertion` and `deletion` are always NaN.
 
     Shape:
         heat: (H, W) ≥ 0, of the size of the truth.
 
     Example:
         >>> truth = TrueRegion.of_mask(np.array([[0, 1], [0, 1]], bool), "outer")
-        >>> found = measure_heat(np.float32([[1, 3], [0, 0]]), truth, Binarization())
-        >>> found["box_iou"], found["pointing"], found["box_energy"], found["box_share"]
+        >>> measured = measure_heat(np.float32([[1, 3], [0, 0]]), truth, Binarization())
+        >>> measured["box_iou"], measured["pointing"], measured["box_energy"], measured["box_share"]
         (0.5, 1.0, 0.75, 0.5)
     """
     height, width = heat.shape
-    pointed = truth.inside if truth.mask is None else truth.mask
+    target = truth.inside if truth.mask is None else truth.mask
     measures = dict.fromkeys(MEASURES, math.nan) | {
         "box_iou": compute_box_iou(find_boxes(heat, binarization, mode=boxes), truth.boxes),
-        "pointing": float(hits_peak(heat, pointed)),
+        "pointing": float(hits_peak(heat, target)),
         "box_energy": compute_energy_pointing(heat, truth.inside),
         "empty": float(heat.max() <= 0),
         "box_share": compute_box_iou([Box(0, 0, width, height)], truth.boxes),
@@ -68,61 +72,74 @@ def measure_heat(
 
 @dataclass(frozen=True, slots=True)
 class Measurer:
-    """A bundle, the truth and the rules of measuring.
+    """Measures the samples of batches and keeps the best and worst cases.
 
     Args:
-        counting: The attributes of each row that count, as numbers in the truth's names.
-        insertion_deletion: Row and attribute of those samples that insertion and deletion are computed of; NaN of a
-            map without any heat.
-        keeper: Keeps the best and the worst.
-        Others: See `evaluate_localization`.
+        bundle: The model.
+        truth: The ground truth.
+        selection: The samples. Insertion and deletion of a heat map of zeros are NaN.
+        heat_maps: How heat maps are computed.
+        only_predicted: Measure only samples that the model predicts.
+        cases: Selects the best and worst cases.
     """
 
     bundle: Bundle
     truth: Truth
-    counting: Mapping[int, Sequence[int]]
-    method: Method
-    binarization: Binarization
-    boxes: BoxMode
+    selection: SampleSelection
+    heat_maps: HeatMapSettings
     only_predicted: bool
-    insertion_deletion: AbstractSet[tuple[int, int]]
-    keeper: CaseKeeper = field(default_factory=CaseKeeper)
+    cases: CaseSelector = field(default_factory=CaseSelector)
 
     def measure(self, batch: Batch) -> Iterator[Measurement]:
         """Measure the samples of a batch."""
-        names = tuple(self.truth.names)
         rows = batch.rows.tolist()
-        wanted = sorted({attribute for row in rows for attribute in self.counting[row]})
+        wanted = sorted({attribute for row in rows for attribute in self.selection.attributes[row]})
         images = normalise(batch.images.to(self.bundle.device), self.bundle.preprocess)
         guidance = batch.guidance.to(self.bundle.device)
-        heat = compute_heat_maps(
+        heat = self._compute_heat(images, guidance, wanted)
+        maps = heat.resize((images.shape[2], images.shape[3])).cpu()  # (N, A', H, W)
+        probs = heat.logits.float().sigmoid().cpu().numpy()
+        predicted = probs > np.asarray(self.bundle.thresholds, np.float32)
+        for i, row in enumerate(rows):
+            for attribute in self.selection.attributes[row]:
+                index = wanted.index(attribute)
+                column = heat.attributes[index]
+                if self.only_predicted and not predicted[i, column]:
+                    continue
+                measures = self._measure_map(row, attribute, maps[i, index])
+                if (row, attribute) in self.selection.insertion_deletion:
+                    measures |= self._insert_and_delete(
+                        images[i], _take_one(guidance, i), heat=maps[i, index], column=column
+                    )
+                measurement = Measurement(row, attribute, float(probs[i, column]), measures)
+                self._keep_case(measurement, maps[i, index].numpy())
+                yield measurement
+
+    def _compute_heat(self, images: Tensor, guidance: Guidance, wanted: list[int]) -> HeatMaps:
+        names = tuple(self.truth.names)
+        return compute_heat_maps(
             self.bundle.model,
             images,
             guidance,
             attributes=[names[attribute] for attribute in wanted],
-            method=self.method,
+            method=self.heat_maps.method,
         )
-        maps = heat.resize((images.shape[2], images.shape[3])).cpu()  # (N, A', H, W)
-        probs = heat.logits.float().sigmoid().cpu().numpy()
-        says_yes = probs > np.asarray(self.bundle.thresholds, np.float32)
-        for i, row in enumerate(rows):
-            for attribute in self.counting[row]:
-                place = wanted.index(attribute)
-                column = heat.attributes[place]
-                if self.only_predicted and not says_yes[i, column]:
-                    continue
-                each, truth = maps[i, place].numpy(), self.truth.find(row, attribute)
-                found = measure_heat(each, truth, self.binarization, boxes=self.boxes)
-                if (row, attribute) in self.insertion_deletion:
-                    alone = _take_one(guidance, i)
-                    found |= self._fade(images[i], alone, heat=maps[i, place], column=column)
-                measured = Measurement(row, attribute, float(probs[i, column]), found)
-                if self.keeper.wants(measured):
-                    boxes = find_boxes(each, self.binarization, mode=self.boxes)
-                    self.keeper.keep(measured, each, found=boxes, truth=truth.boxes)
-                yield measured
 
-    def _fade(self, image: Tensor, guidance: Guidance, *, heat: Tensor, column: int) -> dict[str, float]:
+    def _measure_map(self, row: int, attribute: int, heat: Tensor) -> dict[str, float]:
+        region = self.truth.find(row, attribute)
+        settings = self.heat_maps
+        return measure_heat(heat.numpy(), region, settings.binarization, boxes=settings.boxes)
+
+    def _keep_case(self, measurement: Measurement, heat: NDArray[np.float32]) -> None:
+        if self.cases.accepts(measurement):
+            settings = self.heat_maps
+            predicted = find_boxes(heat, settings.binarization, mode=settings.boxes)
+            truth = self.truth.find(measurement.row, measurement.attribute).boxes
+            self.cases.add(measurement, heat, found=predicted, truth=truth)
+
+    def _insert_and_delete(
+        self, image: Tensor, guidance: Guidance, *, heat: Tensor, column: int
+    ) -> dict[str, float]:
         def score(images: Tensor) -> Tensor:
             with torch.inference_mode():
                 output: Output = self.bundle.model(images, _repeat(guidance, len(images)))

@@ -1,4 +1,4 @@
-"""What was measured of each attribute in each picture, and the scores that follow under any weights."""
+"""Measurements of each attribute in each picture, and the scores computed from them under any weights."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from passerby.errors import DataError
 from passerby.io import replace_file
-from passerby.metrics.bootstrap import draw_multiplicities
+from passerby.metrics.bootstrap import draw_multiplicities, number_clusters
 
 __all__ = ["MEASURES", "SCORES", "LocalizationSamples", "Measurement", "average_known"]
 
@@ -24,23 +24,23 @@ MEASURES = (
     *("box_iou", "mask_iou", "pointing", "box_energy", "mask_energy", "insertion", "deletion"),
     *("empty", "box_share", "mask_share"),
 )
-"""What is measured of a sample, a number in [0, 1] each, NaN where it was not. `empty` is 1 where the heat
-map is 0 everywhere. The last two are the truth's shares of the input: what a map that is the same everywhere
-earns, in box IoU and energy, and in mask IoU, energy and (by chance) pointing."""
+"""Measures of a sample, each in [0, 1], NaN if not measured. `empty` is 1 for a heat map of zeros. The last
+two are the shares of the input that the truth covers: the scores of a uniform heat map in box IoU and energy,
+and in mask IoU, energy and (by chance) pointing."""
 
 SCORES = ("box_iou", "mask_iou", "pcc", *MEASURES[2:])
-"""The scores of an attribute: means of what is measured, and the correlation of box IoU and probability."""
+"""Scores of an attribute: means of the measures, and the correlation of box IoU and probability."""
 
 
 @dataclass(frozen=True, slots=True)
 class Measurement:
-    """What was measured of a sample.
+    """The measures of a sample.
 
     Args:
-        row: Row of the cache.
-        attribute: Number in the names of the truth.
-        prob: Of the attribute.
-        measures: By the names in `MEASURES`.
+        row: Row in the cache.
+        attribute: Index of the attribute in `Truth.names`.
+        prob: Probability of the attribute.
+        measures: Value by name, see `MEASURES`.
     """
 
     row: int
@@ -51,16 +51,16 @@ class Measurement:
 
 @dataclass(frozen=True, eq=False)
 class LocalizationSamples:
-    """One row a picture and attribute that counts.
+    """The samples of an evaluation: one per picture and attribute that counts.
 
     Args:
         attributes: Names of the attributes.
-        attribute: Number of each sample's attribute in `attributes`.
+        attribute: For each sample the index of its attribute in `attributes`.
         images: Path of its picture below the root.
-        identities: Identity of its person, None where unknown.
-        rows: Its row in the manifest.
-        probs: Probability that the model gives the attribute.
-        measures: By the names in `MEASURES`.
+        identities: Identity of its person, None if unknown.
+        rows: Row in the manifest.
+        probs: Probability that the model predicts for the attribute.
+        measures: Values by name, see `MEASURES`.
 
     Shape:
         attribute, rows: (S,) int64; probs: (S,) float64 in [0, 1]; measures: (S,) float64 each.
@@ -83,20 +83,22 @@ class LocalizationSamples:
         return np.bincount(self.attribute, minlength=len(self.attributes))
 
     def count_known(self, score: str) -> NDArray[np.int64]:
-        """Number of samples of each attribute behind a score, (A,): insertion and deletion are of some."""
+        """Number of samples of each attribute with a score, (A,): only some have insertion and deletion."""
         known = np.isfinite(self.measures["box_iou" if score == "pcc" else score])
         return np.bincount(self.attribute[known], minlength=len(self.attributes))
 
-    def find_members(self, least: int, exclude_from_mean: Sequence[str]) -> list[int]:
-        """Numbers of the attributes in a mean: with at least so many samples, and not exclude_from_mean."""
+    def find_members(self, min_samples: int, exclude_from_mean: Sequence[str]) -> list[int]:
+        """Indices of the attributes in a mean: those with enough samples that are not excluded."""
         pairs = zip(self.attributes, self.counts.tolist(), strict=True)
         return [
-            i for i, (name, count) in enumerate(pairs) if count >= least and name not in exclude_from_mean
+            i
+            for i, (name, count) in enumerate(pairs)
+            if count >= min_samples and name not in exclude_from_mean
         ]
 
     @property
-    def groups(self) -> NDArray[np.int64]:
-        """What is drawn together: all samples of an identity, or of a row where no identity is known.
+    def clusters(self) -> NDArray[np.int64]:
+        """The cluster of each sample for the bootstrap: its identity, or its row if that is unknown.
 
         Shape:
             returns: (S,) numbers 0 … G − 1.
@@ -105,14 +107,13 @@ class LocalizationSamples:
             (int(row), "") if identity is None else (-1, identity)
             for row, identity in zip(self.rows, self.identities, strict=True)
         ]
-        numbers = {key: number for number, key in enumerate(dict.fromkeys(keys))}
-        return np.asarray([numbers[key] for key in keys], np.int64)
+        return number_clusters(keys)
 
     def score(self, weights: Floats) -> dict[str, Floats]:
-        """The scores of each attribute when samples count several times, or not at all.
+        """Compute the scores of each attribute from weighted samples.
 
         Shape:
-            weights: (S, B) ≥ 0; returns (A, B) each, by the names in `SCORES`, NaN where nothing is known.
+            weights: (S, B) ≥ 0; returns (A, B) by name, see `SCORES`; NaN if not measured.
         """
         empty = (len(self.attributes), weights.shape[1])
         scores = {name: np.full(empty, np.nan) for name in SCORES}
@@ -125,8 +126,8 @@ class LocalizationSamples:
         return scores
 
     def resample(self, *, resamples: int, seed: int) -> dict[str, Floats]:
-        """The scores of each attribute in each resample of the people; (A, B) each."""
-        draws = draw_multiplicities(self.groups, resamples=resamples, seed=seed)
+        """Compute the scores of each attribute in each resample of the clusters; (A, B) each."""
+        draws = draw_multiplicities(self.clusters, resamples=resamples, seed=seed)
         chunks = [self.score(multiplicities) for multiplicities in draws]
         return {name: np.concatenate([chunk[name] for chunk in chunks], axis=1) for name in SCORES}
 
@@ -151,7 +152,7 @@ class LocalizationSamples:
         """Read a file that `write` wrote.
 
         Raises:
-            DataError: If it is missing, damaged or of other attributes.
+            DataError: If it is missing, damaged or contains other attributes.
         """
         try:
             table = pq.ParquetFile(path).read()
@@ -167,13 +168,13 @@ class LocalizationSamples:
             )
         except (pa.ArrowException, OSError, KeyError, ValueError, TypeError) as error:
             raise DataError(
-                f"{path}: expected samples that `passerby evaluate-localization` wrote, got "
-                f"{type(error).__name__}: {error}; run it anew"
+                f"{path}: expected samples written by `passerby evaluate-localization`, got "
+                f"{type(error).__name__}: {error}; run it again"
             ) from error
 
 
 def average_known(values: Floats) -> Floats:
-    """Mean over the first axis of what is not NaN; NaN where nothing is.
+    """Mean over the first axis without NaN; NaN if there is no other value.
 
     Example:
         >>> average_known(np.array([[1.0, np.nan], [3.0, np.nan]])).tolist()
@@ -186,17 +187,17 @@ def average_known(values: Floats) -> Floats:
 
 
 def _average(values: Floats, weights: Floats) -> Floats:
-    """Weighted mean of the values (n,) that are not NaN under each column of the weights (n, B)."""
+    """Weighted mean of the values (n,) without NaN, for each column of the weights (n, B)."""
     known = np.isfinite(values)
     total = weights[known].sum(axis=0)
     return np.where(total > 0, values[known] @ weights[known] / np.maximum(total, 1e-300), np.nan)
 
 
 def _correlate(x: Floats, y: Floats, weights: Floats) -> Floats:
-    """Weighted Pearson correlation; NaN of a constant. As `compute_correlation` where all weights are 1."""
+    """Weighted Pearson correlation; NaN for a constant. Equals `compute_correlation` if all weights are 1."""
     if len(x) < 2:
         return np.full(weights.shape[1], np.nan)
-    x, y = x - x.mean(), y - y.mean()  # so that little is lost below
+    x, y = x - x.mean(), y - y.mean()  # for the precision of the differences below
     total = np.maximum(weights.sum(axis=0), 1e-300)
     sums = {"x": x @ weights, "y": y @ weights}
     xx = np.maximum((x * x) @ weights - sums["x"] ** 2 / total, 0)

@@ -1,4 +1,4 @@
-"""MAN (2020): multi-task attribute network with hard attention to the person."""
+"""MAN (2020): multi-task attribute network with hard attention on the person."""
 
 from passerby.models.man.model import MAN
 

@@ -1,4 +1,4 @@
-"""Hard attention: the features of the background are multiplied by zero."""
+"""Hard attention: the features of the background are set to zero."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ __all__ = ["mask_features", "resize_masks"]
 
 
 def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
-    """Masks at the size of a map: a cell is the person's if at least half of its area is.
+    """Resize masks to the size of a map: a cell is foreground if at least half of its area is.
 
-    Where no cell is, those with the largest share are; an empty mask counts as missing, all cells are the
-    person's.
+    If no cell reaches half, the cells with the largest share are foreground. An empty mask counts as missing:
+    all cells are foreground.
 
     Paper: MAN (2020), section 4.4, "masks are resized to have the same size as the corresponding feature
-    maps" and stay binary; how is ours.
+    maps" and stay binary; the method of resizing is not stated.
 
     Shape:
         masks: (N, 1, H, W) float in [0, 1], 1 on the person.
@@ -31,7 +31,7 @@ def resize_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
 
 
 def mask_features(features: Tensor, masks: Tensor) -> Tensor:
-    """The attention glimpses G = M ⊙ F of section 3.4; nothing of the background is left, nor a gradient.
+    """The attention glimpses G = M ⊙ F of section 3.4; the background has neither features nor gradients.
 
     Shape:
         features: (N, C, h, w). masks: (N, 1, H, W) float in [0, 1].
@@ -39,17 +39,17 @@ def mask_features(features: Tensor, masks: Tensor) -> Tensor:
     """
     size = (features.shape[2], features.shape[3])
     cells = resize_masks(masks.float(), size)
-    # Chosen, not multiplied: 0 · ∞ and 0 · NaN would let the background through.
+    # Selected, not multiplied: 0 · ∞ and 0 · NaN would be NaN.
     return torch.where(cells > 0, features, torch.zeros((), dtype=features.dtype, device=features.device))
 
 
 def _average(values: Tensor, cells: int) -> Tensor:
-    """Means over cells of equal length along the last axis; a cell may begin and end inside a pixel."""
+    """Means over cells of equal length along the last axis; cell borders may lie inside a pixel."""
     pixels = values.shape[-1]
     edges = [cell * pixels / cells for cell in range(cells + 1)]
-    whole = [min(int(edge), pixels - 1) for edge in edges]
-    part = torch.tensor([edge - pixel for edge, pixel in zip(edges, whole, strict=True)]).to(values)
-    # No product of matrices: mixed precision would round its factors.
+    first = [min(int(edge), pixels - 1) for edge in edges]
+    fraction = torch.tensor([edge - pixel for edge, pixel in zip(edges, first, strict=True)]).to(values)
+    # No matrix product: mixed precision would round its factors.
     sums = nn.functional.pad(values, (1, 0)).cumsum(-1)
-    until = sums[..., whole] + values[..., whole] * part  # (…, cells + 1), the sum up to each edge
+    until = sums[..., first] + values[..., first] * fraction  # (…, cells + 1), the sum up to each edge
     return (until[..., 1:] - until[..., :-1]) * (cells / pixels)

@@ -1,4 +1,4 @@
-"""SSPNet: each group of attributes at a scale and a place of its own."""
+"""SSPNet (2023): each group of attributes is classified at its own scale and location."""
 
 from passerby.models.sspnet.model import SSPNet
 

@@ -1,4 +1,4 @@
-"""The feature pyramid: maps of one width at strides 4, 8 and 16."""
+"""The feature pyramid: maps of equal width at strides 4, 8 and 16."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ __all__ = ["FeaturePyramid"]
 class FeaturePyramid(nn.Module):
     """Maps P1, P2 and P3 at strides 4, 8 and 16 from the four stages of a backbone.
 
-    A 1×1 convolution brings each stage to one width; from the last stage downwards each sum is enlarged
+    A 1×1 convolution reduces each stage to the same width; starting at the last stage, each sum is upsampled
     (bilinear) and added to the next finer stage. A 3×3 convolution smooths P1, P2 and P3.
 
-    Paper: Shen et al., 2023, section 3.2.2, after Lin et al., CVPR 2017. Width, bilinear sums and smoothing
-    are those of the published code. Table 3's parameters on ResNet-50 fit SSPNet-K and -S with the smoothing
-    (1.8 million) and SSPNet-R without, so it is an argument.
+    Paper: Shen et al., 2023, section 3.2.2, after Lin et al., CVPR 2017. Width, bilinear upsampling and
+    smoothing follow the published code. Table 3's parameters on ResNet-50 match SSPNet-K and -S with the
+    smoothing (1.8 million) and SSPNet-R without it, so smoothing is an argument.
 
     Args:
         stage_channels: Channels of the four stages, at strides 4, 8, 16 and 32.
         channels: Width of the pyramid.
-        scales: The levels that will be wanted; there are no layers for others.
-        smoothing: Have the 3×3 convolutions.
+        scales: The levels that will be used; others have no layers.
+        smoothing: Apply the 3×3 convolutions.
 
     Example:
         >>> import torch
@@ -56,11 +56,11 @@ class FeaturePyramid(nn.Module):
         )
 
     def forward(self, stages: Sequence[Tensor], scales: Sequence[int]) -> dict[int, Tensor]:
-        """The wanted levels, and nothing that only finer ones would need.
+        """Compute the requested levels, and no finer ones.
 
         Args:
             stages: Maps of the four stages, (N, Cᵢ, hᵢ, wᵢ) each.
-            scales: Which of 1 (stride 4), 2 and 3 (stride 16), among those the pyramid was made for.
+            scales: Which of 1 (stride 4), 2 and 3 (stride 16), among the `scales` of the constructor.
 
         Returns:
             A map (N, C, h, w) for each scale.
@@ -68,19 +68,19 @@ class FeaturePyramid(nn.Module):
         levels: dict[int, Tensor] = {}
         summed: Tensor = self.lateral[3](stages[3])
         for scale in range(3, min(scales) - 1, -1):
-            beside = self.lateral[scale - 1](stages[scale - 1])
-            summed = beside + _enlarge(summed, like=beside)
+            lateral = self.lateral[scale - 1](stages[scale - 1])
+            summed = lateral + _upsample(summed, like=lateral)
             if scale in scales:
                 levels[scale] = self.smoothing[scale - 1](summed)
         return levels
 
 
-def _enlarge(features: Tensor, *, like: Tensor) -> Tensor:
-    """Bilinear, at the size and in the memory format of another map.
+def _upsample(features: Tensor, *, like: Tensor) -> Tensor:
+    """Upsample to the size and memory format of another map, bilinear.
 
-    With its channels last, a map of 256 channels is enlarged about twenty times as fast on a CPU.
+    On a CPU, channels-last makes this about twenty times as fast for a map of 256 channels.
     """
     last = features.contiguous(memory_format=torch.channels_last)
-    enlarged = F.interpolate(last, size=like.shape[2:], mode="bilinear", align_corners=False)
+    upsampled = F.interpolate(last, size=like.shape[2:], mode="bilinear", align_corners=False)
     keep = like.is_contiguous(memory_format=torch.channels_last)
-    return enlarged if keep else enlarged.contiguous()
+    return upsampled if keep else upsampled.contiguous()

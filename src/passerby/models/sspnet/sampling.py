@@ -1,4 +1,4 @@
-"""Reading a map of features at points between its positions."""
+"""Bilinear sampling of a feature map at arbitrary points."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ __all__ = ["OffsetSampling", "sample_around", "sample_weighted"]
 def sample_weighted(features: Tensor, points: Tensor, weights: Tensor) -> Tensor:
     """Σ_m weight_m · features(point_m): weighted sums of bilinear samples, in one gather.
 
-    A point counts in positions of the map: (0, 0) is the centre of the first one, so whole numbers read the
+    Points are in units of map positions: (0, 0) is the centre of the first position, so integers return the
     features unchanged. Points outside of the map are moved to its border.
 
     Shape:
@@ -30,11 +30,11 @@ def sample_weighted(features: Tensor, points: Tensor, weights: Tensor) -> Tensor
     batch, channels, height, width = features.shape
     count, each = points.shape[1:3]
     size = torch.tensor((width, height), dtype=points.dtype, device=points.device)
-    if torch.compiler.is_exporting():  # ONNX knows GridSample, and no bag of weighted rows
+    if torch.compiler.is_exporting():  # ONNX has GridSample, but no embedding bag
         grid = (2 * points + 1) / size - 1
         read = F.grid_sample(features, grid, mode="bilinear", padding_mode="border", align_corners=False)
         return (read * weights.unsqueeze(1)).sum(3)
-    points = torch.minimum(points.clamp(min=0), size - 1).nan_to_num()  # a diverged offset is no index
+    points = torch.minimum(points.clamp(min=0), size - 1).nan_to_num()  # a NaN offset is not an index
     first = torch.minimum(points.detach().floor(), (size - 2).clamp(min=0))
     right, down = (points - first).unbind(-1)  # (N, P, M) in [0, 1]
     x, y = first.long().unbind(-1)
@@ -54,23 +54,23 @@ def sample_weighted(features: Tensor, points: Tensor, weights: Tensor) -> Tensor
 
 
 class OffsetSampling(nn.Module):
-    """How the features of reference points are read at M learned offsets from each.
+    """Parameters that sample the features of a reference point at M learned offsets.
 
-    Φ(P) = Σ_m A_m · W_m · x(P + ΔP_m). One 1×1 convolution of the map, read at P, gives the offsets ΔP, in
-    positions of the map, and the offset weights W (softmax over the M). A is one learned number an offset.
-    The first offset starts at the point itself and the others on a circle of one position around it, so that
-    they learn different things; all A start at 1. With zero offsets, Φ(P) = x(P).
+    Φ(P) = Σ_m A_m · W_m · x(P + ΔP_m). A 1×1 convolution of the map, sampled at P, gives the offsets ΔP, in
+    units of map positions, and the offset weights W (softmax over the M). A is one learned number per offset.
+    The first offset starts at the point itself and the others on a circle with a radius of one position
+    around it, so that they receive different gradients; all A start at 1. With zero offsets, Φ(P) = x(P).
 
     Paper: Shen et al., 2023, Eq. 6 and 8, which name A_m "the learnable weight parameter" and W_m "the offset
-    weight" and leave open where they come from. The 1×1 convolution and the softmax are those of the
-    published code. That code's grid reads beside the point even with zero offsets; this one does not.
+    weight" without stating how they are computed. The 1×1 convolution and the softmax are those of the
+    published code. That code's sampling grid is shifted even with zero offsets; this one is not.
 
     Args:
         channels: Channels of the map.
-        offsets: M, at least 1.
+        offsets: Number of offsets M, at least 1.
 
     Attributes:
-        propose: The convolution; of its 3 · M channels the first 2 · M are offsets (x, y, x, y, …), the
+        propose: The convolution; of its 3 · M channels, the first 2 · M are offsets (x, y, x, y, …), the
             others are weights before the softmax.
         scale: (M,), the A_m.
     """
@@ -90,7 +90,7 @@ class OffsetSampling(nn.Module):
 def sample_around(
     features: Tensor, samplers: Sequence[OffsetSampling], points: Sequence[Tensor]
 ) -> tuple[Tensor, ...]:
-    """Φ(P) for several sets of points, each with its own offsets, in one gather for all of them.
+    """Φ(P) for several sets of points, each with separate offsets, in a single gather.
 
     Args:
         features: (N, C, h, w).
@@ -111,15 +111,15 @@ def sample_around(
     proposed = F.conv2d(
         features,
         torch.cat([sampler.propose.weight for sampler in samplers]),
-        torch.cat([sampler.propose.bias for sampler in samplers]),  # type: ignore[misc]  # there is one
+        torch.cat([sampler.propose.bias for sampler in samplers]),  # type: ignore[misc]  # never None
     )
     everywhere = torch.cat(list(points), dim=1).unsqueeze(2)  # (N, P of all sets, 1, 2)
     read = sample_weighted(proposed, everywhere, torch.ones_like(everywhere[..., 0])).transpose(1, 2)
     counts = [each.shape[1] for each in points]
     shifts, weights = [], []
-    for i, (own, sampler) in enumerate(zip(torch.split(read, counts, dim=1), samplers, strict=True)):
-        own = own[..., 3 * number * i : 3 * number * (i + 1)]  # (N, P, 3 · M)
-        shifts.append(own[..., : 2 * number].reshape(*own.shape[:2], number, 2))
-        weights.append(own[..., 2 * number :].softmax(2) * sampler.scale)
+    for i, (values, sampler) in enumerate(zip(torch.split(read, counts, dim=1), samplers, strict=True)):
+        proposal = values[..., 3 * number * i : 3 * number * (i + 1)]  # (N, P, 3 · M)
+        shifts.append(proposal[..., : 2 * number].reshape(*proposal.shape[:2], number, 2))
+        weights.append(proposal[..., 2 * number :].softmax(2) * sampler.scale)
     moved = everywhere + torch.cat(shifts, dim=1).to(everywhere.dtype)
     return torch.split(sample_weighted(features, moved, torch.cat(weights, dim=1)), counts, dim=2)

@@ -1,4 +1,4 @@
-"""Adaptive feature scale selection: which level of the pyramid serves which attributes best."""
+"""Adaptive feature scale selection (AFSS): the best level of the pyramid for each group of attributes."""
 
 from __future__ import annotations
 
@@ -13,36 +13,35 @@ from passerby.errors import ModelError
 __all__ = ["ScaleSelection"]
 
 ROUNDING = 1e-9
-"""Means that are closer than this count as equal."""
+"""Means with a smaller difference count as equal."""
 
 
 class ScaleSelection(nn.Module):
-    """Chooses for each group of attributes the scale with the best mean accuracy (mA) in training.
+    """Selects the scale with the best mean accuracy (mA) in training for each group of attributes.
 
-    Every candidate scale has a classifier of its own, and all of them train on every batch, with the same
-    weight, whatever the choice is: a scale that is behind today can lead tomorrow, and the comparison stays
-    fair. What is compared are their hits on the training samples as the network trains on them (augmented, in
-    training mode, threshold 0.5), the same samples for all scales: shares of the positives and of the
-    negatives that are right, a mean of both an attribute, a mean over the group's attributes that have had
-    both. After each batch the best scale of a group takes over if it is strictly better than the present
-    one.
+    Every candidate scale has a separate classifier. All of them train on every batch with the same weight,
+    independently of the selection: the comparison stays fair, and a scale that is worse now can be selected
+    later. The mA is computed on the training samples during training (augmented, in training mode, threshold
+    0.5), the same samples for all scales: the mean of the recall of positives and of negatives for each
+    attribute, then the mean over the attributes of the group that have had both labels. After each batch, the
+    best scale of a group is selected if it is strictly better than the current one.
 
-    The counts forget: whenever more than `memory` samples are in them, they are halved, so that the mA is
-    mostly that of the last `memory` samples, older ones counting less and less. They are whole numbers in
-    buffers, added up over all processes, and travel in every checkpoint; so does the choice. A bundle keeps
-    the choice of the moment when its weights were saved.
+    The counts decay: whenever they contain more than `memory` samples they are halved, so that the mA mostly
+    reflects the last `memory` samples, and older ones count less and less. They are integer buffers, summed
+    over all processes; every checkpoint stores them and the selection. A bundle stores the selection at the
+    time its weights were saved.
 
-    Paper: Shen et al., 2023, section 3.2.2, Eq. 4 and Fig. 3, which say that the scale of maximum mA "is
-    iteratively updated in the training phase" and used in the test phase; the rest is ours, as its published
-    code has no selection.
+    Paper: Shen et al., 2023, section 3.2.2, Eq. 4 and Fig. 3, which state that the scale of maximum mA "is
+    iteratively updated in the training phase" and used in the test phase. The remaining details are not from
+    the paper, and its published code has no selection.
 
     Args:
-        groups: Indices of the attributes of each group; one index each for a selection by attribute.
+        groups: Indices of the attributes of each group; groups of one index select by attribute.
         start: Scale of each attribute, 1 to 3, before the first batch.
         memory: Samples after which the counts are halved.
 
     Attributes:
-        scales: Scale of each attribute now, 1 to 3.
+        scales: Selected scale of each attribute, 1 to 3.
 
     Raises:
         ModelError: If the memory is below 1.
@@ -73,18 +72,18 @@ class ScaleSelection(nn.Module):
         self.register_buffer("seen", torch.zeros(attributes, 2, dtype=torch.int64))
         self.register_buffer("samples", torch.zeros((), dtype=torch.int64))
         self.register_buffer("choice", torch.tensor(start, dtype=torch.int64))
-        self.register_load_state_dict_post_hook(_take_over_choice)  # type: ignore[no-untyped-call]
+        self.register_load_state_dict_post_hook(_load_choice)  # type: ignore[no-untyped-call]
 
     @torch.no_grad()
     def update(self, logits: Tensor, labels: Tensor) -> None:
-        """Count the hits of a batch on all processes, and choose.
+        """Count the correct predictions of a batch on all processes, and update the selection.
 
         Shape:
             logits: (3, N, A), from P1, P2 and P3; labels: (N, A) in {1, 0, −1}; −1 is not counted.
         """
         truth = torch.stack((labels == 1, labels == 0), dim=-1)  # (N, A, 2)
-        said = torch.stack((logits > 0, logits <= 0), dim=-1)  # (3, N, A, 2)
-        counts = torch.cat((truth.sum(0).unsqueeze(0), (said & truth).sum(1)))  # (4, A, 2)
+        predicted = torch.stack((logits > 0, logits <= 0), dim=-1)  # (3, N, A, 2)
+        counts = torch.cat((truth.sum(0).unsqueeze(0), (predicted & truth).sum(1)))  # (4, A, 2)
         samples = torch.tensor(len(labels), device=counts.device)
         if distributed.is_available() and distributed.is_initialized():
             distributed.all_reduce(counts)
@@ -98,24 +97,24 @@ class ScaleSelection(nn.Module):
         self._choose()
 
     def compute_mean_accuracy(self) -> Tensor:
-        """Running mA of each attribute at each scale, (3, A) float in [0, 1]; NaN without both answers."""
+        """Running mA of each attribute at each scale, (3, A) float in [0, 1]; NaN without both labels."""
         return (self.hits / self.seen).mean(2)
 
     def _choose(self) -> None:
         accuracy, scales = (self.hits.cpu().double() / self.seen.cpu()).mean(2), list(self.scales)
         for group in self.groups:
             means = accuracy[:, list(group)].nanmean(1)  # (3,)
-            present = scales[group[0]]
+            current = scales[group[0]]
             best = int(means.argmax()) + 1
-            if means[best - 1] > means[present - 1] + ROUNDING:  # never true of NaN
+            if means[best - 1] > means[current - 1] + ROUNDING:  # false for NaN
                 for index in group:
                     scales[index] = best
         self.scales = tuple(scales)
         self.choice.copy_(torch.tensor(scales))
 
 
-def _take_over_choice(selection: nn.Module, incompatible: Any) -> None:
-    """Keep the plain numbers, which decide what is computed, in step with the buffer."""
+def _load_choice(selection: nn.Module, incompatible: Any) -> None:
+    """Set the plain numbers, which determine the levels to compute, from the loaded buffer."""
     del incompatible
     if isinstance(selection, ScaleSelection) and not selection.choice.is_meta:
         selection.scales = tuple(selection.choice.tolist())

@@ -1,0 +1,65 @@
+"""Results for one or many pictures, from a function that computes those of a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeAlias, TypeVar
+
+from torch import Tensor
+
+from passerby.bundle import Bundle, Picture
+from passerby.data.normalise import normalise
+from passerby.inference.auxiliary import AuxiliaryInputs, FoundInputs, find_inputs
+from passerby.inference.batches import PictureBatch, Skipped, load_batches, load_picture
+
+__all__ = ["compute_one", "list_notes", "normalise_inputs", "stream_results"]
+
+Result = TypeVar("Result")
+Compute: TypeAlias = Callable[[PictureBatch, FoundInputs], Iterable[Result]]
+"""From a batch of at least one readable picture, with its auxiliary inputs, to one result per picture."""
+
+
+def compute_one(
+    bundle: Bundle, picture: Picture, compute: Compute[Result], *, auxiliary: AuxiliaryInputs | None
+) -> Result:
+    """The result for one picture.
+
+    Raises:
+        ImageError: If the picture cannot be read.
+    """
+    batch = load_picture(picture, bundle.preprocess)
+    return next(iter(compute(batch, find_inputs(auxiliary, batch, bundle))))
+
+
+def stream_results(
+    bundle: Bundle,
+    pictures: Iterable[Picture],
+    compute: Compute[Result],
+    *,
+    batch_size: int,
+    auxiliary: AuxiliaryInputs | None,
+) -> Iterator[Result | Skipped]:
+    """The results for many pictures, one by one in the order given.
+
+    An unreadable picture yields `Skipped`; any other error ends the stream.
+
+    Args:
+        pictures: Taken as they are needed; at most two batches are held.
+        compute: Its results are taken one by one.
+
+    Raises:
+        DataError: If `batch_size` is below 1.
+    """
+    for batch in load_batches(pictures, bundle.preprocess, batch_size=batch_size, keep_originals=True):
+        results = compute(batch, find_inputs(auxiliary, batch, bundle)) if len(batch) else ()
+        yield from batch.merge(results)
+
+
+def normalise_inputs(batch: PictureBatch, bundle: Bundle) -> Tensor:
+    """The inputs of a batch, (N, 3, H, W) float32 on the bundle's device."""
+    return normalise(batch.inputs.to(bundle.device), bundle.preprocess)
+
+
+def list_notes(bundle: Bundle, found: FoundInputs, index: int) -> tuple[str, ...]:
+    """Notes on a picture: the fallback for missing auxiliary inputs, and errors in its files."""
+    return (*bundle.explain_missing(found.missing[index]), *filter(None, [found.problems.get(index)]))

@@ -1,0 +1,76 @@
+"""Aggregation of seeds, and the table of recipes."""
+
+from __future__ import annotations
+
+import statistics
+from typing import Any
+
+import pytest
+
+from passerby.comparison.aggregate import aggregate, format_markdown
+from passerby.errors import DataError
+from passerby.evaluation.results import Result
+from passerby.metrics.functional import METRICS
+
+
+def make_result(**changes: Any) -> Result:
+    values: dict[str, Any] = {
+        "model": "baseline",
+        "variant": "sb",
+        "backbone": "mobilenetv2_100",
+        "pretraining": "imagenet",
+        "dataset": "peta",
+        "partition": "official-1",
+        "split": "test",
+        "input_size": (256, 192),
+        "protocol": {"name": "default", "best_epoch": 7},
+        "seed": 0,
+        "epochs": 30,
+        "device": "cpu",
+        "commit": "abc",
+        "metrics": {**dict.fromkeys(METRICS, 0.8), "per_attribute": {"Hat": {"mA": 0.7, "AP": None}}},
+        "seconds": 12.5,
+    }
+    return Result(**{**values, **changes})
+
+
+def with_score(score: float, **changes: Any) -> Result:
+    metrics = {**dict.fromkeys(METRICS, score), "per_attribute": {"Hat": {"mA": score}}}
+    return make_result(metrics=metrics, **changes)
+
+
+def test_seeds_are_averaged_and_nothing_else_is() -> None:
+    results = [
+        with_score(0.80, seed=0),
+        with_score(0.83, seed=1, protocol={"name": "default", "best_epoch": 9}, device="cuda", seconds=1),
+        with_score(0.90, seed=0, protocol={"name": "threshold-0.45"}),
+        with_score(0.70, seed=0, input_size=(128, 96)),
+        with_score(0.60, seed=0, pretraining="none"),
+    ]
+    rows = aggregate(results)
+    assert sorted(len(row.results) for row in rows) == [1, 1, 1, 2]
+    pair = next(row for row in rows if len(row.results) == 2)
+    assert pair.mean["mA"] == pytest.approx(0.815)
+    assert pair.sd is not None
+    assert pair.sd["mA"] == pytest.approx(statistics.stdev([0.80, 0.83]))
+    assert pair.format("mA") == "81.50 ± 2.12"
+    assert next(row for row in rows if row.mean["mA"] == 0.9).format("f1") == "90.00"
+
+
+def test_the_same_seed_twice_is_refused() -> None:
+    with pytest.raises(DataError, match="each seed once"):
+        aggregate([make_result(), make_result()])
+
+
+def test_markdown_has_a_row_per_recipe() -> None:
+    text = format_markdown(
+        aggregate([with_score(0.8), with_score(0.83, seed=1), with_score(0.5, dataset="ccp")])
+    )
+    lines = text.splitlines()
+    assert len(lines) == 4
+    assert lines[0].startswith("| data | model |")
+    assert lines[2].startswith(
+        "| ccp, official-1/test | baseline · mobilenetv2_100 · sb | imagenet, 256×192, 30 epochs "
+    )
+    assert "| 81.50 ± 2.12 |" in lines[3]
+    assert len({line.count("|") for line in lines}) == 1
