@@ -59,7 +59,7 @@ bench: .venv/.ready  ## Measure speed and size, as ratios against named alternat
 	$(BIN)/python benchmarks/device_cache.py
 	$(BIN)/python benchmarks/metrics.py
 	$(BIN)/python benchmarks/synthetic.py
-	$(BIN)/python benchmarks/systems.py
+	$(BIN)/python benchmarks/models.py
 
 release-check: .venv/.ready  ## Build sdist and wheel in dist/, check, install and try them; upload nothing
 	$(BIN)/python scripts/check_release.py --uv $(UV) --train

@@ -1,10 +1,11 @@
-"""What the measurements on drawn people share: sets, trainings, intervals, the head of the JSON, figures."""
+"""Shared code of the measurements on synthetic people: data sets, training, intervals, JSON, figures."""
 
 from __future__ import annotations
 
 import argparse
 import filecmp
 import json
+import logging
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -37,34 +38,34 @@ from passerby.training import train
 
 PARTITION = "own"
 RESAMPLES = 1000
-LEARNING_RATE, WARMUP_EPOCHS = 1e-3, 0.3  # gentler than from scratch
+LEARNING_RATE, WARMUP_EPOCHS = 1e-3, 0.3  # lower than from scratch
 Floats = NDArray[np.float64]
 
 
 def create_parser(description: str, *, name: str, count: int, epochs: int) -> argparse.ArgumentParser:
-    """The options that the scripts share."""
+    """Options of all scripts."""
     parser = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--out", type=Path, default=Path("runs/synthetic"), help="sets and run folders")
+    parser.add_argument("--out", type=Path, default=Path("runs/synthetic"), help="data sets and run folders")
     parser.add_argument("--results", type=Path, default=Path(f"results/synthetic/{name}.benchmark.json"))
     parser.add_argument("--figure", type=Path, default=Path(f"docs/images/{name}.png"))
-    parser.add_argument("--count", type=int, default=count, help="pictures a set, all splits together")
+    parser.add_argument("--count", type=int, default=count, help="images per set, in all splits")
     parser.add_argument("--epochs", type=int, default=epochs)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="of the trainings")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds of the training runs")
     parser.add_argument(
         "--start",
         type=Path,
         default=Path("demo/run/bundle"),
-        help="baseline whose backbone all trainings start with",
+        help="baseline whose backbone initialises all models",
     )
-    parser.add_argument("--draw-only", action="store_true", help="only draw the figure, from --results")
-    parser.add_argument("--quick", action="store_true", help="a tiny run that proves nothing, all in --out")
+    parser.add_argument("--draw-only", action="store_true", help="only draw the figure from --results")
+    parser.add_argument("--quick", action="store_true", help="tiny smoke test; writes only to --out")
     return parser
 
 
 def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
-    """Read the options; a quick run leaves the committed files alone."""
+    """Read the options; a quick run does not change the committed files."""
     args = parser.parse_args()
     if args.quick:
         args.out /= "quick"
@@ -74,7 +75,7 @@ def parse(parser: argparse.ArgumentParser) -> argparse.Namespace:
 
 
 def draw(out: Path, name: str, count: int, config: SynthConfig, *, seed: int = 0) -> Path:
-    """Draw a set and prepare its manifest, unless both are there."""
+    """Draw a data set and prepare its manifest, unless both exist."""
     folder, manifest = out / "people" / f"{name}-{count}", out / "people" / f"{name}-{count}.parquet"
     wanted = json.loads(json.dumps(asdict(config)))
     about = folder / "synth.json"
@@ -88,7 +89,7 @@ def draw(out: Path, name: str, count: int, config: SynthConfig, *, seed: int = 0
 
 
 def check_same_people(sets: Sequence[Manifest]) -> None:
-    """Make sure that sets differ by what is around the people alone."""
+    """Check that the sets differ only in the surroundings of the people."""
     for a, b in pairwise(sets):
         known = ["boxes.json", *map(str, a.paths("parsing"))]
         same = a.table.equals(b.table) and all(
@@ -98,7 +99,7 @@ def check_same_people(sets: Sequence[Manifest]) -> None:
 
 
 def extract_backbone(bundle: Path, out: Path) -> Path:
-    """The backbone of a baseline as a file of weights that a recipe can name."""
+    """Write the backbone of a baseline as a weights file for `model.pretrained`."""
     model = Bundle.load(bundle, device="cpu").model
     backbone = str(model.arguments["backbone"])
     network = timm.create_model(backbone, num_classes=0)
@@ -111,9 +112,9 @@ def extract_backbone(bundle: Path, out: Path) -> Path:
 
 
 def train_once(
-    recipe: Path, run: Path, *, manifest: Path, args: argparse.Namespace, changes: Sequence[str]
+    recipe: Path, run: Path, *, manifest: Path, args: argparse.Namespace, overrides: Sequence[str]
 ) -> tuple[Recipe, Bundle]:
-    """Train by a recipe, go on with an unfinished run, or take a finished one as it is."""
+    """Train with a recipe; resume an unfinished run, reuse a finished one."""
     start = extract_backbone(args.start, args.out)
     settings = {
         "data.manifest": manifest,
@@ -124,16 +125,17 @@ def train_once(
         "training.epochs": args.epochs,
         "training.workers": 1,
     }
-    loaded = load_recipe(recipe, [*(f"{key}={value}" for key, value in settings.items()), *changes])
+    loaded = load_recipe(recipe, [*(f"{key}={value}" for key, value in settings.items()), *overrides])
     print(run, flush=True)
-    outcome = train(loaded, run, resume=True, say=lambda line: print(f"  {line}", flush=True))
+    logging.basicConfig(level=logging.INFO, format="  %(message)s")
+    outcome = train(loaded, run, resume=True)
     return loaded, Bundle.load(outcome.bundle, device="auto")
 
 
 def score_once(
     bundle: Bundle, recipe: Recipe, folder: Path, *, manifest: Manifest | None = None
 ) -> Evaluation:
-    """Score the test split once, that of the recipe's manifest or of another; a stored evaluation is read."""
+    """Evaluate on the test split of the recipe's or another manifest, or load the stored evaluation."""
     if not (folder / "evaluation.json").is_file():
         evaluate(
             bundle,
@@ -149,16 +151,16 @@ def score_once(
 def resample(
     evaluation: Evaluation, names: Sequence[str], metrics: Sequence[str] = ("mA",)
 ) -> dict[str, Floats]:
-    """Metrics over some attributes in each resample of the identities; the same draws for the same people."""
-    people = evaluation.predictions.select(names)
+    """Metrics over some attributes in each resample of the identities; equal draws for equal samples."""
+    predictions = evaluation.predictions.select(names)
     weighted = WeightedMetrics(
-        people.probs,
-        people.labels,
+        predictions.probs,
+        predictions.labels,
         thresholds=[evaluation.thresholds[evaluation.schema.names.index(name)] for name in names],
         unknown=evaluation.protocol.unknown,
         metrics=metrics,
     )
-    draws = draw_multiplicities(find_clusters(people, "identity"), resamples=RESAMPLES, seed=0)
+    draws = draw_multiplicities(find_clusters(predictions, "identity"), resamples=RESAMPLES, seed=0)
     drawn = [weighted.compute(multiplicities) for multiplicities in draws]
     return {metric: np.concatenate([each[metric] for each in drawn]) for metric in metrics}
 
@@ -170,13 +172,13 @@ def describe_interval(value: float, samples: Floats) -> dict[str, float]:
 
 
 def format_interval(values: Mapping[str, float], sign: str = "") -> str:
-    """In per cent."""
+    """An interval in per cent."""
     value, low, high = (format(100 * values[key], f"{sign}.1f") for key in ("value", "low", "high"))
     return f"{value} ({low} to {high})"
 
 
 def average_intervals(found: Sequence[Mapping[str, float]]) -> tuple[float, float, float]:
-    """Value, low and high end in per cent, each the mean over the seeds."""
+    """Value, lower and upper bound in per cent, averaged over the seeds."""
     value, low, high = (100 * statistics.fmean(f[key] for f in found) for key in ("value", "low", "high"))
     return value, low, high
 
@@ -188,7 +190,7 @@ def mean_accuracy(evaluation: Evaluation) -> dict[str, float]:
 
 
 def describe_setting(recipe: Recipe, evaluation: Evaluation, data: Mapping[str, Any]) -> dict[str, Any]:
-    """The head of the JSON: what the numbers were made from; no paths."""
+    """The settings of the measurement for the JSON, without paths."""
     return {
         "data": dict(data),
         "partition": f"{PARTITION}/test; by identity 60 % train, 15 % val, 25 % test",
@@ -236,7 +238,7 @@ def load_figure(*, columns: int, height: float, widths: Sequence[float] | None =
 
 
 def save_figure(figure: Figure, path: Path, note: str) -> None:
-    """Write a PNG of few colours, with a line below that says what was measured."""
+    """Write a PNG with few colours and a note below the axes."""
     figure.supxlabel(note, fontsize=8, color="#555555")
     path.parent.mkdir(parents=True, exist_ok=True)
     figure.savefig(path, metadata={"Software": None})

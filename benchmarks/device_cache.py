@@ -1,20 +1,22 @@
-"""How fast a network trains on pictures that are decoded, fetched from the packed cache, or on the device.
+"""Training speed with images decoded from files, from the packed cache, or from the device cache.
 
-Four ways of one training, of a network with random weights, 35 attributes, binary cross-entropy and Adam. All
-pad by 10 px, crop at random, flip, vary brightness, contrast and saturation by ± 20 % and normalise:
+Four variants of the same training: a network with random weights, 35 attributes, binary cross-entropy and
+Adam. All pad by 10 px, crop at random, flip, vary brightness, contrast and saturation by ± 20 % and
+normalise:
 
 - files: the usual `Dataset` of PIL + torchvision in a `DataLoader` with worker processes; 32 bits.
-- cache: `PackedCache` + `BatchLoader`, with as many threads; 32 bits.
+- cache: `PackedCache` + `BatchLoader`, with the same number of threads; 32 bits.
 - device_cache: `DeviceCacheLoader`, bfloat16 autocast, channels last.
-- compiled: the same, and the network compiled.
+- compiled: the same with a compiled network.
 
-The photos are drawn here: 200 × 400 px, JPEG of quality 90. A round is an epoch of each way, one after the
-other; the first is not counted. Each round gives ratios to its own `files`; their medians and quartiles are
-printed. Target on a GPU: device_cache or compiled trains on 6 times as many pictures a second as `files`. On
-a CPU the network takes nearly all of the time: there the defaults are small, and there is no target.
+The photos are synthetic: 200 × 400 px, JPEG of quality 90. A round is one epoch of each variant in turn;
+the first round is discarded. Each round gives ratios to `files` of the same round; their medians and
+quartiles are printed. Target on a GPU: device_cache or compiled trains on 6 times as many images per second
+as `files`. On a CPU, the network takes nearly all of the time, so the defaults are small and there is no
+target.
 
-    python benchmarks/device_cache.py --out device_cache.json    # on a GPU an epoch of 9,600 pictures, as PETA has
-    python benchmarks/device_cache.py --quick                # does it run? Proves nothing
+    python benchmarks/device_cache.py --out device_cache.json    # on a GPU 9,600 images per epoch, as in PETA
+    python benchmarks/device_cache.py --quick                # smoke test
 """
 
 from __future__ import annotations
@@ -38,12 +40,12 @@ from torchvision import transforms as tv
 
 from loader import write_photos
 from models import parse_size
+from passerby.data.augmentation import Augmentation
 from passerby.data.cache import PackedCache
 from passerby.data.device_cache import DeviceCacheLoader
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.data.normalise import normalise
-from passerby.data.augmentation import Augmentation
 from passerby.evaluation.commit import find_commit
 from passerby.io import write_json
 from passerby.losses import create_loss
@@ -57,14 +59,14 @@ JITTER = 0.2
 TARGET = 6.0
 DEFAULTS = {
     "cuda": {"count": 9600, "batch": 256, "rounds": 7, "sides": SIDES},
-    "cpu": {"count": 48, "batch": 8, "rounds": 3, "sides": SIDES[:3]},  # to compile takes minutes there
+    "cpu": {"count": 48, "batch": 8, "rounds": 3, "sides": SIDES[:3]},  # compiling takes minutes there
 }
 QUICK = {"count": 16, "rounds": 2, "size": (64, 48), "sides": SIDES[:3], "workers": 1}
 Pairs = Iterable[tuple[Tensor, Tensor]]
 
 
 class Photos(Dataset[tuple[Tensor, Tensor]]):
-    """The usual way."""
+    """Decodes the photos."""
 
     def __init__(self, manifest: Manifest, labels: Tensor, preprocess: Preprocess) -> None:
         self.paths, self.labels = [manifest.root / name for name in manifest.images], labels
@@ -91,7 +93,7 @@ class Photos(Dataset[tuple[Tensor, Tensor]]):
 def feed_from_files(
     manifest: Manifest, labels: Tensor, preprocess: Preprocess, args: argparse.Namespace
 ) -> Callable[[], Pairs]:
-    """Workers stay alive from epoch to epoch."""
+    """Epochs from files, with persistent workers."""
     loader = DataLoader(
         Photos(manifest, labels, preprocess),
         args.batch,
@@ -103,14 +105,14 @@ def feed_from_files(
     )
 
     def epoch() -> Pairs:
-        for images, truth in loader:
-            yield images.to(args.device, non_blocking=True), truth.to(args.device, non_blocking=True)
+        for images, labels in loader:
+            yield images.to(args.device, non_blocking=True), labels.to(args.device, non_blocking=True)
 
     return epoch
 
 
 def feed_from_cache(loader: BatchLoader, preprocess: Preprocess, device: str) -> Callable[[], Pairs]:
-    """Batches of either of our loaders, normalised on the device."""
+    """Epochs from one of the two cache loaders, normalised on the device."""
 
     def epoch() -> Pairs:
         loader.set_epoch(loader.epoch + 1)
@@ -122,7 +124,7 @@ def feed_from_cache(loader: BatchLoader, preprocess: Preprocess, device: str) ->
 
 
 def create_step(args: argparse.Namespace, *, fast: bool, compiled: bool) -> Callable[[Tensor, Tensor], None]:
-    """One training step of a new network; `fast` is bfloat16 autocast with channels last."""
+    """One training step of a new network; `fast` means bfloat16 autocast and channels last."""
     schema = AttributeSchema("bench", tuple(Attribute(f"a{i}", "is there") for i in range(ATTRIBUTES)))
     layout = torch.channels_last if fast else torch.contiguous_format
     model = create_model("baseline", schema=schema, backbone=args.backbone)
@@ -148,7 +150,7 @@ def create_step(args: argparse.Namespace, *, fast: bool, compiled: bool) -> Call
 def create_sides(
     manifest: Manifest, preprocess: Preprocess, args: argparse.Namespace
 ) -> dict[str, Callable[[], int]]:
-    """An epoch of each way; returns how many pictures it trained on."""
+    """An epoch of each variant; it returns its number of images."""
     labels = np.random.default_rng(0).integers(0, 2, (args.count, ATTRIBUTES), np.int8)
     cache = PackedCache.build(manifest, preprocess, manifest.root / "cache", workers=max(1, args.workers))
     options: dict[str, Any] = {
@@ -174,8 +176,8 @@ def create_sides(
 
         def epoch() -> int:
             done = 0
-            for images, truth in feed():
-                step(images, truth)
+            for images, targets in feed():
+                step(images, targets)
                 done += len(images)
             return done
 
@@ -185,7 +187,7 @@ def create_sides(
 
 
 def measure(epoch: Callable[[], int], device: str) -> float:
-    """Pictures a second of one epoch."""
+    """Images per second of one epoch."""
     start = time.perf_counter()
     done = epoch()
     if device == "cuda":
@@ -205,7 +207,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
         ratios = [speeds[name] / speeds["files"] for speeds in rounds]
         low, ratio, high = statistics.quantiles(ratios, n=4, method="inclusive")
         speed = statistics.median(speeds[name] for speeds in rounds)
-        results[name] = {"pictures_per_s": speed, "ratio": ratio, "quartiles": [low, high]}
+        results[name] = {"images_per_s": speed, "ratio": ratio, "quartiles": [low, high]}
     best = max(
         (results[name]["ratio"] for name in ("device_cache", "compiled") if name in results), default=0.0
     )
@@ -226,38 +228,40 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, Any]:
 
 
 def print_table(report: dict[str, Any]) -> None:
-    """The result for a person."""
+    """Print the results."""
     height, width = report["size"]
     print(
-        f"{report['backbone']}, {height} × {width}, {report['count']} pictures an epoch, {report['batch']} a "
-        f"step, {report['workers']} workers, {report['gpu'] or report['device']}, load {report['load']:.1f}, "
-        f"torch {report['torch']}\n"
+        f"{report['backbone']}, {height} × {width}, {report['count']} images per epoch, "
+        f"{report['batch']} per step, {report['workers']} workers, {report['gpu'] or report['device']}, "
+        f"load {report['load']:.1f}, torch {report['torch']}\n"
     )
-    print(f"{'way':<12}{'pictures/s':>12}{'× files':>10}  quartiles")
+    print(f"{'variant':<12}{'images/s':>12}{'× files':>10}  quartiles")
     for name, result in report["results"].items():
         low, high = result["quartiles"]
-        print(f"{name:<12}{result['pictures_per_s']:>12.0f}{result['ratio']:>10.2f}  {low:.2f}–{high:.2f}")
+        print(f"{name:<12}{result['images_per_s']:>12.0f}{result['ratio']:>10.2f}  {low:.2f}–{high:.2f}")
     if report["target"] is None:
-        print(f"\ntarget: ≥ {TARGET:g}× by device_cache or compiled, for a GPU; this was a CPU")
+        print(f"\ntarget: ≥ {TARGET:g}× by device_cache or compiled on a GPU; this was a CPU")
     else:
         print(f"\ntarget: ≥ {TARGET:g}× by device_cache or compiled: {'yes' if report['reached'] else 'NO'}")
 
 
 def parse() -> argparse.Namespace:
-    """The options; what was not given depends on the device."""
+    """Read the options; the defaults depend on the device."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--backbone", help="of timm; mobilenetv2_100")
-    parser.add_argument("--size", type=parse_size, help="height x width; 256x192")
-    parser.add_argument("--batch", type=int, help="pictures a step; 256, on a CPU 8")
-    parser.add_argument("--count", type=int, help="pictures an epoch; 9600, on a CPU 48")
-    parser.add_argument("--rounds", type=int, help="that count; 7, on a CPU 3")
-    parser.add_argument("--workers", type=int, help="processes of files, threads of cache; one a core")
-    parser.add_argument("--sides", nargs="+", choices=SIDES, help="files is always among them")
-    parser.add_argument("--device", choices=("cpu", "cuda"), help="a GPU where there is one")
+    parser.add_argument("--backbone", help="timm model (default: mobilenetv2_100)")
+    parser.add_argument("--size", type=parse_size, help="height x width (default: 256x192)")
+    parser.add_argument("--batch", type=int, help="images per step (default: 256, on a CPU 8)")
+    parser.add_argument("--count", type=int, help="images per epoch (default: 9600, on a CPU 48)")
+    parser.add_argument("--rounds", type=int, help="measured rounds (default: 7, on a CPU 3)")
+    parser.add_argument(
+        "--workers", type=int, help="processes for files, threads for cache (default: one per core)"
+    )
+    parser.add_argument("--sides", nargs="+", choices=SIDES, help="variants; files is always included")
+    parser.add_argument("--device", choices=("cpu", "cuda"), help="default: a GPU if available")
     parser.add_argument("--out", type=Path, help="JSON file to write")
-    parser.add_argument("--quick", action="store_true", help="tiny, to see that it runs")
+    parser.add_argument("--quick", action="store_true", help="tiny smoke test")
     args = parser.parse_args()
     args.device = args.device or ("cuda" if torch.cuda.is_available() else "cpu")
     defaults = {"backbone": "mobilenetv2_100", "size": (256, 192), "workers": len(os.sched_getaffinity(0))}
@@ -270,7 +274,7 @@ def parse() -> argparse.Namespace:
 
 
 def main() -> None:
-    """Print a table and write JSON; a missed target is told, and fails nothing."""
+    """Print a table and write JSON; a missed target is reported, the exit code is 0."""
     args = parse()
     with tempfile.TemporaryDirectory() as folder:
         report = run(args, Path(folder))

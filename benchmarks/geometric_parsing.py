@@ -1,20 +1,20 @@
-"""How well parsing without a network agrees with CCP's pixels: nearest limbs against bands of height.
+"""Agreement of geometric parsing with CCP's pixel labels: nearest limbs compared with horizontal bands.
 
-Both get the true mask: all labelled pixels but those of carried things. Pixels whose label does not say which
-part it is (skin above all, see `passerby.data.formats.ccp`) belong to the mask and are not scored, so head
-means hair, hats and glasses, and bare arms and legs do not count.
+Both use the true mask: all labelled pixels except carried objects. Pixels whose label has no unique body part
+(mostly skin, see `passerby.data.formats.ccp`) belong to the mask and are not scored; so head means hair, hats
+and glasses, and bare arms and legs do not count.
 
-- limbs: `GeometricParser` with the data set's keypoints, which are a detector's.
-- bands: head, upper, lower, feet from the top of the mask to its bottom, cut at three fixed shares of its
-  height, those with the best mean IoU on the train split.
+- limbs: `GeometricParser` with the data set's keypoints, which come from a detector.
+- bands: head, upper, lower, feet from the top of the mask to its bottom, cut at three fixed fractions of its
+  height, chosen by the best mean IoU on the training split.
 
     PASSERBY_DATA=... python benchmarks/geometric_parsing.py           # measures on the test split
-    PASSERBY_DATA=... python benchmarks/geometric_parsing.py --tune    # looks for a better shape on train
+    PASSERBY_DATA=... python benchmarks/geometric_parsing.py --tune    # tunes the body shape on train
 
-Photos with a garment that is upper down to its hem (dress, coat and the like) are hard for both, as no
-keypoint shows where it ends; the others are scored once more by themselves.
+Photos with a garment that counts as upper down to its hem (dress, coat etc.) are hard for both, as no
+keypoint marks its end; the other photos are also scored separately.
 
-A class's IoU is that of all photos' pixels together, and so is the accuracy; intervals are over photos.
+IoU and accuracy are computed over the pixels of all photos; intervals are over photos.
 """
 
 from __future__ import annotations
@@ -59,22 +59,22 @@ Counts = NDArray[np.int64]
 
 @dataclass(frozen=True)
 class Photo:
-    """What is known of a photo: its true classes, the mask that follows, the keypoints of a detector."""
+    """True classes of a photo, the mask derived from them, and keypoints of a detector."""
 
     truth: NDArray[np.uint8]
     keypoints: NDArray[np.float32]
     long: bool
-    """Shows one of the garments in `LONG`."""
+    """Whether it shows one of the garments in `LONG`."""
 
     @property
     def mask(self) -> NDArray[np.uint8]:
-        """All labelled pixels but those of carried things."""
+        """All labelled pixels except carried objects."""
         return (~np.isin(self.truth, (0, COARSE_CLASSES.index("carried")))).astype(np.uint8)
 
 
 def load_photos(root: Path) -> dict[str, list[Photo]]:
-    """Photos of the train and of the test split; without one that is labelled `null` all over."""
-    logging.getLogger("passerby").setLevel(logging.ERROR)  # that photos are missing is in the JSON
+    """Photos of the train and test splits, without the one whose pixels are all labelled `null`."""
+    logging.getLogger("passerby").setLevel(logging.ERROR)  # the JSON has the number of photos
     manifest = ccp.read(root, allow_missing=True)
     keypoints, paths = manifest.keypoints(), manifest.paths("parsing")
     if keypoints is None:
@@ -93,7 +93,7 @@ def load_photos(root: Path) -> dict[str, list[Photo]]:
 
 
 def parse_by_limbs(photos: Sequence[Photo]) -> list[NDArray[np.uint8]]:
-    """A map a photo; empty where nothing came back."""
+    """One map per photo; empty where the parser fails."""
     parser, maps = GeometricParser(), []
     for photo in photos:
         blank = Image.new("RGB", photo.truth.shape[::-1])
@@ -103,7 +103,7 @@ def parse_by_limbs(photos: Sequence[Photo]) -> list[NDArray[np.uint8]]:
 
 
 def parse_by_bands(photos: Sequence[Photo], cuts: Sequence[float]) -> list[NDArray[np.uint8]]:
-    """A map a photo, cut at shares of the mask's height."""
+    """One map per photo, cut at fractions of the mask's height."""
     return [
         photo.mask * (1 + np.digitize(measure_height(photo), cuts)).astype(np.uint8)[:, None]
         for photo in photos
@@ -117,7 +117,7 @@ def measure_height(photo: Photo) -> Floats:
 
 
 def fit_bands(photos: Sequence[Photo]) -> list[float]:
-    """The three cuts, in hundredths, with the best mean IoU."""
+    """The three cuts, in steps of 0.01, with the best mean IoU."""
     counts = np.zeros((len(PARTS), LEVELS), np.int64)
     for photo in photos:
         inside = photo.mask.any(axis=1)
@@ -139,7 +139,7 @@ def fit_bands(photos: Sequence[Photo]) -> list[float]:
 
 
 def count_pairs(truth: NDArray[np.uint8], found: NDArray[np.uint8]) -> Counts:
-    """Pixels by true part and found one (0 for none), (4, 5); pixels of unknown part do not count."""
+    """Pixels by true and predicted part (0 for none), (4, 5); pixels of unknown part are excluded."""
     scored = (truth > 0) & (truth <= len(PARTS))
     pairs = (truth[scored].astype(np.int64) - 1) * 5 + found[scored]
     return np.bincount(pairs, minlength=20).reshape(4, 5)
@@ -155,7 +155,7 @@ def compute_scores(pairs: Floats) -> dict[str, Floats]:
 
 
 def measure(photos: Sequence[Photo], cuts: Sequence[float]) -> dict[str, Any]:
-    """All numbers of some photos."""
+    """All results for a set of photos."""
     methods = {"limbs": parse_by_limbs(photos), "bands": parse_by_bands(photos, cuts)}
     pairs, samples, results = {}, {}, {}
     for name, maps in methods.items():
@@ -164,8 +164,8 @@ def measure(photos: Sequence[Photo], cuts: Sequence[float]) -> dict[str, Any]:
             list(draw_multiplicities(np.arange(len(photos)), resamples=RESAMPLES, seed=0)), 1
         )
         samples[name] = compute_scores(np.einsum("nb,nij->bij", draws, pairs[name]))
-        whole = compute_scores(pairs[name].sum(axis=0).astype(np.float64))
-        results[name] = {k: describe_interval(float(v), samples[name][k]) for k, v in whole.items()}
+        overall = compute_scores(pairs[name].sum(axis=0).astype(np.float64))
+        results[name] = {k: describe_interval(float(v), samples[name][k]) for k, v in overall.items()}
     results["limbs_over_bands"] = {
         k: describe_interval(
             results["limbs"][k]["value"] - results["bands"][k]["value"],
@@ -197,7 +197,7 @@ def describe_interval(value: float, samples: Floats) -> dict[str, float]:
 
 
 def tune(photos: Sequence[Photo]) -> BodyShape:
-    """Coordinate descent of the mean IoU over the numbers of `BodyShape`, on some pixels of each photo."""
+    """Coordinate ascent of the mean IoU over the fields of `BodyShape`, on a pixel grid of each photo."""
     bodies = []
     for photo in photos:
         pose = complete_pose(photo.keypoints)
@@ -232,7 +232,7 @@ def tune(photos: Sequence[Photo]) -> BodyShape:
 
 
 def format_table(results: Mapping[str, Mapping[str, Mapping[str, float]]]) -> str:
-    """Per cent with their intervals, as Markdown."""
+    """Percentages with their intervals, as Markdown."""
     heads = ("IoU", *(name.replace("_", " ") for name in results))
     lines = ["| " + " | ".join(heads) + " |", "|---" + "|---:" * len(results) + "|"]
     for key in results["limbs"]:
@@ -250,10 +250,13 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     data = os.environ.get("PASSERBY_DATA")
-    parser.add_argument("--root", type=Path, default=Path(data) / "ccp" if data else None, help="of CCP")
-    parser.add_argument("--results", type=Path, default=Path("results/geometric-parsing/geometric-parsing.benchmark.json"))
-    parser.add_argument("--table", action="store_true", help="only print the table of the results there")
-    parser.add_argument("--tune", action="store_true", help="only look for a better shape on the train split")
+    parser.add_argument(
+        "--root", type=Path, default=Path(data) / "ccp" if data else None, help="folder of CCP"
+    )
+    default = Path("results/geometric-parsing/geometric-parsing.benchmark.json")
+    parser.add_argument("--results", type=Path, default=default)
+    parser.add_argument("--table", action="store_true", help="only print the table of --results")
+    parser.add_argument("--tune", action="store_true", help="only tune the body shape on the training split")
     args = parser.parse_args()
     if args.table:
         print(format_table(json.loads(args.results.read_text())["all"]["results"]), end="")
@@ -267,10 +270,10 @@ def main() -> None:
     cuts = fit_bands(photos["train"])
     report: dict[str, Any] = {
         "benchmark": "geometric-parsing",
-        "data": {"name": "ccp", "photos": {part: len(of_part) for part, of_part in photos.items()}},
-        "split": f"{PARTITION}/test; shape of the body and cuts of the bands were chosen on {PARTITION}/train",
-        "mask": "true: all labelled pixels but those of carried things",
-        "scored": f"pixels of {', '.join(PARTS)}; not of unknown part ({UNKNOWN_CLASS}), skin above all",
+        "data": {"name": "ccp", "photos": {split: len(members) for split, members in photos.items()}},
+        "split": f"{PARTITION}/test; body shape and cuts of the bands were chosen on {PARTITION}/train",
+        "mask": "true: all labelled pixels except carried objects",
+        "scored": f"pixels of {', '.join(PARTS)}; not of unknown part ({UNKNOWN_CLASS}), mostly skin",
         "interval": f"95 %, bootstrap of the test photos, {RESAMPLES} resamples",
         "commit": find_commit(),
         "settings": {"limbs": GeometricParser().describe(), "bands": {"cuts": cuts}},

@@ -1,12 +1,12 @@
-"""What all heat maps of a batch cost: beside one forward pass, and beside the package grad-cam.
+"""Cost of all heat maps of a batch, compared with one forward pass and with the package grad-cam.
 
-A baseline (linear head on the pooled map) and a batch of random pictures; the maps of all attributes by
-Grad-CAM. The package `grad-cam` is called once an attribute, as its users do, each call for the whole batch.
-Rounds of the sides alternate. Targets: at most 2.5 times a forward pass without gradients, at least 30 times
-as fast as the package.
+A baseline (linear head on the pooled features) and a batch of random images; Grad-CAM of all attributes.
+The package `grad-cam` is called once per attribute, as usual, each time for the entire batch. The rounds
+alternate. Targets: at most 2.5 times a forward pass without gradients, at least 30 times as fast as the
+package.
 
-    python benchmarks/heat_maps.py                    # ResNet-50, 256×192, 16 pictures, 35 attributes
-    python benchmarks/heat_maps.py --skip-package     # beside the forward pass only
+    python benchmarks/heat_maps.py                    # ResNet-50, 256×192, 16 images, 35 attributes
+    python benchmarks/heat_maps.py --skip-package     # compare with the forward pass only
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ TARGET_OVER_FORWARD, TARGET_OVER_PACKAGE = 2.5, 30.0
 
 
 class Logits(nn.Module):
-    """What the package wants: a network that returns a tensor."""
+    """A network that returns a tensor, as the package requires."""
 
     def __init__(self, model: AttributeModel) -> None:
         super().__init__()
@@ -42,8 +42,8 @@ class Logits(nn.Module):
         return self.model(images).logits
 
 
-def prepare_ours(model: AttributeModel, images: Tensor) -> Callable[[], None]:
-    """All maps, enlarged to the size of the pictures as the package enlarges its own."""
+def prepare_passerby(model: AttributeModel, images: Tensor) -> Callable[[], None]:
+    """All maps, resized to the image size as in the package."""
     size = (images.shape[2], images.shape[3])
 
     def heat() -> None:
@@ -70,8 +70,8 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     schema = AttributeSchema("bench", tuple(Attribute(f"a{i}", "is there") for i in range(args.attributes)))
     model = create_model("baseline", schema=schema, backbone=args.backbone).to(args.device).eval()
     images = torch.randn(args.batch, 3, *args.size, device=args.device)
-    forward, ours = prepare_forward(model, images), prepare_ours(model, images)
-    beside_forward = compare_speed(forward, ours, seconds=args.seconds, device=args.device)
+    forward, passerby = prepare_forward(model, images), prepare_passerby(model, images)
+    over_forward = compare_speed(forward, passerby, seconds=args.seconds, device=args.device)
     report: dict[str, Any] = {
         "benchmark": "heat-maps",
         "backbone": args.backbone,
@@ -81,17 +81,17 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
         "device": args.device,
         "torch": torch.__version__,
         "threads": torch.get_num_threads(),
-        "over_forward": asdict(beside_forward),
+        "over_forward": asdict(over_forward),
         "over_forward_target": TARGET_OVER_FORWARD,
     }
     if not args.skip_package:
         package = prepare_package(model, images)
         pairs = []
         for _ in range(args.rounds):
-            theirs = measure(package, 1, args.device)
-            pairs.append((measure(ours, 3, args.device), theirs))
-        report["package_s"] = [theirs for _, theirs in pairs]
-        report["over_package"] = statistics.median(theirs / mine for mine, theirs in pairs)
+            package_s = measure(package, 1, args.device)
+            pairs.append((measure(passerby, 3, args.device), package_s))
+        report["package_s"] = [package_s for _, package_s in pairs]
+        report["over_package"] = statistics.median(package_s / s for s, package_s in pairs)
         report["over_package_target"] = TARGET_OVER_PACKAGE
     return report
 
@@ -106,8 +106,10 @@ def main() -> None:
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--attributes", type=int, default=35)
     parser.add_argument("--device", default="cpu")
-    parser.add_argument("--seconds", type=float, default=60.0, help="for the pairs with the forward pass")
-    parser.add_argument("--rounds", type=int, default=2, help="of the package")
+    parser.add_argument(
+        "--seconds", type=float, default=60.0, help="duration of the comparison with the forward pass"
+    )
+    parser.add_argument("--rounds", type=int, default=2, help="rounds with the package")
     parser.add_argument("--skip-package", action="store_true")
     parser.add_argument("--json", action="store_true", help="print JSON only")
     args = parser.parse_args()
@@ -118,7 +120,7 @@ def main() -> None:
     found = report["over_forward"]
     low, high = found["quartiles"]
     print(
-        f"{args.attributes} maps of {args.batch} pictures: {found['ratio']:.2f} forward passes "
+        f"{args.attributes} maps of {args.batch} images: {found['ratio']:.2f} forward passes "
         f"[{low:.2f}, {high:.2f}], target ≤ {TARGET_OVER_FORWARD}"
     )
     if "over_package" in report:

@@ -1,13 +1,13 @@
-"""How fast pictures reach a network: the packed cache against decoding JPEG files each epoch.
+"""Loading speed of the packed cache compared with decoding JPEG files in each epoch.
 
-Both sides pad by 10 px, crop at random, flip, and end in the same thing: batches of normalised float tensors.
+Both sides pad by 10 px, crop at random, flip, and return batches of normalised float tensors.
 
 - cache: `PackedCache` + `BatchLoader` + `normalise`.
 - files: the usual `Dataset` of PIL + torchvision (`Resize`, `Pad`, `RandomCrop`, `RandomHorizontalFlip`,
   `ToTensor`, `Normalize`) in a `DataLoader` with two worker processes.
 
-The photos are drawn here: smooth colours, shapes and grain, 200 × 400 px, JPEG quality 90. Rounds of the two
-sides alternate, so that whatever else runs on the machine slows both; the ratio is of the medians.
+The photos are synthetic: smooth colours, shapes and grain, 200 × 400 px, JPEG quality 90. Rounds of the two
+sides alternate, so that other load on the machine affects both; the ratio is that of the medians.
 """
 
 from __future__ import annotations
@@ -27,21 +27,21 @@ from PIL import Image, ImageDraw, ImageFilter
 from torch.utils.data import DataLoader, Dataset
 from torchvision import transforms as tv
 
+from passerby.data.augmentation import Augmentation
 from passerby.data.cache import PackedCache
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.data.normalise import normalise
-from passerby.data.augmentation import Augmentation
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess
 
 BATCH_SIZE = 64
-TARGET_IMAGES_A_SECOND = 2000
+TARGET_IMAGES_PER_S = 2000
 TARGET_RATIO = 5
 
 
 def draw_photo(generator: np.random.Generator) -> Image.Image:
-    """Something as hard to decode as a photo: smooth colours, some edges, a little grain."""
+    """An image as costly to decode as a photo: smooth colours, some edges, a little grain."""
     small = generator.integers(0, 256, (8, 4, 3), dtype=np.uint8)
     image = Image.fromarray(small).resize((200, 400), Image.Resampling.BICUBIC)
     draw = ImageDraw.Draw(image)
@@ -54,7 +54,7 @@ def draw_photo(generator: np.random.Generator) -> Image.Image:
 
 
 def write_photos(folder: Path, count: int) -> Manifest:
-    """Write `count` photos, of which 200 differ, and their manifest."""
+    """Write `count` photos, 200 of them distinct, and their manifest."""
     generator = np.random.default_rng(0)
     names = [f"{i:05d}.jpg" for i in range(count)]
     for name in names[:200]:
@@ -67,7 +67,7 @@ def write_photos(folder: Path, count: int) -> Manifest:
 
 
 class Photos(Dataset[torch.Tensor]):
-    """The usual way."""
+    """Decodes the photos."""
 
     def __init__(self, manifest: Manifest, preprocess: Preprocess) -> None:
         self.paths = [manifest.root / name for name in manifest.images]
@@ -103,7 +103,7 @@ def feed_from_cache(loader: BatchLoader, preprocess: Preprocess) -> Callable[[],
 
 
 def feed_from_files(manifest: Manifest, preprocess: Preprocess, workers: int) -> Callable[[], int]:
-    """An epoch of the usual way; workers stay alive, so that their start is not counted."""
+    """An epoch from files; workers are persistent, so that their start is not measured."""
     loader = DataLoader(
         Photos(manifest, preprocess),
         BATCH_SIZE,
@@ -116,13 +116,13 @@ def feed_from_files(manifest: Manifest, preprocess: Preprocess, workers: int) ->
 
 
 def measure(epoch: Callable[[], int]) -> float:
-    """Images a second of one epoch."""
+    """Images per second of one epoch."""
     start = time.perf_counter()
     return epoch() / (time.perf_counter() - start)
 
 
 def run(args: argparse.Namespace, folder: Path) -> dict[str, float]:
-    """Build, then alternate rounds of both sides."""
+    """Build the cache, then alternate rounds of both sides."""
     preprocess = Preprocess(args.height, args.width)
     manifest = write_photos(folder, args.count)
     start = time.perf_counter()
@@ -143,7 +143,7 @@ def run(args: argparse.Namespace, folder: Path) -> dict[str, float]:
         "files": feed_from_files(manifest.take(np.arange(args.count // 4)), preprocess, args.workers),
     }
     for epoch in sides.values():
-        epoch()  # warm up: workers start, pages of the cache are read
+        epoch()  # warm-up: workers start, pages of the cache are read
     rounds = [{name: measure(epoch) for name, epoch in sides.items()} for _ in range(args.rounds)]
     speeds = {name: statistics.median(r[name] for r in rounds) for name in sides}
     return {
@@ -163,13 +163,15 @@ def main() -> int:
     parser.add_argument("--height", type=int, default=256)
     parser.add_argument("--width", type=int, default=192)
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--workers", type=int, default=2, help="threads of the cache, processes of the files")
+    parser.add_argument(
+        "--workers", type=int, default=2, help="threads for the cache, processes for the files"
+    )
     parser.add_argument("--json", action="store_true")
     args = parser.parse_args()
-    torch.set_num_threads(1)  # the other core gathers
+    torch.set_num_threads(1)  # the other core loads
     with tempfile.TemporaryDirectory() as folder:
         result = run(args, Path(folder))
-    fast = result["cache_images_per_s"] >= TARGET_IMAGES_A_SECOND and result["ratio"] >= TARGET_RATIO
+    fast = result["cache_images_per_s"] >= TARGET_IMAGES_PER_S and result["ratio"] >= TARGET_RATIO
     if args.json:
         print(json.dumps({**result, "reached": fast}, indent=1))
         return 0 if fast else 1
@@ -178,7 +180,7 @@ def main() -> int:
     print(f"{'JPEG files (PIL, DataLoader)':<28}{result['files_images_per_s']:>10.0f}{1:>7.1f}×")
     print(f"{'packed cache':<28}{result['cache_images_per_s']:>10.0f}{result['ratio']:>7.1f}×")
     print(f"\nbuilding the cache: {result['build_images_per_s']:.0f} images/s")
-    print(f"target: ≥ {TARGET_IMAGES_A_SECOND} images/s and ≥ {TARGET_RATIO}×: {'yes' if fast else 'NO'}")
+    print(f"target: ≥ {TARGET_IMAGES_PER_S} images/s and ≥ {TARGET_RATIO}×: {'yes' if fast else 'NO'}")
     return 0 if fast else 1
 
 

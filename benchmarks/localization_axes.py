@@ -1,21 +1,22 @@
-"""Where models look as what they look for grows smaller, the street fuller and other people more.
+"""Localisation by size of the objects, amount of street furniture and number of other people.
 
-The same people are drawn with 0 to 1 of street furniture and nobody else, and with exactly 0 to 3 others
-behind them, the street half full; target, pose, labels, true boxes and all else are the same each time
-(checked), and nothing stands in front. Each bundle's heat maps are scored on the test part of each set: IoU
-of boxes, the mean over the attributes that are not of the whole person (of those the box is the person's).
-The third axis is the share of the input that a true box fills, in bins, on the set with half of the furniture
-and nobody else: large things are easy to hit, as the IoU of a map that is the same everywhere shows, which is
-drawn beside. On the other two axes that map earns the same throughout. MAN is given the person's exact mask.
+The same people are drawn with street furniture from 0 to 1 without other people, and with exactly 0 to 3
+others behind them at half of the furniture. Person, pose, labels and true boxes are equal in all sets
+(checked), and nothing occludes the person. The heat maps of each bundle are scored on the test split of
+each set: box IoU, the mean over the attributes except those of the entire person (whose box is the
+person's). The third axis is the fraction of the input covered by the true box, in bins, on the set with
+half of the furniture and without other people. Large objects are easy to localise, as the IoU of a uniform
+map shows; it is drawn too. On the other two axes, the uniform map has a constant score. MAN takes the
+person's exact mask as input.
 
-The bundles must know the attributes of drawn people, such as those that `distractors.py` leaves below its
-`--out`, or those of the demo's recipes, whose training has other identities than this test:
+The bundles must have the attributes of synthetic people, such as those that `distractors.py` writes to its
+`--out`, or those of the demo's recipes, whose training identities differ from this test:
 
     python benchmarks/localization_axes.py baseline=demo/run/bundle SSPNet-S=demo/sspnet/bundle
     python benchmarks/localization_axes.py --draw-only    # the figure from the JSON of an earlier run
-    python benchmarks/localization_axes.py --quick        # untrained networks: proves nothing, a minute
+    python benchmarks/localization_axes.py --quick        # smoke test with untrained networks, a minute
 
-One bundle of each model says nothing of other trainings of it.
+With one bundle per model, the results do not include the variation between training runs.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ from passerby.types import Preprocess
 
 
 class Scene(NamedTuple):
-    """What is around the people."""
+    """The surroundings of a person."""
 
     clutter: float
     others: int
@@ -70,20 +71,20 @@ OTHERS = tuple(Scene(0.5, others) for others in (0, 1, 2, 3))
 PLAIN = OTHERS[0]
 DIFFICULTY = 0.1
 BINS = (0.0, 0.005, 0.01, 0.02, 0.04, 0.08, 0.16, 1.0)
-"""Ends of the bins: shares of the input."""
+"""Edges of the bins: fractions of the input."""
 COUNT = 6000
-LEAST_SAMPLES = 10
+MIN_SAMPLES = 10
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#000000", "#56b4e9", "#7f4f24")
 MARKERS = ("o", "s", "D", "^", "P", "X", "v", "d")
-EVEN = {"color": "#999999", "linestyle": (0, (4, 3)), "linewidth": 1.5}
+UNIFORM = {"color": "#999999", "linestyle": (0, (4, 3)), "linewidth": 1.5}
 AXES = {
-    "size": ("Size of what is sought", "share of the input in the true box (%)"),
+    "size": ("Size of the object", "fraction of the input in the true box (%)"),
     "clutter": ("Street furniture", "furniture (1 = full)"),
-    "others": ("Other people", "other people in the picture"),
+    "others": ("Other people", "other people in the image"),
 }
 
 
-def parse_system(text: str) -> tuple[str, Path]:
+def parse_model(text: str) -> tuple[str, Path]:
     """`NAME=BUNDLE`."""
     name, equals, path = text.partition("=")
     if not (name and equals and path):
@@ -92,19 +93,19 @@ def parse_system(text: str) -> tuple[str, Path]:
 
 
 def parse_arguments() -> argparse.Namespace:
-    """Read the options; a quick run leaves the committed files alone."""
+    """Read the options; a quick run does not change the committed files."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("models", nargs="*", type=parse_system, metavar="NAME=BUNDLE")
-    parser.add_argument("--method", choices=METHODS, default="grad-cam-p", help="of the heat maps")
-    parser.add_argument("--sets", type=Path, default=Path("runs/synthetic"), help="folder of the drawn sets")
+    parser.add_argument("models", nargs="*", type=parse_model, metavar="NAME=BUNDLE")
+    parser.add_argument("--method", choices=METHODS, default="grad-cam-p", help="method of the heat maps")
+    parser.add_argument("--sets", type=Path, default=Path("runs/synthetic"), help="folder of the data sets")
     parser.add_argument("--out", type=Path, default=Path(f"results/synthetic/{NAME}.benchmark.json"))
     parser.add_argument("--figure", type=Path, default=Path(f"docs/images/{NAME}.png"))
-    parser.add_argument("--count", type=int, default=COUNT, help="pictures a set, all splits together")
+    parser.add_argument("--count", type=int, default=COUNT, help="images per set, in all splits")
     parser.add_argument("--device", default="auto")
-    parser.add_argument("--draw-only", action="store_true", help="only draw the figure, from --out")
-    parser.add_argument("--quick", action="store_true", help="a tiny run that proves nothing, all in --sets")
+    parser.add_argument("--draw-only", action="store_true", help="only draw the figure from --out")
+    parser.add_argument("--quick", action="store_true", help="tiny smoke test; writes only to --sets")
     args = parser.parse_args()
     if args.quick:
         args.sets /= "quick"
@@ -117,8 +118,8 @@ def parse_arguments() -> argparse.Namespace:
     return args
 
 
-def load_systems(args: argparse.Namespace) -> dict[str, Bundle]:
-    """The bundles by name; of a quick run without any two that are not trained."""
+def load_models(args: argparse.Namespace) -> dict[str, Bundle]:
+    """The bundles by name; by default, a quick run uses two untrained models."""
     if args.quick and not args.models:
         torch.manual_seed(0)
         names = ("baseline", "sspnet")
@@ -127,12 +128,12 @@ def load_systems(args: argparse.Namespace) -> dict[str, Bundle]:
     bundles = {name: Bundle.load(path, device=args.device) for name, path in args.models}
     sizes = {(each.preprocess.height, each.preprocess.width) for each in bundles.values()}
     if len(sizes) > 1:
-        raise SystemExit(f"expected bundles of one input size, which decides what counts; got {sizes}")
+        raise SystemExit(f"expected bundles of one input size, as the boxes depend on it; got {sizes}")
     return bundles
 
 
 def draw_sets(args: argparse.Namespace) -> dict[Scene, Manifest]:
-    """The same people in each scene; those with others are the sets of `distractors.py`."""
+    """The same people in each scene; the sets with other people are those of `distractors.py`."""
     sets = {}
     for scene in dict.fromkeys((*CLUTTER, *OTHERS)):
         config = SynthConfig(
@@ -153,18 +154,18 @@ def draw_sets(args: argparse.Namespace) -> dict[Scene, Manifest]:
 
 
 def measure(bundle: Bundle, sets: Mapping[Scene, Manifest], args: argparse.Namespace) -> dict[str, Any]:
-    """The results of one model, and what it lost from one end of an axis to the other."""
+    """The results of one model, and its loss of IoU along each axis."""
     scores = {
         scene: evaluate_localization(
             bundle,
-            people,
+            manifest,
             partition=PARTITION,
             split="test",
             heat_maps=HeatMapSettings(method=args.method),
-            sampling=SamplingSettings(min_samples=LEAST_SAMPLES, resamples=RESAMPLES),
+            sampling=SamplingSettings(min_samples=MIN_SAMPLES, resamples=RESAMPLES),
             loading=Loading(batch_size=16, cache=args.sets / "cache", workers=1),
         )
-        for scene, people in sets.items()
+        for scene, manifest in sets.items()
     }
     along = {"clutter": CLUTTER, "others": OTHERS}
     return {
@@ -187,58 +188,60 @@ def measure(bundle: Bundle, sets: Mapping[Scene, Manifest], args: argparse.Names
 
 
 def describe_mean(scores: LocalizationScores) -> dict[str, Any]:
-    """The mean over attributes, with its interval by people."""
+    """The mean over attributes, with its interval by identity."""
     iou = scores.mean["box_iou"]
     return {
         "samples": int(sum(scores.counts[name] for name in scores.mean_of)),
-        "even": round(scores.mean["box_share"].value, 5),
+        "uniform": round(scores.mean["box_share"].value, 5),
         "box_iou": {key: round(getattr(iou, key), 5) for key in ("value", "low", "high")},
     }
 
 
 def describe_sizes(scores: LocalizationScores) -> list[dict[str, Any]]:
-    """The mean over the samples of each bin that has enough of them; bands by the same people."""
+    """The mean over the samples of each bin that has enough of them; intervals by identity."""
     samples = scores.samples
-    counted = np.isin(samples.attribute, samples.find_members(LEAST_SAMPLES, scores.exclude_from_mean))
+    counted = np.isin(samples.attribute, samples.find_members(MIN_SAMPLES, scores.exclude_from_mean))
     shares, ious = samples.measures["box_share"], samples.measures["box_iou"]
     draws = np.concatenate(
         list(draw_multiplicities(samples.clusters, resamples=RESAMPLES, seed=0)), axis=1
     )  # (S, B)
     found = []
     for low, high in pairwise(BINS):
-        chosen = counted & (shares > low) & (shares <= high)
-        if chosen.sum() < LEAST_SAMPLES:
+        members = counted & (shares > low) & (shares <= high)
+        if members.sum() < MIN_SAMPLES:
             continue
-        weights = draws[chosen]
+        weights = draws[members]
         drawn = weights.sum(axis=0) > 0
-        means = ious[chosen] @ weights[:, drawn] / weights[:, drawn].sum(axis=0)
-        share = round(float(shares[chosen].mean()), 5)
+        means = ious[members] @ weights[:, drawn] / weights[:, drawn].sum(axis=0)
+        share = round(float(shares[members].mean()), 5)
         found.append(
             {
                 "axis": "size",
                 "at": share,
                 "bin": [low, high],
-                "samples": int(chosen.sum()),
-                "even": share,
-                "box_iou": describe_interval(float(ious[chosen].mean()), means),
+                "samples": int(members.sum()),
+                "uniform": share,
+                "box_iou": describe_interval(float(ious[members].mean()), means),
             }
         )
     return found
 
 
 def subtract(first: LocalizationScores, last: LocalizationScores) -> dict[str, float]:
-    """What the mean lost, the same people drawn for both."""
-    members = first.samples.find_members(LEAST_SAMPLES, first.exclude_from_mean)
-    ours, theirs = (
+    """Difference of the means, with the same resamples for both."""
+    members = first.samples.find_members(MIN_SAMPLES, first.exclude_from_mean)
+    first_means, last_means = (
         average_known(each.samples.resample(resamples=RESAMPLES, seed=0)["box_iou"][members])
         for each in (first, last)
     )
-    return describe_interval(first.mean["box_iou"].value - last.mean["box_iou"].value, ours - theirs)
+    return describe_interval(
+        first.mean["box_iou"].value - last.mean["box_iou"].value, first_means - last_means
+    )
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """One model after the other; the JSON is written after each."""
-    bundles, sets = load_systems(args), draw_sets(args)
+    """Measure all models; the JSON is written after each."""
+    bundles, sets = load_models(args), draw_sets(args)
     report: dict[str, Any] = {
         "benchmark": NAME,
         "data": {"generator": "passerby.synthetic, seed 0", "pictures": args.count},
@@ -255,42 +258,42 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     for name, bundle in bundles.items():
         print(name, flush=True)
         found = measure(bundle, sets, args)
-        report["models"][name] = describe_system(bundle)
+        report["models"][name] = describe_model(bundle)
         for key in ("results", "lost"):
             report[key] += [{"model": name, **each} for each in found.pop(key)]
         write(args.out, report := report | found)
     return report
 
 
-def describe_system(bundle: Bundle) -> dict[str, Any]:
-    """Its network, and what it was trained on."""
-    origin = ("variant", "backbone", "dataset", "seed", "epochs", "best_epoch")
+def describe_model(bundle: Bundle) -> dict[str, Any]:
+    """The network, its training data and its inputs."""
+    keys = ("variant", "backbone", "dataset", "seed", "epochs", "best_epoch")
     return {
         "model": bundle.model.name,
         "input": [bundle.preprocess.height, bundle.preprocess.width],
-        **{key: bundle.metadata.get(key) for key in origin},
-        "told_in_test": list(bundle.model.guidance),
+        **{key: bundle.metadata.get(key) for key in keys},
+        "inputs_in_test": list(bundle.model.guidance),
     }
 
 
-# ---------------------------------------------------------------------- showing
+# ---------------------------------------------------------------------- reporting
 
 
 def print_table(report: Mapping[str, Any]) -> None:
-    """The result for a person."""
-    print(f"{'model':<22}{'axis':<9}{'at':>7}{'samples':>9}{'even, %':>9}  IoU of boxes, %")
+    """Print the results."""
+    print(f"{'model':<22}{'axis':<9}{'at':>7}{'samples':>9}{'uniform, %':>11}  IoU of boxes, %")
     for r in report["results"]:
         print(
-            f"{r['model']:<22}{r['axis']:<9}{r['at']:>7.3g}{r['samples']:>9,}{100 * r['even']:>9.1f}  "
+            f"{r['model']:<22}{r['axis']:<9}{r['at']:>7.3g}{r['samples']:>9,}{100 * r['uniform']:>11.1f}  "
             f"{format_interval(r['box_iou'])}"
         )
-    print("lost from the first to the last, points")
+    print("loss from the first to the last value, points")
     for r in report["lost"]:
         print(f"{r['model']:<22}{r['axis']:<25}  {format_interval(r['box_iou'], sign='+')}")
 
 
 def draw_figure(report: Mapping[str, Any], path: Path) -> None:
-    """A panel an axis: each model as a line with its band, an even map in grey."""
+    """One panel per axis: a line with its interval for each model, the uniform map in grey."""
     figure, panels = load_figure(columns=len(AXES), height=4.2)
     for axes, (axis, (title, label)) in zip(panels, AXES.items(), strict=True):
         scale = 100 if axis == "size" else 1
@@ -300,7 +303,7 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
             value, low, high = ([100 * r["box_iou"][key] for r in found] for key in ("value", "low", "high"))
             axes.fill_between(x, low, high, color=colour, alpha=0.13, linewidth=0)
             axes.plot(x, value, color=colour, marker=marker, markersize=5, linewidth=1.6, label=name)
-        axes.plot(x, [100 * r["even"] for r in found], label="same everywhere", **EVEN)
+        axes.plot(x, [100 * r["uniform"] for r in found], label="uniform map", **UNIFORM)
         axes.set_title(title, loc="left")
         axes.set_xlabel(label)
         axes.set_ylim(bottom=0)
@@ -318,9 +321,9 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
     save_figure(
         figure,
         path,
-        f"{report['data']['pictures']:,} drawn people a set, the same in all; {method}; "
+        f"{report['data']['pictures']:,} synthetic people per set, the same in all; {method}; "
         f"{len(report['attributes'])} attributes; bands: 95 %, bootstrap of the test identities\n"
-        "Left: street half full, nobody else; middle: nobody else; right: street half full",
+        "Left: half of the furniture, no other people; middle: no other people; right: half of the furniture",
     )
 
 

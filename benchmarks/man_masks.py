@@ -1,14 +1,14 @@
-"""What the masks are worth to a trained MAN: tested with all ones, and with the masks of other people.
+"""Effect of the masks on a trained MAN: evaluated with all-ones masks and with masks of other identities.
 
-The masks of other people are a control: a network that uses its masks must lose by them. Each picture gets
-the mask of a picture of another identity, drawn by lot and stretched to its size.
+The masks of other identities are a control: a network that uses its masks must score lower with them. Each
+image gets the mask of a random image of another identity, stretched to its size.
 
     python benchmarks/man_masks.py runs/man/bundle peta.parquet --partition official-1 --results results
 
-writes a score file for each, of the variant with `-masks-ones` or `-masks-others` behind it, beside which the
-variant's own is the one with the right masks; `passerby compare` puts intervals to the differences. With
-`--manifest others.parquet --images FOLDER` it writes the manifest with the masks of others instead, to train
-on.
+writes a score file for each; their variants end in `-masks-ones` and `-masks-others`. Compare them with the
+score file of the correct masks by `passerby compare`, which adds intervals of the differences. With
+`--manifest others.parquet --images FOLDER` it instead writes a manifest with the masks of other identities,
+for training.
 """
 
 from __future__ import annotations
@@ -30,28 +30,30 @@ DRAW_SEED = 20
 OTHERS = "masks-of-others"
 
 
-def shuffle_people(manifest: Manifest) -> NDArray[np.int64]:
-    """For each row another row, of another identity; each row is given once."""
+def permute_identities(manifest: Manifest) -> NDArray[np.int64]:
+    """A permutation of the rows in which each row is replaced by one of another identity."""
     draw = np.random.default_rng(DRAW_SEED)
     names = [f"row {row}" if name is None else name for row, name in enumerate(manifest.identities)]
     _, person, counts = np.unique(names, return_inverse=True, return_counts=True)
     most = int(counts.max())
     if 2 * most > len(names):
         raise SystemExit(
-            f"expected nobody in more than half of the pictures, got one in {most} of {len(names)}"
+            f"expected each identity in at most half of the images, got one in {most} of {len(names)}"
         )
     order = np.lexsort((draw.permutation(len(names)), draw.permutation(len(counts))[person]))
-    given = np.empty_like(order)
-    given[order] = np.roll(order, -most)  # the pictures of a person stand together, so none is that near
-    return given
+    permuted = np.empty_like(order)
+    permuted[order] = np.roll(
+        order, -most
+    )  # images of an identity are contiguous, and at most `most` of them
+    return permuted
 
 
 def exchange_masks(manifest: Manifest, folder: Path) -> Manifest:
-    """A manifest whose people have the masks of others; these lie in `folder`, all else is linked there."""
+    """A manifest with masks of other identities; `folder` gets these masks and links to all other files."""
     (folder / OTHERS).mkdir(parents=True)
     for entry in manifest.root.resolve().iterdir():
         (folder / entry.name).symlink_to(entry)
-    masks, others = manifest.paths("mask"), shuffle_people(manifest)
+    masks, others = manifest.paths("mask"), permute_identities(manifest)
     written: list[str | None] = []
     for row, image in enumerate(manifest.images):
         path = masks[others[row]]

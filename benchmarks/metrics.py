@@ -1,10 +1,10 @@
-"""Metrics of 1,000,000 × 35 predictions: passerby against straightforward NumPy, in time and in memory.
+"""Time and memory of the metrics of 1,000,000 × 35 predictions, compared with straightforward NumPy.
 
 Both get the same arrays, with 5 % unknown labels, and return mA, accuracy, precision, recall, F1 and the
-values of each attribute. Time is the best of several runs in turns, because other programs on the machine
-only ever slow a run down. NumPy runs this on one thread; passerby is measured with one, which is what the
-target is about, and once more with as many as torch takes. Extra memory is how far the resident memory of a
-fresh process rises above what arrays and imports had taken, by the peak the kernel notes (Linux).
+values of each attribute. Time is the best of several alternating runs, because other load on the machine
+can only slow a run down. NumPy runs on one thread; passerby is measured with one thread, which the target
+refers to, and with torch's default number. Extra memory is the increase of the resident memory of a new
+process above arrays and imports, by the kernel's peak value (Linux).
 
     python benchmarks/metrics.py
 """
@@ -34,7 +34,7 @@ Scores = dict[str, Any]
 
 
 def create_data(rows: int, attributes: int) -> tuple[NDArray[np.float32], NDArray[np.int8]]:
-    """Predictions that are mostly right, of attributes between rare and common."""
+    """Mostly correct predictions of attributes from rare to common."""
     rng = np.random.default_rng(0)
     ratio = np.linspace(0.02, 0.6, attributes, dtype=np.float32)
     labels = (rng.random((rows, attributes), dtype=np.float32) < ratio).astype(np.int8)
@@ -45,7 +45,7 @@ def create_data(rows: int, attributes: int) -> tuple[NDArray[np.float32], NDArra
 
 
 def score_with_numpy(probs: NDArray[np.float32], labels: NDArray[np.int8]) -> Scores:
-    """The definitions, written down with NumPy as one would."""
+    """The definitions in plain NumPy."""
     positive, negative = labels == 1, labels == 0
     predicted = (probs > THRESHOLD) & (positive | negative)
     both, either = predicted & positive, predicted | positive
@@ -73,7 +73,7 @@ def score_with_numpy(probs: NDArray[np.float32], labels: NDArray[np.int8]) -> Sc
 
 
 def score_with_passerby(probs: NDArray[np.float32], labels: NDArray[np.int8]) -> Scores:
-    """The same from the streaming metric, its checks of the input included."""
+    """The same by the streaming metric, including its input checks."""
     metric = AttributeMetrics(probs.shape[1], thresholds=THRESHOLD)
     metric.update(torch.from_numpy(probs), torch.from_numpy(labels))
     scores = metric.compute()
@@ -84,11 +84,14 @@ def score_with_passerby(probs: NDArray[np.float32], labels: NDArray[np.int8]) ->
 
 
 PER_ATTRIBUTE = ("mA", "accuracy", "precision", "recall", "f1")
-SYSTEMS: dict[str, Callable[..., Scores]] = {"numpy": score_with_numpy, "passerby": score_with_passerby}
+IMPLEMENTATIONS: dict[str, Callable[..., Scores]] = {
+    "numpy": score_with_numpy,
+    "passerby": score_with_passerby,
+}
 
 
 def measure_seconds(probs: NDArray[np.float32], labels: NDArray[np.int8], repeats: int) -> dict[str, float]:
-    """Best time of NumPy, passerby with one thread and passerby with all, in turns."""
+    """Best time of NumPy, of passerby with one thread and with all threads, in alternating runs."""
     every = torch.get_num_threads()
     runs = {"numpy": (score_with_numpy, 1), "passerby": (score_with_passerby, 1)}
     if every > 1:
@@ -113,15 +116,15 @@ def _report_memory(name: str, shape: tuple[int, int], pipe: Connection) -> None:
     data = create_data(*shape)
     warm = create_data(256, shape[1])
     torch.set_num_threads(1)
-    SYSTEMS[name](*warm)  # what a first call imports and sets up is no cost of the size
-    Path("/proc/self/clear_refs").write_text("5")  # the peak starts anew
+    IMPLEMENTATIONS[name](*warm)  # excludes imports and set-up of the first call
+    Path("/proc/self/clear_refs").write_text("5")  # reset the peak
     before = _read_status_mb("VmRSS")
-    SYSTEMS[name](*data)
+    IMPLEMENTATIONS[name](*data)
     pipe.send(_read_status_mb("VmHWM") - before)
 
 
 def measure_extra_mb(name: str, shape: tuple[int, int]) -> float:
-    """Rise of the resident memory of a fresh process during one run, in MB (2^20 bytes)."""
+    """Increase of the resident memory of a new process during one run, in MB (2^20 bytes)."""
     context = multiprocessing.get_context("spawn")
     here, there = context.Pipe(duplex=False)
     process = context.Process(target=_report_memory, args=(name, shape, there))
@@ -130,17 +133,15 @@ def measure_extra_mb(name: str, shape: tuple[int, int]) -> float:
     try:
         extra = float(here.recv())
     except EOFError:
-        raise RuntimeError(
-            f"the process that measures the memory of {name} ended without an answer"
-        ) from None
+        raise RuntimeError(f"the process that measures the memory of {name} ended without a result") from None
     finally:
         process.join()
     return extra
 
 
-def check_agreement(ours: Scores, theirs: Scores) -> float:
+def check_agreement(first: Scores, second: Scores) -> float:
     """Largest difference between the two results."""
-    difference = max(float(np.abs(np.asarray(ours[k]) - np.asarray(theirs[k])).max()) for k in theirs)
+    difference = max(float(np.abs(np.asarray(first[k]) - np.asarray(second[k])).max()) for k in second)
     if not difference < 1e-9:
         raise RuntimeError(f"the two implementations differ by {difference}: their times cannot be compared")
     return difference
@@ -151,7 +152,7 @@ def run(rows: int, attributes: int, repeats: int) -> dict[str, Any]:
     probs, labels = create_data(rows, attributes)
     difference = check_agreement(score_with_passerby(probs, labels), score_with_numpy(probs, labels))
     seconds = measure_seconds(probs, labels, repeats)
-    extra_mb = {name: measure_extra_mb(name, (rows, attributes)) for name in SYSTEMS}
+    extra_mb = {name: measure_extra_mb(name, (rows, attributes)) for name in IMPLEMENTATIONS}
     speed_up = seconds["numpy"] / seconds["passerby"]
     return {
         "rows": rows,
@@ -169,7 +170,7 @@ def run(rows: int, attributes: int, repeats: int) -> dict[str, Any]:
 
 
 def print_table(result: dict[str, Any]) -> None:
-    """The result for a person."""
+    """Print the results."""
     shape = f"{result['rows']:,} × {result['attributes']}"
     print(f"Metrics of {shape} predictions, best of {result['repeats']} runs, load {result['load']:.1f}")
     print(f"{'':22}{'seconds':>9}{'× numpy':>9}{'extra MB':>10}")

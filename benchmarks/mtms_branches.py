@@ -1,7 +1,7 @@
-"""What each branch of MTMS adds: parameters and multiply-accumulates of one picture.
+"""Parameters and multiply-accumulates of one image for each branch of MTMS.
 
-Counted as `passerby models` does, on shapes alone. A prediction computes the parts above its line, and those
-below it only where parsing maps are asked for.
+Counted like `passerby models`, from shapes only. A prediction computes the branches above its line, and those
+below it only if parsing maps are requested.
 
     python benchmarks/mtms_branches.py
     python benchmarks/mtms_branches.py --backbone mobilenetv2_100 --size 128x96 --classes coarse
@@ -19,14 +19,14 @@ from passerby.models.complexity import create_shapes_only
 PREDICTED = {
     "trunk": ("backbone",),
     "attributes, stage I": ("attributes1_tail", "attributes1"),
-    "parsing, stage I: its layers, which the fusion takes in": ("parsing1_tail",),
+    "parsing, stage I: layers (input of the fusion)": ("parsing1_tail",),
     "attributes, stage II": ("attributes2",),
     "attribute relationship attention": ("attention",),
 }
 PARSED = {
-    "parsing, stage I: its map": ("parsing1",),
-    "parsing, stage II: its layers": ("parsing2_tail",),
-    "parsing, stage II: its map": ("parsing2",),
+    "parsing, stage I: map": ("parsing1",),
+    "parsing, stage II: layers": ("parsing2_tail",),
+    "parsing, stage II: map": ("parsing2",),
 }
 
 
@@ -47,27 +47,27 @@ def main() -> None:
         attributes=args.attributes,
         size_px=(height, width),
         arguments={"parsing_classes": args.classes},
-    ).train()  # in training all branches are computed
+    ).train()  # training computes all branches
     images = torch.empty(1, 3, height, width, device="meta")
     with torch.no_grad(), FlopCounterMode(display=False) as counter:
         model(images)
-    parts = dict(model.named_children())
+    modules = dict(model.named_children())
     found = counter.get_flop_counts()
     macs = {
         name: sum(found.get(f"{type(model).__name__}.{name}", {}).values()) // 2
-        for name in parts
+        for name in modules
         if name != "backbone"
     }
     macs["backbone"] = counter.get_total_flops() // 2 - sum(macs.values())
 
     def count(branch: str, names: tuple[str, ...]) -> tuple[str, int, int]:
-        parameters = sum(p.numel() for name in names for p in parts[name].parameters())
+        parameters = sum(p.numel() for name in names for p in modules[name].parameters())
         return branch, parameters, sum(macs[name] for name in names)
 
     predicted = [count(*branch) for branch in PREDICTED.items()]
     parsed = [count(*branch) for branch in PARSED.items()]
-    sums = ("**a prediction**", *_add(predicted)), ("**with parsing maps**", *_add(predicted + parsed))
-    print("| part | parameters, M | GMACs |\n|---|---:|---:|")
+    sums = ("**prediction**", *_add(predicted)), ("**with parsing maps**", *_add(predicted + parsed))
+    print("| branch | parameters, M | GMACs |\n|---|---:|---:|")
     for branch, parameters, work in (*predicted, sums[0], *parsed, sums[1]):
         print(f"| {branch} | {parameters / 1e6:.3f} | {work / 1e9:.3f} |")
 

@@ -1,19 +1,20 @@
-"""Which scale SSPNet's adaptive feature scale selection (AFSS) chooses as the things people wear shrink.
+"""Scales selected by SSPNet's adaptive feature scale selection (AFSS) for objects of different sizes.
 
-The same people are drawn several times; hats, glasses, bags, held objects and patterns are larger or smaller
-each time (`object_scale`), all else stays, and nothing is in the way. On each set SSPNet is trained with AFSS
-alone (no prior locations, as row 3 of the paper's Table 2), once a seed. All start with the backbone of the
-demo's baseline, as a network from scratch has learned none of the small things after a few epochs. Noted are
+The same people are drawn several times with larger or smaller hats, glasses, bags, held objects and
+patterns (`object_scale`); everything else is equal, and nothing occludes the person. On each set, SSPNet is
+trained with AFSS only (no prior locations, as in row 3 of the paper's Table 2), once per seed. All start
+with the backbone of the demo's baseline, as a network from scratch does not learn the small objects in a
+few epochs. The JSON has
 
-- the scale that AFSS* chose for each attribute, and the running mA at P1, P2, P3 that it chose by;
-- what AFSS by group would have chosen from the same counts: all scales train alike, whatever is chosen;
-- mA on the test split at each scale, which AFSS never sees.
+- the scale that AFSS* selected for each attribute, and the running mA at P1, P2, P3 behind this selection;
+- the selection of AFSS by group from the same counts: all scales train alike, whichever is selected;
+- the mA on the test split at each scale, which AFSS does not use.
 
-    make demo                                         # leaves demo/run/bundle
+    make demo                                         # writes demo/run/bundle
     python benchmarks/sspnet_scales.py                # draws, trains, writes the JSON and the figure
     python benchmarks/sspnet_scales.py --draw-only    # the figure from the committed JSON
 
-A training that is finished is not repeated; one that was interrupted goes on.
+A finished training is not repeated, and an interrupted one is resumed.
 """
 
 from __future__ import annotations
@@ -51,19 +52,19 @@ from passerby.synthetic import ATTRIBUTES, SynthConfig
 
 RECIPE = Path("recipes/sspnet/demo.yaml")
 SIZES = (1.5, 1.0, 0.6, 0.35)
-THINGS = ("Hat", "Glasses", "HandBag", "ShoulderBag", "Backpack", "HoldObjectsInFront", "UpperLogo")
+OBJECTS = ("Hat", "Glasses", "HandBag", "ShoulderBag", "Backpack", "HoldObjectsInFront", "UpperLogo")
 PATTERNS = ("UpperStride", "UpperPlaid", "UpperSplice", "LowerStripe", "LowerPattern")
 SETS = {
-    "things": THINGS,
+    "objects": OBJECTS,
     "patterns": PATTERNS,
-    "control": tuple(name for name in ATTRIBUTES if name not in (*THINGS, *PATTERNS)),
+    "control": tuple(name for name in ATTRIBUTES if name not in (*OBJECTS, *PATTERNS)),
 }
-"""Things become smaller; patterns mostly become finer on the same cloth; nothing changes in the control."""
+"""Objects become smaller, patterns mostly finer on the same cloth; the control does not change."""
 
-TITLES = {"things": "things that shrink", "patterns": "patterns, finer", "control": "others"}
+TITLES = {"objects": "objects, smaller", "patterns": "patterns, finer", "control": "others"}
 SCALES = ("P1", "P2", "P3")
 STRIDES = (4, 8, 16)
-COLOURS = ("#56b4e9", "#e69f00", "#cc79a7")  # of P1, P2, P3
+COLOURS = ("#56b4e9", "#e69f00", "#cc79a7")  # P1, P2, P3
 DIFFICULTY = 0.1
 COUNT, EPOCHS = 4000, 3
 MODEL = {
@@ -77,7 +78,7 @@ MODEL = {
 
 
 def create_config(size: float) -> SynthConfig:
-    """People alone in a bare scene."""
+    """Single people in an empty scene."""
     return SynthConfig(
         height=128,
         width=96,
@@ -90,16 +91,16 @@ def create_config(size: float) -> SynthConfig:
 
 
 def measure(args: argparse.Namespace, size: float, seed: int) -> tuple[dict[str, Any], dict[str, Any]]:
-    """One training: the head of the JSON, and what was found."""
+    """One training: its settings and its results."""
     manifest = draw(args.out, f"size-{size}", args.count, create_config(size))
     run = args.out / "scales" / f"size-{size}-{args.count}-{args.epochs}-seed{seed}"
-    changes = [f"model.arguments={json.dumps(MODEL)}", f"seed={seed}"]
-    changes += ["variant=afss-by-attribute"]
-    recipe, bundle = train_once(RECIPE, run, manifest=manifest, args=args, changes=changes)
+    overrides = [f"model.arguments={json.dumps(MODEL)}", f"seed={seed}"]
+    overrides += ["variant=afss-by-attribute"]
+    recipe, bundle = train_once(RECIPE, run, manifest=manifest, args=args, overrides=overrides)
     model = cast(SSPNet, bundle.model)
     assert model.selection is not None
     chosen, running = list(model.scales), model.selection.compute_mean_accuracy().tolist()
-    groups = choose_by_group(model)
+    groups = select_by_group(model)
     tests = {"chosen": score_once(bundle, recipe, run / "test")}
     for number, scale in enumerate(SCALES, 1):
         use_scale(bundle, number)
@@ -127,8 +128,8 @@ def measure(args: argparse.Namespace, size: float, seed: int) -> tuple[dict[str,
     return setting, found
 
 
-def choose_by_group(model: SSPNet) -> dict[str, Any]:
-    """The stride that AFSS by group takes from these counts, and its running mA."""
+def select_by_group(model: SSPNet) -> dict[str, Any]:
+    """The strides that AFSS by group would select from these counts, and their running mA."""
     selection = cast(ScaleSelection, model.selection)
     accuracy = selection.compute_mean_accuracy()
     groups: dict[str, Any] = {}
@@ -140,7 +141,7 @@ def choose_by_group(model: SSPNet) -> dict[str, Any]:
 
 
 def use_scale(bundle: Bundle, scale: int) -> None:
-    """Score every attribute at one scale."""
+    """Set the scale of every attribute."""
     selection = cast(SSPNet, bundle.model).selection
     assert selection is not None
     state = selection.state_dict()
@@ -149,7 +150,7 @@ def use_scale(bundle: Bundle, scale: int) -> None:
 
 
 def measure_set(tests: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any]:
-    """Mean test mA of some attributes at each scale and of P1 over P3, with intervals."""
+    """Mean test mA of some attributes at each scale and the difference of P1 and P3, with intervals."""
     samples = {key: resample(test, names)["mA"] for key, test in tests.items()}
     means = {key: statistics.fmean(mean_accuracy(test)[n] for n in names) for key, test in tests.items()}
     values = {key: describe_interval(means[key], samples[key]) for key in tests}
@@ -158,9 +159,9 @@ def measure_set(tests: Mapping[str, Any], names: Sequence[str]) -> dict[str, Any
 
 
 def measure_pixels(out: Path, size: float, count: int) -> dict[str, float]:
-    """Median over the pictures of √(width · height) of the box of what each attribute is read from, in px."""
+    """Median over the images of √(width · height) of each attribute's box, in px."""
     boxes = json.loads((out / "people" / f"size-{size}-{count}" / "boxes.json").read_text(encoding="utf-8"))
-    sides: dict[str, list[float]] = {name: [] for name in (*THINGS, *PATTERNS)}
+    sides: dict[str, list[float]] = {name: [] for name in (*OBJECTS, *PATTERNS)}
     for found in boxes.values():
         for name in set(found) & set(sides):
             left, top, right, bottom = found[name]
@@ -169,7 +170,7 @@ def measure_pixels(out: Path, size: float, count: int) -> dict[str, float]:
 
 
 def run(args: argparse.Namespace) -> dict[str, Any]:
-    """All sizes of a seed, then the next seed; the JSON is written after each training."""
+    """Train on all sizes by seed; the JSON is written after each training."""
     results: list[dict[str, Any]] = []
     report: dict[str, Any] = {}
     pixels: dict[str, dict[str, float]] = {}
@@ -198,7 +199,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def print_table(report: Mapping[str, Any]) -> None:
-    """The result for a person."""
+    """Print the results."""
     for result in report["results"]:
         print(f"object scale {result['object_scale']}, seed {result['seed']}")
         for name, values in result["sets"].items():
@@ -212,14 +213,14 @@ def print_table(report: Mapping[str, Any]) -> None:
 
 
 def draw_figure(report: Mapping[str, Any], path: Path) -> None:
-    """The scale of each attribute by size, and mA at each scale by size."""
+    """Draw the scale of each attribute and the mA at each scale, by size."""
     figure, (choices, *means) = load_figure(columns=4, height=6.2, widths=(1.6, 1, 1, 1))
     sizes = sorted({r["object_scale"] for r in report["results"]}, reverse=True)
     draw_choices(choices, report, sizes)
     for axes, (name, members) in zip(means, SETS.items(), strict=True):
         for k, scale in enumerate(SCALES):
             points = [average(report, size, name, scale) for size in sizes]
-            x = [place + 0.08 * (k - 1) for place in range(len(sizes))]
+            x = [position + 0.08 * (k - 1) for position in range(len(sizes))]
             spread = [[v - low for v, low, _, _ in points], [high - v for v, _, high, _ in points]]
             style: dict[str, Any] = {"color": COLOURS[k], "markersize": 6}
             label = f"{scale}, stride {STRIDES[k]}"
@@ -236,13 +237,13 @@ def draw_figure(report: Mapping[str, Any], path: Path) -> None:
     save_figure(
         figure,
         path,
-        f"{report['data']['pictures']:,} drawn people a size, {report['backbone']}, "
-        f"{epochs} epochs, {seeds} training(s) a size; solid: test split, with 95 % intervals by identity",
+        f"{report['data']['pictures']:,} synthetic people per size, {report['backbone']}, "
+        f"{epochs} epochs, {seeds} training(s) per size; solid: test split, with 95 % intervals by identity",
     )
 
 
 def draw_choices(axes: Any, report: Mapping[str, Any], sizes: Sequence[float]) -> None:
-    """A cell an attribute and size, coloured by the stride; in it the median side of what is seen."""
+    """One cell per attribute and size: its colour is the stride, its text the median side of the object."""
     rows = [name for members in SETS.values() for name in members]
     for r in report["results"]:
         seeds = report["seeds"]
@@ -253,11 +254,11 @@ def draw_choices(axes: Any, report: Mapping[str, Any], sizes: Sequence[float]) -
             range(len(rows)), width, left=left, height=0.9, color=[COLOURS[STRIDES.index(s)] for s in strides]
         )
     for row, name in enumerate(rows):
-        for place, size in enumerate(sizes):
+        for column, size in enumerate(sizes):
             side = report["median_side_px"][f"{size}"].get(name)
             if side is not None:
-                axes.text(place, row, f"{side:.0f} px", ha="center", va="center", fontsize=7)
-    for border in (len(THINGS), len(THINGS) + len(PATTERNS)):
+                axes.text(column, row, f"{side:.0f} px", ha="center", va="center", fontsize=7)
+    for border in (len(OBJECTS), len(OBJECTS) + len(PATTERNS)):
         axes.axhline(border - 0.5, color="black", linewidth=1)
     axes.set_yticks(range(len(rows)), rows, fontsize=8)
     axes.set_xticks(range(len(sizes)), [f"{size:g}" for size in sizes])
@@ -265,13 +266,13 @@ def draw_choices(axes: Any, report: Mapping[str, Any], sizes: Sequence[float]) -
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlabel("size of hats, bags, prints (1 = natural)")
     axes.grid(visible=False)
-    axes.set_title("chosen scale; median side seen", loc="left")
+    axes.set_title("selected scale; median side", loc="left")
 
 
 def average(
     report: Mapping[str, Any], size: float, name: str, scale: str
 ) -> tuple[float, float, float, float]:
-    """Test mA with its interval, and running mA, of a set at a scale: per cent, means over the seeds."""
+    """Test mA with its interval, and running mA, of a set at a scale: per cent, averaged over the seeds."""
     found = [r for r in report["results"] if r["object_scale"] == size]
     tests = [r["sets"][name]["test_mA"][scale] for r in found]
     running = [r["attributes"][member]["running_mA"][scale] for r in found for member in SETS[name]]

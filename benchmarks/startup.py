@@ -1,4 +1,4 @@
-"""How fast `import passerby` and `passerby --help` are, beside the bare interpreter and `import torch`.
+"""Start-up time of `import passerby` and `passerby --help`, compared with bare Python and `import torch`.
 
 python benchmarks/startup.py
 """
@@ -22,7 +22,7 @@ COMMANDS = {
 def measure(arguments: list[str], runs: int) -> float:
     """Median wall-clock seconds of a fresh process."""
     seconds = []
-    for _ in range(runs + 1):  # the first one warms the file cache
+    for _ in range(runs + 1):  # the first run warms the file cache
         start = time.perf_counter()
         subprocess.run([sys.executable, *arguments], check=True, stdout=subprocess.DEVNULL)
         seconds.append(time.perf_counter() - start)

@@ -1,102 +1,80 @@
-"""Make the pictures of README and docs: drawn people, the demo's report in a browser, what models look at.
+"""Draw the images of README and docs that come from the demo: drawn people, attention maps, localisation.
 
 make demo
-for model in diaa man mtms; do .venv/bin/passerby train recipes/$model/demo.yaml --out demo/$model; done
+.venv/bin/passerby train diaa/demo --out demo/diaa
+.venv/bin/passerby train baseline/demo --set model.name=passerby --set training.epochs=8 \
+    --set variant=demo-passerby --out demo/passerby
 .venv/bin/python scripts/draw_readme_pictures.py
 """
 
 from __future__ import annotations
 
-import shutil
-import subprocess
-import sys
-import tempfile
+import json
 from pathlib import Path
 
 from PIL import Image
 
-from passerby.annotators.from_files import FromFiles
 from passerby.bundle import Bundle
-from passerby.explain.attention_maps import compute_maps
-from passerby.inference.auxiliary import AuxiliaryInputs
+from passerby.explain import compute_maps, localize_many
+from passerby.explain.localization import Localization
 from passerby.synthetic import SynthConfig, draw_person
-from passerby.visualization.attention_figure import draw_attention
+from passerby.types import Box
+from passerby.visualization import draw_attention, draw_localizations
 
 IMAGES = Path("docs/images")
-REPORT = Path("demo/report.html")
 PEOPLE = Path("demo/people")
-CHROMIUM = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --hide-scrollbars "
-    "--disable-background-networking --disable-component-update --disable-sync"
-)
+
+
+def main() -> None:
+    """Draw all images."""
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    draw_people()
+    draw_attention_maps()
+    draw_heat_maps()
 
 
 def draw_people(columns: int = 8, rows: int = 2) -> None:
-    """A sheet of drawn people."""
-    sheet = Image.new("RGB", (192 * columns, 256 * rows))
+    """A grid of drawn people, for the home page of the docs."""
+    grid = Image.new("RGB", (192 * columns, 256 * rows))
     for i in range(columns * rows):
         person = draw_person(SynthConfig(difficulty=0.1, views_per_identity=1), seed=3, index=i)
-        sheet.paste(Image.fromarray(person.image), (i % columns * 192, i // columns * 256))
-    sheet.resize((sheet.width * 3 // 4, sheet.height * 3 // 4), Image.Resampling.LANCZOS).save(
+        grid.paste(Image.fromarray(person.image), (i % columns * 192, i // columns * 256))
+    grid.resize((grid.width * 3 // 4, grid.height * 3 // 4), Image.Resampling.LANCZOS).save(
         IMAGES / "people.jpg", quality=85
     )
 
 
-def shoot_report(height: int = 1500) -> None:
-    """The top of the report, 1280 pixels wide."""
-    browser = shutil.which("chromium") or shutil.which("google-chrome")
-    if browser is None:
-        sys.exit("no Chromium here to take the picture of the report with; install one")
-    target = IMAGES / "report.png"
-    with tempfile.TemporaryDirectory() as profile:
-        command = [browser, *CHROMIUM.split(), f"--user-data-dir={profile}", f"--window-size=1280,{height}"]
-        page = REPORT.resolve().as_uri()
-        subprocess.run([*command, f"--screenshot={target.resolve()}", page], check=True, capture_output=True)
-    Image.open(target).convert("RGB").quantize(128).save(target, optimize=True)
-
-
-def show_attention() -> None:
-    """Where DIAA's demo looks for three attributes in two drawn people of its test split."""
+def draw_attention_maps() -> None:
+    """Attention of DIAA for three attributes of two people of the demo's test split."""
     bundle = Bundle.load("demo/diaa/bundle")
-    people = [find_person(number) for number in (52, 5)]
     figure = draw_attention(
-        [compute_maps(bundle, person) for person in people],
+        [compute_maps(bundle, locate_person(number)) for number in (52, 5)],
         attributes=("Hat", "boots", "Glasses"),
         names=("attention3",),
     )
     figure.quantize(128).save(IMAGES / "attention.png", optimize=True)
 
 
-def show_tasks() -> None:
-    """What MAN's demo leaves of a drawn person, and where it looks for each task."""
-    bundle = Bundle.load("demo/man/bundle")
-    auxiliary = AuxiliaryInputs([FromFiles("masks", PEOPLE / "masks")])
-    maps = compute_maps(bundle, find_person(5), auxiliary=auxiliary)
-    figure = draw_attention(maps, by_task=bundle.schema, columns=7, height_px=192)
-    figure.quantize(128).save(IMAGES / "man.png", optimize=True)
-
-
-def show_parsing() -> None:
-    """The parsing maps of MTMS's demo beside the truth, and its attribute maps, of two drawn people."""
-    bundle = Bundle.load("demo/mtms/bundle")
-    auxiliary = AuxiliaryInputs([FromFiles("parsing", PEOPLE / "parsing", classes=bundle.model.parsing_classes)])
-    figure = draw_attention(
-        [compute_maps(bundle, find_person(number), auxiliary=auxiliary) for number in (52, 5)],
-        attributes=("Hat", "Backpack", "boots"),
-        height_px=192,
+def draw_heat_maps() -> None:
+    """Heat maps, boxes and ground truth of `passerby` for three attributes of two people, for the README."""
+    attributes = ("Hat", "boots", "Backpack")
+    paths = [locate_person(number) for number in (1424, 772)]
+    boxes = json.loads((PEOPLE / "boxes.json").read_text(encoding="utf-8"))
+    truth = [
+        {name: [Box(*box)] for name, box in boxes[f"images/{path.name}"].items() if name in attributes}
+        for path in paths
+    ]
+    items = localize_many(Bundle.load("demo/passerby/bundle"), paths, attributes=attributes)
+    localizations = [item for item in items if isinstance(item, Localization)]
+    draw_localizations(localizations, truth=truth, height_px=256).save(
+        IMAGES / "localization.jpg", quality=88
     )
-    figure.quantize(128).save(IMAGES / "mtms.png", optimize=True)
 
 
-def find_person(number: int) -> Path:
-    """A picture of the demo."""
+def locate_person(number: int) -> Path:
+    """Path of an image of the demo."""
     return PEOPLE / "images" / f"{number:06d}.jpg"
 
 
 if __name__ == "__main__":
-    IMAGES.mkdir(parents=True, exist_ok=True)
-    draw_people()
-    shoot_report()
-    show_attention()
-    show_tasks()
-    show_parsing()
+    main()

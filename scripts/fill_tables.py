@@ -1,4 +1,4 @@
-"""Make the tables of README and docs anew, each by the command that is named above it.
+"""Update the tables of README and docs, each by the command that is named above it.
 
     python scripts/fill_tables.py [PAGE …]
 
@@ -19,8 +19,13 @@ ROOT = Path(__file__).parents[1]
 BLOCK = re.compile(r"(<!-- made by `([^`\n]+)` -->\n)(?:(?!<!-- ).)*(<!-- end -->\n)", re.DOTALL)
 
 
+def list_pages() -> list[Path]:
+    """README and every page of the docs."""
+    return [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+
+
 def run(command: str) -> str:
-    """What a command of ours prints."""
+    """The output of a passerby or Python command."""
     program, *words = shlex.split(command)
     if program not in ("passerby", "python"):
         raise SystemExit(f"expected a command of passerby or python, got {command}")
@@ -30,7 +35,7 @@ def run(command: str) -> str:
 
 
 def fill(page: Path) -> None:
-    """Make the tables of a page anew."""
+    """Update the tables of a page."""
     text = page.read_text(encoding="utf-8")
     if not text.count("<!-- made by ") == text.count("<!-- end -->") == len(BLOCK.findall(text)):
         raise SystemExit(f"{page}: expected a line <!-- end --> below each table, and no other")
@@ -42,5 +47,5 @@ def fill(page: Path) -> None:
 
 
 if __name__ == "__main__":
-    for page in map(Path, sys.argv[1:] or [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]):
+    for page in map(Path, sys.argv[1:]) if sys.argv[1:] else list_pages():
         fill(page)

@@ -1,8 +1,8 @@
-"""Rewrite stored score files, comparisons and measurements of passerby 0.1 under the names of today.
+"""Rewrite stored score files, comparisons and measurements of passerby 0.1 under the current names.
 
     python scripts/migrate_results.py [FOLDER]
 
-FOLDER is `results` by default. Numbers are copied; a file that needs no change is not touched.
+FOLDER is `results` by default. Numbers are copied; a file that needs no change is not rewritten.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from passerby.migration import upgrade
 
 
 def migrate(folder: Path) -> None:
-    """Rewrite the JSON files below a folder, and rename those whose name has an old word."""
+    """Rewrite the JSON files below a folder, and rename files with an old variant in their name."""
     for path in sorted(folder.rglob("*.json")):
         old = read_json(path)
         new = upgrade(old)

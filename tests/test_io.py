@@ -7,7 +7,7 @@ import pytest
 from passerby.io import replace_file
 
 
-def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
+def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
     with replace_file(path) as temporary:
@@ -17,7 +17,7 @@ def test_the_old_file_stands_until_the_new_one_is_whole(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == [path]
 
 
-def test_after_an_exception_the_old_file_stands_and_nothing_else(tmp_path: Path) -> None:
+def test_after_an_exception_only_the_old_file_is_left(tmp_path: Path) -> None:
     path = tmp_path / "a.txt"
     path.write_text("old")
 

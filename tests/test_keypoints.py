@@ -85,7 +85,9 @@ def test_standing_by_hand() -> None:
         ("right ear", set()),
     ],
 )
-def test_a_derived_keypoint_is_as_sure_as_its_least_sure_source(joint: str, unsure: set[str]) -> None:
+def test_a_derived_keypoint_is_as_confident_as_its_least_confident_source(
+    joint: str, unsure: set[str]
+) -> None:
     keypoints = draw(1)
     keypoints[..., 2] = 0.9
     keypoints[0, COCO.index(joint), 2] = 0.1

@@ -46,17 +46,17 @@ def test_map_without_pixels_is_converted() -> None:
 
 
 def test_value_beyond_the_table_is_named() -> None:
-    with pytest.raises(DataError, match=r"classes 0 … 19 .*got 20; is the table"):
+    with pytest.raises(DataError, match=r"classes 0 … 19 .*got 20; the table"):
         convert_parsing(np.array([[0, 58], [20, 19]], np.uint8), LIP_TO_COARSE)
 
 
 @pytest.mark.parametrize("values", [np.zeros((2, 2)), np.zeros(4, np.uint8), np.zeros((1, 2, 2), np.uint8)])
-def test_what_is_no_map_is_refused(values: np.ndarray) -> None:
+def test_invalid_maps_are_refused(values: np.ndarray) -> None:
     with pytest.raises(DataError, match=r"expected a parsing map \(H, W\) of uint8"):
         convert_parsing(values, LIP_TO_COARSE)
 
 
 @pytest.mark.parametrize("table", [[], [0, 256], [-1], [0] * 257])
-def test_table_that_cannot_be_is_refused(table: list[int]) -> None:
+def test_invalid_tables_are_refused(table: list[int]) -> None:
     with pytest.raises(DataError, match="table of 1 to 256 numbers"):
         convert_parsing(np.zeros((2, 2), np.uint8), table)

@@ -1,10 +1,12 @@
-"""What the README tells a newcomer to type does what it says."""
+"""The commands, Python examples, links and tables of README and docs work and agree with the files."""
 
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -14,13 +16,29 @@ from passerby.comparison.aggregate import aggregate, format_markdown
 from passerby.comparison.attribute_table import create_attribute_table
 from passerby.comparison.localization_comparison import LocalizationComparison
 from passerby.comparison.run_comparison import Comparison
+from passerby.comparison.stored import format_comparison
 from passerby.config import load_recipe
 from passerby.data.formats.pa100k import SCHEMA
 from passerby.evaluation.score_files import COMPARISON_SUFFIX, load_results
+from passerby.models.published import PUBLISHED
 from passerby.types import Preprocess
 
 ROOT = Path(__file__).parents[1]
-README = (ROOT / "README.md").read_text(encoding="utf-8")
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+RESULTS = ROOT / "results"
+
+
+def read(page: str | Path) -> str:
+    """The text of a page."""
+    return (ROOT / page).read_text(encoding="utf-8")
+
+
+README = read("README.md")
+
+
+def name_page(value: object) -> str:
+    """Its path in the repository, as the id of a test."""
+    return str(value.relative_to(ROOT)) if isinstance(value, Path) else str(value)
 
 
 def read_block(heading: str) -> str:
@@ -33,7 +51,7 @@ def read_block(heading: str) -> str:
 
 @pytest.fixture
 def checkout(tmp_path: Path) -> Path:
-    """What the README's commands refer to, with an untrained model where `make demo` leaves its own."""
+    """The files that commands refer to, with an untrained model in the place of the demo's."""
     for name in ("recipes", "examples"):
         (tmp_path / name).symlink_to(ROOT / name)
     recipe = load_recipe(ROOT / "recipes" / "baseline" / "demo.yaml")
@@ -45,19 +63,17 @@ def checkout(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize(
-    "page", sorted([ROOT / "README.md", *(ROOT / "docs").glob("*.md")]), ids=lambda p: p.name
-)
-def test_every_table_that_a_command_makes_has_its_end(page: Path) -> None:
-    """So that `scripts/fill_tables.py` finds them."""
-    marks = re.findall(r"^<!-- (made by `[^`\n]+`|end) -->$", page.read_text(encoding="utf-8"), re.MULTILINE)
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_generated_tables_have_an_end_line(page: Path) -> None:
+    """`scripts/fill_tables.py` needs it."""
+    marks = re.findall(r"^<!-- (made by `[^`\n]+`|end) -->$", read(page), re.MULTILINE)
     assert all(mark.startswith("made by") for mark in marks[::2])
     assert marks[1::2] == ["end"] * (len(marks) // 2)
     assert len(marks) % 2 == 0
 
 
 @pytest.mark.slow
-def test_data_of_ones_own_from_prepare_to_predict_exactly_as_printed(checkout: Path) -> None:
+def test_commands_for_your_own_data_run_as_printed(checkout: Path) -> None:
     tools = Path(sys.executable).parent
     environment = {**os.environ, "PATH": f"{tools}{os.pathsep}{os.environ['PATH']}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(
@@ -78,31 +94,50 @@ def test_data_of_ones_own_from_prepare_to_predict_exactly_as_printed(checkout: P
     assert list((checkout / "runs" / "shop").rglob("*-seed0.json"))
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/localizing.md"])
-def test_the_python_examples_run(
+@pytest.mark.parametrize("page", ["README.md", "docs/how-to/localize.md"])
+def test_python_examples_run(
     page: str, checkout: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from PIL import Image
 
-    blocks = re.findall(r"```python\n(.*?)```", (ROOT / page).read_text(encoding="utf-8"), re.DOTALL)
+    blocks = re.findall(r"```python\n(.*?)```", read(page), re.DOTALL)
     assert blocks
     Image.new("RGB", (60, 120), "teal").save(checkout / "photo.jpg")
     monkeypatch.chdir(checkout)
     names: dict[str, object] = {}
-    for block in blocks:  # later ones go on with the names of earlier ones
+    for block in blocks:  # a block may use the names of earlier ones
         exec(compile(block, page, "exec"), names)
         assert capsys.readouterr().out
     assert list(checkout.glob("where.*"))
 
 
-def test_the_table_of_scores_is_made_from_the_files() -> None:
-    page = (ROOT / "docs" / "scores.md").read_text(encoding="utf-8")
-    assert format_markdown(aggregate(load_results([ROOT / "results"]))) in page
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_python_examples_import_existing_names(page: Path) -> None:
+    for module, names in re.findall(r"^ *from (passerby[\w.]*) import (.+)$", read(page), re.MULTILINE):
+        for name in names.split(","):
+            assert hasattr(import_module(module), name.strip()), f"{module}.{name.strip()}"
 
 
-def test_pictures_and_pages_that_the_readme_names_are_there() -> None:
-    for target in re.findall(r"\]\((?!https?://)([^)#]+)\)", README):
-        assert (ROOT / target).exists(), target
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_linked_files_exist(page: Path) -> None:
+    generated = {"cli.md", "recipe-keys.md", "suite-keys.md"}
+    for target in re.findall(r"\]\((?!https?://|#)([^)#]+)[^)]*\)", read(page)):
+        assert (page.parent / target).exists() or Path(target).name in generated, target
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_page)
+def test_named_repository_files_exist(page: Path) -> None:
+    for path in re.findall(
+        r"`((?:benchmarks|scripts|examples|recipes|results|docs|src|tests)/[\w./-]+)`", read(page)
+    ):
+        assert (ROOT / path).exists(), path
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def test_table_of_scores_matches_files() -> None:
+    assert format_markdown(aggregate(load_results([RESULTS]))) in read("docs/results/index.md")
 
 
 STORED = re.compile(
@@ -110,28 +145,20 @@ STORED = re.compile(
 )
 
 
-def test_every_stored_comparison_that_a_page_shows_is_looked_at() -> None:
-    pages = [README, *(page.read_text(encoding="utf-8") for page in (ROOT / "docs").glob("*.md"))]
-    marks = [page.count("<!-- made by `passerby compare") for page in pages]
-    assert [len(STORED.findall(page)) for page in pages] == marks
-    assert marks[0] > 0
+def test_stored_comparisons_are_found() -> None:
+    marks = [read(page).count("<!-- made by `passerby compare") for page in PAGES]
+    assert [len(STORED.findall(read(page))) for page in PAGES] == marks
     assert sum(marks) > 20
 
 
 @pytest.mark.parametrize(
-    ("page", "name"),
-    [
-        (page, name)
-        for page in (ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md")))
-        for name in STORED.findall(page.read_text(encoding="utf-8"))
-    ],
-    ids=lambda value: value.name if isinstance(value, Path) else value,
+    ("page", "name"), [(page, name) for page in PAGES for name in STORED.findall(read(page))], ids=name_page
 )
-def test_the_comparison_of_a_page_is_made_from_its_file(page: Path, name: str) -> None:
-    path = ROOT / "results" / name
+def test_comparison_matches_file(page: Path, name: str) -> None:
+    path = RESULTS / name
     of_scores = path.name.endswith(COMPARISON_SUFFIX)
     stored = Comparison.load(path) if of_scores else LocalizationComparison.load(path)
-    assert stored.format_markdown() in page.read_text(encoding="utf-8")
+    assert format_comparison(stored) in read(page)
     if isinstance(stored, LocalizationComparison):
         check_box_ious(stored, path.parent)
         return
@@ -141,7 +168,7 @@ def test_the_comparison_of_a_page_is_made_from_its_file(page: Path, name: str) -
 
 
 def check_box_ious(stored: LocalizationComparison, folder: Path) -> None:
-    """The IoU of each run and seed are those of a score that lies beside the comparison."""
+    """The IoU of each run and seed are those of a score file in the folder of the comparison."""
     noted = []
     for path in folder.rglob("*.localization.json"):
         columns = json.loads(path.read_text(encoding="utf-8"))["per_attribute"]
@@ -151,16 +178,51 @@ def check_box_ious(stored: LocalizationComparison, folder: Path) -> None:
             assert {name: each["box_iou"][seed] for name, each in run.scores.items()} in noted
 
 
-def test_the_table_of_geometric_parsing_is_that_of_its_results() -> None:
+QUICK = re.compile(r"^<!-- made by `((?:passerby results results/|python docs/_hooks/summary_table).*)` -->$")
+
+
+@pytest.mark.parametrize(
+    ("page", "command"),
+    [(page, mark[1]) for page in PAGES for line in read(page).splitlines() if (mark := QUICK.match(line))],
+    ids=name_page,
+)
+def test_short_table_matches_results(page: Path, command: str) -> None:
+    program, *words = shlex.split(command)
+    first = [sys.executable, "-m", "passerby"] if program == "passerby" else [sys.executable]
+    done = subprocess.run([*first, *words], cwd=ROOT, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+    assert f"<!-- made by `{command}` -->\n{done.stdout}<!-- end -->\n" in read(page)
+
+
+def test_table_of_geometric_parsing_matches_results() -> None:
     script = ROOT / "benchmarks" / "geometric_parsing.py"
     done = subprocess.run(
         [sys.executable, str(script), "--table"], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("| IoU |")
-    assert done.stdout in (ROOT / "docs" / "annotating.md").read_text(encoding="utf-8")
+    assert done.stdout in read("docs/how-to/annotate.md")
 
 
-def test_the_table_by_attribute_is_made_from_its_file() -> None:
-    score = ROOT / "results" / "peta" / "man-mobilenetv2_100-8-epochs-man-full-seed0.json"
-    table = create_attribute_table(aggregate(load_results([score])))
-    assert table.format_markdown() in (ROOT / "docs" / "man.md").read_text(encoding="utf-8")
+def test_table_by_attribute_matches_file() -> None:
+    score = "results/ablations-128x96/peta/man-mobilenetv2_100-8-epochs-man-full-seed0.json"
+    table = create_attribute_table(aggregate(load_results([ROOT / score])))
+    assert table.format_markdown() in read("docs/models/man.md")
+
+
+def test_model_size_lists_every_published_setting() -> None:
+    page = read("docs/reference/model-size.md")
+    for setting in PUBLISHED:
+        backbone = (setting.backbone or "").removesuffix("_patch4_window7_224")
+        size = "×".join(map(str, setting.size_px))
+        row = f"{setting.variant or setting.model} · {backbone} · {setting.attributes} · {size}"
+        assert row in page, "run scripts/fill_tables.py docs/reference/model-size.md"
+
+
+# ---------------------------------------------------------------------- README
+
+
+def test_readme_is_a_landing_page() -> None:
+    assert len(README.splitlines()) <= 120
+    for rows in re.findall(r"(?:^\|.*\n)+", README, re.MULTILINE):
+        assert rows.count("\n") <= 7
+        assert rows.split("\n", 1)[0].count("|") <= 7

@@ -134,7 +134,9 @@ def test_other_dictionaries_are_refused(values: dict[str, object]) -> None:
         {"body_part": "all"},
     ],
 )
-def test_fingerprint_and_equality_depend_on_every_field(schema: AttributeSchema, change: dict[str, object]) -> None:
+def test_fingerprint_and_equality_depend_on_every_field(
+    schema: AttributeSchema, change: dict[str, object]
+) -> None:
     other = AttributeSchema("toy", (replace(HAT, **change), MALE, YOUNG, OLD))
     assert other != schema
     assert other.fingerprint != schema.fingerprint

@@ -1,4 +1,4 @@
-"""Conversion of keypoints: from the 17 of COCO, which detectors predict, to the 16 of MPII, which papers use."""
+"""Convert keypoints from the 17 of COCO, which detectors predict, to the 16 of MPII, which papers use."""
 
 from __future__ import annotations
 

@@ -73,8 +73,8 @@ _CLASS_COLOURS = (
     *("#7766ff", "#ddeeee", "#ddaaff", "#2233aa", "#00cc55", "#880077", "#445544", "#ff99aa", "#aa88ff"),
     *("#aaff77", "#1122cc"),
 )
-"""Colours of classes 0 … 19: a dark background, five of Okabe and Ito, then greedily the colour of a grid with
-the largest minimum distance in Lab to the previous ones, for normal vision, protanopia and deuteranopia
+"""Colours of classes 0 … 19: a dark background, five of Okabe and Ito, then greedily the colour of a grid
+with the largest minimum distance in Lab to the previous ones, for normal vision, protanopia and deuteranopia
 (Machado, Oliveira and Fernandes, 2009)."""
 
 _UNKNOWN_COLOUR = "#c3c9d2"

@@ -45,7 +45,7 @@ BODY_PART_KEYPOINTS_COCO: Mapping[str, tuple[int, ...]] = {
     "bottom": (11, 12, 13, 14, 15, 16),
     "all": tuple(range(17)),
 }
-"""Indices among the 17 COCO keypoints of each body part (ours: nose, eyes and ears represent the head)."""
+"""Indices among the 17 COCO keypoints of each body part; nose, eyes and ears represent the head."""
 
 
 @dataclass(frozen=True, slots=True)

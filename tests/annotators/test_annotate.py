@@ -76,13 +76,13 @@ def test_boxes_are_cut_out_and_put_back(crowd, make_toy):
     assert np.argwhere(first).max(0).tolist() == [29, 14]
     assert first.sum() == 200
     assert second.sum() == 400
-    # boxes begin at fractions of a pixel, the keypoint is where the blue pixel is in the picture
+    # boxes begin at fractions of a pixel, the keypoint is where the blue pixel is in the image
     assert new.keypoints()[0, 0, :2].tolist() == [7, 12]
     assert new.keypoints()[1, 16, :2].tolist() == [35, 20]
     assert new.keypoints()[4, 5, :2].tolist() == [35, 20]
 
 
-def test_pictures_of_the_same_name_do_not_share_a_map(people, make_toy):
+def test_images_of_the_same_name_do_not_share_a_map(people, make_toy):
     Image.new("RGB", (5, 5), (255, 0, 0)).save(people.root / "images" / "00.bmp")
     names = ["images/00.png", "images/00.bmp"]
     twins = Manifest.create(
@@ -96,7 +96,7 @@ def test_pictures_of_the_same_name_do_not_share_a_map(people, make_toy):
     assert load_map(new.root / new.paths("mask")[1]).shape == (5, 5)
 
 
-def test_equal_rows_are_looked_at_once(people, make_toy):
+def test_equal_rows_are_annotated_once(people, make_toy):
     toy = make_toy("masks")
     new = annotate(people.take([1, 1, 2]), [toy])
     assert len(toy.samples) == 2
@@ -131,7 +131,7 @@ def test_what_the_manifest_has_is_cut_out_too(crowd, make_toy):
     assert len(again.samples) == 1
 
 
-def test_maps_that_were_made_anew_are_looked_at_again(people, make_toy):
+def test_maps_with_new_content_are_annotated_again(people, make_toy):
     """Masks made anew have the paths of the old ones."""
     ready = annotate(people, [make_toy("masks")])
     path = people.root / ready.paths("mask")[3]
@@ -149,7 +149,7 @@ def test_maps_that_were_made_anew_are_looked_at_again(people, make_toy):
 def test_an_annotator_does_not_write_over_what_it_reads(people, make_toy):
     ready = annotate(people, [make_toy("parsing")])
     before = read_all(people.root)
-    with pytest.raises(ConfigError, match=r"parsing by 'toy' would write over .*annotations/parsing/.*into"):
+    with pytest.raises(ConfigError, match=r"parsing by 'toy' would overwrite .*annotations/parsing/.*into"):
         annotate(ready, [make_toy("parsing", needs=("parsing",))], redo=True)
     assert read_all(people.root) == before
     again = annotate(ready, [make_toy("parsing", needs=("parsing",))], into="new")
@@ -157,9 +157,9 @@ def test_an_annotator_does_not_write_over_what_it_reads(people, make_toy):
 
 
 def test_unmet_needs_cycles_and_repeated_kinds_are_refused(people, make_toy):
-    with pytest.raises(ConfigError, match=r"parsing by 'toy' need masks, which are not there.*--masks"):
+    with pytest.raises(ConfigError, match=r"parsing by 'toy' need masks, which are not available.*--masks"):
         annotate(people, [make_toy("parsing", needs=("masks",))])
-    with pytest.raises(ConfigError, match="wait for each other: masks by 'toy' for parsing"):
+    with pytest.raises(ConfigError, match="need each other: masks by 'toy' need parsing"):
         annotate(people, [make_toy("masks", needs=("parsing",)), make_toy("parsing", needs=("masks",))])
     with pytest.raises(ConfigError, match="expected one annotator for masks, got 2"):
         annotate(people, [make_toy("masks"), make_toy("masks")])
@@ -171,7 +171,7 @@ def test_unmet_needs_cycles_and_repeated_kinds_are_refused(people, make_toy):
 # ---------------------------------------------------------------------- resuming
 
 
-def test_an_interrupted_run_goes_on_where_it_stopped(people, make_toy):
+def test_an_interrupted_run_resumes_where_it_stopped(people, make_toy):
     def toys(stop_after: int):
         return [make_toy("masks", stop_after=stop_after), make_toy("parsing"), make_toy("keypoints")]
 
@@ -221,7 +221,7 @@ def test_more_rows_later_cost_only_those(people, make_toy):
 def test_another_description_is_refused_before_anything_runs(people, make_toy):
     annotate(people, [make_toy("masks"), make_toy("parsing", needs=("masks",))])
     other = make_toy("masks", threshold=120)
-    with pytest.raises(ConfigError, match="threshold: 100 there, 120 now"):
+    with pytest.raises(ConfigError, match="threshold: 100 before, 120 now"):
         annotate(people, [make_toy("keypoints"), other])
     ready = annotate(people, [make_toy("masks", threshold=120)], into="other")
     with pytest.raises(ConfigError, match=r"given\.masks"):
@@ -233,7 +233,7 @@ def test_another_description_is_refused_before_anything_runs(people, make_toy):
 # ---------------------------------------------------------------------- trouble
 
 
-def test_unreadable_pictures_cost_only_their_rows(people, make_toy, caplog):
+def test_unreadable_images_cost_only_their_rows(people, make_toy, caplog):
     good = (people.root / "images" / "04.png").read_bytes()
     (people.root / "images" / "04.png").write_bytes(b"nothing")
     (people.root / "images" / "06.png").unlink()
@@ -241,7 +241,7 @@ def test_unreadable_pictures_cost_only_their_rows(people, make_toy, caplog):
         new = annotate(people, [make_toy("masks"), make_toy("keypoints")], batch_size=3)
     assert [row for row, path in enumerate(new.paths("mask")) if path is None] == [4, 6]
     assert np.flatnonzero(np.isnan(new.keypoints()[:, 0, 0])).tolist() == [4, 6]
-    assert "masks: 2 pictures could not be used" in caplog.text
+    assert "masks: 2 images could not be read" in caplog.text
     assert "04.png: it is damaged" in caplog.text
     (people.root / "images" / "04.png").write_bytes(good)
     toy = make_toy("masks")
@@ -263,28 +263,28 @@ def test_boxes_outside_and_maps_of_another_size_are_logged(crowd, people, make_t
     with caplog.at_level(logging.WARNING):
         new = annotate(made, [make_toy("masks")])
     assert new.paths("mask")[0] is None
-    assert "overlaps the picture of 60 × 40 pixels" in caplog.text
+    assert "overlaps the image of 60 × 40 pixels" in caplog.text
     Image.new("1", (3, 3)).save(people.root / "small.png")
     ready = people.with_guidance(masks=["small.png"] * 10)
     with caplog.at_level(logging.WARNING):
         new = annotate(ready, [make_toy("parsing", needs=("masks",))])
     assert new.paths("parsing") == [None] * 10
-    assert "expected 12 × 24 pixels as in its picture, got 3 × 3" in caplog.text
+    assert "expected 12 × 24 pixels as in its image, got 3 × 3" in caplog.text
 
 
 @pytest.mark.parametrize("into", ["", ".", "/tmp", "../elsewhere"])
 def test_folders_outside_of_the_root_are_refused(people, make_toy, into):
-    with pytest.raises(ConfigError, match="expected a folder below the manifest's root"):
+    with pytest.raises(ConfigError, match="expected a folder below the root of the manifest"):
         annotate(people, [make_toy("masks")], into=into)
 
 
-def test_a_root_that_cannot_be_written_to_is_named(people, make_toy):
+def test_a_root_that_is_not_writable_is_named(people, make_toy):
     (people.root / "annotations").write_text("a file where a folder should be")
     with pytest.raises(DataError, match=r"cannot write below .*copy of the data set"):
         annotate(people, [make_toy("masks")])
 
 
-def test_broken_promises_are_named(people, make_toy, monkeypatch):
+def test_invalid_results_are_refused(people, make_toy, monkeypatch):
     def check(kind, answer, message):
         toy = make_toy(kind)
         monkeypatch.setattr(toy, "answer", lambda sample: answer)
@@ -297,7 +297,7 @@ def test_broken_promises_are_named(people, make_toy, monkeypatch):
     check("keypoints", np.zeros((51,), np.float32), r"shape \(17, 3\), got \(51,\)")
     toy = make_toy("masks")
     monkeypatch.setattr(toy, "annotate", lambda samples: [])
-    with pytest.raises(ModelError, match="expected 10 answers, one a sample, got 0"):
+    with pytest.raises(ModelError, match="expected 10 results, one per sample, got 0"):
         annotate(people, [toy], redo=True)
     with pytest.raises(ConfigError, match="batch size of at least 1"):
         annotate(people, [make_toy("masks")], batch_size=0)
@@ -306,7 +306,7 @@ def test_broken_promises_are_named(people, make_toy, monkeypatch):
 # ---------------------------------------------------------------------- what lies ready
 
 
-def test_ready_files_are_taken(people):
+def test_existing_files_are_used(people):
     for folder in ("masks", "parsing"):
         (people.root / folder).mkdir()
         Image.new("L", (12, 24), 1).save(people.root / folder / "03.png")
@@ -322,7 +322,7 @@ def test_ready_files_are_taken(people):
     assert some.paths("parsing") == [None] * 10
 
 
-def test_ready_parsing_maps_are_of_the_classes_that_are_named(people):
+def test_existing_parsing_maps_are_of_the_classes_that_are_named(people):
     (people.root / "parsing").mkdir()
     Image.new("L", (12, 24), 255).save(people.root / "parsing" / "02.png")
     Image.new("L", (12, 24), 2).save(people.root / "parsing" / "03.png")
@@ -336,14 +336,14 @@ def test_ready_parsing_maps_are_of_the_classes_that_are_named(people):
     assert find_existing(own, ["masks"]).parsing_classes == ()
 
 
-def test_nothing_ready_keeps_the_manifests_own_or_says_so(people):
+def test_without_files_the_manifest_column_stays_or_an_error_is_raised(people):
     with pytest.raises(ConfigError, match=r"expected masks in masks/.*--masks-from"):
         find_existing(people, ["masks"])
     own = people.with_guidance(masks=["own.png", *[None] * 9])
     assert find_existing(own, ["masks"]).paths("mask")[0] == "own.png"
 
 
-def test_one_file_for_two_pictures_is_refused(crowd):
+def test_one_file_for_two_images_is_refused(crowd):
     (crowd.root / "masks").mkdir()
     Image.new("L", (60, 40), 1).save(crowd.root / "masks" / "a.png")
     with pytest.raises(DataError, match=r"a\.png and a\.bmp would share"):

@@ -22,7 +22,8 @@ from torchvision.models.detection.roi_heads import heatmaps_to_keypoints
 from torchvision.ops import MultiScaleRoIAlign
 
 from passerby.annotators.base import Sample
-from passerby.annotators.detection import KeypointRCNN, MaskRCNN, hash_files
+from passerby.annotators.detection import KeypointRCNN, MaskRCNN
+from passerby.annotators.networks import hash_files
 from passerby.errors import ModelError
 
 MASKS, KEYPOINTS, DOWNLOAD = "maskrcnn_tiny", "keypointrcnn_tiny", "maskrcnn_tiny_download"
@@ -96,7 +97,7 @@ def noise(width: int, height: int, seed: int) -> Sample:
 
 
 def answering(annotator: Any, **found: Tensor) -> Any:
-    """The annotator, with a network that finds the same in every picture."""
+    """The annotator, with a network that finds the same in every image."""
     annotator._network.forward = lambda images: [found for _ in images]
     return annotator
 
@@ -220,7 +221,7 @@ def test_keypoints_must_be_those_of_coco(files: Path) -> None:
 
 @pytest.mark.parametrize("create", [masks_annotator, keypoints_annotator])
 def test_a_batch_is_answered_as_one_by_one(files: Path, create: Callable[..., Any]) -> None:
-    """Pictures of several sizes, with real (random) networks in which something is found."""
+    """Images of several sizes, with real (random) networks in which something is found."""
     annotator = create(files, min_score=1e-6)
     samples = [noise(30, 70, 1), noise(40, 60, 2), noise(30, 70, 3), noise(64, 64, 4)]
     together = annotator.annotate(samples)
@@ -250,7 +251,7 @@ def test_both_formats_of_file_give_the_same_network(files: Path) -> None:
     assert not one._network.training
 
 
-def test_description_tells_all_that_answers_depend_on(files: Path) -> None:
+def test_description_contains_all_that_results_depend_on(files: Path) -> None:
     path = files / f"{MASKS}.safetensors"
     assert masks_annotator(files, min_score=0.6, min_size_px=96).describe() == {
         "method": "mask-rcnn",
@@ -325,12 +326,12 @@ def test_a_failed_download_says_to_give_a_file(
     if there:
         published.write_bytes((files / f"{MASKS}.pth").read_bytes())
     registered(published.as_uri())
-    with pytest.raises(ModelError, match=r"could not be had .*give the path of a \.safetensors"):
+    with pytest.raises(ModelError, match=r"could not be downloaded .*give the path of a \.safetensors"):
         MaskRCNN(architecture=DOWNLOAD)
 
 
 def test_an_architecture_without_weights_says_to_give_a_file(files: Path) -> None:
-    with pytest.raises(ModelError, match=r"could not be had .*give the path"):
+    with pytest.raises(ModelError, match=r"could not be downloaded .*give the path"):
         MaskRCNN(architecture=MASKS)
 
 
@@ -367,10 +368,10 @@ def test_files_that_are_no_weights_are_refused(files: Path, tmp_path: Path) -> N
         with pytest.raises(ModelError, match=f"{damaged} is damaged"):
             MaskRCNN(damaged, architecture=MASKS)
     torch.save([torch.zeros(1)], tmp_path / "list.pth")
-    with pytest.raises(ModelError, match="holds a list, not a dictionary"):
+    with pytest.raises(ModelError, match="contains a list, not a dictionary"):
         MaskRCNN(tmp_path / "list.pth", architecture=MASKS)
     torch.save(build_masks(), tmp_path / "whole.pth")  # could run code when read
-    with pytest.raises(ModelError, match="holds more than tensors"):
+    with pytest.raises(ModelError, match="contains more than tensors"):
         MaskRCNN(tmp_path / "whole.pth", architecture=MASKS)
     with pytest.raises(ModelError, match="no weights at"):
         MaskRCNN(tmp_path / "missing.pth", architecture=MASKS)
@@ -385,8 +386,8 @@ def test_files_that_are_no_weights_are_refused(files: Path, tmp_path: Path) -> N
     [
         ("maskrcnn_resnet50_fpn_v3", "did you mean maskrcnn_resnet50_fpn"),
         ("xyz", "choose one of .*maskrcnn_resnet50_fpn, maskrcnn_resnet50_fpn_v2"),
-        (KEYPOINTS, "expected a MaskRCNN, keypointrcnn_tiny is none"),
-        ("resnet18", "expected a MaskRCNN, resnet18 is none"),
+        (KEYPOINTS, "expected a MaskRCNN, keypointrcnn_tiny is not one"),
+        ("resnet18", "expected a MaskRCNN, resnet18 is not one"),
     ],
 )
 def test_architectures_that_find_no_masks_are_refused(

@@ -182,7 +182,7 @@ def test_complete_pose_is_left_as_it_is() -> None:
 
 
 @pytest.mark.parametrize("how", ["score", "nan"])
-def test_missing_keypoint_takes_the_place_of_its_counterpart(how: str) -> None:
+def test_missing_keypoint_replaces_its_counterpart(how: str) -> None:
     keypoints = create_pose()
     keypoints[13] = (np.nan, np.nan, 1) if how == "nan" else (0, 0, 0.29)
     pose = complete_pose(keypoints)
@@ -245,7 +245,7 @@ def test_empty_mask_gives_nothing() -> None:
     assert parse(np.zeros((HEIGHT, WIDTH), np.uint8), create_pose()) is None
 
 
-def test_limbs_without_length_are_no_trouble() -> None:
+def test_limbs_without_length_are_allowed() -> None:
     keypoints = create_pose()
     keypoints[[13, 15], :2] = keypoints[11, :2]  # knee and ankle at the hip
     found = parse(np.ones((HEIGHT, WIDTH), np.uint8), keypoints)

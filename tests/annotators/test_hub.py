@@ -97,7 +97,7 @@ def noise(width: int, height: int, seed: int) -> Sample:
 
 
 def seeing(annotator: SegFormer, numbers: np.ndarray[Any, Any]) -> SegFormer:
-    """The annotator, with a network that sees these labels, on its own small grid, in every picture."""
+    """The annotator, with a network that sees these labels, on its own small grid, in every image."""
     count = len(annotator._network.config.id2label)
     scores = torch.nn.functional.one_hot(torch.from_numpy(numbers).long(), count).permute(2, 0, 1).float()
     annotator._network.forward = lambda pixel_values: SimpleNamespace(
@@ -178,9 +178,9 @@ def test_parsing_of_a_batch_is_that_of_one_by_one(folders: dict[str, Path]) -> N
 
 
 def looking_for_light(annotator: ViTPose) -> ViTPose:
-    """The annotator, with a network whose every heat map is the brightness of the prepared picture.
+    """The annotator, with a network whose every heat map is the brightness of the prepared image.
 
-    Heat maps are aligned with pictures as ViTPose is trained: first cell on first pixel, last on last.
+    Heat maps are aligned with images as ViTPose is trained: first cell on first pixel, last on last.
     """
 
     def forward(pixel_values: torch.Tensor) -> Any:
@@ -239,7 +239,7 @@ def test_keypoints_of_a_batch_are_those_of_one_by_one(tmp_path: Path, experts: i
     assert annotator.annotate([]) == []
 
 
-def test_description_tells_all_that_answers_depend_on(
+def test_description_contains_all_that_results_depend_on(
     folders: dict[str, Path], change: Callable[..., str]
 ) -> None:
     folder = folders["pose"]
@@ -268,7 +268,7 @@ def test_half_precision_is_computed_in_full(folders: dict[str, Path], change: Ca
     assert SegFormer(folder).annotate([noise(30, 60, 0)])[0] is not None
 
 
-def test_older_settings_of_pictures_are_understood(
+def test_older_settings_of_images_are_understood(
     folders: dict[str, Path], change: Callable[..., str]
 ) -> None:
     """As in the default network's own file, written in 2023."""
@@ -295,7 +295,9 @@ def test_older_settings_of_pictures_are_understood(
 def test_unknown_labels_are_refused(folders: dict[str, Path], change: Callable[..., str]) -> None:
     labels = {str(i): label for i, label in enumerate([*ATR[:16], "Wings", "Tail"])}
     folder = change(folders["atr"], id2label=labels)
-    with pytest.raises(ModelError, match=r"not known: Wings, Tail; expected some of Background, Hat, .*Belt"):
+    with pytest.raises(
+        ModelError, match=r"unknown labels: Wings, Tail; expected some of Background, Hat, .*Belt"
+    ):
         SegFormer(folder)
 
 
@@ -304,7 +306,7 @@ def test_other_networks_are_refused(folders: dict[str, Path], tmp_path: Path) ->
         SegFormer(str(folders["pose"]))
     with pytest.raises(ModelError, match=r"expected a vitpose, .*atr is a segformer; choose another"):
         ViTPose(str(folders["atr"]))
-    with pytest.raises(ModelError, match=r"COCO's 17 keypoints, .* finds 14; choose another"):
+    with pytest.raises(ModelError, match=r"COCO's 17 keypoints, .* predicts 14; choose another"):
         ViTPose(str(save_vitpose(tmp_path, keypoints=14)))
 
 
@@ -338,19 +340,21 @@ def test_an_incomplete_folder_is_refused(
         ViTPose(str(folder))
 
 
-def test_pictures_must_become_equal_in_size(folders: dict[str, Path], change: Callable[..., str]) -> None:
+def test_images_must_become_equal_in_size(folders: dict[str, Path], change: Callable[..., str]) -> None:
     folder = change(folders["atr"], "preprocessor_config.json", do_resize=False)
-    with pytest.raises(ModelError, match=r'to resize pictures .*mend "size" and "do_resize"'):
+    with pytest.raises(ModelError, match=r'to resize images .*correct "size" and "do_resize"'):
         SegFormer(folder)
 
 
 @pytest.mark.parametrize("create", [SegFormer, ViTPose])
-def test_unreachable_names_and_folders_are_told(
+def test_unreachable_names_and_folders_raise_an_error(
     create: Callable[..., Any], folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(huggingface_hub.constants, "HF_HUB_OFFLINE", True)
     for arguments in ((), ("passerby-test/no-such-network",)):
-        with pytest.raises(ModelError, match=r"could not be loaded .*go online, or give a local folder"):
+        with pytest.raises(
+            ModelError, match=r"could not be loaded .*check the connection, or give a local folder"
+        ):
             create(*arguments)
     for wrong in (str(tmp_path / "missing"), "./missing", str(folders["pose"] / "config.json"), "~/a/b/c"):
         with pytest.raises(ModelError, match=r"no folder .*; expected one, or a name on the Hub"):

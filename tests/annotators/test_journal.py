@@ -66,9 +66,9 @@ def test_other_description_is_refused_and_says_what_differs(tmp_path):
     path = tmp_path / "masks.jsonl"
     fill(path)
     before = path.read_bytes()
-    with pytest.raises(ConfigError, match=r"threshold: 0\.5 there, 0\.7 now\. Choose .*--into.*--redo"):
+    with pytest.raises(ConfigError, match=r"threshold: 0\.5 before, 0\.7 now\. Choose .*--into.*--redo"):
         Journal(path, TOY | {"threshold": 0.7})
-    with pytest.raises(ConfigError, match=r'given\.masks: nothing there, "manifest" now'):
+    with pytest.raises(ConfigError, match=r'given\.masks: nothing before, "manifest" now'):
         Journal(path, TOY | {"given": {"masks": "manifest"}})
     assert path.read_bytes() == before
 
@@ -108,9 +108,9 @@ def test_damage_in_the_middle_is_named(tmp_path, line, message):
 @pytest.mark.parametrize(
     ("header", "message"),
     [
-        ("{}", "does not begin as a journal"),
-        ("hello", "does not begin as a journal"),
-        (json.dumps({"version": 9, "description": TOY}), "format 9, this passerby writes 1"),
+        ("{}", "no header of a passerby journal"),
+        ("hello", "no header of a passerby journal"),
+        (json.dumps({"version": 9, "description": TOY}), "format 9, this version writes format 1"),
     ],
 )
 def test_foreign_files_are_refused(tmp_path, header, message):

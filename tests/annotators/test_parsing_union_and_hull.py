@@ -48,7 +48,7 @@ def test_all_of_the_person_and_nothing_else(names: tuple[str, ...], left_out: se
     assert mask[:, 0].tolist() == [int(k not in left_out) for k in range(len(names))]
 
 
-def test_of_ccps_classes_only_background_and_things_carried_are_left_out() -> None:
+def test_of_ccps_classes_only_background_and_carried_objects_are_left_out() -> None:
     mask = merge(np.arange(len(ccp.CLASSES), dtype=np.uint8)[:, None], ccp.CLASSES)
     assert mask is not None
     assert {ccp.CLASSES[i] for i in np.flatnonzero(mask[:, 0] == 0)} == {"null", "bag", "purse", "wallet"}
@@ -70,7 +70,7 @@ def test_without_a_map_there_is_no_mask() -> None:
 
 
 def test_class_without_a_name_is_refused() -> None:
-    with pytest.raises(DataError, match=r"classes 0 … 5 .*got 6; are the maps"):
+    with pytest.raises(DataError, match=r"classes 0 … 5 .*got 6; the maps"):
         merge(np.array([[0, 6]], np.uint8))
 
 
@@ -81,7 +81,7 @@ def test_map_of_another_size_is_refused() -> None:
 
 
 def test_names_of_another_list_are_refused() -> None:
-    with pytest.raises(DataError, match=r"got Umbrella, Dog; find other maps by `passerby annotate"):
+    with pytest.raises(DataError, match=r"got Umbrella, Dog; create other maps with `passerby annotate"):
         UnionOfParsing(("Background", "Umbrella", "Dog"))
     with pytest.raises(DataError, match="got none"):
         UnionOfParsing(())
@@ -164,7 +164,7 @@ def test_keypoints_in_one_place_give_a_dot() -> None:
     assert np.argwhere(mask).tolist() == [[3, 4]]
 
 
-def test_what_lies_outside_of_the_picture_reaches_into_it() -> None:
+def test_what_lies_outside_of_the_image_reaches_into_it() -> None:
     inside = create_keypoints({5: (20, 20), 6: (30, 20), 11: (20, 40), 12: (30, 40)})
     whole = draw_keypoint_hull(inside, (60, 60))
     outside = inside - np.float32([25, 45, 0]) * (inside[:, 2:] > 0)

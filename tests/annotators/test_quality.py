@@ -76,7 +76,7 @@ def test_masks_are_counted(rows, caplog):
     json.dumps(content)
 
 
-def test_maps_of_another_size_than_their_picture_are_unreadable(rows, caplog):
+def test_maps_of_another_size_than_their_image_are_unreadable(rows, caplog):
     small = np.zeros((50, 20), np.uint8)
     small[10:40, 5:15] = 1
     Image.fromarray(small).save(rows.root / "m" / "small.png")
@@ -85,7 +85,7 @@ def test_maps_of_another_size_than_their_picture_are_unreadable(rows, caplog):
         quality = measure_quality(wrong)
     assert (quality.masks.unreadable, quality.parsing.unreadable) == (1, 1)
     assert quality.good_masks.tolist() == [False]
-    assert "small.png: expected 40 × 100 pixels as in its picture, got 20 × 50" in caplog.text
+    assert "small.png: expected 40 × 100 pixels as in its image, got 20 × 50" in caplog.text
 
 
 def test_bounds_of_the_shares(people, tmp_path):

@@ -95,9 +95,9 @@ def test_every_conversion_has_a_number_for_each_class_and_no_number_without_a_na
         (
             COARSE_CLASSES,
             "lip",
-            "expected parsing maps that can be brought to lip.*got 6 classes: back",
+            "expected parsing maps that can be converted to lip.*got 6 classes: back",
         ),
-        (LIP_CLASSES, "lip", "classes of lip already; leave relabel out"),
+        (LIP_CLASSES, "lip", "classes of lip already; leave out relabel"),
         (LIP_CLASSES, "atr", "expected lip or coarse"),
     ],
 )
@@ -135,7 +135,7 @@ def test_changed_maps_are_relabelled_again_and_only_these(path: Path) -> None:
     np.testing.assert_array_equal(load_map(files[1]), np.array(ccp.TO_COARSE)[draw(5)])
     result = run(path, "--parsing-from", "relabel", "--parsing-classes", "lip")
     assert isinstance(result.exception, ConfigError)
-    assert 'to: "coarse" there, "lip" now' in str(result.exception)
+    assert 'to: "coarse" before, "lip" now' in str(result.exception)
 
 
 def test_from_lip_to_coarse_goes_elsewhere_than_the_maps_of_lip(path: Path) -> None:
@@ -144,7 +144,7 @@ def test_from_lip_to_coarse_goes_elsewhere_than_the_maps_of_lip(path: Path) -> N
     asked = (lip, "--parsing-from", "relabel", "--parsing-classes", "coarse")
     result = run(*asked, "--redo")
     assert isinstance(result.exception, ConfigError)
-    assert "would write over the parsing it reads" in str(result.exception)
+    assert "would overwrite the parsing it reads" in str(result.exception)
     succeed(*asked, "--into", "coarse")
     new = Manifest.load(path.with_name("ccp-annotated-annotated.parquet"))
     assert new.parsing_classes == COARSE_CLASSES
@@ -164,7 +164,7 @@ def test_masks_come_from_ccps_maps(path: Path, relabelled: bool) -> None:
 
 def test_relabel_needs_maps_and_classes(path: Path) -> None:
     result = run(path, "--parsing-from", "relabel")
-    assert "--parsing-from relabel: say to which classes" in str(result.exception)
+    assert "--parsing-from relabel: choose the target classes" in str(result.exception)
     bare = Manifest.load(path).with_guidance(parsing=[None] * 3)
     bare.write(path)
     result = run(path, "--parsing-from", "relabel", "--parsing-classes", "lip")

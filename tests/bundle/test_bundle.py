@@ -79,7 +79,7 @@ def test_saved_and_loaded_is_the_same(bundle: Bundle, tmp_path: Path, name: str)
     assert [p.name for p in tmp_path.iterdir()] == [name.split("/")[0]]  # nothing temporary is left
 
 
-def test_public_name_and_class_method_load_alike(bundle: Bundle, tmp_path: Path) -> None:
+def test_load_and_the_class_method_are_equal(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "b")
     assert passerby.load(tmp_path / "b").schema == Bundle.load(str(tmp_path / "b")).schema
 
@@ -125,7 +125,7 @@ def test_card_shows_attributes_scores_and_limits(bundle: Bundle, tmp_path: Path)
         assert heading in card
 
 
-def test_numbers_that_json_lacks_become_null(bundle: Bundle, tmp_path: Path) -> None:
+def test_numbers_that_are_not_finite_become_null(bundle: Bundle, tmp_path: Path) -> None:
     bundle.metadata = {"val_scores": {"mA": float("nan"), "f1": 0.5}, "splits": ("a", "b")}
     bundle.save(tmp_path / "b")
     assert load(tmp_path / "b").metadata == {"val_scores": {"mA": None, "f1": 0.5}, "splits": ["a", "b"]}
@@ -145,7 +145,7 @@ def test_loading_does_not_change_the_random_state(bundle: Bundle, tmp_path: Path
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_weights_in_channels_last_are_saved_as_any(bundle: Bundle, tmp_path: Path) -> None:
+def test_weights_in_channels_last_are_saved_in_the_default_format(bundle: Bundle, tmp_path: Path) -> None:
     expected = bundle.predict_batch(pixels_of(bundle))
     bundle.model.to(memory_format=torch.channels_last)
     bundle.save(tmp_path / "b")
@@ -229,7 +229,7 @@ def zip_with_config(path: Path) -> None:
         ("b.zip", zip_with_config),
     ],
 )
-def test_nothing_else_is_overwritten(
+def test_other_files_are_not_overwritten(
     bundle: Bundle, tmp_path: Path, name: str, make: Callable[[Path], None]
 ) -> None:
     make(tmp_path / name)
@@ -261,7 +261,7 @@ def test_failed_save_leaves_the_earlier_bundle(
     assert [p.name for p in tmp_path.iterdir()] == [name]
 
 
-def test_earlier_folder_comes_back_when_renaming_fails(
+def test_earlier_folder_is_restored_when_renaming_fails(
     bundle: Bundle, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     bundle.save(tmp_path / "b")
@@ -657,7 +657,7 @@ def test_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize(
     "name", ["nothing", "/no/such", "a/b/c", "runs/best", "owner/model.zip", "../x", "./x"]
 )
-def test_mistyped_path_does_not_ask_the_hub(
+def test_mistyped_path_does_not_query_the_hub(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, hub: type[FakeApi]
 ) -> None:
     monkeypatch.chdir(tmp_path)

@@ -18,7 +18,7 @@ from passerby.schema import Attribute, AttributeSchema
 
 
 class Blocks:
-    """Masks and class 1 in the left half, keypoints along a line; nothing in dark pictures."""
+    """Masks and class 1 in the left half, keypoints along a line; nothing in dark images."""
 
     needs: tuple = ()
 
@@ -45,7 +45,7 @@ class Blocks:
 
 @pytest.fixture
 def created(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
-    """What the command asked for; networks are replaced, the rest is as it is."""
+    """The annotators that the command created, with networks replaced."""
     real, calls = factory.create_annotator, []
 
     def create(kind, source, *, device="cpu", classes="lip"):
@@ -60,7 +60,7 @@ def created(monkeypatch: pytest.MonkeyPatch) -> list[tuple]:
 
 @pytest.fixture
 def path(tmp_path: Path) -> Path:
-    """Six pictures, the fifth dark."""
+    """Six images, the fifth dark."""
     (tmp_path / "data" / "images").mkdir(parents=True)
     for i in range(6):
         colour = (10, 10, 10) if i == 4 else (120, 20 * i, 60)
@@ -98,12 +98,12 @@ def test_everything_at_once(path, created):
     content = json.loads(path.with_name("toy-annotated.quality.json").read_text())
     assert content["policy"] == {"missing": "ones", "kept": 5, "ones": 1, "dropped": 0, "hull": 0}
     assert content["quality"]["masks"]["present"] == 5
-    assert content["annotators"]["parsing"]["files"]["masks"] == {"method": "mask-rcnn"}
+    assert content["annotators"]["parsing"]["given"]["masks"] == {"method": "mask-rcnn"}
     assert read_size(sheet)[0] > 200
     for text in (
-        "rows that have one",
+        "rows with masks",
         "5 of 6",
-        "Rows by --missing ones: 5 with their good mask, 1 without mask (the whole picture).",
+        "Rows by --missing ones: 5 with a good mask, 1 without mask (the whole image).",
         "toy-annotated.parquet (6 rows)",
         "toy-annotated.quality.json",
         "sheet.png",
@@ -116,7 +116,7 @@ def test_limit_drop_and_out(path, created, tmp_path):
     result = run(path, "--masks", "--missing", "drop", "--limit", 5, "--out", out, "--into", "mine")
     assert result.exit_code == 0, result.output
     assert Manifest.load(out).paths("mask") == [f"mine/masks/images/{i}.png" for i in range(4)]
-    assert "4 with their good mask, 1 left out" in result.output
+    assert "4 with a good mask, 1 removed" in result.output
     result = run(path, "--masks", "--into", "mine", "--masks-weights", "other.pth")
     assert isinstance(result.exception, ConfigError)
     assert "method" in str(result.exception)
@@ -124,7 +124,7 @@ def test_limit_drop_and_out(path, created, tmp_path):
     assert run(path, "--masks", "--into", "mine", "--masks-weights", "other.pth", "--redo").exit_code == 0
 
 
-def test_a_trial_leaves_the_whole_result_alone(path, created):
+def test_a_trial_keeps_the_complete_result(path, created):
     assert run(path, "--masks").exit_code == 0
     whole = path.with_name("toy-annotated.parquet")
     before = [file.read_bytes() for file in (whole, whole.with_suffix(".quality.json"))]
@@ -163,7 +163,7 @@ def test_help_names_every_method():
         assert all(method in text for method in methods)
 
 
-def test_hulls_take_the_place_of_missing_masks(path, created):
+def test_hulls_replace_missing_masks(path, created):
     assert run(path, "--keypoints", "--missing", "hull", "--out", path).exit_code == 0
     new = Manifest.load(path)
     assert [p is None for p in new.paths("mask")] == [False, False, False, False, True, False]
@@ -189,7 +189,7 @@ def test_masks_from_parsing_and_from_files(path, created):
     assert Manifest.load(out).paths("mask") == [None] * 6
 
 
-def test_own_masks_are_left_alone_when_only_keypoints_are_asked_for(path, created):
+def test_existing_masks_are_kept_when_only_keypoints_are_asked_for(path, created):
     own = Manifest.load(path)
     own.with_guidance(masks=["gone.png", *[None] * 5]).write(path)
     result = run(path, "--keypoints-from", "vitpose")
@@ -203,20 +203,20 @@ def test_own_masks_are_left_alone_when_only_keypoints_are_asked_for(path, create
     ("arguments", "message"),
     [
         ([], "expected at least one of --masks, --parsing and --keypoints"),
-        (["--masks-weights", "a.pth"], "--masks-weights belong to a network that finds masks; add --masks"),
-        (["--masks-from", "files", "--masks-weights", "a.pth"], "leave them out"),
+        (["--masks-weights", "a.pth"], "--masks-weights requires a network that predicts masks; add --masks"),
+        (["--masks-from", "files", "--masks-weights", "a.pth"], "leave it out"),
         (["--masks-from", "files"], "expected masks in masks/"),
         (["--parsing-from", "geometric"], "parsing by 'geometric' need masks and keypoints"),
         (["--parsing-from", "geometric", "--parsing-classes", "lip"], "coarse classes only"),
-        (["--masks-from", "magic"], "--masks-from: expected one of mask-rcnn, parsing, given, got 'magic'"),
+        (["--masks-from", "magic"], "--masks-from: expected one of mask-rcnn, parsing, files, got 'magic'"),
         (["--masks", "--parsing-classes", "lip"], "leave it out, or add --parsing"),
-        (["--masks-from", "parsing"], "masks by 'parsing' need parsing, which are not there"),
+        (["--masks-from", "parsing"], "masks by 'parsing' need parsing, which are not available"),
         (["--parsing-from", "relabel", "--parsing-classes", "lip"], "expected a manifest with parsing maps"),
         (["--masks", "--contact-sheet", "sheet.txt"], "no image format for sheet.txt; end it in .png"),
         (["--masks", "--into", "/tmp"], "--into: expected a folder below"),
     ],
 )
-def test_what_cannot_be_done_is_said(path, created, arguments, message):
+def test_impossible_requests_are_refused(path, created, arguments, message):
     result = run(path, *arguments)
     assert isinstance(result.exception, PasserbyError)
     assert message in str(result.exception)

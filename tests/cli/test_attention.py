@@ -128,7 +128,7 @@ def test_unreadable_pictures_are_skipped_and_named(bundles: Path, folder: Path) 
     [
         (ModelError, "baseline model has no maps.*diaa", "baseline", ()),
         (SchemaError, "'Backpak'; did you mean Backpack", "diaa", ("--attributes", "Hat,Backpak")),
-        (ModelError, "'attention5'; the model gives attention3", "diaa", ("--maps", "attention3,attention5")),
+        (ModelError, "'attention5'; the model has attention3", "diaa", ("--maps", "attention3,attention5")),
         (DataError, "no format to write figure.txt in", "diaa", ("--out", "figure.txt")),
         (DataError, "no pictures at: gone.png", "diaa", ("gone.png",)),
     ],

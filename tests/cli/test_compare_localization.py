@@ -12,6 +12,7 @@ from typer.testing import CliRunner
 from passerby.cli import app
 from passerby.comparison.localization_comparison import LocalizationComparison
 from passerby.comparison.paired_localization import COMPARABLE
+from passerby.comparison.stored import format_comparison
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.localization.samples import MEASURES, LocalizationSamples
 from passerby.evaluation.localization.scores import LocalizationProtocol, LocalizationScores
@@ -85,16 +86,16 @@ def find_line(output: str, name: str, after: str = "") -> str:
 def test_the_tables_on_a_wide_screen(folder: Path) -> None:
     output = run(folder, "--baseline", "sb", "--resamples", 40)
     assert output.startswith("ccp random-0/test · baseline · mobilenetv2_100 · pretraining mobilenetv2_100")
-    assert "40 paired resamples of 20 people" in " ".join(output.split())
+    assert "40 paired resamples of 20 identities or pictures" in " ".join(output.split())
     assert find_line(output, "run").split()[-6:] == ["IoU", "PCC", "pointing", "energy", "empty", "↓"]
-    assert find_line(output, "even map").split()[2:] == ["12.00", "6.00", "–", "6.00", "12.00", "–"]
+    assert find_line(output, "uniform baseline").split()[2:] == ["12.00", "6.00", "–", "6.00", "12.00", "–"]
     assert find_line(output, "1 · sb").count("±") == 6
     start = output.index("2 · [b]sspnet-full-30-epochs")
     rows = [line.strip() for line in output[start:].splitlines()]
     assert rows[0].count("±") == 6
     assert [row.split()[0] for row in rows[1:4]] == ["difference", "95", "share"]
     assert rows[2].count("[") == 2
-    assert find_line(output, "attribute", "by attribute").split() == ["attribute", "n", "even", "1", "2"]
+    assert find_line(output, "attribute", "by attribute").split() == ["attribute", "n", "uniform", "1", "2"]
     for title in ("IoU by attribute", "PCC by attribute"):
         assert find_line(output, "[b]Boots", title).split()[1] == "40"
         assert find_line(output, "mean of 2", title).count("±") == 2
@@ -123,7 +124,7 @@ def test_a_stored_comparison_prints_the_same_tables(folder: Path) -> None:
     assert "mask IoU by attribute" in screen
     assert "PCC by attribute" not in screen
     found = LocalizationComparison.load(path)
-    assert run(folder, *words, "--markdown") == run(path, "--markdown") == found.format_markdown()
+    assert run(folder, *words, "--markdown") == run(path, "--markdown") == format_comparison(found)
     assert (found.scores, found.resamples, found.seed) == (("mask_iou", "empty"), 20, 3)
     with pytest.raises(ConfigError, match="--resamples"):
         run(path, "--resamples", 1000)

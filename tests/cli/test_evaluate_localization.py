@@ -14,7 +14,7 @@ from passerby.bundle import Bundle
 from passerby.cli import app
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, SchemaError
-from passerby.evaluation.localization.names import MAPPINGS, PAPER_CLASSES
+from passerby.evaluation.localization.ground_truth import PAPER_CLASSES
 from passerby.evaluation.localization.scores import LocalizationScores
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
@@ -101,9 +101,9 @@ def test_the_folder_becomes_a_chapter_without_the_model(place: Path, tmp_path: P
         assert html.count("data:image/jpeg") == 3 + pictures  # the legend's and the cases'
 
 
-def test_names_of_a_file_and_options(place: Path, tmp_path: Path) -> None:
+def test_a_label_map_and_options(place: Path, tmp_path: Path) -> None:
     words = [
-        "--names",
+        "--label-map",
         str(place / "names.json"),
         "--min-area-px",
         "5",
@@ -141,7 +141,7 @@ def test_names_of_a_file_and_options(place: Path, tmp_path: Path) -> None:
 
 
 def test_the_table_fits_a_narrow_screen(place: Path) -> None:
-    words = ("--names", str(place / "names.json"), "--min-area-px", "5")
+    words = ("--label-map", str(place / "names.json"), "--min-area-px", "5")
     wide, narrow = run(place, *words), run(place, *words, width=80)
     assert find_row(narrow, "Hat") == find_row(wide, "Hat")
     assert max(map(len, narrow.splitlines())) <= 80
@@ -152,7 +152,7 @@ def test_only_predicted(place: Path, tmp_path: Path) -> None:
     Bundle(bundle.model, bundle.preprocess, (0.0, 1.0, 0.5)).save(tmp_path / "bundle")
     words = ["evaluate-localization", str(tmp_path / "bundle"), "--data", str(place / "toy.parquet")]
     words += [
-        "--names",
+        "--label-map",
         str(place / "names.json"),
         "--min-area-px",
         "5",
@@ -168,10 +168,10 @@ def test_only_predicted(place: Path, tmp_path: Path) -> None:
 def test_errors_come_before_the_work(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="no rule 'half' to binarise"):
         run(place, "--binarize", "half")
-    with pytest.raises(ConfigError, match="no names 'ccp'"):
-        run(place, "--names", "ccp")
-    with pytest.raises(SchemaError, match="peta-to-ccp: expected a model of its attributes"):
-        run(place, "--names", "peta-to-ccp")
+    with pytest.raises(ConfigError, match="no label map 'ccp'"):
+        run(place, "--label-map", "ccp")
+    with pytest.raises(SchemaError, match="label map peta-to-ccp: .* choose another label map"):
+        run(place, "--label-map", "peta-to-ccp")
     with pytest.raises(ConfigError, match=r"ends in localization\.json"):
         run(place, "--result", str(tmp_path / "x.json"))
     monkeypatch.setattr(Bundle, "load", lambda *_, **__: pytest.fail("the work began"))
@@ -184,6 +184,6 @@ def test_errors_come_before_the_work(place: Path, tmp_path: Path, monkeypatch: p
         run(place, "--truth", "boxes")
 
 
-def test_the_help_knows_all_mappings() -> None:
+def test_the_help_names_a_label_map() -> None:
     output = CliRunner().invoke(app, ["evaluate-localization", "--help"], env={"COLUMNS": "200"}).stdout
-    assert all(name in output for name in MAPPINGS)
+    assert "peta-to-ccp" in output

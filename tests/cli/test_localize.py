@@ -158,8 +158,8 @@ def test_unreadable_pictures_are_skipped_and_named(bundle: Path, folder: Path) -
     ("error", "words", "options"),
     [
         (SchemaError, "'Boot'; did you mean Boots", ("--attributes", "Hat,Boot")),
-        (ModelError, "no map of its own", ("--method", "native")),
-        (ConfigError, "no rule 'half' to binarise", ("--binarize", "half")),
+        (ModelError, "no native map", ("--method", "native")),
+        (ConfigError, "no binarisation rule 'half'", ("--binarize", "half")),
         (ConfigError, r"share in \(0, 1\)", ("--binarize", "max:1")),
         (ConfigError, "looks at no masks", ("--masks", "more")),
         (DataError, "no format to write sheet.txt in", ("--out", "sheet.txt")),

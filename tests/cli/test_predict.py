@@ -13,10 +13,11 @@ import torch
 from PIL import Image, ImageOps
 from typer.testing import CliRunner, Result
 
-from passerby.bundle import Bundle, FiveCrops, load
+from passerby.bundle import Bundle, load
 from passerby.cli import app
 from passerby.data.normalise import normalise
 from passerby.errors import BundleError, DataError
+from passerby.inference.predictor import Predictor
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess
@@ -121,7 +122,7 @@ def test_five_crops_change_the_numbers(bundle: Path, folder: Path) -> None:
         for more in ((), ("--five-crops",), ("--five-crops", "--flip"))
     ]
     assert len({tuple(each.values()) for each in given}) == 3
-    expected = FiveCrops.of(load(bundle))("one.jpg")
+    (expected,) = Predictor(load(bundle), tta=["five-crops"])(["one.jpg"])
     assert list(given[1].values()) == pytest.approx(expected.probabilities, abs=1e-5)
 
 
@@ -241,7 +242,7 @@ def test_what_came_without_a_mask_is_said_in_every_form(man: Path, folder: Path)
     assert [row["notes"] for row in rows] == [note]
     assert json.loads(run(man, "one.jpg", "--format", "jsonl").stdout)["notes"] == [note]
     card = (man / "README.md").read_text()
-    assert "| Looks at | masks; without: the entire image counts as the person |" in card
+    assert "| Auxiliary inputs | masks; without: the entire image counts as the person |" in card
 
 
 def test_ready_masks_are_used(man: Path, folder: Path) -> None:

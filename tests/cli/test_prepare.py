@@ -19,7 +19,7 @@ def run(*arguments: object) -> Result:
 
 @pytest.fixture
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Forty persons in a table of one's own; the current folder is another one."""
+    """Forty persons in a custom table; the current folder is another one."""
     folder = tmp_path / "data"
     folder.mkdir()
     lines = ["image,Hat,Cape,identity,split"]
@@ -43,7 +43,7 @@ def test_writes_a_manifest_and_a_summary(root, tmp_path):
         "Hat",
         "50.0",
         "unknown labels",
-        "Every picture in the manifest is readable",
+        "All images in the manifest are readable",
         "Wrote table.parquet",
     ):
         assert text in result.output
@@ -51,33 +51,35 @@ def test_writes_a_manifest_and_a_summary(root, tmp_path):
     assert own[:4] == ["own", "26", "–", "14"]
 
 
-def test_summary_names_what_is_wrong(root, tmp_path):
+def test_summary_lists_problems(root, tmp_path):
     (root / "03.png").write_bytes((root / "04.png").read_bytes())
     (root / "05.png").write_bytes(b"nothing")
     (root / "06.png").unlink()
     result = run("table", "--root", root, "--out", tmp_path / "out" / "m.parquet", "--allow-missing")
     assert result.exit_code == 0, result.output
     assert "Note: mine: 1 of 40 images are missing" in result.output
-    assert "Unreadable pictures (1):" in result.output
+    assert "Unreadable images (1):" in result.output
     assert "05.png: it is damaged" in result.output
     assert "03.png = 04.png" in result.output
-    assert "Attributes without a yes or without a no (1)" in result.output  # nobody is known to wear no cape
+    assert (
+        "Attributes that are never present or never absent (1)" in result.output
+    )  # no row is known to lack a cape
     assert len(Manifest.load(tmp_path / "out" / "m.parquet")) == 39
 
 
-def test_missing_pictures_stop_it_unless_told(root, tmp_path):
+def test_missing_images_stop_it_by_default(root, tmp_path):
     (root / "06.png").unlink()
     result = run("table", "--root", root)
     assert isinstance(result.exception, FormatError)
     assert not (tmp_path / "table.parquet").exists()
 
 
-def test_pictures_need_not_be_read(root):
+def test_images_need_not_be_read(root):
     (root / "05.png").write_bytes(b"nothing")
     result = run("table", "--root", root, "--no-check-images")
     assert result.exit_code == 0, result.output
-    assert "Pictures were not read" in result.output
-    assert "Unreadable pictures" not in result.output
+    assert "Images were not read" in result.output
+    assert "Unreadable images" not in result.output
 
 
 def test_makes_partitions(root, tmp_path):
@@ -97,7 +99,9 @@ def test_makes_partitions(root, tmp_path):
     assert result.exit_code == 0, result.output
     manifest = Manifest.load(tmp_path / "table.parquet")
     assert manifest.partition_names == ("own", "random-3", "identity-disjoint-3")
-    splits = {p: set(manifest.split("identity-disjoint-3", p).identities) for p in ("train", "val", "test")}
+    splits = {
+        p: set(manifest.select_split("identity-disjoint-3", p).identities) for p in ("train", "val", "test")
+    }
     assert not splits["train"] & splits["val"]
     assert not splits["train"] & splits["test"]
     assert not splits["val"] & splits["test"]
@@ -135,25 +139,25 @@ def test_options_of_the_table(root, tmp_path):
     ("arguments", "message"),
     [
         (("pets",), "no data set 'pets'; expected one of peta, pa100k"),
-        (("pa100k", "--attributes", "all"), "--attributes is no option of pa100k"),
-        (("peta", "--frames"), "--frames is no option of peta"),
+        (("pa100k", "--attributes", "all"), "--attributes is not an option of pa100k"),
+        (("peta", "--frames"), "--frames is not an option of peta"),
         (("peta", "--attributes", "some"), "--attributes: expected evaluated or all, got 'some'"),
         (("peta", "--labels", "csv"), "--labels: expected mat or text, got 'csv'"),
     ],
 )
-def test_wrong_options_are_told(root, arguments, message):
+def test_wrong_options_raise_an_error(root, arguments, message):
     result = run(*arguments, "--root", root)
     assert isinstance(result.exception, ConfigError)
     assert message in str(result.exception)
 
 
-def test_absent_root_is_told(tmp_path):
+def test_absent_root_raise_an_error(tmp_path):
     result = run("peta", "--root", tmp_path / "nowhere")
     assert isinstance(result.exception, ConfigError)
     assert "check --root" in str(result.exception)
 
 
-def test_errors_reach_a_person_as_one_line(tmp_path, monkeypatch, capsys):
+def test_errors_are_printed_as_one_line(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr(sys, "argv", ["passerby", "prepare", "peta", "--root", str(tmp_path)])
     with pytest.raises(SystemExit) as stop:
         main()

@@ -18,7 +18,7 @@ from passerby.schema import Attribute, AttributeSchema
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A run folder with a log and an evaluation of four people in it."""
+    """A run folder with a log and an evaluation of four samples."""
     images = [f"{i}.png" for i in range(4)]
     for image in images:
         Image.new("RGB", (20, 40), "teal").save(tmp_path / image)
@@ -45,12 +45,12 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def invoke(*words: object) -> tuple[str, BaseException | None]:
-    result = CliRunner().invoke(app, ["report", *map(str, words)])
+def invoke(*arguments: object) -> tuple[str, BaseException | None]:
+    result = CliRunner().invoke(app, ["report", *map(str, arguments)])
     return result.stdout, result.exception
 
 
-def test_a_run_folder_becomes_a_page(folder: Path) -> None:
+def test_report_of_a_run_folder(folder: Path) -> None:
     output, error = invoke(folder / "run", "--out", folder / "r.html", "--title", "Hats & more")
     assert error is None
     html = (folder / "r.html").read_text(encoding="utf-8")
@@ -60,7 +60,7 @@ def test_a_run_folder_becomes_a_page(folder: Path) -> None:
     assert "50.0" in html
 
 
-def test_pictures_that_moved_can_be_found_or_left_out(folder: Path) -> None:
+def test_moved_pictures_are_given_or_left_out(folder: Path) -> None:
     (folder / "moved").mkdir()
     for i in range(4):
         (folder / f"{i}.png").rename(folder / "moved" / f"{i}.png")
@@ -73,6 +73,6 @@ def test_pictures_that_moved_can_be_found_or_left_out(folder: Path) -> None:
     assert "<img" not in (folder / "b.html").read_text(encoding="utf-8")
 
 
-def test_a_folder_of_another_kind_is_refused(folder: Path) -> None:
+def test_other_folders_are_rejected(folder: Path) -> None:
     _, error = invoke(folder / "moved", "--out", folder / "r.html")
     assert isinstance(error, DataError)

@@ -84,3 +84,13 @@ def test_a_damaged_file_is_named(folder: Path) -> None:
     error = CliRunner().invoke(app, ["results", str(folder)]).exception
     assert isinstance(error, DataError)
     assert "x.json" in str(error)
+
+
+def test_chosen_variants_and_columns_as_markdown(folder: Path) -> None:
+    options = ("--variants", "sb", "--columns", "model,seeds,mA", "--markdown")
+    result = CliRunner().invoke(app, ["results", str(folder / "peta"), *options])
+    assert result.output == "| model | seeds | mA |\n|---|---:|---:|\n| baseline | 2 | 82.00 ± 1.41 |\n"
+    for wrong in (("--columns", "mA"), ("--columns", "mA", "--markdown", "--by-attribute")):
+        result = CliRunner().invoke(app, ["results", str(folder), *wrong])
+        assert result.exit_code == 2
+        assert "--columns needs --markdown" in result.output

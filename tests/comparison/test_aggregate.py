@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from passerby.comparison.aggregate import aggregate, format_markdown
-from passerby.errors import DataError
+from passerby.comparison.aggregate import aggregate, format_markdown, select_variants
+from passerby.errors import ConfigError, DataError
 from passerby.evaluation.results import Result
 from passerby.metrics.functional import METRICS
 
@@ -68,9 +68,28 @@ def test_markdown_has_a_row_per_recipe() -> None:
     )
     lines = text.splitlines()
     assert len(lines) == 4
-    assert lines[0].startswith("| data | model |")
+    assert lines[0].startswith("| data | recipe |")
     assert lines[2].startswith(
         "| ccp, official-1/test | baseline · mobilenetv2_100 · sb | imagenet, 256×192, 30 epochs "
     )
     assert "| 81.50 ± 2.12 |" in lines[3]
     assert len({line.count("|") for line in lines}) == 1
+
+
+def test_chosen_variants_and_columns() -> None:
+    rows = aggregate([with_score(0.8), with_score(0.5, variant="plain"), with_score(0.6, variant="focal")])
+    chosen = select_variants(rows, ["sb", "focal"])
+    assert format_markdown(chosen, ["model", "variant", "seeds", "mA"]).splitlines() == [
+        "| model | variant | seeds | mA |",
+        "|---|---|---:|---:|",
+        "| baseline | sb | 1 | 80.00 |",
+        "| baseline | focal | 1 | 60.00 |",
+    ]
+
+
+def test_unknown_variants_and_columns_are_named() -> None:
+    rows = aggregate([with_score(0.8), with_score(0.5, variant="plain")])
+    with pytest.raises(ConfigError, match=r"no score of the variant 'plane'.*plain"):
+        select_variants(rows, ["sb", "plane"])
+    with pytest.raises(ConfigError, match="no column 'ma'; expected some of data, recipe"):
+        format_markdown(rows, ["model", "ma"])

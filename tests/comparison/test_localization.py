@@ -14,6 +14,7 @@ import pytest
 
 from passerby.comparison.localization_comparison import LocalizationComparison
 from passerby.comparison.localization_runs import load_localizations
+from passerby.comparison.localization_tables import format_markdown
 from passerby.comparison.paired_localization import compare_localization
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.localization.scores import LocalizationScores
@@ -104,7 +105,7 @@ def test_a_correlation_that_one_run_lacks_leaves_the_mean_of_all(make: Make) -> 
     assert differences is not None
     assert "pcc" not in differences.per_attribute["[b]Boots"]
     assert differences.per_attribute["Hat"]["pcc"] == differences.mean["pcc"]
-    assert "PCC is over 1 of them: not every run has a value for [b]Boots." in found.format_markdown()
+    assert "PCC is over 1 of them: not every run has a value for [b]Boots." in format_markdown(found)
 
 
 def test_a_score_that_no_run_has_is_not_compared(make: Make) -> None:
@@ -114,8 +115,8 @@ def test_a_score_that_no_run_has_is_not_compared(make: Make) -> None:
     assert differences is not None
     assert not differences.mean
     assert not differences.per_attribute
-    assert found.format_markdown().count("| mean of 0 |") == 2
-    head = next(line for line in found.format_markdown().splitlines() if line.startswith("| run"))
+    assert format_markdown(found).count("| mean of 0 |") == 2
+    head = next(line for line in format_markdown(found).splitlines() if line.startswith("| run"))
     assert head == "| run | IoU | mask IoU | PCC | pointing | energy | empty ↓ | insertion |"
 
 
@@ -128,8 +129,8 @@ def test_few_samples_and_excluded_attributes(make: Make) -> None:
     assert set(differences.per_attribute) == {"Hat"}
     found = compare_localization([make(LOW), make(HIGH, variant="b", exclude_from_mean=("Hat",))])
     assert (found.exclude_from_mean, found.mean_of, found.of_paper) == (("Hat",), ("[b]Boots",), ())
-    assert "| Hat (excluded) | 4 |" in found.format_markdown()
-    assert "SSPNet" not in found.format_markdown()
+    assert "| Hat (excluded) | 4 |" in format_markdown(found)
+    assert "SSPNet" not in format_markdown(found)
 
 
 def test_a_score_of_some_samples_has_an_interval_where_these_are_enough(make: Make) -> None:
@@ -144,7 +145,9 @@ def test_a_score_of_some_samples_has_an_interval_where_these_are_enough(make: Ma
 
 
 def test_insertion_and_deletion_are_compared_on_the_same_samples(make: Make) -> None:
-    def make_partial(ious: dict[str, list[float]], insertion: list[float], **facts: Any) -> LocalizationScores:
+    def make_partial(
+        ious: dict[str, list[float]], insertion: list[float], **facts: Any
+    ) -> LocalizationScores:
         return make(ious, measures={"insertion": insertion, "deletion": insertion}, **facts)
 
     nan = math.nan
@@ -183,7 +186,7 @@ def test_less_is_better_where_the_heading_says_so(make: Make) -> None:
     found = compare_localization(
         [make(HIGH, **insertion_deletion), make(HIGH, variant="b", **insertion_deletion)], scores=scores
     )
-    words = found.format_markdown()
+    words = format_markdown(found)
     assert "| energy | empty ↓ | insertion | deletion ↓ |" in words
     assert "For a heading with ↓, less is better." in words
 
@@ -256,14 +259,14 @@ def test_other_samples_are_refused(make: Make) -> None:
 
 def test_models_of_another_input_size_may_have_the_same_samples(make: Make) -> None:
     found = compare_localization([make(LOW), make(HIGH, input_size=(32, 24))])
-    assert "| 32×24 | 32.50<br>" in found.format_markdown()  # they differ in nothing else
+    assert "| 32×24 | 32.50<br>" in format_markdown(found)  # they differ in nothing else
 
 
 def test_rules_tell_runs_apart(make: Make) -> None:
     scores = [make(LOW), make(HIGH, protocol={"method": "native"})]
     found = compare_localization(scores, baseline="native")
     assert [run.protocol["method"] for run in found.runs] == ["native", "grad-cam-p"]
-    lines = found.format_markdown().splitlines()
+    lines = format_markdown(found).splitlines()
     assert lines[0] == (
         "ccp own/test · baseline · net · sb · pretraining imagenet · 16×12 · 3 epochs · trained on peta "
         "random-0 · epoch by best mA on val · no EMA · foreground max:0.5 · one outer box · truth: the "
@@ -299,7 +302,7 @@ def test_the_facts_of_a_run_must_be_recorded(make: Make) -> None:
     plain = [make(LOW, dataset=None, partition=None, environment=None), make(HIGH, variant="b")]
     found = compare_localization(plain, resamples=2)
     assert found.runs[0].commits == (None,)
-    assert "| sb |" in found.format_markdown()
+    assert "| sb |" in format_markdown(found)
 
 
 # ---------------------------------------------------------------------- tables and files
@@ -307,7 +310,7 @@ def test_the_facts_of_a_run_must_be_recorded(make: Make) -> None:
 
 def test_the_tables(make: Make) -> None:
     scores = [make(LOW), make(LOW, seed=1), make(HIGH, model="man", variant="full")]
-    shared, words, *tables = compare_localization(scores, resamples=1000).format_markdown().split("\n\n")
+    shared, words, *tables = format_markdown(compare_localization(scores, resamples=1000)).split("\n\n")
     assert shared.startswith("ccp own/test · net · pretraining imagenet")
     assert words.startswith("Means over 2 attributes, in per cent, ± standard deviation over seeds; PCC")
     assert "95 % interval over 1,000 paired resamples of 4 identities or pictures (seed 0)" in words
@@ -340,7 +343,7 @@ def test_boxes_have_no_masks(make: Make) -> None:
         "measures": {name: [math.nan] * 6 for name in ("mask_iou", "mask_energy", "mask_share")},
     }
     found = compare_localization([make(LOW, **boxes), make(HIGH, variant="b", **boxes)], resamples=2)
-    lines = found.format_markdown().splitlines()
+    lines = format_markdown(found).splitlines()
     assert "| run | IoU | PCC | pointing | energy | empty ↓ |" in lines
     assert "| uniform baseline | 10.00 | – | 10.00 | 10.00 | – |" in lines  # the pixel has to lie in the box
 
@@ -352,7 +355,7 @@ def test_the_file_round_trips(make: Make, tmp_path: Path) -> None:
     found.write(path)
     again = LocalizationComparison.load(path)
     assert repr(again) == repr(found)
-    assert again.format_markdown() == found.format_markdown()
+    assert format_markdown(again) == format_markdown(found)
     assert ".png" not in path.read_text()  # nothing of a sample
     with pytest.raises(ConfigError, match=r"ends in \.localization-comparison\.json"):
         found.write(tmp_path / "x.json")
@@ -382,7 +385,9 @@ def test_damaged_files_are_refused(make: Make, tmp_path: Path) -> None:
     damage(lambda v: v["runs"][1].pop("commits"), "commits")
     damage(lambda v: v["runs"][1]["scores"].pop("Hat"), "the scores of Hat")
     damage(lambda v: v["runs"][1]["scores"]["Hat"].update(pcc=[]), "one score per seed")
-    damage(lambda v: v["runs"][1]["scores"]["Hat"].update(box_iou=[0.46]), "differences that match the scores")
+    damage(
+        lambda v: v["runs"][1]["scores"]["Hat"].update(box_iou=[0.46]), "differences that match the scores"
+    )
     damage(lambda v: v["mean_of"].append("Bag"), "attributes that have samples")
     damage(lambda v: v["scores"].append("mA"), "known scores")
     mean = lambda v: v["runs"][1]["differences"]["mean"]  # noqa: E731

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -39,7 +40,7 @@ def draw_probs(labels: np.ndarray, *, skill: float, seed: int) -> np.ndarray:
 
 
 def make(variant: str = "plain", *, seed: int = 0, skill: float = 1.0, **changes: Any) -> Evaluation:
-    """A model's predictions of 60 people on the same test set, two pictures an identity."""
+    """A model's predictions on a test set of 60 pictures, two per identity."""
     labels = changes.pop("labels", draw_labels(np.random.default_rng(7), 60))
     number = len(labels)
     metadata = {
@@ -73,7 +74,7 @@ def make(variant: str = "plain", *, seed: int = 0, skill: float = 1.0, **changes
 
 
 def take(evaluation: Evaluation, rows: Sequence[int]) -> Evaluation:
-    """The same evaluation with its people in another order, some left out or repeated."""
+    """The same evaluation with its samples in another order, some left out or repeated."""
     return replace(
         evaluation,
         images=[evaluation.images[i] for i in rows],
@@ -96,13 +97,13 @@ def write(folder: Path, *evaluations: Evaluation) -> Path:
 
 @pytest.mark.parametrize("unknown", ["ignore", "negative"])
 @pytest.mark.parametrize("ties", [False, True])
-def test_weights_give_the_metrics_of_repeated_rows(unknown: Any, ties: bool) -> None:
+def test_weights_equal_repeated_rows(unknown: Any, ties: bool) -> None:
     rng = np.random.default_rng(3)
     labels = rng.choice([-1, 0, 1], (80, 7), p=[0.1, 0.6, 0.3]).astype(np.int8)
     labels[:, 5] = np.where(labels[:, 5] == 1, 0, labels[:, 5])  # never a positive
     labels[:, 6] = 0
     labels[3, 6] = 1  # one positive, which many resamples lose
-    labels[4:9] = -1  # people of whom nothing is known
+    labels[4:9] = -1  # rows without a known label
     probs = rng.random((80, 7)).astype(np.float32)
     if ties:
         probs = (np.round(probs * 10) / 10).astype(np.float32)  # also on the thresholds
@@ -127,7 +128,7 @@ def test_weights_give_the_metrics_of_repeated_rows(unknown: Any, ties: bool) -> 
     assert 0 < lost < 40
 
 
-def test_a_resample_without_any_positive_has_no_map() -> None:
+def test_a_resample_without_positives_has_no_mAP() -> None:
     probs, labels = np.array([[0.9], [0.4]], np.float32), np.array([[1], [0]], np.int8)
     found = WeightedMetrics(probs, labels, thresholds=[0.5], unknown="ignore").compute(
         np.array([[0.0, 1.0], [2.0, 1.0]])
@@ -137,9 +138,9 @@ def test_a_resample_without_any_positive_has_no_map() -> None:
     assert found["f1"].tolist() == [0.0, 0.5]
 
 
-def test_identities_are_drawn_whole_and_as_many_as_there_are() -> None:
-    groups = np.array([0, 1, 1, 2, 2, 2])
-    drawn = np.concatenate(list(draw_multiplicities(groups, resamples=300, seed=5)), axis=1)
+def test_clusters_are_drawn_with_all_their_rows_and_as_many_as_there_are() -> None:
+    clusters = np.array([0, 1, 1, 2, 2, 2])
+    drawn = np.concatenate(list(draw_multiplicities(clusters, resamples=300, seed=5)), axis=1)
     assert (drawn[1] == drawn[2]).all()
     assert (drawn[3] == drawn[4]).all()
     assert (drawn[[0, 1, 3]].sum(axis=0) == 3).all()
@@ -157,7 +158,7 @@ def test_draws_do_not_depend_on_how_many_are_made_at_once(monkeypatch: pytest.Mo
 # ---------------------------------------------------------------------- intervals
 
 
-def test_identical_runs_differ_by_exactly_nothing(tmp_path: Path) -> None:
+def test_identical_runs_have_no_difference(tmp_path: Path) -> None:
     same = [make(variant, seed=seed) for variant in ("plain", "twin") for seed in (0, 1)]
     found = compare([write(tmp_path, *same)], baseline="plain", metrics=METRICS, resamples=50)
     assert [run.variant for run in found.runs] == ["plain", "twin"]
@@ -168,7 +169,7 @@ def test_identical_runs_differ_by_exactly_nothing(tmp_path: Path) -> None:
         assert (each.difference, each.low, each.high, each.share_not_above) == (0, 0, 0, 1)
 
 
-def test_a_run_that_is_better_on_every_person_is_never_worse(tmp_path: Path) -> None:
+def test_a_run_that_is_better_on_every_sample_is_never_worse(tmp_path: Path) -> None:
     plain = make("plain")
     perfect = replace(make("perfect"), probs=plain.labels.astype(np.float32))
     found = compare([write(tmp_path, plain, perfect)], baseline="plain", resamples=200)
@@ -181,8 +182,8 @@ def test_a_run_that_is_better_on_every_person_is_never_worse(tmp_path: Path) -> 
         assert each.share_not_above == 0
 
 
-def test_the_interval_is_that_of_repeated_rows(tmp_path: Path) -> None:
-    """Two seeds against one, drawn and scored the slow way."""
+def test_the_interval_equals_that_of_repeated_rows(tmp_path: Path) -> None:
+    """Two seeds against one, resampled in a loop."""
     plain, first, second = make("plain"), make("better", skill=1.3, seed=0), make("better", skill=1.3, seed=1)
     folder = write(tmp_path, plain, first, second)
     found = compare([folder], baseline="plain", metrics=["mAP", "f1"], resamples=30, level=0.8, seed=4)
@@ -201,8 +202,8 @@ def test_the_interval_is_that_of_repeated_rows(tmp_path: Path) -> None:
     assert found.runs[1].seeds == (0, 1)
 
 
-def test_intervals_cover_the_difference_about_as_often_as_they_say(tmp_path: Path) -> None:
-    """The difference of two kinds of predictions in a large population, and samples of it."""
+def test_intervals_cover_the_difference_at_about_their_level(tmp_path: Path) -> None:
+    """The difference between two models in a large population, and in samples of it."""
 
     def draw(people: int, seed: int) -> list[Evaluation]:
         labels = draw_labels(np.random.default_rng(seed), people)
@@ -223,8 +224,8 @@ def test_intervals_cover_the_difference_about_as_often_as_they_say(tmp_path: Pat
     assert 46 <= covered <= 60  # 54 expected; less than 46 in one of 2,000 where 90 % hold
 
 
-def test_identities_widen_the_interval_where_people_repeat(tmp_path: Path) -> None:
-    """Every picture eight times: the same people, so by image the interval looks √8 as narrow."""
+def test_identities_with_several_pictures_widen_the_interval(tmp_path: Path) -> None:
+    """Every picture eight times: the interval by image is narrower by a factor of √8."""
     rows = list(np.repeat(np.arange(60), 8))
     several = [
         take(make(name, skill=skill, seed=seed), rows) for name, skill, seed in (("a", 1, 0), ("b", 1.2, 1))
@@ -246,7 +247,7 @@ def test_identities_widen_the_interval_where_people_repeat(tmp_path: Path) -> No
         assert 2 < widths["identity"][name] / narrow < 4
 
 
-def test_people_without_identity_are_drawn_by_themselves(tmp_path: Path) -> None:
+def test_pictures_without_identity_are_drawn_separately(tmp_path: Path) -> None:
     names = [None if i < 10 else f"p{i // 2}" for i in range(60)]
     folder = write(tmp_path, *(replace(make(v), identities=names) for v in ("a", "b")))
     assert compare([folder], baseline="a", by="identity", resamples=5).n_clusters == 35
@@ -255,7 +256,7 @@ def test_people_without_identity_are_drawn_by_themselves(tmp_path: Path) -> None
         compare([folder], baseline="a", by="identity", resamples=5)
 
 
-def test_the_order_of_people_and_attributes_in_files_does_not_matter(tmp_path: Path) -> None:
+def test_the_order_of_samples_and_attributes_in_files_does_not_matter(tmp_path: Path) -> None:
     plain, better = make("plain"), make("better", skill=1.5)
     straight = compare([write(tmp_path / "a", plain, better)], baseline="plain", resamples=50)
     shuffled = take(better, list(np.random.default_rng(1).permutation(60)))
@@ -280,7 +281,7 @@ def test_the_same_seed_gives_the_same_intervals_and_another_does_not(tmp_path: P
     assert one.runs != other.runs
 
 
-def test_lost_positives_are_counted_and_a_lost_map_is_refused(tmp_path: Path) -> None:
+def test_lost_positives_are_counted_and_a_missing_mAP_is_refused(tmp_path: Path) -> None:
     labels = np.zeros((40, 4), np.int8)
     labels[0, 0] = 1  # the only positive at all
     runs = [make(v, labels=labels, skill=s) for v, s in (("a", 1.0), ("b", 1.2))]
@@ -295,7 +296,7 @@ def test_lost_positives_are_counted_and_a_lost_map_is_refused(tmp_path: Path) ->
 # ---------------------------------------------------------------------- what is refused
 
 
-def test_a_missing_sibling_is_named_with_its_command(tmp_path: Path) -> None:
+def test_missing_predictions_are_named_with_the_command(tmp_path: Path) -> None:
     folder = write(tmp_path, make("plain"), make("a"), make("b"))
     paths = sorted(folder.rglob("*.parquet"))
     for path in paths[:2]:
@@ -311,7 +312,7 @@ def test_a_missing_sibling_is_named_with_its_command(tmp_path: Path) -> None:
     assert command in message
 
 
-def test_five_crops_are_a_run_of_their_own(tmp_path: Path) -> None:
+def test_five_crops_are_a_separate_run(tmp_path: Path) -> None:
     five = make("plain", five_crops=True, skill=1.3)
     folder = write(tmp_path, make("plain"), five)
     found = compare([folder], baseline="plain", resamples=100)
@@ -323,32 +324,34 @@ def test_five_crops_are_a_run_of_their_own(tmp_path: Path) -> None:
         compare([lost.with_suffix(".json"), folder], baseline="plain")
 
 
-def test_a_folder_goes_on_without_what_has_no_predictions_and_says_so(tmp_path: Path) -> None:
+def test_score_files_of_a_folder_without_predictions_are_left_out_and_logged(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="passerby")
     folder = write(tmp_path, make("plain"), make("a"), make("b"))
     lost = next(path for path in sorted(folder.rglob("*.parquet")) if "-a-" in path.name)
     lost.unlink()
-    heard: list[str] = []
-    comparison = compare([folder], baseline="plain", resamples=10, say=heard.append)
+    comparison = compare([folder], baseline="plain", resamples=10, skip_missing=True)
     assert [run.variant for run in comparison.runs] == ["plain", "b"]
-    assert len(heard) == 1
-    assert str(lost) in heard[0]
-    with pytest.raises(DataError, match="no predictions at"):  # named by the user: never left out
-        compare([folder, lost.with_suffix(".json")], baseline="plain", say=heard.append)
+    assert len(caplog.messages) == 1
+    assert caplog.messages[0].startswith(f"left out: no predictions at {lost}; ")
+    with pytest.raises(DataError, match="no predictions at"):  # passed by the user: never left out
+        compare([folder, lost.with_suffix(".json")], baseline="plain", skip_missing=True)
     for path in folder.rglob("*.parquet"):
         path.unlink()
     with pytest.raises(DataError, match="no predictions at"):  # nothing would be left
-        compare([folder], baseline="plain", say=heard.append)
+        compare([folder], baseline="plain", skip_missing=True)
 
 
-def test_a_run_without_one_of_its_seeds_is_refused(tmp_path: Path) -> None:
+def test_a_run_without_one_of_its_seeds_is_refused(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO, logger="passerby")
     folder = write(tmp_path, make("plain"), make("a", seed=0), make("a", seed=1))
     next(
         path for path in sorted(folder.rglob("*.parquet")) if path.name.endswith("-a-seed1.parquet")
     ).unlink()
-    heard: list[str] = []
     with pytest.raises(DataError, match="other seeds of that run have theirs"):
-        compare([folder], baseline="plain", say=heard.append)
-    assert not heard
+        compare([folder], baseline="plain", skip_missing=True)
+    assert not caplog.messages
 
 
 def change_label(evaluation: Evaluation) -> Evaluation:
@@ -365,7 +368,7 @@ def drop_attribute(evaluation: Evaluation) -> Evaluation:
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (lambda e: take(e, range(59)), DataError, r"60 and 59 people, 1 pictures .* such as 059\.png"),
+        (lambda e: take(e, range(59)), DataError, r"60 and 59 samples, 1 pictures .* such as 059\.png"),
         (lambda e: replace(e, images=["x.png", *e.images[1:]]), DataError, r"such as 000\.png"),
         (lambda e: replace(e, boxes=[(0.0, 0.0, 9.0, 9.0)] * 60), DataError, "different test sets"),
         (lambda e: replace(e, dataset="other"), DataError, "drawn official/test and other official/test"),
@@ -399,19 +402,19 @@ def test_predictions_of_another_score_are_refused(tmp_path: Path) -> None:
         compare([tmp_path], baseline="a")
 
 
-def test_the_baseline_is_found_by_variant_system_or_title(tmp_path: Path) -> None:
+def test_the_baseline_is_found_by_variant_model_or_title(tmp_path: Path) -> None:
     man = make("x", metadata={"model": "man"})
     folder = write(tmp_path, make("plain"), make("better"), man)
     for name, expected in (("plain", "plain"), ("man", "x"), ("baseline · net · better", "better")):
         assert compare([folder], baseline=name, resamples=2).runs[0].variant == expected
-    for name in ("baseline", "nobody"):  # that of two models, that of none
+    for name in ("baseline", "other"):  # that of two runs, that of none
         with pytest.raises(ConfigError, match=f"'{name}'") as caught:
             compare([folder], baseline=name, resamples=2)
         for title in ("baseline · net · plain", "baseline · net · better", "man · net · x"):
             assert title in str(caught.value)
 
 
-def test_runs_of_one_name_are_told_apart_in_the_error(tmp_path: Path) -> None:
+def test_runs_of_one_name_are_distinguished_in_the_error(tmp_path: Path) -> None:
     paths = [
         make("plain").write_result(tmp_path / "a"),
         make("plain", input_size=(64, 32)).write_result(tmp_path / "b"),
@@ -429,7 +432,7 @@ def test_options_out_of_range_are_refused(tmp_path: Path, options: dict[str, Any
         compare([tmp_path], baseline="plain", **options)
 
 
-def test_one_run_alone_is_refused(tmp_path: Path) -> None:
+def test_a_single_run_is_refused(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="at least two runs"):
         compare([write(tmp_path, make("plain"), make("plain", seed=1))], baseline="plain")
 
@@ -437,7 +440,7 @@ def test_one_run_alone_is_refused(tmp_path: Path) -> None:
 # ---------------------------------------------------------------------- files
 
 
-def test_evaluation_folders_and_score_files_are_the_same_to_it(tmp_path: Path) -> None:
+def test_evaluation_folders_and_score_files_are_equivalent(tmp_path: Path) -> None:
     plain, better = make("plain"), make("better", skill=1.5)
     plain.write(tmp_path / "e")
     path = better.write_result(tmp_path / "results")
@@ -469,7 +472,7 @@ def stored(tmp_path: Path) -> tuple[Comparison, Path]:
     return comparison, path
 
 
-def test_a_stored_comparison_is_the_same_again(stored: tuple[Comparison, Path]) -> None:
+def test_a_stored_comparison_round_trips(stored: tuple[Comparison, Path]) -> None:
     comparison, path = stored
     loaded = Comparison.load(path)
     assert loaded == comparison
@@ -483,7 +486,7 @@ def test_a_stored_comparison_is_the_same_again(stored: tuple[Comparison, Path]) 
     assert [p.name for p in path.parent.glob("*comparison*")] == [path.name]
 
 
-def test_stored_comparisons_are_no_score_files(stored: tuple[Comparison, Path]) -> None:
+def test_stored_comparisons_are_not_score_files(stored: tuple[Comparison, Path]) -> None:
     _, path = stored
     assert [r.variant for r in load_results([path.parent])] == ["better", "better", "plain"]
     with pytest.raises(DataError, match="passerby compare"):
@@ -517,7 +520,7 @@ def test_another_name_is_refused(stored: tuple[Comparison, Path]) -> None:
         lambda v: v.update(more=1),
     ],
 )
-def test_damage_is_named(stored: tuple[Comparison, Path], damage: Callable[[Any], object]) -> None:
+def test_damaged_files_are_refused(stored: tuple[Comparison, Path], damage: Callable[[Any], object]) -> None:
     path = stored[1]
     values = json.loads(path.read_text())
     damage(values)
@@ -526,12 +529,12 @@ def test_damage_is_named(stored: tuple[Comparison, Path], damage: Callable[[Any]
         Comparison.load(path)
 
 
-def test_markdown_has_a_line_a_run(stored: tuple[Comparison, Path]) -> None:
+def test_markdown_has_a_row_per_run(stored: tuple[Comparison, Path]) -> None:
     comparison, _ = stored
     text = comparison.format_markdown()
     lines = text.splitlines()
     assert lines[0].startswith("drawn official/test · baseline · net · pretraining none · 32×16 · 3 epochs")
-    assert "30 paired resamples of 30 identities (60 pictures, seed 0)" in lines[2]
+    assert "30 paired resamples of 30 identities (60 samples, seed 0)" in lines[2]
     assert lines[6].startswith("| plain · 1 seed | ")
     assert lines[7].startswith("| better · 2 seeds | ")
     assert comparison.runs[1].differences is not None
@@ -542,7 +545,7 @@ def test_markdown_has_a_line_a_run(stored: tuple[Comparison, Path]) -> None:
     assert len({line.count("|") for line in lines[4:]}) == 1
 
 
-def test_the_mean_iou_of_parsing_maps_stands_beside_the_scores(tmp_path: Path) -> None:
+def test_the_mean_iou_of_parsing_maps_follows_the_scores(tmp_path: Path) -> None:
     scores = [
         {"stage1": ParsingScores({"a": 0.5, "b": 0.3, "c": float("nan")})},
         {"stage1": ParsingScores({"a": 0.6})},

@@ -9,7 +9,7 @@ import pytest
 import yaml
 
 from passerby.config import LocalizationSection, load_suite
-from passerby.config.recipe import Goal
+from passerby.config.training_sections import Goal
 from passerby.errors import ConfigError
 from passerby.evaluation.calibration import GOALS
 from passerby.explain.heat import METHODS

@@ -1,8 +1,9 @@
-"""A packed cache holds exactly the resized pictures, notices change and damage, and names unreadable files."""
+"""A packed cache holds exactly the resized images, notices change and damage, and names unreadable files."""
 
 from __future__ import annotations
 
 import errno
+import json
 import os
 import pickle
 import shutil
@@ -167,7 +168,7 @@ def test_another_manifest_or_size_is_another_cache(
     assert len(list((tmp_path / "c").iterdir())) == 2
 
 
-def test_pictures_replaced_in_place_are_noticed(root: Path, tmp_path: Path) -> None:
+def test_images_replaced_in_place_are_detected(root: Path, tmp_path: Path) -> None:
     manifest = create_manifest(root)
     before = np.array(PackedCache.build(manifest, SMALL, tmp_path / "c").images[7])
     Image.new("RGB", (50, 50), "green").save(root / "7.png")
@@ -177,11 +178,18 @@ def test_pictures_replaced_in_place_are_noticed(root: Path, tmp_path: Path) -> N
     assert len(list((tmp_path / "c").iterdir())) == 1
 
 
-def test_pictures_that_went_are_no_reason(root: Path, tmp_path: Path) -> None:
+def test_images_that_were_deleted_keep_the_cache(root: Path, tmp_path: Path) -> None:
     manifest = create_manifest(root)
     PackedCache.build(manifest, SMALL, tmp_path / "c")
     shutil.rmtree(root)
     assert PackedCache.build(manifest, SMALL, tmp_path / "c").valid.all()
+
+
+def rewrite_as_version_2(path: Path) -> None:
+    """Version 2 listed unreadable files under the key `broken`."""
+    meta = json.loads(path.read_text())
+    meta["version"], meta["broken"] = 2, meta.pop("unreadable")
+    path.write_text(json.dumps(meta))
 
 
 DAMAGES: dict[str, Callable[[Path], object]] = {
@@ -194,16 +202,17 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "a list": lambda p: (p / "cache.json").write_text("[]"),
     "old version": lambda p: (p / "cache.json").write_text('{"version": 0}'),
     "other shape": lambda p: np.save(p / "images.npy", np.zeros((COUNT, 32, 23, 3), np.uint8)),
+    "written by version 2": lambda path: rewrite_as_version_2(path / "cache.json"),
 }
 
 
 @pytest.mark.parametrize("damage", DAMAGES)
-def test_a_damaged_cache_is_refused_and_made_anew(root: Path, tmp_path: Path, damage: str) -> None:
+def test_a_damaged_cache_is_refused_and_rebuilt(root: Path, tmp_path: Path, damage: str) -> None:
     manifest = create_manifest(root)
     cache = PackedCache.build(manifest, SMALL, tmp_path / "c")
     whole = np.array(cache.images)
     DAMAGES[damage](cache.path)
-    with pytest.raises(DataError, match=f"{cache.path.name} is no whole cache.*delete"):
+    with pytest.raises(DataError, match=f"{cache.path.name} is not a complete image cache.*delete"):
         PackedCache.open(cache.path)
     np.testing.assert_array_equal(PackedCache.build(manifest, SMALL, tmp_path / "c").images, whole)
     assert len(list((tmp_path / "c").iterdir())) == 1
@@ -246,17 +255,17 @@ def break_some(root: Path) -> None:
     (root / "40.png").unlink()
 
 
-def test_broken_pictures_stop_with_all_their_names(root: Path, tmp_path: Path) -> None:
+def test_unreadable_images_raise_an_error_with_all_names(root: Path, tmp_path: Path) -> None:
     break_some(root)
     with pytest.raises(ImageError, match="2 files") as caught:
         PackedCache.build(create_manifest(root), SMALL, tmp_path / "c")
     assert str(root / "8.png") in str(caught.value)
-    assert f"{root / '40.png'}: there is no such file" in str(caught.value)
+    assert f"{root / '40.png'}: the file does not exist" in str(caught.value)
     with pytest.raises(ImageError, match="2 files"):  # the second time as well
         PackedCache.build(create_manifest(root), SMALL, tmp_path / "c")
 
 
-def test_broken_pictures_are_skipped_by_choice(
+def test_unreadable_images_are_skipped_on_request(
     root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     break_some(root)
@@ -270,7 +279,7 @@ def test_broken_pictures_are_skipped_by_choice(
     assert not cache.images[8].any()
 
 
-def test_mended_pictures_are_read_again(root: Path, tmp_path: Path) -> None:
+def test_repaired_images_are_read_again(root: Path, tmp_path: Path) -> None:
     whole = (root / "8.png").read_bytes()
     (root / "8.png").write_bytes(whole[:100])
     PackedCache.build(create_manifest(root), SMALL, tmp_path / "c", on_unreadable="skip")
@@ -280,7 +289,7 @@ def test_mended_pictures_are_read_again(root: Path, tmp_path: Path) -> None:
     np.testing.assert_array_equal(cache.images[8], resize_image(read_image(root / "8.png"), SMALL))
 
 
-def test_a_broken_mask_and_a_box_outside_make_the_row_invalid(root: Path, tmp_path: Path) -> None:
+def test_a_unreadable_mask_and_a_box_outside_make_the_row_invalid(root: Path, tmp_path: Path) -> None:
     Image.new("1", (5, 5)).save(root / "masks" / "2.png")
     (root / "masks" / "3.png").write_bytes(b"")
     masks = [f"masks/{i}.png" for i in range(COUNT)]
@@ -299,9 +308,9 @@ def test_a_broken_mask_and_a_box_outside_make_the_row_invalid(root: Path, tmp_pa
     assert not np.isnan(cache.keypoints[1]).any()
 
 
-def test_a_wrong_root_is_said_at_once(root: Path, tmp_path: Path) -> None:
+def test_a_wrong_root_is_reported_at_once(root: Path, tmp_path: Path) -> None:
     manifest = create_manifest(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=r"none of the 70 pictures.*elsewhere.*0\.png"):
+    with pytest.raises(DataError, match=r"none of the 70 images.*elsewhere.*0\.png"):
         PackedCache.build(manifest, SMALL, tmp_path / "c", on_unreadable="skip")
 
 
@@ -310,7 +319,9 @@ def test_an_empty_manifest_is_refused(root: Path, tmp_path: Path) -> None:
         PackedCache.build(create_manifest(root).take([]), SMALL, tmp_path / "c")
 
 
-def test_a_full_disk_is_said_beforehand(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_full_disk_is_reported_before_packing(
+    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     monkeypatch.setattr(packing.shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(DataError, match=r"needs 0\.00 GiB, but .* free"):
         PackedCache.build(create_manifest(root), SMALL, tmp_path / "c")

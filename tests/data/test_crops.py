@@ -1,4 +1,4 @@
-"""Crops at corners and centre: where they lie, and that everything over a picture comes along."""
+"""Crops at corners and centre: their position, and the masks, maps and keypoints in them."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ import pytest
 import torch
 from torchvision.transforms.v2 import functional as v2
 
-from passerby.data.crops import PLACES, crop_batch, find_inside, locate_crop, resize_crops, scale_side
+from passerby.data.crops import CROP_POSITIONS, crop_batch, find_inside, locate_crop, resize_crops, scale_side
 from passerby.types import Guidance
 
 HEIGHT, WIDTH = 40, 24
 
 
 def spots(x: int, y: int, count: int) -> tuple[torch.Tensor, Guidance]:
-    """Copies of a white square of 3×3 pixels, as picture, mask, parsing map (class 5) and keypoints."""
+    """Copies of a white square of 3×3 pixels, as image, mask, parsing map (class 5) and keypoints."""
     images = torch.zeros(count, 3, HEIGHT, WIDTH, dtype=torch.uint8)
     images[..., y - 1 : y + 2, x - 1 : x + 2] = 255
     masks = images[:, :1].float() / 255
@@ -36,7 +36,7 @@ def test_five_crops_are_those_of_torchvision(crop_size: tuple[int, int]) -> None
     odd = (HEIGHT - crop_size[0]) % 2 or (WIDTH - crop_size[1]) % 2
     for place in range(4 if odd else 5):
         crop = locate_crop(place, (HEIGHT, WIDTH), crop_size)
-        assert torch.equal(crop_batch(images, Guidance(), crop)[0], expected[place]), PLACES[place]
+        assert torch.equal(crop_batch(images, Guidance(), crop)[0], expected[place]), CROP_POSITIONS[place]
     top, left, *size = locate_crop(4, (HEIGHT, WIDTH), crop_size)
     assert tuple(size) == crop_size
     assert HEIGHT - crop_size[0] - 2 * top in (0, 1)

@@ -1,4 +1,4 @@
-"""The same batches whatever the threads, ranks that share fairly, going on in mid-epoch, clean ends."""
+"""Batches are independent of threads, divided equally among ranks, resumable; threads end."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ import torch
 from PIL import Image
 
 from passerby.data import loader as loader_module
+from passerby.data.augmentation import Augmentation, draw_parameters
 from passerby.data.cache import PackedCache
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
-from passerby.data.transforms import COCO_MIRROR, Augmentation, draw_parameters
+from passerby.data.transforms import COCO_MIRROR
 from passerby.errors import DataError
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Batch, Preprocess
 
 COUNT, HEIGHT, WIDTH = 50, 32, 24
-FULL = Augmentation(pad_px=4, rotation_deg=10, brightness=0.2, hue=0.1, erase=0.3)
+FULL = Augmentation(pad_px=4, rotation_deg=10, brightness=0.2, saturation=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -104,8 +105,8 @@ def test_shapes_types_and_values(cache: PackedCache) -> None:
     np.testing.assert_array_equal(first.labels.numpy(), LABELS[:8])
 
 
-def test_crops_make_the_pictures_of_a_batch_smaller(cache: PackedCache) -> None:
-    crops = Augmentation(pad_px=0, crop_sides=(1.0, 0.75, 0.5), crop_to=0.875, erase=0.2)
+def test_crops_make_the_images_of_a_batch_smaller(cache: PackedCache) -> None:
+    crops = Augmentation(pad_px=0, crop_sides=(1.0, 0.75, 0.5), crop_to=0.875, contrast=0.2)
     for workers in (0, 2):
         for batch in create_loader(cache, augmentation=crops, workers=workers):
             size = (28, 21)  # of 32 and 24
@@ -125,7 +126,7 @@ def test_crops_make_the_pictures_of_a_batch_smaller(cache: PackedCache) -> None:
             assert (seen[:, 1] <= 27.5).all()
 
 
-def test_labels_and_pictures_belong_to_their_rows(cache: PackedCache) -> None:
+def test_labels_and_images_belong_to_their_rows(cache: PackedCache) -> None:
     for batch in create_loader(cache, rows=np.arange(5, COUNT)):
         rows = batch.rows.numpy()
         np.testing.assert_array_equal(batch.labels.numpy(), LABELS[rows])
@@ -152,7 +153,7 @@ def test_flipped_samples_swap_left_and_right(cache: PackedCache) -> None:
     assert 10 < flipped < 40
 
 
-def test_only_the_guidance_asked_for(cache: PackedCache) -> None:
+def test_only_the_requested_guidance(cache: PackedCache) -> None:
     guidance = next(iter(create_loader(cache, guidance=("masks",)))).guidance
     assert guidance.masks is not None
     assert (guidance.parsing, guidance.keypoints) == (None, None)
@@ -183,7 +184,7 @@ def test_every_row_once_an_epoch_in_an_order_of_its_own(cache: PackedCache) -> N
     assert rows_of(create_loader(cache, seed=1)) != orders[0]
 
 
-def test_a_sample_looks_the_same_in_any_batch_of_an_epoch(cache: PackedCache) -> None:
+def test_a_sample_is_the_same_in_any_batch_of_an_epoch(cache: PackedCache) -> None:
     a = next(iter(create_loader(cache, augmentation=FULL, batch_size=COUNT)))
     b = next(iter(create_loader(cache, augmentation=FULL, rows=np.array([17]), batch_size=1)))
     assert torch.equal(a.images[a.rows == 17], b.images)
@@ -195,8 +196,8 @@ def test_a_sample_looks_the_same_in_any_batch_of_an_epoch(cache: PackedCache) ->
 @pytest.mark.parametrize("drop_last", [False, True])
 @pytest.mark.parametrize("world_size", [2, 3, 7])
 def test_ranks_share_the_rows_equally(cache: PackedCache, world_size: int, drop_last: bool) -> None:
-    options = {"world_size": world_size, "drop_last": drop_last, "batch_size": 3}
-    loaders = [create_loader(cache, rank=rank, **options) for rank in range(world_size)]
+    options = {"drop_last": drop_last, "batch_size": 3}
+    loaders = [create_loader(cache, shard=(rank, world_size), **options) for rank in range(world_size)]
     splits = [rows_of(loader) for loader in loaders]
     assert len({len(split) for split in splits}) == 1
     assert len({len(loader) for loader in loaders}) == 1
@@ -217,7 +218,7 @@ def test_drop_last_leaves_full_batches_only(cache: PackedCache) -> None:
     assert [len(b.rows) for b in loader] == [8] * 6
 
 
-def test_broken_rows_are_never_served(tmp_path: Path) -> None:
+def test_unreadable_rows_are_never_loaded(tmp_path: Path) -> None:
     for i in range(10):
         Image.new("RGB", (20, 30), (i, i, i)).save(tmp_path / f"{i}.png")
     (tmp_path / "4.png").write_bytes(b"unreadable")
@@ -239,7 +240,7 @@ def test_broken_rows_are_never_served(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("workers", [0, 2])
 @pytest.mark.parametrize("done", [1, 4, 6])
-def test_going_on_in_mid_epoch_gives_the_remaining_batches(
+def test_resuming_in_mid_epoch_gives_the_remaining_batches(
     cache: PackedCache, done: int, workers: int
 ) -> None:
     whole = create_loader(cache, augmentation=FULL)
@@ -324,7 +325,7 @@ def test_errors_reach_the_caller_in_their_place(
         ({"batch_size": 0}, "batch_size: expected 1 or more"),
         ({"seed": -1}, "seed: expected 0"),
         ({"workers": -1}, "workers: expected 0"),
-        ({"rank": 2, "world_size": 2}, "rank below the world size 2"),
+        ({"shard": (2, 2)}, "got rank 2 of 2"),
         ({"labels": LABELS[:-1]}, r"labels \(50, A\)"),
         ({"rows": np.array([0, 50])}, "rows 0 … 49"),
         ({"rows": np.array([-1])}, "rows 0 … 49"),

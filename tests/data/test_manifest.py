@@ -103,7 +103,7 @@ def test_no_rows_at_all(tmp_path):
         ({"identities": ["p"]}, "column 'identity': expected 3 values, got 1"),
         (
             {"parsing_classes": ["a", "a"]},
-            "at most 255 parsing classes, each of another name, got 2: 'a', 'a'",
+            "at most 255 parsing classes with unique names, got 2: 'a', 'a'",
         ),
         ({"parsing_classes": [str(i) for i in range(256)]}, "at most 255 parsing classes"),
         ({"parsing_classes": [""]}, "at most 255 parsing classes"),
@@ -125,9 +125,9 @@ def test_take_and_split(tmp_path):
     assert manifest.select_split("official", "val").images == ["b/b.png"]
 
 
-def test_unknown_split_or_empty_part_lists_what_there_is(tmp_path):
+def test_unknown_split_or_empty_split_lists_the_alternatives(tmp_path):
     manifest = make_manifest(tmp_path)
-    with pytest.raises(ManifestError, match="no partition 'mine' in this manifest; it has official, half"):
+    with pytest.raises(ManifestError, match="no partition 'mine' in this manifest, which has official, half"):
         manifest.select_split("mine", "train")
     with pytest.raises(
         ManifestError, match=r"no rows in split 'val'; rows by split: \{'train': 1, 'val': 0, 'test': 1\}"
@@ -135,7 +135,7 @@ def test_unknown_split_or_empty_part_lists_what_there_is(tmp_path):
         manifest.select_split("half", "val")
 
 
-def test_with_partition_adds_one_and_leaves_the_original_alone(tmp_path):
+def test_with_partition_adds_one_and_keeps_the_original(tmp_path):
     manifest = make_manifest(tmp_path)
     more = manifest.with_partition("mine", ["test", None, "train"])
     assert more.split_rows("mine", "train").tolist() == [2]
@@ -145,7 +145,7 @@ def test_with_partition_adds_one_and_leaves_the_original_alone(tmp_path):
 @pytest.mark.parametrize(
     ("name", "splits", "message"),
     [
-        ("official", ["train"] * 3, "there is a partition 'official' already"),
+        ("official", ["train"] * 3, "partition 'official' exists already"),
         ("mine", ["train"] * 2, "expected 3 values, got 2"),
         ("mine", ["train", "test", "dev"], "got .*dev"),
     ],
@@ -200,7 +200,7 @@ def test_with_guidance_replaces_what_is_given(tmp_path):
         ({"masks": ["a.png"]}, "column 'mask': expected 3 values, got 1"),
         ({"parsing": ["../a.png", None, None]}, "below the root"),
         ({"keypoints": [[1.0], None, None]}, "expected 51 numbers, got 1"),
-        ({"parsing_classes": ["a", "a"]}, "each of another name"),
+        ({"parsing_classes": ["a", "a"]}, "unique names"),
     ],
 )
 def test_with_guidance_checks_as_create_does(tmp_path, change, message):
@@ -211,7 +211,7 @@ def test_with_guidance_checks_as_create_does(tmp_path, change, message):
 # ---------------------------------------------------------------------- fingerprint
 
 
-def test_fingerprint_knows_content_not_place(tmp_path):
+def test_fingerprint_depends_on_content_not_root(tmp_path):
     manifest = make_manifest(tmp_path)
     assert manifest.fingerprint == make_manifest(tmp_path / "elsewhere").fingerprint
     assert manifest.fingerprint == manifest.take([0, 1, 2]).fingerprint
@@ -237,9 +237,9 @@ def test_fingerprint_changes_with_any_cell(tmp_path, change):
     assert make_manifest(tmp_path, **change).fingerprint != make_manifest(tmp_path).fingerprint
 
 
-def test_fingerprint_knows_parsing_classes_only_if_they_are_stated(tmp_path):
+def test_fingerprint_contains_parsing_classes_only_if_they_are_stated(tmp_path):
     manifest = make_manifest(tmp_path)
-    # of before there were names: caches carry it in their folder's name
+    # the fingerprint of passerby 0.1, which caches and runs contain
     assert (
         manifest.fingerprint == make_manifest(tmp_path, parsing_classes=()).fingerprint == "b5b7382edd6a42d2"
     )
@@ -286,7 +286,7 @@ def test_folder_with_data_and_manifest_can_be_moved(tmp_path):
     assert Manifest.load(tmp_path / "new" / "m.parquet").root == tmp_path / "new" / "data"
 
 
-def test_a_link_to_a_manifest_finds_the_pictures(tmp_path):
+def test_a_link_to_a_manifest_finds_the_images(tmp_path):
     make_manifest(tmp_path / "data").write(tmp_path / "data" / "m.parquet")
     (tmp_path / "elsewhere").mkdir()
     (tmp_path / "elsewhere" / "link.parquet").symlink_to(tmp_path / "data" / "m.parquet")
@@ -344,7 +344,7 @@ def set_column(name: str, values: Any) -> Any:
         (lambda table, meta: table.drop_columns("keypoints"), "expected one column 'keypoints', got 0"),
         (lambda table, meta: meta.pop("schema") and None, "not a manifest of passerby"),
         (lambda table, meta: meta.pop("version") and None, "not a manifest of passerby"),
-        (lambda table, meta: meta.update(version=99), "has format 99, this passerby reads 1"),
+        (lambda table, meta: meta.update(version=99), "has format 99, this version reads format 1"),
     ],
 )
 def test_edited_manifests_are_refused(tmp_path, change, message):
@@ -357,7 +357,7 @@ def test_edited_manifests_are_refused(tmp_path, change, message):
 
 def test_absent_truncated_and_foreign_files_are_refused(tmp_path):
     path = tmp_path / "m.parquet"
-    with pytest.raises(ManifestError, match=r"no manifest at .*make one with `passerby prepare`"):
+    with pytest.raises(ManifestError, match=r"no manifest at .*create one with `passerby prepare`"):
         Manifest.load(path)
     make_manifest(tmp_path).write(path)
     path.write_bytes(path.read_bytes()[:-30])

@@ -20,7 +20,7 @@ SCHEMA = AttributeSchema(
 
 
 def make_manifest(people: int = 1_000, *, unknown_identities: int = 0, seed: int = 3) -> Manifest:
-    """Identities with 1 … 60 pictures (a few have many, as in PETA), whose labels belong to the identity."""
+    """Identities with 1 … 60 images (a few have many, as in PETA), whose labels belong to the identity."""
     rng = np.random.default_rng(seed)
     counts = np.minimum(rng.zipf(1.7, people), 60)
     identities: list[str | None] = [str(i) for i in np.repeat(np.arange(people), counts)]
@@ -47,7 +47,7 @@ def parts_by_identity(manifest: Manifest, splits: list[str | None]) -> dict[Any,
 # ---------------------------------------------------------------------- random
 
 
-def test_random_partition_has_the_sizes_asked_for():
+def test_random_partition_has_the_requested_sizes():
     assert Counter(random_partition(1_000, ratios=(0.7, 0.1, 0.2))) == {"train": 700, "val": 100, "test": 200}
     assert Counter(random_partition(10, ratios=(0.5, 0, 0.5))) == {"train": 5, "test": 5}
 
@@ -69,13 +69,13 @@ def test_random_partition_is_not_in_order():
 
 
 @pytest.mark.parametrize("ratios", [(0.5, 0.5), (0.5, 0.2, 0.2), (1.2, -0.4, 0.2)])
-def test_ratios_must_add_up(ratios):
-    with pytest.raises(DataError, match="three shares"):
+def test_ratios_must_sum_to_one(ratios):
+    with pytest.raises(DataError, match="three fractions"):
         random_partition(10, ratios=ratios)
 
 
-def test_too_few_rows_are_told():
-    with pytest.raises(DataError, match=r"3 rows are too few .*: val would stay empty"):
+def test_too_few_rows_raise_an_error():
+    with pytest.raises(DataError, match=r"3 rows are too few .*: val would be empty"):
         random_partition(3, ratios=(0.7, 0.1, 0.2))
 
 
@@ -90,12 +90,12 @@ def test_drift_by_hand_leaves_unknown_labels_out():
     assert compute_drift(labels[:, :1], splits) == pytest.approx(2 / 3 - 1 / 2)
 
 
-def test_drift_of_an_attribute_unknown_in_one_part_does_not_count():
+def test_drift_of_an_attribute_unknown_in_one_split_does_not_count():
     assert compute_drift(np.array([[1], [0], [-1]], np.int8), ["train", "val", "test"]) == 1.0
     assert compute_drift(np.array([[1], [-1], [-1]], np.int8), ["train", "val", "test"]) == 0.0
 
 
-def test_drift_of_a_single_part_is_zero():
+def test_drift_of_a_single_split_is_zero():
     assert compute_drift(np.array([[1], [0]], np.int8), ["train", "train"]) == 0.0
 
 
@@ -116,7 +116,7 @@ def test_identity_disjoint_partition_meets_the_conditions(seed):
         assert abs(images[split] / len(manifest) - ratio) <= max(0.01, 60 / len(manifest))
 
 
-def test_identities_dealt_at_random_would_not_do():
+def test_random_identities_do_not_meet_the_conditions():
     """Otherwise the search would be for nothing."""
     manifest = make_manifest()
     drifts = []
@@ -145,22 +145,22 @@ def test_rows_without_identity_stay_outside():
     assert None not in splits[:-50]
 
 
-def test_no_identities_at_all_is_told():
+def test_no_identities_at_all_raise_an_error():
     manifest = make_manifest(5, unknown_identities=5)
     without = manifest.take([i for i, identity in enumerate(manifest.identities) if identity is None])
-    with pytest.raises(DataError, match="has no identities; take a random partition"):
+    with pytest.raises(DataError, match="has no identities; use a random partition"):
         identity_disjoint_partition(without)
 
 
-def test_too_few_identities_are_told():
+def test_too_few_identities_raise_an_error():
     with pytest.raises(DataError, match="2 identities are too few"):
         identity_disjoint_partition(make_manifest(2))
 
 
 @pytest.mark.parametrize("condition", [{"max_drift": 1e-9}, {"min_test_images": 10**6}])
-def test_conditions_that_cannot_be_met_are_told(condition):
+def test_conditions_that_cannot_be_met_raise_an_error(condition):
     with pytest.raises(
-        DataError, match=r"found no identity-disjoint partition .* the nearest had 0\.\d+ and \d+"
+        DataError, match=r"found no identity-disjoint partition .* the closest had 0\.\d+ and \d+"
     ):
         identity_disjoint_partition(make_manifest(60), **condition)
 

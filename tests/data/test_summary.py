@@ -48,7 +48,7 @@ def test_positive_ratio_of_an_attribute_never_known_is_zero():
     assert AttributeCount("Hat", 0, 0, 7).positive_ratio == 0.0
 
 
-def test_identities_shared_between_parts(root):
+def test_identities_shared_between_splits(root):
     # p is in train (one of three rows) and test; unknown identities are not shared
     assert summarise(make_manifest(root)).shared == {"official": SharedIdentities(1, 1, 1 / 3)}
 
@@ -58,11 +58,11 @@ def test_identities_shared_between_val_and_test_do_not_touch_train(root):
     assert summarise(make_manifest(root, partitions=partitions)).shared == {"s": SharedIdentities(1, 0, 0.0)}
 
 
-def test_without_identities_nothing_is_said_about_sharing(root):
+def test_without_identities_sharing_is_not_reported(root):
     assert summarise(make_manifest(root, identities=None)).shared == {}
 
 
-def test_check_finds_unreadable_pictures_and_exact_duplicates(root):
+def test_check_finds_unreadable_images_and_exact_duplicates(root):
     (root / "b.png").write_bytes((root / "a.png").read_bytes())
     (root / "c.png").write_bytes((root / "c.png").read_bytes()[:40])
     check = check_images(make_manifest(root))
@@ -80,13 +80,13 @@ def test_check_tells_empty_files(root):
     assert check.duplicates == []
 
 
-def test_check_passes_over_missing_pictures_and_reads_each_once(root):
+def test_check_passes_over_missing_images_and_reads_each_once(root):
     steps: list[tuple[int, int]] = []
     check = check_images(
         make_manifest(root), workers=2, progress=lambda done, total: steps.append((done, total))
     )
     assert (check.unreadable, check.duplicates) == ([], [])
-    assert steps == [(1, 3), (2, 3), (3, 3)]  # b.png shows two persons, gone.png is not there
+    assert steps == [(1, 3), (2, 3), (3, 3)]  # b.png shows two persons, gone.png does not exist
 
 
 def test_largest_group_of_duplicates_comes_first(root):
@@ -98,8 +98,8 @@ def test_largest_group_of_duplicates_comes_first(root):
     assert summarise(manifest, check=check_images(manifest)).check == check_images(manifest)
 
 
-def test_a_box_that_misses_its_picture_is_named(root):
+def test_a_box_that_misses_its_image_is_named(root):
     boxes = [(9, 9, 12, 12), None, None, None, None]
     [(picture, reason)] = check_images(make_manifest(root, boxes=boxes)).unreadable
     assert picture == "a.png"
-    assert "expected a box that overlaps the picture of 4 × 4 pixels" in reason
+    assert "expected a box that overlaps the image of 4 × 4 pixels" in reason

@@ -1,4 +1,4 @@
-"""Picture, mask, parsing map and keypoints move together, and each row draws for itself."""
+"""Image, mask, parsing map and keypoints are transformed together, each row by its own draws."""
 
 from __future__ import annotations
 
@@ -11,12 +11,10 @@ import torch
 from torchvision import tv_tensors
 from torchvision.transforms import v2
 
+from passerby.data.augmentation import Augmentation, Draws, draw_parameters
 from passerby.data.transforms import (
     COCO_MIRROR,
-    Augmentation,
-    Draws,
     _choose_crops,
-    draw_parameters,
     gather_keypoints,
     gather_pixels,
     hide_outside,
@@ -37,7 +35,7 @@ def pixels() -> np.ndarray:
 
 
 def spots(x: int, y: int) -> tuple[torch.Tensor, Guidance]:
-    """Twelve copies of a small white square, as picture, mask, parsing map and keypoint."""
+    """Twelve copies of a small white square, as image, mask, parsing map and keypoint."""
     images = torch.zeros(len(ROWS), 3, HEIGHT, WIDTH, dtype=torch.uint8)
     images[..., y - 1 : y + 2, x - 1 : x + 2] = 255
     masks = images[:, :1].float() / 255
@@ -67,7 +65,7 @@ def test_draws_of_a_row_depend_on_seed_epoch_and_row_only() -> None:
 
 def test_turning_an_option_on_changes_no_other_draw() -> None:
     plain = draw_parameters(Augmentation(), ROWS, seed=0, epoch=0)
-    more = draw_parameters(Augmentation(rotation_deg=9, hue=0.2, erase=0.5), ROWS, seed=0, epoch=0)
+    more = draw_parameters(Augmentation(rotation_deg=9, contrast=0.5), ROWS, seed=0, epoch=0)
     np.testing.assert_array_equal(plain.shift_px, more.shift_px)
     np.testing.assert_array_equal(plain.flip, more.flip)
 
@@ -90,17 +88,17 @@ def test_nothing_drawn_without_augmentation_or_with_all_off() -> None:
 
 
 def test_the_stream_of_a_row_is_always_the_same() -> None:
-    """New options draw after the old ones, so a recipe of yesterday shows the same pictures today."""
+    """Positions in the stream are fixed, so a recipe reproduces earlier runs."""
     draws = draw_parameters(Augmentation(), ROWS, seed=3, epoch=5)
     for row in ROWS:
         stream = np.random.Philox(key=np.array([3, 5], np.uint64), counter=[0, 0, 0, int(row)])
         np.testing.assert_array_equal(draws.uniform[row, :18], np.random.Generator(stream).random(18))
-    np.testing.assert_array_equal(draws.fraction("erase_left"), draws.uniform[:, 17])
-    np.testing.assert_array_equal(draws.spread("hue"), 2 * draws.uniform[:, 12] - 1)
+    np.testing.assert_array_equal(draws.spread("saturation"), 2 * draws.uniform[:, 11] - 1)
+    np.testing.assert_array_equal(draws.fraction("crop_position"), draws.uniform[:, 18])
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"pad_px": -1}, {"hue": 0.6}, {"erase": 1.5}, {"rotation_deg": 200}, {"zoom": float("nan")}]
+    "wrong", [{"pad_px": -1}, {"contrast": 1.5}, {"rotation_deg": 200}, {"zoom": float("nan")}]
 )
 def test_values_out_of_range_are_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(DataError, match=f"augmentation {next(iter(wrong))}: expected a value in"):
@@ -110,18 +108,18 @@ def test_values_out_of_range_are_named(wrong: dict[str, Any]) -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ({"crop_sides": (1, 0)}, r"crop_sides: expected shares of the input in \(0, 1\], got 0"),
+        ({"crop_sides": (1, 0)}, r"crop_sides: expected fractions of the input in \(0, 1\], got 0"),
         (
             {"crop_sides": (224,)},
-            r"crop_sides: expected shares of the input in \(0, 1\], got 224; 224 of 256",
+            r"crop_sides: expected fractions of the input in \(0, 1\], got 224; 224 of 256",
         ),
-        ({"crop_sides": (float("nan"),)}, "crop_sides: expected shares"),
-        ({"crop_sides": (1,), "crop_to": 0}, "crop_to: expected shares"),
-        ({"crop_sides": (1,), "crop_to": 1.1}, "crop_to: expected shares"),
-        ({"crop_to": 0.875}, "crop_to: 0.875 resizes crops, and crop_sides is empty"),
+        ({"crop_sides": (float("nan"),)}, "crop_sides: expected fractions"),
+        ({"crop_sides": (1,), "crop_to": 0}, "crop_to: expected fractions"),
+        ({"crop_sides": (1,), "crop_to": 1.1}, "crop_to: expected fractions"),
+        ({"crop_to": 0.875}, "crop_to: 0.875 resizes crops, but crop_sides is empty"),
     ],
 )
-def test_crops_that_cannot_be_are_explained(wrong: dict[str, Any], message: str) -> None:
+def test_crops_that_are_impossible_are_refused(wrong: dict[str, Any], message: str) -> None:
     with pytest.raises(DataError, match=f"augmentation {message}"):
         Augmentation(**wrong)
 
@@ -234,7 +232,7 @@ def test_a_crop_is_that_of_its_draws(pixels: np.ndarray, keep_ratio: bool) -> No
     assert not augmentation.is_plain
 
 
-def test_every_place_and_every_size_occurs_equally_often() -> None:
+def test_every_position_and_every_size_occurs_equally_often() -> None:
     draws = draw_parameters(PLAIN_CROPS, np.arange(5000), seed=0, epoch=0)
     kept = replace(PLAIN_CROPS, crop_keep_ratio=True)
     free, tied = (np.array(_choose_crops(a, draws, (256, 128))) for a in (PLAIN_CROPS, kept))
@@ -269,7 +267,7 @@ def test_a_crop_moves_everything_together() -> None:
 
 
 def test_crops_change_no_other_draw(pixels: np.ndarray) -> None:
-    more = {"pad_px": 3, "flip": True, "rotation_deg": 9.0, "erase": 0.5}
+    more = {"pad_px": 3, "flip": True, "rotation_deg": 9.0, "contrast": 0.5}
     plain, cropped = (
         draw_parameters(a, ROWS, seed=0, epoch=0)
         for a in (Augmentation(**more), replace(PLAIN_CROPS, **more))
@@ -279,7 +277,7 @@ def test_crops_change_no_other_draw(pixels: np.ndarray) -> None:
     np.testing.assert_array_equal(plain.uniform, cropped.uniform)
 
 
-def test_a_crop_of_everything_is_nothing(pixels: np.ndarray) -> None:
+def test_a_crop_of_the_full_image_changes_nothing(pixels: np.ndarray) -> None:
     whole = Augmentation(pad_px=0, flip=False, crop_sides=(1.0,), brightness=0.3)
     draws = draw_parameters(whole, ROWS, seed=0, epoch=0)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
@@ -288,8 +286,8 @@ def test_a_crop_of_everything_is_nothing(pixels: np.ndarray) -> None:
     assert torch.equal(with_crop, without)
 
 
-def test_what_was_cropped_away_does_not_come_back() -> None:
-    """A later shift may move a lost keypoint into the picture again, where nothing of it is to be seen."""
+def test_keypoints_outside_a_crop_stay_hidden() -> None:
+    """A later shift may move a keypoint outside the crop into the image, where it is not visible."""
     augmentation = replace(PLAIN_CROPS, crop_sides=(0.5,), shift=0.5)
     draws = draw_parameters(augmentation, ROWS, seed=0, epoch=0)
     images, guidance = transform_batch(augmentation, draws, *spots(27, 37))  # in the last corner only
@@ -300,7 +298,7 @@ def test_what_was_cropped_away_does_not_come_back() -> None:
     assert not images[~shown].any()
 
 
-# ---------------------------------------------------------------------- affine, colour, erasing
+# ---------------------------------------------------------------------- affine and colour
 
 
 @pytest.mark.parametrize(
@@ -333,8 +331,8 @@ def test_affine_changes_move_everything_together(options: dict[str, float]) -> N
     assert moved > len(ROWS) / 2
 
 
-@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation", "hue"])
-def test_colours_change_the_picture_only_and_by_row(pixels: np.ndarray, name: str) -> None:
+@pytest.mark.parametrize("name", ["brightness", "contrast", "saturation"])
+def test_colours_change_the_image_only_and_by_row(pixels: np.ndarray, name: str) -> None:
     augmentation = replace(Augmentation(pad_px=0, flip=False), **{name: 0.4})
     draws = draw_parameters(augmentation, ROWS, seed=0, epoch=0)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
@@ -351,26 +349,8 @@ def test_colours_change_the_picture_only_and_by_row(pixels: np.ndarray, name: st
         np.testing.assert_allclose(recoloured.numpy(), want, atol=1)
 
 
-def test_erasing_covers_a_rectangle_with_the_given_probability() -> None:
-    augmentation = Augmentation(pad_px=0, flip=False, erase=0.3)
-    rows = np.arange(400)
-    draws = draw_parameters(augmentation, rows, seed=0, epoch=0)
-    images, _ = transform_batch(
-        augmentation, draws, torch.zeros(400, 3, HEIGHT, WIDTH, dtype=torch.uint8), Guidance()
-    )
-    covered = (images[:, 0] > 0).float()
-    touched = covered.flatten(1).any(1)
-    assert abs(float(touched.float().mean()) - 0.3) < 0.09
-    area = covered[touched].flatten(1).mean(1)
-    assert 0.01 < float(area.min()) < float(area.max()) < 0.24
-    for one in covered[touched]:
-        rows_hit, columns_hit = one.any(1), one.any(0)
-        assert one.sum() == rows_hit.sum() * columns_hit.sum()  # a full rectangle
-    assert len({tuple(one.nonzero()[0].tolist()) for one in covered[touched]}) > 40
-
-
 def test_each_sample_uses_its_own_draws(pixels: np.ndarray) -> None:
-    augmentation = Augmentation(rotation_deg=20, brightness=0.3, hue=0.1, erase=0.5)
+    augmentation = Augmentation(rotation_deg=20, brightness=0.3, saturation=0.5)
     draws = draw_parameters(augmentation, ROWS, seed=0, epoch=0)
     images = torch.from_numpy(pixels).permute(0, 3, 1, 2).contiguous()
     together, _ = transform_batch(augmentation, draws, images.clone(), Guidance())

@@ -1,4 +1,4 @@
-"""A bundle run over one split."""
+"""Evaluation of a bundle on one split."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from passerby.types import Guidance, Output, Preprocess
 
 
 class MeanColour(AttributeModel):
-    """Knows no weights that matter: the logit of attribute a is the a-th of a few pixel statistics."""
+    """The logit of attribute a is the mean of the a-th pixel row."""
 
     def __init__(self, schema: AttributeSchema) -> None:
         super().__init__(schema)
@@ -62,9 +62,7 @@ def test_predictions_are_those_of_the_bundle(bundle: Bundle, manifest: Manifest)
     assert evaluation.skipped == []
 
 
-def test_a_model_of_other_attributes_is_scored_on_those_that_it_shares(
-    bundle: Bundle, manifest: Manifest
-) -> None:
+def test_a_label_map_scores_the_mapped_attributes(bundle: Bundle, manifest: Manifest) -> None:
     names = bundle.schema.names
     own = evaluate(bundle, manifest, partition="official", split="test")
     schema = AttributeSchema("other", tuple(Attribute(f"x{i}", "is there") for i in range(len(names))))
@@ -92,7 +90,7 @@ def test_a_model_of_other_attributes_is_scored_on_those_that_it_shares(
 
 
 class FirstKeypoint(MeanColour):
-    """Scores each picture by where its first keypoint is; says so where it has none."""
+    """The logits are the position of the first keypoint; the middle without keypoints."""
 
     guidance = ("keypoints",)
     without_guidance = "the middle takes their place"
@@ -108,7 +106,7 @@ class FirstKeypoint(MeanColour):
 
 @pytest.mark.parametrize("packed", [False, True])
 @pytest.mark.parametrize("batch_size", [7, 64])
-def test_keypoints_reach_a_model_that_looks_at_them(
+def test_keypoints_are_input_of_a_model(
     manifest: Manifest, schema: AttributeSchema, tmp_path: Path, packed: bool, batch_size: int
 ) -> None:
     places = np.random.default_rng(0).uniform(1, 20, (len(manifest), 17, 3)).astype(np.float32)
@@ -133,7 +131,7 @@ def test_keypoints_reach_a_model_that_looks_at_them(
         assert probs[0] == pytest.approx(1 / (1 + np.exp(-x / 16)), abs=1e-5)
 
 
-def test_a_model_without_its_keypoints_says_what_it_does(manifest: Manifest, schema: AttributeSchema) -> None:
+def test_missing_keypoints_are_warned_of(manifest: Manifest, schema: AttributeSchema) -> None:
     bundle = Bundle(FirstKeypoint(schema), Preprocess(32, 16), ())
     with pytest.warns(
         UserWarning, match=r"takes keypoints as input and got none: the middle takes their place"
@@ -161,9 +159,7 @@ def test_the_packed_cache_changes_nothing(bundle: Bundle, manifest: Manifest, tm
     assert plain.metrics() == packed.metrics()
 
 
-def test_thresholds_are_the_bundles_unless_the_protocol_says_otherwise(
-    bundle: Bundle, manifest: Manifest
-) -> None:
+def test_thresholds_of_the_bundle_and_of_the_protocol(bundle: Bundle, manifest: Manifest) -> None:
     own = (0.1, 0.2, 0.3, 0.4, 0.6)
     bundle = Bundle(bundle.model, bundle.preprocess, own)
     assert evaluate(bundle, manifest, partition="official").thresholds == own
@@ -195,13 +191,13 @@ def unreadable(manifest: Manifest, tmp_path: Path) -> Manifest:
     return replace(manifest, root=tmp_path / "copy")
 
 
-def test_a_broken_picture_stops_with_its_name(bundle: Bundle, unreadable: Manifest) -> None:
+def test_an_unreadable_picture_raises_its_name(bundle: Bundle, unreadable: Manifest) -> None:
     with pytest.raises(ImageError, match=r"041\.png"):
         evaluate(bundle, unreadable, partition="official", loading=Loading(batch_size=4))
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_a_broken_picture_is_left_out_on_demand(
+def test_an_unreadable_picture_is_skipped_on_demand(
     bundle: Bundle, unreadable: Manifest, tmp_path: Path, packed: bool
 ) -> None:
     cache = tmp_path / "cache" if packed else None
@@ -223,7 +219,7 @@ def test_no_readable_picture_is_an_error(bundle: Bundle, manifest: Manifest, tmp
         )
 
 
-def test_wrong_names_are_told(bundle: Bundle, manifest: Manifest) -> None:
+def test_wrong_names_are_refused(bundle: Bundle, manifest: Manifest) -> None:
     with pytest.raises(ManifestError, match="official"):
         evaluate(bundle, manifest, partition="oficial")
     with pytest.raises(ConfigError, match="no protocol"):
@@ -240,7 +236,7 @@ def test_progress_counts_up_to_all(bundle: Bundle, manifest: Manifest) -> None:
 
 
 @pytest.mark.parametrize("packed", [False, True])
-def test_five_crops_are_averaged_and_noted(
+def test_five_crops_are_averaged_and_recorded(
     bundle: Bundle, manifest: Manifest, tmp_path: Path, packed: bool
 ) -> None:
     whole = evaluate(bundle, manifest, partition="official")
@@ -265,7 +261,7 @@ def test_five_crops_are_averaged_and_noted(
 
 
 class Halves(MeanColour):
-    """Parses every picture into an upper and a lower half at the second stage; at first all is background."""
+    """Parses every picture into an upper and a lower half at stage 2; at stage 1 all is background."""
 
     parsing_classes = COARSE_CLASSES
 
@@ -292,7 +288,7 @@ def with_maps(manifest: Manifest, classes: tuple[str, ...]) -> Manifest:
     return manifest.with_guidance(parsing=paths, parsing_classes=classes)
 
 
-def test_parsing_maps_are_scored_where_there_is_a_truth(
+def test_parsing_maps_are_scored_with_ground_truth(
     manifest: Manifest, schema: AttributeSchema, tmp_path: Path
 ) -> None:
     bundle = Bundle(Halves(schema), Preprocess(32, 16))
@@ -318,7 +314,7 @@ def test_parsing_maps_are_scored_where_there_is_a_truth(
 
 
 class HalfMask(MeanColour):
-    """Says that the upper half is the person."""
+    """Predicts the upper half as the person."""
 
     parsing_classes = MASK_CLASSES
 
@@ -330,9 +326,7 @@ class HalfMask(MeanColour):
         return replace(output, parsing={"mask": logits})
 
 
-def test_masks_are_scored_by_the_person_where_there_are_some(
-    schema: AttributeSchema, manifest: Manifest
-) -> None:
+def test_masks_are_scored_by_the_person_class(schema: AttributeSchema, manifest: Manifest) -> None:
     """A quarter of the pictures has a mask of the upper quarter, another of the upper half, the rest none."""
     bundle = Bundle(HalfMask(schema), Preprocess(32, 16), (), {"seed": 1})
     assert not evaluate(bundle, manifest, partition="official").parsing

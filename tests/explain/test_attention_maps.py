@@ -143,7 +143,7 @@ def test_products_and_means() -> None:
     assert mean.dtype == mixed.dtype == np.float32
 
 
-def test_unknown_maps_are_refused_with_a_proposal() -> None:
+def test_unknown_maps_are_refused_with_a_suggestion() -> None:
     maps = create_maps(attention3=np.ones((2, 2), np.float32))
     with pytest.raises(ModelError, match=r"no map 'atention3'.*has attention3; did you mean attention3"):
         maps.combine("atention3")

@@ -25,7 +25,7 @@ def test_quantile() -> None:
     assert Binarization("quantile", 0.9)(even).sum() == 10
 
 
-def test_otsu_is_the_threshold_of_least_variance_within() -> None:
+def test_otsu_minimises_the_variance_within_classes() -> None:
     rng = np.random.default_rng(0)
     heat = np.abs(np.concatenate([rng.normal(1, 0.4, 60), rng.normal(5, 1, 40)])).reshape(10, 10)
     heat = heat.astype(np.float32)
@@ -46,7 +46,7 @@ def test_an_empty_map_has_no_foreground_and_no_box(text: str) -> None:
     assert find_boxes(empty, mode="components") == ()
 
 
-def test_an_even_map_is_foreground_everywhere() -> None:
+def test_a_constant_map_is_foreground_everywhere() -> None:
     even = np.ones((4, 3), np.float32)
     assert Binarization("max", 0.5)(even).all()
     assert Binarization("otsu")(even).all()
@@ -62,19 +62,19 @@ def test_a_plateau_above_the_quantile_is_foreground(share: float) -> None:
     np.testing.assert_array_equal(Binarization("quantile", share)(heat), expected)
 
 
-def test_one_box_around_all_of_it() -> None:
+def test_one_box_around_all_foreground() -> None:
     assert corners(HEAT) == [(1, 1, 5, 4)]
     assert corners(HEAT, Binarization("max", 0.9)) == [(1, 1, 2, 2)]
 
 
-def test_a_box_for_each_piece_the_hottest_first() -> None:
+def test_one_box_per_component_by_heat() -> None:
     assert corners(HEAT, mode="components") == [(1, 1, 3, 2), (4, 2, 5, 4)]
     heat = HEAT.copy()
     heat[2:, 4] = 9
     assert corners(heat, mode="components") == [(4, 2, 5, 4), (1, 1, 3, 2)]
 
 
-def test_pixels_that_touch_at_a_corner_are_one_piece() -> None:
+def test_components_are_8_connected() -> None:
     assert corners(np.eye(3, dtype=np.float32), mode="components") == [(0, 0, 3, 3)]
 
 

@@ -272,7 +272,7 @@ def test_the_default_method_is_that_of_the_model(name: str) -> None:
 
 def test_without_a_native_map_the_default_is_grad_cam_p() -> None:
     plain = create_model(
-        "da-har", schema=make("da-har").schema, backbone="test_resnet", mexplicit_attention=False
+        "da-har", schema=make("da-har").schema, backbone="test_resnet", masked_attention=False
     )
     assert (plain.native_map, plain.heat_method) == ("", "grad-cam-p")
 
@@ -368,9 +368,7 @@ def test_features_that_are_never_captured_are_refused() -> None:
         def heat_map_levels(self) -> tuple[str, ...]:
             return ("elsewhere",) * 3
 
-    with pytest.raises(
-        ModelError, match="names the features 'elsewhere' for heat maps, but did not"
-    ):
+    with pytest.raises(ModelError, match="names the features 'elsewhere' for heat maps, but did not"):
         compute_heat_maps(WithoutCapture(Pooled()), pictures())
 
 

@@ -186,9 +186,7 @@ def test_unknown_names_are_refused() -> None:
         localize(bundle, paint((9, 9)))["Red"]
 
 
-def test_many_pictures_in_order_with_unreadable_ones(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_pictures_in_order_with_unreadable_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     bundle = create_bundle()
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for i in (0, 2, 3, 4):

@@ -75,7 +75,7 @@ def test_pointing_and_energy() -> None:
     assert compute_energy_pointing(heat, truth) == pytest.approx(inside / float(heat.sum()), rel=1e-5)
 
 
-def test_a_map_of_zeros_points_nowhere() -> None:
+def test_a_map_of_zeros_is_a_miss() -> None:
     assert not hits_peak(np.zeros((2, 2), np.float32), np.ones((2, 2), bool))
     assert compute_energy_pointing(np.zeros((2, 2), np.float32), np.ones((2, 2), bool)) == 0
 
@@ -90,7 +90,7 @@ def test_correlation_is_pearsons() -> None:
         compute_correlation(np.ones(2), np.ones(3))
 
 
-def test_fading_in_a_loop() -> None:
+def test_insertion_deletion_in_a_loop() -> None:
     generator = torch.Generator().manual_seed(0)
     image = torch.rand(3, 4, 5, generator=generator, dtype=torch.float64)
     heat = torch.rand(4, 5, generator=generator)
@@ -111,7 +111,7 @@ def test_fading_in_a_loop() -> None:
     assert compute_insertion_deletion(score, image, heat, steps=4) == pytest.approx(tuple(areas))
 
 
-def test_fading_of_ties_knows_no_top_and_bottom() -> None:
+def test_insertion_deletion_of_ties_does_not_depend_on_position() -> None:
     """One pixel is hot, and not on the object: all that is on it ties with the rest."""
 
     def score(images: torch.Tensor) -> torch.Tensor:
@@ -129,7 +129,7 @@ def test_fading_of_ties_knows_no_top_and_bottom() -> None:
         assert inserted + deleted == pytest.approx(1)  # of a score that is a sum
 
 
-def test_fading_of_ties_is_the_same_each_time() -> None:
+def test_insertion_deletion_of_ties_is_reproducible() -> None:
     torch.manual_seed(0)
     image, heat = torch.rand(3, 9, 7), (torch.rand(9, 7) * 3).floor()
     first = compute_insertion_deletion(lambda x: x.mean((1, 2, 3)), image, heat)
@@ -138,11 +138,11 @@ def test_fading_of_ties_is_the_same_each_time() -> None:
     assert torch.equal(torch.random.get_rng_state(), state)
 
 
-def test_fading_of_an_empty_map_is_unknown() -> None:
+def test_insertion_deletion_of_an_empty_map_is_nan() -> None:
     found = compute_insertion_deletion(lambda x: x[:, 0, 0, 0], torch.ones(3, 4, 4), torch.zeros(4, 4))
     assert np.isnan(found).all()
 
 
-def test_fading_wants_one_size() -> None:
+def test_insertion_deletion_of_different_sizes_is_refused() -> None:
     with pytest.raises(DataError, match="a heat map of the picture's size"):
         compute_insertion_deletion(lambda x: x[:, 0, 0, 0], torch.ones(3, 4, 4), torch.ones(2, 2))

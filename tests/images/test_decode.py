@@ -1,4 +1,4 @@
-"""Every kind of picture becomes upright 8-bit RGB or a named error; maps and masks are read as they are."""
+"""Every kind of image becomes upright 8-bit RGB or a named error; maps and masks are read as they are."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from PIL import Image
 from scipy.io import savemat
 from torchvision.transforms import v2
 
-from passerby.data import images
 from passerby.data.normalise import normalise
 from passerby.errors import DataError, ImageError
+from passerby.images import decode
 from passerby.images.decode import load_map, read_image, read_size
 from passerby.types import Preprocess
 
@@ -33,10 +33,10 @@ def saved(image: Image.Image, path: Path, **options: object) -> Path:
     return path
 
 
-# ---------------------------------------------------------------------- kinds of pictures
+# ---------------------------------------------------------------------- kinds of images
 
 
-def test_path_string_bytes_and_pil_image_give_the_same_picture(tmp_path: Path) -> None:
+def test_path_string_bytes_and_pil_image_give_the_same_image(tmp_path: Path) -> None:
     path = saved(smooth_photo(), tmp_path / "a.png")
     want = np.asarray(smooth_photo())
     for source in (path, str(path), path.read_bytes(), smooth_photo()):
@@ -45,11 +45,11 @@ def test_path_string_bytes_and_pil_image_give_the_same_picture(tmp_path: Path) -
         np.testing.assert_array_equal(np.asarray(result), want)
 
 
-def test_size_of_what_is_no_picture_is_refused_by_name(tmp_path: Path) -> None:
+def test_size_of_what_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").write_bytes(b"nothing")
-    with pytest.raises(ImageError, match=r"cannot read the picture .*a\.jpg: it is damaged"):
+    with pytest.raises(ImageError, match=r"cannot read the image .*a\.jpg: it is damaged"):
         read_size(tmp_path / "a.jpg")
-    with pytest.raises(ImageError, match=r"b\.jpg: there is no such file"):
+    with pytest.raises(ImageError, match=r"b\.jpg: the file does not exist"):
         read_size(tmp_path / "b.jpg")
 
 
@@ -116,7 +116,7 @@ def test_palette_with_and_without_transparency(tmp_path: Path) -> None:
 
 def test_alpha_is_composited_on_the_stated_colour() -> None:
     image = Image.new("RGBA", (1, 1), (100, 0, 0, 0))
-    assert read_image(image).getpixel((0, 0)) == images.BACKGROUND == (255, 255, 255)
+    assert read_image(image).getpixel((0, 0)) == decode.BACKGROUND == (255, 255, 255)
     assert read_image(image, background=(1, 2, 3)).getpixel((0, 0)) == (1, 2, 3)
     half = read_image(Image.new("LA", (1, 1), (0, 128)), background=(200, 200, 200)).getpixel((0, 0))
     assert half[0] == pytest.approx(200 * 127 / 255, abs=1)
@@ -201,7 +201,7 @@ def png_bytes() -> bytes:
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"not a picture at all", "no picture of a kind"),
+        (b"not an image at all", "not an image format"),
         (jpeg_bytes()[: len(jpeg_bytes()) // 2], "truncated"),
         (jpeg_bytes()[:40], "cannot read"),
         (png_bytes()[: len(png_bytes()) // 2], "truncated"),
@@ -218,9 +218,9 @@ def test_damaged_files_are_named_with_the_reason(tmp_path: Path, content: bytes,
 
 
 def test_missing_file_and_folder(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match=r"gone\.png: there is no such file"):
+    with pytest.raises(ImageError, match=r"gone\.png: the file does not exist"):
         read_image(tmp_path / "gone.png")
-    with pytest.raises(ImageError, match="cannot read the picture"):
+    with pytest.raises(ImageError, match="cannot read the image"):
         read_image(tmp_path)
 
 
@@ -266,8 +266,8 @@ def test_clothing_co_parsing_matrix(tmp_path: Path) -> None:
     ("content", "match"),
     [
         ({"other": np.zeros((2, 2))}, "groundtruth"),
-        ({"groundtruth": np.zeros((2, 2))}, "whole numbers"),
-        ({"groundtruth": np.zeros((2, 2, 2), np.uint8)}, "whole numbers"),
+        ({"groundtruth": np.zeros((2, 2))}, "integers"),
+        ({"groundtruth": np.zeros((2, 2, 2), np.uint8)}, "integers"),
         ({"groundtruth": np.full((2, 2), 300, np.uint16)}, "0 … 255"),
     ],
 )
@@ -278,12 +278,12 @@ def test_wrong_matrices(tmp_path: Path, content: dict[str, np.ndarray], match: s
 
 
 def test_damaged_and_coloured_maps(tmp_path: Path) -> None:
-    with pytest.raises(ImageError, match="one number a pixel"):
+    with pytest.raises(ImageError, match="one number per pixel"):
         load_map(saved(smooth_photo(), tmp_path / "colour.png"))
     (tmp_path / "a.mat").write_bytes(b"MATLAB 5.0 MAT-file" + bytes(200))
     with pytest.raises(ImageError, match=r"cannot read the map .*a\.mat"):
         load_map(tmp_path / "a.mat")
-    with pytest.raises(ImageError, match="no such file"):
+    with pytest.raises(ImageError, match="does not exist"):
         load_map(tmp_path / "gone.png")
 
 

@@ -1,4 +1,4 @@
-"""Pictures, maps and keypoints are resized and cropped together."""
+"""Images, maps and keypoints are resized and cropped together."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def test_a_box_shows_nothing_from_beside_it() -> None:
     np.testing.assert_array_equal(resize_image(image, Preprocess(8, 12), (20, 5, 70, 35)), cropped)
 
 
-def test_a_box_that_leaves_the_picture_is_clipped() -> None:
+def test_a_box_that_leaves_the_image_is_clipped() -> None:
     photo, small = smooth_photo(), Preprocess(20, 16)
     clipped = resize_image(photo, small, (0, 10, 60, 90))
     np.testing.assert_array_equal(resize_image(photo, small, (-50, 10, 500, 90.5)), clipped)
@@ -49,7 +49,7 @@ def test_a_box_that_leaves_the_picture_is_clipped() -> None:
 
 @pytest.mark.parametrize("box", [(60, 0, 70, 10), (-9, 0, 0, 10), (0, 90, 5, 95), (0, 0, float("nan"), 5)])
 def test_a_box_outside_is_refused(box: tuple[float, float, float, float]) -> None:
-    with pytest.raises(DataError, match="overlaps the picture of 60 × 90"):
+    with pytest.raises(DataError, match="overlaps the image of 60 × 90"):
         resize_image(smooth_photo(), Preprocess(20, 16), box)
 
 
@@ -69,7 +69,7 @@ def test_only_rgb_is_resized() -> None:
 
 @pytest.mark.parametrize("resize", ["stretch", "pad"])
 @pytest.mark.parametrize("box", [None, (10.0, 20.0, 50.0, 85.0), (-10.0, 3.5, 55.5, 70.0)])
-def test_keypoints_and_maps_follow_the_picture(
+def test_keypoints_and_maps_follow_the_image(
     resize: str, box: tuple[float, float, float, float] | None
 ) -> None:
     preprocess = Preprocess(256, 192, resize=resize)  # type: ignore[arg-type]

@@ -1,4 +1,4 @@
-"""Masks and keypoints found while predicting: brought to the input's size, missing ones said."""
+"""Masks and keypoints found during prediction: resized to the input, missing ones noted."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ PAD = Preprocess(64, 64, resize="pad")
 
 
 class Fake:
-    """Answers with what it is given, one after the other."""
+    """Returns given annotations, one after the other."""
 
     name = "fake"
     classes = ("background", "person")
@@ -70,7 +70,7 @@ def make(name: str = "man", **arguments: Any) -> Bundle:
     return Bundle(model, PAD)
 
 
-def test_masks_and_keypoints_come_at_the_size_of_the_input() -> None:
+def test_masks_and_keypoints_have_the_size_of_the_input() -> None:
     points = np.tile(np.float32([9.5, 19.5, 0.8]), (17, 1))  # the middle of the picture
     auxiliary = AuxiliaryInputs([Fake("masks", half_masks()), Fake("keypoints", [points, None])])
     found = auxiliary.find(pictures(), ["a.jpg", "b.jpg"], PAD)
@@ -88,7 +88,7 @@ def test_masks_and_keypoints_come_at_the_size_of_the_input() -> None:
     assert missing == [(), ("masks", "keypoints")]
 
 
-def test_parsing_maps_come_too_and_nothing_found_says_nothing() -> None:
+def test_parsing_maps_and_unknown_classes() -> None:
     classes = np.full((40, 20), 7, np.uint8)
     found = AuxiliaryInputs([Fake("parsing", [classes, None])]).find(
         pictures(), ["a", "b"], PAD, wanted=("masks",)
@@ -101,7 +101,7 @@ def test_parsing_maps_come_too_and_nothing_found_says_nothing() -> None:
     assert missing == [("masks",), ("masks", "parsing")]
 
 
-def test_what_one_finds_is_given_to_the_next() -> None:
+def test_an_annotator_gets_the_results_of_another() -> None:
     first = Fake("masks", half_masks())
     second = Fake("parsing", [np.zeros((40, 20), np.uint8)] * 2, needs=("masks",))
     AuxiliaryInputs([first, second]).find(pictures(), ["a", "b"], PAD)
@@ -109,10 +109,10 @@ def test_what_one_finds_is_given_to_the_next() -> None:
     assert [sample.source for sample in first.seen] == ["a", "b"]
 
 
-def test_who_needs_another_runs_after_it_and_what_cannot_work_is_refused() -> None:
+def test_annotators_are_ordered_by_need_and_unmet_needs_are_refused() -> None:
     needy = Fake("parsing", [], needs=("masks",))
     assert AuxiliaryInputs([needy, Fake("masks", [])]).kinds == ("masks", "parsing")
-    with pytest.raises(ConfigError, match=r"parsing by 'fake' need masks, which are not there"):
+    with pytest.raises(ConfigError, match=r"parsing by 'fake' need masks, which are not available"):
         AuxiliaryInputs([needy])
     with pytest.raises(ConfigError, match=r"one annotator for masks, got 2"):
         AuxiliaryInputs([Fake("masks", []), Fake("masks", [])])
@@ -135,19 +135,19 @@ def test_predictions_use_the_mask_and_note_its_absence() -> None:
     assert guided[0].probabilities != pytest.approx(plain[0].probabilities, abs=1e-6)
 
 
-def test_one_picture_notes_it_too_and_a_model_without_guidance_never() -> None:
+def test_single_predictions_note_it_and_models_without_auxiliary_inputs_never() -> None:
     assert make()(pictures()[0]).notes == ("no usable masks: the entire image counts as the person",)
     assert make("baseline")(pictures()[0]).notes == ()
     assert make(masked=False)(pictures()[0]).notes == ()
 
 
-def test_a_mirror_image_would_need_a_mirrored_mask() -> None:
+def test_flip_is_refused_with_auxiliary_inputs() -> None:
     with pytest.raises(DataError, match="leave flip out"):
         Predictor(make(), tta=["flip"], auxiliary=AuxiliaryInputs([Fake("masks", half_masks())]))
 
 
 @pytest.mark.parametrize("share", [0.0, 0.01, 0.99, 1.0])
-def test_a_mask_that_cannot_be_a_persons_is_none(share: float) -> None:
+def test_an_implausible_mask_counts_as_missing(share: float) -> None:
     mask = np.zeros(800, np.uint8)
     mask[: round(share * 800)] = 1
     found = AuxiliaryInputs([Fake("masks", [mask.reshape(40, 20)])]).find(pictures()[:1], ["a"], PAD)
@@ -156,7 +156,7 @@ def test_a_mask_that_cannot_be_a_persons_is_none(share: float) -> None:
     assert found.guidance.masks.sum() == 0
 
 
-def test_a_bad_file_costs_its_own_picture_only(tmp_path: Path) -> None:
+def test_a_bad_file_affects_its_picture_only(tmp_path: Path) -> None:
     folder = tmp_path / "masks"
     folder.mkdir()
     for name, size in (("one", (20, 40)), ("two", (7, 7))):
@@ -173,7 +173,7 @@ def test_a_bad_file_costs_its_own_picture_only(tmp_path: Path) -> None:
     assert "expected 40 × 20" in result.skipped[0].reason
 
 
-def test_maps_show_what_the_mask_leaves() -> None:
+def test_maps_after_masking() -> None:
     bundle = make(stride=8)
     found = compute_maps(bundle, pictures()[0], auxiliary=AuxiliaryInputs([Fake("masks", half_masks())]))
     assert found.notes == ()
@@ -188,7 +188,7 @@ def test_maps_show_what_the_mask_leaves() -> None:
     assert (maps["task"][:, ~kept] == 0).all()
 
 
-def test_ready_files_are_found_by_the_name_of_the_picture(tmp_path: Path) -> None:
+def test_files_are_found_by_the_name_of_the_picture(tmp_path: Path) -> None:
     Image.fromarray(np.full((40, 20), 255, np.uint8)).save(tmp_path / "anna.png")
     points = [1.0, 2.0, 0.5] * 17
     entries = [{"image": "images/anna.jpg", "keypoints": points}]
@@ -217,5 +217,5 @@ def test_ready_files_are_found_by_the_name_of_the_picture(tmp_path: Path) -> Non
         FromFiles("masks", tmp_path).annotate([wide])
     (tmp_path / "empty").mkdir()
     for kind in ("masks", "parsing", "keypoints"):
-        with pytest.raises(ConfigError, match="found none; give the folder that has them"):
+        with pytest.raises(ConfigError, match="found none; give another folder"):
             FromFiles(kind, tmp_path / "empty")

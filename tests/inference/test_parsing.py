@@ -64,7 +64,7 @@ def truth(photos: Path, tmp_path: Path) -> Path:
 
 @pytest.mark.parametrize("resize", ["stretch", "pad"])
 @pytest.mark.parametrize("size", SIZES)
-def test_a_map_comes_back_to_its_picture(resize: str, size: tuple[int, int]) -> None:
+def test_restored_maps_equal_the_original(resize: str, size: tuple[int, int]) -> None:
     """What is enlarged and brought back is what it was."""
     width, height = size
     values = np.random.default_rng(0).integers(0, 6, (height, width), np.uint8)
@@ -91,17 +91,15 @@ def test_predictions_have_maps_of_the_size_of_their_pictures(photos: Path) -> No
     np.testing.assert_array_equal(first, expected)
 
 
-def test_a_model_that_does_not_parse_says_so(photos: Path) -> None:
+def test_models_without_parsing_maps_are_refused(photos: Path) -> None:
     bundle = create_bundle("baseline")
-    with pytest.raises(
-        ModelError, match="a baseline model makes no parsing maps; .* da-har, mtms"
-    ):
+    with pytest.raises(ModelError, match=r"a baseline model makes no parsing maps; .* da-har, mtms"):
         Predictor(bundle, parse=True)
     with pytest.raises(ModelError, match="makes no parsing maps"):
         bundle.parse_batch(bundle.prepare(photos / "p0.png")[None])
 
 
-def test_a_file_has_the_numbers_and_shows_colours(tmp_path: Path) -> None:
+def test_a_parsing_file_has_class_indices_and_colours(tmp_path: Path) -> None:
     values = np.arange(6, dtype=np.uint8).reshape(2, 3)
     write_parsing(tmp_path / "new" / "a.png", values)
     np.testing.assert_array_equal(load_map(tmp_path / "new" / "a.png"), values)
@@ -116,7 +114,7 @@ def guide_with(truth: Path) -> AuxiliaryInputs:
     return AuxiliaryInputs([FromFiles("parsing", truth, classes=COARSE_CLASSES)])
 
 
-def test_probabilities_have_one_scale() -> None:
+def test_probability_maps_share_a_scale() -> None:
     """The same value has the same colour in every map, though one is twice as bright as the other."""
     picture = np.zeros((32, 32, 3), np.uint8)
     values = {"low": np.full((1, 4, 4), 0.4, np.float32), "high": np.full((1, 4, 4), 0.8, np.float32)}
@@ -135,7 +133,7 @@ def test_probabilities_have_one_scale() -> None:
     assert len(set(colours["low", "high"])) == 2
 
 
-def test_maps_stand_beside_the_attention(photos: Path, truth: Path, tmp_path: Path) -> None:
+def test_parsing_maps_with_attention_maps(photos: Path, truth: Path, tmp_path: Path) -> None:
     bundle = create_bundle()
     maps = compute_maps(bundle, photos / "p0.png", auxiliary=guide_with(truth))
     assert list(maps.parsing) == ["truth", "stage1", "stage2"]
@@ -194,16 +192,14 @@ def test_predict_draws_the_maps_in_a_folder(saved: Path, photos: Path, tmp_path:
     assert prediction.parsing is not None
     np.testing.assert_array_equal(load_map(tmp_path / "maps" / "p0.png"), prediction.parsing)
     (tmp_path / "photos" / "p0.jpg").write_bytes((photos / "p0.png").read_bytes())
-    with pytest.raises(ConfigError, match=r"several pictures would have the file .*p0\.png"):
+    with pytest.raises(ConfigError, match=r"several pictures have the same output file .*p0\.png"):
         run("predict", saved, tmp_path / "photos", "--parsing", tmp_path / "others")
     assert not (tmp_path / "others").exists()
-    with pytest.raises(
-        ConfigError, match=r"--parsing is the folder to draw in, and .*p0\.png is there already"
-    ):
+    with pytest.raises(ConfigError, match=r"--parsing: .*p0\.png exists already"):
         run("predict", saved, photos, "--parsing", photos)
 
 
-def test_attention_shows_the_truth_beside_the_maps(saved: Path, photos: Path, truth: Path) -> None:
+def test_attention_shows_the_ground_truth(saved: Path, photos: Path, truth: Path) -> None:
     figures = [truth.parent / name for name in ("with.png", "without.png")]
     run("attention", saved, photos, "--true-parsing", truth, "--out", figures[0], "--height", 96)
     run("attention", saved, photos, "--out", figures[1], "--height", 96)

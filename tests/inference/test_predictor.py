@@ -48,7 +48,7 @@ def assert_same(given: list[Prediction], expected: list[Prediction]) -> None:
         assert a.probabilities == pytest.approx(b.probabilities, abs=1e-5)
 
 
-def test_pictures_of_this_test_differ(bundle: Bundle, photos: list[Path]) -> None:
+def test_predictions_for_the_photos_differ(bundle: Bundle, photos: list[Path]) -> None:
     assert len({round(p["Hat"], 4) for p in by_one(bundle, photos)}) == len(photos)
 
 
@@ -63,7 +63,7 @@ def test_batches_and_threads_change_nothing(
     assert result.skipped == ()
 
 
-def test_broken_pictures_are_named_and_the_others_stay_in_order(
+def test_unreadable_pictures_are_reported_and_the_others_stay_in_order(
     bundle: Bundle, photos: list[Path], tmp_path: Path
 ) -> None:
     empty, text, cut = tmp_path / "empty.jpg", tmp_path / "text.png", tmp_path / "cut.png"
@@ -115,7 +115,7 @@ def test_progress_counts_every_picture(bundle: Bundle, photos: list[Path], tmp_p
     assert seen == list(range(1, len(photos) + 2))
 
 
-def test_long_streams_are_asked_for_as_needed(bundle: Bundle, photos: list[Path]) -> None:
+def test_pictures_are_taken_as_needed(bundle: Bundle, photos: list[Path]) -> None:
     asked = 0
 
     def endless() -> Iterator[Path]:
@@ -150,7 +150,7 @@ def test_counts_below_one(bundle: Bundle, wrong: dict[str, int]) -> None:
         Predictor(bundle, **wrong)
 
 
-def test_skipped_says_why(bundle: Bundle, tmp_path: Path) -> None:
+def test_skipped_has_a_reason(bundle: Bundle, tmp_path: Path) -> None:
     (item,) = Predictor(bundle).stream([tmp_path / "gone.jpg"])
     assert isinstance(item, Skipped)
-    assert "no such file" in item.reason
+    assert "does not exist" in item.reason

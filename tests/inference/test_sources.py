@@ -36,7 +36,7 @@ def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["sub", "b.jpg", "*.jpg", "./b.jpg"], ["sub/d.jpeg", "sub/deep/c.webp", "b.jpg", "odd[1].jpg"]),
     ],
 )
-def test_what_sources_stand_for(tree: Path, sources: list[str], expected: list[str]) -> None:
+def test_expanded_sources(tree: Path, sources: list[str], expected: list[str]) -> None:
     assert sorted(map(str, find_images(sources))) == sorted(expected)
     if len(sources) > 1 or sources == ["sub"]:
         assert [str(p) for p in find_images(sources)] == expected
@@ -47,7 +47,7 @@ def test_absolute_pattern(tree: Path) -> None:
 
 
 @pytest.mark.parametrize("wrong", ["gone.jpg", "gone/", "*.tiff", "empty"])
-def test_barren_sources_are_all_named(tree: Path, wrong: str) -> None:
+def test_all_sources_without_pictures_are_named(tree: Path, wrong: str) -> None:
     with pytest.raises(DataError, match="no pictures at: ") as caught:
         find_images(["b.jpg", wrong, "also-gone.jpg"])
     assert wrong in str(caught.value)
@@ -55,6 +55,6 @@ def test_barren_sources_are_all_named(tree: Path, wrong: str) -> None:
     assert " b.jpg" not in str(caught.value)
 
 
-def test_links_in_a_circle(tree: Path) -> None:
+def test_circular_links(tree: Path) -> None:
     (tree / "sub" / "round").symlink_to(tree / "sub")
     assert len(find_images(["sub"])) == 2

@@ -145,7 +145,7 @@ def test_batches_of_another_shape_are_refused() -> None:
 @pytest.mark.parametrize(
     ("options", "side", "message"),
     [
-        ({"backbone": "vit_tiny_patch16_224"}, 224, r"pictures of \(224, 224\) pixels .* got \(196, 196\)"),
+        ({"backbone": "vit_tiny_patch16_224"}, 224, r"takes \w+ of \(224, 224\) pixels .* got \(196, 196\)"),
         (
             {"backbone": "test_vit"},
             160,

@@ -61,7 +61,7 @@ def test_csv_without_predictions_has_its_header() -> None:
     assert list(csv.reader(io.StringIO(stream.getvalue()))) == [["source", "present", *NAMES, "notes"]]
 
 
-def test_table_shows_what_is_present_likeliest_first() -> None:
+def test_table_sorts_present_attributes_by_probability() -> None:
     lines = written(write_table).splitlines()
     assert "Hat 0.90  Bag, big 0.26" in lines[1]
     assert "Mütze" not in lines[1]
@@ -69,7 +69,7 @@ def test_table_shows_what_is_present_likeliest_first() -> None:
     assert "[b].jpg" in lines[2]  # brackets are no markup
 
 
-def test_table_of_everything_and_of_the_likeliest() -> None:
+def test_table_of_all_and_of_the_top_attributes() -> None:
     stream = io.StringIO()
     write_table(PREDICTIONS, stream, everything=True)
     assert "Hat 0.90  Mütze 0.70  Bag, big 0.26" in stream.getvalue()
@@ -79,7 +79,7 @@ def test_table_of_everything_and_of_the_likeliest() -> None:
     assert "0.26" not in stream.getvalue()
 
 
-def test_table_refuses_contradictions() -> None:
+def test_table_refuses_conflicting_options() -> None:
     with pytest.raises(DataError, match="got both"):
         write_table(PREDICTIONS, io.StringIO(), everything=True, top=2)
     with pytest.raises(DataError, match="at least 1"):
@@ -87,7 +87,7 @@ def test_table_refuses_contradictions() -> None:
 
 
 @pytest.mark.parametrize("write", [write_jsonl, write_named_csv])
-def test_lines_go_out_one_by_one(write: Callable[[Iterable[Prediction], TextIO], None]) -> None:
+def test_lines_are_flushed_one_by_one(write: Callable[[Iterable[Prediction], TextIO], None]) -> None:
     stream = io.StringIO()
     seen = []
 
@@ -106,7 +106,7 @@ def write_and_interrupt(path: Path) -> None:
         raise KeyboardInterrupt
 
 
-def test_output_file_appears_only_when_whole(tmp_path: Path) -> None:
+def test_output_file_appears_only_when_complete(tmp_path: Path) -> None:
     path = tmp_path / "out.csv"
     path.write_text("earlier")
     with open_output(path) as stream:

@@ -52,7 +52,7 @@ def test_equals_the_equations_in_a_loop(reduction: str, weighting: str, unknown:
 
 
 def test_by_hand() -> None:
-    # Zero logits cost log 2 a cell; three cells a row; SB weights exp(1 − r) for yes, exp(r) for no.
+    # Zero logits cost log 2 per cell; three cells per row; SB weights exp(1 − r) and exp(r).
     labels = torch.tensor([[1, 1, 1], [0, 0, 0]])
     zero = torch.zeros(2, 3)
     assert compute_loss(labels, logits=zero).item() == pytest.approx(3 * math.log(2))
@@ -72,7 +72,7 @@ def test_a_batch_without_any_known_label_has_zero_loss_and_zero_gradient(reducti
     assert torch.equal(logits.grad, torch.zeros_like(logits))
 
 
-def test_only_known_labels_have_a_gradient_and_negative_takes_unknown_for_no() -> None:
+def test_unknown_labels_have_no_gradient_or_count_as_negative() -> None:
     for unknown, expected in (
         ("ignore", LABELS != -1),
         ("negative", torch.ones_like(LABELS, dtype=torch.bool)),
@@ -86,7 +86,7 @@ def test_only_known_labels_have_a_gradient_and_negative_takes_unknown_for_no() -
 
 
 @pytest.mark.parametrize("name", ["bce", "focal"])
-def test_candidates_are_scored_in_place_of_the_logits(name: str) -> None:
+def test_candidates_are_scored_instead_of_the_logits(name: str) -> None:
     criterion = create_loss(name, positive_ratio=RATIO, weighting="sb")
     each = [criterion(Output(LOGITS * factor), LABELS)["total"] for factor in (1, 2, -1)]
     competing = {f"P{i}": LOGITS * factor for i, factor in enumerate((1, 2, -1))}
@@ -94,7 +94,7 @@ def test_candidates_are_scored_in_place_of_the_logits(name: str) -> None:
     assert together.item() == pytest.approx(sum(x.item() for x in each) / 3)
 
 
-def test_labels_are_left_alone() -> None:
+def test_labels_are_not_changed() -> None:
     labels = LABELS.clone()
     compute_loss(labels, unknown="negative")
     assert torch.equal(labels, LABELS)
@@ -114,7 +114,7 @@ def test_under_bfloat16_autocast_the_loss_is_computed_in_float32() -> None:
     assert layer.weight.grad.isfinite().all()
 
 
-def test_the_weights_follow_the_module_but_stay_out_of_checkpoints() -> None:
+def test_the_weights_move_with_the_module_and_are_not_in_checkpoints() -> None:
     criterion = BinaryCrossEntropy(positive_ratio=RATIO, weighting="wpal")
     assert not criterion.state_dict()
     assert criterion.to(torch.float64).positive_weights.dtype == torch.float64
@@ -122,7 +122,7 @@ def test_the_weights_follow_the_module_but_stay_out_of_checkpoints() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_on_a_gpu_the_loss_is_that_of_the_cpu() -> None:
+def test_the_loss_on_a_gpu_equals_that_on_the_cpu() -> None:
     criterion = BinaryCrossEntropy(positive_ratio=RATIO, weighting="sb")
     expected = criterion(Output(LOGITS), LABELS)["total"]
     loss = criterion.cuda()(Output(LOGITS.cuda()), LABELS.cuda())["total"]

@@ -18,7 +18,7 @@ from passerby.types import Output
 TREE: dict[Task, dict[str, tuple[int, list[int]]]] = {
     "full body": {"sex": (2, [3]), "age": (4, [0, 4, 6, 1])},
     "head": {"hat": (2, [5])},
-    "lower body": {"clothes": (6, [2, 7])},  # the other classes are not asked for
+    "lower body": {"clothes": (6, [2, 7])},  # the other classes are not in the schema
 }
 """Tasks, their categories: R and the columns of the classes."""
 
@@ -58,7 +58,7 @@ def compute(logits: Tensor = LOGITS, labels: Tensor = LABELS, **options: Any) ->
 def loop_weight(weighting: str, y: int, r: float) -> float:
     return {
         "none": 1.0,
-        "sb": math.exp(1 - r) if y else math.exp(r),  # the rarer answer weighs more
+        "sb": math.exp(1 - r) if y else math.exp(r),  # the rarer label has the larger weight
         "diaa": math.exp(-r),
     }[weighting]
 
@@ -70,7 +70,7 @@ def loop_loss(
     reduction: str = "sum",
     unknown: str = "ignore",
 ) -> float:
-    """Eq. 5: over tasks, categories, classes and samples; with γ each term times (1 − p of the truth)^γ."""
+    """Eq. 5: over tasks, categories, classes and samples; with γ, terms times (1 − p of the true label)^γ."""
     logits, labels, ratio = LOGITS.double().tolist(), LABELS.tolist(), RATIO.double().tolist()
     total, cells = 0.0, 0
     for categories in TREE.values():
@@ -122,7 +122,7 @@ def test_defaults_are_those_of_the_papers() -> None:
 
 
 def test_by_hand() -> None:
-    # A logit of 0 costs log 2: a lone question half of it, an age a quarter, a piece of clothing a sixth.
+    # A logit of 0 costs log 2, times 1/2 for a single attribute, 1/4 for an age, 1/6 for a piece of clothing.
     for column, classes in ((3, 2), (5, 2), (0, 4), (1, 4), (4, 4), (6, 4), (2, 6), (7, 6)):
         labels = torch.full((1, 8), -1)
         labels[0, column] = 1
@@ -131,7 +131,7 @@ def test_by_hand() -> None:
         assert focal == pytest.approx(math.log(2) / 4 / classes)
 
 
-def test_a_whole_category_weighs_as_much_as_any_other() -> None:
+def test_every_category_has_the_same_weight() -> None:
     schema = AttributeSchema(
         "whole",
         tuple(
@@ -148,8 +148,8 @@ def test_a_whole_category_weighs_as_much_as_any_other() -> None:
     assert shares[:4].sum().item() == pytest.approx(shares[4:].sum().item())
 
 
-def test_an_attribute_that_says_nothing_is_a_lone_question() -> None:
-    """R = 2 then, so that all of it is half of the binary cross-entropy."""
+def test_an_attribute_without_classes_is_a_single_binary_one() -> None:
+    """R = 2, so the loss is half of the binary cross-entropy."""
     lone = AttributeSchema("lone", tuple(Attribute(f"a{i}", f"has {i}") for i in range(8)))
     for base in ("bce", "focal"):
         plain = {"weighting": "none", **({"gamma": 2.0} if base == "focal" else {})}
@@ -181,7 +181,7 @@ def test_gradients_are_those_of_finite_differences(base: str) -> None:
     assert torch.autograd.gradcheck(lambda x: loss(Output(x), LABELS)["total"], logits)
 
 
-def test_sure_mistakes_and_half_precision_stay_finite() -> None:
+def test_confident_errors_and_half_precision_stay_finite() -> None:
     for base in ("bce", "focal"):
         for dtype in (torch.float32, torch.float16, torch.bfloat16):
             logits = torch.where(LABELS == 1, -200.0, 200.0).to(dtype).requires_grad_()
@@ -211,7 +211,7 @@ def test_wrong_options_are_explained(options: dict[str, Any], message: str) -> N
         create(**options)
 
 
-def test_it_fits_no_other_shape() -> None:
+def test_other_shapes_are_refused() -> None:
     with pytest.raises(DataError, match="expected 8 positive ratios, got 7"):
         CategoryWeighted(positive_ratio=RATIO[:7], schema=SCHEMA)
     with pytest.raises(DataError, match="expected 8 positive ratios, got 1"):
@@ -222,7 +222,7 @@ def test_it_fits_no_other_shape() -> None:
         compute(LOGITS[:, :7], LABELS[:, :7])
 
 
-def test_it_leaves_nothing_in_a_checkpoint_and_moves_along() -> None:
+def test_it_has_no_state_in_checkpoints_and_moves_with_the_module() -> None:
     loss = create()
     assert not loss.state_dict()
     assert not list(loss.parameters())

@@ -23,7 +23,7 @@ def draw(*shape: int, seed: int) -> Tensor:
 
 
 def create_masks() -> Tensor:
-    """Two masks, and none for the second person."""
+    """Masks for all samples except the second."""
     masks = torch.rand(N, 1, H, W, generator=torch.Generator().manual_seed(3))
     masks[1] = 0
     return masks
@@ -39,7 +39,7 @@ def create_output() -> Output:
 
 
 def loop_attributes(logits: Tensor, weighting: str, unknown: str) -> float:
-    """Eq. 1, Eq. 2, or the mean of both; unspecified labels ignored or taken for a no."""
+    """Eq. 1, Eq. 2, or the mean of both; unspecified labels are ignored or count as negative."""
     total = 0.0
     for n in range(N):
         for c in range(A):
@@ -80,7 +80,7 @@ def test_loss_in_loops(weighting: str, unknown: str) -> None:
     assert terms["total"].item() == pytest.approx(attributes + mask, abs=1e-5)
 
 
-def test_a_picture_without_mask_has_no_part() -> None:
+def test_an_image_without_mask_does_not_contribute() -> None:
     output, masks = create_output(), create_masks()
     logits = output.parsing["mask"].clone().requires_grad_()
     criterion = DaHARLoss(positive_ratio=RATIO)
@@ -99,7 +99,7 @@ def test_no_mask_at_all_is_no_loss() -> None:
     assert not logits.grad.any()
 
 
-def test_only_attributes_count_in_evaluation_and_without_a_mask_branch() -> None:
+def test_only_attributes_in_evaluation_and_without_a_mask_branch() -> None:
     output, batch = create_output(), create_batch(create_masks())
     evaluated = DaHARLoss(positive_ratio=RATIO).eval()(output, LABELS, batch)
     plain = DaHARLoss(positive_ratio=RATIO)(Output(output.logits), LABELS)
@@ -109,9 +109,9 @@ def test_only_attributes_count_in_evaluation_and_without_a_mask_branch() -> None
         assert terms["total"].item() == pytest.approx(loop_attributes(output.logits, "none", "ignore"))
 
 
-def test_masks_that_are_missing_or_of_another_size_are_told() -> None:
+def test_missing_masks_or_masks_of_another_size_are_refused() -> None:
     criterion, output = DaHARLoss(positive_ratio=RATIO), create_output()
-    with pytest.raises(DataError, match=r"expected masks to learn from, got none; .*mask_supervision: false"):
+    with pytest.raises(DataError, match=r"expected masks to train on, got none; .*mask_supervision: false"):
         criterion(output, LABELS, create_batch(None))
     with pytest.raises(
         DataError, match=r"expected parsing maps \(3, 4, 2\) for these logits, got \(3, 2, 2\)"
@@ -120,5 +120,5 @@ def test_masks_that_are_missing_or_of_another_size_are_told() -> None:
 
 
 def test_a_negative_factor_is_refused() -> None:
-    with pytest.raises(ConfigError, match="expected a factor of the mask of 0 or more, got -1"):
+    with pytest.raises(ConfigError, match="expected a mask factor of 0 or more, got -1"):
         DaHARLoss(positive_ratio=RATIO, mask=-1)

@@ -20,7 +20,7 @@ from passerby.losses import DIAALoss, create_loss
 from passerby.types import Batch, Output
 
 ROWS = [3, 10, 11, 40, 41, 97, 1000]
-"""The samples that train: rows of a manifest that has more."""
+"""The training samples: some rows of a manifest."""
 
 RATIO = [0.5, 0.1, 0.8]
 BRANCHES = ("primary", "attention3", "attention4")
@@ -51,7 +51,7 @@ class Step:
 
 
 def draw_step(rows: list[int], draw: random.Random, names: Sequence[str] = BRANCHES) -> Step:
-    """Logits whose probability lies on no edge between two halves: the last bit of σ would decide there."""
+    """Logits whose probability is not on a rounding boundary of float16, where the last bit of σ decides."""
     lines: dict[str, list[list[float]]] = {name: [] for name in names}
     for _ in rows:
         for name in names:
@@ -68,7 +68,7 @@ def draw_step(rows: list[int], draw: random.Random, names: Sequence[str] = BRANC
 
 
 def draw_epochs(count: int, *, seed: int = 0, batch_size: int = 2) -> list[list[Step]]:
-    """Shuffled epochs; what fills no batch is left out, another sample each time."""
+    """Shuffled epochs; the last incomplete batch is left out, a different sample each time."""
     draw = random.Random(seed)
     epochs = []
     for _ in range(count):
@@ -83,7 +83,7 @@ def sigmoid(x: float) -> float:
 
 
 class LoopDIAA:
-    """The paper with Python's own numbers and lists."""
+    """The equations of the paper with plain Python numbers and lists."""
 
     def __init__(
         self, *, burn_in: int = 2, gamma: float = 0.5, reduction: str = "sum", unknown: str = "ignore"
@@ -122,7 +122,7 @@ class LoopDIAA:
         return total / (len(step.rows) if self.reduction == "sum" else known)
 
     def weigh(self, row: int, c: int) -> float:
-        """1 + Eq. 5 over the last five epochs that were kept."""
+        """1 + Eq. 5 over the last five stored epochs."""
         kept = [line[c] for line in self.stored[row][-5:]]
         if len(kept) < 2:
             return 1.0
@@ -157,7 +157,7 @@ def test_nine_epochs_are_equations_3_to_7_in_a_loop(batch_size: int, burn_in: in
             assert [*terms] == [*BRANCHES, "total"]
             assert all(term.shape == () for term in terms.values())
             assert {k: v.item() for k, v in terms.items()} == close(expected.compute(step))
-        if number <= burn_in + 1:  # L_b alone until two epochs are there
+        if number <= burn_in + 1:  # plain L_b until two epochs are stored
             assert expected.largest == 1
     assert expected.largest > 1.3
     if batch_size < 7:
@@ -183,7 +183,8 @@ def test_options_are_those_of_the_loop(options: dict[str, Any]) -> None:
 
 
 def test_by_hand() -> None:
-    # Two epochs said 0 and 1 (logits ∓20): var ¼, n 2, std √(¼ + 1/16) = √5/4. Zero logits cost log 2.
+    # Probabilities 0 and 1 in two epochs (logits ∓20): var ¼, n 2, std √(¼ + 1/16) = √5/4. Zero logits cost
+    # log 2.
     criterion = DIAALoss(positive_ratio=torch.tensor([0.0]), rows=torch.tensor([5]), burn_in=0)
     labels = torch.ones(1, 1)
     batch = Batch(torch.empty(1, 3, 1, 1), labels, rows=torch.tensor([5]))
@@ -198,7 +199,7 @@ def test_by_hand() -> None:
     assert terms["total"].item() == pytest.approx(total, abs=1e-6)
 
 
-def test_the_current_epoch_does_not_count() -> None:
+def test_the_current_epoch_is_not_used() -> None:
     criterion = make(burn_in=0)
     *before, last = draw_epochs(4, batch_size=7)
     for steps in before:
@@ -211,11 +212,11 @@ def test_the_current_epoch_does_not_count() -> None:
     later, after = (
         criterion(output, labels, batch),
         other(output, labels, batch),
-    )  # but the next one looks back
+    )  # but the next one uses it
     assert later["attention4"].item() != pytest.approx(after["attention4"].item(), rel=1e-3)
 
 
-def test_the_history_is_that_of_the_final_prediction() -> None:
+def test_the_history_contains_the_final_prediction() -> None:
     criterion = make(burn_in=0)
     step = draw_epochs(1, batch_size=7)[0][0]
     compute_terms(criterion, step)
@@ -248,7 +249,7 @@ def test_without_history_the_attention_loss_is_equation_3() -> None:
 
 
 def test_weights_have_no_gradient_and_scale_that_of_the_attention() -> None:
-    """dL/dx of an attention logit is (1 + std) · (σ(x) − y) / N; the final logits only feed the history."""
+    """dL/dx of an attention logit is (1 + std) · (σ(x) − y) / N; the final logits only affect the history."""
     criterion, expected = make(burn_in=0), LoopDIAA(burn_in=0)
     *before, last = draw_epochs(5, batch_size=7)
     for steps in before:
@@ -295,7 +296,7 @@ def test_order_of_samples_and_batches_does_not_matter() -> None:
 
 
 @pytest.mark.parametrize("at", range(4))
-def test_a_run_resumed_within_an_epoch_equals_an_unbroken_one(at: int) -> None:
+def test_a_run_resumed_within_an_epoch_equals_an_uninterrupted_one(at: int) -> None:
     epochs = draw_epochs(8)
     steps = [step for epoch in epochs for step in epoch]
     whole = make()
@@ -326,8 +327,8 @@ def test_evaluation_neither_uses_nor_changes_the_history() -> None:
     criterion.eval()
     assert compute_terms(criterion, step) == close(expected.compute(step, training=False))
     output, labels, batch = step.to_tensors()
-    stranger = Batch(batch.images, labels, rows=batch.rows + 5000)  # a row of another split
-    for given in (None, stranger):
+    other = Batch(batch.images, labels, rows=batch.rows + 5000)  # a row of another split
+    for given in (None, other):
         terms = criterion(output, labels, given)
         assert {k: v.item() for k, v in terms.items()} == close(expected.compute(step, training=False))
     for name, value in criterion.state_dict().items():
@@ -355,7 +356,7 @@ def test_extreme_logits_stay_finite(size: float) -> None:
     assert bool(criterion.history.compute_std(torch.tensor([3, 97])).isfinite().all())
 
 
-def test_unknown_labels_have_no_gradient_but_are_remembered() -> None:
+def test_unknown_labels_have_no_gradient_but_are_in_the_history() -> None:
     criterion = make(burn_in=0)
     labels = torch.full((2, 3), -1)
     batch = Batch(torch.empty(2, 3, 1, 1), labels, rows=torch.tensor([3, 97]))
@@ -383,7 +384,7 @@ def test_under_bfloat16_autocast_it_is_computed_in_float32() -> None:
             assert term.item() == pytest.approx(expected[name].item(), rel=1e-6)
 
 
-def test_a_checkpoint_holds_the_history_alone() -> None:
+def test_a_checkpoint_contains_only_the_history() -> None:
     assert set(make().state_dict()) == {"history.rows", "history.visits", "history.probs"}
     assert not list(make().parameters())
 
@@ -393,11 +394,11 @@ def test_the_batch_and_its_rows_are_needed_in_training() -> None:
     output, labels, batch = draw_epochs(1, batch_size=7)[0][0].to_tensors()
     with pytest.raises(DataError, match="needs the batch"):
         criterion(output, labels)
-    stranger = Batch(batch.images, labels, rows=torch.tensor([*batch.rows[:-1].tolist(), 12]))
-    with pytest.raises(DataError, match=r"rows \[12\] are none of the 7 that train"):
-        criterion(output, labels, stranger)
+    other = Batch(batch.images, labels, rows=torch.tensor([*batch.rows[:-1].tolist(), 12]))
+    with pytest.raises(DataError, match=r"rows \[12\] are not among the 7 training rows"):
+        criterion(output, labels, other)
     assert not criterion.history.visits.any()  # type: ignore[union-attr]
-    with pytest.raises(DataError, match=r"rows that train; give rows=…, or history=False"):
+    with pytest.raises(DataError, match=r"training rows; give rows=…, or history=False"):
         create_loss("diaa", positive_ratio=torch.tensor(RATIO))
 
 
@@ -405,7 +406,7 @@ def test_the_batch_and_its_rows_are_needed_in_training() -> None:
 def test_a_model_without_the_branches_is_refused(names: tuple[str, ...]) -> None:
     output, labels, batch = draw_epochs(1, batch_size=7)[0][0].to_tensors()
     branches = {name: torch.zeros(7, 3) for name in names}
-    with pytest.raises(ConfigError, match=r"primary and attention…, .* got .* take the loss 'focal'"):
+    with pytest.raises(ConfigError, match=r"primary and attention…, .* got .* use the loss 'focal'"):
         make()(Output(output.logits, branches=branches), labels, batch)
 
 

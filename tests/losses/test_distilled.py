@@ -1,4 +1,4 @@
-"""Labels and teachers together, against loops."""
+"""The loss of labels and teacher predictions, against loops."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def create(weight: float = 0.3) -> Distilled:
 def test_the_sum_in_a_loop() -> None:
     terms = create()(Output(LOGITS), LABELS, BATCH)
     far = near = 0.0
-    for i, row in enumerate((2, 0)):  # places of rows 9 and 2
+    for i, row in enumerate((2, 0)):  # indices of rows 9 and 2
         for a in range(2):
             prob = 1 / (1 + math.exp(-float(LOGITS[i, a])))
             soft, label = float(SOFT[row, a]), int(LABELS[i, a])
@@ -36,7 +36,7 @@ def test_the_sum_in_a_loop() -> None:
     assert terms["total"].item() == pytest.approx(0.7 * near / 2 + 0.3 * far / 2, rel=1e-5)
 
 
-def test_as_labels_the_criterion_weighs_what_teachers_say_as_it_weighs_labels() -> None:
+def test_as_labels_weights_teacher_predictions_like_labels() -> None:
     ratio = (0.2, 0.7)
     base = create_loss("bce", positive_ratio=torch.tensor(ratio), weighting="sb")
     terms = Distilled(base, rows=ROWS, soft=SOFT, as_labels=True)(Output(LOGITS), LABELS, BATCH)
@@ -52,25 +52,25 @@ def test_as_labels_the_criterion_weighs_what_teachers_say_as_it_weighs_labels() 
 
 
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
-def test_sure_teachers_as_labels_are_labels(reduction: str) -> None:
+def test_certain_teachers_as_labels_equal_labels(reduction: str) -> None:
     labels = torch.tensor([[1, 0], [0, 1]], dtype=torch.int8)
     base = create_loss("bce", positive_ratio=torch.tensor([0.3, 0.6]), weighting="sb", reduction=reduction)
     criterion = Distilled(base, rows=torch.tensor([2, 9]), soft=labels[[1, 0]].float(), as_labels=True)
-    output = Output(LOGITS, candidates={"a": LOGITS, "b": LOGITS.flip(0)})  # which the loss averages
+    output = Output(LOGITS, candidates={"a": LOGITS, "b": LOGITS.flip(0)})  # averaged by the loss
     expected = base(output, labels, BATCH)["total"].item()
-    unknown = torch.full_like(labels, -1)  # teachers count all the same
+    unknown = torch.full_like(labels, -1)  # teacher predictions are used anyway
     assert criterion(output, unknown, BATCH)["teachers"].item() == pytest.approx(expected)
     assert "teachers" not in criterion.eval()(output, labels, BATCH)
 
 
 @pytest.mark.parametrize("name", ["focal", "mtms"])
-def test_a_loss_that_takes_no_soft_labels_is_refused(name: str) -> None:
+def test_a_loss_without_soft_labels_is_refused(name: str) -> None:
     base = create_loss(name, positive_ratio=torch.tensor([0.5, 0.5]))
     with pytest.raises(ConfigError, match=r"expected a BinaryCrossEntropy.*leave as_labels out"):
         Distilled(base, rows=ROWS, soft=SOFT, as_labels=True)
 
 
-def test_in_validation_it_is_the_loss_alone_and_rows_may_be_strangers() -> None:
+def test_validation_uses_the_criterion_only_with_any_rows() -> None:
     criterion = create().eval()
     strangers = Batch(BATCH.images, LABELS, torch.tensor([0, 77]))
     terms = criterion(Output(LOGITS), LABELS, strangers)
@@ -84,7 +84,7 @@ def test_the_gradient_of_the_teachers_is_the_difference_of_probabilities() -> No
     torch.testing.assert_close(logits.grad, (LOGITS.sigmoid() - SOFT[[2, 0]]) / 2)
 
 
-def test_a_loss_by_epochs_is_told_of_them() -> None:
+def test_the_epoch_is_passed_on() -> None:
     base = StagedMultiTask(positive_ratio=torch.tensor([0.5, 0.5]), first_epochs=2)
     criterion = Distilled(base, rows=ROWS, soft=SOFT)
     criterion.set_epoch(1)

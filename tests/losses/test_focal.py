@@ -49,7 +49,7 @@ def compute_loss(labels: Tensor = LABELS, *, logits: Tensor = LOGITS, **options:
 
 
 def test_by_hand() -> None:
-    # σ(log 3) = 3/4: a yes costs √¼ · log 4/3, a no √¾ · log 4.
+    # σ(log 3) = 3/4: a positive costs √¼ · log 4/3, a negative √¾ · log 4.
     logits = torch.full((1, 3), math.log(3), dtype=torch.float64)
     cells = compute_focal_loss(logits, torch.tensor([[1, 0, -1]]))
     assert cells.tolist() == [pytest.approx([math.log(4 / 3) / 2, math.sqrt(0.75) * math.log(4), 0.0])]
@@ -57,7 +57,7 @@ def test_by_hand() -> None:
 
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 1.0, 2.0])
 @pytest.mark.parametrize("weighted", [False, True])
-def test_cells_are_those_of_equation_4_in_a_loop(gamma: float, weighted: bool) -> None:
+def test_cells_equal_equation_4_in_a_loop(gamma: float, weighted: bool) -> None:
     weights = compute_label_weights("diaa", RATIO) if weighted else None
     cells = compute_focal_loss(LOGITS, LABELS, gamma=gamma, weights=weights)
     for i, (row, answers) in enumerate(zip(LOGITS.tolist(), LABELS.tolist(), strict=True)):
@@ -69,12 +69,12 @@ def test_cells_are_those_of_equation_4_in_a_loop(gamma: float, weighted: bool) -
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("reduction", ["sum", "mean"])
 @pytest.mark.parametrize("unknown", ["ignore", "negative"])
-def test_the_loss_is_equation_4_in_a_loop(gamma: float, reduction: str, unknown: str) -> None:
+def test_the_loss_equals_equation_4_in_a_loop(gamma: float, reduction: str, unknown: str) -> None:
     options: dict[str, Any] = {"gamma": gamma, "reduction": reduction, "unknown": unknown}
     assert compute_loss(**options).item() == pytest.approx(loop_loss(**options), abs=1e-5)
 
 
-def test_the_defaults_are_the_papers() -> None:
+def test_defaults_are_those_of_the_paper() -> None:
     expected = loop_loss(gamma=0.5, reduction="sum", unknown="ignore")
     assert compute_loss().item() == pytest.approx(expected, abs=1e-5)
 
@@ -88,7 +88,7 @@ def test_without_gamma_it_is_the_weighted_cross_entropy(weighting: str, unknown:
     assert compute_loss(gamma=0.5, **options).item() < 0.95 * expected.item()
 
 
-def test_a_sample_told_well_loses_more_weight_than_a_hard_one() -> None:
+def test_a_well_classified_sample_loses_more_weight_than_a_hard_one() -> None:
     logits = torch.tensor([[3.0, -3.0]], dtype=torch.float64)
     labels = torch.tensor([[1, 1]])
     easy, hard = (compute_focal_loss(logits, labels) / compute_binary_cross_entropy(logits, labels))[0]
@@ -109,8 +109,8 @@ def test_gradients_are_those_of_finite_differences(gamma: float) -> None:
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64])
 @pytest.mark.parametrize("gamma", [0.0, 0.5, 2.0])
 @pytest.mark.parametrize("size", [200.0, 1e4])
-def test_sure_predictions_stay_finite(size: float, gamma: float, dtype: torch.dtype) -> None:
-    # Wrong and sure: the factor is 1 and the cost the logit itself. Right and sure: no cost.
+def test_confident_predictions_stay_finite(size: float, gamma: float, dtype: torch.dtype) -> None:
+    # Confident and wrong: the factor is 1 and the loss equals the logit. Confident and correct: no loss.
     logits = torch.tensor([[size, -size, size, -size]], dtype=dtype, requires_grad=True)
     cells = compute_focal_loss(logits, torch.tensor([[1, 0, 0, 1]]), gamma=gamma)
     cells.sum().backward()
@@ -130,7 +130,7 @@ def test_an_unknown_label_has_no_loss_and_no_gradient_whatever_its_logit(value: 
     assert logits.grad[0, 1] < 0
 
 
-def test_unknown_labels_are_ignored_or_taken_for_no() -> None:
+def test_unknown_labels_are_ignored_or_count_as_negative() -> None:
     for unknown, expected in (
         ("ignore", LABELS != -1),
         ("negative", torch.ones_like(LABELS, dtype=torch.bool)),
@@ -160,14 +160,14 @@ def test_half_logits_are_computed_in_float32(dtype: torch.dtype) -> None:
     assert torch.equal(loss, compute_loss(logits=LOGITS.to(dtype).float()))
 
 
-def test_inputs_are_left_alone() -> None:
+def test_inputs_are_not_changed() -> None:
     logits, labels = LOGITS.clone(), LABELS.clone()
     compute_loss(labels, logits=logits, unknown="negative")
     assert torch.equal(logits, LOGITS)
     assert torch.equal(labels, LABELS)
 
 
-def test_checkpoints_do_not_depend_on_it() -> None:
+def test_it_has_no_state_in_checkpoints() -> None:
     assert not WeightedFocal(positive_ratio=RATIO).state_dict()
 
 

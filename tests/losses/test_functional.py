@@ -40,7 +40,7 @@ def loop_cross_entropy(
 
 
 def test_by_hand() -> None:
-    # σ(log 3) = 3/4: a yes costs log 4/3, a no costs log 4.
+    # σ(log 3) = 3/4: a positive costs log 4/3, a negative log 4.
     logits = torch.full((1, 3), math.log(3), dtype=torch.float64)
     cells = compute_binary_cross_entropy(logits, torch.tensor([[1, 0, -1]]))
     assert cells.tolist() == [pytest.approx([math.log(4 / 3), math.log(4), 0.0], abs=1e-12)]
@@ -95,7 +95,7 @@ def test_half_logits_are_computed_in_float32(dtype: torch.dtype) -> None:
     assert torch.equal(cells, compute_binary_cross_entropy(logits.float(), LABELS))
 
 
-def test_inputs_are_left_alone() -> None:
+def test_inputs_are_not_changed() -> None:
     logits, labels = draw_logits(4, 3), LABELS.clone()
     before = logits.clone()
     compute_binary_cross_entropy(logits, labels)
@@ -110,8 +110,8 @@ def test_shapes_must_agree(labels: Tensor) -> None:
 
 
 @pytest.mark.parametrize("label", [2, -2, 0.5])
-def test_a_label_out_of_range_is_named(label: float) -> None:
-    with pytest.raises(DataError, match=rf"got also \[{label}\]"):
+def test_a_label_out_of_range_is_reported(label: float) -> None:
+    with pytest.raises(DataError, match=rf"also got \[{label}\]"):
         compute_binary_cross_entropy(torch.zeros(1, 2), torch.tensor([[1, label]]))
 
 

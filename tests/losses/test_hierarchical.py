@@ -14,9 +14,9 @@ from passerby.losses.hierarchical import HierarchicalLoss
 from passerby.schema import Attribute, AttributeSchema, BodyPart
 from passerby.types import Output
 
-PLACES: tuple[BodyPart, ...] = ("torso", "head", "all", "torso", "all", "torso")
+BODY_PART_OF: tuple[BodyPart, ...] = ("torso", "head", "all", "torso", "all", "torso")
 SCHEMA = AttributeSchema(
-    "toy", tuple(Attribute(f"a{i}", f"has {i}", body_part=p) for i, p in enumerate(PLACES))
+    "toy", tuple(Attribute(f"a{i}", f"has {i}", body_part=p) for i, p in enumerate(BODY_PART_OF))
 )
 RATIO = torch.tensor([0.5, 0.1, 0.8, 0.3, 0.02, 0.95])
 LABELS = torch.tensor(
@@ -50,18 +50,18 @@ def compute(output: Output, labels: Tensor = LABELS, **options: str) -> dict[str
 def loop_weight(weighting: str, y: int, r: float) -> float:
     return {
         "none": 1.0,
-        "sb": math.exp(1 - r) if y else math.exp(r),  # the rarer answer weighs more
+        "sb": math.exp(1 - r) if y else math.exp(r),  # the rarer label has the larger weight
         "sb-printed": math.exp(r) if y else math.exp(1 - r),
     }[weighting]
 
 
 def loop_term(logits: Tensor, part: str, *, weighting: str, reduction: str, unknown: str) -> float:
-    """Eq. 10 with its minus, for the attributes of one part."""
+    """Eq. 10 with its minus, for the attributes of one body part."""
     total, cells = 0.0, 0
     for row, answers in zip(logits.double().tolist(), LABELS.tolist(), strict=True):
-        for x, answer, r, place in zip(row, answers, RATIO.double().tolist(), PLACES, strict=True):
+        for x, answer, r, each in zip(row, answers, RATIO.double().tolist(), BODY_PART_OF, strict=True):
             y = 0 if answer == -1 and unknown == "negative" else answer
-            if place != part or y == -1:
+            if each != part or y == -1:
                 continue
             p = 1 / (1 + math.exp(-x))
             total -= loop_weight(weighting, y, r) * (y * math.log(p) + (1 - y) * math.log(1 - p))
@@ -86,7 +86,7 @@ def test_terms_in_a_loop(weighting: str, reduction: str, unknown: str, candidate
     assert terms["total"].item() == pytest.approx(total, abs=1e-5)
 
 
-def test_the_rarer_answer_weighs_more_by_default() -> None:
+def test_the_rarer_label_has_the_larger_weight_by_default() -> None:
     # A logit of 0 costs log 2; the ratio of the second attribute is 0.1.
     for y, power in ((1, 0.9), (0, 0.1)):
         labels = torch.full((1, 6), -1)
@@ -97,15 +97,15 @@ def test_the_rarer_answer_weighs_more_by_default() -> None:
         assert printed == pytest.approx(math.exp(1 - power) * math.log(2))
 
 
-def test_the_total_is_that_of_bce() -> None:
+def test_the_total_equals_bce() -> None:
     for options in ({}, {"weighting": "sb-printed"}, {"unknown": "negative"}):
         plain = create_loss("bce", positive_ratio=RATIO, **{"weighting": "sb", **options})
         expected = plain(Output(LOGITS), LABELS)["total"]
         torch.testing.assert_close(compute(Output(LOGITS), **options)["total"], expected)
 
 
-def test_candidates_share_the_gradient_and_the_final_logits_have_none_of_it() -> None:
-    """The three scales see one loss, a third each, whichever of them is chosen."""
+def test_candidates_share_the_gradient_and_the_final_logits_have_none() -> None:
+    """Each of the three scales has a third of the loss, whichever is selected."""
     logits = LOGITS.clone().requires_grad_()
     same = {f"P{scale}": LOGITS.clone().requires_grad_() for scale in (1, 2, 3)}
     compute(Output(logits, candidates=same))["total"].backward()
@@ -125,31 +125,31 @@ def test_unknown_labels_have_no_loss_and_no_gradient(reduction: str) -> None:
     assert logits.grad is not None
     assert torch.equal(logits.grad != 0, LABELS != -1)
     labels = LABELS.clone()
-    labels[:, 1] = -1  # the head's only attribute
+    labels[:, 1] = -1  # the only attribute of the head
     terms = compute(Output(LOGITS), labels, reduction=reduction)
     assert terms["head"].item() == 0
     assert terms["torso"].item() > 0
 
 
-def test_each_term_looks_at_its_own_part() -> None:
+def test_each_term_depends_on_its_body_part_only() -> None:
     for part in ("head", "torso", "all"):
         logits = LOGITS.clone().requires_grad_()
         compute(Output(logits))[part].backward()
         assert logits.grad is not None
         touched = [bool(column.any()) for column in logits.grad.unbind(1)]
-        assert touched == [place == part for place in PLACES]
+        assert touched == [each == part for each in BODY_PART_OF]
 
 
-def test_it_fits_no_other_shape() -> None:
+def test_other_shapes_are_refused() -> None:
     with pytest.raises(DataError, match="expected 6 positive ratios, got 5"):
         HierarchicalLoss(positive_ratio=RATIO[:5], schema=SCHEMA)
     with pytest.raises(DataError, match=r"one shape \(N, A\), got \(5, 6\) and \(5, 5\)"):
         compute(Output(LOGITS), LABELS[:, :5])
-    with pytest.raises(ConfigError, match="no weighting 'unheard'"):
-        compute(Output(LOGITS), weighting="unheard")
+    with pytest.raises(ConfigError, match="no weighting 'nonsense'"):
+        compute(Output(LOGITS), weighting="nonsense")
 
 
-def test_it_leaves_nothing_in_a_checkpoint() -> None:
+def test_it_has_no_state_in_checkpoints() -> None:
     loss = HierarchicalLoss(positive_ratio=RATIO, schema=SCHEMA)
     assert not loss.state_dict()
     assert not list(loss.parameters())

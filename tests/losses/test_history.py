@@ -17,16 +17,16 @@ from passerby.errors import ConfigError, DataError
 from passerby.losses import PredictionHistory, compute_history_std
 
 ROWS = [3, 10, 11, 40, 41, 97, 1000]
-"""Seven rows of a manifest that has more."""
+"""Seven rows of a manifest."""
 
 ATTRIBUTES = 3
 
 Step = tuple[list[int], list[list[float]]]
-"""Rows of a batch and what was predicted for them."""
+"""Rows of a batch and their predictions."""
 
 
 class LoopHistory:
-    """What the paper asks for: after the burn-in the last `window` predictions of each sample."""
+    """As in the paper: after the burn-in, the last `window` predictions of each sample."""
 
     def __init__(self, window: int, burn_in: int) -> None:
         self.window, self.burn_in = window, burn_in
@@ -45,7 +45,7 @@ class LoopHistory:
 
 
 def loop_std(values: list[float]) -> float:
-    """Eq. 5; nothing scatters before there are two."""
+    """Eq. 5; 0 for fewer than two predictions."""
     n = len(values)
     if n < 2:
         return 0.0
@@ -55,7 +55,7 @@ def loop_std(values: list[float]) -> float:
 
 
 def draw_epochs(count: int, *, seed: int = 0, batch_size: int = 2) -> list[list[Step]]:
-    """Shuffled epochs in batches; the seventh sample, another one each time, is left out of every epoch."""
+    """Shuffled epochs in batches; each epoch leaves out one sample, a different one each time."""
     draw = random.Random(seed)
     epochs = []
     for _ in range(count):
@@ -81,7 +81,7 @@ def read(history: PredictionHistory) -> list[list[float]]:
 
 
 def test_std_by_hand() -> None:
-    # 0, ½, 1, ½: mean ½, var ⅛, √(⅛ + 1/64/3); with the place that is not stored the result would differ.
+    # 0, ½, 1, ½: mean ½, var ⅛, √(⅛ + 1/64/3); the unstored last value would change it.
     probs = torch.tensor([[[0.0], [0.5], [1.0], [0.5], [0.9]]])
     std = compute_history_std(probs, torch.tensor([4]))
     assert std.item() == pytest.approx(math.sqrt(1 / 8 + 1 / 192), abs=1e-6)
@@ -131,7 +131,7 @@ def test_the_first_weight_comes_after_the_burn_in_and_two_predictions(burn_in: i
         assert scatters == (epoch >= burn_in + 2), epoch
 
 
-def test_predictions_older_than_the_window_are_forgotten() -> None:
+def test_predictions_older_than_the_window_are_discarded() -> None:
     history = make(burn_in=0)
     feed(history, [([40], [[0.0, 1.0, 0.3]]), ([40], [[1.0, 0.0, 0.9]])])
     assert history.compute_std(torch.tensor([40])).min() > 0.3
@@ -155,7 +155,7 @@ def test_order_within_a_batch_and_of_batches_does_not_matter() -> None:
     assert [by_row[row] for row in ROWS] == read(partition)
 
 
-def test_samples_do_not_touch_each_other() -> None:
+def test_samples_are_independent() -> None:
     history, alone = make(burn_in=0), make(burn_in=0)
     for epoch in draw_epochs(6, batch_size=7):
         feed(history, epoch)
@@ -166,7 +166,7 @@ def test_samples_do_not_touch_each_other() -> None:
 
 
 @pytest.mark.parametrize("at", range(4))
-def test_a_run_resumed_within_an_epoch_equals_an_unbroken_one(at: int) -> None:
+def test_a_run_resumed_within_an_epoch_equals_an_uninterrupted_one(at: int) -> None:
     epochs = draw_epochs(8)
     whole = make()
     for epoch in epochs:
@@ -177,7 +177,7 @@ def test_a_run_resumed_within_an_epoch_equals_an_unbroken_one(at: int) -> None:
             feed(first, epoch)
         feed(first, epochs[broken][:at])
         state = copy.deepcopy(first.state_dict())
-        feed(first, epochs[0])  # what comes after the checkpoint must not change it
+        feed(first, epochs[0])  # updates after the checkpoint must not change it
         second = make()
         second.load_state_dict(state)
         feed(second, epochs[broken][at:])
@@ -188,7 +188,7 @@ def test_a_run_resumed_within_an_epoch_equals_an_unbroken_one(at: int) -> None:
         assert read(second) == read(whole)
 
 
-def test_memory_is_five_halves_a_cell_however_long_the_training() -> None:
+def test_memory_does_not_grow_during_training() -> None:
     samples, attributes = 1000, 35
     history = PredictionHistory(torch.arange(samples), attributes)
     for _ in range(9):
@@ -210,13 +210,13 @@ def test_nothing_has_a_gradient() -> None:
     assert not history.compute_std(torch.tensor(ROWS)).requires_grad
 
 
-@pytest.mark.parametrize("strange", [0, 12, 1001])
-def test_a_row_that_does_not_train_is_refused(strange: int) -> None:
+@pytest.mark.parametrize("unknown", [0, 12, 1001])
+def test_a_row_outside_of_the_training_split_is_refused(unknown: int) -> None:
     history = make()
-    with pytest.raises(DataError, match=rf"rows \[{strange}\] are none of the 7 that train"):
-        history.compute_std(torch.tensor([3, strange]))
-    with pytest.raises(DataError, match=rf"rows \[{strange}\] are none of the 7 that train"):
-        history.update(torch.tensor([3, strange]), torch.rand(2, ATTRIBUTES))
+    with pytest.raises(DataError, match=rf"rows \[{unknown}\] are not among the 7 training rows"):
+        history.compute_std(torch.tensor([3, unknown]))
+    with pytest.raises(DataError, match=rf"rows \[{unknown}\] are not among the 7 training rows"):
+        history.update(torch.tensor([3, unknown]), torch.rand(2, ATTRIBUTES))
     assert not history.visits.any()
     assert not history.probs.any()
 
@@ -258,16 +258,16 @@ torch.distributed.destroy_process_group()
 """
 
 
-def test_two_processes_hold_the_history_of_one(tmp_path: Path) -> None:
-    """Each process sees one half of the samples, and the other half in the next epoch."""
+def test_two_processes_have_the_history_of_one(tmp_path: Path) -> None:
+    """Each process gets one half of the samples, and the other half in the next epoch."""
     draw = random.Random(5)
     steps, single, weights = [], PredictionHistory(torch.tensor(ROWS[:6]), ATTRIBUTES, burn_in=1), []
     for epoch in range(7):
         halves = (ROWS[:3], ROWS[3:6]) if epoch % 2 == 0 else (ROWS[3:6], ROWS[:3])
         orders = [draw.sample(half, 3) for half in halves]
-        for places in (slice(0, 2), slice(2, 3)):
+        for indices in (slice(0, 2), slice(2, 3)):
             step = [
-                (order[places], [[draw.random() for _ in range(ATTRIBUTES)] for _ in order[places]])
+                (order[indices], [[draw.random() for _ in range(ATTRIBUTES)] for _ in order[indices]])
                 for order in orders
             ]
             steps.append(step)
@@ -287,8 +287,8 @@ def test_two_processes_hold_the_history_of_one(tmp_path: Path) -> None:
     ]
     try:
         for worker in workers:
-            _, said = worker.communicate(timeout=120)
-            assert worker.returncode == 0, said
+            _, output = worker.communicate(timeout=120)
+            assert worker.returncode == 0, output
     finally:
         for worker in workers:
             worker.kill()

@@ -36,7 +36,7 @@ def create_batch(**guidance: Tensor) -> Batch:
 
 
 def loop_attributes(logits: Tensor, weighting: str) -> float:
-    """Eq. 1, or Eq. 2 with ω the share of positives; unknown labels have no term."""
+    """Eq. 1, or Eq. 2 with ω the fraction of positives; unknown labels have no term."""
     total = 0.0
     for n in range(N):
         for i in range(A):
@@ -88,7 +88,7 @@ def test_the_factors_of_the_paper() -> None:
     )
 
 
-def test_stage_one_trains_alone_at_first() -> None:
+def test_only_stage_one_trains_in_the_first_epochs() -> None:
     criterion = StagedMultiTask(positive_ratio=RATIO, first_epochs=2)
     output, batch = create_output(), create_batch()
     for epoch, stages in ((0, {"stage1"}), (1, {"stage1"}), (2, {"stage1", "stage2"}), (1, {"stage1"})):
@@ -98,14 +98,14 @@ def test_stage_one_trains_alone_at_first() -> None:
         assert terms["total"].item() == pytest.approx(sum(v.item() for k, v in terms.items() if "/" in k))
 
 
-def test_evaluation_scores_the_prediction_alone() -> None:
+def test_evaluation_scores_the_prediction_only() -> None:
     criterion = StagedMultiTask(positive_ratio=RATIO, first_epochs=2).eval()
     output = create_output()
     terms = criterion(output, LABELS, None)
     assert terms["total"].item() == pytest.approx(loop_attributes(output.logits, "none"))
 
 
-def test_masks_serve_where_there_are_two_classes() -> None:
+def test_masks_supervise_two_classes() -> None:
     masks = (draw(N, 1, H, W, seed=5) > 0).double()
     logits = draw(N, 2, H, W, seed=6)
     output = Output(
@@ -117,7 +117,7 @@ def test_masks_serve_where_there_are_two_classes() -> None:
     assert terms["parsing/stage1"].item() == pytest.approx(loop_parsing(logits, masks[:, 0].long()), abs=1e-5)
 
 
-def test_nothing_known_has_neither_loss_nor_gradient() -> None:
+def test_unknown_pixels_have_neither_loss_nor_gradient() -> None:
     logits = draw(N, K, H, W, seed=7).requires_grad_()
     loss = compute_parsing_loss(logits, torch.full((N, H, W), 255))
     loss.backward()

@@ -19,8 +19,8 @@ from passerby.models.staged import create_staged_backbone
     [
         ("test_resnet", {}, (64, 48), (2, 96, 2, 2)),
         ("test_efficientnet", {}, (64, 64), (2, 256, 2, 2)),
-        ("mobilenetv3_small_050", {}, (64, 64), (2, 288, 2, 2)),  # a convolution after the pooling goes
-        ("test_convnext", {}, (64, 64), (2, 64, 2, 2)),  # a norm after the pooling goes
+        ("mobilenetv3_small_050", {}, (64, 64), (2, 288, 2, 2)),  # without the convolution after the pooling
+        ("test_convnext", {}, (64, 64), (2, 64, 2, 2)),  # without the norm after the pooling
         ("test_vit", {"img_size": [64, 48]}, (64, 48), (2, 64, 4, 3)),  # one class token
         ("test_vit", {"dynamic_img_size": True}, (96, 32), (2, 64, 6, 2)),
         (
@@ -37,7 +37,7 @@ from passerby.models.staged import create_staged_backbone
         ),
     ],
 )
-def test_every_layout_becomes_a_map_in_which_all_parameters_learn(
+def test_every_layout_becomes_a_map_with_gradients_for_all_parameters(
     name: str, arguments: dict[str, object], size: tuple[int, int], shape: tuple[int, ...]
 ) -> None:
     backbone = create_backbone(name, arguments=arguments)
@@ -48,8 +48,8 @@ def test_every_layout_becomes_a_map_in_which_all_parameters_learn(
     assert all(p.grad is not None for p in backbone.parameters())
 
 
-def test_tokens_lie_where_their_patch_lies() -> None:
-    """A change in one patch changes the token of that place the most."""
+def test_tokens_are_at_the_position_of_their_patch() -> None:
+    """A change in one patch changes the token at that position the most."""
     torch.manual_seed(0)
     backbone = create_backbone("test_vit", arguments={"img_size": [64, 48]}).eval()
     images = torch.zeros(1, 3, 64, 48)
@@ -60,7 +60,7 @@ def test_tokens_lie_where_their_patch_lies() -> None:
     assert divmod(int(difference.argmax()), 3) == (2, 1)
 
 
-def test_channels_last_features_lie_where_they_lay() -> None:
+def test_channels_last_features_keep_their_positions() -> None:
     class Last(nn.Module):
         num_features, output_fmt, pretrained_cfg = 4, "NHWC", {}
 
@@ -72,11 +72,11 @@ def test_channels_last_features_lie_where_they_lay() -> None:
             return self.conv(x).permute(0, 2, 3, 1)
 
     network = Last()
-    images = torch.randn(1, 3, 4, 5)  # as many rows as channels: only the named format tells them apart
+    images = torch.randn(1, 3, 4, 5)  # as many rows as channels: only the named format distinguishes them
     torch.testing.assert_close(Backbone(network)(images), network.conv(images))
 
 
-def test_features_are_those_of_timm() -> None:
+def test_features_equal_those_of_timm() -> None:
     torch.manual_seed(1)
     backbone = create_backbone("test_resnet").eval()
     torch.manual_seed(1)
@@ -86,13 +86,13 @@ def test_features_are_those_of_timm() -> None:
         torch.testing.assert_close(backbone(images), reference.forward_features(images))
 
 
-def test_creating_does_not_touch_random_state_beyond_timm() -> None:
+def test_creating_uses_the_same_random_numbers_as_timm() -> None:
     torch.manual_seed(1)
     create_backbone("test_resnet")
-    ours = torch.rand(1)
+    actual = torch.rand(1)
     torch.manual_seed(1)
     timm.create_model("test_resnet", num_classes=0)
-    assert torch.equal(ours, torch.rand(1))
+    assert torch.equal(actual, torch.rand(1))
 
 
 def test_mean_and_std_come_from_timm_or_the_overlay() -> None:
@@ -122,13 +122,13 @@ def test_refusals(name: str, arguments: dict[str, object], message: str) -> None
         create_backbone(name, arguments=arguments)
 
 
-def test_wrong_picture_size_says_what_to_do() -> None:
+def test_wrong_image_size_suggests_a_fix() -> None:
     backbone = create_backbone("vit_tiny_patch16_224", arguments={"depth": 1})
     with pytest.raises(ModelError, match=r'\(224, 224\).*got \(64, 48\).*"img_size": \[64, 48\]'):
         backbone(torch.zeros(1, 3, 64, 48))
 
 
-def test_size_that_patches_do_not_divide() -> None:
+def test_size_not_divisible_by_the_patch_size() -> None:
     backbone = create_backbone("test_vit", arguments={"dynamic_img_size": True, "dynamic_img_pad": True})
     with pytest.raises(ModelError, match="do not fill a grid"):
         backbone(torch.zeros(1, 3, 40, 100))
@@ -139,7 +139,7 @@ def test_size_that_patches_do_not_divide() -> None:
 
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A file of weights as ImageNet training leaves them: with a classifier of 1,000 classes."""
+    """A file of weights as from ImageNet training, with a classifier of 1,000 classes."""
     torch.manual_seed(9)
     path = tmp_path_factory.mktemp("weights") / "test_resnet.safetensors"
     save_file(timm.create_model("test_resnet", num_classes=1000).state_dict(), path)
@@ -154,11 +154,11 @@ def test_weights_from_a_file(weights: Path) -> None:
 
 
 def test_pretrained_weights_of_another_network(weights: Path) -> None:
-    with pytest.raises(ModelError, match="holds no weights for test_efficientnet"):
+    with pytest.raises(ModelError, match="contains no weights for test_efficientnet"):
         create_backbone("test_efficientnet", pretrained=weights)
 
 
-def test_file_that_lacks_a_tensor_is_not_filled_up_at_random(weights: Path, tmp_path: Path) -> None:
+def test_file_that_lacks_a_tensor_is_refused(weights: Path, tmp_path: Path) -> None:
     some = load_file(weights)
     del some["layer1.0.conv1.weight"]
     save_file(some, tmp_path / "some.safetensors")
@@ -169,17 +169,17 @@ def test_file_that_lacks_a_tensor_is_not_filled_up_at_random(weights: Path, tmp_
 def test_truncated_missing_or_pickled_file(weights: Path, tmp_path: Path) -> None:
     half = tmp_path / "half.safetensors"
     half.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="holds no weights for"):
+    with pytest.raises(ModelError, match="contains no weights for"):
         create_backbone("test_resnet", pretrained=half)
     with pytest.raises(ModelError, match=r"no weights at .*give the path of a \.safetensors file"):
         create_backbone("test_resnet", pretrained=tmp_path / "none.safetensors")
     pickled = tmp_path / "weights.pth"
     pickled.write_bytes(b"")
-    with pytest.raises(ModelError, match="can run code when read"):
+    with pytest.raises(ModelError, match="can run code when loaded"):
         create_backbone("test_resnet", pretrained=str(pickled))
 
 
-def test_hub_out_of_reach(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_hub_not_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*args: object, **kwargs: object) -> None:
         raise ConnectionError("Name or service not known")
 
@@ -196,7 +196,7 @@ def test_network_without_published_weights() -> None:
 
 
 @pytest.mark.realdata
-def test_given_imagenet_weights_recognise_as_timm_does() -> None:
+def test_imagenet_weights_predict_as_in_timm() -> None:
     folder = os.environ.get("PASSERBY_WEIGHTS")
     if not folder:
         pytest.skip("PASSERBY_WEIGHTS is not set")
@@ -225,7 +225,7 @@ STAGED = [
 
 @pytest.mark.parametrize(("name", "arguments", "channels"), STAGED, ids=[case[0] for case in STAGED])
 @torch.no_grad()
-def test_stages_end_at_their_strides_and_make_up_the_whole(
+def test_stages_end_at_their_strides_and_compose_to_the_network(
     name: str, arguments: dict[str, object], channels: tuple[int, ...]
 ) -> None:
     torch.manual_seed(0)
@@ -244,7 +244,7 @@ def test_stages_end_at_their_strides_and_make_up_the_whole(
 @pytest.mark.parametrize("name", ["test_resnet", "swin_tiny_patch4_window7_224"])
 @torch.no_grad()
 def test_features_between_stages_can_be_replaced(name: str) -> None:
-    """What a model puts in between is all that the later stages see."""
+    """Later stages depend on the replaced features only."""
     arguments = {"img_size": [64, 64], "embed_dim": 24, "depths": [1, 1, 1, 1]} if "swin" in name else {}
     backbone = create_staged_backbone(name, arguments=arguments).eval()
     one, other = torch.randn(2, 1, 3, 64, 64)
@@ -276,7 +276,7 @@ def test_cutting_changes_neither_weights_nor_mode() -> None:
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [
-        ("test_vit", {"img_size": [64, 48]}, "no chain of layers"),
+        ("test_vit", {"img_size": [64, 48]}, "not a chain of layers"),
         ("test_resnet", {"output_stride": 8}, "no stage that ends at stride"),
     ],
 )
@@ -292,5 +292,5 @@ def test_a_wrong_stage_or_size_is_explained() -> None:
         "swin_tiny_patch4_window7_224",
         arguments={"img_size": [64, 64], "embed_dim": 24, "depths": [1, 1, 1, 1]},
     )
-    with pytest.raises(ModelError, match=r"takes pictures of \(64, 64\) pixels"):
+    with pytest.raises(ModelError, match=r"takes images of \(64, 64\) pixels"):
         swin.run_stage(1, torch.zeros(1, 3, 32, 32))

@@ -1,4 +1,4 @@
-"""Counts by hand, and against the figures that the papers print."""
+"""Counts by hand, and against the figures of the papers."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from passerby.models.published import PUBLISHED, Setting, select_settings
 
 
 class ByHand(nn.Module):
-    """A convolution, a grouped one, a linear layer, a matrix product; and things that do not count."""
+    """A convolution, a grouped one, a linear layer, a matrix product; and layers that are not counted."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -46,9 +46,9 @@ def test_a_shared_layer_is_stored_once_and_computed_twice() -> None:
     assert (complexity.parameters, complexity.macs) == (9, 2 * 9 * 16)
 
 
-def test_counting_changes_nothing() -> None:
+def test_counting_leaves_the_network_unchanged() -> None:
     network = ByHand().train()
-    network.norm.eval()  # a mode of its own must come back too
+    network.norm.eval()  # a separate mode must be restored too
     network.linear.weight.requires_grad_(False)
     network(torch.randn(2, 3, 8, 8)).sum().backward()
     gradients = {name: p.grad for name, p in network.named_parameters()}
@@ -67,7 +67,7 @@ def test_counting_changes_nothing() -> None:
 
 
 @pytest.mark.parametrize("model", sorted(MODELS))
-def test_a_network_with_values_counts_as_one_with_shapes_only(model: str) -> None:
+def test_counts_with_values_equal_counts_with_shapes_only(model: str) -> None:
     shapes = create_shapes_only(model, backbone="test_resnet", attributes=5, size_px=(64, 48))
     real = create_model(model, schema=shapes.schema, backbone="test_resnet")
     assert all(p.is_meta for p in shapes.parameters())
@@ -108,16 +108,16 @@ def test_baselines_of_sspnet_are_those_of_256_x_128(setting: Setting) -> None:
     [s for s in PUBLISHED if s.model == "sspnet" and s.size_px == (256, 128)],
     ids=lambda s: f"{s.variant}, {s.backbone}",
 )
-def test_sspnet_is_as_large_as_its_paper_says(setting: Setting) -> None:
+def test_sspnet_has_the_parameters_of_its_paper(setting: Setting) -> None:
     count = count_setting(setting)
-    # Swin's stages are narrower than ResNet's, so the pyramid on it must be smaller; the paper has it larger.
+    # Swin's stages are narrower than ResNet's, so its pyramid must be smaller; in the paper it is larger.
     within = 0.03 if setting.backbone.startswith("swin") else 0.01
     assert count.parameters_ratio == pytest.approx(1, abs=within)
     if setting.variant == "SSPNet-R":
         assert count.gmacs_ratio == pytest.approx(1, abs=0.03)
 
 
-def test_resnet50_at_the_size_that_sspnet_states() -> None:
+def test_resnet50_at_the_size_stated_by_sspnet() -> None:
     (setting,) = published("SSPNet, Table 3, size as stated")
     count = count_setting(setting)
     assert setting.size_px == (256, 192)
@@ -127,10 +127,10 @@ def test_resnet50_at_the_size_that_sspnet_states() -> None:
 
 @pytest.mark.parametrize(
     "setting",
-    [s for s in PUBLISHED if s.model not in ("baseline", "man", "mtms")],  # these two end earlier
+    [s for s in PUBLISHED if s.model not in ("baseline", "man", "mtms")],  # these two end at an earlier stage
     ids=lambda s: f"{s.model}-{s.backbone}",
 )
-def test_a_system_costs_more_than_its_primary_network(setting: Setting) -> None:
+def test_a_model_costs_more_than_its_baseline(setting: Setting) -> None:
     count = count_setting(setting)
     assert count.baseline is not None
     assert count.parameters_overhead is not None
@@ -148,7 +148,7 @@ def test_overhead_of_diaa_by_hand() -> None:
     for channels, positions in ((1024, 14 * 14), (2048, 7 * 7)):
         convolutions = channels * 512 + 512 * 512 + 512 * attributes + channels * attributes  # confidence
         norms, biases = 2 * (512 + 512 + attributes), attributes
-        linear = attributes * attributes * positions  # a weight a place, 14×14 and 7×7
+        linear = attributes * attributes * positions  # a weight per position, 14×14 and 7×7
         parameters += convolutions + norms + biases + linear + attributes
         macs += convolutions * positions + linear
     (setting,) = select_settings(("diaa",), backbone="resnet50")
@@ -158,7 +158,7 @@ def test_overhead_of_diaa_by_hand() -> None:
     assert count.counted.macs - count.baseline.macs == macs
 
 
-def test_every_system_is_published_on_some_backbone() -> None:
+def test_every_model_has_a_setting() -> None:
     assert {s.model for s in PUBLISHED} == set(MODELS)
 
 
@@ -192,10 +192,10 @@ def test_a_network_that_cannot_take_the_size() -> None:
     assert all(module.training for module in network.modules())
 
 
-def test_own_settings() -> None:
+def test_custom_settings() -> None:
     assert select_settings(("baseline",), backbone="resnet152")[0].attributes == 1000
-    (own,) = select_settings(("baseline",), backbone="test_resnet")
-    assert (own.attributes, own.size_px, own.parameters) == (35, (224, 224), None)
+    (custom,) = select_settings(("baseline",), backbone="test_resnet")
+    assert (custom.attributes, custom.size_px, custom.parameters) == (35, (224, 224), None)
     (same,) = select_settings(("baseline",), backbone="resnet152", size_px=(224, 224), attributes=1000)
     assert same.parameters == 60.4
     (other,) = select_settings(("baseline",), backbone="resnet152", attributes=14)
@@ -204,10 +204,11 @@ def test_own_settings() -> None:
 
 
 def test_the_page_lists_every_setting() -> None:
-    page = (Path(__file__).parents[2] / "docs" / "models.md").read_text(encoding="utf-8")
-    lines = [[cell.strip() for cell in line.split("|")] for line in page.splitlines()]
-    listed = [(c[1], c[2], c[3], c[8], c[13]) for c in lines if len(c) == 15]
+    page = (Path(__file__).parents[2] / "docs/reference/model-size.md").read_text(encoding="utf-8")
+    listed = {line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")}
     for s in PUBLISHED:
-        size = f"{s.size_px[0]}×{s.size_px[1]}"
-        row = (s.variant or s.model, s.backbone, str(s.attributes), size, s.source or "–")
-        assert row in listed, "write docs/models.md anew with `passerby models --markdown`"
+        backbone = s.backbone.removesuffix("_patch4_window7_224")
+        row = f"{s.variant or s.model} · {backbone} · {s.attributes}"
+        size = "×".join(map(str, s.size_px))
+        for cell in (row, f"{row} · {size}"):
+            assert cell in listed, "update docs/reference/model-size.md from `passerby models --markdown`"

@@ -1,8 +1,13 @@
-"""One contract for every model: a new one is added to `SMALL` and gets all of these tests."""
+"""The contract of every model in `MODELS`, with its default arguments and with the variants of its own test.
+
+A new model needs no change here. Its test module may define `CONTRACT_CASES`, arguments by the name of the
+case; `default` changes the case that every model has.
+"""
 
 from __future__ import annotations
 
 import warnings
+from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +17,7 @@ import torch
 from torch import Tensor, nn
 
 from passerby.errors import ModelError
-from passerby.models import MODELS, AttributeModel, create_model
+from passerby.models import MODELS, AttributeModel, create_model, list_arguments
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Guidance
 
@@ -20,79 +25,56 @@ SIZE = (64, 48)  # height, width
 SCHEMA = AttributeSchema(
     "contract",
     tuple(
-        Attribute(f"a{i}", f"has property {i}", split=split)
-        for i, split in enumerate(("bottom", "all", "head", "torso", "head"))
+        Attribute(f"a{i}", f"has property {i}", body_part=body_part)
+        for i, body_part in enumerate(("bottom", "all", "head", "torso", "head"))
     ),
 )
 
-SMALL: dict[str, dict[str, Any]] = {
-    "baseline": {"backbone": "test_resnet", "dropout": 0.3},
-    "da-har": {
-        "backbone": "test_resnet",
-        "dropout": 0.3,
-        "fusion_channels": 8,
-        "attention_channels": 8,
-    },
-    "da-har, unsupervised": {
-        "backbone": "test_resnet",
-        "fusion_channels": 8,
-        "attention_channels": 8,
-        "mask_supervision": False,
-        "levels": [4],
-    },
-    "da-har, fusion": {
-        "backbone": "test_resnet",
-        "fusion_channels": 8,
-        "self_mask_stages": [],
-        "masked_attention": False,
-    },
-    "da-har, self-mask": {"backbone": "test_resnet", "levels": [], "masked_attention": False},
-    "diaa": {"backbone": "test_resnet", "dropout": 0.3, "attention_channels": 8},
-    "diaa, upsample": {"backbone": "test_resnet", "attention_channels": 8, "aggregation": "upsample"},
-    "diaa, max-pool": {"backbone": "test_resnet", "attention_channels": 8, "aggregation": "max-pool"},
-    "diaa, strided-conv": {"backbone": "test_resnet", "attention_channels": 8, "aggregation": "strided-conv"},
-    "man": {"backbone": "test_resnet", "dropout": 0.3, "hidden": [16, 16, 16]},
-    "man, light": {"backbone": "test_resnet", "hidden": [8, 8, 8], "stride": 8, "multi_task": False},
-    "man, unmasked": {"backbone": "test_resnet", "hidden": [8, 8, 8], "masked": False},
-    "mtms": {"backbone": "test_resnet", "dropout": 0.3},
-    "mtms, one stage": {"backbone": "test_resnet", "hierarchical": False, "attention": False},
-    "mtms, s1": {"backbone": "test_resnet", "attention": False, "predict_from": "stage1"},
-    "passerby": {"backbone": "test_resnet", "dropout": 0.3, "evidence_channels": 8},
-    "sspnet": {"backbone": "test_resnet", "dropout": 0.3, "pyramid_channels": 8},
-    "sspnet, k": {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "keypoints"},
-    "sspnet, r": {"backbone": "test_resnet", "pyramid_channels": 8, "locations": "regions"},
-    "sspnet, fixed": {"backbone": "test_resnet", "pyramid_channels": 8, "selection": "fixed", "offsets": 0},
-    "sspnet, p3": {
-        "backbone": "test_resnet",
-        "pyramid_channels": 8,
-        "selection": "fixed",
-        "scales": dict.fromkeys(("head", "torso", "bottom", "all"), 3),
-    },
-}
-"""Small models by name; after a comma, what distinguishes a further one of the same model."""
+
+def load_cases(model_class: type[AttributeModel]) -> dict[str, dict[str, Any]]:
+    """`CONTRACT_CASES` of the model's test module, which mirrors the path of its module."""
+    *folders, name = model_class.__module__.removeprefix("passerby.models.").split(".")
+    path = Path(__file__).parent.joinpath(*folders, f"test_{name}.py")
+    spec = spec_from_file_location(f"contract_cases_{name}", path)
+    if not path.is_file() or spec is None or spec.loader is None:
+        return {}
+    module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    cases: dict[str, dict[str, Any]] = getattr(module, "CONTRACT_CASES", {})
+    return cases
 
 
-def test_every_model_is_under_contract() -> None:
-    assert {name.split(",")[0] for name in SMALL} == set(MODELS)
+def find_cases() -> dict[str, tuple[str, dict[str, Any]]]:
+    """Model and arguments by the name of the case: a default case for every model, and its variants."""
+    found: dict[str, tuple[str, dict[str, Any]]] = {}
+    for name, model_class in MODELS.items():
+        small = {"backbone": "test_resnet"} if "backbone" in list_arguments(name) else {}
+        for case, arguments in {"default": {}, **load_cases(model_class)}.items():
+            found[name if case == "default" else f"{name}, {case}"] = (name, {**small, **arguments})
+    return found
 
 
-def make(name: str) -> AttributeModel:
+CASES = find_cases()
+
+
+def make(case: str) -> AttributeModel:
     torch.manual_seed(3)
-    model = create_model(name.split(",")[0], schema=SCHEMA, **SMALL[name])
-    for module in model.modules():  # statistics as after training, so that eval mode is put to the test
+    name, arguments = CASES[case]
+    model = create_model(name, schema=SCHEMA, **arguments)
+    for module in model.modules():  # statistics as after training, so that evaluation mode differs
         if isinstance(module, nn.BatchNorm2d):
             module.running_mean = torch.randn(module.num_features) * 0.1
             module.running_var = torch.rand(module.num_features) + 0.5
-            nn.init.ones_(module.weight)  # some residual branches begin at zero
+            nn.init.ones_(module.weight)  # some residual branches start at zero
     return model
 
 
-def pictures(count: int = 3) -> Tensor:
+def create_images(count: int = 3) -> Tensor:
     return torch.randn(count, 3, *SIZE, generator=torch.Generator().manual_seed(5))
 
 
 def auxiliary(count: int = 3) -> Guidance:
-    """Keypoints anywhere in the picture, some of them missing; masks of half of it."""
+    """Keypoints anywhere in the image with random scores; random masks."""
     generator = torch.Generator().manual_seed(7)
     draws = torch.rand(count, 17, 3, generator=generator)
     masks = (torch.rand(count, 1, SIZE[0] // 8, SIZE[1] // 8, generator=generator) > 0.5).float()
@@ -103,19 +85,19 @@ def auxiliary(count: int = 3) -> Guidance:
 
 
 def pick(guidance: Guidance, sample: int) -> Guidance:
-    """That of one sample."""
+    """The guidance of one sample."""
     assert guidance.masks is not None
     assert guidance.keypoints is not None
     only = slice(sample, sample + 1)
     return Guidance(masks=guidance.masks[only], keypoints=guidance.keypoints[only])
 
 
-each_model = pytest.mark.parametrize("name", sorted(SMALL))
+each_case = pytest.mark.parametrize("case", sorted(CASES))
 
 
-@each_model
-def test_shapes(name: str) -> None:
-    output = make(name).eval()(pictures(), auxiliary())
+@each_case
+def test_shapes(case: str) -> None:
+    output = make(case).eval()(create_images(), auxiliary())
     assert output.logits.shape == (3, len(SCHEMA))
     assert output.logits.isfinite().all()
     assert output.features is not None
@@ -123,49 +105,50 @@ def test_shapes(name: str) -> None:
     assert output.features.shape[0] == 3
 
 
-@each_model
-def test_gradient_reaches_every_attribute_and_every_parameter(name: str) -> None:
-    model = make(name).train()
-    own = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
-    learnt = dict.fromkeys(own, 0.0)
+@each_case
+def test_every_attribute_and_parameter_has_a_gradient(case: str) -> None:
+    model = make(case).train()
+    names = [name for name, _ in model.named_parameters() if not name.startswith("backbone.")]
+    totals = dict.fromkeys(names, 0.0)
     for attribute in range(len(SCHEMA)):
         model.zero_grad(set_to_none=True)
-        output = model(pictures(4), auxiliary(4))
+        output = model(create_images(4), auxiliary(4))
         scored = (output.logits, *output.branches.values(), *output.candidates.values())
         losses = [logits[:, attribute].square().sum() for logits in scored]
         losses += [logits.square().mean() for logits in output.parsing.values()]
         torch.stack(losses).sum().backward()
         gradients = {name: p.grad for name, p in model.named_parameters()}
         assert None not in gradients.values()
-        for name in learnt:
-            learnt[name] += float(gradients[name].abs().sum())  # type: ignore[union-attr]
-        assert any(p.grad.abs().sum() > 0 for p in model.backbone.parameters())  # type: ignore[union-attr]
+        for name in totals:
+            totals[name] += float(gradients[name].abs().sum())  # type: ignore[union-attr]
+        shared = [p for name, p in model.named_parameters() if name.startswith("backbone.")]
+        assert not shared or any(p.grad.abs().sum() > 0 for p in shared)  # type: ignore[union-attr]
         if hasattr(model, "classifier"):
             bias = model.classifier.bias.grad  # type: ignore[union-attr]
             assert bias[attribute] != 0
             assert (bias[[i for i in range(len(SCHEMA)) if i != attribute]] == 0).all()
-    assert not [name for name, total in learnt.items() if total == 0]
+    assert not [name for name, total in totals.items() if total == 0]
 
 
-@each_model
-def test_all_parameters_learn(name: str) -> None:
-    model = make(name)
+@each_case
+def test_all_parameters_require_gradients(case: str) -> None:
+    model = make(case)
     assert all(p.requires_grad for p in model.parameters())
 
 
-@each_model
-def test_features_lead_to_the_logits(name: str) -> None:
-    """Localisation needs the gradient of a logit with respect to the map."""
-    output = make(name).eval()(pictures(), auxiliary())
+@each_case
+def test_logits_depend_on_the_features(case: str) -> None:
+    """Grad-CAM needs the gradient of a logit with respect to the features."""
+    output = make(case).eval()(create_images(), auxiliary())
     assert output.features is not None
     (gradient,) = torch.autograd.grad(output.logits[:, 0].sum(), output.features)
     assert gradient.abs().sum() > 0
 
 
-@each_model
+@each_case
 @torch.no_grad()
-def test_samples_are_independent_in_eval(name: str) -> None:
-    model, images, guidance = make(name).eval(), pictures(4), auxiliary(4)
+def test_samples_are_independent_in_eval(case: str) -> None:
+    model, images, guidance = make(case).eval(), create_images(4), auxiliary(4)
     together = model(images, guidance).logits
     alone = torch.cat([model(images[i : i + 1], pick(guidance, i)).logits for i in range(4)])
     torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
@@ -174,10 +157,10 @@ def test_samples_are_independent_in_eval(name: str) -> None:
     torch.testing.assert_close(model(changed, guidance).logits[1:], together[1:], rtol=1e-4, atol=1e-5)
 
 
-@each_model
+@each_case
 @torch.no_grad()
-def test_eval_is_deterministic_and_leaves_the_input_alone(name: str) -> None:
-    model, images = make(name).eval(), pictures()
+def test_eval_is_deterministic_without_side_effects(case: str) -> None:
+    model, images = make(case).eval(), create_images()
     before = images.clone()
     state = {key: value.clone() for key, value in model.state_dict().items()}
     assert torch.equal(model(images, auxiliary()).logits, model(images, auxiliary()).logits)
@@ -186,18 +169,18 @@ def test_eval_is_deterministic_and_leaves_the_input_alone(name: str) -> None:
         assert torch.equal(value, state[key]), key
 
 
-@each_model
-def test_training_leaves_the_input_alone(name: str) -> None:
-    images = pictures(4)
+@each_case
+def test_training_does_not_change_the_input(case: str) -> None:
+    images = create_images(4)
     before = images.clone()
-    make(name).train()(images, auxiliary(4)).logits.sum().backward()
+    make(case).train()(images, auxiliary(4)).logits.sum().backward()
     assert torch.equal(images, before)
 
 
-@each_model
+@each_case
 @torch.no_grad()
-def test_channels_last_gives_the_same(name: str) -> None:
-    model, images = make(name).eval(), pictures()
+def test_channels_last_gives_the_same(case: str) -> None:
+    model, images = make(case).eval(), create_images()
     expected = model(images, auxiliary()).logits
     again = model.to(memory_format=torch.channels_last)(
         images.to(memory_format=torch.channels_last), auxiliary()
@@ -205,58 +188,62 @@ def test_channels_last_gives_the_same(name: str) -> None:
     torch.testing.assert_close(again.logits, expected, rtol=1e-4, atol=1e-5)
 
 
-@each_model
+@each_case
 @torch.no_grad()
-def test_name_and_arguments_and_weights_make_it_again(name: str) -> None:
-    model = make(name).eval()
+def test_name_arguments_and_weights_recreate_the_model(case: str) -> None:
+    model = make(case).eval()
     again = create_model(model.name, schema=SCHEMA, **model.arguments)
     again.load_state_dict(model.state_dict(), strict=True)
-    assert again.name == name.split(",")[0]
+    assert again.name == CASES[case][0]
     assert again.arguments == model.arguments
-    assert torch.equal(again.eval()(pictures(), auxiliary()).logits, model(pictures(), auxiliary()).logits)
+    assert torch.equal(
+        again.eval()(create_images(), auxiliary()).logits, model(create_images(), auxiliary()).logits
+    )
 
 
-@each_model
-def test_heat_maps_have_a_level_to_lie_on(name: str) -> None:
-    model = make(name).eval()
+@each_case
+def test_every_attribute_has_a_level_for_its_heat_map(case: str) -> None:
+    model = make(case).eval()
     with model.capturing() as captured:
-        logits = model(pictures(), auxiliary()).logits
-    assert len(model.levels_looked_at) == len(SCHEMA)
-    for attribute, level in enumerate(model.levels_looked_at):
+        logits = model(create_images(), auxiliary()).logits
+    assert len(model.heat_map_levels) == len(SCHEMA)
+    for attribute, level in enumerate(model.heat_map_levels):
         (slopes,) = torch.autograd.grad(logits[:, attribute].sum(), captured[level], retain_graph=True)
         assert slopes.shape == captured[level].shape
         assert slopes.flatten(1).abs().sum(1).min() > 0
 
 
-@each_model
-def test_refuses_an_unknown_argument(name: str) -> None:
-    with pytest.raises(ModelError, match=r"takes no 'backbon'.*did you mean backbone"):
-        create_model(name.split(",")[0], schema=SCHEMA, backbon="resnet18")
+@each_case
+def test_refuses_an_unknown_argument(case: str) -> None:
+    name, _ = CASES[case]
+    argument = next(iter(list_arguments(name)))
+    with pytest.raises(ModelError, match=rf"takes no '{argument[:-1]}'.*did you mean {argument}"):
+        create_model(name, schema=SCHEMA, **{argument[:-1]: None})
 
 
-@each_model
+@each_case
 @torch.no_grad()
-def test_onnx_gives_the_same(name: str, tmp_path: Path) -> None:
+def test_onnx_gives_the_same(case: str, tmp_path: Path) -> None:
     import onnxruntime
 
     class Logits(nn.Module):
         def __init__(self) -> None:
             super().__init__()
-            self.model = make(name).eval()
+            self.model = make(case).eval()
 
         def forward(self, images: Tensor, *guidance: Tensor) -> Tensor:
-            given = Guidance(**dict(zip(self.model.guidance, guidance, strict=True)))
-            return self.model(images, given).logits
+            inputs = Guidance(**dict(zip(self.model.guidance, guidance, strict=True)))
+            return self.model(images, inputs).logits
 
     network, path = Logits().eval(), tmp_path / "model.onnx"
     kinds = network.model.guidance
 
     def inputs(count: int) -> tuple[Tensor, ...]:
-        return (pictures(count), *(getattr(auxiliary(count), kind) for kind in kinds))
+        return (create_images(count), *(getattr(auxiliary(count), kind) for kind in kinds))
 
     batch = {0: torch.export.Dim("batch", min=1, max=64)}
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of the exporter's own dependencies
+        warnings.simplefilter("ignore", DeprecationWarning)  # from the exporter's dependencies
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", message="# The axis name: batch will not be used")
         torch.onnx.export(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import math
 from typing import Any
 
@@ -12,12 +11,20 @@ from torch import Tensor, nn
 
 from loops import loop_bilinear
 from passerby.errors import ModelError
-from passerby.models import DIAA, create_model
+from passerby.models import DIAA, create_model, list_arguments
 from passerby.models.diaa import AttentionClassifier
 from passerby.models.visual_attention import VisualAttention
 from passerby.schema import Attribute, AttributeSchema
 
 SCHEMA = AttributeSchema("toy", tuple(Attribute(f"a{i}", f"has property {i}") for i in range(3)))
+
+CONTRACT_CASES: dict[str, dict[str, Any]] = {
+    "default": {"dropout": 0.3, "attention_channels": 8},
+    "upsample": {"attention_channels": 8, "aggregation": "upsample"},
+    "max-pool": {"attention_channels": 8, "aggregation": "max-pool"},
+    "strided-conv": {"attention_channels": 8, "aggregation": "strided-conv"},
+}
+"""Arguments for `test_contract.py`."""
 
 Maps = list[list[list[float]]]
 """One sample: channel, row, column."""
@@ -26,11 +33,11 @@ Weights = dict[str, Any]
 """A state dict as nested lists."""
 
 
-# --- the model under test: small, in float64, with statistics and weights that leave nothing flat ---
+# --- the model under test: small, in float64, with random statistics and weights ---
 
 
-def unsettle(module: nn.Module, seed: int = 0) -> None:
-    """Weights and statistics as training might leave them, the backbone's weights apart."""
+def randomize(module: nn.Module, seed: int = 0) -> None:
+    """Weights and statistics as after training, except for the backbone's weights."""
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, value in [*module.named_parameters(), *module.named_buffers()]:
@@ -49,11 +56,11 @@ def make(**arguments: Any) -> DIAA:
     torch.manual_seed(1)
     model = create_model("diaa", schema=SCHEMA, **{**small, **arguments})
     assert isinstance(model, DIAA)
-    unsettle(model)
+    randomize(model)
     return model.double().eval()
 
 
-def pictures(height: int = 64, width: int = 48, count: int = 2) -> Tensor:
+def create_images(height: int = 64, width: int = 48, count: int = 2) -> Tensor:
     generator = torch.Generator().manual_seed(2)
     return torch.randn(count, 3, height, width, generator=generator, dtype=torch.float64)
 
@@ -144,7 +151,7 @@ def loop_mean(maps: Maps) -> list[float]:
 
 
 def loop_classifier(maps: Maps, weights: Weights, prefix: str = "") -> list[float]:
-    """The maps times h · w, normalised, resampled to the grid, and a weight for each place of each map."""
+    """The maps times h · w, normalised, resampled to the grid, and a weight for each position of each map."""
     scaled = loop_scale(maps, len(loop_cells(maps)))
     kernels, biases = weights[f"{prefix}linear.weight"], weights[f"{prefix}linear.bias"]
     rows, columns = len(kernels[0][0]), len(kernels[0][0][0])
@@ -172,7 +179,7 @@ def loop_classifier(maps: Maps, weights: Weights, prefix: str = "") -> list[floa
 
 
 def loop_max_pool(channel: list[list[float]]) -> list[list[float]]:
-    """The largest of each 2×2 window; a window at an odd edge holds what there is."""
+    """The maximum of each 2×2 window; windows at an odd edge are smaller."""
     height, width = len(channel), len(channel[0])
     return [
         [
@@ -184,7 +191,7 @@ def loop_max_pool(channel: list[list[float]]) -> list[list[float]]:
 
 
 def loop_shrink(maps: Maps, kernel: list[Any]) -> Maps:
-    """A 3×3 convolution of stride 2 with a border of zeros, without bias."""
+    """A 3×3 convolution of stride 2 with zero padding, without bias."""
     height, width = len(maps[0]), len(maps[0][0])
     out = []
     for row in kernel:
@@ -218,7 +225,7 @@ def loop_sum(larger: Maps, smaller: Maps, aggregation: str, kernel: list[Any] | 
 
 
 def loop_model(features: dict[int, Maps], weights: Weights, aggregation: str) -> dict[str, Any]:
-    """All that DIAA returns for one picture, from the features of the stages that get attention and of 4."""
+    """The output of DIAA for one image, from the features of the stages with attention and of stage 4."""
     out: dict[str, Any] = {"primary": loop_linear(loop_mean(features[4]), weights, "classifier")}
     weighted = {}
     for stage in (1, 2, 3, 4):
@@ -245,7 +252,7 @@ def loop_model(features: dict[int, Maps], weights: Weights, aggregation: str) ->
 @torch.no_grad()
 def test_attention_is_equation_2_in_a_loop(size: tuple[int, int], confidence_weighting: bool) -> None:
     module = VisualAttention(7, 4, hidden=5, confidence_weighting=confidence_weighting)
-    unsettle(module)
+    randomize(module)
     features = torch.randn(2, 7, *size, generator=torch.Generator().manual_seed(3), dtype=torch.float64)
     attention, confidence = module.double().eval()(features)
     assert attention.shape == (2, 4, *size)
@@ -258,17 +265,17 @@ def test_attention_is_equation_2_in_a_loop(size: tuple[int, int], confidence_wei
                 if confidence is not None:
                     assert confidence[sample, c, y, x].item() == close(scores[c][y][x])
     assert (confidence is not None) == confidence_weighting
-    if size != (1, 1):  # flat masks would agree with nearly anything
+    if size != (1, 1):  # constant masks would agree with almost any result
         assert (attention.amax((2, 3)) / attention.amin((2, 3))).min() > 1.2
 
 
 @torch.no_grad()
 def test_attention_by_hand() -> None:
-    # z = x · log 2 where x > 0, else 0: the masks double from one place to the next.
+    # z = x · log 2 where x > 0, else 0: the masks double from each position to the next.
     module = VisualAttention(1, 1, hidden=1).eval()
     for convolution in (module.attention[0], module.attention[3]):
         convolution.weight.fill_(1)
-    module.attention[6].weight.fill_(math.log(2) * (1 + 1e-5))  # undoes the ε of both normalisations
+    module.attention[6].weight.fill_(math.log(2) * (1 + 1e-5))  # compensates the ε of both normalisations
     module.confidence.weight.fill_(math.log(3))
     module.confidence.bias.fill_(0)
     attention, confidence = module(torch.tensor([[[[-1.0, 1.0], [2.0, 3.0]]]]))
@@ -289,7 +296,7 @@ def test_scores_of_any_size_give_masks_that_sum_to_1_with_finite_gradients() -> 
 
 def test_gradients_of_the_weighted_masks_are_those_of_finite_differences() -> None:
     module = VisualAttention(3, 2, hidden=4)
-    unsettle(module)
+    randomize(module)
     module.double().eval()
     features = torch.randn(1, 3, 3, 2, generator=torch.Generator().manual_seed(1), dtype=torch.float64)
 
@@ -304,7 +311,7 @@ def test_gradients_of_the_weighted_masks_are_those_of_finite_differences() -> No
 @torch.no_grad()
 def test_classifier_in_a_loop(size: tuple[int, int]) -> None:
     module = AttentionClassifier(3, grid=(4, 4))
-    unsettle(module)
+    randomize(module)
     maps = torch.rand(2, 3, *size, generator=torch.Generator().manual_seed(4), dtype=torch.float64) / 10
     logits = module.double().eval()(maps)
     for sample in range(2):
@@ -312,19 +319,19 @@ def test_classifier_in_a_loop(size: tuple[int, int]) -> None:
 
 
 @torch.no_grad()
-def test_even_attention_is_classified_the_same_at_every_size() -> None:
+def test_uniform_attention_is_classified_equally_at_every_size() -> None:
     module = AttentionClassifier(3, grid=(5, 4))
-    unsettle(module)
+    randomize(module)
     module.eval()
     small, large = (module(torch.full((1, 3, h, w), 1 / (h * w)))[0].tolist() for h, w in ((2, 3), (14, 14)))
     assert small == pytest.approx(large, rel=1e-4)
 
 
 @torch.no_grad()
-def test_where_the_attention_lies_counts() -> None:
-    """Two maps with the same values in other places get other logits, at the grid's size and at others."""
+def test_logits_depend_on_the_position_of_the_attention() -> None:
+    """The same values at other positions give other logits, at the grid's size and at others."""
     module = AttentionClassifier(2, grid=(4, 4)).eval()
-    unsettle(module)
+    randomize(module)
     for size in ((4, 4), (6, 5)):
         maps = torch.zeros(2, 2, *size)
         maps[0, :, 0, 0] = 1
@@ -333,7 +340,7 @@ def test_where_the_attention_lies_counts() -> None:
         assert (top - bottom).abs().min() > 1e-3
 
 
-# --- the whole model ---
+# --- the complete model ---
 
 
 @pytest.mark.parametrize(
@@ -348,7 +355,7 @@ def test_where_the_attention_lies_counts() -> None:
 )
 @torch.no_grad()
 def test_the_score_is_the_mean_of_all_classifiers(arguments: dict[str, Any]) -> None:
-    model, images = make(**arguments), pictures(80, 48)
+    model, images = make(**arguments), create_images(80, 48)
     output, features = model(images), stage_features(model, images)
     stages = arguments.get("attention_stages", [3, 4])
     assert set(output.branches) == {"primary", *(f"attention{stage}" for stage in stages)}
@@ -376,7 +383,7 @@ def assert_maps(maps: Tensor, expected: Maps) -> None:
 @pytest.mark.parametrize("aggregation", ["upsample", "max-pool", "strided-conv"])
 @torch.no_grad()
 def test_feature_aggregation_in_a_loop(aggregation: str, size: tuple[int, int]) -> None:
-    model, images = make(aggregation=aggregation), pictures(*size)
+    model, images = make(aggregation=aggregation), create_images(*size)
     output, features = model(images), stage_features(model, images)
     assert [*output.branches] == ["primary", "attention"]
     for sample in range(2):
@@ -388,8 +395,8 @@ def test_feature_aggregation_in_a_loop(aggregation: str, size: tuple[int, int]) 
 
 
 @torch.no_grad()
-def test_upsampling_bridges_more_than_one_halving() -> None:
-    model, images = make(aggregation="upsample", attention_stages=[2, 4]), pictures(80, 48, count=1)
+def test_upsampling_works_for_more_than_one_halving() -> None:
+    model, images = make(aggregation="upsample", attention_stages=[2, 4]), create_images(80, 48, count=1)
     features = stage_features(model, images)
     assert features[2].shape[2:] == (10, 6)
     lists = {stage: features[stage][0].tolist() for stage in (2, 4)}
@@ -405,14 +412,14 @@ def test_upsampling_bridges_more_than_one_halving() -> None:
     ],
 )
 @pytest.mark.parametrize("aggregation", ["max-pool", "strided-conv"])
-def test_maps_that_cannot_be_added_are_refused(
+def test_maps_that_cannot_be_summed_are_refused(
     aggregation: str, arguments: dict[str, Any], size: tuple[int, int], shapes: str
 ) -> None:
     model = make(aggregation=aggregation, **arguments)
     with pytest.raises(
-        ModelError, match=rf"{shapes} .*cannot be added; {aggregation} .*neighbouring .* or upsample"
+        ModelError, match=rf"{shapes} .*cannot be summed: {aggregation} .*neighbouring .* or upsample"
     ):
-        model(pictures(*size))
+        model(create_images(*size))
 
 
 def names_of(model: nn.Module) -> set[str]:
@@ -434,7 +441,7 @@ def names_of(model: nn.Module) -> set[str]:
         ),
     ],
 )
-def test_a_switch_removes_exactly_what_it_names(
+def test_a_switch_removes_exactly_its_modules(
     arguments: dict[str, Any], gone: tuple[str, ...], new: tuple[str, ...]
 ) -> None:
     full, other = names_of(make()), names_of(make(**arguments))
@@ -447,7 +454,7 @@ def test_a_switch_removes_exactly_what_it_names(
 @pytest.mark.parametrize("stage", [3, 4])
 @torch.no_grad()
 def test_a_single_scale_keeps_the_other_outputs(stage: int) -> None:
-    full, single, images = make(), make(attention_stages=[stage]), pictures()
+    full, single, images = make(), make(attention_stages=[stage]), create_images()
     single.load_state_dict({k: v for k, v in full.state_dict().items() if k in single.state_dict()})
     expected, output = full(images), single(images)
     assert [*output.branches] == ["primary", f"attention{stage}"]
@@ -464,7 +471,7 @@ def test_a_single_scale_keeps_the_other_outputs(stage: int) -> None:
 
 @torch.no_grad()
 def test_full_confidence_is_no_weighting() -> None:
-    weighted, plain, images = make(), make(confidence_weighting=False), pictures()
+    weighted, plain, images = make(), make(confidence_weighting=False), create_images()
     plain.load_state_dict({k: v for k, v in weighted.state_dict().items() if k in plain.state_dict()})
     expected = plain(images)
     assert [*expected.maps] == ["attention3", "attention4"]
@@ -476,33 +483,33 @@ def test_full_confidence_is_no_weighting() -> None:
 
 
 @torch.no_grad()
-def test_features_are_those_of_the_whole_backbone() -> None:
-    model, images = make(), pictures()
+def test_features_are_those_of_the_entire_backbone() -> None:
+    model, images = make(), create_images()
     features = model(images).features
     assert features is not None
     assert torch.equal(features, model.backbone(images))
 
 
 def test_dropout_is_for_the_primary_classifier_in_training_only() -> None:
-    model, images = make(dropout=0.5).train(), pictures(count=4)
+    model, images = make(dropout=0.5).train(), create_images(count=4)
     first, second = model(images).branches, model(images).branches
     assert not torch.equal(first["primary"], second["primary"])
     for name in ("attention3", "attention4"):
         assert torch.equal(first[name], second[name])
 
 
-def test_each_branch_teaches_its_own_part() -> None:
-    for name, own in (
+def test_each_branch_has_gradients_in_its_own_modules() -> None:
+    for name, module in (
         ("primary", ("backbone.", "classifier.")),
         ("attention3", ("backbone.", "attention.3.", "attention_classifiers.attention3.")),
         ("attention4", ("backbone.", "attention.4.", "attention_classifiers.attention4.")),
     ):
-        model = make(attention_channels=12)  # enough for one to be above the ReLU's zero
-        model(pictures()).branches[name].square().sum().backward()
-        taught = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
-        assert {n for n in names_of(model) if n.startswith(own[1:])} <= taught, name
-        assert any(n.startswith("backbone.") for n in taught), name
-        assert all(n.startswith(own) for n in taught), name
+        model = make(attention_channels=12)  # enough for one to be above zero before the ReLU
+        model(create_images()).branches[name].square().sum().backward()
+        trained = {n for n, p in model.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+        assert {n for n in names_of(model) if n.startswith(module[1:])} <= trained, name
+        assert any(n.startswith("backbone.") for n in trained), name
+        assert all(n.startswith(module) for n in trained), name
 
 
 @pytest.mark.parametrize(
@@ -517,7 +524,7 @@ def test_each_branch_teaches_its_own_part() -> None:
 )
 def test_works_on_many_backbones(backbone: str, arguments: dict[str, Any]) -> None:
     model = make(backbone=backbone, **arguments).float().train()
-    output = model(pictures(64, 64).float())
+    output = model(create_images(64, 64).float())
     assert output.logits.shape == (2, 3)
     for stage, size in ((3, (4, 4)), (4, (2, 2))):
         attention, confidence = output.maps[f"attention{stage}"], output.maps[f"confidence{stage}"]
@@ -532,7 +539,7 @@ def test_works_on_many_backbones(backbone: str, arguments: dict[str, Any]) -> No
 
 @torch.no_grad()
 def test_defaults_are_those_of_the_paper() -> None:
-    defaults = {k: p.default for k, p in inspect.signature(DIAA).parameters.items()}
+    defaults = list_arguments("diaa")
     assert defaults["backbone"] == "resnet101"
     assert defaults["attention_stages"] == (3, 4)
     assert defaults["aggregation"] == "score"
@@ -559,11 +566,11 @@ def test_defaults_are_those_of_the_paper() -> None:
         ({"attention_stages": [4, 4]}, r"attention_stages from 1 to 4, ascending, got \[4, 4\]"),
         (
             {"aggregation": "upsample", "attention_stages": [4]},
-            r"aggregation upsample adds up two stages, got attention_stages \[4\]",
+            r"aggregation upsample sums two stages, got attention_stages \[4\]",
         ),
         (
             {"aggregation": "max-pool", "attention_stages": [2, 3, 4]},
-            r"aggregation max-pool adds up two stages, got attention_stages \[2, 3, 4\]",
+            r"aggregation max-pool sums two stages, got attention_stages \[2, 3, 4\]",
         ),
         ({"dropout": 1.0}, r"dropout in \[0, 1\), got 1\.0"),
         ({"dropout": -0.1}, r"dropout in \[0, 1\), got -0\.1"),

@@ -16,6 +16,13 @@ from passerby.schema import Attribute, AttributeSchema
 
 SCHEMA = AttributeSchema("toy", tuple(Attribute(f"a{i}", f"has property {i}") for i in range(3)))
 
+CONTRACT_CASES: dict[str, dict[str, Any]] = {
+    "default": {"dropout": 0.3},
+    "one stage": {"hierarchical": False, "attention": False},
+    "stage 1": {"attention": False, "predict_from": "stage1"},
+}
+"""Arguments for `test_contract.py`."""
+
 
 def make(**arguments: Any) -> MTMS:
     torch.manual_seed(1)
@@ -26,12 +33,12 @@ def make(**arguments: Any) -> MTMS:
     return model.double().eval()
 
 
-def pictures(count: int = 2, height: int = 64, width: int = 48) -> Tensor:
+def create_images(count: int = 2, height: int = 64, width: int = 48) -> Tensor:
     generator = torch.Generator().manual_seed(2)
     return torch.randn(count, 3, height, width, generator=generator, dtype=torch.float64)
 
 
-def unsettle(attention: RelationAttention) -> None:
+def randomize(attention: RelationAttention) -> None:
     generator = torch.Generator().manual_seed(3)
     with torch.no_grad():
         for value in attention.parameters():
@@ -41,7 +48,7 @@ def unsettle(attention: RelationAttention) -> None:
 def test_relation_attention_in_a_loop() -> None:
     """Eq. 6–7."""
     attention = RelationAttention(3).double()
-    unsettle(attention)
+    randomize(attention)
     first, second = torch.randn(2, 3, 4, 6).double(), torch.randn(2, 3, 2, 3).double()
     found = attention(first, second)
     halve, weight, bias = (
@@ -68,9 +75,9 @@ def test_relation_attention_in_a_loop() -> None:
                     assert found[n, a, y, x].item() == pytest.approx(expected, abs=1e-5)
 
 
-def test_the_mean_of_three_branches_goes_on() -> None:
+def test_stage_two_gets_the_mean_of_three_branches() -> None:
     """Eq. 4, and the prediction: the mean over each attribute's map."""
-    model, images = make(), pictures()
+    model, images = make(), create_images()
     with torch.no_grad():  # branches that differ
         for tail in (model.attributes1_tail, model.parsing1_tail):
             for value in tail.parameters():
@@ -93,8 +100,8 @@ def test_the_mean_of_three_branches_goes_on() -> None:
     torch.testing.assert_close(output.maps["stage1"], first.sigmoid())
 
 
-def test_copies_begin_as_the_backbone_and_are_its_own() -> None:
-    model, images = make(), pictures()
+def test_copies_start_equal_to_the_backbone_with_separate_weights() -> None:
+    model, images = make(), create_images()
     shared = model.backbone.run_stage(2, model.backbone.run_stage(1, images), layers=slice(-model.tails[0]))
     trunk = model.backbone.run_stage(2, shared, layers=slice(-model.tails[0], None))
     assert torch.equal(model.attributes1_tail(shared), trunk)
@@ -104,67 +111,67 @@ def test_copies_begin_as_the_backbone_and_are_its_own() -> None:
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_convnext"])  # rounds sizes up; rounds them down
 @pytest.mark.parametrize("size", [(64, 48), (72, 40)])
-def test_parsing_has_the_size_of_the_pictures(size: tuple[int, int], backbone: str) -> None:
+def test_parsing_has_the_size_of_the_images(size: tuple[int, int], backbone: str) -> None:
     model = make(backbone=backbone)
-    images = pictures(1, *size)
+    images = create_images(1, *size)
     assert model(images).parsing == {}
     shown = model.parse(images).parsing
     assert {k: v.shape for k, v in shown.items()} == dict.fromkeys(("stage1", "stage2"), (1, 6, *size))
-    assert set(model.train()(pictures(2, *size)).parsing) == {"stage1", "stage2"}
+    assert set(model.train()(create_images(2, *size)).parsing) == {"stage1", "stage2"}
 
 
-def test_what_only_training_needs_is_not_computed_at_prediction() -> None:
+def test_prediction_skips_layers_used_in_training_only() -> None:
     model = make()
     called = []
     for name, module in model.named_children():
         module.register_forward_hook(lambda *_, name=name: called.append(name))
-    model(pictures())
+    model(create_images())
     assert not {"parsing1", "parsing2", "parsing2_tail"} & set(called)
     assert "parsing1_tail" in called  # Eq. 4 needs it
     called.clear()
-    model.train()(pictures())
+    model.train()(create_images())
     assert {"parsing1", "parsing2", "parsing2_tail"} <= set(called)
     first = make(attention=False, predict_from="stage1")
-    output = first(pictures())
+    output = first(create_images())
     assert set(output.maps) == {"stage1"}
     assert output.features is not None
     torch.testing.assert_close(first.attributes1(output.features).mean((2, 3)), output.logits)
-    assert set(first.train()(pictures()).branches) == {"stage1", "stage2"}
+    assert set(first.train()(create_images()).branches) == {"stage1", "stage2"}
 
 
-def test_switches_remove_what_they_name() -> None:
-    def splits(**arguments: Any) -> set[str]:
+def test_switches_remove_their_modules() -> None:
+    def module_names(**arguments: Any) -> set[str]:
         return {name.split(".")[0] for name, _ in make(**arguments).named_parameters()}
 
-    whole = splits()
-    assert whole - splits(attention=False) == {"attention"}
-    single = splits(hierarchical=False, attention=False)
-    assert whole - single == {"attention", "attributes1", "attributes1_tail", "parsing1"}
+    full = module_names()
+    assert full - module_names(attention=False) == {"attention"}
+    single = module_names(hierarchical=False, attention=False)
+    assert full - single == {"attention", "attributes1", "attributes1_tail", "parsing1"}
     model = make(hierarchical=False, attention=False).train()
-    output = model(pictures())
+    output = model(create_images())
     assert set(output.branches) == set(output.parsing) == {"stage2"}
-    first = make(attention=False, predict_from="stage1")(pictures())
+    first = make(attention=False, predict_from="stage1")(create_images())
     torch.testing.assert_close(first.logits, first.branches["stage1"])
 
 
-def test_attention_nearly_leaves_stage_two_as_it_was_at_first() -> None:
-    plain, attended = make(attention=False)(pictures()).logits, make()(pictures()).logits
+def test_attention_initially_keeps_the_maps_of_stage_two() -> None:
+    plain, attended = make(attention=False)(create_images()).logits, make()(create_images()).logits
     assert (attended - plain).abs().max() < 0.1 * plain.abs().max()
 
 
 def test_the_parsing_loss_does_not_reach_the_attributes_of_its_stage() -> None:
-    """Without the fusion's share, a loss on the parsing of stage II reaches neither attribute branch."""
+    """Without the fusion, a loss on the parsing of stage II has no gradient in either attribute branch."""
     model = make().train()
-    output = model(pictures())
+    output = model(create_images())
     F.cross_entropy(output.parsing["stage2"], torch.zeros(2, 64, 48, dtype=torch.int64)).backward()
     assert model.attributes2.weight.grad is None
     assert model.attributes1.weight.grad is None
     assert next(model.parsing1_tail.layers[0].parameters()).grad is not None
 
 
-def test_one_stage_is_the_plain_backbone_and_a_branch_beside_it() -> None:
-    """The row "Multi-task": attributes from the backbone, parsing from the partition in stage I on by itself."""
-    model, images = make(hierarchical=False, attention=False), pictures()
+def test_one_stage_is_the_plain_backbone_and_a_parsing_branch() -> None:
+    """The row "Multi-task": attributes from the backbone, parsing from a branch that splits in stage I."""
+    model, images = make(hierarchical=False, attention=False), create_images()
     backbone = model.backbone
     shared = backbone.run_stage(2, backbone.run_stage(1, images), layers=slice(-model.tails[0]))
     trunk = backbone.run_stage(2, shared, layers=slice(-model.tails[0], None))
@@ -175,8 +182,8 @@ def test_one_stage_is_the_plain_backbone_and_a_branch_beside_it() -> None:
     torch.testing.assert_close(output.parsing["stage2"], parsed)
 
 
-def test_parsing_comes_from_its_own_branches() -> None:
-    model, images = make(branch_layers=[1, 1]), pictures()
+def test_parsing_has_separate_branches() -> None:
+    model, images = make(branch_layers=[1, 1]), create_images()
     with torch.no_grad():
         for value in (*model.parsing1_tail.parameters(), *model.parsing2_tail.parameters()):
             value.mul_(1.3)
@@ -193,11 +200,11 @@ def test_parsing_comes_from_its_own_branches() -> None:
 def test_refusals() -> None:
     for wrong, reason in (
         ({"dropout": 1.0}, r"dropout in \[0, 1\), got 1.0"),
-        ({"parsing_classes": "lips"}, "lip, coarse, or at least two different names, got .lips."),
-        ({"predict_from": "stage3"}, "stage1 or stage2, got 'stage3'"),
-        ({"parsing_classes": 3}, "at least two different names, got 3"),
-        ({"parsing_classes": ["a", ["b"]]}, "at least two different names"),
-        ({"parsing_classes": ["a", "a"]}, "at least two different names"),
+        ({"parsing_classes": "lips"}, "lip, coarse, or at least two distinct names, got .lips."),
+        ({"predict_from": "stage3"}, "no predict_from 'stage3'; choose one of stage1, stage2"),
+        ({"parsing_classes": 3}, "at least two distinct names, got 3"),
+        ({"parsing_classes": ["a", ["b"]]}, "at least two distinct names"),
+        ({"parsing_classes": ["a", "a"]}, "at least two distinct names"),
         ({"hierarchical": False}, "attention and predict_from: stage1 need two stages"),
         ({"branch_layers": [99, 1]}, "two numbers of branch_layers, 1 … "),
         ({"branch_layers": [1, -3], "hierarchical": False, "attention": False}, "two numbers"),

@@ -1,4 +1,4 @@
-"""Passerby's own network against its formula, written out as loops over plain floats."""
+"""The passerby model against its formula, in loops over plain floats."""
 
 from __future__ import annotations
 
@@ -17,9 +17,12 @@ from passerby.schema import Attribute, AttributeSchema
 
 SCHEMA = AttributeSchema("toy", tuple(Attribute(f"a{i}", f"has property {i}") for i in range(3)))
 
+CONTRACT_CASES: dict[str, dict[str, Any]] = {"default": {"dropout": 0.3, "evidence_channels": 8}}
+"""Arguments for `test_contract.py`."""
+
 
 def make_pooling(size: tuple[int, int], seed: int = 0) -> tuple[EvidencePooling, Tensor]:
-    """A layer with weights and statistics as training might leave them, and features of that size."""
+    """A layer with random weights and statistics, and features of that size."""
     generator = torch.Generator().manual_seed(seed)
     pooling = EvidencePooling(4, 3, hidden=5).double().eval()
     with torch.no_grad():
@@ -38,7 +41,7 @@ def make(**arguments: Any) -> Passerby:
     return model.eval()
 
 
-def pictures(height: int = 64, width: int = 48) -> Tensor:
+def create_images(height: int = 64, width: int = 48) -> Tensor:
     return torch.randn(2, 3, height, width, generator=torch.Generator().manual_seed(2))
 
 
@@ -76,9 +79,9 @@ def test_pooling_in_loops(size: tuple[int, int]) -> None:
 
 
 @torch.no_grad()
-def test_before_training_the_evidence_counts_alike_where_features_are_alike() -> None:
+def test_initial_attention_is_uniform_where_features_are_equal() -> None:
     pooling, features = EvidencePooling(4, 3, hidden=5).eval(), torch.ones(1, 4, 7, 9)
-    torch.nn.init.ones_(pooling.reduce[0].weight)  # type: ignore[arg-type]  # nothing that the ReLU takes away
+    torch.nn.init.ones_(pooling.reduce[0].weight)  # type: ignore[arg-type]  # positive before the ReLU
     logits, attention, evidence = pooling(features)
     assert logits.unique().numel() == 3
     torch.testing.assert_close(attention, torch.full((1, 3, 7, 9), 1 / 63))
@@ -87,7 +90,7 @@ def test_before_training_the_evidence_counts_alike_where_features_are_alike() ->
 
 @pytest.mark.parametrize("size", [(4, 3), (16, 12), (5, 7)])
 @torch.no_grad()
-def test_the_prior_moves_attention_to_its_places_at_any_size(size: tuple[int, int]) -> None:
+def test_the_prior_moves_attention_to_its_positions_at_any_size(size: tuple[int, int]) -> None:
     pooling = EvidencePooling(4, 3, hidden=5).eval()
     pooling.prior[1, :4] = 5.0  # the upper half
     _, attention, _ = pooling(torch.zeros(1, 4, *size))
@@ -97,24 +100,24 @@ def test_the_prior_moves_attention_to_its_places_at_any_size(size: tuple[int, in
 
 
 @torch.no_grad()
-def test_the_logit_is_the_sum_of_its_branches_and_reads_two_stages() -> None:
-    model, images = make(), pictures()
+def test_the_logit_is_the_sum_of_its_branches() -> None:
+    model, images = make(), create_images()
     output = model(images)
-    assert set(output.branches) == {"pooled", "places3", "places4"}
+    assert set(output.branches) == {"pooled", "positions3", "positions4"}
     torch.testing.assert_close(output.logits, sum(output.branches.values()))
     features = images
     for stage in (1, 2, 3, 4):
         features = model.backbone.run_stage(stage, features)
         if stage > 2:
             logits, attention, evidence = model.places[str(stage)](features)
-            torch.testing.assert_close(output.branches[f"places{stage}"], logits)
+            torch.testing.assert_close(output.branches[f"positions{stage}"], logits)
             torch.testing.assert_close(output.maps[f"attention{stage}"], attention)
             torch.testing.assert_close(output.maps[f"evidence{stage}"], evidence.sigmoid())
     torch.testing.assert_close(output.branches["pooled"], model.classifier(features.mean((2, 3))))
 
 
 @torch.no_grad()
-def test_an_export_takes_any_size() -> None:
+def test_an_exported_model_takes_any_size() -> None:
     sides = {2: torch.export.Dim("h8", min=2, max=40) * 32, 3: torch.export.Dim("w8", min=2, max=40) * 32}
 
     class Logits(torch.nn.Module):
@@ -126,20 +129,20 @@ def test_an_export_takes_any_size() -> None:
             logits: Tensor = self.model(images).logits
             return logits
 
-    exported = torch.export.export(Logits(), (pictures(256, 192),), dynamic_shapes=(sides,)).module()
-    images = pictures(128, 160)
+    exported = torch.export.export(Logits(), (create_images(256, 192),), dynamic_shapes=(sides,)).module()
+    images = create_images(128, 160)
     torch.testing.assert_close(exported(images), make()(images).logits, rtol=1e-4, atol=1e-5)
 
 
 def test_only_the_pooled_features_are_dropped_and_only_in_training() -> None:
-    model, images = make(dropout=0.9), pictures()
+    model, images = make(dropout=0.9), create_images()
     torch.testing.assert_close(model(images).logits, model(images).logits)
     model.dropout.train()
     torch.manual_seed(0)
     first, second = model(images).branches, model(images).branches
     assert not torch.equal(first["pooled"], second["pooled"])
     for stage in (3, 4):
-        assert torch.equal(first[f"places{stage}"], second[f"places{stage}"])
+        assert torch.equal(first[f"positions{stage}"], second[f"positions{stage}"])
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Backbones that end early: the kept stages are as before, and nothing of the others is left."""
+"""Backbones that end early: the remaining stages are unchanged, the others are removed."""
 
 from __future__ import annotations
 
@@ -39,13 +39,13 @@ def make(name: str) -> StagedBackbone:
     return backbone
 
 
-def pictures() -> Tensor:
+def create_images() -> Tensor:
     return torch.randn(2, 3, *SIZE, generator=torch.Generator().manual_seed(1))
 
 
 def run(backbone: StagedBackbone, count: int) -> list[Tensor]:
-    """The map of each stage."""
-    found = [pictures()]
+    """The features of each stage."""
+    found = [create_images()]
     for stage in range(1, count + 1):
         found.append(backbone.run_stage(stage, found[-1]))
     return found[1:]
@@ -54,13 +54,13 @@ def run(backbone: StagedBackbone, count: int) -> list[Tensor]:
 @each_count
 @each_network
 @torch.no_grad()
-def test_kept_stages_give_the_same_maps(name: str, count: int) -> None:
+def test_remaining_stages_compute_the_same_features(name: str, count: int) -> None:
     whole, backbone = make(name), make(name)
     backbone.keep_stages(count)
     expected = run(whole, count)
     for found, wanted in zip(run(backbone, count), expected, strict=True):
         assert torch.equal(found, wanted)
-    assert torch.equal(backbone(pictures()), expected[-1])
+    assert torch.equal(backbone(create_images()), expected[-1])
     assert expected[-1].shape == (
         2,
         backbone.channels,
@@ -72,7 +72,7 @@ def test_kept_stages_give_the_same_maps(name: str, count: int) -> None:
 
 @each_count
 @each_network
-def test_what_led_to_later_stages_is_gone(name: str, count: int) -> None:
+def test_later_stages_are_removed(name: str, count: int) -> None:
     whole, backbone = make(name), make(name)
     backbone.keep_stages(count)
     used: set[str] = set()
@@ -83,18 +83,18 @@ def test_what_led_to_later_stages_is_gone(name: str, count: int) -> None:
     assert backbone.state_dict().keys() == {key for key in state if key.rpartition(".")[0] in used}
     for key, value in backbone.state_dict().items():
         assert torch.equal(value, state[key]), key
-    # The same, for the parameters, by their gradient.
+    # The same for the parameters, by their gradients.
     features.square().sum().backward()
-    taught = {key for key, parameter in whole.named_parameters() if parameter.grad is not None}
-    assert {key for key, _ in backbone.named_parameters()} == taught
-    assert (len(taught) < len(list(whole.parameters()))) == (count < 4)
-    backbone(pictures()).square().sum().backward()
+    trained = {key for key, parameter in whole.named_parameters() if parameter.grad is not None}
+    assert {key for key, _ in backbone.named_parameters()} == trained
+    assert (len(trained) < len(list(whole.parameters()))) == (count < 4)
+    backbone(create_images()).square().sum().backward()
     assert all(parameter.grad is not None for parameter in backbone.parameters())
 
 
 @each_count
 @each_network
-def test_a_dropped_stage_does_not_run(name: str, count: int) -> None:
+def test_a_removed_stage_does_not_run(name: str, count: int) -> None:
     backbone = make(name)
     backbone.keep_stages(count)
     with torch.no_grad():
@@ -105,22 +105,22 @@ def test_a_dropped_stage_does_not_run(name: str, count: int) -> None:
 
 
 @torch.no_grad()
-def test_stages_can_be_dropped_one_after_the_other() -> None:
+def test_stages_can_be_removed_one_by_one() -> None:
     backbone, at_once = make("test_resnet"), make("test_resnet")
     for count in (4, 3, 3, 2):
         backbone.keep_stages(count)
     at_once.keep_stages(2)
     assert backbone.state_dict().keys() == at_once.state_dict().keys()
     assert backbone.channels == at_once.channels == 48
-    assert torch.equal(backbone(pictures()), at_once(pictures()))
+    assert torch.equal(backbone(create_images()), at_once(create_images()))
 
 
-def test_dropping_leaves_the_mode_and_the_size_alone() -> None:
+def test_removing_stages_keeps_mode_and_input_size() -> None:
     backbone = make("swin_tiny_patch4_window7_224").train()
     backbone.keep_stages(2)
     assert backbone.training
     assert all(module.training for module in backbone.modules())
-    with pytest.raises(ModelError, match=r"takes pictures of \(64, 96\) pixels"):
+    with pytest.raises(ModelError, match=r"takes images of \(64, 96\) pixels"):
         backbone(torch.zeros(1, 3, 32, 32))
 
 
@@ -133,7 +133,7 @@ def test_a_wrong_count_is_explained(count: Any) -> None:
     assert backbone.state_dict().keys() == keys
 
 
-def test_what_is_gone_cannot_be_kept() -> None:
+def test_a_removed_stage_cannot_be_kept() -> None:
     backbone = make("test_resnet")
     backbone.keep_stages(2)
     with pytest.raises(ModelError, match="from 1 to 2, got 3"):

@@ -1,4 +1,4 @@
-"""The report in a real browser: nothing fails, nothing is fetched, nothing overflows."""
+"""The report in a real browser: no errors, no requests, no overflow."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def page(make: Callable[..., Evaluation], run: Path, tmp_path: Path) -> Path:
 
 
 def open_page(browser: Any, page: Path, *, width: int, scheme: str = "light") -> None:
-    browser.get_log("browser"), browser.get_log("performance")  # forget what came before
+    browser.get_log("browser"), browser.get_log("performance")  # discard earlier entries
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
     media = {"features": [{"name": "prefers-color-scheme", "value": scheme}]}
@@ -59,7 +59,7 @@ def open_page(browser: Any, page: Path, *, width: int, scheme: str = "light") ->
     browser.get(page.as_uri())
 
 
-def test_no_console_errors_and_no_failed_or_foreign_requests(browser: Any, page: Path) -> None:
+def test_no_console_errors_and_no_external_requests(browser: Any, page: Path) -> None:
     open_page(browser, page, width=1280)
     assert [entry["message"] for entry in browser.get_log("browser")] == []
     events = [json.loads(entry["message"])["message"] for entry in browser.get_log("performance")]
@@ -68,7 +68,7 @@ def test_no_console_errors_and_no_failed_or_foreign_requests(browser: Any, page:
     assert {url for url in sent if not url.startswith("data:")} == {page.as_uri()}
 
 
-def test_every_picture_and_chart_is_there(browser: Any, page: Path) -> None:
+def test_all_pictures_and_charts_are_visible(browser: Any, page: Path) -> None:
     open_page(browser, page, width=1280)
     widths = browser.execute_script("return [...document.images].map(i => i.complete ? i.naturalWidth : 0)")
     assert len(widths) >= 24
@@ -86,7 +86,7 @@ def test_nothing_overflows(browser: Any, page: Path, width: int) -> None:
     assert browser.execute_script("return document.documentElement.scrollWidth") == width
 
 
-def test_several_evaluations_fit_a_phone(
+def test_several_evaluations_on_a_phone(
     browser: Any, make: Callable[..., Evaluation], run: Path, tmp_path: Path
 ) -> None:
     one, two = make(seed=0), make(seed=1)
@@ -97,14 +97,14 @@ def test_several_evaluations_fit_a_phone(
     assert browser.get_log("browser") == []
 
 
-def test_the_page_follows_the_dark(browser: Any, page: Path) -> None:
-    grounds, lines = set(), set()
+def test_the_page_follows_the_colour_scheme(browser: Any, page: Path) -> None:
+    backgrounds, texts = set(), set()
     for scheme in ("light", "dark"):
         open_page(browser, page, width=1280, scheme=scheme)
-        grounds.add(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
-        lines.add(
+        backgrounds.add(browser.execute_script("return getComputedStyle(document.body).backgroundColor"))
+        texts.add(
             browser.execute_script(
                 "return getComputedStyle(document.querySelector('#training svg text')).fill"
             )
         )
-    assert len(grounds) == len(lines) == 2
+    assert len(backgrounds) == len(texts) == 2

@@ -1,4 +1,4 @@
-"""The chapter of runs beside each other."""
+"""The chapter of a comparison."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from passerby.report.comparison_chapter import create_comparison_section
 from passerby.report.inputs import load_sources
 from passerby.report.page import create_report
 
-STORED = Path(__file__).parents[3] / "results" / "ccp" / "da-har.comparison.json"
+STORED = Path(__file__).parents[2] / "results/ablations-128x96/ccp/da-har.comparison.json"
 
 
 @pytest.fixture
@@ -22,7 +22,7 @@ def comparison() -> Comparison:
     return Comparison.load(STORED)
 
 
-def test_every_run_has_its_scores_and_how_far_they_are(comparison: Comparison) -> None:
+def test_scores_and_differences_of_every_run(comparison: Comparison) -> None:
     section = create_comparison_section(comparison, anchor="c0")
     assert len(section.table.rows) == len(comparison.runs)
     (_, first), (_, second) = section.table.rows[:2]
@@ -41,7 +41,7 @@ def test_every_run_has_its_scores_and_how_far_they_are(comparison: Comparison) -
     assert section.title == "ccp, random-0/test, own"
 
 
-def test_costs_are_columns_and_a_chart(comparison: Comparison) -> None:
+def test_costs_are_in_the_table_and_a_chart(comparison: Comparison) -> None:
     costs = {"parameters": 2.5e6, "macs": 3e8, "training_s": 90.0, "inference_1": 1.25}
     runs = tuple(replace(run, costs=costs) for run in comparison.runs)
     section = create_comparison_section(replace(comparison, runs=runs), anchor="c0")
@@ -52,13 +52,13 @@ def test_costs_are_columns_and_a_chart(comparison: Comparison) -> None:
     assert partly.format_costs(partly.runs[0]) == ["–"] * 4
 
 
-def test_the_page_takes_stored_files_alone(comparison: Comparison) -> None:
+def test_a_report_of_a_stored_comparison(comparison: Comparison) -> None:
     sources = load_sources([STORED])
     assert sources.comparisons == [comparison]
     html = create_report([], [], comparisons=sources.comparisons)
-    assert f"<h1>{len(comparison.runs)} models compared</h1>" in html
-    assert "Origin" not in html
-    assert "parsing Io<wbr>U</th>" in html
+    assert f"<h1>Comparison of {len(comparison.runs)} runs</h1>" in html
+    assert "Provenance" not in html
+    assert "parsing IoU</th>" in html
     assert re.search(r">mask \d+\.\d\d</span>", html)
     assert "&lt;br&gt;" not in html
     ids = re.findall(r'id="([^"]+)"', html)

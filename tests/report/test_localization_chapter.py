@@ -1,4 +1,4 @@
-"""The chapter of a report on where attributes are seen."""
+"""The chapter of an evaluation of localisation."""
 
 from __future__ import annotations
 
@@ -31,9 +31,9 @@ RED = (220, 30, 30)
 Make = Callable[..., LocalizationScores]
 
 
-def make_case(samples: LocalizationSamples, i: int, *, cold: bool = False) -> Case:
+def create_case(samples: LocalizationSamples, i: int, *, empty: bool = False) -> Case:
     heat = np.zeros(SIZE, np.uint8)
-    if not cold:
+    if not empty:
         heat[8:24, 8:24] = 255
     return Case(
         image=samples.images[i],
@@ -42,7 +42,7 @@ def make_case(samples: LocalizationSamples, i: int, *, cold: bool = False) -> Ca
         attribute=samples.attributes[samples.attribute[i]],
         prob=float(samples.probs[i]),
         box_iou=float(samples.measures["box_iou"][i]),
-        found=() if cold else (Box(8, 8, 24, 24),),
+        found=() if empty else (Box(8, 8, 24, 24),),
         truth=(Box(16, 16, 40, 56),),
         heat=heat,
     )
@@ -50,7 +50,7 @@ def make_case(samples: LocalizationSamples, i: int, *, cold: bool = False) -> Ca
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Scores of 73 samples and three cases, whose pictures are red."""
+    """Scores of 73 samples and three cases with red pictures."""
 
     def create(*, masks: bool = False, cases: bool = True, **changes: object) -> LocalizationScores:
         rng = np.random.default_rng(0)
@@ -72,8 +72,8 @@ def make(tmp_path: Path) -> Make:
         for i in (0, 5, 31):
             Image.new("RGB", (24, 32), RED).save(tmp_path / "people" / samples.images[i])
         kept = LocalizationCases(
-            (make_case(samples, 0), make_case(samples, 31)),
-            (make_case(samples, 5, cold=True),),
+            (create_case(samples, 0), create_case(samples, 31)),
+            (create_case(samples, 5, empty=True),),
             tmp_path / "people",
             "stretch",
         )
@@ -109,7 +109,7 @@ def find_pictures(html: str) -> list[Image.Image]:
     ]
 
 
-def test_the_table_has_the_scores(make: Make) -> None:
+def test_scores_are_in_the_table(make: Make) -> None:
     scores = make()
     html = create_report([], [], [scores])
     for found in (*scores.per_attribute.values(), scores.mean):
@@ -119,42 +119,42 @@ def test_the_table_has_the_scores(make: Make) -> None:
     low, high = scores.mean["box_iou"].low, scores.mean["box_iou"].high
     assert f"95 % interval {100 * low:.1f} to {100 * high:.1f}" in html
     assert "Mean of 2" in html
-    assert "1 of SSPNet’s" in html
-    assert "truth: cap, hat" in html
-    below = min(
-        html.index("Female</span><small>exclude_from_mean"), html.index("Rare</span><small>too few samples")
+    assert "Mean of 1 of SSPNet’s" in html
+    assert "ground truth: cap, hat" in html
+    excluded = min(
+        html.index("Female</span><small>excluded"), html.index("Rare</span><small>too few samples")
     )
-    assert html.index("Open&lt;Umbrella&gt;</span>") < below  # what is in the mean comes first
-    assert "4 samples are too small to count." in html
+    assert html.index("Open&lt;Umbrella&gt;</span>") < excluded  # attributes of the mean come first
+    assert "4 samples have too small a region and do not count." in html
     assert "grad-cam-p, foreground max:0.5" in html
     assert "sspnet · tiny · s" in html
 
 
-def test_columns_are_those_that_were_measured(make: Make) -> None:
+def test_only_measured_scores_have_a_column(make: Make) -> None:
     assert ">Mask</th>" not in create_report([], [], [make()])
     html = create_report([], [], [make(masks=True)])
     assert ">Mask</th>" in html
-    assert "IoU of pixels" in html
+    assert "Mask IoU" in html
     assert ">Insert.</th>" not in html
 
 
-def test_cases_lie_over_their_pictures(make: Make) -> None:
+def test_cases_are_drawn_over_their_pictures(make: Make) -> None:
     html = create_report([], [], [make()])
-    photo, heat, *_, cold = find_pictures(html)[3:]  # after the legend
-    assert photo.size == heat.size == cold.size == (240, 320)
+    photo, heat, *_, last = find_pictures(html)[3:]  # after the legend
+    assert photo.size == heat.size == last.size == (240, 320)
     inside, outside = (20 * 5, 20 * 5), (44 * 5, 4 * 5)
     assert np.abs(np.subtract(photo.getpixel(outside), RED)).max() < 12
     assert np.ptp(heat.getpixel(outside)) < 30  # the picture is grey where there is no heat
     assert np.ptp(heat.getpixel(inside)) > 50
     blue = np.asarray(photo.getpixel((16 * 5, 8 * 5 + 3)), int)
-    assert blue[2] > 200 > blue[0]  # the upper line of the found box
-    assert min(photo.getpixel((16 * 5 + 3, 16 * 5 + 3))) > 200  # a dash of the true one
+    assert blue[2] > 200 > blue[0]  # the upper line of the predicted box
+    assert min(photo.getpixel((16 * 5 + 3, 16 * 5 + 3))) > 200  # a dash of the true box
     assert len(find_pictures(html)) == 3 + 2 * 3
-    assert "Hat: found and true box, IoU" in html
-    assert html.count("· no heat") == 1
+    assert "Hat: predicted and true box, IoU" in html
+    assert html.count("· empty heat map") == 1
 
 
-def test_without_pictures_heat_is_on_grey(make: Make, tmp_path: Path) -> None:
+def test_without_pictures_heat_maps_are_on_grey(make: Make, tmp_path: Path) -> None:
     scores = make()
     for picture in (tmp_path / "people" / "images").iterdir():
         picture.unlink()
@@ -166,21 +166,21 @@ def test_without_pictures_heat_is_on_grey(make: Make, tmp_path: Path) -> None:
     assert all(np.ptp(picture.getpixel((230, 8))) < 6 for picture in pictures)
 
 
-def test_fewer_pictures(make: Make) -> None:
+def test_number_of_pictures(make: Make) -> None:
     assert create_report([], [], [make()], pictures=1).count('class="case"') == 2
 
 
-def test_scores_without_cases_say_so(make: Make) -> None:
+def test_missing_cases_are_explained(make: Make) -> None:
     html = create_report([], [], [make(cases=False)])
-    assert "No best and worst cases are kept beside these scores" in html
+    assert "No best and worst cases are stored with these scores" in html
     assert "<img" not in html
     empty = LocalizationCases((), (), Path(), "stretch")
     html = create_report([], [], [replace(make(), cases=empty, exclude_from_mean=NAMES)])
-    assert "No attribute has the 10 samples that the mean asks for" in html
+    assert "No attribute has the 10 samples required for the mean" in html
     assert "Mean of" not in html
 
 
-def test_padding_and_crops_are_those_of_the_input(make: Make) -> None:
+def test_pictures_are_cropped_and_padded_as_the_input(make: Make) -> None:
     scores = make()
     assert scores.cases is not None
     case = replace(
@@ -193,7 +193,7 @@ def test_padding_and_crops_are_those_of_the_input(make: Make) -> None:
     assert np.abs(column[100:220] - RED).max() < 12
 
 
-def test_several_scores_and_an_evaluation_are_chapters(make: Make, evaluation: Evaluation) -> None:
+def test_a_chapter_per_evaluation(make: Make, evaluation: Evaluation) -> None:
     scores = make()
     other = replace(scores, metadata={**scores.metadata, "model": "man"})
     html = create_report([], [evaluation], [scores, other], pictures=0)
@@ -202,38 +202,38 @@ def test_several_scores_and_an_evaluation_are_chapters(make: Make, evaluation: E
     ids = re.findall(r'\bid="([^"]+)"', html)
     assert len(ids) == len(set(ids))
     assert set(re.findall(r'href="#([^"]+)"', html)) <= set(ids)
-    assert html.count("The model of ") == 2
+    assert html.count("<summary>Model: ") == 2
     same = replace(scores, metadata={k: evaluation.metadata[k] for k in ("model", "backbone", "variant")})
-    assert "The model of " not in create_report([], [evaluation], [same], pictures=0)
+    assert "<summary>Model: " not in create_report([], [evaluation], [same], pictures=0)
 
 
 # ---------------------------------------------------------------------- sources
 
 
 def test_scores_are_found_below_a_run(make: Make, run: Path, evaluation: Evaluation) -> None:
-    make().write(run / "where")
+    make().write(run / "localization")
     evaluation.write(run / "test")
-    runs, evaluations, localizations, _ = load_sources([run, run / "where"])
+    runs, evaluations, localizations, _ = load_sources([run, run / "localization"])
     assert (len(runs), len(evaluations), len(localizations)) == (1, 1, 1)
-    assert load_sources([run / "where"]).runs == []
-    evaluation.write(run / "where")  # both in one folder
-    assert [len(each) for each in load_sources([run / "where"])] == [0, 1, 1, 0]
-    moved = load_sources([run / "where"], images=run)
+    assert load_sources([run / "localization"]).runs == []
+    evaluation.write(run / "localization")  # both in one folder
+    assert [len(each) for each in load_sources([run / "localization"])] == [0, 1, 1, 0]
+    moved = load_sources([run / "localization"], images=run)
     assert moved.localizations[0].cases is not None
     assert moved.localizations[0].cases.root == run
 
 
 def test_damaged_cases_are_refused(make: Make, tmp_path: Path) -> None:
-    make().write(tmp_path / "where")
-    (tmp_path / "where" / "cases" / "best-02.png").unlink()
+    make().write(tmp_path / "localization")
+    (tmp_path / "localization" / "cases" / "best-02.png").unlink()
     with pytest.raises(DataError, match=r"no complete cases.*best-02\.png.*evaluate-localization"):
-        load_sources([tmp_path / "where"])
+        load_sources([tmp_path / "localization"])
 
 
 # ---------------------------------------------------------------------- charts
 
 
-def test_the_means_of_the_chart_are_of_all_samples() -> None:
+def test_only_some_samples_are_drawn() -> None:
     probs = np.linspace(0, 1, 5000)
     chart = draw_confidence("c", probs, probs)
     assert "600 of 5,000 drawn" in chart.caption
@@ -242,5 +242,5 @@ def test_the_means_of_the_chart_are_of_all_samples() -> None:
     assert "drawn)" not in draw_confidence("c", probs[:9], probs[:9]).caption
 
 
-def test_sizes_of_a_single_attribute() -> None:
+def test_chart_of_a_single_attribute() -> None:
     assert "var(--a)" in draw_sizes("s", [0.01], [0.9]).svg

@@ -1,4 +1,4 @@
-"""The report: complete, self-contained, escaped, and about the right people."""
+"""The report: complete, self-contained, escaped, with the right samples."""
 
 from __future__ import annotations
 
@@ -18,16 +18,17 @@ import passerby.report as report
 from passerby.errors import DataError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.report.case_gallery import choose_random, choose_worst, create_cards, create_confusions
-from passerby.report.charts import COLOURS, Line, draw_lines, draw_rarity, draw_reliability
+from passerby.report.charts import Line, draw_lines, draw_rarity, draw_reliability
 from passerby.report.inputs import Run, load_sources
 from passerby.report.page import create_report, write_report
+from passerby.report.svg import COLOURS
 
 Make = Callable[..., Evaluation]
 VOID = {"meta", "link", "img", "br", "wbr", "input", "hr"}
 
 
 class Reader(HTMLParser):
-    """Checks that tags nest, and collects ids, addresses and tag names."""
+    """Check that tags nest, and collect ids, addresses and tag names."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -64,7 +65,7 @@ def read(html: str) -> Reader:
     return reader
 
 
-def test_the_page_is_one_file_that_needs_nothing_else(evaluation: Evaluation, run: Path) -> None:
+def test_the_page_is_self_contained(evaluation: Evaluation, run: Path) -> None:
     html = create_report([Run.load(run)], [evaluation])
     reader = read(html)
     assert all(address.startswith("data:") for address in reader.addresses)
@@ -75,13 +76,13 @@ def test_the_page_is_one_file_that_needs_nothing_else(evaluation: Evaluation, ru
     assert {link[1:] for link in reader.links} <= set(reader.ids)
 
 
-def test_the_page_says_what_the_scores_are_and_how_they_came_about(evaluation: Evaluation, run: Path) -> None:
+def test_scores_protocol_and_model_are_stated(evaluation: Evaluation, run: Path) -> None:
     html = create_report([Run.load(run)], [evaluation])
     for value in evaluation.summary().values():
         assert f"{100 * value:.1f}" in html
     assert "yes when p &gt; 0.5, unknown labels ignored; epoch chosen by best mA on val" in html
     assert "1 of 5 attributes have no positive or no negative" in html
-    assert "epoch 9 was chosen" in html
+    assert "epoch 9 was selected" in html
     assert "baseline · mobilenetv2_<wbr>100 · sb" in html
 
 
@@ -97,45 +98,45 @@ def test_the_same_input_gives_the_same_page(evaluation: Evaluation, run: Path) -
     assert create_report([Run.load(run)], [evaluation]) == create_report([Run.load(run)], [evaluation])
 
 
-def test_other_protocols_are_marked(make: Make) -> None:
+def test_other_protocols_are_stated(make: Make) -> None:
     html = create_report([], [make(protocol="threshold-0.45")])
-    assert "The protocol threshold-0.45 was asked for" in html
-    assert "was asked for" not in create_report([], [make()])
-    assert "these scores flatter the model" in create_report([], [make(split="val")])
+    assert "The protocol is threshold-0.45" in html
+    assert "The protocol is" not in create_report([], [make()])
+    assert "so the scores are optimistic" in create_report([], [make(split="val")])
 
 
-def test_five_crops_are_told(evaluation: Evaluation) -> None:
+def test_five_crops_are_stated(evaluation: Evaluation) -> None:
     five = replace(evaluation, five_crops=True, metadata={**evaluation.metadata, "seed": 4})
     html = create_report([], [evaluation, five], pictures=0)
     assert "drawn, official, test, five crops, seed 4" in html
     assert html.count("; mean of five crops.") == 1
-    assert "mean ± standard deviation" not in html  # the two are no seeds of one recipe
+    assert "mean ± standard deviation" not in html  # they differ in more than the seed
 
 
 def test_pictures_can_be_left_out(evaluation: Evaluation) -> None:
     html = create_report([], [evaluation], pictures=0)
     assert "<img" not in html
-    assert "People drawn at random" not in html
+    assert "Random samples" not in html
     assert "The hardest attributes" in html
 
 
-def test_missing_pictures_are_an_error_that_says_what_to_do(evaluation: Evaluation, tmp_path: Path) -> None:
+def test_missing_pictures_are_rejected(evaluation: Evaluation, tmp_path: Path) -> None:
     with pytest.raises(DataError, match=r"--images.*--no-pictures"):
         create_report([], [replace(evaluation, root=tmp_path)])
 
 
-def test_a_run_alone_makes_a_page(run: Path) -> None:
+def test_a_report_of_a_run(run: Path) -> None:
     html = create_report([Run.load(run)], [])
     assert read(html).tags >= {"svg", "figure"}
     assert "<title>run – passerby report</title>" in html
 
 
-def test_nothing_is_an_error() -> None:
+def test_an_empty_report_is_rejected() -> None:
     with pytest.raises(DataError, match="got none"):
         create_report([], [])
 
 
-def test_several_seeds_are_compared(make: Make) -> None:
+def test_mean_and_standard_deviation_over_seeds(make: Make) -> None:
     one, two = make(seed=0), make(seed=1)
     two = replace(two, metadata={**two.metadata, "seed": 4})
     html = create_report([], [one, two], pictures=2)
@@ -158,60 +159,60 @@ def test_evaluations_below_a_run_are_found(evaluation: Evaluation, run: Path) ->
     assert runs[0].column("val_mA")[0] == list(range(1, 13))
 
 
-def test_a_folder_of_another_kind_is_refused(tmp_path: Path) -> None:
+def test_other_folders_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="neither a run folder"):
         load_sources([tmp_path])
 
 
 @pytest.mark.parametrize("text", ["", "epoch,val_mA\n", "epoch,val_mA\n0,many\n", "step,val_mA\n0,0.5\n"])
-def test_a_damaged_log_is_refused(run: Path, text: str) -> None:
+def test_a_damaged_log_is_rejected(run: Path, text: str) -> None:
     (run / "logs" / "metrics.csv").write_text(text)
     with pytest.raises(DataError, match=r"metrics\.csv"):
         Run.load(run)
 
 
-def test_values_that_are_not_there_are_left_out(run: Path) -> None:
+def test_missing_values_are_left_out(run: Path) -> None:
     (run / "logs" / "metrics.csv").write_text("epoch,val_mA\n0,0.5\n1,nan\n2,\n3,0.7\n")
     assert Run.load(run).column("val_mA") == ([1.0, 4.0], [0.5, 0.7])
     assert Run.load(run).column("lr") == ([], [])
 
 
-# ---------------------------------------------------------------------- people
+# ---------------------------------------------------------------------- samples
 
 
-def test_random_people_depend_on_the_seed_only(evaluation: Evaluation) -> None:
+def test_random_samples_depend_on_the_seed(evaluation: Evaluation) -> None:
     first = choose_random(evaluation, 6, seed=1)
     assert first.tolist() == choose_random(evaluation, 6, seed=1).tolist()
     assert first.tolist() != choose_random(evaluation, 6, seed=2).tolist()
     assert len(choose_random(evaluation, 500)) == len(set(choose_random(evaluation, 500).tolist())) == 20
 
 
-def test_the_worst_has_the_largest_error(evaluation: Evaluation) -> None:
+def test_worst_samples(evaluation: Evaluation) -> None:
     probs = np.full_like(evaluation.probs, 0.5)
     labels = np.zeros_like(evaluation.labels)
     probs[7], probs[3], probs[5] = 0.9, 0.8, 1.0
-    labels[5] = -1  # nobody knows, so nothing is wrong
-    people = replace(evaluation, probs=probs, labels=labels)
-    assert choose_worst(people, 2).tolist() == [7, 3]
+    labels[5] = -1  # unknown labels have no error
+    changed = replace(evaluation, probs=probs, labels=labels)
+    assert choose_worst(changed, 2).tolist() == [7, 3]
 
 
-def test_verdicts_tell_right_from_wrong(evaluation: Evaluation) -> None:
+def test_decisions_of_a_card(evaluation: Evaluation) -> None:
     probs, labels = evaluation.probs.copy(), evaluation.labels.copy()
     probs[0] = (0.9, 0.8, 0.1, 0.7, 0.2)
     labels[0] = (1, 0, 1, -1, 0)
     card = create_cards(replace(evaluation, probs=probs, labels=labels), [0])[0]
-    assert [(v.name, v.kind, v.percent) for v in card.verdicts] == [
-        ("RedShirt", "extra", 80),
+    assert [(d.name, d.kind, d.percent) for d in card.decisions] == [
+        ("RedShirt", "false-positive", 80),
         ("Skirt", "missed", 10),
-        ("Hat", "right", 90),
+        ("Hat", "correct", 90),
         ("Bag", "unknown", 70),
     ]
-    assert card.alt == "Rightly seen: Hat. Missed: Skirt. Wrongly seen: RedShirt."
+    assert card.alt == "Correct: Hat. Missed: Skirt. False positives: RedShirt."
     picture = Image.open(io.BytesIO(base64.b64decode(card.source.split(",")[1])))
     assert picture.size == (48, 96)
 
 
-def test_boxes_are_cut_out(evaluation: Evaluation) -> None:
+def test_pictures_are_cropped_to_boxes(evaluation: Evaluation) -> None:
     card = create_cards(evaluation, [1])[0]  # odd rows have a box of height 90
     picture = Image.open(io.BytesIO(base64.b64decode(card.source.split(",")[1])))
     assert picture.size == (48, 90)
@@ -228,25 +229,25 @@ def test_confusions_count_every_known_label(evaluation: Evaluation) -> None:
         assert c.tp + c.fn + c.fp + c.tn == (evaluation.labels[:, i] >= 0).sum()
         assert c.tp + c.fn == scores[c.name]["positives"]
         assert len(c.missed) == min(3, c.fn)
-        assert [card.verdicts[0].kind for card in c.extra] == ["extra"] * min(3, c.fp)
+        assert [card.decisions[0].kind for card in c.false_positives] == ["false-positive"] * min(3, c.fp)
 
 
 # ---------------------------------------------------------------------- charts
 
 
-def test_colours_follow_the_page() -> None:
+def test_colours_are_variables() -> None:
     chart = draw_lines(
         "x", [Line("a", [1, 2], [1, 2]), Line("b", [1], [3], "b")], x="epoch", y="loss", caption="L"
     )
     assert not any(colour in chart.svg for colour in COLOURS.values())
     used = set(re.findall(r"#[0-9a-f]{6}\b", chart.svg))
-    assert used == set(), f"colours that do not follow the page: {used}"
+    assert used == set(), f"colours that are no variables: {used}"
     assert "var(--a)" in chart.svg
     assert chart.svg.startswith("<svg")
     assert 'role="img"' in chart.svg
 
 
-def test_calibration_of_perfect_and_of_wrong_probabilities() -> None:
+def test_calibration_of_perfect_and_wrong_probabilities() -> None:
     rng = np.random.default_rng(0)
     p = rng.random((4000, 3)).astype(np.float32)
     labels = (rng.random(p.shape) < p).astype(np.int8)
@@ -261,11 +262,11 @@ def error_of(caption: str) -> float:
     return float(re.findall(r"[\d.]+", caption)[0])
 
 
-def test_attributes_nobody_has_do_not_break_the_chart() -> None:
+def test_chart_of_attributes_without_positives() -> None:
     assert "<svg" in draw_rarity("r", [0.0, 0.5, 1.0], [0.0, 0.9, 0.4]).svg
 
 
-def test_the_file_is_written_whole(tmp_path: Path) -> None:
+def test_the_file_is_written_atomically(tmp_path: Path) -> None:
     write_report(tmp_path / "deep" / "r.html", "<p>ü</p>")
     assert (tmp_path / "deep" / "r.html").read_text(encoding="utf-8") == "<p>ü</p>"
     assert [p.name for p in (tmp_path / "deep").iterdir()] == ["r.html"]
@@ -281,12 +282,12 @@ def luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("scheme", [0, 1], ids=["light", "dark"])
-@pytest.mark.parametrize("ground", ["paper", "card", "well"])
-@pytest.mark.parametrize("text", ["ink", "soft", "a", "right", "extra", "missed", "unknown"])
-def test_text_has_contrast(scheme: int, ground: str, text: str) -> None:
+@pytest.mark.parametrize("background", ["paper", "card", "well"])
+@pytest.mark.parametrize("text", ["ink", "soft", "a", "correct", "false-positive", "missed", "unknown"])
+def test_text_has_contrast(scheme: int, background: str, text: str) -> None:
     """WCAG 2 AA: at least 4.5 to 1."""
     style = (Path(report.__file__).parent / "style.css").read_text()
     block = re.findall(r":root \{.*?\}", style, re.DOTALL)[scheme]
-    colours = dict(re.findall(r"--(\w+): (#[0-9a-f]{6})", block))
-    dark, light = sorted((luminance(colours[text]), luminance(colours[ground])))
+    colours = dict(re.findall(r"--([\w-]+): (#[0-9a-f]{6})", block))
+    dark, light = sorted((luminance(colours[text]), luminance(colours[background])))
     assert (light + 0.05) / (dark + 0.05) >= 4.5

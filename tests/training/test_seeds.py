@@ -34,9 +34,9 @@ def test_seeds_are_trained_tested_and_averaged(
     outcomes = train_seeds(recipe, tmp_path / "runs", seeds=(3, 5), results=results)
     assert [outcome.run for outcome in outcomes] == [tmp_path / "runs" / "seed3", tmp_path / "runs" / "seed5"]
     scores = [Result.load(p) for p in sorted(results.rglob("*.json"))]
-    assert [(s.seed, s.partition, s.epochs, s.device) for s in scores] == [
-        (3, "own/test", 1, "cpu"),
-        (5, "own/test", 1, "cpu"),
+    assert [(s.seed, s.partition, s.split, s.epochs, s.device) for s in scores] == [
+        (3, "own", "test", 1, "cpu"),
+        (5, "own", "test", 1, "cpu"),
     ]
     assert len(list(results.rglob("*.parquet"))) == 2
     for outcome, score in zip(outcomes, scores, strict=True):

@@ -81,14 +81,14 @@ def test_a_compiled_model_gets_the_same_weights_with_the_same_names(
 
 
 def test_the_mean_loss_is_that_of_torchmetrics() -> None:
-    ours, theirs = _MeanLoss(), MeanMetric()
+    mean_loss, reference = _MeanLoss(), MeanMetric()
     losses = torch.rand(7, generator=torch.Generator().manual_seed(0)) * 30
     for size, loss in enumerate(losses, 3):
-        ours.update(loss, size)
-        theirs.update(loss, size)
-    ours.update(losses[0])
-    theirs.update(losses[0])
-    assert torch.equal(ours.compute(), theirs.compute())
-    assert (ours.weight, ours.mean_value) == (theirs.weight, theirs.mean_value)
-    ours.reset()
-    assert ours.weight == 0
+        mean_loss.update(loss, size)
+        reference.update(loss, size)
+    mean_loss.update(losses[0])
+    reference.update(losses[0])
+    assert torch.equal(mean_loss.compute(), reference.compute())
+    assert (mean_loss.weight, mean_loss.mean_value) == (reference.weight, reference.mean_value)
+    mean_loss.reset()
+    assert mean_loss.weight == 0

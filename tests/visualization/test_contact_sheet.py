@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 from PIL import Image, ImageChops
 
-from passerby.annotators import annotate, draw_contact_sheet
+from passerby.annotators import annotate
 from passerby.errors import DataError
 from passerby.parsing import get_class_colour
 from passerby.visualization.annotation_panels import Frame, draw_keypoints, draw_mask, draw_parsing
+from passerby.visualization.contact_sheet import draw_contact_sheet
 
 
 def test_only_kinds_that_exist_have_panels(people, make_toy):
@@ -27,11 +28,11 @@ def test_the_seed_decides_which_rows(people):
 
     assert draw(seed=1).tobytes() == draw(seed=1).tobytes()
     assert draw(seed=1).tobytes() != draw(seed=2).tobytes()
-    everybody = draw_contact_sheet(people, count=99, columns=5, height_px=64)
-    assert everybody.height > draw().height
+    all_rows = draw_contact_sheet(people, count=99, columns=5, height_px=64)
+    assert all_rows.height > draw().height
 
 
-def test_rows_that_lack_something_are_drawn_too(people, make_toy):
+def test_rows_with_missing_annotations_are_drawn(people, make_toy):
     whole = annotate(people, [make_toy("masks"), make_toy("parsing"), make_toy("keypoints")])
     (people.root / "images" / "02.png").write_bytes(b"nothing")
     (people.root / whole.paths("parsing")[3]).write_bytes(b"nothing")
@@ -78,18 +79,18 @@ def test_the_mask_is_bright_and_the_rest_dim():
     assert panel.getpixel((40, 38)) == (0xF0, 0xE4, 0x42)
 
 
-def test_keypoints_lie_where_the_picture_has_them():
+def test_keypoints_lie_where_the_image_has_them():
     black = Image.new("RGB", (20, 50))
     points = np.full((17, 3), -999, np.float32)
     points[:, 2] = 1
     points[[5, 7]] = [(4.5, 9.5, 1), (14.5, 9.5, 1)]
     frame = Frame((80, 200), (20, 50))
-    sure = np.asarray(draw_keypoints(black, points, frame, min_score=0.3)).astype(int)
-    assert np.abs(sure[40, 40] - (0x56, 0xB4, 0xE9)).max() < 8
-    assert np.abs(sure[80, 40] - sure[150, 70]).max() == 0
+    confident = np.asarray(draw_keypoints(black, points, frame, min_score=0.3)).astype(int)
+    assert np.abs(confident[40, 40] - (0x56, 0xB4, 0xE9)).max() < 8
+    assert np.abs(confident[80, 40] - confident[150, 70]).max() == 0
     points[:, 2] = 0.1
     faint = np.asarray(draw_keypoints(black, points, frame, min_score=0.3)).astype(int)
-    assert faint[40].sum() < sure[40].sum()
+    assert faint[40].sum() < confident[40].sum()
 
 
 def test_parsing_panels_have_the_colours_of_the_legend():
@@ -108,7 +109,7 @@ _SEEN_WITHOUT = {  # Machado, Oliveira and Fernandes (2009), severity 1
 
 
 @pytest.mark.parametrize("without", list(_SEEN_WITHOUT))
-def test_twenty_classes_can_be_told_apart(without):
+def test_twenty_classes_are_distinguishable(without):
     hexes = [get_class_colour(n) for n in range(20)]
     rgb = np.array([[int(c[i : i + 2], 16) / 255 for i in (1, 3, 5)] for c in hexes])
     linear = np.where(rgb <= 0.04045, rgb / 12.92, ((rgb + 0.055) / 1.055) ** 2.4)

@@ -27,7 +27,7 @@ def compute_crop(size: tuple[int, int], box: Sequence[float] | None) -> Crop:
     """The crop of an image of `size` (width, height) that covers a box; the full image without a box.
 
     Raises:
-        DataError: If the box lies outside of the picture.
+        DataError: If the box lies outside of the image.
 
     Example:
         >>> compute_crop((40, 100), (-3, 10.5, 20.2, 60)), compute_crop((40, 100), None)
@@ -39,7 +39,7 @@ def compute_crop(size: tuple[int, int], box: Sequence[float] | None) -> Crop:
     x0, y0, x1, y1 = max(box[0], 0.0), max(box[1], 0.0), min(box[2], width), min(box[3], height)
     if not (x1 > x0 and y1 > y0):
         raise DataError(
-            f"expected a box that overlaps the picture of {width} × {height} pixels, got {list(box)}"
+            f"expected a box that overlaps the image of {width} × {height} pixels, got {list(box)}"
         )
     return (math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))
 

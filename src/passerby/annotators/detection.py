@@ -189,7 +189,7 @@ class KeypointRCNN(_Detector):
         chosen = self._choose(found, _boxes_cover_centre(found["boxes"], size))
         if chosen is None:
             return None
-        # In torchvision (heatmaps_to_keypoints), (0, 0) is the corner of the top left pixel; here, its centre.
+        # In torchvision (heatmaps_to_keypoints), (0, 0) is the corner of the first pixel; here, its centre.
         positions = points[chosen, :, :2] - 0.5
         scores = found["keypoints_scores"][chosen].sigmoid()
         result: NDArray[np.float32] = torch.cat((positions, scores[:, None]), dim=1).float().cpu().numpy()

@@ -40,8 +40,8 @@ def _plain(label: str) -> str:
 _LIP_NUMBERS = {
     **{_plain(name): number for number, name in enumerate(LIP_CLASSES)},
     "bag": 0,  # carried objects are background in Look-Into-Person
-    # Look-Into-Person has no belts. Most are on the waistband of trousers, so they become pants; on a dress or
-    # a coat, a stripe of few pixels is wrong.
+    # Look-Into-Person has no belts. Most are on the waistband of trousers, so they become pants; on a
+    # dress or a coat, a stripe of few pixels is wrong.
     "belt": LIP_CLASSES.index("Pants"),
 }
 """Number in Look-Into-Person of each known label: those of Look-Into-Person and of ATR."""

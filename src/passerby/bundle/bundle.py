@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import math
 import tempfile
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from passerby._version import __version__
-from passerby.bundle.card import render_card
 from passerby.bundle.hub import download, upload
 from passerby.bundle.pictures import Picture, open_picture, source_of
-from passerby.bundle.storage import CARD, CONFIG, WEIGHTS, encode_config, read_files, write_files
+from passerby.bundle.storage import read_files, write_files
 from passerby.errors import BundleError, DataError, ModelError, SchemaError
 from passerby.images.placement import resize_image
 from passerby.migration import upgrade
@@ -256,29 +253,12 @@ class Bundle:
         Raises:
             BundleError: If something else than a bundle is at the path, or the metadata is not plain JSON.
         """
-        from passerby.bundle.weights import encode_weights
+        from passerby.bundle.content import encode_files
 
-        weights = encode_weights(self.model)
-        config: dict[str, Any] = {
-            "passerby": __version__,
-            "model": {"name": self.model.name, "arguments": dict(self.model.arguments)},
-            "schema": self.schema.to_dict(),
-            "preprocess": self.preprocess.to_dict(),
-            "thresholds": dict(zip(self.schema.names, self.thresholds, strict=True)),
-            "metadata": _without_nan(self.metadata),
-        }
-        card = render_card(
-            self.schema,
-            self.preprocess,
-            model=self.model.name,
-            arguments=self.model.arguments,
-            thresholds=self.thresholds,
-            metadata=config["metadata"],
-            guidance=self.model.guidance,
-            without_guidance=self.model.without_guidance,
+        write_files(
+            Path(path),
+            encode_files(self.model, self.preprocess, thresholds=self.thresholds, metadata=self.metadata),
         )
-        files = {CONFIG: encode_config(config, weights), WEIGHTS: weights, CARD: card.encode()}
-        write_files(Path(path), files)
 
     @classmethod
     def load(
@@ -337,7 +317,7 @@ def load(
         path = download(str(path_or_hub_id), revision)
     content = read_files(path)
 
-    from passerby.bundle.weights import rebuild_model
+    from passerby.bundle.content import rebuild_model
 
     try:
         model, config = rebuild_model(content, path), content.config
@@ -351,11 +331,3 @@ def load(
             "that wrote it (its config.json may name the commit), or train the model again"
         ) from error
     return bundle.to(device)
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

@@ -1,4 +1,4 @@
-"""`passerby report`: runs and evaluations as one HTML file."""
+"""`passerby report`: runs, evaluations and comparisons as one HTML file."""
 
 from __future__ import annotations
 
@@ -13,37 +13,41 @@ __all__ = ["report"]
 def report(
     paths: Annotated[
         list[Path],
-        typer.Argument(help="Folders of runs and scores, also those above them; stored comparisons."),
+        typer.Argument(
+            help="Run folders, evaluation folders (of `evaluate --out` and `evaluate-localization --out`), "
+            "folders that contain them, and comparison files (of `compare --out` and "
+            "`compare-localization --out`)."
+        ),
     ],
-    out: Annotated[Path, typer.Option(help="The HTML file to write.")] = Path("report.html"),
-    title: Annotated[str | None, typer.Option(help="Heading [default: the model].")] = None,
+    out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
+    title: Annotated[str | None, typer.Option(help="Heading of the page [default: the model].")] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Where the pictures lie, if not where the evaluation says.")
+        Path | None, typer.Option(help="Folder of the images, if they are not where they were evaluated.")
     ] = None,
-    pictures: Annotated[int, typer.Option(min=0, max=200, help="People on each wall of pictures.")] = 12,
-    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave pictures of people out.")] = False,
-    seed: Annotated[int, typer.Option(help="Draws the people who are shown at random.")] = 0,
+    pictures: Annotated[int, typer.Option(min=0, max=200, help="Number of images in each gallery.")] = 12,
+    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave out images of people.")] = False,
+    seed: Annotated[int, typer.Option(help="Seed of the random samples.")] = 0,
 ) -> None:
-    """Write a self-contained HTML page about runs and scores.
+    """Create one self-contained HTML page about runs, evaluations and comparisons.
 
-    Scores, attributes, training curves, predictions right and wrong, where attributes are seen.
+    It shows scores, scores by attribute, training curves, correct and wrong predictions, and heat maps.
     """
     from passerby.report.inputs import load_sources
     from passerby.report.page import create_report, write_report
 
-    found = load_sources(paths, images=images)
+    sources = load_sources(paths, images=images)
     html = create_report(
-        found.runs,
-        found.evaluations,
-        found.localizations,
-        comparisons=found.comparisons,
+        sources.runs,
+        sources.evaluations,
+        sources.localizations,
+        comparisons=sources.comparisons,
         title=title,
         pictures=0 if no_pictures else pictures,
         seed=seed,
     )
     write_report(out, html)
     size = len(html.encode()) / 1e6
-    words = f"{len(found.evaluations)} evaluation(s), {len(found.runs)} run(s)"
-    words += f", {len(found.localizations)} localisation(s)" if found.localizations else ""
-    words += f", {len(found.comparisons)} comparison(s)" if found.comparisons else ""
-    typer.echo(f"{out} ({size:.1f} MB): {words}")
+    counts = f"{len(sources.evaluations)} evaluation(s), {len(sources.runs)} run(s)"
+    counts += f", {len(sources.localizations)} localisation(s)" if sources.localizations else ""
+    counts += f", {len(sources.comparisons)} comparison(s)" if sources.comparisons else ""
+    typer.echo(f"{out} ({size:.1f} MB): {counts}")

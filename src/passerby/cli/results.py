@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.options import split_list
+
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
@@ -17,26 +19,37 @@ __all__ = ["results"]
 
 def results(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Score files or folders [default: results].")
+        list[Path] | None, typer.Argument(help="Score files, folders, evaluations [default: results].")
+    ] = None,
+    variants: Annotated[
+        str | None, typer.Option(help="Only these variants, in this order, separated by commas.")
+    ] = None,
+    columns: Annotated[
+        str | None, typer.Option(help="Columns of the Markdown table, such as model,variant,seeds,mA.")
     ] = None,
     by_attribute: Annotated[
-        bool, typer.Option("--by-attribute", help="A line an attribute: share of right answers, and mA.")
+        bool, typer.Option("--by-attribute", help="One line per attribute: accuracy and mA.")
     ] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
 ) -> None:
-    """Print score files as one table, seeds averaged.
+    """Print score files as one table, averaged over seeds.
 
-    One line a recipe, mean ± standard deviation over its seeds.
+    One line per recipe, mean ± standard deviation over its seeds.
     """
-    from passerby.comparison.aggregate import aggregate, format_markdown
+    from passerby.comparison.aggregate import aggregate, format_markdown, select_variants
     from passerby.evaluation.score_files import load_results
 
+    if columns is not None and (by_attribute or not markdown):
+        raise typer.BadParameter("--columns needs --markdown, without --by-attribute")
     rows = aggregate(load_results(paths or [Path("results")]))
+    if variants is not None:
+        rows = select_variants(rows, split_list(variants) or [])
     if by_attribute:
         _print_by_attribute(rows, markdown=markdown)
         return
     if markdown:
-        typer.echo(format_markdown(rows), nl=False)
+        chosen = split_list(columns)
+        typer.echo(format_markdown(rows) if chosen is None else format_markdown(rows, chosen), nl=False)
         return
     from passerby.cli.tables import Line, print_scores
     from passerby.comparison.run_names import describe_facts, name_rows
@@ -63,7 +76,9 @@ def _print_by_attribute(rows: Sequence[Aggregate], *, markdown: bool) -> None:
         return
     title = " · ".join((*found.runs, found.shared) if len(found.runs) == 1 else (found.shared,))
     table = Table(title=title, title_justify="left", caption_justify="left")
-    table.caption = "In per cent. Always no: the accuracy of denying everything, whose mA is 50."
+    table.caption = (
+        "In per cent. Always no: accuracy of predicting every attribute as absent, whose mA is 50."
+    )
     for i, head in enumerate(found.header):
         table.add_column(Text(head), justify="right" if i else "left", overflow="fold")
     *lines, mean = found.lines()

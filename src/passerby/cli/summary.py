@@ -30,7 +30,7 @@ def _counts(summary: Summary) -> Table:
     grid.add_column(style="dim")
     grid.add_column()
     grid.add_row("data set", f"[bold]{escape(summary.dataset)}[/]")
-    pictures = "" if summary.images == summary.rows else f" in {summary.images:,} pictures"
+    pictures = "" if summary.images == summary.rows else f" in {summary.images:,} images"
     grid.add_row("rows (persons)", f"{summary.rows:,}{pictures}")
     grid.add_row("attributes", f"{len(summary.attributes)}")
     unknown = sum(a.unknown for a in summary.attributes)
@@ -90,14 +90,14 @@ def _print_problems(summary: Summary, console: Console) -> None:
             console, f"Attributes that are never present or never absent ({len(degenerate)})", degenerate
         )
     if summary.missing:
-        _print_list(console, f"Missing pictures ({len(summary.missing):,})", summary.missing)
+        _print_list(console, f"Missing images ({len(summary.missing):,})", summary.missing)
     if summary.check is None:
         console.print("[dim]Images were not read: unreadable images and duplicates are not reported.[/]")
         return
     unreadable, duplicates = summary.check.unreadable, summary.check.duplicates
     if unreadable:
         _print_list(
-            console, f"Unreadable pictures ({len(unreadable):,})", [f"{p}: {why}" for p, why in unreadable]
+            console, f"Unreadable images ({len(unreadable):,})", [f"{p}: {why}" for p, why in unreadable]
         )
     if duplicates:
         extra = sum(len(g) - 1 for g in duplicates)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from passerby.comparison.aggregate import Aggregate, aggregate, format_markdown
 from passerby.comparison.localization_comparison import (
     ComparedLocalization,
     LocalizationComparison,
@@ -15,11 +16,14 @@ from passerby.comparison.run_comparison import Comparison
 __all__ = [
     "COMPARABLE",
     "DEFAULT_SCORES",
+    "Aggregate",
     "ComparedLocalization",
     "Comparison",
     "LocalizationComparison",
     "LocalizationDifferences",
+    "aggregate",
     "compare",
     "compare_localization",
+    "format_markdown",
     "load_localizations",
 ]

@@ -6,16 +6,19 @@ import json
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from difflib import get_close_matches
 from typing import Any
 
 from passerby.comparison.run_names import name_run, select_rules
-from passerby.errors import DataError
+from passerby.errors import ConfigError, DataError
 from passerby.evaluation.results import Result
 from passerby.metrics.functional import METRICS
 
-__all__ = ["Aggregate", "aggregate", "format_markdown", "identify_recipe"]
+__all__ = ["COLUMNS", "Aggregate", "aggregate", "format_markdown", "identify_recipe", "select_variants"]
 
-HEADINGS = ("data", "model", "training", "protocol", "seeds")
+DEFAULT_COLUMNS = ("data", "recipe", "training", "protocol", "seeds", *METRICS)
+COLUMNS = ("data", "recipe", "model", "backbone", "variant", "training", "protocol", "seeds", *METRICS)
+"""Columns of the table of results; `recipe` is model, backbone and variant."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,25 +94,50 @@ def _aggregate_seeds(group: list[Result]) -> Aggregate:
     return Aggregate(tuple(group), mean, sd)
 
 
-def format_markdown(rows: Sequence[Aggregate]) -> str:
-    """A table with one row per recipe: metrics in per cent, mean ± standard deviation over seeds."""
-    lines = ["| " + " | ".join((*HEADINGS, *METRICS)) + " |"]
-    lines.append("|" + "---|" * len(HEADINGS) + "---:|" * len(METRICS))
-    table = [(*_describe_cells(row), *(row.format(metric) for metric in METRICS)) for row in rows]
-    lines += ["| " + " | ".join(cells) + " |" for cells in table]
+def select_variants(rows: Sequence[Aggregate], variants: Sequence[str]) -> list[Aggregate]:
+    """The rows of these variants, in this order.
+
+    Raises:
+        ConfigError: If no row has one of the variants.
+    """
+    known = list(dict.fromkeys(row.first.variant for row in rows))
+    if missing := [name for name in variants if name not in known]:
+        near = ", ".join(get_close_matches(missing[0], known)) or ", ".join(known[:5])
+        raise ConfigError(f"no score of the variant {missing[0]!r}; there are, for example, {near}")
+    return [row for name in variants for row in rows if row.first.variant == name]
+
+
+def format_markdown(rows: Sequence[Aggregate], columns: Sequence[str] = DEFAULT_COLUMNS) -> str:
+    """A Markdown table with one row per recipe; metrics in per cent, mean ± standard deviation over seeds.
+
+    Args:
+        columns: Some of `COLUMNS`.
+
+    Raises:
+        ConfigError: If a column is unknown.
+    """
+    if unknown := [name for name in columns if name not in COLUMNS]:
+        raise ConfigError(f"no column {unknown[0]!r}; expected some of {', '.join(COLUMNS)}")
+    lines = ["| " + " | ".join(columns) + " |"]
+    lines.append("|" + "".join("---:|" if name in ("seeds", *METRICS) else "---|" for name in columns))
+    for row in rows:
+        cells = _describe(row)
+        lines.append("| " + " | ".join(cells[name] for name in columns) + " |")
     return "\n".join(lines) + "\n"
 
 
-def _describe_cells(row: Aggregate) -> tuple[str, ...]:
-    """The cells of `HEADINGS`."""
+def _describe(row: Aggregate) -> dict[str, str]:
+    """The cell of each of `COLUMNS`."""
     first = row.first
-    training = f"{first.pretraining}, {first.input_size[0]}×{first.input_size[1]}, {first.epochs} epochs"
     keys = ("name", "crops", "calibration", "source", "label_map")
-    protocol = ", ".join(str(first.protocol[key]) for key in keys if key in first.protocol)
-    return (
-        f"{first.dataset}, {first.partition}/{first.split}",
-        row.title,
-        training,
-        protocol,
-        str(len(row.results)),
-    )
+    return {
+        "data": f"{first.dataset}, {first.partition}/{first.split}",
+        "recipe": row.title,
+        "model": first.model,
+        "backbone": first.backbone,
+        "variant": first.variant,
+        "training": f"{first.pretraining}, {'×'.join(map(str, first.input_size))}, {first.epochs} epochs",
+        "protocol": ", ".join(str(first.protocol[key]) for key in keys if key in first.protocol),
+        "seeds": str(len(row.results)),
+        **{name: row.format(name) for name in METRICS},
+    }

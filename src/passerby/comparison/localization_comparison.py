@@ -107,7 +107,7 @@ class LocalizationComparison:
         resamples: Number of resamples.
         seed: Seed of the draws.
         n_clusters: Number of clusters drawn in each resample: identities, or pictures without a known
-        identity.
+            identity.
         commit: Commit of the code.
     """
 
@@ -190,6 +190,7 @@ class LocalizationComparison:
             for name, column in stored.per_attribute.items()
             for score, interval in column.items()
         ]
-        for interval, ours, theirs in expected:
-            if not abs(statistics.fmean(ours) - statistics.fmean(theirs) - interval.difference) <= _TOLERANCE:
+        for interval, values, baseline in expected:
+            difference = statistics.fmean(values) - statistics.fmean(baseline)
+            if not abs(difference - interval.difference) <= _TOLERANCE:
                 raise ValueError("expected differences that match the scores")

@@ -147,15 +147,15 @@ def _join_seeds(group: Sequence[tuple[RunFacts, LocalizationSamples]]) -> Locali
 
 def _check_rules(a: LocalizationScores, b: LocalizationScores) -> None:
     for name in ("dataset", "partition", "split"):
-        ours, theirs = getattr(a, name), getattr(b, name)
-        if ours != theirs:
+        one, other = getattr(a, name), getattr(b, name)
+        if one != other:
             raise DataError(
-                f"expected scores on the same data, got {name} {ours!r} and {theirs!r}; pass those of one"
+                f"expected scores on the same data, got {name} {one!r} and {other!r}; pass those of one"
             )
     for rule in ("truth", "boxes"):
-        ours, theirs = getattr(a.protocol, rule), getattr(b.protocol, rule)
-        if ours != theirs:
-            raise ConfigError(f"expected one rule for {rule}, got {ours!r} and {theirs!r}; evaluate again")
+        one, other = getattr(a.protocol, rule), getattr(b.protocol, rule)
+        if one != other:
+            raise ConfigError(f"expected one rule for {rule}, got {one!r} and {other!r}; evaluate again")
     for name in a.names:
         if set(a.names[name]) != set(b.names.get(name, a.names[name])):
             raise DataError(
@@ -166,8 +166,8 @@ def _check_rules(a: LocalizationScores, b: LocalizationScores) -> None:
 
 def _put_in_order(scores: LocalizationScores, *, as_in: LocalizationScores) -> LocalizationSamples:
     """The samples in the order of others."""
-    ours, theirs = scores.samples, as_in.samples
-    wanted, found = _identify(theirs), {key: i for i, key in enumerate(_identify(ours))}
+    samples, reference = scores.samples, as_in.samples
+    wanted, found = _identify(reference), {key: i for i, key in enumerate(_identify(samples))}
     different = sorted(set(wanted) ^ set(found))
     if different:
         raise DataError(
@@ -177,8 +177,8 @@ def _put_in_order(scores: LocalizationScores, *, as_in: LocalizationScores) -> L
             "min_area_px and only_predicted"
         )
     order = np.array([found[key] for key in wanted])
-    measures = {name: each[order] for name, each in ours.measures.items()}
-    return replace(theirs, probs=ours.probs[order], measures=measures)
+    measures = {name: each[order] for name, each in samples.measures.items()}
+    return replace(reference, probs=samples.probs[order], measures=measures)
 
 
 def match_insertion_deletion(runs: Sequence[LocalizationRun], scores: Sequence[str]) -> list[LocalizationRun]:

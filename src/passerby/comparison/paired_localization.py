@@ -189,9 +189,9 @@ def _compare(
     """
 
     def measure(score: str, attributes: list[int]) -> Interval | None:
-        ours, theirs = drawn[score][run], drawn[score][0]
+        resampled = drawn[score][run] - drawn[score][0]
         difference = values[score][run] - values[score][0]
-        return _measure(difference[attributes], ours[attributes] - theirs[attributes])
+        return _measure(difference[attributes], resampled[attributes])
 
     def average(attributes: list[int]) -> dict[str, Interval]:
         measured = {

@@ -4,18 +4,17 @@ Below the command line, only this package uses YAML and pydantic. Library classe
 """
 
 from passerby.config.reading import load_recipe
-from passerby.config.recipe import (
+from passerby.config.recipe import Recipe
+from passerby.config.sections import (
     AugmentationSection,
     DataSection,
     InputSection,
     LossSection,
     ModelSection,
-    OptimizerSection,
-    Recipe,
-    ScheduleSection,
-    TrainingSection,
 )
-from passerby.config.suite import LocalizationSection, Suite, SuiteRun, TestSection, load_suite
+from passerby.config.suite import Suite, SuiteRun, load_suite
+from passerby.config.suite_sections import LocalizationSection, TestSection
+from passerby.config.training_sections import OptimizerSection, ScheduleSection, TrainingSection
 
 __all__ = [
     "AugmentationSection",

@@ -14,7 +14,8 @@ import yaml
 from pydantic import BaseModel, ValidationError
 
 from passerby.config.packaged import Kind, find_recipe
-from passerby.config.recipe import Recipe, Section
+from passerby.config.recipe import Recipe
+from passerby.config.sections import Section
 from passerby.errors import ConfigError
 
 __all__ = ["create_recipe", "expand", "load_recipe", "merge_overrides", "read_recipe", "validate"]

@@ -34,7 +34,7 @@ class DeviceCacheLoader(BatchLoader):
     Args:
         cache: The images, and masks, parsing maps and keypoints if the manifest has them.
         device: Device of the copy: 3 · H · W bytes per row, and H · W more for each of masks and parsing maps
-            if `guidance` requests them. Each process holds all rows, because every epoch divides them anew.
+            if `guidance` requests them. Each process holds all rows, because every epoch divides them again.
         options: As for `BatchLoader`, except for `workers`: nothing is prefetched.
 
     Shape:

@@ -221,5 +221,5 @@ def _select_readable(
         raise DataError(f"expected a list of rows 0 … {len(cache) - 1}, got shape {rows.shape}, {rows[:5]} …")
     valid = rows[cache.valid[rows]]
     if not len(valid):
-        raise DataError(f"expected at least one readable picture among the {len(rows)} rows, got none")
+        raise DataError(f"expected at least one readable image among the {len(rows)} rows, got none")
     return valid

@@ -4,7 +4,7 @@ Columns:
 
 | column | type | meaning |
 |---|---|---|
-| `image` | string | path of the picture relative to the root, POSIX separators |
+| `image` | string | path of the image relative to the root, POSIX separators |
 | `box` | list of 4 float32, or null | crop in pixels, left top right bottom; null: the full image |
 | `label:<name>` | int8 | 1 present, 0 absent, −1 unknown; one column per attribute, in schema order |
 | `identity`, `camera` | string or null | |
@@ -19,9 +19,6 @@ and manifest can be moved.
 
 from __future__ import annotations
 
-import hashlib
-import json
-import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -29,7 +26,6 @@ from typing import Any, Literal
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from passerby.data.columns import (
@@ -40,16 +36,18 @@ from passerby.data.columns import (
     check_lists,
     check_partition,
     check_relative_path,
-    check_table,
     make_guidance_columns,
 )
-from passerby.errors import ManifestError, SchemaError
-from passerby.io import replace_file
+from passerby.data.manifest_file import (
+    ManifestFile,
+    compute_fingerprint,
+    read_manifest_file,
+    write_manifest_file,
+)
+from passerby.errors import ManifestError
 from passerby.schema import AttributeSchema
 
 __all__ = ["SPLITS", "Manifest", "check_relative_path"]
-
-FORMAT_VERSION = 1
 
 
 @dataclass(frozen=True)
@@ -265,33 +263,12 @@ class Manifest:
     @property
     def fingerprint(self) -> str:
         """A hash of 16 hexadecimal digits over all cells, names and their order; independent of the root."""
-        digest = hashlib.sha256(f"{FORMAT_VERSION}{self.dataset}{self.schema.to_json()}".encode())
-        for name in self.table.column_names:
-            column = self.table.column(name).combine_chunks()
-            digest.update(f"\0{name}\0".encode())
-            if pa.types.is_fixed_size_list(column.type):
-                digest.update(column.is_null().to_numpy(zero_copy_only=False).tobytes())
-                digest.update(column.drop_null().flatten().to_numpy(zero_copy_only=False).tobytes())
-            else:
-                digest.update(json.dumps(column.to_pylist()).encode())
-        if self.parsing_classes:  # otherwise unchanged, so that caches of older manifests stay valid
-            digest.update(f"\0classes\0{json.dumps(self.parsing_classes)}".encode())
-        return digest.hexdigest()[:16]
+        return compute_fingerprint(self.dataset, self.schema, self.table, self.parsing_classes)
 
     def write(self, path: Path) -> None:
         """Write a Parquet file atomically."""
-        path = Path(path)
-        root = Path(os.path.relpath(self.root.resolve(), path.parent.resolve())).as_posix()
-        meta = {
-            "version": FORMAT_VERSION,
-            "dataset": self.dataset,
-            "root": root,
-            "schema": self.schema.to_dict(),
-        }
-        if self.parsing_classes:
-            meta["parsing_classes"] = self.parsing_classes
-        with replace_file(path) as temporary:
-            pq.write_table(self.table.replace_schema_metadata({"passerby": json.dumps(meta)}), temporary)
+        content = ManifestFile(self.dataset, self.schema, self.table, self.root, self.parsing_classes)
+        write_manifest_file(Path(path), content)
 
     @classmethod
     def load(cls, path: Path, *, root: Path | None = None) -> Manifest:
@@ -305,26 +282,6 @@ class Manifest:
         Raises:
             ManifestError: If the file is missing, not Parquet, or was not written by `passerby prepare`.
         """
-        path = Path(path)
-        try:
-            table = pq.ParquetFile(path).read()
-            meta = json.loads((table.schema.metadata or {})[b"passerby"])
-            version, dataset, written_root = meta["version"], str(meta["dataset"]), str(meta["root"])
-            schema = AttributeSchema.from_dict(meta["schema"])
-            classes = check_classes(meta.get("parsing_classes", ()))
-        except FileNotFoundError:
-            raise ManifestError(f"no manifest at {path}; create one with `passerby prepare`") from None
-        except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, SchemaError) as error:
-            raise ManifestError(
-                f"{path} is not a manifest of passerby, or is damaged ({type(error).__name__}: {error}); "
-                f"create one with `passerby prepare`"
-            ) from error
-        if version != FORMAT_VERSION:
-            raise ManifestError(
-                f"{path} has format {version}, this version reads format {FORMAT_VERSION}; create it again "
-                "with `passerby prepare`"
-            )
-        table = table.replace_schema_metadata(None)
-        check_table(path, table, schema)
-        folder = Path(root) if root else (path.resolve().parent / written_root).resolve()
-        return cls(dataset, schema, table, folder, classes)
+        found = read_manifest_file(Path(path))
+        folder = Path(root) if root else found.root
+        return cls(found.dataset, found.schema, found.table, folder, found.parsing_classes)

@@ -20,7 +20,7 @@ def find_commit() -> str | None:
         done = subprocess.run(command, capture_output=True, text=True, check=False)  # noqa: S603 - fixed words
         return done.stdout.strip() if done.returncode == 0 else None
 
-    if run("ls-files", "--error-unmatch", "__init__.py") is None:  # installed inside another project's checkout
+    if run("ls-files", "--error-unmatch", "__init__.py") is None:  # in another project's checkout
         return None
     commit = run("rev-parse", "--short=12", "HEAD")
     return f"{commit}+changes" if commit and run("status", "--porcelain", "--untracked-files=no") else commit

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import tempfile
 import time
-from collections.abc import Generator, Sequence
-from contextlib import ExitStack, closing
-from pathlib import Path
+from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.cache import PackedCache
 from passerby.data.label_map import LabelMap
-from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, SchemaError
 from passerby.evaluation.evaluation import Evaluation
-from passerby.evaluation.loading import Loading, Progress
+from passerby.evaluation.loading import Loading
 from passerby.evaluation.protocols import load_protocol
-from passerby.inference.batches import load_batches
+from passerby.evaluation.split_batches import load_rows
 from passerby.inference.predictor import Predictor
 from passerby.metrics import ParsingScores, count_parsing
 from passerby.parsing import MASK_CLASSES, are_within, read_masks
-from passerby.types import Batch, Preprocess
+from passerby.types import Batch
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -168,10 +164,14 @@ def _predict(
     model = predictor.bundle.model
     truth = _find_truth(predictor.bundle, manifest.take(rows))
     guidance = tuple(dict.fromkeys((*model.guidance, *([truth] if truth else []))))
-    if loading.cache is None and not guidance:
-        batches = _decode(manifest, rows, predictor.bundle.preprocess, loading, skipped)
-    else:
-        batches = _read_cache(manifest, rows, predictor.bundle.preprocess, guidance, loading, skipped)
+    batches = load_rows(
+        manifest,
+        rows,
+        predictor.bundle.preprocess,
+        guidance=guidance,
+        loading=loading,
+        skipped=skipped,
+    )
     counts: dict[str, Tensor] = {}
     kept: list[NDArray[np.int64]] = []
     probs: list[NDArray[np.float32]] = []
@@ -184,18 +184,14 @@ def _predict(
                 scores = predictor.predict_batch(batch.images, batch.guidance)
             probs.append(scores.cpu().numpy())
             kept.append(batch.rows.numpy())
-            _report(loading.progress, sum(map(len, kept)), len(rows))
+            if loading.progress is not None:
+                loading.progress(sum(map(len, kept)), len(rows))
     if not kept:
         raise DataError(f"none of the {len(rows)} pictures could be read; check --root")
     parsing = {
         stage: ParsingScores.from_counts(each, model.parsing_classes) for stage, each in counts.items()
     }
     return np.concatenate(kept), np.concatenate(probs), parsing
-
-
-def _report(progress: Progress | None, done: int, total: int) -> None:
-    if progress is not None:
-        progress(done, total)
 
 
 def _count_pixels(
@@ -207,68 +203,3 @@ def _count_pixels(
     for stage, predicted in maps.items():
         found = count_parsing(predicted.cpu(), true, classes=classes)
         counts[stage] = counts[stage] + found if stage in counts else found
-
-
-def _decode(
-    manifest: Manifest,
-    rows: NDArray[np.int64],
-    preprocess: Preprocess,
-    loading: Loading,
-    skipped: list[tuple[str, str]],
-) -> Generator[Batch, None, None]:
-    """Decode the pictures of some rows on the fly."""
-    import torch
-
-    images, boxes, labels = manifest.images, manifest.boxes(), manifest.labels
-    batches = load_batches(
-        (manifest.root / images[row] for row in rows),
-        preprocess,
-        boxes=[boxes[row] for row in rows],
-        batch_size=loading.batch_size,
-        threads=max(1, loading.workers),
-        on_unreadable=loading.on_unreadable,
-    )
-    for batch in batches:
-        skipped += [(images[rows[index]], each.reason) for index, each in batch.skipped.items()]
-        if len(batch):
-            numbers = rows[list(batch.indices)]
-            yield Batch(batch.inputs, torch.from_numpy(labels[numbers]), torch.from_numpy(numbers))
-
-
-def _read_cache(
-    manifest: Manifest,
-    rows: NDArray[np.int64],
-    preprocess: Preprocess,
-    guidance: tuple[str, ...],
-    loading: Loading,
-    skipped: list[tuple[str, str]],
-) -> Generator[Batch, None, None]:
-    """Read some rows from a packed cache: of the whole manifest, or of these rows in a temporary folder."""
-    with ExitStack() as stack:
-        source, numbers, folder = manifest, rows, loading.cache
-        if folder is None:
-            source, numbers = manifest.take(rows), np.arange(len(rows))
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="passerby-")))
-        packed = PackedCache.build(
-            source, preprocess, folder, on_unreadable=loading.on_unreadable, workers=loading.workers
-        )
-        wanted = {manifest.images[row] for row in rows}
-        skipped += [pair for pair in packed.unreadable if pair[0] in wanted]
-        loader = BatchLoader(
-            packed,
-            labels=source.labels,
-            rows=numbers,
-            batch_size=loading.batch_size,
-            workers=loading.workers,
-            guidance=guidance,
-        )
-        for batch in loader:
-            if loading.cache is None:
-                batch.rows = _renumber(batch.rows, rows)
-            yield batch
-
-
-def _renumber(indices: Tensor, rows: NDArray[np.int64]) -> Tensor:
-    import torch
-
-    return torch.from_numpy(rows[indices.numpy()])

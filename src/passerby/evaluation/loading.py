@@ -19,7 +19,7 @@ class Loading:
 
     Args:
         batch_size: Pictures per batch.
-        cache: Folder of the packed picture caches, shared with training: the whole manifest is packed there
+        cache: Folder of the packed picture caches, shared with training: the entire manifest is packed there
             unless it is already. None decodes only the pictures of the split, in memory or in a temporary
             folder.
         device: Such as `cpu` or `cuda`; None leaves the model on its device.

@@ -77,7 +77,7 @@ class Predictions:
     # ------------------------------------------------------------------ files
 
     def write(self, path: Path) -> None:
-        """Write columns `image`, `identity`, `box`, `row`, and `prob:<name>`, `label:<name>` per attribute."""
+        """Write columns `image`, `identity`, `box`, `row`; `prob:<name>`, `label:<name>` per attribute."""
         columns: dict[str, pa.Array] = {
             "image": pa.array(self.images, pa.string()),
             "identity": pa.array(self.identities, pa.string()),

@@ -1,7 +1,7 @@
 """The rules of a score; each set of rules has a name, which is printed with the score.
 
-The conventions of the field that make published numbers incomparable exist only under names of their own,
-which can be joined with `+`: `threshold-0.45+unknown-negative`.
+The conventions of the field that make published numbers incomparable have separate names, which can be joined
+with `+`: `threshold-0.45+unknown-negative`.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """The score of one model: one JSON format for score files and evaluation folders.
 
 A score file lies at `results/<dataset>/<model>-<backbone>-<variant>-seed<k>.json`. The `evaluation.json` of
-an evaluation folder has the same fields and `details` in addition; fields that the metadata of the bundle lacks
-are null there. Metrics are fractions in [0, 1] in files and per cent in tables.
+an evaluation folder has the same fields and `details` in addition; fields that the metadata of the bundle
+lacks are null there. Metrics are fractions in [0, 1] in files and per cent in tables.
 """
 
 from __future__ import annotations

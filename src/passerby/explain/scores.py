@@ -182,6 +182,6 @@ def compute_insertion_deletion(
     rank = rank.view_as(heat)  # (H, W), 0 for the hottest
     counts = torch.linspace(0, rank.numel(), steps + 1, device=rank.device).round()
     shown = (rank < counts[:, None, None]).unsqueeze(1).to(image.dtype)  # (steps + 1, 1, H, W)
-    curves = [score(image * part).double() for part in (shown, 1 - shown)]
+    curves = [score(image * mask).double() for mask in (shown, 1 - shown)]
     inserted, deleted = (float(torch.trapezoid(curve, dx=1 / steps)) for curve in curves)
     return inserted, deleted

@@ -53,7 +53,7 @@ class PictureBatch:
         indices: Position of each readable picture in the list of all pictures.
         sources: Where each readable picture came from.
         inputs: The readable pictures at the size of the model's input, before normalisation.
-        originals: The readable pictures as RGB in their own sizes; empty unless they were asked for.
+        originals: The readable pictures as RGB in their original sizes; empty unless requested.
         skipped: The unreadable pictures by their position in the list of all pictures.
 
     Shape:
@@ -101,7 +101,7 @@ def load_batches(
             it; by default all of every picture.
         batch_size: Pictures per batch, unreadable ones included.
         threads: Number of decoding threads; by default one per processor, at most 8.
-        keep_originals: Also keep the pictures in their own sizes (without regard to `boxes`).
+        keep_originals: Also keep the pictures in their original sizes (without regard to `boxes`).
         on_unreadable: An unreadable picture is reported in `PictureBatch.skipped` (`skip`), or its error ends
             the iteration (`raise`). Any other error always does.
 
@@ -158,7 +158,7 @@ def count_threads() -> int:
 
 
 _Decoded: TypeAlias = tuple[NDArray[np.uint8], Image.Image | None]
-"""A picture at the size of the input, (H, W, 3), and in its own size where that is asked for."""
+"""A picture at the size of the input, (H, W, 3), and in its original size if requested."""
 
 
 def _decode(picture: Picture, preprocess: Preprocess, box: BoxTuple | None, keep_original: bool) -> _Decoded:

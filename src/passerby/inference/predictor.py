@@ -150,15 +150,7 @@ class Predictor:
     ) -> tuple[Tensor, dict[str, Tensor]]:
         """Probabilities as `predict_batch`, and the parsing maps of the pictures without augmentation.
 
-        Args:
-            guidance, warn: As for `Bundle.predict_batch`.
-
-        Returns:
-            Probabilities, and the parsing maps by the name of their stage, the best one last.
-
-        Shape:
-            images: (N, 3, H, W) uint8, of the size in `preprocess`, on any device.
-            returns: (N, A) float32 in [0, 1]; maps (N, H, W) uint8, indices into `model.parsing_classes`.
+        Arguments and shapes are those of `Bundle.parse_batch`.
 
         Raises:
             DataError, ModelError: As `predict_batch`; also if the model makes no parsing maps.

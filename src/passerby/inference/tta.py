@@ -106,12 +106,12 @@ def _predict_five_crops(bundle: Bundle, images: Tensor, guidance: Guidance | Non
     height, width = (scale_side(side, CROP_SHARE) for side in images.shape[-2:])
     cropped = Bundle(bundle.model, replace(bundle.preprocess, height=height, width=width), bundle.thresholds)
     probs = []
-    for place in range(len(CROP_POSITIONS)):
-        crop = locate_crop(place, images.shape[-2:], (height, width))
+    for position in range(len(CROP_POSITIONS)):
+        crop = locate_crop(position, images.shape[-2:], (height, width))
         try:
             probs.append(
                 cropped.predict_batch(
-                    *crop_batch(images, guidance or Guidance(), crop), warn=warn and place == 0
+                    *crop_batch(images, guidance or Guidance(), crop), warn=warn and position == 0
                 )
             )
         except AssertionError as error:  # timm refuses sides that patches or windows do not divide

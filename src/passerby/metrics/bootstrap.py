@@ -2,7 +2,7 @@
 
 The metric of a resample equals the metric of a data set in which each row is repeated as often as it was
 drawn. Rows are never copied: counts are matrix products with the multiplicities, and average precision sorts
-once for all resamples.
+the rows once.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""A report: one self-contained HTML file about runs and evaluations."""
+"""Reports: one self-contained HTML file about runs, evaluations and comparisons."""
 
 from __future__ import annotations
 

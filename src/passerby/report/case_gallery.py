@@ -1,4 +1,4 @@
-"""The wall of pictures: whom the model saw, what it said, and where it was wrong."""
+"""The gallery of cases: samples with correct and wrong predictions, and the errors of single attributes."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from passerby.evaluation.evaluation import Evaluation
 __all__ = [
     "Card",
     "Confusion",
-    "Verdict",
+    "Decision",
     "choose_random",
     "choose_worst",
     "create_cards",
@@ -29,14 +29,21 @@ __all__ = [
 ]
 
 THUMBNAIL_PX = 280
-SHOWN_VERDICTS = 10
-Kind = Literal["right", "extra", "missed", "unknown"]
-ORDER: Sequence[Kind] = ("extra", "missed", "right", "unknown")
+MAX_DECISIONS = 10
+Kind = Literal["correct", "false-positive", "missed", "unknown"]
+ORDER: Sequence[Kind] = ("false-positive", "missed", "correct", "unknown")
+ERRORS: Sequence[Kind] = ("false-positive", "missed")
 
 
 @dataclass(frozen=True)
-class Verdict:
-    """One attribute of one person: rightly seen, seen too much, missed, or seen where nobody knows."""
+class Decision:
+    """An attribute that a sample has or that is predicted for it.
+
+    Args:
+        name: Name of the attribute.
+        kind: `unknown` for a prediction without a label.
+        percent: Predicted probability.
+    """
 
     name: str
     kind: Kind
@@ -45,30 +52,36 @@ class Verdict:
 
 @dataclass(frozen=True)
 class Card:
-    """One person on the wall.
+    """A sample of the gallery.
 
     Args:
         source: The picture as a data URI.
-        alt: The picture in words.
+        alt: Alternative text.
         caption: File name.
-        verdicts: Wrong ones first.
-        hidden: How many further verdicts are not shown, all of them right.
+        decisions: Errors first.
+        hidden: Number of further decisions, all of them correct or unknown.
     """
 
     source: str
     alt: str
     caption: str
-    verdicts: Sequence[Verdict]
+    decisions: Sequence[Decision]
     hidden: int
 
 
 @dataclass(frozen=True)
 class Confusion:
-    """The decisions on one attribute, and the worst of them as pictures.
+    """The confusion matrix of an attribute, and its worst errors.
 
     Args:
-        missed: People who have it, of whom the model is surest that they do not.
-        extra: People who lack it, of whom the model is surest that they have it.
+        name: Name of the attribute.
+        description: Its description.
+        tp: True positives.
+        fn: False negatives.
+        fp: False positives.
+        tn: True negatives.
+        missed: The false negatives with the lowest probability.
+        false_positives: The false positives with the highest probability.
     """
 
     name: str
@@ -78,17 +91,20 @@ class Confusion:
     fp: int
     tn: int
     missed: Sequence[Card]
-    extra: Sequence[Card]
+    false_positives: Sequence[Card]
+
+
+# ---------------------------------------------------------------------- samples
 
 
 def choose_random(evaluation: Evaluation, count: int, *, seed: int = 0) -> NDArray[np.int64]:
-    """Positions of `count` people drawn at random, in the order of the data."""
+    """Indices of `count` samples drawn at random, in the order of the data."""
     n = len(evaluation)
     return np.sort(np.random.default_rng(seed).choice(n, min(count, n), replace=False)).astype(np.int64)
 
 
 def choose_worst(evaluation: Evaluation, count: int) -> NDArray[np.int64]:
-    """Positions of the people with the largest mean cross-entropy over their known labels, worst first."""
+    """Indices of the samples with the largest mean cross-entropy over their known labels, largest first."""
     p = np.clip(evaluation.probs.astype(np.float64), 1e-7, 1 - 1e-7)
     loss = -np.where(evaluation.labels == 1, np.log(p), np.log1p(-p))
     known = evaluation.labels >= 0
@@ -96,45 +112,55 @@ def choose_worst(evaluation: Evaluation, count: int) -> NDArray[np.int64]:
     return np.argsort(-mean, kind="stable")[:count].astype(np.int64)
 
 
-def create_cards(evaluation: Evaluation, positions: Sequence[int] | NDArray[np.int64]) -> list[Card]:
-    """The cards of the people at these positions.
+def create_cards(evaluation: Evaluation, indices: Sequence[int] | NDArray[np.int64]) -> list[Card]:
+    """Create the cards of samples.
 
     Raises:
         DataError: If a picture cannot be read below the evaluation's root.
     """
-    return [_create_card(evaluation, int(i)) for i in positions]
+    return [_create_card(evaluation, int(i)) for i in indices]
 
 
 def _create_card(evaluation: Evaluation, i: int) -> Card:
-    verdicts = _judge(evaluation, i)
-    shown = max(SHOWN_VERDICTS, sum(v.kind in ("extra", "missed") for v in verdicts))
-    name = PurePosixPath(evaluation.images[i]).name
-    words = {kind: ", ".join(v.name for v in verdicts if v.kind == kind) or "nothing" for kind in ORDER}
-    alt = f"Rightly seen: {words['right']}. Missed: {words['missed']}. Wrongly seen: {words['extra']}."
-    return Card(_encode(evaluation, i), alt, name, verdicts[:shown], max(0, len(verdicts) - shown))
+    decisions = _list_decisions(evaluation, i)
+    shown = max(MAX_DECISIONS, sum(each.kind in ERRORS for each in decisions))
+    names = {kind: ", ".join(d.name for d in decisions if d.kind == kind) or "none" for kind in ORDER}
+    alt = (
+        f"Correct: {names['correct']}. Missed: {names['missed']}. False positives: {names['false-positive']}."
+    )
+    return Card(
+        _encode_sample(evaluation, i),
+        alt,
+        PurePosixPath(evaluation.images[i]).name,
+        decisions[:shown],
+        max(0, len(decisions) - shown),
+    )
 
 
-def _judge(evaluation: Evaluation, i: int) -> list[Verdict]:
-    """Everything the model said yes to and everything it missed; rightly denied attributes are left out."""
-    verdicts = []
+def _list_decisions(evaluation: Evaluation, i: int) -> list[Decision]:
+    """All predicted and all missed attributes; true negatives are left out."""
+    decisions = []
     for a, name in enumerate(evaluation.schema.names):
-        said, truth = bool(evaluation.decisions[i, a]), int(evaluation.labels[i, a])
+        predicted, label = bool(evaluation.decisions[i, a]), int(evaluation.labels[i, a])
         kind: Kind
-        if said:
-            kind = "right" if truth == 1 else "extra" if truth == 0 else "unknown"
-        elif truth == 1:
+        if predicted:
+            kind = "correct" if label == 1 else "false-positive" if label == 0 else "unknown"
+        elif label == 1:
             kind = "missed"
         else:
             continue
-        verdicts.append(Verdict(name, kind, round(100 * float(evaluation.probs[i, a]))))
-    return sorted(verdicts, key=lambda v: ORDER.index(v.kind))
+        decisions.append(Decision(name, kind, round(100 * float(evaluation.probs[i, a]))))
+    return sorted(decisions, key=lambda each: ORDER.index(each.kind))
+
+
+# ---------------------------------------------------------------------- pictures
 
 
 def open_picture(path: Path) -> Image.Image:
-    """A picture for the page.
+    """Read a picture for the page.
 
     Raises:
-        DataError: If it cannot be read; the message says how to do without.
+        DataError: If it cannot be read; the message names the options that help.
     """
     from passerby.images.decode import read_image
 
@@ -142,8 +168,8 @@ def open_picture(path: Path) -> Image.Image:
         return read_image(path)
     except ImageError as error:
         raise DataError(
-            f"the report shows pictures, but: {error}; say where they lie with --images, or leave them out "
-            "with --no-pictures"
+            f"cannot show the images of the report: {error}; give their folder with --images, or leave them "
+            "out with --no-pictures"
         ) from error
 
 
@@ -154,7 +180,8 @@ def encode_picture(picture: Image.Image) -> str:
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
 
 
-def _encode(evaluation: Evaluation, i: int) -> str:
+def _encode_sample(evaluation: Evaluation, i: int) -> str:
+    """The thumbnail of a sample, cropped to its box."""
     picture, box = open_picture(evaluation.root / evaluation.images[i]), evaluation.boxes[i]
     if box is not None:
         x0, y0, x1, y1 = (round(side) for side in box)
@@ -163,47 +190,49 @@ def _encode(evaluation: Evaluation, i: int) -> str:
     return encode_picture(picture)
 
 
+# ---------------------------------------------------------------------- attributes
+
+
 def create_confusions(evaluation: Evaluation, count: int, *, pictures: int = 3) -> list[Confusion]:
     """The attributes with the lowest mean accuracy among those that have positives and negatives.
 
     Args:
-        count: How many attributes.
-        pictures: Of each kind of error, how many pictures.
+        evaluation: The evaluation.
+        count: Number of attributes.
+        pictures: Number of pictures per attribute and kind of error.
     """
-    scores = evaluation.scores.per_attribute_mA.tolist()
-    both = [
-        i for i in range(len(scores)) if evaluation.scores.positives[i] and evaluation.scores.negatives[i]
-    ]
+    counts, scores = evaluation.scores, evaluation.scores.per_attribute_mA.tolist()
+    both = [i for i in range(len(scores)) if counts.positives[i] and counts.negatives[i]]
     worst = sorted(both, key=lambda i: scores[i])[:count]
-    return [_confuse(evaluation, a, pictures) for a in worst]
+    return [_create_confusion(evaluation, a, pictures) for a in worst]
 
 
-def _confuse(evaluation: Evaluation, a: int, pictures: int) -> Confusion:
-    said, p = evaluation.decisions[:, a], evaluation.probs[:, a]
+def _create_confusion(evaluation: Evaluation, a: int, pictures: int) -> Confusion:
+    predicted, p = evaluation.decisions[:, a], evaluation.probs[:, a]
     labels = evaluation.labels[:, a]
-    yes = labels == 1
-    no = (labels == 0) | ((labels == -1) & (evaluation.protocol.unknown == "negative"))
-    missed, extra = np.flatnonzero(yes & ~said), np.flatnonzero(no & said)
+    positive = labels == 1
+    negative = (labels == 0) | ((labels == -1) & (evaluation.protocol.unknown == "negative"))
+    missed, extra = np.flatnonzero(positive & ~predicted), np.flatnonzero(negative & predicted)
+    worst_missed = missed[np.argsort(p[missed], kind="stable")][:pictures]
+    worst_extra = extra[np.argsort(-p[extra], kind="stable")][:pictures]
     attribute = evaluation.schema[a]
     return Confusion(
         attribute.name,
         attribute.description,
-        tp=int((yes & said).sum()),
+        tp=int((positive & predicted).sum()),
         fn=len(missed),
         fp=len(extra),
-        tn=int((no & ~said).sum()),
-        missed=[
-            _create_crop(evaluation, i, a) for i in missed[np.argsort(p[missed], kind="stable")][:pictures]
-        ],
-        extra=[
-            _create_crop(evaluation, i, a) for i in extra[np.argsort(-p[extra], kind="stable")][:pictures]
-        ],
+        tn=int((negative & ~predicted).sum()),
+        missed=[_create_error_card(evaluation, int(i), a) for i in worst_missed],
+        false_positives=[_create_error_card(evaluation, int(i), a) for i in worst_extra],
     )
 
 
-def _create_crop(evaluation: Evaluation, i: int, a: int) -> Card:
+def _create_error_card(evaluation: Evaluation, i: int, a: int) -> Card:
     percent = round(100 * float(evaluation.probs[i, a]))
-    name, said = evaluation.schema.names[a], bool(evaluation.decisions[i, a])
-    alt = f"{name}: the model gives {percent} %, the label says {'no' if said else 'yes'}"
-    verdict = Verdict(name, "extra" if said else "missed", percent)
-    return Card(_encode(evaluation, i), alt, PurePosixPath(evaluation.images[i]).name, [verdict], 0)
+    name, predicted = evaluation.schema.names[a], bool(evaluation.decisions[i, a])
+    alt = f"{name}: predicted probability {percent} %, label {'absent' if predicted else 'present'}"
+    decision = Decision(name, "false-positive" if predicted else "missed", percent)
+    return Card(
+        _encode_sample(evaluation, i), alt, PurePosixPath(evaluation.images[i]).name, [decision], hidden=0
+    )

@@ -1,9 +1,9 @@
-"""The chapter on runs beside each other: scores, differences with intervals, sizes and times."""
+"""The chapter of a comparison: scores, differences with intervals, sizes and times of all runs."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,14 +20,30 @@ from passerby.comparison.run_comparison import Comparison
 from passerby.comparison.run_names import SHORT_NAMES
 from passerby.comparison.score_table import ScoreTable
 from passerby.evaluation.localization.estimates import get_factor
-from passerby.report.charts import Chart, draw_differences, draw_tradeoff
+from passerby.report.charts import draw_differences, draw_tradeoff
+from passerby.report.svg import Chart
 
 __all__ = ["ComparisonSection", "create_comparison_section"]
+
+_Differences = tuple[str, int, Sequence[Interval | None]]
+"""A score, its factor, and the difference of each run but the first."""
 
 
 @dataclass(frozen=True)
 class ComparisonSection:
-    """Everything the template shows about one comparison; tables by attribute have titles."""
+    """The content of the chapter of one comparison.
+
+    Args:
+        anchor: Prefix of the ids.
+        heading: Heading of the chapter.
+        title: Data set, partition, split and thresholds.
+        shared: The facts that all runs share.
+        note: Explanation of the table.
+        label: Alternative text of the table.
+        table: The scores of all runs.
+        charts: Differences and costs.
+        by_attribute: Tables by attribute, each with its title.
+    """
 
     anchor: str
     heading: str
@@ -43,21 +59,22 @@ class ComparisonSection:
 def create_comparison_section(
     comparison: Comparison | LocalizationComparison, *, anchor: str
 ) -> ComparisonSection:
-    """The chapter of one comparison.
+    """Create the chapter of one comparison.
 
     Args:
+        comparison: The comparison.
         anchor: Prefix of the ids, unique on the page.
     """
     if isinstance(comparison, LocalizationComparison):
         return _create_localization_section(comparison, anchor)
     shared, names = comparison.name_runs()
-    differences = [
+    differences: list[_Differences] = [
         (SHORT_NAMES[metric], 100, [(run.differences or {}).get(metric) for run in comparison.runs[1:]])
         for metric in comparison.metrics
     ]
     return ComparisonSection(
-        anchor=anchor,
-        heading="Beside each other",
+        anchor,
+        heading="Comparison of scores",
         title=_name_data(comparison),
         shared=shared,
         note=comparison.describe(),
@@ -70,43 +87,39 @@ def create_comparison_section(
 def _create_localization_section(comparison: LocalizationComparison, anchor: str) -> ComparisonSection:
     shared, names = name_runs(comparison)
     means = [run.differences.mean if run.differences else {} for run in comparison.runs[1:]]
-    differences = [
-        (name_score(score), get_factor(score), [mean.get(score) for mean in means])
-        for score in comparison.scores
-    ]
+    differences: list[_Differences] = []
+    tables = []
+    for score in comparison.scores:
+        name = name_score(score)
+        differences.append((name, get_factor(score), [mean.get(score) for mean in means]))
+        tables.append((f"{name} by attribute", create_attribute_table(comparison, score, names)))
     return ComparisonSection(
-        anchor=anchor,
-        heading="Where they look, beside each other",
+        anchor,
+        heading="Comparison of localisation",
         title=_name_data(comparison),
         shared=shared,
         note=describe(comparison),
-        label="Where all runs look, means over attributes",
+        label="Localisation scores of all runs, means over attributes",
         table=create_mean_table(comparison, names),
         charts=list(_draw_differences(names, differences, anchor)),
-        by_attribute=[
-            (f"{name_score(score)} by attribute", create_attribute_table(comparison, score, names))
-            for score in comparison.scores
-        ],
+        by_attribute=tables,
     )
 
 
 def _name_data(comparison: Comparison | LocalizationComparison) -> str:
     first = comparison.runs[0]
-    return ", ".join((first.dataset, f"{first.partition}/{first.split}", *_name_thresholds(first.protocol)))
-
-
-def _name_thresholds(protocol: Mapping[str, Any]) -> list[str]:
-    return [protocol["calibration"]] if "calibration" in protocol else []
+    calibration: Any = first.protocol.get("calibration")
+    return ", ".join(filter(None, (first.dataset, f"{first.partition}/{first.split}", calibration)))
 
 
 def _draw_differences(
-    names: Sequence[str], differences: Sequence[tuple[str, int, Sequence[Interval | None]]], anchor: str
+    names: Sequence[str], differences: Sequence[_Differences], anchor: str
 ) -> Iterator[Chart]:
-    """A chart a score, with its factor: every run but the first, those of unknown difference missing."""
+    """A chart per score with the runs whose difference to the first run is known."""
     for i, (score, factor, column) in enumerate(differences):
         rows = [
             (name, found.difference, found.low, found.high)
-            for name, found in zip(_shorten(names)[1:], column, strict=True)
+            for name, found in zip(_shorten(names[1:]), column, strict=True)
             if found
         ]
         if rows:
@@ -121,11 +134,11 @@ def _draw_costs(comparison: Comparison, names: Sequence[str], anchor: str) -> It
                 (name, run.costs[key], sum(run.scores["mA"]) / len(run.seeds))
                 for name, run in zip(_shorten(names), comparison.runs, strict=True)
             ]
-            yield draw_tradeoff(f"{anchor}-{key}", points, metric="mA", at_once=count)
+            yield draw_tradeoff(f"{anchor}-{key}", points, metric="mA", batch_size=count)
 
 
 def _shorten(names: Sequence[str]) -> list[str]:
-    """Names without the words that all begin with, but for the last word.
+    """Remove the words that all names start with, except a name's last word.
 
     Example:
         >>> _shorten(["man · 8-epochs-full", "man · 8-epochs-shared"])

@@ -1,9 +1,8 @@
-"""What a report is made of: folders of runs, of evaluations and of scores of localisation."""
+"""The inputs of a report: run folders, evaluation folders and stored comparisons."""
 
 from __future__ import annotations
 
 import csv
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,24 +15,25 @@ from passerby.comparison.stored import load_comparison
 from passerby.errors import DataError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.localization.scores import LocalizationScores
+from passerby.evaluation.results import EVALUATION_FILE
 from passerby.evaluation.score_files import COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX
 from passerby.io import read_json
 
 __all__ = ["Run", "Sources", "load_sources"]
 
-EVALUATION, LOCALIZATION = "evaluation.json", "localization.json"
+LOCALIZATION_FILE = "localization.json"
 
 
 @dataclass(frozen=True)
 class Run:
-    """What a training run left behind.
+    """The files of a training run.
 
     Args:
         name: Name of the folder.
-        history: One mapping an epoch, the columns of `logs/metrics.csv`; epochs count from 1.
-        recipe: The resolved recipe as text, empty if there is none.
-        environment: Versions and machine.
-        best_epoch: The epoch that was chosen, from 1, None while the run is not finished.
+        history: The rows of `logs/metrics.csv`, one per epoch, numbered from 0.
+        recipe: The resolved recipe as text, empty if the file is missing.
+        environment: Versions of the software, and the machine.
+        best_epoch: Number of the selected epoch, counted from 1; None for an unfinished run.
     """
 
     name: str
@@ -61,7 +61,7 @@ class Run:
         )
 
     def column(self, name: str) -> tuple[list[float], list[float]]:
-        """Epochs (from 1) and values of a column, without the epochs where it is empty or not finite."""
+        """Epochs, counted from 1, and values of a column; epochs without a finite value are left out."""
         pairs = [
             (row["epoch"] + 1, row[name]) for row in self.history if math.isfinite(row.get(name, math.nan))
         ]
@@ -75,18 +75,16 @@ def _read_history(path: Path) -> list[dict[str, float]]:
                 {k: float(v) for k, v in row.items() if v not in ("", None)} for row in csv.DictReader(file)
             ]
     except FileNotFoundError:
-        raise DataError(
-            f"no training log at {path}; a run folder has one once its first epoch is done"
-        ) from None
+        raise DataError(f"no training log at {path}; a run writes one after its first epoch") from None
     except (OSError, ValueError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is damaged ({error}); expected one row of numbers an epoch") from error
+        raise DataError(f"{path} is damaged ({error}); expected one row of numbers per epoch") from error
     if not rows or any("epoch" not in row for row in rows):
         raise DataError(f"{path}: expected a column 'epoch' and at least one row")
     return rows
 
 
 class Sources(NamedTuple):
-    """What a report is made of."""
+    """The inputs of a report."""
 
     runs: list[Run]
     evaluations: list[Evaluation]
@@ -95,33 +93,32 @@ class Sources(NamedTuple):
 
 
 def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Sources:
-    """Read folders of runs, of evaluations and of localisation; those below a run folder are found.
+    """Read run folders, evaluation folders and comparison files; folders are searched recursively.
 
     Args:
-        paths: Such folders, or folders of several; stored comparisons.
-        images: Where the pictures lie, if not where the files note.
+        paths: Run folders, folders of `passerby evaluate` and `passerby evaluate-localization`, folders that
+            contain them, and stored comparisons.
+        images: Folder of the pictures, if not the stored one.
 
     Raises:
-        DataError: If a path is none of them, or is damaged.
+        DataError: If a path is none of these, or is damaged.
     """
     runs: list[Run] = []
-    scored: dict[str, list[Path]] = {EVALUATION: [], LOCALIZATION: []}
+    scored: dict[str, list[Path]] = {EVALUATION_FILE: [], LOCALIZATION_FILE: []}
     suffixes = (COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX)
     stored = [Path(path) for path in paths if str(path).endswith(suffixes)]
     for path in (Path(path) for path in paths if Path(path) not in stored):
-        alone = any((path / name).is_file() for name in scored)
-        logs = [] if alone else sorted(path.rglob("logs/metrics.csv"))
-        found = {name: [path / name] if alone else sorted(path.rglob(name)) for name in scored}
-        if not logs and not any(file.is_file() for files in found.values() for file in files):
+        logs, found = _search(path)
+        if not logs and not any(found.values()):
             raise DataError(
                 f"{path} is neither a run folder (logs/metrics.csv) nor an evaluation (evaluation.json) nor "
-                "scores of localisation (localization.json); `passerby train` makes the first, `passerby "
-                "evaluate … --out` and `passerby evaluate-localization … --out` the others"
+                "an evaluation of localisation (localization.json); `passerby train`, `passerby evaluate … "
+                "--out` and `passerby evaluate-localization … --out` write them"
             )
         runs += [Run.load(log.parent.parent) for log in logs]
         for name, files in found.items():
-            scored[name] += [file.parent.resolve() for file in files if file.is_file()]
-    evaluations, localizations = (list(dict.fromkeys(scored[name])) for name in scored)
+            scored[name] += [file.parent.resolve() for file in files]
+    evaluations, localizations = (list(dict.fromkeys(folders)) for folders in scored.values())
     return Sources(
         runs,
         [Evaluation.load(folder, root=images) for folder in evaluations],
@@ -130,16 +127,11 @@ def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Source
     )
 
 
-def describe_model(metadata: Mapping[str, Any]) -> str:
-    """Model, backbone and variant of a model in one line."""
-    words = [str(metadata[key]) for key in ("model", "backbone", "variant") if metadata.get(key)]
-    return " · ".join(words) or "model"
-
-
-def format_plain(value: object) -> str:
-    """A value of a bundle's metadata or an environment for people: no braces, no quotes."""
-    if isinstance(value, float):
-        return f"{value:g}"
-    if isinstance(value, list | tuple):
-        return ", ".join(map(format_plain, value))
-    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+def _search(path: Path) -> tuple[list[Path], dict[str, list[Path]]]:
+    """Logs of runs, and files of evaluations by name: those in the folder, or else all below it."""
+    names = (EVALUATION_FILE, LOCALIZATION_FILE)
+    direct = {name: [path / name] if (path / name).is_file() else [] for name in names}
+    if any(direct.values()):
+        return [], direct
+    below = {name: [file for file in sorted(path.rglob(name)) if file.is_file()] for name in names}
+    return sorted(path.rglob("logs/metrics.csv")), below

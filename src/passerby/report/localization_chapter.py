@@ -1,4 +1,4 @@
-"""The chapter on where a model sees attributes: scores, charts, and the best and worst heat maps."""
+"""The chapter of an evaluation of localisation: scores, charts, and the best and worst heat maps."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from passerby.evaluation.localization.cases import KINDS
 from passerby.evaluation.localization.estimates import Estimate, get_factor
 from passerby.evaluation.localization.samples import SCORES
 from passerby.evaluation.localization.scores import LocalizationScores
-from passerby.report.charts import Chart, draw_confidence, draw_sizes
-from passerby.report.inputs import describe_model
+from passerby.report.charts import draw_confidence, draw_sizes
 from passerby.report.localization_cases import CaseCard, create_case_cards, draw_legend
+from passerby.report.metadata import describe_data
+from passerby.report.svg import Chart
 
 __all__ = ["LocalizationSection", "create_localization_section"]
 
@@ -25,14 +26,22 @@ COLUMNS = {
     "box_energy": "Energy",
     "insertion": "Insert.",
     "deletion": "Delet.",
-    "empty": "None",
+    "empty": "Empty",
 }
-"""Those after the IoU of boxes; what no attribute has is left out."""
+"""Headings of the columns after box IoU; scores that no attribute has are left out."""
 
 
 @dataclass(frozen=True)
 class Tile:
-    """One number above all others: as text, with its share of the meter in per cent if it has one."""
+    """A mean score.
+
+    Args:
+        name: Name of the score.
+        text: Its value.
+        unit: `%` or empty.
+        meter: Length of its bar in per cent, None for no bar.
+        meaning: Explanation.
+    """
 
     name: str
     text: str
@@ -43,7 +52,16 @@ class Tile:
 
 @dataclass(frozen=True)
 class LocalizationRow:
-    """One line of the table: per cent, but correlations from −1 to 1; None what cannot be measured."""
+    """A row of the table.
+
+    Args:
+        name: Name of the attribute or the mean.
+        remark: Classes of the ground truth, and the reason if the attribute is not in the mean.
+        samples: Number of samples, None for a mean.
+        values: Scores in per cent, correlations in [−1, 1], None if not measurable.
+        low: Lower end of the interval of the box IoU.
+        high: Upper end.
+    """
 
     name: str
     remark: str
@@ -55,7 +73,7 @@ class LocalizationRow:
 
 @dataclass(frozen=True)
 class LocalizationSection:
-    """Everything the template shows about one score of localisation."""
+    """The content of the chapter of one evaluation of localisation."""
 
     anchor: str
     title: str
@@ -76,26 +94,26 @@ class LocalizationSection:
 def create_localization_section(
     scores: LocalizationScores, *, anchor: str, pictures: int, with_model: bool
 ) -> LocalizationSection:
-    """The chapter of one score.
+    """Create the chapter of one evaluation of localisation.
 
     Args:
+        scores: The scores.
         anchor: Prefix of the ids, unique on the page.
-        pictures: How many of the best and of the worst cases are shown with their pictures; 0 shows all of
-            them on grey.
+        pictures: Number of best and of worst cases shown with their pictures; 0 shows all cases on grey.
         with_model: Whether the title names the model.
 
     Raises:
         DataError: If a picture cannot be read.
     """
     height, width = scores.input_size
-    seed = scores.metadata.get("seed")
-    where = f"{scores.dataset}, {scores.partition}, {scores.split}{'' if seed is None else f', seed {seed}'}"
-    many = f"{len(scores.samples):,} {'sample' if len(scores.samples) == 1 else 'samples'}"
+    count = f"{len(scores.samples):,} {'sample' if len(scores.samples) == 1 else 'samples'}"
     best, worst = (create_case_cards(scores.cases, kind, pictures) if scores.cases else [] for kind in KINDS)
     return LocalizationSection(
         anchor=anchor,
-        title=f"{describe_model(scores.metadata)} on {where}" if with_model else where,
-        subtitle=f"{many} · {len(scores.per_attribute)} attributes · input {height} × {width} px",
+        title=describe_data(
+            scores.dataset, scores.partition, scores.split, scores.metadata, with_model=with_model
+        ),
+        subtitle=f"{count} · {len(scores.per_attribute)} attributes · input {height} × {width} px",
         protocol=scores.protocol.describe(),
         remarks=_create_remarks(scores),
         tiles=_create_tiles(scores),
@@ -106,64 +124,67 @@ def create_localization_section(
         best=best,
         worst=worst,
         legend=draw_legend() if best else [],
-        without_cases=_explain_missing(scores),
+        without_cases=_explain_missing_cases(scores),
     )
 
 
 def _create_remarks(scores: LocalizationScores) -> list[str]:
     remarks = []
     if scores.protocol.only_predicted:
-        remarks.append("Only samples that the model says yes to count; do not compare with other models.")
+        remarks.append(
+            "Only samples whose attribute is predicted as present count; do not compare with other models."
+        )
     if scores.exclude_from_mean:
-        remarks.append(f"Not in the mean: {', '.join(scores.exclude_from_mean)}.")
+        remarks.append(f"Excluded from the mean: {', '.join(scores.exclude_from_mean)}.")
     if small := sum(scores.too_small.values()):
-        remarks.append(f"{small:,} samples are too small to count.")
+        remarks.append(f"{small:,} samples have too small a region and do not count.")
     if none := [name for name, count in scores.counts.items() if not count]:
-        remarks.append(f"Without samples: {', '.join(none)}.")
+        remarks.append(f"No samples: {', '.join(none)}.")
     if scores.skipped:
-        remarks.append(f"{len(scores.skipped)} pictures could not be read and are not part of the score.")
+        remarks.append(f"{len(scores.skipped)} images could not be read and are not part of the score.")
     return remarks
 
 
-# ---------------------------------------------------------------------- numbers
+# ---------------------------------------------------------------------- scores
 
 
-def _to_plain(score: str, value: float) -> float | None:
+def _scale(score: str, value: float) -> float | None:
     return None if math.isnan(value) else get_factor(score) * value
 
 
 def _create_tiles(scores: LocalizationScores) -> list[Tile]:
     def tile(score: str, name: str, meaning: str) -> Tile:
-        value = _to_plain(score, scores.mean[score].value)
+        value = _scale(score, scores.mean[score].value)
         if value is None:
             return Tile(name, "–", "", None, meaning)
         if get_factor(score) == 1:
             return Tile(name, f"{value:.2f}", "", None, meaning)
         return Tile(name, f"{value:.1f}", "%", value, meaning)
 
-    iou, even = scores.mean["box_iou"], scores.mean["box_share"].value
+    iou, uniform = scores.mean["box_iou"], scores.mean["box_share"].value
     if math.isnan(iou.value):
         return []
-    around = f"95 % interval {100 * iou.low:.1f} to {100 * iou.high:.1f}. " if math.isfinite(iou.low) else ""
+    interval = (
+        f"95 % interval {100 * iou.low:.1f} to {100 * iou.high:.1f}. " if math.isfinite(iou.low) else ""
+    )
     has_masks = not math.isnan(scores.mean["mask_iou"].value)
     return [
-        tile("box_iou", "IoU of boxes", f"{around}A map that is the same everywhere gets {100 * even:.1f}."),
-        tile("pointing", "Pointing", "How often the hottest pixel lies on the attribute."),
-        tile("mask_iou", "IoU of pixels", "Foreground against the attribute’s own pixels.")
+        tile("box_iou", "Box IoU", f"{interval}Uniform baseline: {100 * uniform:.1f}."),
+        tile("pointing", "Pointing", "Share of heat maps whose peak is on the attribute."),
+        tile("mask_iou", "Mask IoU", "Foreground against the pixels of the attribute.")
         if has_masks
-        else tile("box_share", "Even map", "IoU of a map that is the same everywhere."),
-        tile("box_energy", "Energy", "Share of the heat that lies in the true box."),
-        tile("pcc", "PCC", "Correlation of IoU and probability, from −1 to 1."),
-        tile("empty", "No heat", "Maps that are 0 everywhere; their IoU is 0."),
+        else tile("box_share", "Uniform baseline", "Box IoU of a uniform heat map."),
+        tile("box_energy", "Energy", "Share of the heat inside the true box."),
+        tile("pcc", "PCC", "Correlation of box IoU and probability, from −1 to 1."),
+        tile("empty", "Empty", "Share of heat maps that are 0 everywhere; their IoU is 0."),
     ]
 
 
 def _choose_columns(scores: LocalizationScores) -> dict[str, str]:
-    every = scores.per_attribute.values()
     return {
         score: heading
         for score, heading in COLUMNS.items()
-        if any(math.isfinite(found[score].value) for found in every)
+        if any(math.isfinite(each[score].value) for each in scores.per_attribute.values())
     }
 
 
@@ -175,25 +196,19 @@ def _create_row(
         name,
         remark,
         samples,
-        {score: _to_plain(score, found[score].value) for score in SCORES},
-        _to_plain("box_iou", iou.low),
-        _to_plain("box_iou", iou.high),
+        {score: _scale(score, found[score].value) for score in SCORES},
+        _scale("box_iou", iou.low),
+        _scale("box_iou", iou.high),
     )
 
 
 def _create_rows(scores: LocalizationScores) -> list[LocalizationRow]:
-    """Best first; what is in no mean below."""
+    """Best first, then the attributes that are in no mean."""
     rows = []
     for name, found in scores.per_attribute.items():
-        truth = "" if scores.names[name] == (name,) else f"truth: {', '.join(scores.names[name])}"
-        left_out = (
-            "excluded"
-            if name in scores.exclude_from_mean
-            else ""
-            if name in scores.mean_of
-            else "too few samples"
-        )
-        remark = "; ".join(filter(None, [truth, left_out]))
+        truth = "" if scores.names[name] == (name,) else f"ground truth: {', '.join(scores.names[name])}"
+        reason = "excluded" if name in scores.exclude_from_mean else "too few samples"
+        remark = "; ".join(filter(None, [truth, "" if name in scores.mean_of else reason]))
         rows.append(_create_row(name, found, remark=remark, samples=scores.counts[name]))
     return sorted(rows, key=lambda row: (row.name not in scores.mean_of, -(row.values["box_iou"] or 0.0)))
 
@@ -202,7 +217,7 @@ def _create_means(scores: LocalizationScores) -> list[LocalizationRow]:
     means = [_create_row(f"Mean of {len(scores.mean_of)}", scores.mean)] if scores.mean_of else []
     if scores.mean_of_paper is not None:
         few = len(set(scores.mean_of) & set(scores.of_paper))
-        means.append(_create_row(f"{few} of SSPNet’s", scores.mean_of_paper))
+        means.append(_create_row(f"Mean of {few} of SSPNet’s", scores.mean_of_paper))
     return means
 
 
@@ -223,13 +238,13 @@ def _draw_charts(scores: LocalizationScores, anchor: str) -> list[Chart]:
     ]
 
 
-def _explain_missing(scores: LocalizationScores) -> str:
+def _explain_missing_cases(scores: LocalizationScores) -> str:
     if scores.cases is None:
         return (
-            "No best and worst cases are kept beside these scores; `passerby evaluate-localization … --out` "
-            "keeps them."
+            "No best and worst cases are stored with these scores; `passerby evaluate-localization … --out` "
+            "stores them."
         )
     if not scores.cases.best:
-        least = scores.protocol.min_samples
-        return f"No attribute has the {least} samples that the mean asks for, so there are no cases to show."
+        minimum = scores.protocol.min_samples
+        return f"No attribute has the {minimum} samples required for the mean, so there are no cases to show."
     return ""

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 from passerby.config import LocalizationSection, TestSection, load_recipe
 
 if TYPE_CHECKING:
-    from passerby.evaluation import Loading
+    from passerby.bundle import Bundle
+    from passerby.evaluation import Evaluation, Loading
 
 __all__ = ["TASKS", "calibrate", "evaluate", "evaluate_localization", "train"]
 
@@ -58,27 +59,15 @@ def evaluate(
         result: Path of the score file.
     """
     from passerby.bundle import Bundle
-    from passerby.data.label_map import LabelMap
-    from passerby.data.manifest import Manifest
-    from passerby.evaluation import evaluate as run_evaluation
 
     section = TestSection.model_validate(test)
-    manifest = Manifest.load(section.manifest, root=section.root)
-    evaluation = run_evaluation(
-        Bundle.load(bundle),
-        manifest,
-        partition=section.partition,
-        split=section.split,
-        protocol=protocol,
-        label_map=None if section.label_map is None else LabelMap.load(section.label_map),
-        loading=_create_loading(loading),
-    )
+    evaluation = _evaluate(Bundle.load(bundle), section, loading, protocol=protocol)
     if out is not None:
         evaluation.write(Path(out))
     if result is not None:
         evaluation.write_result(Path(result))
     scores = "  ".join(f"{name} {value:.2%}" for name, value in evaluation.summary().items())
-    logger.info("%s %s/%s: %s", manifest.dataset, section.partition, section.split, scores)
+    logger.info("%s %s/%s: %s", evaluation.dataset, section.partition, section.split, scores)
 
 
 def evaluate_localization(
@@ -131,21 +120,13 @@ def calibrate(
     """
     from passerby.bundle import Bundle
     from passerby.data.manifest import Manifest
-    from passerby.evaluation import evaluate as run_evaluation
     from passerby.evaluation.calibration import calibrate as run_calibration
     from passerby.evaluation.calibration import check_calibration, name_calibrated
 
-    section = TestSection.model_validate(test)
-    loaded, manifest = Bundle.load(bundle), Manifest.load(section.manifest, root=section.root)
-    check_calibration(loaded, manifest.dataset, section.partition, section.split)
-    evaluation = run_evaluation(
-        loaded,
-        manifest,
-        partition=section.partition,
-        split=section.split,
-        loading=_create_loading(loading),
-    )
-    calibrated = run_calibration(loaded, evaluation, goal=goal)
+    section, loaded = TestSection.model_validate(test), Bundle.load(bundle)
+    dataset = Manifest.load(section.manifest, root=section.root).dataset
+    check_calibration(loaded, dataset, section.partition, section.split)
+    calibrated = run_calibration(loaded, _evaluate(loaded, section, loading), goal=goal)
     if variant := calibrated.metadata.get("variant"):
         calibrated.metadata["variant"] = name_calibrated(variant, goal)
     calibrated.save(Path(out))
@@ -161,6 +142,24 @@ TASKS: Final[Mapping[str, Callable[..., None]]] = MappingProxyType(
     }
 )
 """The functions that a `passerby.suite.jobs.Step` can call."""
+
+
+def _evaluate(
+    bundle: Bundle, section: TestSection, loading: Mapping[str, Any], *, protocol: str = "default"
+) -> Evaluation:
+    from passerby.data.label_map import LabelMap
+    from passerby.data.manifest import Manifest
+    from passerby.evaluation import evaluate as run_evaluation
+
+    return run_evaluation(
+        bundle,
+        Manifest.load(section.manifest, root=section.root),
+        partition=section.partition,
+        split=section.split,
+        protocol=protocol,
+        label_map=None if section.label_map is None else LabelMap.load(section.label_map),
+        loading=_create_loading(loading),
+    )
 
 
 def _create_loading(values: Mapping[str, Any], *, batch_size: int = 128) -> Loading:

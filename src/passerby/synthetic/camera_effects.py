@@ -33,7 +33,7 @@ def apply_camera_effects(
     """Light a drawn image and degrade it as a camera would.
 
     Args:
-        picture: RGB, at its final size.
+        image: RGB, at its final size.
         parts: Part of each pixel (`L`), for the light.
         camera: Defines tint, blur, noise and resolution.
         rng: Random numbers of this image.

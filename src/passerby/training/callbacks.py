@@ -210,7 +210,7 @@ class LastCheckpoint(Checkpoint):
         self._write(trainer, due=True)
 
     def _write(self, trainer: Trainer, *, due: bool) -> None:
-        # Processes may handle a signal one step apart, and must write together.
+        # Processes may handle a signal in different steps, and must write together.
         stop = trainer.strategy.reduce_boolean_decision(self._stop_requested, all=False)
         if due or stop:
             check_weights(trainer.lightning_module, trainer.global_step)

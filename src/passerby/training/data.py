@@ -14,11 +14,11 @@ import torch
 from numpy.typing import NDArray
 
 from passerby.config import Recipe
+from passerby.data.augmentation import Augmentation
 from passerby.data.cache import PackedCache
 from passerby.data.device_cache import DeviceCacheLoader
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
-from passerby.data.augmentation import Augmentation
 from passerby.errors import TrainingError
 from passerby.losses import compute_positive_ratio
 from passerby.models import AttributeModel

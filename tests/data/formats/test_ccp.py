@@ -62,7 +62,7 @@ def test_tags_are_the_labels_that_occur(root: Path, caplog: pytest.LogCaptureFix
         np.testing.assert_array_equal(ccp.load_pixels(root / path), values_of(number))
 
 
-def test_missing_photos_stop_unless_told(root: Path) -> None:
+def test_missing_photos_stop_by_default(root: Path) -> None:
     with pytest.raises(FormatError, match=r"1,001 of 1,004 images are missing.*--allow-missing"):
         ccp.read(root)
 
@@ -130,13 +130,13 @@ def test_truncated_annotation_is_named(root: Path) -> None:
 def test_image_level_annotation_in_its_place_is_named(root: Path) -> None:
     path = root / "annotations" / "pixel-level" / "0001.mat"
     scipy.io.savemat(path, {"tags": np.array([[1, 5]])})
-    with pytest.raises(FormatError, match="missing groundtruth, there are tags"):
+    with pytest.raises(FormatError, match="missing groundtruth, found tags"):
         ccp.read(root, allow_missing=True)
 
 
 def test_broken_photo_is_named(root: Path) -> None:
     (root / "photos" / "0002.jpg").write_bytes(b"")
-    with pytest.raises(ImageError, match=r"cannot read the picture .*0002\.jpg"):
+    with pytest.raises(ImageError, match=r"cannot read the image .*0002\.jpg"):
         ccp.read(root, allow_missing=True)
 
 

@@ -55,7 +55,7 @@ def test_find_images_takes_any_extension_and_the_first_folder(tmp_path):
     assert find_images(tmp_path, "a", "not-there", "b") == {"1": "a/1.JPG", "2": "a/2.bmp", "3": "b/3.jpeg"}
 
 
-def test_keep_present_refuses_missing_unless_told(tmp_path, caplog):
+def test_keep_present_refuses_missing_by_default(tmp_path, caplog):
     images = ["a.jpg", None, "c.jpg"]
     with pytest.raises(FormatError, match=r"Toy: 1 of 3 images are missing under .*--allow-missing"):
         keep_present(images, dataset="Toy", where=tmp_path, allow_missing=False)
@@ -125,11 +125,11 @@ def test_keypoints_that_are_no_list_or_truncated_are_refused(tmp_path):
     with pytest.raises(FormatError, match="expected a list"):
         load_keypoints(tmp_path)
     (tmp_path / "keypoints_coco17.json").write_text('[{"image": "a.jpg", "keyp')
-    with pytest.raises(FormatError, match="truncated or no JSON"):
+    with pytest.raises(FormatError, match="truncated or not JSON"):
         load_keypoints(tmp_path)
 
 
-def test_keypoints_of_a_picture_outside_the_root_are_refused(tmp_path):
+def test_keypoints_of_a_image_outside_the_root_are_refused(tmp_path):
     write_keypoints(tmp_path, [{"image": "../a.jpg", "keypoints": POINTS}])
     with pytest.raises(ManifestError, match="below the root"):
         load_keypoints(tmp_path)

@@ -73,9 +73,7 @@ def test_fields_are_taken_by_name_in_both_parts(tmp_path: Path, struct: dict[str
             np.testing.assert_array_equal(members.labels[:, column], expected, err_msg=f"{split} {name}")
 
 
-def test_without_images_nothing_is_read_unless_told(
-    tmp_path: Path, struct: dict[str, dict[str, Any]]
-) -> None:
+def test_without_images_nothing_is_read_by_default(tmp_path: Path, struct: dict[str, dict[str, Any]]) -> None:
     save(tmp_path, struct)
     with pytest.raises(FormatError, match=r"29,419 images are missing.*query 0 of 3,368.*--allow-missing"):
         market1501.read(tmp_path)
@@ -87,7 +85,7 @@ def test_without_images_there_is_a_row_an_identity(
     path = save(tmp_path, struct)
     with caplog.at_level(logging.WARNING):
         manifest = market1501.read(tmp_path, allow_missing=True)
-    assert "one row an identity" in caplog.text
+    assert "one row per identity" in caplog.text
     assert len(manifest) == 1501
     assert manifest.images[0] == "bounding_box_train/0002"
     assert manifest.images[751] == "bounding_box_test/0001"
@@ -204,10 +202,10 @@ def misspell_identity(struct: dict[str, dict[str, Any]]) -> None:
         (shorten, r"test\.image_index: expected 750 strings, got 749"),
         (shorten_field, r"train\.hat: expected 751 values, got 750"),
         (drop_field, "train: .*missing upyellow"),
-        (add_field, "there are also boots"),
-        (put_zero, r"test\.hat: expected whole numbers from 1 to 2, got 0"),
-        (put_three, r"train\.gender: expected whole numbers from 1 to 2, got 3"),
-        (put_age, r"train\.age: expected whole numbers from 1 to 4, got 5"),
+        (add_field, "got also boots"),
+        (put_zero, r"test\.hat: expected integers from 1 to 2, got 0"),
+        (put_three, r"train\.gender: expected integers from 1 to 2, got 3"),
+        (put_age, r"train\.age: expected integers from 1 to 4, got 5"),
         (repeat_identity, "751 different identities of four digits, got 0002 twice"),
         (share_identity, "share no identity, 1 are in both, such as 0002"),
         (misspell_identity, "four digits, got 2"),
@@ -225,7 +223,7 @@ def test_damaged_labels_are_named(
 
 def test_another_file_under_the_name_is_refused(tmp_path: Path) -> None:
     scipy.io.savemat(tmp_path / "market_attribute.mat", {"duke_attribute": {"train": 1, "test": 2}})
-    with pytest.raises(FormatError, match="missing market_attribute, there are duke_attribute"):
+    with pytest.raises(FormatError, match="missing market_attribute, found duke_attribute"):
         market1501.read(tmp_path)
 
 

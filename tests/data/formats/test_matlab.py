@@ -47,12 +47,12 @@ def test_reads_strings_structs_and_arrays(file: Path) -> None:
 
 
 def test_missing_file_is_named(tmp_path: Path) -> None:
-    with pytest.raises(FormatError, match=r"nowhere\.mat.*not there.*--root"):
+    with pytest.raises(FormatError, match=r"nowhere\.mat.*does not exist.*--root"):
         load_mat(tmp_path / "nowhere.mat")
 
 
 def test_missing_variables_are_listed_with_those_there(file: Path) -> None:
-    with pytest.raises(FormatError, match="missing test_label, there are label, names, whole"):
+    with pytest.raises(FormatError, match="missing test_label, found label, names, whole"):
         load_mat(file, required=["label", "test_label"])
 
 
@@ -94,7 +94,7 @@ def test_version_7_3_is_named(tmp_path: Path) -> None:
 
 def test_struct_must_be_one_struct_with_the_fields(file: Path) -> None:
     content = load_mat(file)
-    with pytest.raises(FormatError, match=r"whole: .*missing third, there are first, second"):
+    with pytest.raises(FormatError, match=r"whole: .*missing third, found first, second"):
         unpack_struct(content["whole"], required=["first", "third"], what="whole")
     with pytest.raises(FormatError, match="expected a 1×1 struct"):
         unpack_struct(content["label"], required=["first"], what="label")
@@ -125,7 +125,7 @@ def test_integers_of_any_number_type_pass(dtype: type) -> None:
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        ([[0, 3]], r"whole numbers from 0 to 2, got 3 at index \(0, 1\)"),
+        ([[0, 3]], r"integers from 0 to 2, got 3 at index \(0, 1\)"),
         ([[-1, 0]], r"got -1 at index \(0, 0\)"),
         ([[0.5, 0]], r"got 0\.5 at index \(0, 0\)"),
         ([[np.nan, 0]], r"got nan at index \(0, 0\)"),
@@ -170,7 +170,7 @@ def test_partitions_count_rows_from_one() -> None:
     [
         ([1, 2], [4], "toy 1: row 3 is in no split"),
         ([1, 2], [2, 3, 4], "toy 1: row 2 occurs in train and again in test"),
-        ([0, 1], [2, 3], "toy 1: train_index: expected whole numbers from 1 to 4, got 0"),
+        ([0, 1], [2, 3], "toy 1: train_index: expected integers from 1 to 4, got 0"),
         ([1], [2, 3, 4], "toy 1: expected 2 rows in train_index, got 1"),
     ],
 )

@@ -23,7 +23,7 @@ def make_cells(strings: list[str]) -> np.ndarray[Any, Any]:
 
 @pytest.fixture(scope="module")
 def complete() -> dict[str, Any]:
-    """annotation.mat with made-up labels, full in size: picture n holds attribute n mod 26."""
+    """annotation.mat with made-up labels, full in size: image n holds attribute n mod 26."""
     content: dict[str, Any] = {"attributes": make_cells(list(pa100k.SCHEMA.names))}
     number = 0
     for split, size in SIZES.items():
@@ -77,7 +77,7 @@ def test_mutilated_copy_is_refused_with_its_name(tmp_path):
         content[f"{name}_images_name"] = make_cells([f"{i:06d}.jpg" for i in range(1, size + 1)])
         content[f"{split}_label"] = np.zeros((size, 26), np.uint8)
     savemat(tmp_path / "annotation.mat", content)
-    with pytest.raises(FormatError, match=r"mutilated copy.*text_images_name.*80,000/10,000/10,000"):
+    with pytest.raises(FormatError, match=r"incomplete copy.*text_images_name.*80,000/10,000/10,000"):
         pa100k.read(tmp_path)
 
 
@@ -105,8 +105,8 @@ def set_label(value: int) -> Callable[[dict[str, Any]], None]:
             lambda c: c.update(attributes=c["attributes"][::-1]),
             "attributes: cell 1 is 'boots', expected 'Female'",
         ),
-        (lambda c: c.update(val_images_name=c["test_images_name"]), "every picture once, 10000 occur again"),
-        (set_label(2), r"val_label: expected whole numbers from 0 to 1, got 2 at index \(3, 5\)"),
+        (lambda c: c.update(val_images_name=c["test_images_name"]), "every image once, 10000 are repeated"),
+        (set_label(2), r"val_label: expected integers from 0 to 1, got 2 at index \(3, 5\)"),
     ],
 )
 def test_other_versions_and_damage_are_named(read_changed, change, message):

@@ -71,7 +71,7 @@ def test_reads_evaluated_attributes_splits_and_identities(root):
 
 
 def test_rows_of_partitions_count_from_one(root):
-    """Row 1 of the file is the first picture; off by one would put picture 9,501 into train."""
+    """Row 1 of the file is the first image; off by one would put image 9,501 into train."""
     splits = peta.read(root, allow_missing=True).table
     assert splits.column("split:official-1").to_pylist() == ["train", "train", "val", "test"]
     assert splits.column("split:official-2").to_pylist() == ["test", "train", "train", "test"]
@@ -134,8 +134,8 @@ def shorten_train(content: dict[str, Any]) -> None:
         (lambda c: c.__setitem__("data", c["data"][:-1]), "expected shape 19000 × 109, got 18999 × 109"),
         (lambda c: c.__setitem__("attribute", c["attribute"][:61]), "expected 105 strings, got 61"),
         (swap_names, "attribute: cell 1 is 'personalLess45', expected 'personalLess30'"),
-        (set_cell(7, 50, 2), r"labels in data: expected whole numbers from 0 to 1, got 2 at index \(7, 46\)"),
-        (set_cell(7, 0, 9), "picture numbers 1 to 19000"),
+        (set_cell(7, 50, 2), r"labels in data: expected integers from 0 to 1, got 2 at index \(7, 46\)"),
+        (set_cell(7, 0, 9), "image numbers 1 to 19000"),
         (
             set_value("selected_attribute", np.arange(1, 36)[None]),
             "selected_attribute: .*from 5 to 109, got 1",
@@ -148,7 +148,7 @@ def shorten_train(content: dict[str, Any]) -> None:
         (shorten_train, "partion_attribute 1: expected 9,500 rows in train, got 9,499"),
         (
             change_partition("test", 0, 0),
-            "partion_attribute 3: test: expected whole numbers from 1 to 19000, got 0",
+            "partion_attribute 3: test: expected integers from 1 to 19000, got 0",
         ),
         (change_partition("val", 0, 3), "partion_attribute 3: row 3 occurs in train and again in val"),
     ],
@@ -178,7 +178,7 @@ def write_mapping(root: Path, lines: list[str]) -> None:
 
 @pytest.fixture
 def archive_root(tmp_path: Path) -> Path:
-    """Three pictures in the original layout, in another order than their numbers."""
+    """Three images in the original layout, in another order than their numbers."""
     write_peta(tmp_path)
     originals = {
         19000: "PETA dataset/VIPeR/archive/001_90_2.bmp",
@@ -313,7 +313,7 @@ def test_labels_from_text_agree_and_differences_are_counted(root, caplog):
     assert changed.labels[1, peta.SCHEMA.index("hairLong")] == 1
 
 
-def test_labels_from_text_need_every_picture(root):
+def test_labels_from_text_need_every_image(root):
     with pytest.raises(FormatError, match=r"file_mapping\.txt with 19000 lines"):
         peta.read(root, allow_missing=True, labels="text")
     write_whole_archive(root)
@@ -322,7 +322,7 @@ def test_labels_from_text_need_every_picture(root):
     with pytest.raises(FormatError, match="has no line '00002'"):
         peta.read(root, allow_missing=True, labels="text")
     path.unlink()
-    with pytest.raises(FormatError, match=r"expected Label\.txt beside the pictures"):
+    with pytest.raises(FormatError, match=r"expected Label\.txt next to the images"):
         peta.read(root, allow_missing=True, labels="text")
 
 

@@ -96,7 +96,7 @@ def to_record(content: dict[str, Any]) -> dict[str, Any]:
 
 @pytest.fixture
 def pretend(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[[dict[str, Any], list[int]], Path]:
-    """A folder whose RAP_annotation.mat has the given content, with the pictures of some rows."""
+    """A folder whose RAP_annotation.mat has the given content, with the images of some rows."""
 
     def make(content: dict[str, Any], rows: list[int]) -> Path:
         (tmp_path / "RAP_annotation.mat").touch()
@@ -168,7 +168,7 @@ def test_v1_all_attributes_on_demand(v1_root):
     assert manifest.labels[3].argmax() == 33_268 % 92
 
 
-def test_v1_published_pictures_are_cropped_already(v1_root):
+def test_v1_published_images_are_cropped_already(v1_root):
     assert rap1.read(v1_root, allow_missing=True).boxes() == [None] * 4
 
 
@@ -197,7 +197,7 @@ def test_v2_missing_images_are_counted(v2_root):
 
 
 def test_v1_file_labelled_v2_is_told_by_its_shape(v1_root):
-    with pytest.raises(FormatError, match=r"41,585 rows: it is RAP v1.*passerby prepare rap1"):
+    with pytest.raises(FormatError, match=r"41,585 rows, so it is RAP v1.*passerby prepare rap1"):
         rap2.read(v1_root)
 
 
@@ -207,8 +207,8 @@ def test_v1_file_labelled_v2_is_told_even_with_the_fields_of_v2(pretend):
         rap2.read(root)
 
 
-def test_v2_file_given_to_v1_is_told(v2_root):
-    with pytest.raises(FormatError, match=r"84,928 rows: it is RAP v2.*passerby prepare rap2"):
+def test_v2_file_given_to_v1_raise_an_error(v2_root):
+    with pytest.raises(FormatError, match=r"84,928 rows, so it is RAP v2.*passerby prepare rap2"):
         rap1.read(v2_root)
 
 
@@ -252,10 +252,10 @@ def drop_area(content: dict[str, Any]) -> None:
         (lambda c: c.update(identity=c["identity"][:9]), "expected 41,585 identities, got 9"),
         (
             lambda c: set_label(c, "label", 3),
-            r"label: expected whole numbers from 0 to 2, got 3 at index \(5, 2\)",
+            r"label: expected integers from 0 to 2, got 3 at index \(5, 2\)",
         ),
         (lambda c: c.update(partion=c["partion"][:3]), "expected 5 partitions, got 3"),
-        (shift_partition, "partion 1: train_index: expected whole numbers from 1 to 41585, got 0"),
+        (shift_partition, "partion 1: train_index: expected integers from 1 to 41585, got 0"),
         (repeat_row, "partion 1: row 1 occurs in train and again in test"),
         (drop_area, "position of row 3: expected a box with area"),
     ],
@@ -275,7 +275,7 @@ def test_v1_damage_is_named(pretend, change: Callable[[dict[str, Any]], object],
             lambda c: c.update(data=c["data"][:, :151]),
             r"data: expected 84928 × 152 numbers, got \(84928, 151\)",
         ),
-        (lambda c: set_label(c, "data", 3), "labels in data: expected whole numbers from 0 to 2, got 3"),
+        (lambda c: set_label(c, "data", 3), "labels in data: expected integers from 0 to 2, got 3"),
         (
             lambda c: c.update(selected_attribute=c["selected_attribute"] + 1),
             "selected attributes: attribute 1 is 'unused1'",
@@ -312,7 +312,7 @@ def test_names_that_differ_are_refused(have):
         rap.check_names(["Female", have], ["Female", "hs-Hat"], what="toy")
 
 
-def test_guidance_beside_the_pictures_is_picked_up(v2_root):
+def test_guidance_beside_the_images_is_picked_up(v2_root):
     for folder in ("masks", "parsing"):
         (v2_root / folder).mkdir()
         (v2_root / folder / "CAM02-frame2.png").touch()

@@ -12,7 +12,7 @@ import pytest
 from passerby.data.formats import table
 from passerby.errors import DataError, FormatError, ManifestError, SchemaError
 
-CSV = """image,x0,y0,x1,y1,Hat,Wears a cape,identity,camera,partition
+CSV = """image,x0,y0,x1,y1,Hat,Wears a cape,identity,camera,split
 a.jpg,,,,,1,0,p1,c1,train
 b/b.png,1,2,11,32.5,0,,p2,,test
 b/b.png,20,2,31,30,-1,1,,,
@@ -127,7 +127,7 @@ def test_columns_of_a_known_data_set_get_its_descriptions(root):
     write(root, "image,Backpack,Female\na.jpg,1,0\n")
     schema = table.read(root).schema
     assert schema.names == ("Backpack", "Female")
-    assert (schema["Female"].category, schema["Backpack"].split) == ("sex", "torso")
+    assert (schema["Female"].category, schema["Backpack"].body_part) == ("sex", "torso")
 
 
 def test_other_columns_describe_themselves(root):
@@ -135,7 +135,7 @@ def test_other_columns_describe_themselves(root):
 
 
 def test_given_schema_chooses_and_describes_the_columns(root):
-    write(root, "name,description,split\nHat,wears any hat,head\n", "schema.csv")
+    write(root, "name,description,body_part\nHat,wears any hat,head\n", "schema.csv")
     manifest = table.read(root, table=root / "mine.csv", schema=root / "schema.csv", name="ours")
     assert manifest.dataset == manifest.schema.name == "ours"
     assert manifest.schema["Hat"].description == "wears any hat"
@@ -170,13 +170,13 @@ def test_schema_that_does_not_fit_is_refused(root, schema, error, message):
     ("text", "error", "message"),
     [
         ("", FormatError, "expected a column `image`, got nothing"),
-        ("picture,Hat\na.jpg,1\n", FormatError, "expected a column `image`, got picture, Hat"),
+        ("photo,Hat\na.jpg,1\n", FormatError, "expected a column `image`, got photo, Hat"),
         ("image,Hat,Hat\na.jpg,1,0\n", FormatError, r"different names, got \['Hat'\]"),
         ("image,Hat,\na.jpg,1,0\n", FormatError, "one without a name"),
         ("image,x0,y0,Hat\na.jpg,1,1,0\n", FormatError, "got only x0, y0"),
         ("image,identity\na.jpg,1\n", FormatError, "expected attribute columns; it has none"),
         ("image,Hat\na.jpg,1\na.jpg\n", FormatError, "row 2: expected 2 cells, got 1"),
-        ("image,Hat\na.jpg,1\n,1\n", FormatError, "row 2, column 'image': expected the path of a picture"),
+        ("image,Hat\na.jpg,1\n,1\n", FormatError, "row 2, column 'image': expected the path of an image"),
         (
             "image,Hat\na.jpg,1\na.jpg,2\n",
             FormatError,
@@ -186,7 +186,7 @@ def test_schema_that_does_not_fit_is_refused(root, schema, error, message):
         ("image,Hat\n../a.jpg,1\n", ManifestError, "row 1, column 'image': .*below the root"),
         ("image,Hat\n/etc/a.jpg,1\n", ManifestError, "below the root"),
         ("image,mask,Hat\na.jpg,../m.png,1\n", ManifestError, "column 'mask': .*below the root"),
-        ("image,mask,Hat\na.jpg,m.png,1\n", DataError, "row 1: mask m.png is not under"),
+        ("image,mask,Hat\na.jpg,m.png,1\n", DataError, "row 1: mask m.png does not exist under"),
         ("image,x0,y0,x1,y1,Hat\na.jpg,5,5,5,9,1\n", FormatError, "row 1: expected x1 > x0"),
         ("image,x0,y0,x1,y1,Hat\na.jpg,5,5,,9,1\n", FormatError, "row 1: expected x1 > x0"),
         (
@@ -204,7 +204,7 @@ def test_schema_that_does_not_fit_is_refused(root, schema, error, message):
             ManifestError,
             "partition 'own': expected the splits train, val, test",
         ),
-        ('image,Hat\n"a.jpg,1\n', FormatError, "no CSV file"),
+        ('image,Hat\n"a.jpg,1\n', FormatError, "not a CSV file"),
     ],
 )
 def test_damage_is_named(root, text, error, message):
@@ -219,14 +219,14 @@ def test_rows_keep_their_number_after_missing_ones_are_left_out(root):
         table.read(root, allow_missing=True)
 
 
-def test_no_table_or_several_are_told(tmp_path):
+def test_no_table_or_several_raise_an_error(tmp_path):
     with pytest.raises(FormatError, match="expected a folder with a table"):
         table.read(tmp_path / "nowhere")
     with pytest.raises(FormatError, match="found none"):
         table.read(tmp_path)
     write(tmp_path, CSV, "a.csv")
     write(tmp_path, CSV, "b.csv")
-    with pytest.raises(FormatError, match=r"found a\.csv, b\.csv; say which by --table"):
+    with pytest.raises(FormatError, match=r"found a\.csv, b\.csv; choose one with --table"):
         table.read(tmp_path)
     with pytest.raises(FormatError, match=r"expected a table at .*c\.csv"):
         table.read(tmp_path, table=tmp_path / "c.csv")
@@ -234,12 +234,12 @@ def test_no_table_or_several_are_told(tmp_path):
         table.read(tmp_path, table=tmp_path / "c.parquet")
 
 
-def test_truncated_parquet_and_other_encodings_are_told(root):
+def test_truncated_parquet_and_other_encodings_raise_an_error(root):
     pq.write_table(pa.table({"image": ["a.jpg"], "Hat": [1]}), root / "t.parquet")
     content = (root / "t.parquet").read_bytes()
     (root / "t.parquet").write_bytes(content[:-20])
-    with pytest.raises(FormatError, match="truncated or no Parquet file"):
+    with pytest.raises(FormatError, match="truncated or not a Parquet file"):
         table.read(root, table=root / "t.parquet")
     (root / "mine.csv").write_bytes("image,Hüt\na.jpg,1\n".encode("latin-1"))
-    with pytest.raises(FormatError, match="no CSV file in UTF-8"):
+    with pytest.raises(FormatError, match="not a CSV file in UTF-8"):
         table.read(root)

@@ -63,13 +63,13 @@ def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
     assert len(upar.read(tmp_path)) == 3
 
 
-def test_another_extension_of_a_picture_is_found(tmp_path: Path) -> None:
+def test_another_extension_of_a_image_is_found(tmp_path: Path) -> None:
     (tmp_path / "val.csv").write_text(table(IMAGES))
     touch(tmp_path, IMAGES[0], IMAGES[2], "PETA/images/00001.jpg")
     assert upar.read(tmp_path).images[1] == "PETA/images/00001.jpg"
 
 
-def test_missing_pictures_stop_unless_told(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_missing_images_stop_by_default(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     (tmp_path / "val.csv").write_text(table(IMAGES))
     with pytest.raises(FormatError, match=r"none of the 3 images.*0002_c1s1.*--allow-missing"):
         upar.read(tmp_path)
@@ -93,7 +93,7 @@ def test_missing_pictures_stop_unless_told(tmp_path: Path, caplog: pytest.LogCap
         ("", "expected a header"),
         (table(IMAGES).replace("Age-Adult", "Age-Middle"), "got 'Age-Middle' for 'Age-Adult'"),
         (table(IMAGES).replace(",Accessory-Hat", ""), "got 39 columns"),
-        (table(IMAGES).replace("# image", "picture"), "expected a header"),
+        (table(IMAGES).replace("# image", "photo"), "expected a header"),
         (table([]), "no rows|rows below the header, got none"),
         (table(IMAGES)[:-3], "line 4: expected an image and 40 labels, got 40 cells; truncated"),
         (table(IMAGES)[:-2], "line 4, Accessory-Hat: expected 0 or 1, got ''"),
@@ -125,7 +125,7 @@ def test_no_table_is_named(tmp_path: Path) -> None:
 
 def test_binary_file_under_the_name_is_refused(tmp_path: Path) -> None:
     (tmp_path / "val.csv").write_bytes(bytes(range(128, 256)) * 10)
-    with pytest.raises(FormatError, match="damaged or no CSV"):
+    with pytest.raises(FormatError, match="damaged or not a CSV"):
         upar.read(tmp_path)
 
 
@@ -157,7 +157,7 @@ def test_real_rows_have_the_known_counts() -> None:
 
 
 @pytest.mark.realdata
-def test_mapped_attributes_agree_with_pa100k_where_both_label_a_picture() -> None:
+def test_mapped_attributes_agree_with_pa100k_where_both_label_a_image() -> None:
     """Where UPAR took over the labels of PA-100K, all of them are equal."""
     import scipy.io
 

@@ -34,7 +34,7 @@ def draw_images(root: Path, *names: str, size: tuple[int, int] = (40, 30), **opt
 
 @pytest.fixture
 def root(tmp_path, monkeypatch) -> Path:
-    """Three pictures of 40 × 30 px with five persons, some of whom leave their picture."""
+    """Three images of 40 × 30 px with five persons, some of whom leave their image."""
     monkeypatch.setattr(wider, "PERSONS", 5)
     write_wider(
         tmp_path,
@@ -59,20 +59,20 @@ def test_parts_come_from_the_file_names(root):
     assert manifest.table.column("split:official").to_pylist() == ["train", "train", "val", "test"]
 
 
-def test_boxes_are_clipped_and_those_outside_left_out_and_both_are_told(root, caplog):
+def test_boxes_are_clipped_and_those_outside_left_out_and_both_raise_an_error(root, caplog):
     manifest = wider.read(root)
     assert manifest.boxes() == [(1, 2, 11, 22), (0, 0, 15, 15), (30, 20, 40, 30), (0, 0, 40, 30)]
     assert (
-        "2 boxes leave their picture and were clipped; first: wider_attribute_trainval.json, image 0, target"
+        "2 boxes exceed their image and were clipped; first: wider_attribute_trainval.json, image 0, target"
         in caplog.text
     )
     assert (
-        "1 boxes have no pixel in their picture and were left out; first: wider_attribute_trainval.json"
+        "1 boxes have no pixel in their image and were removed; first: wider_attribute_trainval.json"
         in caplog.text
     )
 
 
-def test_size_is_that_of_the_upright_picture(root):
+def test_size_is_that_of_the_upright_image(root):
     exif = Image.Exif()
     exif[0x0112] = 6
     draw_images(root, "test/2--Group/c.jpg", exif=exif)  # shown as 30 × 40
@@ -86,7 +86,7 @@ def test_annotation_in_its_own_folder(root):
     assert len(wider.read(root)) == 4
 
 
-def test_missing_pictures_are_counted(root):
+def test_missing_images_are_counted(root):
     (root / "Image/val/1--Riot/b.jpg").unlink()
     with pytest.raises(FormatError, match="2 of 5 images are missing"):
         wider.read(root)
@@ -95,7 +95,7 @@ def test_missing_pictures_are_counted(root):
 
 def test_other_counts_are_refused(root, monkeypatch):
     monkeypatch.setattr(wider, "PERSONS", 57_524)
-    with pytest.raises(FormatError, match="expected 57,524 persons in at most 13,789 pictures, got 5 in 3"):
+    with pytest.raises(FormatError, match="expected 57,524 persons in at most 13,789 images, got 5 in 3"):
         wider.read(root)
 
 
@@ -126,11 +126,11 @@ def test_damaged_entries_are_named(tmp_path, image, error, message):
 def test_truncated_files_are_named(tmp_path, text):
     write_wider(tmp_path, [], [])
     (tmp_path / wider.FILES[0]).write_text(text)
-    with pytest.raises(FormatError, match=r"trainval\.json is truncated or no JSON with a list"):
+    with pytest.raises(FormatError, match=r"trainval\.json is truncated or not JSON with a list"):
         wider.read(tmp_path)
 
 
-def test_unreadable_picture_is_named(root):
+def test_unreadable_image_is_named(root):
     (root / "Image/test/2--Group/c.jpg").write_bytes(b"nothing")
-    with pytest.raises(ImageError, match=r"cannot read the picture .*c\.jpg"):
+    with pytest.raises(ImageError, match=r"cannot read the image .*c\.jpg"):
         wider.read(root)

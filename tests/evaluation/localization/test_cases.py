@@ -158,7 +158,7 @@ def test_damaged_files_are_refused(manifest: Manifest, measured: list[Measuremen
     (folder / "best-01.png").write_bytes(b"no picture")
     check_refused(r"best-01\.png")
     Image.new("RGB", SIZE).save(folder / "best-01.png")
-    check_refused("one number a pixel")
+    check_refused("one number per pixel")
     for change in (
         {"version": 2},
         {"resize": "crop"},

@@ -18,6 +18,19 @@ from passerby.types import Guidance
 
 SCHEMA = AttributeSchema("toy", tuple(Attribute(f"a{i}", f"has property {i}") for i in range(3)))
 
+CONTRACT_CASES: dict[str, dict[str, Any]] = {
+    "default": {"dropout": 0.3, "fusion_channels": 8, "attention_channels": 8},
+    "unsupervised": {
+        "fusion_channels": 8,
+        "attention_channels": 8,
+        "mask_supervision": False,
+        "levels": [4],
+    },
+    "fusion": {"fusion_channels": 8, "self_mask_stages": [], "masked_attention": False},
+    "self-mask": {"levels": [], "masked_attention": False},
+}
+"""Arguments for `test_contract.py`."""
+
 
 def make(**arguments: Any) -> DaHAR:
     torch.manual_seed(1)
@@ -91,7 +104,7 @@ def test_masked_confidence_weighted_attention_in_a_loop() -> None:
         scores = {p: loop_pointwise(model.attention.attention, masked[p]) for p in positions}
         confidence = model.attention.confidence
         assert confidence is not None
-        sure = {p: loop_pointwise(nn.Sequential(confidence), masked[p]) for p in positions}
+        confident = {p: loop_pointwise(nn.Sequential(confidence), masked[p]) for p in positions}
         for a in range(3):
             largest = max(scores[p][a] for p in positions)
             total = sum(math.exp(scores[p][a] - largest) for p in positions)
@@ -159,7 +172,7 @@ def test_switches_remove_their_modules(
     assert ("mask" in output.maps) == ("mask" not in removed)
     assert bool(reduced.parsing_classes) == ("mask" not in removed)
     if "mask" in removed:
-        with pytest.raises(ModelError, match="has no mask for parsing maps.*masked_attention: true"):
+        with pytest.raises(ModelError, match=r"has no mask for parsing maps.*masked_attention: true"):
             reduced.parse(create_images())
 
 

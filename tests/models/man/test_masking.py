@@ -12,14 +12,14 @@ from torch import Tensor
 from passerby.models.man.masking import mask_features, resize_masks
 
 SIZES = [
-    ((256, 256), (16, 16)),  # the paper's
-    ((128, 128), (16, 16)),  # the light variant's
-    ((64, 48), (5, 3)),  # cells that cut through pixels, one way
-    ((37, 29), (6, 7)),  # and both
+    ((256, 256), (16, 16)),  # of the paper
+    ((128, 128), (16, 16)),  # of the light variant
+    ((64, 48), (5, 3)),  # cell borders within pixels, along one axis
+    ((37, 29), (6, 7)),  # and along both axes
     ((100, 60), (7, 4)),
-    ((9, 11), (9, 11)),  # nothing to do
+    ((9, 11), (9, 11)),  # equal sizes
     ((3, 2), (8, 5)),  # cells smaller than pixels
-    ((4, 30), (8, 4)),  # one way smaller, the other larger
+    ((4, 30), (8, 4)),  # smaller along one axis, larger along the other
     ((5, 7), (1, 1)),
 ]
 
@@ -33,12 +33,12 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def speckles(size: tuple[int, int], count: int = 3) -> Tensor:
-    """Masks of single pixels, about half of them the person's: all cells are near the border."""
+    """Random pixels, about half of them foreground: all cells are close to the threshold."""
     return (draw(count, 1, *size, seed=1) > 0.5).float()
 
 
-def persons(size: tuple[int, int], count: int = 3) -> Tensor:
-    """Masks of an ellipse each, somewhere in the picture."""
+def ellipses(size: tuple[int, int], count: int = 3) -> Tensor:
+    """Masks of one ellipse each, at random positions."""
     shares = draw(4, count, 1, 1, seed=2)
     rows = (torch.arange(size[0]) + 0.5)[None, :, None] / size[0]
     columns = (torch.arange(size[1]) + 0.5)[None, None] / size[1]
@@ -51,18 +51,18 @@ def persons(size: tuple[int, int], count: int = 3) -> Tensor:
 
 
 def loop_overlap(cell: int, cells: int, pixel: int, pixels: int) -> int:
-    """Length that a cell and a pixel have in common along one side of the picture."""
+    """Overlap of a cell and a pixel along one side of the image."""
     return max(0, min((cell + 1) * pixels, (pixel + 1) * cells) - max(cell * pixels, pixel * cells))
 
 
 def loop_share(mask: Grid, cell: tuple[int, int], size: tuple[int, int]) -> Fraction:
-    """Which share of a cell's area is the person's."""
+    """Fraction of a cell's area that is foreground."""
     (row, column), (h, w), (height, width) = cell, size, (len(mask), len(mask[0]))
     lines = {y: length for y in range(height) if (length := loop_overlap(row, h, y, height))}
-    places = {x: length for x in range(width) if (length := loop_overlap(column, w, x, width))}
+    overlaps = {x: length for x in range(width) if (length := loop_overlap(column, w, x, width))}
     area: Fraction | int = 0
     for y, down in lines.items():
-        for x, across in places.items():
+        for x, across in overlaps.items():
             if mask[y][x] == 1:
                 area += down * across
             elif mask[y][x]:
@@ -85,7 +85,7 @@ def loop_masks(masks: Tensor, size: tuple[int, int]) -> Tensor:
 
 @each_size
 def test_resizing_in_a_loop(pixels: tuple[int, int], cells: tuple[int, int]) -> None:
-    for masks in (speckles(pixels), persons(pixels)):
+    for masks in (speckles(pixels), ellipses(pixels)):
         resized = resize_masks(masks, cells)
         assert resized.shape == (3, 1, *cells)
         assert resized.dtype == torch.float32
@@ -94,7 +94,7 @@ def test_resizing_in_a_loop(pixels: tuple[int, int], cells: tuple[int, int]) -> 
 
 @pytest.mark.parametrize("pixels", [(64, 48), (37, 29), (3, 2)])
 def test_soft_masks_in_a_loop(pixels: tuple[int, int]) -> None:
-    """What is half sure counts half; the result is hard."""
+    """A mask value of 0.5 counts half; the result is binary."""
     masks = draw(3, 1, *pixels, seed=3)
     resized = resize_masks(masks, (5, 4))
     assert set(resized.flatten().tolist()) == {0.0, 1.0}
@@ -111,8 +111,8 @@ def test_resizing_by_hand() -> None:
 
 
 @pytest.mark.parametrize("side", range(2, 61, 2))
-def test_a_cell_is_the_persons_from_half_of_its_area_on(side: int) -> None:
-    """The upper or the left half of each cell, and then a pixel less of one of them."""
+def test_a_cell_is_foreground_from_half_of_its_area_on(side: int) -> None:
+    """The upper or the left half of each cell, then one pixel less in one of them."""
     cells = torch.zeros(2, 1, 3, side, 2, side)
     cells[0, :, :, : side // 2] = 1
     cells[1, ..., : side // 2] = 1
@@ -123,7 +123,7 @@ def test_a_cell_is_the_persons_from_half_of_its_area_on(side: int) -> None:
 
 
 @pytest.mark.parametrize("side", [3, 7, 12, 50])
-def test_a_soft_half_is_half(side: int) -> None:
+def test_a_soft_mask_of_half_counts_half(side: int) -> None:
     masks = torch.zeros(1, 1, 2 * side, side)
     masks[:, :, :side] = 0.5
     assert resize_masks(masks, (2, 1)).tolist() == [[[[1], [0]]]]
@@ -135,24 +135,24 @@ def test_a_soft_half_is_half(side: int) -> None:
 @pytest.mark.parametrize(("pixels", "cells"), [((64, 48), (4, 3)), ((64, 48), (5, 3)), ((3, 2), (8, 5))])
 def test_an_empty_mask_counts_as_all_ones(pixels: tuple[int, int], cells: tuple[int, int]) -> None:
     assert bool((resize_masks(torch.zeros(2, 1, *pixels), cells) == 1).all())
-    faint = torch.full((1, 1, *pixels), 0.4)  # nowhere half, everywhere the same
+    faint = torch.full((1, 1, *pixels), 0.4)  # below half, and constant
     assert bool((resize_masks(faint, cells) == 1).all())
 
 
 def test_only_the_empty_masks_of_a_batch_are_filled() -> None:
     masks = torch.zeros(5, 1, 32, 32)
     masks[1, :, :16, :16] = 1  # one cell of 2×2
-    masks[2, :, 8:24, 8:18] = 1  # nowhere half of a cell, mostly on the left
+    masks[2, :, 8:24, 8:18] = 1  # less than half of every cell, mostly on the left
     masks[4, :, :, :] = 1
     full = [[1, 1], [1, 1]]
     expected = [[full], [[[1, 0], [0, 0]]], [[[1, 0], [1, 0]]], [full], [full]]
     assert resize_masks(masks, (2, 2)).tolist() == expected
     for n in range(5):
         assert resize_masks(masks[n : n + 1], (2, 2)).tolist() == [expected[n]]
-    assert resize_masks(masks, (4, 4))[2].sum() == 2  # at a larger map it has cells of which it is half
+    assert resize_masks(masks, (4, 4))[2].sum() == 2  # at a larger map, half of some cells
 
 
-def test_resizing_leaves_the_masks_alone() -> None:
+def test_resizing_does_not_change_its_input() -> None:
     masks = speckles((64, 48))
     before = masks.clone()
     resize_masks(masks, (5, 3))
@@ -171,7 +171,7 @@ def test_resizing_in_double_precision() -> None:
 
 
 def loop_product(features: Tensor, masks: Tensor) -> Tensor:
-    """G = M ⊙ F, place by place."""
+    """G = M ⊙ F, position by position."""
     count, channels, h, w = features.shape
     out = torch.zeros_like(features)
     for n in range(count):
@@ -198,14 +198,14 @@ def test_product_in_a_loop(dtype: torch.dtype, pixels: tuple[int, int], cells: t
 
 
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float16, torch.bfloat16, torch.uint8, torch.bool])
-def test_masks_of_other_types_mean_the_same(dtype: torch.dtype) -> None:
+def test_masks_of_other_types_give_the_same_result(dtype: torch.dtype) -> None:
     features, masks = draw(3, 2, 7, 4, seed=5), speckles((100, 60))
     assert torch.equal(mask_features(features, masks.to(dtype)), mask_features(features, masks))
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan, 3e38])
-def test_nothing_of_the_background_is_left_nor_a_gradient(value: float) -> None:
-    masks = persons((64, 48))
+def test_the_background_has_neither_features_nor_gradients(value: float) -> None:
+    masks = ellipses((64, 48))
     background = (loop_masks(masks, (5, 3)) == 0).expand(3, 4, 5, 3)
     assert 0 < background.sum() < background.numel()
     clean = draw(3, 4, 5, 3, seed=6)
@@ -220,7 +220,7 @@ def test_nothing_of_the_background_is_left_nor_a_gradient(value: float) -> None:
 
 
 @pytest.mark.parametrize("value", [math.inf, -math.inf, math.nan])
-def test_the_foreground_passes_whatever_it_holds(value: float) -> None:
+def test_the_foreground_keeps_any_value(value: float) -> None:
     features, masks = torch.full((1, 1, 2, 2), value), torch.zeros(1, 1, 8, 8)
     masks[..., :4, :] = 1
     glimpses = mask_features(features, masks)
@@ -229,8 +229,8 @@ def test_the_foreground_passes_whatever_it_holds(value: float) -> None:
     )
 
 
-def test_a_broken_upstream_gradient_stays_out_of_the_background() -> None:
-    masks = persons((64, 48))
+def test_a_non_finite_gradient_does_not_reach_the_background() -> None:
+    masks = ellipses((64, 48))
     background = (loop_masks(masks, (5, 3)) == 0).expand(3, 4, 5, 3)
     features = draw(3, 4, 5, 3, seed=8).requires_grad_()
     upstream = torch.ones(3, 4, 5, 3).masked_fill(background, math.nan)
@@ -239,14 +239,14 @@ def test_a_broken_upstream_gradient_stays_out_of_the_background() -> None:
 
 
 def test_a_soft_mask_scales_nothing() -> None:
-    """Hard attention: features are kept as they are, or not at all."""
+    """Hard attention: features are kept unchanged or set to zero."""
     features, masks = torch.full((1, 2, 2, 2), 3.0), torch.zeros(1, 1, 8, 8)
     masks[..., :4, :] = 0.7
     assert mask_features(features, masks).tolist() == [[[[3.0, 3.0], [0.0, 0.0]]] * 2]
 
 
-def test_each_picture_has_its_own_mask() -> None:
-    features, masks = draw(4, 2, 4, 3, seed=9) + 1, persons((64, 48), count=4)
+def test_each_image_has_its_own_mask() -> None:
+    features, masks = draw(4, 2, 4, 3, seed=9) + 1, ellipses((64, 48), count=4)
     together = mask_features(features, masks)
     for n in range(4):
         assert torch.equal(together[n : n + 1], mask_features(features[n : n + 1], masks[n : n + 1]))
@@ -255,7 +255,7 @@ def test_each_picture_has_its_own_mask() -> None:
 
 def assert_same_cells_in(dtype: torch.dtype, pixels: tuple[int, int], cells: tuple[int, int]) -> None:
     features = torch.ones(3, 1, *cells, dtype=dtype)
-    for masks in (speckles(pixels), persons(pixels)):
+    for masks in (speckles(pixels), ellipses(pixels)):
         with torch.autocast("cpu", dtype=dtype):
             glimpses = mask_features(features, masks)
         assert torch.equal(glimpses.float(), loop_masks(masks, cells))
@@ -270,7 +270,7 @@ def test_mixed_precision_keeps_the_same_cells(
 
 
 @pytest.mark.parametrize(("pixels", "cells"), [((100, 60), (7, 4)), ((64, 48), (5, 3))])
-def test_mixed_precision_keeps_the_same_cells_where_they_cut_through_pixels(
+def test_mixed_precision_keeps_the_same_cells_with_borders_within_pixels(
     pixels: tuple[int, int], cells: tuple[int, int]
 ) -> None:
     assert_same_cells_in(torch.bfloat16, pixels, cells)

@@ -1,4 +1,4 @@
-"""Where SSPNet looks for each part of the body: Tables A.11 and A.12, in loops over plain floats."""
+"""Locations of body parts in SSPNet: Tables A.11 and A.12, in loops over plain floats."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from passerby.models.sspnet.locations import (
 )
 from passerby.schema import BODY_PARTS, BodyPart
 
-OF_ITS_OWN: Mapping[str, BodyPart] = {part: part for part in BODY_PARTS}
+SAME_PART: Mapping[str, BodyPart] = {part: part for part in BODY_PARTS}
 
 TABLE_A11: dict[tuple[BodyPart, int], tuple[int, int]] = {
     ("head", 64): (0, 24),
@@ -40,7 +40,7 @@ TABLE_A11: dict[tuple[BodyPart, int], tuple[int, int]] = {
     ("all", 32): (0, 31),
     ("all", 16): (0, 15),
 }
-"""First and last row, by part and number of rows of the map, at 256 × 192."""
+"""First and last row, by body part and number of rows of the map, at 256 × 192."""
 
 CELLS: dict[BodyPart, list[set[int]]] = {
     "head": [{7, 8, 9, 12, 13}, {9}, {9}, {7, 8, 12}, {7, 8, 13}],
@@ -54,7 +54,7 @@ CELLS: dict[BodyPart, list[set[int]]] = {
         {3, 4, 5, 6},
     ],
 }
-"""MPII keypoints of each part (Table A.12), and of its upper right, upper left, lower right, lower left."""
+"""MPII keypoints of each body part (Table A.12), and its upper right, upper left, lower right, lower left."""
 
 Channel = list[list[float]]
 """Row, column."""
@@ -68,18 +68,18 @@ def close(expected: Any) -> Any:
     return pytest.approx(expected, abs=1e-5)
 
 
-def unsettle(locations: nn.Module) -> None:
-    """Offsets that differ widely from point to point."""
+def randomize(locations: nn.Module) -> None:
+    """Offsets that vary widely from point to point."""
     with torch.no_grad():
         for i, parameter in enumerate(locations.parameters()):
             parameter.copy_(draw(*parameter.shape, seed=20 + i))
 
 
-def make(sort: str, parts: Mapping[str, BodyPart] = OF_ITS_OWN, **options: Any) -> Locations:
-    if sort == "regions":
+def make(kind: str, parts: Mapping[str, BodyPart] = SAME_PART, **options: Any) -> Locations:
+    if kind == "regions":
         return RegionLocations(parts)
-    locations = {"sparse": SparseLocations, "keypoints": KeypointLocations}[sort](parts, 3, **options)
-    unsettle(locations)
+    locations = {"sparse": SparseLocations, "keypoints": KeypointLocations}[kind](parts, 3, **options)
+    randomize(locations)
     return locations.double()
 
 
@@ -99,12 +99,12 @@ def loop_pool(channel: Channel) -> list[float]:
 
 
 def loop_arrange(pooled: list[list[float]]) -> list[float]:
-    """The whole of every channel, then the quarters of the first, of the second …"""
+    """The maximum of every channel, then the quarters of the first, of the second …"""
     return [each[0] for each in pooled] + [value for each in pooled for value in each[1:]]
 
 
 def loop_read(channel: Channel, x: float, y: float) -> float:
-    """Bilinear between positions; beyond the border it goes on."""
+    """Bilinear between positions, with border values extended outwards."""
     x, y = min(max(x, 0.0), len(channel[0]) - 1.0), min(max(y, 0.0), len(channel) - 1.0)
     total = 0.0
     for v in range(int(y), min(int(y) + 2, len(channel))):
@@ -114,7 +114,7 @@ def loop_read(channel: Channel, x: float, y: float) -> float:
 
 
 def loop_around(maps: list[Channel], x: float, y: float, sampler: nn.Module | None) -> list[float]:
-    """Eq. 6 and 8 at one point: one number a channel."""
+    """Eq. 6 and 8 at one point: one number per channel."""
     here = [loop_read(channel, x, y) for channel in maps]
     if sampler is None:
         return here
@@ -141,15 +141,15 @@ def get_sampler(locations: Locations, group: str) -> nn.Module | None:
 # --- regions ---
 
 
-@pytest.mark.parametrize("body_part", BODY_PARTS)
+@pytest.mark.parametrize("part", BODY_PARTS)
 @pytest.mark.parametrize("rows", [64, 32, 16])
 def test_rows_of_table_a11(part: BodyPart, rows: int) -> None:
     first, end = find_region_rows(part, rows)
     assert (first, end - 1) == TABLE_A11[part, rows]
 
 
-@pytest.mark.parametrize("body_part", BODY_PARTS)
-def test_rows_of_other_heights_keep_their_shares(part: BodyPart) -> None:
+@pytest.mark.parametrize("part", BODY_PARTS)
+def test_rows_of_other_heights_keep_their_fractions(part: BodyPart) -> None:
     low, high = TABLE_A11[part, 64]
     for rows in range(1, 200):
         first, end = find_region_rows(part, rows)
@@ -179,10 +179,10 @@ def test_regions_in_a_loop(rows: int) -> None:
         assert found[part][0].tolist() == loop_arrange(expected)
 
 
-@pytest.mark.parametrize("body_part", ["head", "torso", "bottom"])
-@pytest.mark.parametrize(("sort", "rows"), [("regions", 64), ("regions", 16), ("sparse", 32)])
-def test_nothing_outside_of_a_region_counts(sort: str, rows: int, part: BodyPart) -> None:
-    locations = make(sort) if sort == "regions" else make(sort, offsets=0)
+@pytest.mark.parametrize("part", ["head", "torso", "bottom"])
+@pytest.mark.parametrize(("kind", "rows"), [("regions", 64), ("regions", 16), ("sparse", 32)])
+def test_features_outside_of_a_region_have_no_effect(kind: str, rows: int, part: BodyPart) -> None:
+    locations = make(kind) if kind == "regions" else make(kind, offsets=0)
     first, last = TABLE_A11[part, rows]
     features = draw(2, 3, rows, 12).requires_grad_()
     pooled = locations(features, [part])[part]
@@ -195,17 +195,17 @@ def test_nothing_outside_of_a_region_counts(sort: str, rows: int, part: BodyPart
     changed[:, :, :first] += 100
     changed[:, :, last + 1 :] += 100
     assert torch.equal(locations(changed, [part])[part], pooled)
-    if sort == "regions":  # the first and the last row do count
+    if kind == "regions":  # the first and the last row have an effect
         for edge in (first, last):
             changed = features.detach().clone()
             changed[:, :, edge] += 100
             assert not torch.equal(locations(changed, [part])[part], pooled)
 
 
-@pytest.mark.parametrize("sort", ["regions", "sparse", "keypoints"])
-def test_only_the_groups_asked_for_are_computed_each_as_alone(sort: str) -> None:
-    locations, features = make(sort), draw(2, 3, 16, 12)
-    keypoints = place_keypoints(None, images=features, least_score=0).double()
+@pytest.mark.parametrize("kind", ["regions", "sparse", "keypoints"])
+def test_only_the_requested_groups_are_computed_each_independently(kind: str) -> None:
+    locations, features = make(kind), draw(2, 3, 16, 12)
+    keypoints = place_keypoints(None, images=features, min_score=0).double()
     together = locations(features, ["bottom", "head"], keypoints)
     assert set(together) == {"bottom", "head"}
     for group, pooled in together.items():
@@ -217,7 +217,7 @@ def test_only_the_groups_asked_for_are_computed_each_as_alone(sort: str) -> None
 
 
 @pytest.mark.parametrize("ratio", [0.1, 0.25, 0.5, math.sqrt(0.75), 0.9, 1.0])
-def test_points_in_a_row_are_spread_evenly(ratio: float) -> None:
+def test_points_in_a_row_are_evenly_spaced(ratio: float) -> None:
     for count in range(1, 65):
         chosen = select_uniformly(count, ratio)
         assert len(chosen) == max(1, round(count * ratio))
@@ -226,14 +226,14 @@ def test_points_in_a_row_are_spread_evenly(ratio: float) -> None:
         assert chosen[-1] < count
         gaps = {after - before for before, after in pairwise(chosen)}
         assert not gaps or max(gaps) - min(gaps) <= 1
-        # Each point lies at the middle of its own of the equal stretches.
+        # Each point is at the centre of one of the equal intervals.
         for i, index in enumerate(chosen):
             middle = (i + 0.5) * count / len(chosen) - 0.5
             assert abs(index - middle) <= 0.5 + 1e-9, (count, chosen)
     assert select_uniformly(5, 1.0) == [0, 1, 2, 3, 4]
 
 
-@pytest.mark.parametrize("body_part", BODY_PARTS)
+@pytest.mark.parametrize("part", BODY_PARTS)
 @pytest.mark.parametrize("rows", [64, 32, 16])
 def test_three_quarters_of_a_region_are_sampled(rows: int, part: BodyPart) -> None:
     locations = make("sparse")
@@ -265,7 +265,7 @@ def test_all_points_without_offsets_are_the_regions(size: tuple[int, int]) -> No
 @pytest.mark.parametrize("offsets", [1, 2, 3])
 def test_all_points_with_offsets_of_zero_are_the_regions(offsets: int) -> None:
     features = draw(2, 3, 16, 12)
-    locations = SparseLocations(OF_ITS_OWN, 3, ratio=1.0, offsets=offsets).double()
+    locations = SparseLocations(SAME_PART, 3, ratio=1.0, offsets=offsets).double()
     for sampler in locations.samplers.values():
         for parameter in sampler.get_submodule("propose").parameters():
             nn.init.zeros_(parameter)
@@ -294,17 +294,17 @@ def test_sparse_points_in_a_loop(size: tuple[int, int], offsets: int) -> None:
 # --- keypoints ---
 
 
-def draw_places(count: int = 2) -> Tensor:
+def draw_keypoints(count: int = 2) -> Tensor:
     return torch.rand(count, 16, 2, generator=torch.Generator().manual_seed(8), dtype=torch.float64)
 
 
 @pytest.mark.parametrize("offsets", [0, 1, 3])
 @pytest.mark.parametrize("size", [(16, 12), (4, 3), (1, 1)])
 def test_keypoints_in_a_loop(size: tuple[int, int], offsets: int) -> None:
-    """Position 0 is the centre of the first cell, so a share s of the width w lies at s · w − ½."""
-    features, places = draw(2, 3, *size), draw_places()
+    """Position 0 is the centre of the first cell, so a fraction s of the width w is at s · w − ½."""
+    features, positions = draw(2, 3, *size), draw_keypoints()
     locations = make("keypoints", offsets=offsets)
-    found = locations(features, BODY_PARTS, places)
+    found = locations(features, BODY_PARTS, positions)
     for part in BODY_PARTS:
         sampler = get_sampler(locations, part)
         assert (sampler is None) == (offsets == 0)
@@ -312,24 +312,24 @@ def test_keypoints_in_a_loop(size: tuple[int, int], offsets: int) -> None:
             maps = features[i].tolist()
             read = {
                 k: loop_around(maps, x * size[1] - 0.5, y * size[0] - 0.5, sampler)
-                for k, (x, y) in enumerate(places[i].tolist())
+                for k, (x, y) in enumerate(positions[i].tolist())
             }
             expected = [max(read[k][c] for k in cell) for cell in CELLS[part] for c in range(3)]
             assert found[part][i].tolist() == close(expected), part
 
 
 @pytest.mark.parametrize("offsets", [0, 2])
-@pytest.mark.parametrize("body_part", BODY_PARTS)
-def test_features_of_a_part_depend_on_its_keypoints_alone(part: BodyPart, offsets: int) -> None:
-    """Table A.12: a large value waits where the keypoint is moved to."""
-    locations = KeypointLocations(OF_ITS_OWN, 3, offsets=offsets).double()
+@pytest.mark.parametrize("part", BODY_PARTS)
+def test_features_of_a_body_part_depend_on_its_keypoints_only(part: BodyPart, offsets: int) -> None:
+    """Table A.12: the keypoint is moved to a large value."""
+    locations = KeypointLocations(SAME_PART, 3, offsets=offsets).double()
     features = draw(1, 3, 32, 24)
     features[:, :, 0:5, 20:24] = 50
-    places = 0.3 + 0.4 * draw_places(1)
-    before = locations(features, [part], places)[part].detach()
+    positions = 0.3 + 0.4 * draw_keypoints(1)
+    before = locations(features, [part], positions)[part].detach()
     assert before.max() < 20
     for k in range(16):
-        moved = places.clone()
+        moved = positions.clone()
         moved[0, k] = torch.tensor([22.5 / 24, 2.5 / 32])
         after = locations(features, [part], moved)[part].detach()
         assert torch.equal(before, after) == (k not in CELLS[part][0]), k
@@ -338,18 +338,18 @@ def test_features_of_a_part_depend_on_its_keypoints_alone(part: BodyPart, offset
             assert changed == [n for n, cell in enumerate(CELLS[part]) if k in cell]
 
 
-def test_a_group_elsewhere_looks_at_the_keypoints_and_rows_it_is_given() -> None:
-    """Without a spatial prior all groups look everywhere, each with offsets of its own."""
+def test_a_group_uses_the_keypoints_and_rows_of_its_body_part() -> None:
+    """Without a spatial prior, all groups use the entire map, each with separate offsets."""
     everywhere: dict[str, BodyPart] = {"head": "all", "bottom": "all"}
-    features, places = draw(2, 3, 16, 12), draw_places()
-    for sort, options in (("regions", {}), ("sparse", {"offsets": 0}), ("keypoints", {"offsets": 0})):
-        found = make(sort, everywhere, **options)(features, ["head", "bottom"], places)
-        expected = make(sort, {"all": "all"}, **options)(features, ["all"], places)["all"]
+    features, positions = draw(2, 3, 16, 12), draw_keypoints()
+    for kind, options in (("regions", {}), ("sparse", {"offsets": 0}), ("keypoints", {"offsets": 0})):
+        found = make(kind, everywhere, **options)(features, ["head", "bottom"], positions)
+        expected = make(kind, {"all": "all"}, **options)(features, ["all"], positions)["all"]
         assert torch.equal(found["head"], expected)
         assert torch.equal(found["bottom"], expected)
-    for sort in ("sparse", "keypoints"):
-        own = make(sort, everywhere)(features, ["head", "bottom"], places)
-        assert not torch.allclose(own["head"], own["bottom"])
+    for kind in ("sparse", "keypoints"):
+        pooled = make(kind, everywhere)(features, ["head", "bottom"], positions)
+        assert not torch.allclose(pooled["head"], pooled["bottom"])
 
 
 def test_keypoints_must_be_given() -> None:
@@ -357,18 +357,18 @@ def test_keypoints_must_be_given() -> None:
         make("keypoints")(draw(1, 3, 4, 4), BODY_PARTS)
 
 
-def test_points_are_no_part_of_a_checkpoint() -> None:
+def test_checkpoints_do_not_contain_points() -> None:
     assert not make("keypoints", offsets=0).state_dict()
-    for sort in ("sparse", "keypoints"):
-        names = {name.split(".", 2)[2] for name in make(sort).state_dict()}
+    for kind in ("sparse", "keypoints"):
+        names = {name.split(".", 2)[2] for name in make(kind).state_dict()}
         assert names == {"propose.weight", "propose.bias", "scale"}
 
 
-# --- keypoints that are not to be had ---
+# --- missing keypoints ---
 
 
 def standing(height: int, width: int) -> Tensor:
-    """COCO keypoints well within the picture, derived ones too: (1, 17, 3)."""
+    """COCO keypoints within the image, also the derived ones: (1, 17, 3)."""
     shares = [[0.5, 0.2], *[[0.5, 0.18]] * 4, [0.6, 0.3], [0.4, 0.3], [0.7, 0.4], [0.3, 0.4]]
     shares += [[0.7, 0.5], [0.3, 0.5], [0.6, 0.55], [0.4, 0.55]]
     shares += [[0.6, 0.7], [0.4, 0.7], [0.6, 0.9], [0.4, 0.9]]
@@ -377,32 +377,32 @@ def standing(height: int, width: int) -> Tensor:
     return keypoints
 
 
-def test_without_keypoints_all_are_where_they_are_on_average() -> None:
+def test_without_keypoints_the_average_pose_is_used() -> None:
     images = torch.zeros(3, 3, 64, 48)
-    places = place_keypoints(None, images=images, least_score=0.2)
-    assert places.shape == (3, 16, 2)
-    for row in places.tolist():
+    positions = place_keypoints(None, images=images, min_score=0.2)
+    assert positions.shape == (3, 16, 2)
+    for row in positions.tolist():
         for found, usual in zip(row, MEAN_POSE_MPII, strict=True):
             assert found == close(list(usual))
 
 
-def test_a_keypoint_becomes_shares_of_the_picture() -> None:
-    """The centre of pixel x lies half a pixel further: (x + ½) / W."""
+def test_keypoints_become_fractions_of_the_image_size() -> None:
+    """The centre of pixel x is at (x + ½) / W."""
     keypoints = standing(64, 48)
-    places = place_keypoints(keypoints, images=torch.zeros(1, 3, 64, 48), least_score=0.2)[0].tolist()
+    positions = place_keypoints(keypoints, images=torch.zeros(1, 3, 64, 48), min_score=0.2)[0].tolist()
     from_coco = {0: 16, 1: 14, 2: 12, 3: 11, 4: 13, 5: 15, 10: 10, 11: 8, 12: 6, 13: 5, 14: 7, 15: 9}
     for k, c in from_coco.items():
         x, y, _ = keypoints[0, c].tolist()
-        assert places[k] == close([(x + 0.5) / 48, (y + 0.5) / 64])
+        assert positions[k] == close([(x + 0.5) / 48, (y + 0.5) / 64])
     half_x, half_y = 0.5 / 48, 0.5 / 64
-    assert places[6] == close([0.5 + half_x, 0.55 + half_y])
-    assert places[7] == close([0.5 + half_x, 0.3 + half_y])
-    assert places[8] == close([0.5 + half_x, 0.3 - 0.1 / 3 + half_y])
-    assert places[9] == close([0.5 + half_x, 0.15 + half_y])
+    assert positions[6] == close([0.5 + half_x, 0.55 + half_y])
+    assert positions[7] == close([0.5 + half_x, 0.3 + half_y])
+    assert positions[8] == close([0.5 + half_x, 0.3 - 0.1 / 3 + half_y])
+    assert positions[9] == close([0.5 + half_x, 0.15 + half_y])
 
 
 RIGHT_WRIST = 10
-"""In both orders."""
+"""In COCO and in MPII order."""
 
 
 @pytest.mark.parametrize(
@@ -424,23 +424,21 @@ RIGHT_WRIST = 10
         (20.0, float("inf"), 0.9, False),
     ],
 )
-def test_a_keypoint_that_is_not_to_be_had_is_where_it_is_on_average(
-    x: float, y: float, score: float, kept: bool
-) -> None:
+def test_a_missing_keypoint_takes_its_average_position(x: float, y: float, score: float, kept: bool) -> None:
     images, usual = torch.zeros(2, 3, 64, 48), standing(64, 48)
     keypoints = usual.repeat(2, 1, 1)
     keypoints[1, RIGHT_WRIST] = torch.tensor([x, y, score])
-    places = place_keypoints(keypoints, images=images, least_score=0.25).tolist()
+    positions = place_keypoints(keypoints, images=images, min_score=0.25).tolist()
     expected = [(x + 0.5) / 48, (y + 0.5) / 64] if kept else list(MEAN_POSE_MPII[RIGHT_WRIST])
-    assert places[1][RIGHT_WRIST] == close(expected)
+    assert positions[1][RIGHT_WRIST] == close(expected)
     for k in set(range(16)) - {RIGHT_WRIST}:  # neither the other keypoints nor the other sample
-        assert places[1][k] == places[0][k]
-    assert places[0][RIGHT_WRIST] == close([0.3 + 0.5 / 48, 0.5 + 0.5 / 64])
+        assert positions[1][k] == positions[0][k]
+    assert positions[0][RIGHT_WRIST] == close([0.3 + 0.5 / 48, 0.5 + 0.5 / 64])
 
 
-def test_an_unsure_nose_takes_the_head_with_it() -> None:
+def test_a_nose_with_a_low_score_also_replaces_the_head_keypoints() -> None:
     keypoints = standing(64, 48)
     keypoints[0, 0, 2] = 0.1
-    places = place_keypoints(keypoints, images=torch.zeros(1, 3, 64, 48), least_score=0.2)[0].tolist()
-    average = {k for k in range(16) if places[k] == close(list(MEAN_POSE_MPII[k]))}
+    positions = place_keypoints(keypoints, images=torch.zeros(1, 3, 64, 48), min_score=0.2)[0].tolist()
+    average = {k for k in range(16) if positions[k] == close(list(MEAN_POSE_MPII[k]))}
     assert average == {8, 9}

@@ -1,4 +1,4 @@
-"""SSPNet as a whole: what its parts are given, and what of them is computed and trained."""
+"""The complete SSPNet: inputs of its modules, and which of them are computed and trained."""
 
 from __future__ import annotations
 
@@ -17,28 +17,41 @@ from passerby.models.sspnet.locations import place_keypoints
 from passerby.schema import BODY_PARTS, Attribute, AttributeSchema, BodyPart
 from passerby.types import Guidance, Output
 
-PLACES: tuple[BodyPart, ...] = ("bottom", "all", "head", "torso", "head", "all", "torso", "bottom")
+BODY_PART_OF: tuple[BodyPart, ...] = ("bottom", "all", "head", "torso", "head", "all", "torso", "bottom")
 SCHEMA = AttributeSchema(
-    "toy", tuple(Attribute(f"a{i}", f"has {i}", body_part=p) for i, p in enumerate(PLACES))
+    "toy", tuple(Attribute(f"a{i}", f"has {i}", body_part=p) for i, p in enumerate(BODY_PART_OF))
 )
+
+CONTRACT_CASES: dict[str, dict[str, Any]] = {
+    "default": {"dropout": 0.3, "pyramid_channels": 8},
+    "keypoints": {"pyramid_channels": 8, "locations": "keypoints"},
+    "regions": {"pyramid_channels": 8, "locations": "regions"},
+    "fixed": {"pyramid_channels": 8, "selection": "fixed", "offsets": 0},
+    "one level": {
+        "pyramid_channels": 8,
+        "selection": "fixed",
+        "scales": dict.fromkeys(("head", "torso", "bottom", "all"), 3),
+    },
+}
+"""Arguments for `test_contract.py`."""
 HEIGHT, WIDTH = 64, 48
 TABLE_1: Mapping[BodyPart, int] = {"head": 1, "torso": 2, "bottom": 2, "all": 3}
 """The best of the columns P1, P2 and P3."""
 
-SORTS = ("regions", "keypoints", "sparse")
+KINDS = ("regions", "keypoints", "sparse")
 
 Size = tuple[int, int]
 
 
-# --- the model under test: small, in float64, with weights that leave nothing flat ---
+# --- the model under test: small, in float64, with random weights ---
 
 
 def draw(*shape: int, seed: int = 0) -> Tensor:
     return torch.randn(shape, generator=torch.Generator().manual_seed(seed), dtype=torch.float64)
 
 
-def unsettle(model: SSPNet) -> None:
-    """Weights as training might leave them, the backbone's apart; offsets of about a position."""
+def randomize(model: SSPNet) -> None:
+    """Random weights, except for the backbone; offsets of about one position."""
     with torch.no_grad():
         for i, (name, parameter) in enumerate(model.named_parameters()):
             if not name.startswith("backbone"):
@@ -52,16 +65,16 @@ def make(schema: AttributeSchema = SCHEMA, **arguments: Any) -> SSPNet:
         "sspnet", schema=schema, **{"backbone": "test_resnet", "pyramid_channels": 4, **arguments}
     )
     assert isinstance(model, SSPNet)
-    unsettle(model)
+    randomize(model)
     return model.double().eval()
 
 
-def pictures(count: int = 3) -> Tensor:
+def create_images(count: int = 3) -> Tensor:
     return draw(count, 3, HEIGHT, WIDTH, seed=2)
 
 
 def auxiliary(count: int = 3) -> Guidance:
-    """All 17 keypoints well within the picture, and sure; the derived ones too."""
+    """All 17 keypoints within the image with high scores, also the derived ones."""
     shares = 0.4 + 0.2 * torch.rand(count, 17, 3, generator=torch.Generator().manual_seed(7))
     keypoints = shares * torch.tensor([WIDTH, HEIGHT, 0.0])
     keypoints[..., 2] = 0.9
@@ -73,11 +86,11 @@ def choose(model: SSPNet, scales: list[int]) -> None:
 
 
 def spread(scales: Mapping[BodyPart, int]) -> list[int]:
-    return [scales[place] for place in PLACES]
+    return [scales[part] for part in BODY_PART_OF]
 
 
 def pick(candidates: Mapping[str, Tensor], scales: list[int]) -> Tensor:
-    """Each attribute's column, from the branch of its scale."""
+    """Each attribute's column, from the candidate of its scale."""
     return torch.stack([candidates[f"P{scale}"][:, i] for i, scale in enumerate(scales)], dim=1)
 
 
@@ -86,7 +99,7 @@ def assert_close(found: Tensor, expected: Tensor) -> None:
 
 
 def changed(found: Tensor, expected: Tensor) -> list[bool]:
-    """Of which attributes the logits differ."""
+    """For each attribute, whether its logits differ."""
     return ((found - expected).abs() > 1e-9).any(0).tolist()
 
 
@@ -98,29 +111,29 @@ def run_stages(model: SSPNet, images: Tensor) -> list[Tensor]:
 
 
 def assemble(model: SSPNet, images: Tensor, guidance: Guidance | None = None) -> dict[str, Tensor]:
-    """Logits of each scale, one attribute after the other, in the order of the schema."""
+    """Logits of each scale, computed attribute by attribute, in the order of the schema."""
     given = None if guidance is None else guidance.keypoints
-    places = place_keypoints(given, images=images, least_score=0.2)
+    positions = place_keypoints(given, images=images, min_score=0.2)
     candidates = {}
     for scale, level in model.pyramid(run_stages(model, images), (1, 2, 3)).items():
         columns = []
-        for i, place in enumerate(PLACES):
-            pooled = model.get_submodule(f"locations.P{scale}")(level, [place], places)[place]
-            own = model.get_submodule(f"classifiers.P{scale}.{place}")
-            assert isinstance(own, nn.Linear)
-            row = [j for j, other in enumerate(PLACES) if other == place].index(i)
-            columns.append(pooled @ own.weight[row] + own.bias[row])
+        for i, part in enumerate(BODY_PART_OF):
+            pooled = model.get_submodule(f"locations.P{scale}")(level, [part], positions)[part]
+            classifier = model.get_submodule(f"classifiers.P{scale}.{part}")
+            assert isinstance(classifier, nn.Linear)
+            row = [j for j, other in enumerate(BODY_PART_OF) if other == part].index(i)
+            columns.append(pooled @ classifier.weight[row] + classifier.bias[row])
         candidates[f"P{scale}"] = torch.stack(columns, dim=1)
     return candidates
 
 
-# --- training scores every scale, evaluation the chosen ones ---
+# --- training scores every scale, evaluation the selected ones ---
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("selection", ["group", "attribute"])
-def test_training_scores_all_attributes_at_all_scales(selection: str, sort: str) -> None:
-    model, images = make(selection=selection, locations=sort).train(), pictures()
+def test_training_scores_all_attributes_at_all_scales(selection: str, kind: str) -> None:
+    model, images = make(selection=selection, locations=kind).train(), create_images()
     output = model(images, auxiliary())
     expected = assemble(model, images, auxiliary())
     assert list(output.candidates) == ["P1", "P2", "P3"]
@@ -131,8 +144,8 @@ def test_training_scores_all_attributes_at_all_scales(selection: str, sort: str)
     assert_close(output.features, run_stages(model, images)[3])
 
 
-def test_training_returns_the_logits_of_the_choice() -> None:
-    model, images, scales = make(selection="attribute").train(), pictures(), [3, 1, 2, 2, 1, 1, 3, 2]
+def test_training_returns_the_logits_of_the_selected_scales() -> None:
+    model, images, scales = make(selection="attribute").train(), create_images(), [3, 1, 2, 2, 1, 1, 3, 2]
     choose(model, scales)
     output = model(images)
     assert model.scales == tuple(scales)
@@ -148,11 +161,11 @@ CHOICES = [
 ]
 
 
-@pytest.mark.parametrize("sort", SORTS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("scales", CHOICES)
-def test_evaluation_computes_the_chosen_scales_alone(scales: list[int], sort: str) -> None:
-    """Of each level only the parts that have an attribute there; the prediction is that of the candidates."""
-    model, images = make(selection="attribute", locations=sort), pictures()
+def test_evaluation_computes_the_selected_scales_only(scales: list[int], kind: str) -> None:
+    """At each level only the body parts with attributes there; logits equal those of the candidates."""
+    model, images = make(selection="attribute", locations=kind), create_images()
     choose(model, scales)
     fired: list[str] = []
     asked: dict[str, list[str]] = {}
@@ -169,12 +182,12 @@ def test_evaluation_computes_the_chosen_scales_alone(scales: list[int], sort: st
         if name.startswith(("locations.", "classifiers.", "pyramid.")) and name.count(".") < 3:
             module.register_forward_hook(watch(name))
     output = model(images, auxiliary())
-    wanted = sorted({(scale, place) for scale, place in zip(scales, PLACES, strict=True)})
+    wanted = sorted({(scale, part) for scale, part in zip(scales, BODY_PART_OF, strict=True)})
     assert sorted(
         name for name in fired if name.count(".") == 2 and name.startswith("classifiers")
-    ) == sorted(f"classifiers.P{scale}.{place}" for scale, place in wanted)
-    assert {(name, place) for name, places in asked.items() for place in places} == {
-        (f"locations.P{scale}", place) for scale, place in wanted
+    ) == sorted(f"classifiers.P{scale}.{part}" for scale, part in wanted)
+    assert {(name, part) for name, positions in asked.items() for part in positions} == {
+        (f"locations.P{scale}", part) for scale, part in wanted
     }
     assert sorted(name for name in fired if name.startswith("pyramid.smoothing")) == sorted(
         f"pyramid.smoothing.{scale - 1}" for scale in set(scales)
@@ -184,8 +197,8 @@ def test_evaluation_computes_the_chosen_scales_alone(scales: list[int], sort: st
     assert_close(output.logits, pick(assemble(model, images, auxiliary()), scales))
 
 
-def test_a_state_with_another_choice_switches_the_prediction() -> None:
-    model, images = make(), pictures()
+def test_loading_another_selection_switches_the_prediction() -> None:
+    model, images = make(), create_images()
     model.train()
     model.backbone.eval()  # its statistics as at prediction
     candidates = model(images).candidates
@@ -198,30 +211,30 @@ def test_a_state_with_another_choice_switches_the_prediction() -> None:
     assert not torch.allclose(candidates["P2"], candidates["P3"])
 
 
-def test_dropout_drops_pooled_features_in_training_alone() -> None:
+def test_dropout_drops_pooled_features_in_training_only() -> None:
     model, plain = make(dropout=0.3, locations="regions"), make(locations="regions")
-    given: dict[str, dict[str, Tensor]] = {"dropped": {}, "whole": {}}
-    for key, own in (("dropped", model), ("whole", plain)):
-        own.train()
-        for name, linear in own.classifiers.named_modules():
+    given: dict[str, dict[str, Tensor]] = {"dropped": {}, "all": {}}
+    for key, each in (("dropped", model), ("all", plain)):
+        each.train()
+        for name, linear in each.classifiers.named_modules():
             if isinstance(linear, nn.Linear):
                 linear.register_forward_pre_hook(
                     lambda _, received, name=name, key=key: given[key].update({name: received[0]})
                 )
-        own(pictures(8))
-    dropped, whole = (torch.cat([x.flatten() for x in given[key].values()]) for key in ("dropped", "whole"))
+        each(create_images(8))
+    dropped, whole = (torch.cat([x.flatten() for x in given[key].values()]) for key in ("dropped", "all"))
     assert len(given["dropped"]) == 12
     kept = dropped != 0
     assert 0.6 < kept.double().mean() < 0.8
     assert_close(dropped[kept], whole[kept] / 0.7)
-    assert torch.equal(model.eval()(pictures()).logits, model(pictures()).logits)
+    assert torch.equal(model.eval()(create_images()).logits, model(create_images()).logits)
 
 
 # --- AFSS ---
 
 
 def score(model: SSPNet, right: list[int], labels: Tensor) -> Output:
-    """An output with candidates, where of each attribute only the given scale is right."""
+    """An output with candidates in which only the given scale of each attribute is correct."""
     signs = (2 * labels - 1).double()
     candidates = {
         f"P{scale}": torch.where(torch.tensor(right) == scale, signs, -signs) for scale in (1, 2, 3)
@@ -232,24 +245,25 @@ def score(model: SSPNet, right: list[int], labels: Tensor) -> Output:
 LABELS = torch.tensor([[1] * 8, [0] * 8, [1, 0] * 4])
 
 
-def test_afss_starts_where_table_1_ends_or_where_it_is_told() -> None:
+def test_afss_starts_with_the_published_or_the_given_scales() -> None:
     assert make().scales == tuple(spread(TABLE_1))
-    told: dict[BodyPart, int] = {"head": 3, "all": 1}
+    given: dict[BodyPart, int] = {"head": 3, "all": 1}
     for selection in ("group", "attribute", "fixed"):
-        model = make(selection=selection, scales=told)
-        assert model.scales == tuple(spread({**TABLE_1, **told}))
+        model = make(selection=selection, scales=given)
+        assert model.scales == tuple(spread({**TABLE_1, **given}))
 
 
-def test_afss_by_attribute_chooses_within_a_part_and_by_group_does_not() -> None:
+def test_afss_selects_within_a_body_part_by_attribute_only() -> None:
     right = [1, 2, 3, 1, 2, 3, 3, 1]  # head: 3 and 2, torso: 1 and 3, all: 2 and 3
     single, group = make(selection="attribute"), make(selection="group")
     for model in (single, group):
         model.observe(score(model, right, LABELS), LABELS)
     assert single.scales == tuple(right)
     for part in BODY_PARTS:
-        assert len({scale for scale, place in zip(group.scales, PLACES, strict=True) if place == part}) == 1
-    # One of two attributes is right at each of two scales: the present one stays if it is among them.
-    chosen = dict(zip(PLACES, group.scales, strict=True))
+        of_part = {s for s, each in zip(group.scales, BODY_PART_OF, strict=True) if each == part}
+        assert len(of_part) == 1
+    # One of two attributes is correct at each of two scales: the current scale stays if it is one of them.
+    chosen = dict(zip(BODY_PART_OF, group.scales, strict=True))
     assert chosen["bottom"] == 1
     assert chosen["head"] == 2
     assert chosen["torso"] == 1
@@ -257,7 +271,7 @@ def test_afss_by_attribute_chooses_within_a_part_and_by_group_does_not() -> None
 
 
 @pytest.mark.parametrize("selection", ["group", "attribute"])
-def test_the_log_names_what_is_chosen_and_from_what(selection: str) -> None:
+def test_the_log_contains_scales_and_accuracies(selection: str) -> None:
     model = make(selection=selection)
     names = list(BODY_PARTS) if selection == "group" else list(SCHEMA.names)
     before = model.describe_state()
@@ -278,8 +292,8 @@ def test_the_log_names_what_is_chosen_and_from_what(selection: str) -> None:
     assert make(selection="fixed").describe_state() == {}
 
 
-def test_the_log_leaves_out_what_has_had_one_answer_only() -> None:
-    """As the choice does; a4 of the head has no positive yet."""
+def test_the_log_omits_attributes_with_one_label_only() -> None:
+    """As the selection does; a4 of the head has had no positive."""
     model, labels = make(), LABELS.clone()
     labels[:, 4] = torch.tensor([-1, 0, 0])
     model.observe(score(model, [1] * 4 + [3] + [1] * 3, labels.clamp(min=0)), labels)
@@ -293,7 +307,7 @@ def counts(model: SSPNet) -> dict[str, list[Any]]:
 
 
 def test_only_candidates_are_counted_and_nothing_else_changes() -> None:
-    model, images, labels = make(selection_memory=4), pictures(), LABELS
+    model, images, labels = make(selection_memory=4), create_images(), LABELS
     start = counts(model)
     model.observe(model(images), labels)
     assert counts(model) == start
@@ -324,7 +338,7 @@ def test_only_candidates_are_counted_and_nothing_else_changes() -> None:
 
 def test_without_a_selection_there_is_nothing_to_observe() -> None:
     model = make(selection="fixed").train()
-    output = model(pictures())
+    output = model(create_images())
     assert not output.candidates
     assert not counts(model)
     before = {name: value.clone() for name, value in model.state_dict().items()}
@@ -333,11 +347,11 @@ def test_without_a_selection_there_is_nothing_to_observe() -> None:
         assert torch.equal(value, before[name])
 
 
-def test_counting_has_no_part_in_the_gradients() -> None:
+def test_counting_does_not_affect_gradients() -> None:
     gradients = []
     for observing in (False, True):
         model = make().train()
-        output = model(pictures())
+        output = model(create_images())
         if observing:
             model.observe(output, LABELS)
         sum(logits.square().sum() for logits in output.candidates.values()).backward()  # type: ignore[union-attr]
@@ -355,35 +369,33 @@ def test_counting_has_no_part_in_the_gradients() -> None:
     [dict.fromkeys(BODY_PARTS, 1), dict.fromkeys(BODY_PARTS, 2), dict.fromkeys(BODY_PARTS, 3), TABLE_1],
     ids=["P1", "P2", "P3", "best"],
 )
-@pytest.mark.parametrize("sort", SORTS)
-def test_fixed_scales_have_no_places_and_classifiers_but_their_own(
-    sort: str, scales: Mapping[BodyPart, int]
-) -> None:
-    model, images = make(selection="fixed", scales=scales, locations=sort), pictures()
+@pytest.mark.parametrize("kind", KINDS)
+def test_fixed_scales_have_modules_for_their_levels_only(kind: str, scales: Mapping[BodyPart, int]) -> None:
+    model, images = make(selection="fixed", scales=scales, locations=kind), create_images()
     single = {f"P{scale}.{part}" for part, scale in scales.items()}
     names = [name.split(".") for name, _ in model.named_parameters()]
     assert {".".join(name[1:3]) for name in names if name[0] == "classifiers"} == single
     samplers = {f"{name[1]}.{name[3]}" for name in names if name[0] == "locations"}
-    assert samplers == (set() if sort == "regions" else single)
+    assert samplers == (set() if kind == "regions" else single)
     assert not [name for name in model.state_dict() if name.startswith("selection")]
     # The same weights in a model with a selection predict the same.
-    whole = make(scales=scales, locations=sort)
+    whole = make(scales=scales, locations=kind)
     whole.load_state_dict({**whole.state_dict(), **model.state_dict()})
     assert_close(model(images, auxiliary()).logits, whole(images, auxiliary()).logits)
-    for own in (model.train(), model.eval()):
-        assert own.scales == tuple(spread(scales))
+    for each in (model.train(), model.eval()):
+        assert each.scales == tuple(spread(scales))
 
 
 @pytest.mark.parametrize("smoothing", [True, False])
 @pytest.mark.parametrize("scale", [1, 2, 3])
-def test_fixed_scales_have_no_parameter_that_does_not_learn(scale: int, smoothing: bool) -> None:
-    """A level that is not read needs no smoothing, and finer stages than the finest level no width."""
+def test_fixed_scales_have_no_parameter_without_gradient(scale: int, smoothing: bool) -> None:
+    """Unused levels have no smoothing, and stages below the finest level no lateral convolution."""
     model = make(selection="fixed", scales=dict.fromkeys(BODY_PARTS, scale), smoothing=smoothing).train()
-    model(pictures()).logits.square().sum().backward()
+    model(create_images()).logits.square().sum().backward()
     assert not [name for name, parameter in model.named_parameters() if parameter.grad is None]
 
 
-def test_a_part_without_attributes_has_no_parameters() -> None:
+def test_a_body_part_without_attributes_has_no_parameters() -> None:
     schema = AttributeSchema(
         "toy", (Attribute("Hat", "wears a hat", body_part="head"), Attribute("Male", "is male"))
     )
@@ -391,7 +403,7 @@ def test_a_part_without_attributes_has_no_parameters() -> None:
     assert {part for part in BODY_PARTS if any(f".{part}." in name for name in names)} == {"head", "all"}
 
 
-def test_smoothing_and_width_reach_the_pyramid() -> None:
+def test_smoothing_and_width_are_passed_to_the_pyramid() -> None:
     plain, smooth = make(smoothing=False, pyramid_channels=6).state_dict(), make().state_dict()
     assert not [name for name in plain if "smoothing" in name]
     assert plain["pyramid.lateral.0.weight"].shape[0] == 6
@@ -399,7 +411,7 @@ def test_smoothing_and_width_reach_the_pyramid() -> None:
     assert smooth["pyramid.smoothing.2.weight"].shape == (4, 4, 3, 3)
 
 
-# --- places ---
+# --- locations ---
 
 
 TABLE_A11: dict[int, dict[BodyPart, Size]] = {
@@ -407,11 +419,11 @@ TABLE_A11: dict[int, dict[BodyPart, Size]] = {
     2: {"head": (0, 12), "torso": (4, 20), "bottom": (16, 31), "all": (0, 31)},
     3: {"head": (0, 6), "torso": (2, 10), "bottom": (8, 15), "all": (0, 15)},
 }
-"""First and last row, by scale and part, at 256 × 192."""
+"""First and last row, by scale and body part, at 256 × 192."""
 
 
-def give(model: SSPNet, level: Tensor) -> None:
-    """Put a map of our own in the place of every level of the pyramid."""
+def replace_levels(model: SSPNet, level: Tensor) -> None:
+    """Replace every level of the pyramid by the given features."""
     model.pyramid.register_forward_hook(lambda _, given, levels: dict.fromkeys(levels, level))
 
 
@@ -421,10 +433,10 @@ def give(model: SSPNet, level: Tensor) -> None:
     [{"locations": "regions"}, {"locations": "sparse", "offsets": 0, "sampling_ratio": 1.0}],
     ids=["regions", "sparse"],
 )
-def test_a_part_sees_the_rows_of_table_a11_and_without_the_prior_all(
+def test_a_body_part_uses_the_rows_of_table_a11_or_all_without_the_prior(
     arguments: dict[str, Any], scale: int
 ) -> None:
-    """Each sample has large values in a row of its own."""
+    """Each sample has large values in a different row."""
     rows = 256 // (2 << scale)
     level = draw(1, 4, rows, 6).repeat(rows, 1, 1, 1)
     for row in range(rows):
@@ -433,41 +445,41 @@ def test_a_part_sees_the_rows_of_table_a11_and_without_the_prior_all(
         model = make(
             selection="fixed", scales=dict.fromkeys(BODY_PARTS, scale), spatial_prior=prior, **arguments
         )
-        give(model, draw(1, 4, rows, 6))
+        replace_levels(model, draw(1, 4, rows, 6))
         usual = model(torch.zeros(1, 3, 32, 32).double()).logits
-        give(model, level)
+        replace_levels(model, level)
         logits = model(torch.zeros(rows, 3, 32, 32).double()).logits
         for row in range(rows):
-            seen = [TABLE_A11[scale][place][0] <= row <= TABLE_A11[scale][place][1] for place in PLACES]
+            seen = [TABLE_A11[scale][part][0] <= row <= TABLE_A11[scale][part][1] for part in BODY_PART_OF]
             assert changed(logits[row : row + 1], usual) == (seen if prior else [True] * 8), row
 
 
 @pytest.mark.parametrize("scale", [1, 2, 3])
-@pytest.mark.parametrize("sort", ["regions", "sparse"])
-def test_no_gradient_leads_out_of_the_rows_of_table_a11(sort: str, scale: int) -> None:
+@pytest.mark.parametrize("kind", ["regions", "sparse"])
+def test_gradients_are_within_the_rows_of_table_a11(kind: str, scale: int) -> None:
     rows = 256 // (2 << scale)
     arguments = {
         "selection": "fixed",
         "scales": dict.fromkeys(BODY_PARTS, scale),
         "offsets": 0,
-        "locations": sort,
+        "locations": kind,
     }
     for prior in (True, False):
         model = make(spatial_prior=prior, **arguments)
         level = draw(2, 4, rows, 6).requires_grad_()
-        give(model, level)
+        replace_levels(model, level)
         logits = model(torch.zeros(2, 3, 32, 32).double()).logits
-        for i, place in enumerate(PLACES):
+        for i, part in enumerate(BODY_PART_OF):
             (gradient,) = torch.autograd.grad(logits[:, i].sum(), level, retain_graph=True)
-            first, last = TABLE_A11[scale][place if prior else "all"]
+            first, last = TABLE_A11[scale][part if prior else "all"]
             touched = gradient.abs().amax((0, 1, 3)).nonzero().flatten().tolist()
             assert touched
             assert first <= touched[0]
             assert touched[-1] <= last
 
 
-def test_without_the_prior_all_keypoints_count_for_every_part() -> None:
-    images, guidance = pictures(), auxiliary()
+def test_without_the_prior_every_body_part_uses_all_keypoints() -> None:
+    images, guidance = create_images(), auxiliary()
     moved = move(guidance, 16, 0.1, 0.9)
     model = make(locations="keypoints", spatial_prior=False)
     assert changed(model(images, moved).logits, model(images, guidance).logits) == [True] * 8
@@ -477,7 +489,7 @@ def test_without_the_prior_all_keypoints_count_for_every_part() -> None:
 
 
 def move(guidance: Guidance, index: int, x: float, y: float) -> Guidance:
-    """One of COCO's keypoints elsewhere: shares of the picture."""
+    """Move one of the COCO keypoints: fractions of the image size."""
     assert guidance.keypoints is not None
     keypoints = guidance.keypoints.clone()
     keypoints[:, index, 0], keypoints[:, index, 1] = x * WIDTH - 0.5, y * HEIGHT - 0.5
@@ -497,14 +509,16 @@ def move(guidance: Guidance, index: int, x: float, y: float) -> Guidance:
         ("left ear", 3, set()),
     ],
 )
-def test_a_keypoint_counts_for_its_parts_alone(joint: str, index: int, parts: set[str], offsets: int) -> None:
+def test_a_keypoint_affects_its_body_parts_only(
+    joint: str, index: int, parts: set[str], offsets: int
+) -> None:
     model, images = (
         make(locations="keypoints", offsets=offsets, scales=dict.fromkeys(BODY_PARTS, 1)),
-        pictures(6),
+        create_images(6),
     )
     usual = model(images, auxiliary(6)).logits
     found = model(images, move(auxiliary(6), index, 0.15, 0.35)).logits
-    assert changed(found, usual) == [place in parts for place in PLACES]
+    assert changed(found, usual) == [part in parts for part in BODY_PART_OF]
 
 
 @pytest.mark.parametrize(
@@ -516,20 +530,20 @@ def test_a_keypoint_counts_for_its_parts_alone(joint: str, index: int, parts: se
         lambda keypoint: keypoint - torch.tensor([0, HEIGHT, 0.0]),
         lambda keypoint: keypoint * torch.nan,
     ],
-    ids=["missing", "unsure", "right of the picture", "above the picture", "not a number"],
+    ids=["missing", "low score", "right of the image", "above the image", "not a number"],
 )
-def test_a_keypoint_that_is_not_to_be_had_acts_as_on_average(spoil: Callable[[Tensor], Tensor]) -> None:
-    model, images, usual = make(locations="keypoints"), pictures(), auxiliary()
+def test_a_missing_keypoint_acts_as_the_average_one(spoil: Callable[[Tensor], Tensor]) -> None:
+    model, images, usual = make(locations="keypoints"), create_images(), auxiliary()
     assert usual.keypoints is not None
     keypoints = usual.keypoints.clone()
     keypoints[:, 16] = spoil(keypoints[:, 16])
     logits = model(images, Guidance(keypoints=keypoints)).logits
     assert_close(logits, model(images, move(usual, 16, *MEAN_POSE_MPII[0])).logits)
-    assert changed(logits, model(images, usual).logits) == [p in ("bottom", "all") for p in PLACES]
+    assert changed(logits, model(images, usual).logits) == [p in ("bottom", "all") for p in BODY_PART_OF]
 
 
-def test_without_guidance_all_keypoints_act_as_on_average() -> None:
-    model, images = make(locations="keypoints"), pictures()
+def test_without_guidance_the_average_pose_is_used() -> None:
+    model, images = make(locations="keypoints"), create_images()
     assert model.guidance == ("keypoints",)
     assert "average pose" in model.without_guidance
     missing = auxiliary().keypoints * torch.tensor([1, 1, 0.0])  # type: ignore[operator]
@@ -539,19 +553,19 @@ def test_without_guidance_all_keypoints_act_as_on_average() -> None:
     assert all(changed(model(images, auxiliary()).logits, logits))
 
 
-def test_the_least_score_of_a_keypoint_is_an_argument() -> None:
-    images, unsure = pictures(), auxiliary()
-    assert unsure.keypoints is not None
-    unsure.keypoints[..., 2] = 0.4
+def test_the_minimum_score_of_a_keypoint_is_an_argument() -> None:
+    images, uncertain = create_images(), auxiliary()
+    assert uncertain.keypoints is not None
+    uncertain.keypoints[..., 2] = 0.4
     strict = make(locations="keypoints", keypoint_score=0.5)
-    assert torch.equal(strict(images, unsure).logits, strict(images).logits)
+    assert torch.equal(strict(images, uncertain).logits, strict(images).logits)
     lenient = make(locations="keypoints", keypoint_score=0.4)
-    assert all(changed(lenient(images, unsure).logits, lenient(images).logits))
+    assert all(changed(lenient(images, uncertain).logits, lenient(images).logits))
 
 
-@pytest.mark.parametrize("sort", ["regions", "sparse"])
-def test_other_places_need_no_guidance(sort: str) -> None:
-    model, images = make(locations=sort), pictures()
+@pytest.mark.parametrize("kind", ["regions", "sparse"])
+def test_other_locations_need_no_guidance(kind: str) -> None:
+    model, images = make(locations=kind), create_images()
     assert model.guidance == ()
     assert model.without_guidance == ""
     assert torch.equal(model(images, auxiliary()).logits, model(images).logits)
@@ -560,17 +574,17 @@ def test_other_places_need_no_guidance(sort: str) -> None:
 # --- offsets ---
 
 
-@pytest.mark.parametrize("sort", ["sparse", "keypoints"])
-def test_offsets_learn(sort: str) -> None:
-    """From their start on, those of every part at every scale."""
+@pytest.mark.parametrize("kind", ["sparse", "keypoints"])
+def test_offsets_learn(kind: str) -> None:
+    """Those of every body part at every scale have gradients."""
     torch.manual_seed(1)
-    model = create_model("sspnet", schema=SCHEMA, backbone="test_resnet", pyramid_channels=4, locations=sort)
+    model = create_model("sspnet", schema=SCHEMA, backbone="test_resnet", pyramid_channels=4, locations=kind)
     model.double().train()
     names = [name for name, _ in model.named_parameters() if name.startswith("locations")]
     assert len(names) == 3 * 4 * 3
     before = {name: model.get_parameter(name).detach().clone() for name in names}
     optimiser = torch.optim.SGD(model.parameters(), lr=0.1)
-    output = model(pictures(), auxiliary())
+    output = model(create_images(), auxiliary())
     sum(logits.square().sum() for logits in output.candidates.values()).backward()  # type: ignore[union-attr]
     for name in names:
         gradient = model.get_parameter(name).grad
@@ -583,10 +597,10 @@ def test_offsets_learn(sort: str) -> None:
         assert not torch.equal(model.get_parameter(name), before[name]), name
 
 
-@pytest.mark.parametrize("sort", ["sparse", "keypoints"])
-def test_offsets_of_zero_read_the_points_themselves(sort: str) -> None:
-    images = pictures()
-    model, plain = make(locations=sort, offsets=2), make(locations=sort, offsets=0)
+@pytest.mark.parametrize("kind", ["sparse", "keypoints"])
+def test_offsets_of_zero_sample_the_points_themselves(kind: str) -> None:
+    images = create_images()
+    model, plain = make(locations=kind, offsets=2), make(locations=kind, offsets=0)
     with torch.no_grad():
         for name, parameter in model.named_parameters():
             if "samplers" in name:
@@ -596,12 +610,12 @@ def test_offsets_of_zero_read_the_points_themselves(sort: str) -> None:
     assert_close(model(images, auxiliary()).logits, plain(images, auxiliary()).logits)
 
 
-def test_the_number_of_offsets_and_the_share_of_points_are_arguments() -> None:
-    for sort in ("sparse", "keypoints"):
+def test_number_of_offsets_and_sampling_ratio_are_arguments() -> None:
+    for kind in ("sparse", "keypoints"):
         for offsets in (1, 3, 5):
-            state = make(locations=sort, offsets=offsets).state_dict()
+            state = make(locations=kind, offsets=offsets).state_dict()
             assert state["locations.P2.samplers.torso.scale"].shape == (offsets,)
-    images, half = pictures(), make(offsets=0, sampling_ratio=0.25)
+    images, half = create_images(), make(offsets=0, sampling_ratio=0.25)
     assert not torch.allclose(make(offsets=0).eval()(images).logits, half(images).logits)
 
 
@@ -641,4 +655,4 @@ def test_wrong_arguments_are_explained(arguments: dict[str, Any], message: str) 
     ],
 )
 def test_arguments_at_the_ends_of_their_ranges_work(arguments: dict[str, Any]) -> None:
-    assert make(**arguments)(pictures()).logits.isfinite().all()
+    assert make(**arguments)(create_images()).logits.isfinite().all()

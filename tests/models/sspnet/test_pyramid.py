@@ -34,7 +34,7 @@ def make_stages(sizes: list[tuple[int, int]]) -> list[Tensor]:
 
 
 def loop_convolve(maps: Maps, kernel: list[Any], bias: list[float]) -> Maps:
-    """A convolution with an odd kernel and a border of zeros that keeps the size."""
+    """A convolution with an odd kernel and zero padding that keeps the size."""
     height, width, side = len(maps[0]), len(maps[0][0]), len(kernel[0][0])
     out = []
     for row, start in zip(kernel, bias, strict=True):
@@ -51,8 +51,8 @@ def loop_convolve(maps: Maps, kernel: list[Any], bias: list[float]) -> Maps:
     return out
 
 
-def loop_enlarge(channel: list[list[float]], height: int, width: int) -> list[list[float]]:
-    """Bilinear: the centre of pixel i lies at (i + ½) · old / new − ½, and the edge goes on."""
+def loop_upsample(channel: list[list[float]], height: int, width: int) -> list[list[float]]:
+    """Bilinear: the centre of pixel i is at (i + ½) · old / new − ½; border values extend outwards."""
     old_height, old_width = len(channel), len(channel[0])
     out = []
     for i in range(height):
@@ -76,12 +76,12 @@ def loop_pyramid(stages: list[Maps], weights: dict[str, Any]) -> dict[int, Maps]
     ]
     levels, above = {}, lateral[3]
     for scale in (3, 2, 1):
-        own = lateral[scale - 1]
-        height, width = len(own[0]), len(own[0][0])
-        enlarged = [loop_enlarge(channel, height, width) for channel in above]
+        finer = lateral[scale - 1]
+        height, width = len(finer[0]), len(finer[0][0])
+        upsampled = [loop_upsample(channel, height, width) for channel in above]
         above = [
             [[p + q for p, q in zip(*rows, strict=True)] for rows in zip(a, b, strict=True)]
-            for a, b in zip(own, enlarged, strict=True)
+            for a, b in zip(finer, upsampled, strict=True)
         ]
         name = f"smoothing.{scale - 1}"
         smooth = f"{name}.weight" in weights
@@ -96,7 +96,7 @@ def loop_pyramid(stages: list[Maps], weights: dict[str, Any]) -> dict[int, Maps]
     "sizes",
     [
         [(16, 8), (8, 4), (4, 2), (2, 1)],
-        [(9, 7), (5, 4), (3, 2), (2, 1)],  # odd sides: no stage is exactly half of the one before
+        [(9, 7), (5, 4), (3, 2), (2, 1)],  # odd sides: no stage is exactly half of the previous one
     ],
 )
 def test_levels_in_a_loop(sizes: list[tuple[int, int]], smoothing: bool) -> None:
@@ -114,8 +114,8 @@ def test_levels_in_a_loop(sizes: list[tuple[int, int]], smoothing: bool) -> None
                     assert row == pytest.approx(expected[scale][c][y], abs=1e-5)
 
 
-def test_enlargement_by_hand() -> None:
-    # 0 and 4 side by side: the centres of four pixels lie a quarter and three quarters of the way.
+def test_upsampling_by_hand() -> None:
+    # Columns 0 and 4: the centres of four pixels are at a quarter and three quarters between them.
     pyramid = FeaturePyramid((1, 1, 1, 1), 1, smoothing=False)
     for i, conv in enumerate(pyramid.lateral):
         assert isinstance(conv, nn.Conv2d)
@@ -128,7 +128,7 @@ def test_enlargement_by_hand() -> None:
 
 
 @pytest.mark.parametrize("scales", [(1, 2, 3), (1, 2), (1, 3), (1,), (2, 3), (2,), (3,), (3, 2, 1)])
-def test_only_what_is_needed_is_computed(scales: tuple[int, ...]) -> None:
+def test_only_the_requested_levels_are_computed(scales: tuple[int, ...]) -> None:
     pyramid = make()
     calls: Counter[str] = Counter()
     for name, module in pyramid.named_modules():
@@ -144,8 +144,8 @@ def test_only_what_is_needed_is_computed(scales: tuple[int, ...]) -> None:
         assert torch.equal(level, complete[scale])
 
 
-def test_parameters_are_those_of_table_3() -> None:
-    """SSPNet-R's has 1×1 convolutions alone; smoothing adds the 1.8 million of SSPNet-K and -S."""
+def test_parameters_match_table_3() -> None:
+    """SSPNet-R has 1×1 convolutions only; smoothing adds the 1.8 million of SSPNet-K and -S."""
     channels = (256, 512, 1024, 2048)
     numbers = {
         smoothing: sum(p.numel() for p in FeaturePyramid(channels, 256, smoothing=smoothing).parameters())

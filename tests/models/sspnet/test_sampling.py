@@ -1,4 +1,4 @@
-"""Eq. 6 and 8 of SSPNet: weighted sums of samples beside reference points, in loops over plain floats."""
+"""Eq. 6 and 8 of SSPNet: weighted sums of samples near reference points, in loops over plain floats."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def draw(*shape: int, seed: int = 0) -> Tensor:
 
 
 def draw_points(batch: int, count: int, each: int, size: tuple[int, int], *, seed: int = 1) -> Tensor:
-    """Between positions, up to two positions beyond the border: (N, P, M, 2), x then y."""
+    """Points between positions, up to two positions beyond the border: (N, P, M, 2), x then y."""
     generator = torch.Generator().manual_seed(seed)
     shares = torch.rand(batch, count, each, 2, generator=generator, dtype=torch.float64)
     return shares * (torch.tensor([size[1], size[0]]) + 3) - 2
@@ -35,7 +35,7 @@ def close(expected: Any) -> Any:
 
 @pytest.fixture
 def export(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
-    """From the call on, the model believes that it is being exported."""
+    """Make torch report an export in progress."""
     return lambda: monkeypatch.setattr(torch.compiler, "is_exporting", lambda: True)
 
 
@@ -43,7 +43,7 @@ def export(monkeypatch: pytest.MonkeyPatch) -> Callable[[], None]:
 
 
 def loop_read(channel: Channel, x: float, y: float) -> float:
-    """Bilinear: each position counts by its distance, to nothing at a distance of one; the border goes on."""
+    """Bilinear: weights decrease to zero at a distance of one; border values extend outwards."""
     x, y = min(max(x, 0.0), len(channel[0]) - 1.0), min(max(y, 0.0), len(channel) - 1.0)
     total = 0.0
     for v, row in enumerate(channel):
@@ -56,15 +56,15 @@ def loop_sample(maps: list[Channel], points: list[list[list[float]]], weights: l
     """Σ_m weight_m · x(P_m) of one sample: channel, point."""
     return [
         [
-            sum(w * loop_read(channel, x, y) for (x, y), w in zip(places, shares, strict=True))
-            for places, shares in zip(points, weights, strict=True)
+            sum(w * loop_read(channel, x, y) for (x, y), w in zip(positions, shares, strict=True))
+            for positions, shares in zip(points, weights, strict=True)
         ]
         for channel in maps
     ]
 
 
 def loop_around(maps: list[Channel], points: list[list[float]], sampler: dict[str, Any]) -> Any:
-    """Φ(P) = Σ_m A_m · W_m · x(P + ΔP_m) of one sample, ΔP and W from a 1×1 convolution read at P."""
+    """Φ(P) = Σ_m A_m · W_m · x(P + ΔP_m) of one sample, ΔP and W from a 1×1 convolution sampled at P."""
     scale = sampler["scale"]
     number = len(scale)
     found: list[list[float]] = [[] for _ in maps]
@@ -85,9 +85,9 @@ def loop_around(maps: list[Channel], points: list[list[float]], sampler: dict[st
     return found
 
 
-def differentiate(compute: Callable[[], float], values: list[Any], place: tuple[int, ...]) -> float:
-    """Central difference of a computation by one number in nested lists."""
-    *path, last = place
+def differentiate(compute: Callable[[], float], values: list[Any], index: tuple[int, ...]) -> float:
+    """Central difference of a computation with respect to one number in nested lists."""
+    *path, last = index
     inner = values
     for index in path:
         inner = inner[index]
@@ -100,8 +100,8 @@ def differentiate(compute: Callable[[], float], values: list[Any], place: tuple[
     return (found[0] - found[1]) / (2 * step)
 
 
-def places_of(tensor: Tensor) -> list[tuple[int, ...]]:
-    return [tuple(place) for place in torch.ones(tensor.shape).nonzero().tolist()]
+def indices_of(tensor: Tensor) -> list[tuple[int, ...]]:
+    return [tuple(index) for index in torch.ones(tensor.shape).nonzero().tolist()]
 
 
 # --- sums at given points ---
@@ -122,24 +122,24 @@ def test_weighted_sums_in_a_loop(size: tuple[int, int], exporting: bool, export:
             assert found[i, c].tolist() == close(expected[c])
 
 
-def test_a_diverged_point_makes_no_index() -> None:
+def test_a_nan_point_gives_nan_instead_of_an_invalid_index() -> None:
     points = torch.tensor([[[[float("nan"), 1.0]], [[float("inf"), -float("inf")]]]])
     read = sample_weighted(torch.ones(1, 2, 3, 4), points, torch.tensor([[[float("nan")], [1.0]]]))
-    assert read[..., 0].isnan().all()  # the weight tells
+    assert read[..., 0].isnan().all()  # by its weight
     assert (read[..., 1] == 1).all()
 
 
-def test_whole_points_read_the_map_itself() -> None:
-    """To the last bit, the last row and column included, which have no neighbour."""
+def test_integer_points_return_the_features() -> None:
+    """Bit-exact, including the last row and column, which have no next neighbour."""
     features = draw(2, 3, 4, 5).float()
-    places = torch.tensor([[x, y] for y in range(4) for x in range(5)]).float()
-    points = places.view(1, 20, 1, 2).expand(2, -1, -1, -1)
+    positions = torch.tensor([[x, y] for y in range(4) for x in range(5)]).float()
+    points = positions.view(1, 20, 1, 2).expand(2, -1, -1, -1)
     found = sample_weighted(features, points, torch.ones(2, 20, 1))
     assert torch.equal(found, features.flatten(2))
 
 
 @pytest.mark.parametrize("exporting", [False, True])
-def test_points_outside_read_the_border(exporting: bool, export: Callable[[], None]) -> None:
+def test_points_outside_return_the_border(exporting: bool, export: Callable[[], None]) -> None:
     if exporting:
         export()
     features = draw(1, 1, 3, 4)
@@ -151,7 +151,7 @@ def test_points_outside_read_the_border(exporting: bool, export: Callable[[], No
 
 
 @pytest.mark.parametrize("size", [(4, 3), (1, 4), (4, 1)])
-def test_gradients_are_the_slopes_of_the_loop(size: tuple[int, int]) -> None:
+def test_gradients_are_those_of_finite_differences(size: tuple[int, int]) -> None:
     features, points = draw(2, 2, *size), draw_points(2, 3, 2, size)
     weights, heights = draw(2, 3, 2, seed=2), draw(2, 2, 3, seed=3).tolist()
     given = [each.requires_grad_() for each in (features, points, weights)]
@@ -170,8 +170,8 @@ def test_gradients_are_the_slopes_of_the_loop(size: tuple[int, int]) -> None:
 
     for tensor, values in zip(given, lists, strict=True):
         assert tensor.grad is not None
-        for place in places_of(tensor):
-            assert tensor.grad[place].item() == close(differentiate(compute, values, place)), place
+        for index in indices_of(tensor):
+            assert tensor.grad[index].item() == close(differentiate(compute, values, index)), index
     assert points.grad is not None
     outside = (points < 0) | (points > torch.tensor([size[1], size[0]]) - 1)
     assert outside.any()
@@ -180,7 +180,7 @@ def test_gradients_are_the_slopes_of_the_loop(size: tuple[int, int]) -> None:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_what_is_exported_has_the_same_values_and_gradients(
+def test_the_exported_computation_has_the_same_values_and_gradients(
     size: tuple[int, int], export: Callable[[], None]
 ) -> None:
     heights, gradients, values = draw(2, 3, 5, seed=3), [], []
@@ -194,14 +194,12 @@ def test_what_is_exported_has_the_same_values_and_gradients(
         values.append(found.detach())
         gradients.append([each.grad for each in given])
     torch.testing.assert_close(values[0], values[1], rtol=0, atol=1e-5)
-    for ours, theirs in zip(*gradients, strict=True):
-        torch.testing.assert_close(ours, theirs, rtol=0, atol=1e-5)
+    for actual, theirs in zip(*gradients, strict=True):
+        torch.testing.assert_close(actual, theirs, rtol=0, atol=1e-5)
 
 
-def test_while_exporting_nothing_but_grid_sample_reads(
-    export: Callable[[], None], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """ONNX has no bag of rows."""
+def test_exporting_uses_grid_sample_only(export: Callable[[], None], monkeypatch: pytest.MonkeyPatch) -> None:
+    """ONNX has no embedding bag."""
     given = draw(1, 2, 3, 3), draw_points(1, 2, 2, (3, 3)), draw(1, 2, 2)
 
     def refuse(*arguments: Any, **options: Any) -> None:
@@ -214,8 +212,8 @@ def test_while_exporting_nothing_but_grid_sample_reads(
     sample_weighted(*given)
 
 
-def test_points_keep_their_precision_beside_features_of_half() -> None:
-    """Between 32 and 64 a bfloat16 knows quarters only."""
+def test_points_keep_their_precision_with_half_features() -> None:
+    """Between 32 and 64, a bfloat16 has a resolution of a quarter."""
     features = torch.arange(64.0).repeat(1, 1, 2, 1).bfloat16()
     points = torch.tensor([[63.0, 0.0], [45.0, 1.0], [33.0, 0.0], [40.5, 0.5]]).view(1, 4, 1, 2)
     found = sample_weighted(features, points + torch.tensor([0.0625, 0.0]), torch.ones(1, 4, 1))
@@ -229,7 +227,7 @@ def test_points_keep_their_precision_beside_features_of_half() -> None:
 
 
 def make(channels: int, offsets: int, seed: int) -> OffsetSampling:
-    """Offsets that differ widely from point to point, and no two alike."""
+    """Offsets that vary widely from point to point."""
     sampler = OffsetSampling(channels, offsets).double()
     with torch.no_grad():
         for i, parameter in enumerate(sampler.parameters()):
@@ -259,14 +257,14 @@ def test_equation_6_for_several_groups_in_a_loop(
     samplers, points = make_sets(size, counts, offsets)
     found = sample_around(features, samplers, points)
     assert [each.shape for each in found] == [(2, 3, count) for count in counts]
-    for sampler, own, result in zip(samplers, points, found, strict=True):
+    for sampler, group, result in zip(samplers, points, found, strict=True):
         for i in range(2):
-            expected = loop_around(features[i].tolist(), own[i].tolist(), to_lists(sampler))
+            expected = loop_around(features[i].tolist(), group[i].tolist(), to_lists(sampler))
             for c in range(3):
                 assert result[i, c].tolist() == close(expected[c])
 
 
-def test_offsets_and_their_weights_learn_as_finite_differences_say() -> None:
+def test_gradients_of_offsets_and_weights_are_those_of_finite_differences() -> None:
     features, counts = draw(2, 3, 4, 5).requires_grad_(), (2, 3)
     samplers, points = make_sets((4, 5), counts, 3)
     heights = [draw(2, 3, count, seed=7 + count) for count in counts]
@@ -276,9 +274,9 @@ def test_offsets_and_their_weights_learn_as_finite_differences_say() -> None:
 
     def compute() -> float:
         total = 0.0
-        for own, lists, height in zip(points, weights, heights, strict=True):
+        for group, lists, height in zip(points, weights, heights, strict=True):
             for i in range(2):
-                rows = loop_around(maps[i], own[i].tolist(), lists)
+                rows = loop_around(maps[i], group[i].tolist(), lists)
                 factors = height[i].tolist()
                 total += sum(
                     a * b for p, q in zip(rows, factors, strict=True) for a, b in zip(p, q, strict=True)
@@ -289,23 +287,23 @@ def test_offsets_and_their_weights_learn_as_finite_differences_say() -> None:
         for name, parameter in sampler.named_parameters():
             assert parameter.grad is not None
             assert parameter.grad.abs().sum() > 0
-            for place in places_of(parameter):
-                slope = differentiate(compute, lists[name], place)
-                assert parameter.grad[place].item() == close(slope), (name, place)
+            for index in indices_of(parameter):
+                slope = differentiate(compute, lists[name], index)
+                assert parameter.grad[index].item() == close(slope), (name, index)
     assert features.grad is not None
-    for place in places_of(features):
-        assert features.grad[place].item() == close(differentiate(compute, maps, place)), place
+    for index in indices_of(features):
+        assert features.grad[index].item() == close(differentiate(compute, maps, index)), index
 
 
 @pytest.mark.parametrize("offsets", [1, 2, 3, 4])
-def test_without_offsets_the_points_themselves_are_read(offsets: int) -> None:
+def test_zero_offsets_sample_the_points_themselves(offsets: int) -> None:
     features = draw(2, 3, 4, 5).float()
     sampler = OffsetSampling(3, offsets)
     for parameter in sampler.propose.parameters():
         nn.init.zeros_(parameter)
     assert sampler.scale.tolist() == [1] * offsets
-    places = torch.tensor([[x, y] for y in range(4) for x in range(5)]).float().expand(2, -1, -1)
-    (found,) = sample_around(features, [sampler], [places])
+    positions = torch.tensor([[x, y] for y in range(4) for x in range(5)]).float().expand(2, -1, -1)
+    (found,) = sample_around(features, [sampler], [positions])
     if offsets == 3:  # three thirds
         torch.testing.assert_close(found, features.flatten(2), rtol=0, atol=1e-6)
     else:
@@ -324,17 +322,19 @@ def test_offsets_start_at_the_point_and_on_a_circle_around_it(offsets: int) -> N
     assert sampler.propose.bias is not None
     bias = sampler.propose.bias.tolist()
     assert len(bias) == 3 * offsets
-    places = [(bias[2 * m], bias[2 * m + 1]) for m in range(offsets)]
-    assert places[0] == (0, 0)
-    for m, (x, y) in enumerate(places[1:]):
+    positions = [(bias[2 * m], bias[2 * m + 1]) for m in range(offsets)]
+    assert positions[0] == (0, 0)
+    for m, (x, y) in enumerate(positions[1:]):
         angle = 2 * math.pi * m / (offsets - 1)
         assert (x, y) == close((math.cos(angle), math.sin(angle)))
     assert bias[2 * offsets :] == [0] * offsets
     assert sampler.scale.tolist() == [1] * offsets
-    assert 0 < sampler.propose.weight.abs().max() < 0.1  # nearly those places at first, yet all can learn
+    assert (
+        0 < sampler.propose.weight.abs().max() < 0.1
+    )  # initially close to these positions, with gradients for all
 
 
-def test_groups_and_samples_do_not_touch_each_other() -> None:
+def test_groups_and_samples_are_independent() -> None:
     features = draw(2, 3, 4, 5).requires_grad_()
     samplers, points = make_sets((4, 5), (3, 2), 3)
     first, second = sample_around(features, samplers, points)
@@ -344,6 +344,6 @@ def test_groups_and_samples_do_not_touch_each_other() -> None:
     assert features.grad[1].any()
     for parameter in samplers[1].parameters():
         assert parameter.grad is None or not parameter.grad.any()
-    for sampler, own, together in zip(samplers, points, (first, second), strict=True):
-        (alone,) = sample_around(features, [sampler], [own])
+    for sampler, group, together in zip(samplers, points, (first, second), strict=True):
+        (alone,) = sample_around(features, [sampler], [group])
         torch.testing.assert_close(alone, together)

@@ -1,4 +1,4 @@
-"""SSPNet's choice of scales, counted in plain whole numbers."""
+"""SSPNet's selection of scales, counted in plain integers."""
 
 from __future__ import annotations
 
@@ -18,21 +18,21 @@ import torch
 from passerby.errors import ModelError
 from passerby.models.sspnet.selection import ScaleSelection
 
-Said = list[list[list[float]]]
+Logits = list[list[list[float]]]
 """Logits: scale, sample, attribute."""
 
 
 def right_for(labels: list[list[int]], rights: tuple[tuple[int, ...], ...]) -> torch.Tensor:
-    """Logits of each scale that are right for the given samples alone: (3, N, A)."""
-    said = []
+    """Logits of each scale that are correct for the given samples only: (3, N, A)."""
+    predicted = []
     for samples in rights:
         signs = [[1 if (y == 1) == (i in samples) else -1 for y in row] for i, row in enumerate(labels)]
-        said.append([[2.0 * sign for sign in row] for row in signs])
-    return torch.tensor(said)
+        predicted.append([[2.0 * sign for sign in row] for row in signs])
+    return torch.tensor(predicted)
 
 
 class LoopSelection:
-    """Eq. 4 with a memory: hits and answers seen of each scale and attribute, and the choice, in lists."""
+    """Eq. 4 with a memory: hits and labels of each scale and attribute, and the selection, in lists."""
 
     def __init__(self, groups: list[list[int]], start: list[int], memory: int) -> None:
         self.groups, self.scales, self.memory = groups, list(start), memory
@@ -40,7 +40,7 @@ class LoopSelection:
         self.seen = [[0, 0] for _ in start]
         self.samples = 0
 
-    def update(self, logits: Said, labels: list[list[int]]) -> None:
+    def update(self, logits: Logits, labels: list[list[int]]) -> None:
         for i, row in enumerate(labels):
             self.samples += 1
             for a, y in enumerate(row):
@@ -72,9 +72,9 @@ class LoopSelection:
             if not known:
                 return
             means[scale] = sum(known, Fraction()) / len(known)
-        present = self.scales[group[0]]
+        current = self.scales[group[0]]
         best = max(means, key=lambda scale: means[scale])
-        if means[best] > means[present]:
+        if means[best] > means[current]:
             for a in group:
                 self.scales[a] = best
 
@@ -86,7 +86,7 @@ LABELS = [[1], [1], [0], [0]]
     ("memory", "update"),
     [
         # P1 hits both positives and both negatives of each batch, P2 one of each; from the fifth batch on
-        # only P3 hits any. Hits of P1, P2, P3 and seen, of each answer, with a memory of 8 samples:
+        # only P3 hits any. Hits of P1, P2, P3 / counts of each label, with a memory of 8 samples:
         # 2 1 0 / 2, 4 2 0 / 4, 6 3 0 / 6 → 3 1 0 / 3, 5 2 0 / 5 → 2 1 0 / 2, then
         # 2 1 2 / 4 → 1 0 1 / 2 (a tie) and, at 8 samples, 1 0 3 / 4.
         (8, 6),
@@ -94,7 +94,7 @@ LABELS = [[1], [1], [0], [0]]
         (10**6, 9),
     ],
 )
-def test_the_scale_that_becomes_right_takes_over(memory: int, update: int) -> None:
+def test_the_scale_that_becomes_best_is_selected(memory: int, update: int) -> None:
     selection = ScaleSelection([[0]], start=[2], memory=memory)
     labels, chosen = torch.tensor(LABELS), []
     for batch in range(1, 11):
@@ -109,19 +109,19 @@ def test_the_scale_that_becomes_right_takes_over(memory: int, update: int) -> No
     assert chosen == [(1,)] * (update - 1) + [(3,)] * (11 - update)
 
 
-@pytest.mark.parametrize("present", [1, 2, 3])
-def test_a_tie_keeps_the_present_scale(present: int) -> None:
-    selection = ScaleSelection([[0]], start=[present])
+@pytest.mark.parametrize("current", [1, 2, 3])
+def test_a_tie_keeps_the_current_scale(current: int) -> None:
+    selection = ScaleSelection([[0]], start=[current])
     for rights in ((), (0, 2), (0, 1, 2, 3)):
         selection.update(right_for(LABELS, (rights,) * 3), torch.tensor(LABELS))
-        assert selection.scales == (present,)
-    # P1 is right about the positives, P2 about the negatives, P3 about one of each: three halves.
+        assert selection.scales == (current,)
+    # P1 is correct for the positives, P2 for the negatives, P3 for one of each: three times one half.
     selection.update(right_for(LABELS, ((0, 1), (2, 3), (0, 2))), torch.tensor(LABELS))
-    assert selection.scales == (present,)
+    assert selection.scales == (current,)
 
 
-def test_it_is_the_mean_of_both_answers_that_counts() -> None:
-    """P1 gets 9 of 10 by always saying no, P3 only 6 but with the positive among them."""
+def test_the_mean_of_both_recalls_is_compared() -> None:
+    """P1 gets 9 of 10 correct by always predicting negative, P3 only 6, including the positive."""
     labels = [[1], *[[0]] * 9]
     selection = ScaleSelection([[0]], start=[2])
     selection.update(right_for(labels, (tuple(range(1, 10)), (), (0, 1, 2, 3, 4, 5))), torch.tensor(labels))
@@ -141,37 +141,37 @@ def test_unknown_labels_do_not_count() -> None:
     assert selection.scales == (1,)
 
 
-def test_a_logit_of_zero_says_no() -> None:
+def test_a_logit_of_zero_is_negative() -> None:
     """As in a prediction, where a probability must be above its threshold."""
     selection = ScaleSelection([[0]], start=[1])
     selection.update(torch.zeros(3, 4, 1), torch.tensor(LABELS))
     assert selection.hits.tolist() == [[[0, 2]]] * 3
 
 
-def test_attributes_with_one_answer_only_are_left_out() -> None:
-    """Of the first there is no negative yet; P1 is right about it, and P3 about the second."""
+def test_attributes_with_one_label_only_are_left_out() -> None:
+    """The first has no negative yet; P1 is correct for it, and P3 for the second."""
     labels = torch.tensor([[1, 1], [1, 0], [-1, 1]])
     first = [[1.0, -1], [1, 1], [1, -1]]
     logits = torch.tensor([first, [[-1, -1], [-1, 1], [1, 1]], [[-1, 1], [-1, -1], [1, 1]]])
     selection = ScaleSelection([[0, 1]], start=[2, 2])
     selection.update(logits[:, :1], labels[:1])
-    assert selection.scales == (2, 2)  # nothing to compare yet
+    assert selection.scales == (2, 2)  # no comparison yet
     assert selection.compute_mean_accuracy().isnan().all()
     selection.update(logits[:, 1:], labels[1:])
     assert selection.scales == (3, 3)
     accuracy = selection.compute_mean_accuracy()
     assert accuracy[:, 0].isnan().all()
     assert accuracy[:, 1].tolist() == [0, 0.25, 1]
-    # Ten negatives of the first, all told by P1 alone, bring it in: 1, 0 and 0 with it, a mean of ½, ⅛, ½.
+    # Ten negatives of the first, correct in P1 only, include it: 1, 0 and 0 for it, means of ½, ⅛, ½.
     more = torch.tensor([[0, -1]] * 10)
-    said = torch.stack([torch.full((10, 2), sign) for sign in (-1.0, 1.0, 1.0)])
-    selection.update(said, more)
+    predicted = torch.stack([torch.full((10, 2), sign) for sign in (-1.0, 1.0, 1.0)])
+    selection.update(predicted, more)
     assert selection.compute_mean_accuracy()[:, 0].tolist() == [1, 0, 0]
     assert selection.scales == (3, 3)
 
 
 def test_a_group_shares_a_scale_and_single_attributes_do_not() -> None:
-    """P1 is right about the first attribute, P3 about the second and third, in part."""
+    """P1 is correct for the first attribute, P3 partly for the second and third."""
     labels = torch.tensor([[1, 1, 1], [0, 0, 0]])
     first, others = torch.tensor([[1.0, -1, -1], [-1, 1, 1]]), torch.tensor([[-1.0, 1, 1], [1, -1, -1]])
     logits = torch.stack([first, first * 0 - 1, others])
@@ -185,24 +185,24 @@ def test_a_group_shares_a_scale_and_single_attributes_do_not() -> None:
         assert selection.scales == scales
 
 
-def draw_batches(count: int, attributes: int, seed: int) -> list[tuple[Said, list[list[int]]]]:
-    """Scales of which now the one, now the other is good; every fifth label is unknown."""
+def draw_batches(count: int, attributes: int, seed: int) -> list[tuple[Logits, list[list[int]]]]:
+    """The best scale alternates; every fifth label is unknown."""
     draw = random.Random(seed)
     batches = []
     for batch in range(count):
         samples = range(draw.randint(1, 9))
         labels = [[draw.choice([1, 0, 0, 1, -1]) for _ in range(attributes)] for _ in samples]
-        said = []
+        predicted = []
         for scale in range(3):
             sure = 0.9 if batch // 8 % 3 == scale else 0.5
-            said.append([[draw.gauss(sure * (2 * (y == 1) - 1), 1) for y in row] for row in labels])
-        batches.append((said, labels))
+            predicted.append([[draw.gauss(sure * (2 * (y == 1) - 1), 1) for y in row] for row in labels])
+        batches.append((predicted, labels))
     return batches
 
 
 @pytest.mark.parametrize("memory", [1, 7, 30, 10**6])
 @pytest.mark.parametrize("groups", [[[0, 3], [1], [2, 4]], [[0], [1], [2], [3], [4]], [[0, 1, 2, 3, 4]]])
-def test_a_whole_training_in_plain_numbers(groups: list[list[int]], memory: int) -> None:
+def test_a_training_run_in_plain_numbers(groups: list[list[int]], memory: int) -> None:
     changes = 0
     for seed in range(3):
         start = [0] * 5
@@ -232,7 +232,7 @@ def compare_accuracy(selection: ScaleSelection, expected: LoopSelection) -> None
             assert found == pytest.approx(float("nan") if wanted is None else float(wanted), nan_ok=True)
 
 
-def test_a_checkpoint_restores_counts_and_choice() -> None:
+def test_a_checkpoint_restores_counts_and_selection() -> None:
     batches = draw_batches(40, 3, 2)
     whole = ScaleSelection([[0, 1], [2]], start=[1, 1, 2], memory=40)
     for logits, labels in batches:
@@ -243,7 +243,7 @@ def test_a_checkpoint_restores_counts_and_choice() -> None:
             first.update(torch.tensor(logits), torch.tensor(labels))
         state = copy.deepcopy(first.state_dict())
         chosen = first.scales
-        for logits, labels in batches[:5]:  # what comes after the checkpoint must not change it
+        for logits, labels in batches[:5]:  # updates after the checkpoint must not change it
             first.update(torch.tensor(logits), torch.tensor(labels))
         second = ScaleSelection([[0, 1], [2]], start=[3, 3, 3], memory=40)
         second.load_state_dict(state)
@@ -257,7 +257,7 @@ def test_a_checkpoint_restores_counts_and_choice() -> None:
             assert torch.equal(second.state_dict()[name], value), name
 
 
-def test_a_checkpoint_of_a_larger_module_restores_the_choice_too() -> None:
+def test_a_checkpoint_of_a_parent_module_restores_the_selection_too() -> None:
     def wrap(start: int) -> torch.nn.Sequential:
         return torch.nn.Sequential(torch.nn.Linear(1, 1), ScaleSelection([[0]], start=[start]))
 
@@ -268,7 +268,7 @@ def test_a_checkpoint_of_a_larger_module_restores_the_choice_too() -> None:
     assert selection.scales == (3,)
 
 
-def test_what_is_kept_are_whole_numbers_without_gradients() -> None:
+def test_the_state_consists_of_integers_without_gradients() -> None:
     selection = ScaleSelection([[0]], start=[1])
     selection.update(torch.randn(3, 4, 1, requires_grad=True), torch.tensor(LABELS))
     state = selection.state_dict()
@@ -279,7 +279,7 @@ def test_what_is_kept_are_whole_numbers_without_gradients() -> None:
 
 
 @pytest.mark.parametrize("memory", [0, -3])
-def test_a_memory_of_nothing_is_refused(memory: int) -> None:
+def test_a_memory_below_one_is_refused(memory: int) -> None:
     with pytest.raises(ModelError, match=f"selection_memory of at least 1 sample, got {memory}"):
         ScaleSelection([[0]], start=[1], memory=memory)
 
@@ -306,14 +306,14 @@ torch.distributed.destroy_process_group()
 """
 
 
-def test_two_processes_choose_as_one_with_all_samples(tmp_path: Path) -> None:
+def test_two_processes_select_as_one_with_all_samples(tmp_path: Path) -> None:
     plan: dict[str, Any] = {"groups": [[0, 2], [1]], "start": [1, 2, 1], "memory": 60}
     single = ScaleSelection(plan["groups"], start=plan["start"], memory=plan["memory"])
     pairs = list(zip(draw_batches(30, 3, 5), draw_batches(30, 3, 6), strict=True))
     plan["steps"] = pairs
     scales = []
-    for (said, labels), (others, answers) in pairs:
-        logits = torch.cat((torch.tensor(said), torch.tensor(others)), dim=1)
+    for (predicted, labels), (others, answers) in pairs:
+        logits = torch.cat((torch.tensor(predicted), torch.tensor(others)), dim=1)
         single.update(logits, torch.tensor(labels + answers))
         scales.append(list(single.scales))
     (tmp_path / "plan.json").write_text(json.dumps(plan))
@@ -329,8 +329,8 @@ def test_two_processes_choose_as_one_with_all_samples(tmp_path: Path) -> None:
     ]
     try:
         for worker in workers:
-            _, said_last = worker.communicate(timeout=300)
-            assert worker.returncode == 0, said_last
+            _, output = worker.communicate(timeout=300)
+            assert worker.returncode == 0, output
     finally:
         for worker in workers:
             worker.kill()

@@ -1,4 +1,4 @@
-"""Evaluation of how well heat maps and boxes localize attributes."""
+"""Evaluation of how well heat maps and boxes localise attributes."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Evaluation of how well the heat maps of a bundle localize attributes.
+"""Evaluation of how well the heat maps of a bundle localise attributes.
 
 A **sample** is an attribute of a picture that is labelled yes and whose true region has at least
 `min_area_px` pixels at the size of the input. If the manifest has no attribute of that name (the model was

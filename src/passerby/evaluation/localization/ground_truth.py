@@ -1,4 +1,4 @@
-"""Ground truth of localization: parsing maps whose classes are attributes, or boxes of synthetic pictures."""
+"""Ground truth of localisation: parsing maps whose classes are attributes, or boxes of synthetic pictures."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class Truth(Protocol):
     Args:
         kind: Origin of the regions.
         names: The attributes with a truth, and for each its class or classes in the ground truth.
-        exclude_from_mean: Attributes that cover the whole person, so that localizing them is trivial.
+        exclude_from_mean: Attributes that cover the whole person, so that localising them is trivial.
         of_paper: The attributes in SSPNet's Table 10.
     """
 

@@ -44,7 +44,7 @@ def measure_heat(
     Measures of masks are NaN where only boxes are known; `insertion` and `deletion` are always NaN.
 
     Shape:
-        heat: (H, W) ≥ 0, of the size of the truth.
+        heat: (H, W) ≥ 0, of the size of the true region.
 
     Example:
         >>> truth = TrueRegion.of_mask(np.array([[0, 1], [0, 1]], bool), "outer")

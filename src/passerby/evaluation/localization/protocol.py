@@ -1,4 +1,4 @@
-"""The rules under which localization is scored."""
+"""The rules under which localisation is scored."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ class LocalizationProtocol:
     def in_words(self) -> dict[str, str]:
         """Each rule in words, without the number of samples with insertion and deletion.
 
-        Stored comparisons contain these words: a change of a text would tell equal rules apart.
+        Stored comparisons contain these words: equal rules must keep their text.
         """
         truth = "the classes of the pixels" if self.truth == "parsing" else "the boxes of drawn people"
         which = "labelled and predicted yes" if self.only_predicted else "labelled yes, whatever is predicted"

@@ -1,4 +1,4 @@
-"""Selection of the samples of localization: attributes of pictures that are present and large enough."""
+"""Selection of the samples of localisation: attributes of pictures that are present and large enough."""
 
 from __future__ import annotations
 

@@ -25,8 +25,8 @@ MEASURES = (
     *("empty", "box_share", "mask_share"),
 )
 """Measures of a sample, each in [0, 1], NaN if not measured. `empty` is 1 for a heat map of zeros. The last
-two are the shares of the input that the truth covers: the scores of a uniform heat map in box IoU and energy,
-and in mask IoU, energy and (by chance) pointing."""
+two are the shares of the input that the ground truth covers: the scores of a uniform heat map in box IoU and
+energy, and in mask IoU, energy and (by chance) pointing."""
 
 SCORES = ("box_iou", "mask_iou", "pcc", *MEASURES[2:])
 """Scores of an attribute: means of the measures, and the correlation of box IoU and probability."""

@@ -1,4 +1,4 @@
-"""Scores of localization, with bootstrap intervals, and the files they are stored in.
+"""Scores of localisation, with bootstrap intervals, and the files they are stored in.
 
 ```
 NAME.localization.json       scores, protocol, provenance of the model
@@ -37,7 +37,7 @@ CASES_FOLDER = "cases"
 
 @dataclass(frozen=True)
 class LocalizationScores:
-    """How well the heat maps of a model localize attributes.
+    """How well the heat maps of a model localise attributes.
 
     Create one with `evaluate_localization`, read one with `LocalizationScores.load`.
 
@@ -226,7 +226,7 @@ class LocalizationScores:
             stored = {name: each["box_iou"]["value"] for name, each in values["per_attribute"].items()}
         except (DataError, KeyError, ValueError, TypeError) as error:
             raise DataError(
-                f"{path} is no complete score of localization ({error}); create it again with "
+                f"{path} is no complete score of localisation ({error}); create it again with "
                 "`passerby evaluate-localization … --out`"
             ) from error
         scores._check(path, stored)

@@ -1,4 +1,4 @@
-"""Settings of an evaluation of localization."""
+"""Settings of an evaluation of localisation."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class HeatMapSettings:
         method: See `passerby.explain.compute_heat_maps`; None takes the model's `heat_method`.
         binarization: Foreground of a heat map; by default half of the maximum.
         boxes: `outer` (as in the paper), or `components`: the union of one box around each connected piece
-            of the foreground against the union of those around each piece of the truth (two boots).
+            of the foreground against the union of those around each piece of the true region (two boots).
     """
 
     method: Method | None = None

@@ -1,9 +1,11 @@
-"""The model of a bundle as bytes of safetensors, and the model rebuilt from them."""
+"""The content of a bundle's files: encoded from a model, and the model rebuilt from it."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors import SafetensorError
@@ -11,17 +13,54 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import save as save_tensors
 from torch import Tensor
 
-from passerby.bundle.storage import WEIGHTS, Content
+from passerby._version import __version__
+from passerby.bundle.card import render_card
+from passerby.bundle.storage import CARD, CONFIG, WEIGHTS, Content, encode_config
 from passerby.errors import BundleError
 from passerby.models import AttributeModel, create_model
 from passerby.schema import AttributeSchema
+from passerby.types import Preprocess
 
-__all__ = ["encode_weights", "rebuild_model"]
+__all__ = ["encode_files", "rebuild_model"]
 
 
-def encode_weights(model: AttributeModel) -> bytes:
-    """The state of a model as the content of a `.safetensors` file, in the default memory format."""
-    return save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()})
+def encode_files(
+    model: AttributeModel, preprocess: Preprocess, *, thresholds: Sequence[float], metadata: Mapping[str, Any]
+) -> dict[str, bytes]:
+    """Encode the files of a bundle by name: configuration, weights and model card.
+
+    Raises:
+        BundleError: If the metadata is not plain JSON.
+    """
+    # Weights in another memory format are stored in the default one.
+    weights = save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()})
+    config: dict[str, Any] = {
+        "passerby": __version__,
+        "model": {"name": model.name, "arguments": dict(model.arguments)},
+        "schema": model.schema.to_dict(),
+        "preprocess": preprocess.to_dict(),
+        "thresholds": dict(zip(model.schema.names, thresholds, strict=True)),
+        "metadata": _without_nan(metadata),
+    }
+    card = render_card(
+        model.schema,
+        preprocess,
+        model=model.name,
+        arguments=model.arguments,
+        thresholds=thresholds,
+        metadata=config["metadata"],
+        guidance=model.guidance,
+        without_guidance=model.without_guidance,
+    )
+    return {CONFIG: encode_config(config, weights), WEIGHTS: weights, CARD: card.encode()}
+
+
+def _without_nan(value: Any) -> Any:
+    if isinstance(value, Mapping):
+        return {str(key): _without_nan(v) for key, v in value.items()}
+    if isinstance(value, list | tuple):
+        return [_without_nan(v) for v in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def rebuild_model(content: Content, path: Path) -> AttributeModel:

@@ -1,0 +1,99 @@
+"""Pictures in batches: order, boxes, unreadable pictures, and how far the threads read ahead."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from passerby.errors import DataError, ImageError
+from passerby.images.decode import read_image
+from passerby.images.placement import resize_image
+from passerby.inference.batches import Skipped, load_batches, load_picture
+from passerby.types import Preprocess
+
+SIZE = Preprocess(16, 12)
+
+
+@pytest.fixture
+def paths(tmp_path: Path) -> list[Path]:
+    """Five pictures, the third and the fifth unreadable."""
+    rng = np.random.default_rng(0)
+    files = [tmp_path / f"{i}.png" for i in range(5)]
+    for i in (0, 1, 3):
+        Image.fromarray(rng.integers(0, 256, (20 + i, 10 + i, 3), np.uint8)).save(files[i])
+    files[2].write_text("no picture")
+    return files
+
+
+def test_batches_keep_the_order_and_report_unreadable_pictures(paths: list[Path]) -> None:
+    one, two, three = load_batches(paths, SIZE, batch_size=2, threads=3)
+    assert (one.indices, two.indices, three.indices) == ((0, 1), (3,), ())
+    assert one.sources == (str(paths[0]), str(paths[1]))
+    assert list(two.skipped) == [2]
+    assert "4.png" in three.skipped[4].reason
+    assert three.inputs.shape == (0, 3, 16, 12)
+    for batch, row, index in ((one, 0, 0), (one, 1, 1), (two, 0, 3)):
+        expected = resize_image(read_image(paths[index]), SIZE).transpose(2, 0, 1)
+        assert np.array_equal(batch.inputs[row].numpy(), expected)
+    assert one.inputs.dtype == torch.uint8
+    assert one.inputs.is_contiguous()
+    assert one.originals == ()
+
+
+def test_results_are_merged_with_unreadable_pictures(paths: list[Path]) -> None:
+    (batch,) = load_batches(paths, SIZE, batch_size=9)
+    merged = list(batch.merge("abc"))
+    assert [item if isinstance(item, str) else Path(item.source).stem for item in merged] == [*"ab2c4"]
+    assert isinstance(merged[2], Skipped)
+
+
+def test_boxes_are_cut_out_and_originals_kept(paths: list[Path]) -> None:
+    box = (1.5, 2.0, 8.0, 14.0)
+    (batch,) = load_batches(paths[:2], SIZE, boxes=[None, box], batch_size=2, keep_originals=True)
+    whole, cut = (read_image(path) for path in paths[:2])
+    assert np.array_equal(batch.inputs[0].numpy(), resize_image(whole, SIZE).transpose(2, 0, 1))
+    assert np.array_equal(batch.inputs[1].numpy(), resize_image(cut, SIZE, box).transpose(2, 0, 1))
+    assert [image.size for image in batch.originals] == [(10, 20), (11, 21)]
+
+
+def test_a_box_outside_of_the_picture_counts_as_unreadable(paths: list[Path]) -> None:
+    boxes = [(50.0, 50.0, 60.0, 60.0), None]
+    (batch,) = load_batches(paths[:2], SIZE, boxes=boxes, batch_size=2)
+    assert (batch.indices, list(batch.skipped)) == ((1,), [0])
+    with pytest.raises(DataError, match="overlaps"):
+        list(load_batches(paths[:2], SIZE, boxes=boxes, batch_size=2, on_unreadable="raise"))
+
+
+def test_unreadable_pictures_raise_on_demand(paths: list[Path]) -> None:
+    batches = load_batches(paths, SIZE, batch_size=2, on_unreadable="raise")
+    assert next(batches).indices == (0, 1)
+    with pytest.raises(ImageError, match=r"2\.png"):
+        next(batches)
+    with pytest.raises(ImageError, match=r"4\.png"):
+        load_picture(paths[4], SIZE)
+
+
+def test_one_batch_is_read_ahead(paths: list[Path]) -> None:
+    taken = 0
+
+    def endless() -> Iterator[Path]:
+        nonlocal taken
+        while True:
+            taken += 1
+            yield paths[0]
+
+    batches = load_batches(endless(), SIZE, batch_size=3)
+    for count in (1, 2, 3):
+        next(batches)
+        assert taken == 3 * (count + 1)
+
+
+@pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_size": 1, "threads": 0}])
+def test_counts_below_one_are_refused(wrong: dict[str, int]) -> None:
+    with pytest.raises(DataError, match="of at least 1, got 0"):
+        next(load_batches([], SIZE, **wrong))
