@@ -7,12 +7,16 @@ A table begins with a line <!-- made by `COMMAND` --> and ends with a line <!-- 
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
 import shlex
 import subprocess
 import sys
 from pathlib import Path
 
+from passerby.cli import app
 from passerby.io import replace_file
 
 ROOT = Path(__file__).parents[1]
@@ -25,12 +29,15 @@ def list_pages() -> list[Path]:
 
 
 def run(command: str) -> str:
-    """The output of a passerby or Python command."""
+    """The output of a passerby or Python command. Those of passerby run in this process: torch loads once."""
     program, *words = shlex.split(command)
-    if program not in ("passerby", "python"):
+    if program == "passerby":
+        with contextlib.redirect_stdout(io.StringIO()) as output:
+            app(words, standalone_mode=False)
+        return output.getvalue()
+    if program != "python":
         raise SystemExit(f"expected a command of passerby or python, got {command}")
-    first = [sys.executable, "-m", "passerby"] if program == "passerby" else [sys.executable]
-    done = subprocess.run([*first, *words], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
+    done = subprocess.run([sys.executable, *words], cwd=ROOT, check=True, stdout=subprocess.PIPE, text=True)
     return done.stdout
 
 
@@ -47,5 +54,7 @@ def fill(page: Path) -> None:
 
 
 if __name__ == "__main__":
-    for page in map(Path, sys.argv[1:]) if sys.argv[1:] else list_pages():
+    pages = [Path(name).resolve() for name in sys.argv[1:]] or list_pages()
+    os.chdir(ROOT)
+    for page in pages:
         fill(page)

@@ -45,7 +45,7 @@ def check(words: list[str]) -> None:
     name, *rest = words
     command = get_command(name)
     try:
-        values = command.make_context(name, rest).params
+        values = command.make_context(name, list(rest)).params
     except Exception as error:
         if "does not exist" not in str(error):  # a file or folder of the reader
             raise
@@ -55,7 +55,7 @@ def check(words: list[str]) -> None:
         if option.metavar and "|" in option.metavar and given is not None:
             assert given in option.metavar.split("|"), f"{option.name}: {given}"
     check_recipe(name, rest)
-    for setting in values.get("set_", values.get("overrides")) or []:
+    for setting in values.get("overrides") or []:
         check_key(setting)
     if name == "prepare":
         assert rest[0] in list_formats(), rest[0]

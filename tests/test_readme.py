@@ -10,8 +10,10 @@ from importlib import import_module
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner
 
 import passerby
+from passerby.cli import app
 from passerby.comparison.aggregate import aggregate, format_markdown
 from passerby.comparison.attribute_table import create_attribute_table
 from passerby.comparison.localization_comparison import LocalizationComparison
@@ -127,9 +129,8 @@ def test_linked_files_exist(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PAGES, ids=name_page)
 def test_named_repository_files_exist(page: Path) -> None:
-    for path in re.findall(
-        r"`((?:benchmarks|scripts|examples|recipes|results|docs|src|tests)/[\w./-]+)`", read(page)
-    ):
+    folders = "benchmarks|scripts|examples|recipes|docs|src|tests"
+    for path in re.findall(rf"(?<![\w/.-])(?:{folders})/[\w./-]*\w", read(page)):
         assert (ROOT / path).exists(), path
 
 
@@ -186,12 +187,19 @@ QUICK = re.compile(r"^<!-- made by `((?:passerby results results/|python docs/_h
     [(page, mark[1]) for page in PAGES for line in read(page).splitlines() if (mark := QUICK.match(line))],
     ids=name_page,
 )
-def test_short_table_matches_results(page: Path, command: str) -> None:
+def test_short_table_matches_results(page: Path, command: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(ROOT)
     program, *words = shlex.split(command)
-    first = [sys.executable, "-m", "passerby"] if program == "passerby" else [sys.executable]
-    done = subprocess.run([*first, *words], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stderr
-    assert f"<!-- made by `{command}` -->\n{done.stdout}<!-- end -->\n" in read(page)
+    if program == "passerby":
+        done = CliRunner().invoke(app, words)
+        output, failed = done.stdout, done.exit_code
+    else:
+        process = subprocess.run(
+            [sys.executable, *words], cwd=ROOT, capture_output=True, text=True, check=False
+        )
+        output, failed = process.stdout, process.returncode
+    assert not failed, output
+    assert f"<!-- made by `{command}` -->\n{output}<!-- end -->\n" in read(page)
 
 
 def test_table_of_geometric_parsing_matches_results() -> None:

@@ -103,7 +103,7 @@ def test_everything_at_once(path, created):
     for text in (
         "rows with masks",
         "5 of 6",
-        "Rows by --missing ones: 5 with a good mask, 1 without mask (the whole image).",
+        "Rows by --missing ones: 5 with a good mask, 1 without mask (full image).",
         "toy-annotated.parquet (6 rows)",
         "toy-annotated.quality.json",
         "sheet.png",

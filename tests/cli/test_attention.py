@@ -129,7 +129,7 @@ def test_unreadable_pictures_are_skipped_and_named(bundles: Path, folder: Path) 
         (ModelError, "baseline model has no maps.*diaa", "baseline", ()),
         (SchemaError, "'Backpak'; did you mean Backpack", "diaa", ("--attributes", "Hat,Backpak")),
         (ModelError, "'attention5'; the model has attention3", "diaa", ("--maps", "attention3,attention5")),
-        (DataError, "no format to write figure.txt in", "diaa", ("--out", "figure.txt")),
+        (DataError, "no image format for figure.txt", "diaa", ("--out", "figure.txt")),
         (DataError, "no pictures at: gone.png", "diaa", ("gone.png",)),
     ],
     ids=["model", "attribute", "map", "suffix", "picture"],
@@ -166,7 +166,7 @@ def test_a_figure_that_fails_leaves_the_old_one(
         patch.setattr(Image.Image, "save", fail)
         assert run(bundles / "diaa", "one.png").exit_code == 1
     with monkeypatch.context() as patch:
-        patch.setattr(passerby.inference, "draw_attention", fail)
+        patch.setattr("passerby.visualization.attention_figure.draw_attention", fail)
         assert run(bundles / "diaa", "one.png").exit_code == 1
     assert list_files(folder) == before
     assert (folder / "attention.png").read_text() == "old"

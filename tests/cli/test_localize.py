@@ -10,7 +10,6 @@ import torch
 from PIL import Image
 from typer.testing import CliRunner, Result
 
-import passerby.inference
 from passerby.bundle import Bundle, load
 from passerby.cli import app
 from passerby.cli.attributes import name_files
@@ -161,11 +160,11 @@ def test_unreadable_pictures_are_skipped_and_named(bundle: Path, folder: Path) -
         (ModelError, "no native map", ("--method", "native")),
         (ConfigError, "no binarisation rule 'half'", ("--binarize", "half")),
         (ConfigError, r"share in \(0, 1\)", ("--binarize", "max:1")),
-        (ConfigError, "looks at no masks", ("--masks", "more")),
-        (DataError, "no format to write sheet.txt in", ("--out", "sheet.txt")),
+        (ConfigError, "takes no masks as input", ("--masks", "more")),
+        (DataError, "no image format for sheet.txt", ("--out", "sheet.txt")),
         (DataError, "no pictures at: gone.png", ("gone.png",)),
-        (ConfigError, "more/two.jpg is one of the pictures", ("more", "--out", "more/two.jpg")),
-        (ConfigError, "more/../one.png is one of the pictures", ("--json", "more/../one.png")),
+        (ConfigError, "more/two.jpg is one of the input pictures", ("more", "--out", "more/two.jpg")),
+        (ConfigError, "more/../one.png is one of the input pictures", ("--json", "more/../one.png")),
     ],
 )
 def test_user_errors_leave_nothing(
@@ -184,7 +183,7 @@ def test_drawings_never_replace_pictures(bundle: Path, folder: Path) -> None:
     assert run(bundle, "one.png", "--folder", ".").exit_code == 0
     made = Path("one.png.Hat.png").read_bytes()
     result = run(bundle, "one.png", "one.png.Hat.png", "--folder", ".", "--attributes", "Hat")
-    with pytest.raises(ConfigError, match=r"one\.png\.Hat\.png is one of the pictures to read"):
+    with pytest.raises(ConfigError, match=r"one\.png\.Hat\.png is one of the input pictures"):
         raise result.exception or RuntimeError(result.output)
     assert Path("one.png.Hat.png").read_bytes() == made
     Path("link.png").hardlink_to("one.png")
@@ -213,7 +212,7 @@ def test_a_sheet_that_fails_leaves_the_old_files(
     def fail(*args: object, **options: object) -> None:
         raise MemoryError
 
-    monkeypatch.setattr(passerby.inference, "draw_localizations", fail)
+    monkeypatch.setattr("passerby.visualization.localization_figure.draw_localizations", fail)
     assert run(bundle, "one.png", "--out", "sheet.png", "--json", "boxes.jsonl").exit_code == 1
     assert list_files(folder) == before
     assert {(folder / name).read_text() for name in ("sheet.png", "boxes.jsonl")} == {"old"}
@@ -222,7 +221,7 @@ def test_a_sheet_that_fails_leaves_the_old_files(
 def test_options_that_are_refused(bundle: Path, folder: Path) -> None:
     both = run(bundle, "one.png", "--out", "a.png", "--json", "a.png")
     assert both.exit_code == 2
-    assert "one file" in both.output
+    assert "the same file" in both.output
     for options in (("--height", "10"), ("--columns", "0"), ("--method", "cam"), ("--boxes", "inner")):
         assert run(bundle, "one.png", *options).exit_code == 2
 

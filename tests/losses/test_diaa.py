@@ -392,7 +392,7 @@ def test_a_checkpoint_contains_only_the_history() -> None:
 def test_the_batch_and_its_rows_are_needed_in_training() -> None:
     criterion = make()
     output, labels, batch = draw_epochs(1, batch_size=7)[0][0].to_tensors()
-    with pytest.raises(DataError, match="needs the batch"):
+    with pytest.raises(DataError, match="call it with the batch"):
         criterion(output, labels)
     other = Batch(batch.images, labels, rows=torch.tensor([*batch.rows[:-1].tolist(), 12]))
     with pytest.raises(DataError, match=r"rows \[12\] are not among the 7 training rows"):

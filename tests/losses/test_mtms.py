@@ -136,12 +136,14 @@ def test_refusals() -> None:
     for branches, first, message in (
         ({}, 0, "now training stage1 and stage2, got none"),
         ({"stage2": draw(N, A, seed=1)}, 1, "now training stage1, got stage2; .*first_epochs: 0"),
-        ({"primary": draw(N, A, seed=1)}, 0, "got primary; take mtms"),
+        ({"primary": draw(N, A, seed=1)}, 0, "got primary; use the model mtms"),
     ):
         other = StagedMultiTask(positive_ratio=RATIO, first_epochs=first)
         with pytest.raises(ConfigError, match=message):
             other(Output(draw(N, A, seed=1), branches=branches), LABELS, create_batch())
-    with pytest.raises(DataError, match=r"expected parsing classes 0 … 3.*, got 4; set the model's"):
+    with pytest.raises(
+        DataError, match=r"expected parsing classes 0 … 3.*, got 4; set parsing_classes of the model"
+    ):
         criterion(output, LABELS, create_batch(parsing=torch.full((N, H, W), 4)))
     with pytest.raises(
         DataError, match=r"expected parsing maps \(\d, 3, 2\) for these logits, got \(\d, 2, 2\)"

@@ -45,7 +45,7 @@ def compare_localization(
     """Compare the localisation of runs with a baseline, with confidence intervals.
 
     Means over attributes, and IoU and correlation by attribute (SSPNet, Table 10), seeds averaged; paired
-    bootstrap intervals of the differences from the samples beside the scores.
+    bootstrap intervals of the differences from the samples stored with the scores.
     """
     from passerby.comparison.comparison_file import check_comparison_path
     from passerby.comparison.localization_comparison import LocalizationComparison

@@ -148,7 +148,7 @@ def _format_table(title: str, counts: Sequence[Count], columns: Sequence[int]) -
 
     def join(start: str, cells: Sequence[str]) -> str:
         padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
-        return " ".join([start.ljust(_FIRST_COLUMN), *padded])
+        return " ".join([start.ljust(_FIRST_COLUMN), *padded]).rstrip()
 
     lines = [f"{title} ({UNIT})", "", join("", [upper for upper, _ in headings])]
     lines.append(join(HEADINGS[first], [lower for _, lower in headings]))

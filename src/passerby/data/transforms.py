@@ -34,6 +34,7 @@ def gather_pixels(source: NDArray[np.uint8], rows: NDArray[np.int64], draws: Dra
         source: (M, H, W, 3) or (M, H, W). Returns (N, 3, H, W) or (N, H, W), contiguous.
 
     Example:
+        >>> from passerby.data.augmentation import draw_parameters
         >>> still = draw_parameters(None, np.array([1]), seed=0, epoch=0)
         >>> gather_pixels(np.arange(12, dtype=np.uint8).reshape(2, 2, 3), np.array([1]), still).tolist()
         [[[6, 7, 8], [9, 10, 11]]]

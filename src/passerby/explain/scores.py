@@ -84,7 +84,7 @@ def compute_mask_iou(foreground: NDArray[np.bool_], truth: NDArray[np.bool_]) ->
 
 
 def hits_peak(heat: NDArray[np.float32], truth: NDArray[np.bool_]) -> bool:
-    """The pointing game: whether the maximum of the map lies on the truth.
+    """The pointing game: whether the maximum of the map lies on the ground truth.
 
     Of several equal maxima the first in row-major order counts; a map that is 0 everywhere is a miss. (Zhang
     et al., 2016, allow a margin of 15 pixels in large photos; there is no margin here.)
@@ -101,7 +101,7 @@ def hits_peak(heat: NDArray[np.float32], truth: NDArray[np.bool_]) -> bool:
 
 
 def compute_energy_pointing(heat: NDArray[np.float32], truth: NDArray[np.bool_]) -> float:
-    """Share of the heat that lies on the truth (Wang et al., 2020); 0 for a map that is 0 everywhere.
+    """Share of the heat that lies on the ground truth (Wang et al., 2020); 0 for a map that is 0 everywhere.
 
     Shape:
         heat: (H, W) ≥ 0; truth: (H, W), a mask or the inside of a box.

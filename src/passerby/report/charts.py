@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -24,7 +25,7 @@ __all__ = [
 ]
 
 MAX_DOTS = 600
-_REFERENCE = {"color": COLOURS["soft"], "linewidth": 1, "linestyle": (0, (3, 3))}
+_REFERENCE: Mapping[str, Any] = {"color": COLOURS["soft"], "linewidth": 1, "linestyle": (0, (3, 3))}
 
 
 @dataclass(frozen=True)
@@ -158,7 +159,7 @@ def draw_confidence(name: str, probs: NDArray[np.float64], ious: NDArray[np.floa
     shown = np.random.default_rng(0).permutation(len(probs))[:MAX_DOTS]
     _, (x, y) = _average_in_bins(probs, probs, ious)
     with open_figure(x="predicted probability, %", y="box IoU, %") as (figure, axes):
-        style = {"s": 14, "color": COLOURS["soft"], "alpha": 0.35, "linewidths": 0}
+        style: dict[str, Any] = {"s": 14, "color": COLOURS["soft"], "alpha": 0.35, "linewidths": 0}
         axes.scatter(100 * probs[shown], 100 * ious[shown], **style)
         axes.plot(100 * x, 100 * y, color=COLOURS["a"], marker="o", markersize=5)
         axes.set_xlim(-2, 102)

@@ -216,7 +216,7 @@ def _create_legend(
     swatch, box = Image.new("RGB", size, MUTED), [Box(0, 0, *size)]
     entries: list[LegendEntry] = []
     for method, binarization, mode in settings:
-        heat = f"heat map by {method}, each on its own scale: from 0 to its peak, or to 3 × its mean"
+        heat = f"{method} heat map, each on its own scale: from 0 to its peak, or to 3 × its mean"
         shape = "box around" if mode == "outer" else "boxes around the connected components of"
         boxes = f"{shape} {_describe_foreground(binarization)}; below: the share of heat inside"
         entries += [(draw_bar(*size), heat), (draw_boxes(swatch, box), boxes)]

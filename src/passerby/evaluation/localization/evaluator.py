@@ -65,7 +65,7 @@ def evaluate_localization(
     Paper:
         SSPNet (Shen et al., 2023), section 4.5 and Table 10: box IoU and correlation on the parsing maps of
         CCP ("PCS"), on which it is not trained. The paper does not state which pictures count, whether only
-        correct predictions do, how maps are binarised, or at which size: those rules are ours.
+        correct predictions do, how maps are binarised, or at which size; passerby defines these rules.
 
     Args:
         bundle: The model.
