@@ -80,7 +80,8 @@ def test_table_files_and_score_file_agree(place: Path, tmp_path: Path) -> None:
     assert f"{100 * evaluation.scores.mA:.2f}" in output
     assert "[b]Bag" in output
     assert (
-        "Protocol honest: yes when p > 0.5, unknown labels ignored; epoch chosen by best mA on val" in output
+        "Protocol default: positive if p > 0.5, unknown labels ignored; epoch chosen by best mA on val"
+        in output
     )
     result = Result.load(tmp_path / "r" / "toy" / "baseline-test_resnet-sb-seed2.json")
     assert result.metrics == evaluation.metrics()
@@ -91,7 +92,7 @@ def test_table_files_and_score_file_agree(place: Path, tmp_path: Path) -> None:
 
 
 def test_the_only_split_need_not_be_named(place: Path) -> None:
-    assert "toy, random, test: 5 people" in run(place)
+    assert "toy, random, test: 5 samples" in run(place)
     assert "toy, random, val: 3 people" in run(place, "--partition", "val")
     assert "toy, random, train: 4 people" in run(place, "--partition", "random", "--split", "train")
 
@@ -103,7 +104,7 @@ def test_facts_of_the_score_file_can_be_given(place: Path, tmp_path: Path) -> No
 
 
 def test_the_protocol_is_printed(place: Path) -> None:
-    assert "threshold-0.45+unknown-negative: yes when p > 0.45" in run(
+    assert "threshold-0.45+unknown-negative: positive if p > 0.45" in run(
         place, "--protocol", "threshold-0.45+unknown-negative"
     )
 

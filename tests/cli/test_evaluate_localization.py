@@ -97,7 +97,7 @@ def test_the_folder_becomes_a_chapter_without_the_model(place: Path, tmp_path: P
         assert result.exception is None
         assert "0 evaluation(s), 0 run(s), 1 localisation(s)" in result.stdout
         html = (tmp_path / "r.html").read_text(encoding="utf-8")
-        assert '<h2 id="l0-h">Where it is seen</h2>' in html
+        assert '<h2 id="l0-h">Localisation</h2>' in html
         assert html.count("data:image/jpeg") == 3 + pictures  # the legend's and the cases'
 
 
@@ -134,7 +134,7 @@ def test_a_label_map_and_options(place: Path, tmp_path: Path) -> None:
     assert (scores.protocol.boxes, scores.seed, scores.exclude_from_mean) == ("components", 3, ("Hat",))
     assert "Hat (excluded)" in output
     assert "[b]Bag" in output
-    assert "at most 1 samples an attribute" in output
+    assert "at most 1 samples per attribute" in output
     assert "insertion" in output
     assert "4 samples are too small to count." in output
     assert "Not in the mean: Hat." in output
@@ -166,11 +166,11 @@ def test_only_predicted(place: Path, tmp_path: Path) -> None:
 
 
 def test_errors_come_before_the_work(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(ConfigError, match="no rule 'half' to binarise"):
+    with pytest.raises(ConfigError, match="no binarisation rule 'half'"):
         run(place, "--binarize", "half")
     with pytest.raises(ConfigError, match="no label map 'ccp'"):
         run(place, "--label-map", "ccp")
-    with pytest.raises(SchemaError, match="label map peta-to-ccp: .* choose another label map"):
+    with pytest.raises(SchemaError, match=r"label map peta-to-ccp: .* choose another label map"):
         run(place, "--label-map", "peta-to-ccp")
     with pytest.raises(ConfigError, match=r"ends in localization\.json"):
         run(place, "--result", str(tmp_path / "x.json"))

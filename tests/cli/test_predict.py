@@ -263,7 +263,7 @@ def test_ready_masks_are_used(man: Path, folder: Path) -> None:
 def test_guidance_that_cannot_be_is_refused(man: Path, bundle: Path, folder: Path) -> None:
     for model, option, value, reason in (
         (bundle, "--masks", "mask-rcnn", "the model baseline takes no masks as input; omit --masks"),
-        (man, "--keypoints", "vitpose", "the model man looks at no keypoints"),
+        (man, "--keypoints", "vitpose", "the model man takes no keypoints as input"),
         (man, "--masks", "nowhere", "no way 'nowhere' to find masks; choose mask-rcnn"),
         (man, "--masks", "parsing", "--masks parsing needs parsing first; run `passerby annotate`"),
     ):

@@ -56,7 +56,7 @@ def test_unknown_counts_as_no_only_on_request(make: Make) -> None:
 
 def test_a_lower_threshold_predicts_more(make: Make) -> None:
     assert make(protocol="threshold-0.2").decisions.sum() > make().decisions.sum()
-    assert "threshold-0.2: yes when p > 0.2" in make(protocol="threshold-0.2").protocol_line
+    assert "threshold-0.2: positive if p > 0.2" in make(protocol="threshold-0.2").protocol_line
 
 
 def test_the_protocol_line_states_how_the_epoch_was_chosen(evaluation: Evaluation) -> None:

@@ -80,7 +80,7 @@ def test_scores_protocol_and_model_are_stated(evaluation: Evaluation, run: Path)
     html = create_report([Run.load(run)], [evaluation])
     for value in evaluation.summary().values():
         assert f"{100 * value:.1f}" in html
-    assert "yes when p &gt; 0.5, unknown labels ignored; epoch chosen by best mA on val" in html
+    assert "positive if p &gt; 0.5, unknown labels ignored; epoch chosen by best mA on val" in html
     assert "1 of 5 attributes have no positive or no negative" in html
     assert "epoch 9 was selected" in html
     assert "baseline · mobilenetv2_<wbr>100 · sb" in html

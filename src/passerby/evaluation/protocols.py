@@ -31,7 +31,7 @@ class Protocol:
 
     Example:
         >>> load_protocol("default").describe((0.5, 0.5))
-        'default: yes when p > 0.5, unknown labels ignored'
+        'default: positive if p > 0.5, unknown labels ignored'
     """
 
     name: str
@@ -46,7 +46,7 @@ class Protocol:
 
     def describe(self, thresholds: Sequence[float]) -> str:
         """The rules in one line; `thresholds` are those of the score."""
-        return f"{self.name}: yes when {self.describe_threshold(thresholds)}, {self.describe_unknown()}"
+        return f"{self.name}: positive if {self.describe_threshold(thresholds)}, {self.describe_unknown()}"
 
     def describe_threshold(self, thresholds: Sequence[float]) -> str:
         """The rule that turns a probability into a decision."""

@@ -73,7 +73,8 @@ class Chart:
 @contextmanager
 def open_figure(*, x: str, y: str) -> Iterator[tuple[Figure, Axes]]:
     """A figure with labelled axes in the style of the page."""
-    with mpl.rc_context(dict(_SETTINGS)):
+    settings: Any = _SETTINGS  # matplotlib types only literal names
+    with mpl.rc_context(settings):
         figure = Figure(figsize=(WIDTH_INCHES, HEIGHT_INCHES), layout="constrained")
         FigureCanvasSVG(figure)
         axes = figure.add_subplot()

@@ -66,9 +66,7 @@ def load_mat(path: Path, *, required: Sequence[str] = ()) -> dict[str, NDArray[A
             f"{path} is a MATLAB 7.3 (HDF5) file; expected version 7 or older, as published: "
             f"{_AGAIN}, or save it in MATLAB with the option -v7"
         ) from error
-    except (
-        Exception
-    ) as error:  # scipy raises any exception for damaged files, even UnboundLocalError
+    except Exception as error:  # scipy raises any exception for damaged files, even UnboundLocalError
         raise FormatError(
             f"{path} ({path.stat().st_size} bytes) is truncated, damaged or not a .mat file "
             f"({type(error).__name__}: {error}); {_AGAIN}"
