@@ -22,7 +22,6 @@ from passerby.comparison.stored import format_comparison
 from passerby.config import load_recipe
 from passerby.data.formats.pa100k import SCHEMA
 from passerby.evaluation.score_files import COMPARISON_SUFFIX, load_results
-from passerby.models.published import PUBLISHED
 from passerby.types import Preprocess
 
 ROOT = Path(__file__).parents[1]
@@ -84,7 +83,6 @@ def test_commands_for_your_own_data_run_as_printed(checkout: Path) -> None:
         env=environment,
         capture_output=True,
         text=True,
-        timeout=500,
         check=False,
     )
     assert done.returncode == 0, done.stderr
@@ -215,15 +213,6 @@ def test_table_by_attribute_matches_file() -> None:
     score = "results/ablations-128x96/peta/man-mobilenetv2_100-8-epochs-man-full-seed0.json"
     table = create_attribute_table(aggregate(load_results([ROOT / score])))
     assert table.format_markdown() in read("docs/models/man.md")
-
-
-def test_model_size_lists_every_published_setting() -> None:
-    page = read("docs/reference/model-size.md")
-    for setting in PUBLISHED:
-        backbone = (setting.backbone or "").removesuffix("_patch4_window7_224")
-        size = "×".join(map(str, setting.size_px))
-        row = f"{setting.variant or setting.model} · {backbone} · {setting.attributes} · {size}"
-        assert row in page, "run scripts/fill_tables.py docs/reference/model-size.md"
 
 
 # ---------------------------------------------------------------------- README

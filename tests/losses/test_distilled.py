@@ -72,9 +72,9 @@ def test_a_loss_without_soft_labels_is_refused(name: str) -> None:
 
 def test_validation_uses_the_criterion_only_with_any_rows() -> None:
     criterion = create().eval()
-    strangers = Batch(BATCH.images, LABELS, torch.tensor([0, 77]))
-    terms = criterion(Output(LOGITS), LABELS, strangers)
-    assert terms.keys() == criterion.criterion(Output(LOGITS), LABELS, strangers).keys()
+    others = Batch(BATCH.images, LABELS, torch.tensor([0, 77]))
+    terms = criterion(Output(LOGITS), LABELS, others)
+    assert terms.keys() == criterion.criterion(Output(LOGITS), LABELS, others).keys()
 
 
 def test_the_gradient_of_the_teachers_is_the_difference_of_probabilities() -> None:

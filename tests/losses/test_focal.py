@@ -179,7 +179,7 @@ def test_it_has_no_state_in_checkpoints() -> None:
         ({"reduction": "max"}, "sum, mean"),
         ({"unknown": "maybe"}, "ignore, negative"),
         ({"weighting": "focal"}, "none, sb, sb-printed, wpal, mixed, diaa"),
-        ({"beta": 2}, "no argument 'beta'; it takes gamma, weighting, reduction, unknown"),
+        ({"beta": 2}, "no argument 'beta'; it takes gamma, reduction, weighting, unknown"),
     ],
 )
 def test_a_wrong_option_lists_the_valid_ones(options: dict[str, Any], message: str) -> None:

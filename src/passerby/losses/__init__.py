@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from passerby.errors import ConfigError
-from passerby.losses.bce import BinaryCrossEntropy
+from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
 from passerby.losses.category import CategoryWeighted
 from passerby.losses.da_har import DaHARLoss
 from passerby.losses.diaa import DIAALoss
@@ -24,12 +24,11 @@ from passerby.losses.functional import (
     compute_binary_cross_entropy,
     compute_focal_loss,
     compute_history_std,
-    compute_label_weights,
-    compute_positive_ratio,
     reduce_terms,
 )
 from passerby.losses.hierarchical import HierarchicalLoss
 from passerby.losses.history import PredictionHistory
+from passerby.losses.label_weights import compute_label_weights, compute_positive_ratio
 from passerby.losses.mtms import StagedMultiTask, compute_parsing_loss
 from passerby.schema import AttributeSchema
 
@@ -116,7 +115,10 @@ def create_loss(
         raise ConfigError(f"no loss {name!r}; choose one of {', '.join(sorted(LOSSES))}")
     given = {"positive_ratio": positive_ratio, "rows": rows, "schema": schema}
     parameters = inspect.signature(LOSSES[name]).parameters
-    valid = [p for p in parameters if p not in given]
+    valid: list[str] = []
+    for key, parameter in parameters.items():
+        is_options = parameter.kind is inspect.Parameter.VAR_KEYWORD
+        valid += CrossEntropyOptions.__annotations__ if is_options else [key] if key not in given else []
     wrong = sorted(set(kwargs) - set(valid))
     missing = [k for k, v in given.items() if v is None and k in parameters]
     if wrong:

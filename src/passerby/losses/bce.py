@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TypedDict
+
 import torch
 from torch import Tensor, nn
 
 from passerby.errors import ConfigError, DataError
-from passerby.losses.functional import (
-    Reduction,
-    Unknown,
-    Weighting,
-    compute_binary_cross_entropy,
-    compute_label_weights,
-    reduce_terms,
-)
+from passerby.losses.functional import Reduction, compute_binary_cross_entropy, reduce_terms
+from passerby.losses.label_weights import Unknown, Weighting, compute_label_weights
 from passerby.types import Batch, Output
 
-__all__ = ["BinaryCrossEntropy"]
+__all__ = ["BinaryCrossEntropy", "CrossEntropyOptions"]
+
+
+class CrossEntropyOptions(TypedDict, total=False):
+    """Arguments of `BinaryCrossEntropy` that the losses built on it pass on."""
+
+    reduction: Reduction
+    weighting: Weighting
+    unknown: Unknown
 
 
 class BinaryCrossEntropy(nn.Module):

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from typing import Literal, get_args
+from typing import Literal, Unpack, get_args
 
 import torch
 from torch import Tensor, nn
 
 from passerby.errors import ConfigError
-from passerby.losses.bce import BinaryCrossEntropy
+from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
 from passerby.losses.focal import WeightedFocal
-from passerby.losses.functional import Reduction, Unknown, Weighting, check_ratio_count
+from passerby.losses.label_weights import check_ratio_count
 from passerby.schema import AttributeSchema
 from passerby.types import Batch, Output
 
@@ -33,8 +33,8 @@ class CategoryWeighted(nn.Module):
         schema: The attributes; their `classes` are R.
         base: `bce` or `focal`.
         gamma: γ of the focal loss, 2 if None.
-        weighting, reduction, unknown: As in `BinaryCrossEntropy`. With reduction `mean`, the sum of
-            the weighted cells is divided by their number.
+        options: `weighting`, `reduction`, `unknown` as in `BinaryCrossEntropy`. Reduction `mean`
+            divides the sum of the weighted cells by their number.
 
     Shape:
         positive_ratio: (A,) float in [0, 1].
@@ -62,9 +62,7 @@ class CategoryWeighted(nn.Module):
         schema: AttributeSchema,
         base: Base = "bce",
         gamma: float | None = None,
-        weighting: Weighting = "none",
-        reduction: Reduction = "sum",
-        unknown: Unknown = "ignore",
+        **options: Unpack[CrossEntropyOptions],
     ) -> None:
         super().__init__()
         check_ratio_count(positive_ratio, schema)
@@ -73,19 +71,13 @@ class CategoryWeighted(nn.Module):
         if base == "bce" and gamma is not None:
             raise ConfigError("gamma is an argument of base 'focal'; leave it out with 'bce'")
         self.base: Base = base
-        self.criterion = (
-            BinaryCrossEntropy(
-                positive_ratio=positive_ratio, reduction=reduction, weighting=weighting, unknown=unknown
-            )
-            if base == "bce"
-            else WeightedFocal(
-                positive_ratio=positive_ratio,
-                gamma=2.0 if gamma is None else gamma,
-                reduction=reduction,
-                weighting=weighting,
-                unknown=unknown,
-            )
-        )
+        self.criterion: BinaryCrossEntropy
+        if base == "bce":
+            self.criterion = BinaryCrossEntropy(positive_ratio=positive_ratio, **options)
+        else:
+            options = {"weighting": "none", **options}
+            gamma = 2.0 if gamma is None else gamma
+            self.criterion = WeightedFocal(positive_ratio=positive_ratio, gamma=gamma, **options)
         share = torch.tensor([1 / attribute.classes for attribute in schema])
         self.register_buffer("share", share, persistent=False)  # (A,)
 

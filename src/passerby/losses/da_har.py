@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 from torch import Tensor, nn
 
 from passerby.errors import ConfigError, DataError
-from passerby.losses.bce import BinaryCrossEntropy
-from passerby.losses.functional import Reduction, Unknown, Weighting
+from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
 from passerby.losses.mtms import compute_parsing_loss
 from passerby.parsing import read_masks
 from passerby.types import Batch, Output
@@ -28,8 +29,8 @@ class DaHARLoss(nn.Module):
     Args:
         positive_ratio: Fraction of positives of each attribute in the training split.
         mask: Factor of the mask's loss.
-        weighting, reduction, unknown: As in `BinaryCrossEntropy`; the paper proposes `ignore` for
-            unspecified labels.
+        options: `weighting`, `reduction`, `unknown` as in `BinaryCrossEntropy`; the paper proposes
+            `unknown: ignore` for unspecified labels.
 
     Shape:
         positive_ratio: (A,) float in [0, 1].
@@ -49,17 +50,13 @@ class DaHARLoss(nn.Module):
         *,
         positive_ratio: Tensor,
         mask: float = 1.0,
-        weighting: Weighting = "none",
-        reduction: Reduction = "sum",
-        unknown: Unknown = "ignore",
+        **options: Unpack[CrossEntropyOptions],
     ) -> None:
         super().__init__()
         if not mask >= 0:
             raise ConfigError(f"expected a mask factor of 0 or more, got {mask}")
         self.factor = mask
-        self.criterion = BinaryCrossEntropy(
-            positive_ratio=positive_ratio, reduction=reduction, weighting=weighting, unknown=unknown
-        )
+        self.criterion = BinaryCrossEntropy(positive_ratio=positive_ratio, **options)
 
     def forward(self, output: Output, labels: Tensor, batch: Batch | None = None) -> dict[str, Tensor]:
         """Named terms of the loss.

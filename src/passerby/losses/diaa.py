@@ -8,8 +8,9 @@ from torch import Tensor, nn
 from passerby.errors import ConfigError, DataError
 from passerby.losses.bce import BinaryCrossEntropy
 from passerby.losses.focal import WeightedFocal
-from passerby.losses.functional import Reduction, Unknown, Weighting
+from passerby.losses.functional import Reduction
 from passerby.losses.history import PredictionHistory
+from passerby.losses.label_weights import Unknown, Weighting
 from passerby.types import Batch, Output
 
 __all__ = ["DIAALoss"]

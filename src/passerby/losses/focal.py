@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 from torch import Tensor
 
 from passerby.errors import ConfigError
-from passerby.losses.bce import BinaryCrossEntropy
-from passerby.losses.functional import Reduction, Unknown, Weighting, compute_focal_loss
+from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
+from passerby.losses.functional import compute_focal_loss
 from passerby.types import Batch, Output
 
 __all__ = ["WeightedFocal"]
@@ -23,7 +25,8 @@ class WeightedFocal(BinaryCrossEntropy):
         positive_ratio: Fraction of positives of each attribute in the training split; unknown labels are left
             out, or counted as negative with `unknown: negative`.
         gamma: γ, 0 or larger; 0 gives the weighted binary cross-entropy.
-        weighting, reduction, unknown: As in `BinaryCrossEntropy`; the weighting `diaa` is the paper's.
+        options: `weighting` (the paper's `diaa` by default), `reduction`, `unknown` as in
+            `BinaryCrossEntropy`.
 
     Shape:
         positive_ratio: (A,) float in [0, 1].
@@ -45,13 +48,10 @@ class WeightedFocal(BinaryCrossEntropy):
         *,
         positive_ratio: Tensor,
         gamma: float = 0.5,
-        weighting: Weighting = "diaa",
-        reduction: Reduction = "sum",
-        unknown: Unknown = "ignore",
+        **options: Unpack[CrossEntropyOptions],
     ) -> None:
-        super().__init__(
-            positive_ratio=positive_ratio, reduction=reduction, weighting=weighting, unknown=unknown
-        )
+        options = {"weighting": "diaa", **options}
+        super().__init__(positive_ratio=positive_ratio, **options)
         if not gamma >= 0:
             raise ConfigError(f"expected a gamma of 0 or larger, got {gamma}")
         self.gamma = gamma

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Unpack, cast
 
 import torch
 from torch import Tensor, nn
 
 from passerby.errors import DataError
-from passerby.losses.bce import BinaryCrossEntropy
-from passerby.losses.functional import Reduction, Unknown, Weighting, check_ratio_count
+from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
+from passerby.losses.label_weights import check_ratio_count
 from passerby.schema import AttributeSchema
 from passerby.types import Batch, Output
 
@@ -31,8 +31,8 @@ class HierarchicalLoss(nn.Module):
     Args:
         positive_ratio: Fraction of positives of each attribute in the training split.
         schema: The attributes; their `body_part` defines the groups.
-        weighting, reduction, unknown: As in `BinaryCrossEntropy`. Reduction `mean` averages over the
-            known cells of each group.
+        options: `weighting` (`sb` by default), `reduction`, `unknown` as in `BinaryCrossEntropy`. Reduction
+            `mean` averages over the known cells of each group.
 
     Shape:
         positive_ratio: (A,) float in [0, 1].
@@ -56,21 +56,15 @@ class HierarchicalLoss(nn.Module):
         *,
         positive_ratio: Tensor,
         schema: AttributeSchema,
-        weighting: Weighting = "sb",
-        reduction: Reduction = "sum",
-        unknown: Unknown = "ignore",
+        **options: Unpack[CrossEntropyOptions],
     ) -> None:
         super().__init__()
         check_ratio_count(positive_ratio, schema)
         self.groups = schema.group_by("body_part")
+        options = {"weighting": "sb", **options}
         self.criteria = nn.ModuleList(
             [
-                BinaryCrossEntropy(
-                    positive_ratio=positive_ratio[list(members)],
-                    reduction=reduction,
-                    weighting=weighting,
-                    unknown=unknown,
-                )
+                BinaryCrossEntropy(positive_ratio=positive_ratio[list(members)], **options)
                 for members in self.groups.values()
             ]
         )

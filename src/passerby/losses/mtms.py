@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Unpack
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 from passerby.errors import ConfigError, DataError
-from passerby.losses.bce import BinaryCrossEntropy
-from passerby.losses.functional import Reduction, Unknown, Weighting
+from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
+from passerby.losses.functional import Reduction
 from passerby.parsing import MASK_CLASSES, UNKNOWN_CLASS, check_classes, read_masks
 from passerby.types import Batch, Guidance, Output
 
@@ -29,8 +31,8 @@ class StagedMultiTask(nn.Module):
         attributes: λ_a of the attributes.
         parsing: λ_p of the parsing, whose loss is a sum over the pixels.
         first_epochs: Number of epochs that train stage I only.
-        weighting: `none` (Eq. 1) or `wpal` (Eq. 2), and others as in `BinaryCrossEntropy`.
-        reduction, unknown: As in `BinaryCrossEntropy`.
+        options: `weighting` (`none` for Eq. 1, `wpal` for Eq. 2), `reduction`, `unknown` as in
+            `BinaryCrossEntropy`.
 
     Shape:
         positive_ratio: (A,) float in [0, 1].
@@ -48,9 +50,7 @@ class StagedMultiTask(nn.Module):
         attributes: float = 1.0,
         parsing: float = 1.5e-4,
         first_epochs: int = 0,
-        weighting: Weighting = "none",
-        reduction: Reduction = "sum",
-        unknown: Unknown = "ignore",
+        **options: Unpack[CrossEntropyOptions],
     ) -> None:
         super().__init__()
         if not (attributes > 0 and parsing >= 0 and isinstance(first_epochs, int) and first_epochs >= 0):
@@ -60,9 +60,7 @@ class StagedMultiTask(nn.Module):
             )
         self.factors = {"attributes": attributes, "parsing": parsing}
         self.first_epochs = first_epochs
-        self.criterion = BinaryCrossEntropy(
-            positive_ratio=positive_ratio, reduction=reduction, weighting=weighting, unknown=unknown
-        )
+        self.criterion = BinaryCrossEntropy(positive_ratio=positive_ratio, **options)
 
     def set_epoch(self, epoch: int) -> None:
         """Set the current epoch, starting at 0."""

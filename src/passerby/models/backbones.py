@@ -10,10 +10,10 @@ from typing import Any, TypeVar
 
 import timm
 import torch
-from safetensors import SafetensorError, safe_open
 from torch import Tensor, nn
 
 from passerby.errors import ModelError
+from passerby.models.weights import check_coverage, check_weights_path, explain_failure
 
 __all__ = ["Backbone", "build_backbone", "create_backbone"]
 
@@ -165,69 +165,21 @@ def build_backbone(
     options: dict[str, Any] = dict(arguments or {})
     if reserved := sorted(_RESERVED & set(options)):
         raise ModelError(f"backbone_arguments may not set {', '.join(reserved)}; leave them out")
-    path = None if isinstance(pretrained, bool) else _checked_weights_path(pretrained)
+    path = None if isinstance(pretrained, bool) else check_weights_path(pretrained)
     if path is not None:
         overlay = options.get("pretrained_cfg_overlay", {})
         options["pretrained_cfg_overlay"] = {**overlay, "file": str(path), "custom_load": False}
     try:
         network = timm.create_model(name, pretrained=bool(pretrained), num_classes=0, **options)
         if path is not None:
-            _check_coverage(network, path, name)
+            check_coverage(network, path, name)
         return backbone_type(network)
     except ModelError:
         raise
     except TypeError as error:
         raise ModelError(f"{name} does not take backbone_arguments {sorted(options)}: {error}") from error
     except Exception as error:  # timm and the hub raise many types, from AssertionError to OSError
-        raise ModelError(_explain_failure(name, pretrained, error)) from error
-
-
-def _checked_weights_path(path: str | Path) -> Path:
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise ModelError(
-            f"no weights at {path}; give the path of a .safetensors file, True (timm's weights) or False"
-        )
-    if path.suffix != ".safetensors":
-        raise ModelError(
-            f"expected weights as .safetensors, got {path.name}: other formats can run code when loaded; "
-            "convert them with safetensors.torch.save_file(model.state_dict(), …)"
-        )
-    return path
-
-
-def _check_coverage(network: nn.Module, path: Path, name: str) -> None:
-    """Refuse a file without all parameters: timm does not check this when the classes differ."""
-    try:
-        with safe_open(path, framework="pt") as file:
-            present = set(file.keys())
-    except (SafetensorError, OSError) as error:
-        raise ModelError(
-            f"{path} is damaged or not a safetensors file ({error}); download it again"
-        ) from error
-    parameters = [key for key, _ in network.named_parameters()]
-    missing = [key for key in parameters if key not in present]
-    if missing:
-        raise ModelError(
-            f"{path.name} lacks {len(missing)} of {len(parameters)} tensors of {name} (first: {missing[0]}); "
-            f"expected the state_dict of timm's {name} with the same backbone_arguments"
-        )
-
-
-def _explain_failure(name: str, pretrained: bool | str | Path, error: Exception) -> str:
-    reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
-    if pretrained is True:
-        return (
-            f"the weights of {name} are not available ({reason}); "
-            "go online, give a local .safetensors file (pretrained=path) or train from scratch "
-            "(pretrained=False)"
-        )
-    if pretrained:
-        return (
-            f"{pretrained} contains no weights for {name} ({reason}); "
-            f"expected the state_dict of timm's {name}"
-        )
-    return f"{name} could not be created ({reason}); check its backbone_arguments"
+        raise ModelError(explain_failure(name, pretrained, error)) from error
 
 
 def _triple(values: Any, *, default: tuple[float, float, float]) -> tuple[float, float, float]:

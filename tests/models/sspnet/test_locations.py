@@ -17,11 +17,10 @@ from passerby.models.sspnet.locations import (
     Locations,
     RegionLocations,
     SparseLocations,
-    find_region_rows,
     place_keypoints,
     pool_pyramid,
-    select_uniformly,
 )
+from passerby.models.sspnet.regions import find_region_rows, select_uniformly
 from passerby.schema import BODY_PARTS, BodyPart
 
 SAME_PART: Mapping[str, BodyPart] = {part: part for part in BODY_PARTS}
