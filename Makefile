@@ -5,9 +5,9 @@ BIN := .venv/bin
 UV := .uv/bin/uv
 PASSERBY := $(BIN)/passerby
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
-# What `make test` leaves to `make test-all`.
+# Tests that `make test` runs; `make test-all` runs all.
 FAST ?= not (slow or gpu or browser or realdata or video)
-# A GPU build of torch is what the package index offers; its wheels are large, so retry slow downloads.
+# The package index offers the GPU build of torch, whose wheels are large: allow slow downloads.
 export UV_HTTP_TIMEOUT ?= 600
 
 .DEFAULT_GOAL := help
@@ -68,5 +68,5 @@ requirements: .venv/.ready  ## Pin the dependencies of pyproject.toml in require
 	$(UV) pip compile --quiet --universal --python-version 3.11 --group dev --group docs --no-header \
 	  --no-annotate --no-emit-index-url --no-emit-find-links pyproject.toml -o requirements.txt
 
-clean:  ## Remove what the other targets wrote
+clean:  ## Remove the files that the other targets wrote
 	rm -rf .venv .uv demo dist site .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

@@ -1,4 +1,4 @@
-"""Prove that torch, torchvision (its compiled operators included) and timm work together."""
+"""Check that torch, torchvision (its compiled operators included) and timm work together."""
 
 import sys
 
@@ -7,8 +7,8 @@ torch, torchvision and timm were installed but do not work together:
 
     {error}
 
-Usually the two come from different builds (a CPU-only torch beside a torchvision made for another one).
-Remove the environment and install anew with uv, which keeps them together:
+Usually the two come from different builds (a CPU-only torch with a torchvision made for another build).
+Remove the environment and install again with uv, which keeps them consistent:
 
     rm -rf .venv && make test
 """

@@ -200,6 +200,7 @@ def test_short_table_matches_results(page: Path, command: str, monkeypatch: pyte
     assert f"<!-- made by `{command}` -->\n{output}<!-- end -->\n" in read(page)
 
 
+@pytest.mark.slow
 def test_table_of_geometric_parsing_matches_results() -> None:
     script = ROOT / "benchmarks" / "geometric_parsing.py"
     done = subprocess.run(

@@ -12,7 +12,6 @@ from typing import Any
 __all__ = ["upgrade"]
 
 _KEYS: Mapping[str, tuple[str, type]] = {
-    "system": ("model", str),
     "train_parts": ("train_splits", list),
     "mA_per_part": ("mA_per_body_part", Mapping),
     "apart": ("exclude_from_mean", list),

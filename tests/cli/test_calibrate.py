@@ -75,10 +75,8 @@ def test_thresholds_are_chosen_kept_and_told(place: Path) -> None:
     assert "thresholds for the best mA on toy own/val" in comparison.name_runs()[1][1]
 
 
-def test_the_test_part_is_refused_before_the_work(place: Path) -> None:
+def test_the_test_split_is_refused_before_the_work(place: Path) -> None:
     words = ["calibrate", place / "bundle", "--data", place / "toy.parquet", "--goal", "f1", "--out", "x"]
-    with pytest.raises(DataError, match="flatter"):
-        run(*words, "--partition", "test")
     with pytest.raises(DataError, match="flatter"):
         run(*words, "--split", "test")
     assert not (place / "x").exists()

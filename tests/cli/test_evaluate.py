@@ -91,10 +91,10 @@ def test_table_files_and_score_file_agree(place: Path, tmp_path: Path) -> None:
     assert pq.read_table(tmp_path / "e" / "predictions.parquet").num_rows == 5
 
 
-def test_the_only_split_need_not_be_named(place: Path) -> None:
+def test_the_only_partition_is_the_default(place: Path) -> None:
     assert "toy, random, test: 5 samples" in run(place)
-    assert "toy, random, val: 3 people" in run(place, "--partition", "val")
-    assert "toy, random, train: 4 people" in run(place, "--partition", "random", "--split", "train")
+    assert "toy, random, val: 3 samples" in run(place, "--split", "val")
+    assert "toy, random, train: 4 samples" in run(place, "--partition", "random", "--split", "train")
 
 
 def test_facts_of_the_score_file_can_be_given(place: Path, tmp_path: Path) -> None:
@@ -109,7 +109,7 @@ def test_the_protocol_is_printed(place: Path) -> None:
     )
 
 
-def test_five_crops_are_asked_for_and_told(place: Path, tmp_path: Path) -> None:
+def test_five_crops_are_recorded(place: Path, tmp_path: Path) -> None:
     assert "five crops" not in run(place, "--out", str(tmp_path / "whole"))
     output = run(place, "--five-crops", "--out", str(tmp_path / "five"), "--result", str(tmp_path / "r"))
     assert "mean of five crops." in " ".join(output.split())
@@ -122,14 +122,14 @@ def test_five_crops_are_asked_for_and_told(place: Path, tmp_path: Path) -> None:
     assert Result.load(tmp_path / "x.json").variant == "mine"
 
 
-def test_wrong_names_are_told_before_the_work(place: Path) -> None:
+def test_wrong_names_are_refused_before_the_work(place: Path) -> None:
     with pytest.raises(ConfigError, match="no protocol 'best'"):
         run(place, "--protocol", "best")
     with pytest.raises(ManifestError, match="no partition 'official'"):
         run(place, "--partition", "official")
 
 
-def test_with_several_splits_one_must_be_named(place: Path, tmp_path: Path) -> None:
+def test_with_several_partitions_one_must_be_chosen(place: Path, tmp_path: Path) -> None:
     manifest = Manifest.load(place / "toy.parquet")
     manifest.with_partition("other", ["test"] * 12).write(tmp_path / "two.parquet")
     command = [

@@ -25,6 +25,7 @@ def get_row(result: Result, start: str, backbone: str = "resnet50") -> list[str]
     return line.removeprefix(start).split()
 
 
+@pytest.mark.slow
 def test_the_table_fits_80_columns() -> None:
     result = run()
     assert result.exit_code == 0, result.output
@@ -54,6 +55,7 @@ def test_a_variant_has_its_own_row() -> None:
     assert row == ["35", "256×128", "36.68", "+55.54", "%", "7.181", "+169.03", "%"]
 
 
+@pytest.mark.slow
 def test_custom_settings_and_json() -> None:
     result = run("--backbone", "test_resnet", "--size", "64x48", "--attributes", "5", "--json")
     counts = {count["model"]: count for count in json.loads(result.stdout)["counts"]}
@@ -66,6 +68,7 @@ def test_custom_settings_and_json() -> None:
     assert counts["diaa"]["parameters_overhead"] == pytest.approx(more)
 
 
+@pytest.mark.slow
 def test_markdown() -> None:
     lines = run("--backbone", "test_resnet", "--markdown").output.splitlines()
     assert {line.count("|") for line in lines[:4]} == {14}
@@ -73,6 +76,7 @@ def test_markdown() -> None:
     assert "224×224" in lines[2]
 
 
+@pytest.mark.slow
 def test_a_model_that_cannot_use_the_backbone_is_reported() -> None:
     result = run("--backbone", "test_vit", "--size", "64x64")
     assert result.exit_code == 0

@@ -264,7 +264,7 @@ def test_guidance_that_cannot_be_is_refused(man: Path, bundle: Path, folder: Pat
     for model, option, value, reason in (
         (bundle, "--masks", "mask-rcnn", "the model baseline takes no masks as input; omit --masks"),
         (man, "--keypoints", "vitpose", "the model man takes no keypoints as input"),
-        (man, "--masks", "nowhere", "no way 'nowhere' to find masks; choose mask-rcnn"),
+        (man, "--masks", "nowhere", "no method 'nowhere' for masks; choose mask-rcnn"),
         (man, "--masks", "parsing", "--masks parsing needs parsing first; run `passerby annotate`"),
     ):
         result = run(model, "one.jpg", option, value)

@@ -202,6 +202,7 @@ def test_the_interval_equals_that_of_repeated_rows(tmp_path: Path) -> None:
     assert found.runs[1].seeds == (0, 1)
 
 
+@pytest.mark.slow
 def test_intervals_cover_the_difference_at_about_their_level(tmp_path: Path) -> None:
     """The difference between two models in a large population, and in samples of it."""
 

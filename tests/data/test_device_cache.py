@@ -209,6 +209,7 @@ def test_wrong_options_are_named(cache: PackedCache, wrong: dict[str, Any], matc
 # ---------------------------------------------------------------------- on a device
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", AUGMENTATIONS)
 def test_batches_never_leave_the_device_without_synchronisation(cache: PackedCache, name: str) -> None:
     """The device `meta` has shapes and no values, and raises an error if the host asks for one."""

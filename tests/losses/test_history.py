@@ -258,6 +258,7 @@ torch.distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_have_the_history_of_one(tmp_path: Path) -> None:
     """Each process gets one half of the samples, and the other half in the next epoch."""
     draw = random.Random(5)

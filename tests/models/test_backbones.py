@@ -223,6 +223,7 @@ STAGED = [
 ]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("name", "arguments", "channels"), STAGED, ids=[case[0] for case in STAGED])
 @torch.no_grad()
 def test_stages_end_at_their_strides_and_compose_to_the_network(

@@ -79,6 +79,7 @@ def published(source: str, **fields: object) -> list[Setting]:
     return [s for s in chosen if all(getattr(s, k) == v for k, v in fields.items())]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", published("DIAA, Table 2"), ids=lambda s: s.backbone)
 def test_primary_networks_of_diaa(setting: Setting) -> None:
     assert count_setting(setting).parameters_ratio == pytest.approx(1, abs=0.02)
@@ -95,6 +96,7 @@ def test_all_of_diaas_primary_networks_are_listed() -> None:
     }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", published("SSPNet, Table 3"), ids=lambda s: s.backbone)
 def test_baselines_of_sspnet_are_those_of_256_x_128(setting: Setting) -> None:
     assert setting.size_px == (256, 128)
@@ -103,6 +105,7 @@ def test_baselines_of_sspnet_are_those_of_256_x_128(setting: Setting) -> None:
     assert count.gmacs_ratio == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "setting",
     [s for s in PUBLISHED if s.model == "sspnet" and s.size_px == (256, 128)],
@@ -125,6 +128,7 @@ def test_resnet50_at_the_size_stated_by_sspnet() -> None:
     assert count.gmacs_ratio == pytest.approx(1.49, abs=0.01)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(
     "setting",
     [s for s in PUBLISHED if s.model not in ("baseline", "man", "mtms")],  # these two end at an earlier stage
@@ -203,6 +207,7 @@ def test_custom_settings() -> None:
     assert len(select_settings(("baseline",), size_px=(256, 192))) == 6  # each backbone once
 
 
+@pytest.mark.slow
 def test_the_page_lists_every_setting() -> None:
     page = (Path(__file__).parents[2] / "docs/reference/model-size.md").read_text(encoding="utf-8")
     listed = {line.split("|")[1].strip() for line in page.splitlines() if line.startswith("| ")}

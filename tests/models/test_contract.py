@@ -221,6 +221,7 @@ def test_refuses_an_unknown_argument(case: str) -> None:
         create_model(name, schema=SCHEMA, **{argument[:-1]: None})
 
 
+@pytest.mark.slow
 @each_case
 @torch.no_grad()
 def test_onnx_gives_the_same(case: str, tmp_path: Path) -> None:

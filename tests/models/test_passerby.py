@@ -116,6 +116,7 @@ def test_the_logit_is_the_sum_of_its_branches() -> None:
     torch.testing.assert_close(output.branches["pooled"], model.classifier(features.mean((2, 3))))
 
 
+@pytest.mark.slow
 @torch.no_grad()
 def test_an_exported_model_takes_any_size() -> None:
     sides = {2: torch.export.Dim("h8", min=2, max=40) * 32, 3: torch.export.Dim("w8", min=2, max=40) * 32}

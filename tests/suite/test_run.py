@@ -58,6 +58,7 @@ def log(caplog: pytest.LogCaptureFixture) -> pytest.LogCaptureFixture:
     return caplog
 
 
+@pytest.mark.slow
 def test_a_suite_is_run_once_and_compared(
     suite_path: Path, tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:
@@ -129,6 +130,7 @@ def test_a_suite_is_run_once_and_compared(
         run_suite(suite, out, results=results)
 
 
+@pytest.mark.slow
 def test_a_student_is_trained_after_its_teachers_and_all_models_are_calibrated(
     suite_path: Path, tmp_path: Path, log: pytest.LogCaptureFixture
 ) -> None:
@@ -176,6 +178,7 @@ def test_a_student_is_trained_after_its_teachers_and_all_models_are_calibrated(
         train(recipe, bundle.parent, resume=True)
 
 
+@pytest.mark.slow
 def test_a_test_without_identities_is_resampled_by_image(suite_path: Path, tmp_path: Path) -> None:
     values = yaml.safe_load(suite_path.read_text())
     recipe = load_recipe(tmp_path / "recipe.yaml")
@@ -233,6 +236,7 @@ def test_a_recipe_may_name_folders_of_teacher_predictions(suite_path: Path, tmp_
     assert tmp_path / "predictions" / "predictions.parquet" in jobs[1].steps[0].inputs
 
 
+@pytest.mark.slow
 def test_a_failed_run_is_reported_and_repeated(suite_path: Path, tmp_path: Path) -> None:
     values = yaml.safe_load(suite_path.read_text())
     del values["tests"], values["localization"]

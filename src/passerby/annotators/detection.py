@@ -167,11 +167,6 @@ class KeypointRCNN(_Detector):
     Raises:
         ModelError: If the architecture is unknown or predicts no keypoints, or the weights are missing,
             damaged or of another network.
-
-    Example:
-        >>> KeypointRCNN("gone.pth")
-        Traceback (most recent call last):
-        passerby.errors.ModelError: no weights at gone.pth; give a .safetensors or .pth file or "torchvision"
     """
 
     kind: Kind = "keypoints"

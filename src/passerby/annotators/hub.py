@@ -134,11 +134,6 @@ class ViTPose:
     Raises:
         ModelError: If transformers is not installed, the weights are not available, or belong to another
             network or other keypoints than the 17 of COCO.
-
-    Example:
-        >>> ViTPose("./nowhere")
-        Traceback (most recent call last):
-        passerby.errors.ModelError: no folder ./nowhere; expected one, or a name on the Hub
     """
 
     kind: Kind = "keypoints"

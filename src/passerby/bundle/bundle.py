@@ -36,7 +36,7 @@ class Bundle:
         model: Made by `create_model`; is put into evaluation mode.
         preprocess: How a picture becomes the input of the model.
         thresholds: One number in [0, 1] per attribute, in schema order; 0.5 each if empty.
-        metadata: Plain JSON values about the provenance: `dataset`, `split`, `protocol`, `seed`,
+        metadata: Plain JSON values about the provenance: `dataset`, `partition`, `protocol`, `seed`,
             `val_scores` …
 
     Raises:

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.evaluate import choose_partition
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, LoadingOptions, PartitionOption, Split, SplitOption
 from passerby.cli.progress import show_progress
@@ -41,19 +40,15 @@ def calibrate(
 
     `passerby evaluate` and `passerby predict` use the thresholds of the new bundle.
     """
-    from passerby.bundle import Bundle
-    from passerby.data.manifest import Manifest
     from passerby.evaluation import evaluate
     from passerby.evaluation.calibration import calibrate as run_calibration
     from passerby.evaluation.calibration import check_calibration, name_calibrated
 
-    manifest = Manifest.load(data, root=loading.root)
-    name, chosen = choose_partition(manifest, partition, split.value)
-    loaded = Bundle.load(bundle, device=loading.device)
-    check_calibration(loaded, manifest.dataset, name, chosen)  # before the long work
+    loaded, manifest, name = loading.open(bundle, data, partition)
+    check_calibration(loaded, manifest.dataset, name, split.value)  # before the long work
     with show_progress("predicting") as progress:
         evaluation = evaluate(
-            loaded, manifest, partition=name, split=chosen, loading=loading.create(batch_size, progress)
+            loaded, manifest, partition=name, split=split.value, loading=loading.create(batch_size, progress)
         )
     new = run_calibration(loaded, evaluation, goal=goal.value)
     if variant := new.metadata.get("variant"):

@@ -13,7 +13,21 @@ from passerby.cli.progress import show_progress
 if TYPE_CHECKING:
     from passerby.comparison.run_comparison import Comparison
 
-__all__ = ["check_alone", "compare"]
+__all__ = [
+    "BaselineOption",
+    "MarkdownOption",
+    "ResamplesOption",
+    "SeedOption",
+    "check_alone",
+    "compare",
+]
+
+BaselineOption = Annotated[
+    str | None, typer.Option(help="Variant, model or full name of the run to compare with.")
+]
+ResamplesOption = Annotated[int, typer.Option(min=1, help="Number of resamples.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draws.")]
+MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
 
 
 class Metric(StrEnum):
@@ -42,18 +56,16 @@ def compare(
             help="Score files, folders of score files, evaluation folders; or one stored comparison."
         ),
     ],
-    baseline: Annotated[
-        str | None, typer.Option(help="Variant, model or full name of the run to compare with.")
-    ] = None,
+    baseline: BaselineOption = None,
     metric: Annotated[
         list[Metric] | None,
         typer.Option(help="Metric with an interval; may be repeated [default: mA, f1, mAP]."),
     ] = None,
-    resamples: Annotated[int, typer.Option(min=1, help="Number of resamples.")] = 1000,
+    resamples: ResamplesOption = 1000,
     level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
     by: Annotated[Unit, typer.Option(help="Draw images, or identities with all their images.")] = Unit.image,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print a Markdown table.")] = False,
+    seed: SeedOption = 0,
+    markdown: MarkdownOption = False,
     out: Annotated[
         Path | None, typer.Option(help="File to write; its name ends in .comparison.json.")
     ] = None,

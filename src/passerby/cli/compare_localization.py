@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.compare import check_alone
+from passerby.cli.compare import (
+    BaselineOption,
+    MarkdownOption,
+    ResamplesOption,
+    SeedOption,
+    check_alone,
+)
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -25,9 +31,7 @@ def compare_localization(
             "comparison."
         ),
     ],
-    baseline: Annotated[
-        str | None, typer.Option(help="Variant, model or full name of the run to compare with.")
-    ] = None,
+    baseline: BaselineOption = None,
     scores: Annotated[
         str,
         typer.Option(
@@ -35,9 +39,9 @@ def compare_localization(
             "box_energy, mask_energy, insertion, deletion, empty."
         ),
     ] = "box_iou,pcc",
-    resamples: Annotated[int, typer.Option(min=1, help="Number of resamples.")] = 1000,
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0,
-    markdown: Annotated[bool, typer.Option("--markdown", help="Print Markdown tables.")] = False,
+    resamples: ResamplesOption = 1000,
+    seed: SeedOption = 0,
+    markdown: MarkdownOption = False,
     out: Annotated[
         Path | None, typer.Option(help="File to write; its name ends in .localization-comparison.json.")
     ] = None,

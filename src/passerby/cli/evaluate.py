@@ -24,10 +24,9 @@ if TYPE_CHECKING:
     from rich.console import Console
     from rich.table import Table
 
-    from passerby.data.manifest import Manifest
     from passerby.evaluation.evaluation import Evaluation
 
-__all__ = ["choose_partition", "evaluate"]
+__all__ = ["evaluate"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -91,23 +90,19 @@ def evaluate(
     """
     from rich.console import Console
 
-    from passerby.bundle import Bundle
     from passerby.data.label_map import LabelMap
-    from passerby.data.manifest import Manifest
     from passerby.evaluation import evaluate as run_evaluation
     from passerby.evaluation.protocols import load_protocol
 
     load_protocol(protocol)  # an unknown name is an error before the long work
     labels = None if label_map is None else LabelMap.load(label_map)
-    manifest = Manifest.load(data, root=loading.root)
-    name, chosen = choose_partition(manifest, partition, split.value)
-    loaded = Bundle.load(bundle, device=loading.device)
+    loaded, manifest, name = loading.open(bundle, data, partition)
     with show_progress("evaluating") as progress:
         evaluation = run_evaluation(
             loaded,
             manifest,
             partition=name,
-            split=chosen,
+            split=split.value,
             protocol=protocol,
             tta=("five-crops",) if five_crops else (),
             label_map=labels,
@@ -124,22 +119,6 @@ def evaluate(
         )
     for line in output.write(evaluation):
         console.print(line, highlight=False)
-
-
-def choose_partition(manifest: Manifest, partition: str | None, split: str) -> tuple[str, str]:
-    """Names of the partition and the split to use.
-
-    A partition `train`, `val` or `test` that the manifest does not have is taken as the split.
-    """
-    from passerby.errors import ManifestError
-
-    is_split = partition in ("train", "val", "test") and partition not in manifest.partition_names
-    if partition is not None and not is_split:
-        return partition, split
-    if len(manifest.partition_names) != 1:
-        have = ", ".join(manifest.partition_names) or "none"
-        raise ManifestError(f"choose a partition with --partition; the manifest has {have}")
-    return manifest.partition_names[0], partition or split
 
 
 def _print_scores(console: Console, evaluation: Evaluation) -> None:

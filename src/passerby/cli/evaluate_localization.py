@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.evaluate import choose_partition
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import (
     BundleArgument,
@@ -157,23 +156,19 @@ def evaluate_localization(
     """
     from rich.console import Console
 
-    from passerby.bundle import Bundle
     from passerby.data.label_map import LabelMap
-    from passerby.data.manifest import Manifest
     from passerby.evaluation.localization.evaluator import evaluate_localization as run_evaluation
 
     settings = _create_settings(heat_maps)  # check options before the long work
     output.check()
     labels = None if label_map is None else LabelMap.load_truth(label_map)
-    manifest = Manifest.load(data, root=loading.root)
-    name, chosen = choose_partition(manifest, partition, split.value)
-    loaded = Bundle.load(bundle, device=loading.device)
+    loaded, manifest, name = loading.open(bundle, data, partition)
     with show_progress("evaluating") as progress:
         scores = run_evaluation(
             loaded,
             manifest,
             partition=name,
-            split=chosen,
+            split=split.value,
             label_map=labels,
             truth=None if truth is None else truth.value,
             heat_maps=settings,

@@ -12,6 +12,8 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from passerby.bundle import Bundle
+    from passerby.data.manifest import Manifest
     from passerby.evaluation.loading import Loading
 
 __all__ = [
@@ -99,6 +101,23 @@ class LoadingOptions:
     on_unreadable: Annotated[
         OnUnreadable, typer.Option(help="Raise an error for an unreadable picture, or skip it.")
     ] = OnUnreadable.raise_
+
+    def open(self, bundle: str, data: Path, partition: str | None) -> tuple[Bundle, Manifest, str]:
+        """The bundle on its device, the manifest, and the name of the partition: by default the only one.
+
+        Raises:
+            ManifestError: If no partition is chosen and the manifest has several, or none.
+        """
+        from passerby.bundle import Bundle
+        from passerby.data.manifest import Manifest
+        from passerby.errors import ManifestError
+
+        manifest = Manifest.load(data, root=self.root)
+        names = manifest.partition_names if partition is None else (partition,)
+        if len(names) != 1:
+            have = ", ".join(names) or "none"
+            raise ManifestError(f"choose a partition with --partition; the manifest has {have}")
+        return Bundle.load(bundle, device=self.device), manifest, names[0]
 
     def create(self, batch_size: int, progress: Callable[[int, int], None]) -> Loading:
         """The loading options of the library."""

@@ -14,7 +14,7 @@ from passerby.errors import ConfigError, DataError
 from passerby.evaluation.localization.samples import LocalizationSamples
 from passerby.evaluation.localization.scores import LocalizationScores
 from passerby.evaluation.results import check_field
-from passerby.evaluation.score_files import LOCALIZATION_SUFFIX, refuse_comparisons
+from passerby.evaluation.score_files import LOCALIZATION_SUFFIX, find_unique_files, refuse_comparisons
 
 __all__ = ["LocalizationRun", "collect_runs", "load_localizations", "match_insertion_deletion"]
 
@@ -41,18 +41,15 @@ def load_localizations(paths: Sequence[Path | str]) -> list[LocalizationScores]:
     Raises:
         DataError: If a path contains no scores, samples are missing, or a file is damaged.
     """
-    found: dict[Path, Path] = {}
-    for path in map(Path, paths):
-        for file in _find_files(path):
-            found.setdefault(file.resolve(), file)
-    missing = [file for file in found.values() if file.is_file() and not _find_samples(file).is_file()]
+    found = find_unique_files(paths, _find_files)
+    missing = [file for file in found if file.is_file() and not _find_samples(file).is_file()]
     if missing:
         raise DataError(
             f"no samples at {', '.join(str(_find_samples(file)) for file in missing)}; intervals need them, "
             "and git ignores them: `passerby evaluate-localization BUNDLE --data MANIFEST --result "
             f"{missing[0]}` writes them next to the scores"
         )
-    return [LocalizationScores.load(file) for file in found.values()]
+    return [LocalizationScores.load(file) for file in found]
 
 
 def _find_files(path: Path) -> list[Path]:

@@ -15,7 +15,7 @@ from passerby.errors import ConfigError, DataError
 from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.protocols import load_protocol
 from passerby.evaluation.results import EVALUATION_FILE, Result
-from passerby.evaluation.score_files import find_score_files, locate_predictions
+from passerby.evaluation.score_files import find_score_files, find_unique_files, locate_predictions
 from passerby.metrics.bootstrap import WeightedMetrics
 from passerby.metrics.functional import METRICS
 
@@ -86,11 +86,7 @@ def find_sources(paths: Sequence[Path], *, skip_missing: bool = False) -> list[S
     Raises:
         DataError: If a path contains no score, predictions are missing, or a file is damaged.
     """
-    files: dict[Path, Path] = {}
-    for path in map(Path, paths):
-        for file in find_score_files(path):
-            files.setdefault(file.resolve(), file)
-    results = {file: Result.load(file) for file in files.values()}
+    results = {file: Result.load(file) for file in find_unique_files(paths, find_score_files)}
     missing = [file for file in results if not locate_predictions(file).is_file()]
     if missing:
         message = _describe_missing(missing, results[missing[0]])

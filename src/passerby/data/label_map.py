@@ -1,13 +1,12 @@
 """How the attributes of one data set follow from those of another.
 
 A label map has one direction: each attribute of the *target* is one attribute of the *source*, `not` one, or
-any of several. `<source>-to-<target>` names a map; three callers use it:
+any of several. `<source>-to-<target>` names a map; two commands use it:
 
 | caller | source | target |
 |---|---|---|
 | evaluate, `--label-map peta-to-pa100k` | attributes of the model (PETA) | of the data (PA-100K) |
 | evaluate-localization, `--label-map peta-to-ccp` | classes of the ground truth (CCP) | of the model (PETA) |
-| merge | attributes of a manifest | of the merged manifest |
 
 On the command line the name is always `<data set of the model>-to-<data set it is evaluated on>`. So evaluate
 takes `LabelMap.load("peta-to-pa100k")`, and evaluate-localization, which maps the ground truth to the model,

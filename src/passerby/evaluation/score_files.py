@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 from passerby.errors import DataError
@@ -15,6 +15,7 @@ __all__ = [
     "LOCALIZATION_COMPARISON_SUFFIX",
     "LOCALIZATION_SUFFIX",
     "find_score_files",
+    "find_unique_files",
     "load_results",
     "locate_predictions",
     "refuse_comparisons",
@@ -59,6 +60,15 @@ def find_score_files(path: Path) -> list[Path]:
     if not files:
         raise DataError(f"no score files below {path}; `passerby evaluate … --result` writes them")
     return files
+
+
+def find_unique_files(paths: Iterable[Path | str], find: Callable[[Path], list[Path]]) -> list[Path]:
+    """The files that `find` returns for each path, each file once."""
+    files: dict[Path, Path] = {}
+    for path in paths:
+        for file in find(Path(path)):
+            files.setdefault(file.resolve(), file)
+    return list(files.values())
 
 
 def locate_predictions(file: Path) -> Path:

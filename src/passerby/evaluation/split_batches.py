@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 from contextlib import ExitStack
 
 import numpy as np
@@ -40,20 +40,33 @@ def load_rows(
     Raises:
         ImageError: If a picture cannot be read and `loading.on_unreadable` is `raise`.
     """
-    load = _decode if loading.cache is None and not guidance else _read_cache
-    return load(manifest, rows, preprocess, guidance, loading, skipped)
+    if loading.cache is None and not guidance:
+        yield from _decode(manifest, rows, preprocess, loading, skipped)
+        return
+    with ExitStack() as stack:  # a cache of the entire manifest, or of these rows in a temporary folder
+        data = pack_split(manifest, rows, preprocess, loading, stack)
+        skipped += data.unreadable
+        loader = BatchLoader(
+            data.cache,
+            labels=data.manifest.labels,
+            rows=data.rows,
+            batch_size=loading.batch_size,
+            workers=loading.workers,
+            guidance=guidance,
+        )
+        for batch in loader:
+            batch.rows = torch.from_numpy(data.given_rows[batch.rows.numpy()])
+            yield batch
 
 
 def _decode(
     manifest: Manifest,
     rows: NDArray[np.int64],
     preprocess: Preprocess,
-    guidance: tuple[str, ...],
     loading: Loading,
     skipped: list[tuple[str, str]],
-) -> Generator[Batch, None, None]:
+) -> Iterator[Batch]:
     """Decode the pictures of some rows on the fly, without auxiliary inputs."""
-    del guidance
     images, boxes, labels = manifest.images, manifest.boxes(), manifest.labels
     batches = load_batches(
         (manifest.root / images[row] for row in rows),
@@ -68,28 +81,3 @@ def _decode(
         if len(batch):
             numbers = rows[list(batch.indices)]
             yield Batch(batch.inputs, torch.from_numpy(labels[numbers]), torch.from_numpy(numbers))
-
-
-def _read_cache(
-    manifest: Manifest,
-    rows: NDArray[np.int64],
-    preprocess: Preprocess,
-    guidance: tuple[str, ...],
-    loading: Loading,
-    skipped: list[tuple[str, str]],
-) -> Generator[Batch, None, None]:
-    """Read some rows from a packed cache: of the entire manifest, or of these rows in a temporary folder."""
-    with ExitStack() as stack:
-        data = pack_split(manifest, rows, preprocess, loading, stack)
-        skipped += data.unreadable
-        loader = BatchLoader(
-            data.cache,
-            labels=data.manifest.labels,
-            rows=data.rows,
-            batch_size=loading.batch_size,
-            workers=loading.workers,
-            guidance=guidance,
-        )
-        for batch in loader:
-            batch.rows = torch.from_numpy(data.given_rows[batch.rows.numpy()])
-            yield batch

@@ -22,8 +22,7 @@ def combine_maps(maps: Mapping[str, Tensor], expression: str) -> Tensor:
         expression: A name, such as `attention3`; names joined by `*` for their product, such as
             `attention3*confidence3`, which DIAA classifies; terms joined by `+` for their mean, with equal
             contributions: each term is divided by its sum over all locations first. Maps of different sizes
-                are
-            enlarged to the largest, bilinear.
+            are enlarged to the largest, bilinear.
 
     Raises:
         ModelError: If there is no map of a name.

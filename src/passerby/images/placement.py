@@ -144,6 +144,8 @@ def restore_map(
 ) -> NDArray[np.uint8]:
     """Resize a mask or parsing map from the input of a network to its image, by nearest neighbour.
 
+    Padding is removed.
+
     Args:
         size: Width and height of the image in pixels.
         preprocess: Preprocessing of the image.
@@ -165,11 +167,7 @@ def restore_map(
 def restore_heat(
     values: NDArray[np.float32], size: tuple[int, int], preprocess: Preprocess
 ) -> NDArray[np.float32]:
-    """Resize heat maps bilinearly from the input of a network to its image; padding is removed.
-
-    Args:
-        size: Width and height of the image in pixels.
-        preprocess: Preprocessing of the image.
+    """Resize heat maps bilinearly from the input of a network to its image; otherwise as `restore_map`.
 
     Shape:
         values: (A, H, W) of the input. Returns (A, h, w) of the image.

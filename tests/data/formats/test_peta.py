@@ -300,6 +300,7 @@ def write_whole_archive(root: Path) -> None:
         (root / f"PETA dataset/{subset}/archive/Label.txt").write_text("\n".join(labels))
 
 
+@pytest.mark.slow
 def test_labels_from_text_agree_and_differences_are_counted(root, caplog):
     write_whole_archive(root)
     path = root / "PETA dataset/MIT/archive/Label.txt"

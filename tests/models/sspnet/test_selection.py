@@ -306,6 +306,7 @@ torch.distributed.destroy_process_group()
 """
 
 
+@pytest.mark.slow
 def test_two_processes_select_as_one_with_all_samples(tmp_path: Path) -> None:
     plan: dict[str, Any] = {"groups": [[0, 2], [1]], "start": [1, 2, 1], "memory": 60}
     single = ScaleSelection(plan["groups"], start=plan["start"], memory=plan["memory"])
