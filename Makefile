@@ -6,7 +6,7 @@ UV := .uv/bin/uv
 PASSERBY := $(BIN)/passerby
 PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 # Tests that `make test` runs; `make test-all` runs all.
-FAST ?= not (slow or gpu or browser or realdata or video)
+FAST ?= not (slow or gpu or browser or realdata)
 # The package index offers the GPU build of torch, whose wheels are large: allow slow downloads.
 export UV_HTTP_TIMEOUT ?= 600
 
@@ -16,14 +16,14 @@ export UV_HTTP_TIMEOUT ?= 600
 help:  ## Show this help
 	@awk -F':.*## ' '/^[a-z-]+:.*## / {printf "  make %-14s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
-.venv/.ready: pyproject.toml requirements.txt scripts/prove_install.py src/passerby/_version.py
+.venv/.ready: pyproject.toml requirements.txt scripts/check_install.py src/passerby/_version.py
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "passerby needs Python 3.11 or newer; set PYTHON=/path/to/python3.11"; exit 1; }
 	@test -x $(UV) || $(PYTHON) -m pip install --quiet --disable-pip-version-check --target .uv uv
 	@test -x $(BIN)/pip || $(UV) venv --quiet --seed --allow-existing --python $(PYTHON) .venv
 	$(UV) pip install --quiet --python $(BIN)/python -r requirements.txt
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --editable .
-	$(BIN)/python scripts/prove_install.py
+	$(BIN)/python scripts/check_install.py
 	@touch $@
 
 demo: .venv/.ready  ## Draw people, train on them, evaluate, predict, write demo/report.html

@@ -16,7 +16,7 @@ def test_names_are_the_same_everywhere() -> None:
     assert len(LIP_CLASSES) == len(LIP_TO_COARSE) == 20
 
 
-def test_each_class_of_lip_is_where_the_docstring_says() -> None:
+def test_order_of_the_classes_of_lip() -> None:
     found = {name: COARSE_CLASSES[i] for name, i in zip(LIP_CLASSES, LIP_TO_COARSE, strict=True)}
     assert found == {
         "Background": "background",

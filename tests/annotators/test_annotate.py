@@ -68,7 +68,7 @@ def test_boxes_are_cut_out_and_put_back(crowd, make_toy):
     assert [s.image.size for s in masks.samples] == [(19, 26), (20, 40), (10, 10), (19, 26), (60, 40)]
     paths = new.paths("mask")
     assert paths[0] == "annotations/masks/a_2.5_8.2_20.4_33.9.png"
-    assert paths[2] is None  # nobody there
+    assert paths[2] is None  # no person
     assert len({p for p in paths if p}) == 4
     first, second = (load_map(new.root / p) for p in paths[:2])
     assert first.shape == second.shape == (40, 60)
@@ -132,7 +132,7 @@ def test_what_the_manifest_has_is_cut_out_too(crowd, make_toy):
 
 
 def test_maps_with_new_content_are_annotated_again(people, make_toy):
-    """Masks made anew have the paths of the old ones."""
+    """Masks created again have the paths of the old ones."""
     ready = annotate(people, [make_toy("masks")])
     path = people.root / ready.paths("mask")[3]
     annotate(ready, [make_toy("parsing", needs=("masks",))])

@@ -319,7 +319,7 @@ def test_own_weights_are_downloaded_and_checked(
 
 
 @pytest.mark.parametrize("there", [True, False])
-def test_a_failed_download_says_to_give_a_file(
+def test_a_failed_download_suggests_a_file(
     files: Path, tmp_path: Path, registered: Callable[[str], None], there: bool
 ) -> None:
     published = tmp_path / "tiny-00000000.pth"  # not its hash
@@ -330,7 +330,7 @@ def test_a_failed_download_says_to_give_a_file(
         MaskRCNN(architecture=DOWNLOAD)
 
 
-def test_an_architecture_without_weights_says_to_give_a_file(files: Path) -> None:
+def test_an_architecture_without_weights_suggests_a_file(files: Path) -> None:
     with pytest.raises(ModelError, match=r"could not be downloaded .*give the path"):
         MaskRCNN(architecture=MASKS)
 

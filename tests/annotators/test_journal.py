@@ -62,7 +62,7 @@ def test_half_a_first_line_is_as_no_file(tmp_path):
     assert path.read_bytes() == header + b"\n"
 
 
-def test_other_description_is_refused_and_says_what_differs(tmp_path):
+def test_other_description_is_refused_with_the_differences(tmp_path):
     path = tmp_path / "masks.jsonl"
     fill(path)
     before = path.read_bytes()

@@ -101,7 +101,7 @@ def test_every_conversion_has_a_number_for_each_class_and_no_number_without_a_na
         (LIP_CLASSES, "atr", "expected lip or coarse"),
     ],
 )
-def test_what_cannot_be_relabelled_is_said(names: tuple[str, ...], to: str, message: str) -> None:
+def test_impossible_conversions_are_refused(names: tuple[str, ...], to: str, message: str) -> None:
     with pytest.raises(ConfigError, match=message):
         Relabel(names, to)
 

@@ -24,7 +24,7 @@ METADATA = {"variant": "v", "pretraining": "none", "seed": 0, "epochs": 1, "seco
 
 
 @pytest.fixture
-def place(tmp_path: Path) -> Path:
+def folder(tmp_path: Path) -> Path:
     """A folder with sixty pictures, a manifest and a bundle of random weights."""
     schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Bag", "carries a bag")))
     rng = np.random.default_rng(0)
@@ -53,17 +53,17 @@ def run(*words: object) -> str:
     return result.output
 
 
-def test_thresholds_are_chosen_kept_and_told(place: Path) -> None:
-    data = ("--data", place / "toy.parquet")
-    output = run("calibrate", place / "bundle", *data, "--goal", "mA", "--out", place / "new")
+def test_thresholds_are_chosen_saved_and_printed(folder: Path) -> None:
+    data = ("--data", folder / "toy.parquet")
+    output = run("calibrate", folder / "bundle", *data, "--goal", "mA", "--out", folder / "new")
     assert "Hat" in output
     assert "thresholds for the best mA on toy own/val" in output.replace("\n", " ")
-    before, after = Bundle.load(place / "bundle"), Bundle.load(place / "new")
+    before, after = Bundle.load(folder / "bundle"), Bundle.load(folder / "new")
     assert set(before.thresholds) == {0.5}
     assert 0.5 not in after.thresholds
     for bundle in ("bundle", "new"):
-        run("evaluate", place / bundle, *data, "--result", place / "results")
-    files = sorted((place / "results" / "toy").glob("*.json"))
+        run("evaluate", folder / bundle, *data, "--result", folder / "results")
+    files = sorted((folder / "results" / "toy").glob("*.json"))
     assert [file.name for file in files] == [
         "baseline-test_resnet-v-calibrated-mA-seed0.json",
         "baseline-test_resnet-v-seed0.json",
@@ -75,8 +75,17 @@ def test_thresholds_are_chosen_kept_and_told(place: Path) -> None:
     assert "thresholds for the best mA on toy own/val" in comparison.name_runs()[1][1]
 
 
-def test_the_test_split_is_refused_before_the_work(place: Path) -> None:
-    words = ["calibrate", place / "bundle", "--data", place / "toy.parquet", "--goal", "f1", "--out", "x"]
+def test_the_test_split_is_refused_before_the_work(folder: Path) -> None:
+    words = [
+        "calibrate",
+        folder / "bundle",
+        "--data",
+        folder / "toy.parquet",
+        "--goal",
+        "f1",
+        "--out",
+        "x",
+    ]
     with pytest.raises(DataError, match="flatter"):
         run(*words, "--split", "test")
-    assert not (place / "x").exists()
+    assert not (folder / "x").exists()

@@ -123,7 +123,7 @@ def test_what_would_change_a_stored_comparison_is_refused(folder: Path) -> None:
         run(path, folder)
 
 
-def test_mistakes_are_told(folder: Path, tmp_path: Path) -> None:
+def test_mistakes_are_explained(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--baseline"):
         run(folder)
     with pytest.raises(ConfigError, match=r"\.comparison\.json, got"):

@@ -132,7 +132,7 @@ def test_a_stored_comparison_prints_the_same_tables(folder: Path) -> None:
         run(path, folder)
 
 
-def test_mistakes_are_told(folder: Path, tmp_path: Path) -> None:
+def test_mistakes_are_explained(folder: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="--baseline"):
         run(folder)
     with pytest.raises(ConfigError, match=r"\.localization-comparison\.json, got"):

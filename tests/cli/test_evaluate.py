@@ -34,28 +34,28 @@ METADATA = {
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with twelve pictures, a manifest and a bundle of random weights."""
-    place = tmp_path_factory.mktemp("place")
+    folder = tmp_path_factory.mktemp("folder")
     schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("[b]Bag", "carries a bag")))
     rng = np.random.default_rng(0)
-    (place / "images").mkdir()
+    (folder / "images").mkdir()
     images = [f"images/{i}.png" for i in range(12)]
     for image in images:
-        Image.fromarray(rng.integers(0, 255, (40, 20, 3), dtype=np.uint8)).save(place / image)
+        Image.fromarray(rng.integers(0, 255, (40, 20, 3), dtype=np.uint8)).save(folder / image)
     labels = np.tile([[1, 0], [0, 1]], (6, 1))
     splits = ["train"] * 4 + ["val"] * 3 + ["test"] * 5
     Manifest.create(
-        "toy", schema, root=place, images=images, labels=labels, partitions={"random": splits}
-    ).write(place / "toy.parquet")
+        "toy", schema, root=folder, images=images, labels=labels, partitions={"random": splits}
+    ).write(folder / "toy.parquet")
     torch.manual_seed(0)
     model = create_model("baseline", schema=schema, backbone="test_resnet")
-    Bundle(model, Preprocess(32, 16), (), METADATA).save(place / "bundle")
-    return place
+    Bundle(model, Preprocess(32, 16), (), METADATA).save(folder / "bundle")
+    return folder
 
 
-def run(place: Path, *words: str, width: int = 120) -> str:
-    command = ["evaluate", str(place / "bundle"), "--data", str(place / "toy.parquet"), *words]
+def run(folder: Path, *words: str, width: int = 120) -> str:
+    command = ["evaluate", str(folder / "bundle"), "--data", str(folder / "toy.parquet"), *words]
     result = CliRunner().invoke(app, command, env={"COLUMNS": str(width)})
     if result.exception is not None:
         raise result.exception
@@ -63,7 +63,7 @@ def run(place: Path, *words: str, width: int = 120) -> str:
     return result.stdout
 
 
-def test_table_files_and_score_file_agree(place: Path, tmp_path: Path) -> None:
+def test_table_files_and_score_file_agree(folder: Path, tmp_path: Path) -> None:
     words = (
         "--partition",
         "random",
@@ -74,7 +74,7 @@ def test_table_files_and_score_file_agree(place: Path, tmp_path: Path) -> None:
         "--result",
         str(tmp_path / "r"),
     )
-    output = run(place, *words)
+    output = run(folder, *words)
     evaluation = Evaluation.load(tmp_path / "e")
     assert len(evaluation) == 5
     assert f"{100 * evaluation.scores.mA:.2f}" in output
@@ -85,60 +85,60 @@ def test_table_files_and_score_file_agree(place: Path, tmp_path: Path) -> None:
     )
     result = Result.load(tmp_path / "r" / "toy" / "baseline-test_resnet-sb-seed2.json")
     assert result.metrics == evaluation.metrics()
-    beside = pq.read_table(tmp_path / "r" / "toy" / "baseline-test_resnet-sb-seed2.parquet")
-    assert beside.equals(pq.read_table(tmp_path / "e" / "predictions.parquet"))
+    next_to_scores = pq.read_table(tmp_path / "r" / "toy" / "baseline-test_resnet-sb-seed2.parquet")
+    assert next_to_scores.equals(pq.read_table(tmp_path / "e" / "predictions.parquet"))
     assert json.loads((tmp_path / "e" / "evaluation.json").read_text())["metrics"] == evaluation.metrics()
     assert pq.read_table(tmp_path / "e" / "predictions.parquet").num_rows == 5
 
 
-def test_the_only_partition_is_the_default(place: Path) -> None:
-    assert "toy, random, test: 5 samples" in run(place)
-    assert "toy, random, val: 3 samples" in run(place, "--split", "val")
-    assert "toy, random, train: 4 samples" in run(place, "--partition", "random", "--split", "train")
+def test_the_only_partition_is_the_default(folder: Path) -> None:
+    assert "toy, random, test: 5 samples" in run(folder)
+    assert "toy, random, val: 3 samples" in run(folder, "--split", "val")
+    assert "toy, random, train: 4 samples" in run(folder, "--partition", "random", "--split", "train")
 
 
-def test_facts_of_the_score_file_can_be_given(place: Path, tmp_path: Path) -> None:
-    run(place, "--result", str(tmp_path / "x.json"), "--seed", "9", "--variant", "mine")
+def test_facts_of_the_score_file_can_be_given(folder: Path, tmp_path: Path) -> None:
+    run(folder, "--result", str(tmp_path / "x.json"), "--seed", "9", "--variant", "mine")
     result = Result.load(tmp_path / "x.json")
     assert (result.seed, result.variant, result.backbone) == (9, "mine", "test_resnet")
 
 
-def test_the_protocol_is_printed(place: Path) -> None:
+def test_the_protocol_is_printed(folder: Path) -> None:
     assert "threshold-0.45+unknown-negative: positive if p > 0.45" in run(
-        place, "--protocol", "threshold-0.45+unknown-negative"
+        folder, "--protocol", "threshold-0.45+unknown-negative"
     )
 
 
-def test_five_crops_are_recorded(place: Path, tmp_path: Path) -> None:
-    assert "five crops" not in run(place, "--out", str(tmp_path / "whole"))
-    output = run(place, "--five-crops", "--out", str(tmp_path / "five"), "--result", str(tmp_path / "r"))
+def test_five_crops_are_recorded(folder: Path, tmp_path: Path) -> None:
+    assert "five crops" not in run(folder, "--out", str(tmp_path / "whole"))
+    output = run(folder, "--five-crops", "--out", str(tmp_path / "five"), "--result", str(tmp_path / "r"))
     assert "mean of five crops." in " ".join(output.split())
     whole, five = Evaluation.load(tmp_path / "whole"), Evaluation.load(tmp_path / "five")
     assert (whole.five_crops, five.five_crops) == (False, True)
     assert not np.array_equal(whole.probs, five.probs)
     result = Result.load(tmp_path / "r" / "toy" / "baseline-test_resnet-sb-five-crops-seed2.json")
     assert result.protocol["crops"] == "mean of five crops"
-    run(place, "--five-crops", "--result", str(tmp_path / "x.json"), "--variant", "mine")
+    run(folder, "--five-crops", "--result", str(tmp_path / "x.json"), "--variant", "mine")
     assert Result.load(tmp_path / "x.json").variant == "mine"
 
 
-def test_wrong_names_are_refused_before_the_work(place: Path) -> None:
+def test_wrong_names_are_refused_before_the_work(folder: Path) -> None:
     with pytest.raises(ConfigError, match="no protocol 'best'"):
-        run(place, "--protocol", "best")
+        run(folder, "--protocol", "best")
     with pytest.raises(ManifestError, match="no partition 'official'"):
-        run(place, "--partition", "official")
+        run(folder, "--partition", "official")
 
 
-def test_with_several_partitions_one_must_be_chosen(place: Path, tmp_path: Path) -> None:
-    manifest = Manifest.load(place / "toy.parquet")
+def test_with_several_partitions_one_must_be_chosen(folder: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(folder / "toy.parquet")
     manifest.with_partition("other", ["test"] * 12).write(tmp_path / "two.parquet")
     command = [
         "evaluate",
-        str(place / "bundle"),
+        str(folder / "bundle"),
         "--data",
         str(tmp_path / "two.parquet"),
         "--root",
-        str(place),
+        str(folder),
     ]
     error = CliRunner().invoke(app, command).exception
     assert isinstance(error, ManifestError)
@@ -146,18 +146,18 @@ def test_with_several_partitions_one_must_be_chosen(place: Path, tmp_path: Path)
     assert CliRunner().invoke(app, [*command, "--partition", "other"]).exit_code == 0
 
 
-def test_a_picture_left_out_is_named(place: Path, tmp_path: Path) -> None:
-    manifest = Manifest.load(place / "toy.parquet")
+def test_a_picture_left_out_is_named(folder: Path, tmp_path: Path) -> None:
+    manifest = Manifest.load(folder / "toy.parquet")
     for image in manifest.images[:-1]:
         (tmp_path / image).parent.mkdir(exist_ok=True)
-        (tmp_path / image).write_bytes((place / image).read_bytes())
-    output = run(place, "--root", str(tmp_path), "--on-unreadable", "skip", width=300)
+        (tmp_path / image).write_bytes((folder / image).read_bytes())
+    output = run(folder, "--root", str(tmp_path), "--on-unreadable", "skip", width=300)
     assert "skipped images/11.png" in output
     with pytest.raises(DataError, match=r"11\.png"):
-        run(place, "--root", str(tmp_path))
+        run(folder, "--root", str(tmp_path))
 
 
-def test_the_cache_is_made_and_used(place: Path, tmp_path: Path) -> None:
-    plain = run(place)
-    assert run(place, "--cache", str(tmp_path / "cache")) == plain
+def test_the_cache_is_made_and_used(folder: Path, tmp_path: Path) -> None:
+    plain = run(folder)
+    assert run(folder, "--cache", str(tmp_path / "cache")) == plain
     assert list((tmp_path / "cache").iterdir())

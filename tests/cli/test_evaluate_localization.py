@@ -26,21 +26,21 @@ SCHEMA = AttributeSchema(
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with 30 pictures, their parsing maps, a manifest and a bundle of random weights."""
-    place = tmp_path_factory.mktemp("place")
+    folder = tmp_path_factory.mktemp("folder")
     rng = np.random.default_rng(0)
     for i in range(30):
-        Image.fromarray(rng.integers(0, 255, (40, 20, 3), dtype=np.uint8)).save(place / f"{i}.png")
+        Image.fromarray(rng.integers(0, 255, (40, 20, 3), dtype=np.uint8)).save(folder / f"{i}.png")
         classes = np.zeros((40, 20), np.uint8)
         x, y = rng.integers(0, 10), rng.integers(0, 20)
         classes[y : y + 12, x : x + 8] = 1
         classes[30:, : 10 if i % 6 else 1] = 2  # every sixth bag is 4 pixels of the input
-        Image.fromarray(classes).save(place / f"{i}-classes.png")
+        Image.fromarray(classes).save(folder / f"{i}-classes.png")
     Manifest.create(
         "toy",
         SCHEMA,
-        root=place,
+        root=folder,
         images=[f"{i}.png" for i in range(30)],
         labels=[[1, 1, 0]] * 30,
         partitions={"random": ["train"] * 2 + ["val"] * 3 + ["test"] * 25},
@@ -48,16 +48,21 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Path:
         parsing=[f"{i}-classes.png" for i in range(30)],
     ).with_guidance(
         parsing_classes=("null", "hat", "boots", *(n for n in PAPER_CLASSES if n not in ("hat", "boots")))
-    ).write(place / "toy.parquet")
+    ).write(folder / "toy.parquet")
     torch.manual_seed(0)
     model = create_model("baseline", schema=SCHEMA, backbone="test_resnet")
-    Bundle(model, Preprocess(16, 12), (), {"variant": "sb"}).save(place / "bundle")
-    (place / "names.json").write_text('{"Hat": "hat", "[b]Bag": ["boots", "jeans"]}')
-    return place
+    Bundle(model, Preprocess(16, 12), (), {"variant": "sb"}).save(folder / "bundle")
+    (folder / "names.json").write_text('{"Hat": "hat", "[b]Bag": ["boots", "jeans"]}')
+    return folder
 
 
-def run(place: Path, *words: str, width: int = 100) -> str:
-    command = ["evaluate-localization", str(place / "bundle"), "--data", str(place / "toy.parquet")]
+def run(folder: Path, *words: str, width: int = 100) -> str:
+    command = [
+        "evaluate-localization",
+        str(folder / "bundle"),
+        "--data",
+        str(folder / "toy.parquet"),
+    ]
     result = CliRunner().invoke(app, [*command, "--resamples", "50", *words], env={"COLUMNS": str(width)})
     if result.exception is not None:
         raise result.exception
@@ -69,9 +74,9 @@ def find_row(output: str, name: str) -> list[str]:
     return next(line for line in output.splitlines() if line.strip().startswith(name)).split()
 
 
-def test_table_and_files_agree(place: Path, tmp_path: Path) -> None:
+def test_table_and_files_agree(folder: Path, tmp_path: Path) -> None:
     result = tmp_path / "results" / "toy.localization.json"
-    output = run(place, "--out", str(tmp_path / "out"), "--result", str(result), "--min-area-px", "5")
+    output = run(folder, "--out", str(tmp_path / "out"), "--result", str(result), "--min-area-px", "5")
     scores = LocalizationScores.load(tmp_path / "out")
     hat = scores.per_attribute["Hat"]["box_iou"]
     assert "toy, random, test: 25 samples, in per cent" in output
@@ -89,8 +94,8 @@ def test_table_and_files_agree(place: Path, tmp_path: Path) -> None:
     assert len(list((tmp_path / "out" / "cases").iterdir())) == 5
 
 
-def test_the_folder_becomes_a_chapter_without_the_model(place: Path, tmp_path: Path) -> None:
-    run(place, "--out", str(tmp_path / "out"), "--min-area-px", "5")
+def test_the_folder_becomes_a_chapter_without_the_model(folder: Path, tmp_path: Path) -> None:
+    run(folder, "--out", str(tmp_path / "out"), "--min-area-px", "5")
     for words, pictures in (([], 8), (["--no-pictures"], 4)):
         command = ["report", str(tmp_path / "out"), "--out", str(tmp_path / "r.html"), *words]
         result = CliRunner().invoke(app, command)
@@ -101,10 +106,10 @@ def test_the_folder_becomes_a_chapter_without_the_model(place: Path, tmp_path: P
         assert html.count("data:image/jpeg") == 3 + pictures  # the legend's and the cases'
 
 
-def test_a_label_map_and_options(place: Path, tmp_path: Path) -> None:
+def test_a_label_map_and_options(folder: Path, tmp_path: Path) -> None:
     words = [
         "--label-map",
-        str(place / "names.json"),
+        str(folder / "names.json"),
         "--min-area-px",
         "5",
         "--partition",
@@ -124,7 +129,7 @@ def test_a_label_map_and_options(place: Path, tmp_path: Path) -> None:
     ]
     words += ["--exclude-from-mean", "Hat", "--out", str(tmp_path), "--device", "cpu", "--seed", "3"]
     words += ["--min-samples", "22"]
-    output = run(place, *words)
+    output = run(folder, *words)
     scores = LocalizationScores.load(tmp_path)
     assert (scores.counts, scores.too_small["[b]Bag"]) == ({"Hat": 25, "[b]Bag": 21}, 4)
     assert scores.names == {"Hat": ("hat",), "[b]Bag": ("boots", "jeans")}
@@ -140,20 +145,20 @@ def test_a_label_map_and_options(place: Path, tmp_path: Path) -> None:
     assert "Not in the mean: Hat." in output
 
 
-def test_the_table_fits_a_narrow_screen(place: Path) -> None:
-    words = ("--label-map", str(place / "names.json"), "--min-area-px", "5")
-    wide, narrow = run(place, *words), run(place, *words, width=80)
+def test_the_table_fits_a_narrow_screen(folder: Path) -> None:
+    words = ("--label-map", str(folder / "names.json"), "--min-area-px", "5")
+    wide, narrow = run(folder, *words), run(folder, *words, width=80)
     assert find_row(narrow, "Hat") == find_row(wide, "Hat")
     assert max(map(len, narrow.splitlines())) <= 80
 
 
-def test_only_predicted(place: Path, tmp_path: Path) -> None:
-    bundle = Bundle.load(place / "bundle")
+def test_only_predicted(folder: Path, tmp_path: Path) -> None:
+    bundle = Bundle.load(folder / "bundle")
     Bundle(bundle.model, bundle.preprocess, (0.0, 1.0, 0.5)).save(tmp_path / "bundle")
-    words = ["evaluate-localization", str(tmp_path / "bundle"), "--data", str(place / "toy.parquet")]
+    words = ["evaluate-localization", str(tmp_path / "bundle"), "--data", str(folder / "toy.parquet")]
     words += [
         "--label-map",
-        str(place / "names.json"),
+        str(folder / "names.json"),
         "--min-area-px",
         "5",
         "--only-predicted",
@@ -165,23 +170,23 @@ def test_only_predicted(place: Path, tmp_path: Path) -> None:
     assert "Without samples: [b]Bag." in output
 
 
-def test_errors_come_before_the_work(place: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_errors_come_before_the_work(folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(ConfigError, match="no binarisation rule 'half'"):
-        run(place, "--binarize", "half")
+        run(folder, "--binarize", "half")
     with pytest.raises(ConfigError, match="no label map 'ccp'"):
-        run(place, "--label-map", "ccp")
+        run(folder, "--label-map", "ccp")
     with pytest.raises(SchemaError, match=r"label map peta-to-ccp: .* choose another label map"):
-        run(place, "--label-map", "peta-to-ccp")
+        run(folder, "--label-map", "peta-to-ccp")
     with pytest.raises(ConfigError, match=r"ends in localization\.json"):
-        run(place, "--result", str(tmp_path / "x.json"))
+        run(folder, "--result", str(tmp_path / "x.json"))
     monkeypatch.setattr(Bundle, "load", lambda *_, **__: pytest.fail("the work began"))
     (tmp_path / "a.txt").touch()
     for name in ("x.json", "a.txt"):
         with pytest.raises(ConfigError, match=r"ends in localization\.json"):
-            run(place, "--out", str(tmp_path / name))
+            run(folder, "--out", str(tmp_path / name))
     monkeypatch.undo()
     with pytest.raises(DataError, match="no boxes at"):
-        run(place, "--truth", "boxes")
+        run(folder, "--truth", "boxes")
 
 
 def test_the_help_names_a_label_map() -> None:

@@ -82,7 +82,7 @@ def test_table_without_any_file(bundle: Path, folder: Path) -> None:
     assert lines[1][3:7] == [f"{side:g}" for side in region.box.as_xyxy()]
 
 
-def test_one_sheet_of_all_pictures(bundle: Path, folder: Path) -> None:
+def test_one_figure_of_all_pictures(bundle: Path, folder: Path) -> None:
     before = list_files(folder)
     options = ("--attributes", "Boots, Hat", "--height", "96", "--columns", "1")
     result = run(bundle, "one.png", "more", *options, "--out", "new/sheet.png")
@@ -191,7 +191,7 @@ def test_drawings_never_replace_pictures(bundle: Path, folder: Path) -> None:
         check_outputs([Path("gone.png"), Path("link.png")], [Path("gone.jpg"), Path("one.png")])
 
 
-def test_too_much_for_one_sheet_is_refused_before_any_work(bundle: Path, folder: Path) -> None:
+def test_too_large_a_figure_is_refused_before_any_work(bundle: Path, folder: Path) -> None:
     for i in range(15):
         (folder / "more" / f"{i}.png").write_bytes((folder / "one.png").read_bytes())
     result = run(bundle / "gone", "more", "--height", "4096", "--out", "a.png")  # before the bundle is read
@@ -202,7 +202,7 @@ def test_too_much_for_one_sheet_is_refused_before_any_work(bundle: Path, folder:
         raise run(bundle, "more", *options).exception or RuntimeError
 
 
-def test_a_sheet_that_fails_leaves_the_old_files(
+def test_a_figure_that_fails_leaves_the_old_files(
     bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     for name in ("sheet.png", "boxes.jsonl"):

@@ -235,7 +235,7 @@ def man(tmp_path: Path) -> Path:
     return tmp_path / "man"
 
 
-def test_what_came_without_a_mask_is_said_in_every_form(man: Path, folder: Path) -> None:
+def test_a_missing_mask_is_noted_in_every_format(man: Path, folder: Path) -> None:
     note = "no usable masks: the entire image counts as the person"
     assert f"2 picture(s): {note}" in run(man, "one.jpg", "two.png").stdout
     rows = list(csv.DictReader(io.StringIO(run(man, "one.jpg", "--format", "csv").stdout)))

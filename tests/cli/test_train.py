@@ -14,7 +14,5 @@ from passerby.cli.train import _name_run
         ("mine/shop.yaml", "mine-shop"),
     ],
 )
-def test_a_run_is_named_after_its_recipe_and_systems_do_not_collide(
-    tmp_path: Path, recipe: str, name: str
-) -> None:
+def test_a_run_is_named_after_its_recipe_without_collisions(tmp_path: Path, recipe: str, name: str) -> None:
     assert _name_run(tmp_path / recipe) == name

@@ -180,7 +180,7 @@ def test_samples_with_an_empty_map_in_one_run_are_left_out_of_all(make: Make) ->
     assert differences.per_attribute["Hat"]["insertion"].difference == pytest.approx(0.1)
 
 
-def test_less_is_better_where_the_heading_says_so(make: Make) -> None:
+def test_lower_is_better_where_the_heading_states_it(make: Make) -> None:
     insertion_deletion = {"measures": {"insertion": [0.5] * 6, "deletion": [0.5] * 6}}
     scores = ["insertion", "deletion"]
     found = compare_localization(
@@ -262,7 +262,7 @@ def test_models_of_another_input_size_may_have_the_same_samples(make: Make) -> N
     assert "| 32×24 | 32.50<br>" in format_markdown(found)  # they differ in nothing else
 
 
-def test_rules_tell_runs_apart(make: Make) -> None:
+def test_rules_distinguish_runs(make: Make) -> None:
     scores = [make(LOW), make(HIGH, protocol={"method": "native"})]
     found = compare_localization(scores, baseline="native")
     assert [run.protocol["method"] for run in found.runs] == ["native", "grad-cam-p"]

@@ -136,7 +136,7 @@ def test_another_process_maps_the_files_instead_of_receiving_them(root: Path, tm
     np.testing.assert_array_equal(pickle.loads(sent).images, cache.images)
 
 
-# ---------------------------------------------------------------------- when it is made anew
+# ---------------------------------------------------------------------- rebuilding
 
 
 def test_it_is_made_once(root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

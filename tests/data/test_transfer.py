@@ -19,7 +19,7 @@ def test_on_the_cpu_memory_is_shared() -> None:
 
 @pytest.mark.gpu
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
-def test_a_gpu_gets_a_copy_that_nobody_waits_for() -> None:
+def test_a_copy_to_a_gpu_is_asynchronous() -> None:
     device = torch.device("cuda")
     values = np.arange(6)
     torch.cuda.set_sync_debug_mode("error")

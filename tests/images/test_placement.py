@@ -32,7 +32,7 @@ def test_shrinking_is_antialiased() -> None:
     assert np.ptp(resize_image(image, Preprocess(16, 16))[2:-2, 2:-2]) <= 2
 
 
-def test_a_box_shows_nothing_from_beside_it() -> None:
+def test_pixels_outside_a_box_have_no_effect() -> None:
     image = Image.new("RGB", (80, 40), "red")
     image.paste((0, 0, 255), (30, 10, 60, 30))
     inside = resize_image(image, Preprocess(8, 12), (30, 10, 60, 30))

@@ -11,7 +11,7 @@ import typer
 from passerby.cli.attributes import split_attributes
 from passerby.cli.auxiliary import AuxiliaryOptions
 from passerby.cli.option_groups import expand_option_groups
-from passerby.cli.options import BundleArgument, DeviceOption, PicturesArgument, split_list
+from passerby.cli.options import BundleArgument, DeviceOption, FigureOptions, PicturesArgument, split_list
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.progress import show_progress
 
@@ -25,7 +25,7 @@ __all__ = ["attention"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutputOptions:
+class OutputOptions(FigureOptions):
     """Files to write, and the layout of the figure."""
 
     out: Annotated[
@@ -43,10 +43,6 @@ class OutputOptions:
     by_task: Annotated[
         bool, typer.Option("--by-task", help="One column per task, with its most probable attribute.")
     ] = False
-    columns: Annotated[int, typer.Option(min=1, help="Attributes per row, at most.")] = 6
-    height: Annotated[
-        int, typer.Option(min=64, max=4096, help="Height of a picture in the figure, in pixels.")
-    ] = 256
 
 
 @expand_option_groups

@@ -16,7 +16,7 @@ import typer
 from passerby.cli.attributes import name_files, split_attributes
 from passerby.cli.auxiliary import AuxiliaryOptions
 from passerby.cli.option_groups import expand_option_groups
-from passerby.cli.options import BundleArgument, DeviceOption, HeatMapOptions, PicturesArgument
+from passerby.cli.options import BundleArgument, DeviceOption, FigureOptions, HeatMapOptions, PicturesArgument
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.progress import show_progress
 
@@ -31,7 +31,7 @@ __all__ = ["localize"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class OutputOptions:
+class OutputOptions(FigureOptions):
     """Files to write, and the size of the figures."""
 
     out: Annotated[
@@ -46,10 +46,6 @@ class OutputOptions:
         Path | None,
         typer.Option("--json", help="File for the boxes: one line of JSON per picture.", dir_okay=False),
     ] = None
-    columns: Annotated[int, typer.Option(min=1, help="Attributes per row of the figure.")] = 6
-    height: Annotated[
-        int, typer.Option(min=64, max=4096, help="Height of a picture in the figure, in pixels.")
-    ] = 256
 
     def check(self, paths: Sequence[Path], *, attributes: int | None) -> None:
         """Refuse a figure that would be too large."""

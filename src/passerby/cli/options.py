@@ -20,6 +20,7 @@ __all__ = [
     "BoxChoice",
     "BundleArgument",
     "DeviceOption",
+    "FigureOptions",
     "FiveCropsOption",
     "HeatMapOptions",
     "LoadingOptions",
@@ -152,6 +153,16 @@ class HeatMapOptions:
     boxes: Annotated[
         BoxChoice, typer.Option(help="One box around all foreground, or one for each component.")
     ] = BoxChoice.outer
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FigureOptions:
+    """The layout of a figure."""
+
+    columns: Annotated[int, typer.Option(min=1, help="Attributes per row of the figure, at most.")] = 6
+    height: Annotated[
+        int, typer.Option(min=64, max=4096, help="Height of a picture in the figure, in pixels.")
+    ] = 256
 
 
 def split_list(text: str | None) -> list[str] | None:

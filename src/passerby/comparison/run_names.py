@@ -5,13 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 from passerby.errors import ConfigError
+from passerby.evaluation.results import Result
 
 __all__ = [
     "SHORT_NAMES",
-    "Described",
     "RunFacts",
     "describe_facts",
     "find_run",
@@ -32,31 +32,6 @@ SHORT_NAMES: Mapping[str, str] = {
 """Headings of the metrics, in the order of every table; six of them fit in 80 columns."""
 
 _OF_THE_MODEL = ("model", "backbone", "variant")
-
-
-class Described(Protocol):
-    """An object with the facts of a score, such as `Result`."""
-
-    @property
-    def model(self) -> str: ...  # noqa: D102
-    @property
-    def backbone(self) -> str: ...  # noqa: D102
-    @property
-    def variant(self) -> str: ...  # noqa: D102
-    @property
-    def dataset(self) -> str: ...  # noqa: D102
-    @property
-    def partition(self) -> str: ...  # noqa: D102
-    @property
-    def split(self) -> str: ...  # noqa: D102
-    @property
-    def pretraining(self) -> str: ...  # noqa: D102
-    @property
-    def input_size(self) -> tuple[int, int]: ...  # noqa: D102
-    @property
-    def epochs(self) -> int: ...  # noqa: D102
-    @property
-    def protocol(self) -> Mapping[str, Any]: ...  # noqa: D102
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +68,7 @@ def select_rules(protocol: Mapping[str, Any]) -> dict[str, Any]:
     return {k: v for k, v in protocol.items() if k not in ("best_epoch", "skipped_images")}
 
 
-def describe_facts(run: Described, *, seeds: int) -> dict[str, str]:
+def describe_facts(run: Result | RunFacts, *, seeds: int) -> dict[str, str]:
     """The facts of a row in words; empty if not recorded."""
     rules = select_rules(run.protocol)
     height, width = run.input_size
@@ -133,12 +108,12 @@ def name_rows(facts: Sequence[Mapping[str, str]]) -> tuple[str, tuple[str, ...]]
     return _join(facts[0], shared), tuple(_join(row, own) for row in facts)
 
 
-def name_run(run: Described) -> str:
+def name_run(run: Result | RunFacts) -> str:
     """Model, backbone and variant in one line."""
     return f"{run.model} · {run.backbone} · {run.variant}"
 
 
-def find_run(name: str, runs: Sequence[Described], labels: Sequence[str]) -> int:
+def find_run(name: str, runs: Sequence[Result] | Sequence[RunFacts], labels: Sequence[str]) -> int:
     """Find the index of the run with a name.
 
     Args:

@@ -14,14 +14,12 @@ from passerby.comparison.run_comparison import Comparison
 from passerby.comparison.stored import load_comparison
 from passerby.errors import DataError
 from passerby.evaluation.evaluation import Evaluation
-from passerby.evaluation.localization.scores import LocalizationScores
+from passerby.evaluation.localization.scores import LOCALIZATION_FILE, LocalizationScores
 from passerby.evaluation.results import EVALUATION_FILE
 from passerby.evaluation.score_files import COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX
 from passerby.io import read_json
 
 __all__ = ["Run", "Sources", "load_sources"]
-
-LOCALIZATION_FILE = "localization.json"
 
 
 @dataclass(frozen=True)

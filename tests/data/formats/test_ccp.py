@@ -134,7 +134,7 @@ def test_image_level_annotation_in_its_place_is_named(root: Path) -> None:
         ccp.read(root, allow_missing=True)
 
 
-def test_broken_photo_is_named(root: Path) -> None:
+def test_unreadable_photo_is_named(root: Path) -> None:
     (root / "photos" / "0002.jpg").write_bytes(b"")
     with pytest.raises(ImageError, match=r"cannot read the image .*0002\.jpg"):
         ccp.read(root, allow_missing=True)

@@ -64,7 +64,7 @@ def test_keep_present_refuses_missing_by_default(tmp_path, caplog):
     assert "1 of 3 images are missing" in caplog.text
 
 
-def test_keep_present_refuses_an_empty_folder_even_when_told(tmp_path):
+def test_keep_present_refuses_an_empty_folder_even_with_allow_missing(tmp_path):
     with pytest.raises(FormatError, match=r"3 of 3 images are missing.*check --root"):
         keep_present([None] * 3, dataset="Toy", where=tmp_path, allow_missing=True)
 
@@ -81,7 +81,7 @@ def test_find_guidance_goes_by_stem(tmp_path):
     assert guidance.keypoints == [None, POINTS]
 
 
-def test_names_of_parsing_classes_lie_beside_the_maps(tmp_path):
+def test_names_of_parsing_classes_are_next_to_the_maps(tmp_path):
     (tmp_path / "parsing").mkdir()
     (tmp_path / "other").mkdir()
     (tmp_path / "parsing" / "00002.png").touch()

@@ -57,7 +57,7 @@ def read_changed(complete, tmp_path, monkeypatch) -> Callable[..., Any]:
 
 
 @pytest.mark.parametrize("folder", ["data", "release_data/release_data"])
-def test_reads_both_layouts_and_says_how_many_are_missing(tmp_path, read_changed, folder, caplog):
+def test_reads_both_layouts_and_counts_missing_images(tmp_path, read_changed, folder, caplog):
     add_images(tmp_path, *(f"{folder}/{n}" for n in ("000001.jpg", "080001.png", "100000.jpg")))
     with pytest.raises(FormatError, match=r"99,997 of 100,000 images are missing.*--allow-missing"):
         read_changed(allow_missing=False)

@@ -88,7 +88,7 @@ def test_missing_images_are_counted(root):
         peta.read(root)
 
 
-def test_guidance_beside_the_images_is_picked_up(root):
+def test_guidance_next_to_the_images_is_found(root):
     add_images(root, "masks/00002.png")
     (root / "keypoints_coco17.json").write_text(json.dumps([{"image": "09501.jpg", "keypoints": [1.5] * 51}]))
     manifest = peta.read(root, allow_missing=True)

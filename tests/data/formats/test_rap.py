@@ -196,12 +196,12 @@ def test_v2_missing_images_are_counted(v2_root):
         rap2.read(v2_root)
 
 
-def test_v1_file_labelled_v2_is_told_by_its_shape(v1_root):
+def test_v1_file_labelled_v2_is_detected_by_its_shape(v1_root):
     with pytest.raises(FormatError, match=r"41,585 rows, so it is RAP v1.*passerby prepare rap1"):
         rap2.read(v1_root)
 
 
-def test_v1_file_labelled_v2_is_told_even_with_the_fields_of_v2(pretend):
+def test_v1_file_labelled_v2_is_detected_even_with_the_fields_of_v2(pretend):
     root = pretend({"name": make_cells(["a.png"] * V1), "data": np.zeros((V1, 92), np.uint8)}, [])
     with pytest.raises(FormatError, match="it is RAP v1"):
         rap2.read(root)
@@ -312,7 +312,7 @@ def test_names_that_differ_are_refused(have):
         rap.check_names(["Female", have], ["Female", "hs-Hat"], what="toy")
 
 
-def test_guidance_beside_the_images_is_picked_up(v2_root):
+def test_guidance_next_to_the_images_is_found(v2_root):
     for folder in ("masks", "parsing"):
         (v2_root / folder).mkdir()
         (v2_root / folder / "CAM02-frame2.png").touch()

@@ -65,7 +65,7 @@ def test_further_partitions(root):
     assert manifest.partition_names == ("own", "night")
 
 
-def test_spreadsheet_habits_are_understood(root):
+def test_spreadsheet_conventions_are_read(root):
     """Byte order mark, CRLF, floats and words for labels, blanks, an empty last line."""
     text = "image, Hat,Bag,Coat\r\na.jpg,1.0,TRUE, 0 \r\nb/b.png,false,-1.0,\r\n\r\n"
     (root / "mine.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())

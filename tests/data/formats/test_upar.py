@@ -48,7 +48,7 @@ def test_both_headers_are_read(tmp_path: Path, header: str) -> None:
     assert manifest.table.column("camera").to_pylist() == ["market1501-c1", None, None]
 
 
-def test_file_names_say_the_part(tmp_path: Path) -> None:
+def test_file_names_state_the_split(tmp_path: Path) -> None:
     (tmp_path / "annotations").mkdir()
     (tmp_path / "annotations" / "train.csv").write_text(table(IMAGES[:1]))
     (tmp_path / "val.csv").write_text(table(IMAGES[1:], header=HEADERS["without image"]))
@@ -111,7 +111,7 @@ def test_damaged_table_is_named(tmp_path: Path, text: str, message: str) -> None
         upar.read(tmp_path, allow_missing=True)
 
 
-def test_image_in_two_parts_is_named(tmp_path: Path) -> None:
+def test_image_in_two_splits_is_named(tmp_path: Path) -> None:
     (tmp_path / "train.csv").write_text(table(IMAGES))
     (tmp_path / "val.csv").write_text(table(IMAGES[1:2]))
     with pytest.raises(FormatError, match=r"00001\.png twice"):

@@ -28,10 +28,10 @@ from passerby.evaluation.score_files import LOCALIZATION_SUFFIX
 from passerby.io import read_json, write_json
 from passerby.migration import upgrade
 
-__all__ = ["LocalizationScores", "check_localization_path"]
+__all__ = ["LOCALIZATION_FILE", "LocalizationScores", "check_localization_path"]
 
 VERSION = 1
-DEFAULT_NAME = "localization.json"
+LOCALIZATION_FILE = "localization.json"
 CASES_FOLDER = "cases"
 
 
@@ -160,7 +160,7 @@ class LocalizationScores:
         """
         path = _locate(path)
         check_localization_path(path)
-        if path.name == DEFAULT_NAME:
+        if path.name == LOCALIZATION_FILE:
             folder = path.parent / CASES_FOLDER
             if self.cases is None:
                 remove_cases(folder)
@@ -219,7 +219,7 @@ class LocalizationScores:
         try:
             if values["version"] != VERSION:
                 raise ValueError(f"expected version {VERSION}, got {values['version']}")
-            has_cases = path.name == DEFAULT_NAME and folder.is_dir()
+            has_cases = path.name == LOCALIZATION_FILE and folder.is_dir()
             cases = LocalizationCases.load(folder, root=root) if has_cases else None
             samples = LocalizationSamples.load(path.with_suffix(".parquet"), tuple(values["names"]))
             scores = cls._from_dict(values, samples, cases)
@@ -277,7 +277,7 @@ def check_localization_path(path: Path) -> None:
 
 def _locate(path: Path) -> Path:
     path = Path(path)
-    return path if path.suffix == ".json" else path / DEFAULT_NAME
+    return path if path.suffix == ".json" else path / LOCALIZATION_FILE
 
 
 def _to_values(scores: Mapping[str, Estimate]) -> dict[str, Any]:
