@@ -106,6 +106,7 @@ def test_wrong_values_are_reported_with_their_key(recipe_path: Path, override: s
         ("training.resident=true", r"training\.resident: renamed; resident is now device_cache"),
         ("model.start_from=bundle", r"model\.start_from: renamed; start_from is now init_from"),
         ("protocol=honest", r"protocol: renamed; honest is now default"),
+        ("augmentation.hue=0.1", r"augmentation\.hue: removed; delete it"),
     ],
 )
 def test_renamed_keys_are_reported(recipe_path: Path, override: str, message: str) -> None:

@@ -288,7 +288,7 @@ def test_two_processes_have_the_history_of_one(tmp_path: Path) -> None:
     ]
     try:
         for worker in workers:
-            _, output = worker.communicate(timeout=120)
+            _, output = worker.communicate(timeout=900)
             assert worker.returncode == 0, output
     finally:
         for worker in workers:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from typing import Annotated
 
 import typer
@@ -37,26 +38,29 @@ app = typer.Typer(
     add_completion=False,
     pretty_exceptions_enable=False,
 )
-for command in (
-    synth,
-    prepare,
-    annotate,
-    train,
-    suite,
-    calibrate,
-    evaluate,
-    evaluate_localization,
-    predict,
-    attention,
-    localize,
-    results,
-    compare,
-    compare_localization,
-    report,
-    models,
-    recipes,
-):  # in the order of use
-    app.command()(command)
+COMMANDS: dict[Callable[..., None], str] = {
+    synth: "Draw synthetic people with exact labels.",
+    prepare: "Convert a data set into a manifest.",
+    annotate: "Create masks, parsing maps and keypoints.",
+    train: "Train a model from a recipe.",
+    suite: "Train, test and compare a grid of models.",
+    calibrate: "Choose a threshold for each attribute.",
+    evaluate: "Score a bundle on one split.",
+    evaluate_localization: "Score heat maps and boxes of a bundle.",
+    predict: "Predict the attributes in pictures.",
+    attention: "Draw the attention maps of a model.",
+    localize: "Show where attributes are in pictures.",
+    results: "Print score files as one table.",
+    compare: "Compare runs with a baseline.",
+    compare_localization: "Compare the localisation of runs.",
+    report: "Write an HTML page about runs and scores.",
+    models: "Print the sizes of all models.",
+    recipes: "List, show or copy packaged recipes.",
+}
+"""Commands in the order of use, with their line in `passerby --help`."""
+
+for command, summary in COMMANDS.items():
+    app.command(short_help=summary)(command)
 
 
 def _show_version(value: bool) -> None:

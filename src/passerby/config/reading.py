@@ -25,6 +25,8 @@ RENAMED = {
         "data.split": "partition",
         "data.broken": "on_unreadable",
         "data.on_unreadable: stop": "raise",
+        "augmentation.hue": "",
+        "augmentation.erase": "",
         "model.start_from": "init_from",
         "training.resident": "device_cache",
         "protocol: honest": "default",
@@ -41,7 +43,8 @@ RENAMED = {
         "localization.*.method: own": "native",
     },
 }
-"""Keys, or keys with values, of passerby 0.1 and their present names, by section; `*` stands for a name."""
+"""Keys, or keys with values, of passerby 0.1 and their present names, by section: `*` stands for
+a name, an empty string for a removed key."""
 
 T = TypeVar("T", bound=Section)
 
@@ -197,7 +200,9 @@ def _find_renamed(model: type[Section], values: Mapping[str, Any], parent: str =
         for old, new in renamed.items():
             name, _, old_value = old.partition(": ")
             if name.count(".") == path.count(".") and fnmatchcase(path, name) and old_value in ("", value):
-                yield f"{path}: renamed; {old_value or key} is now {new}"
+                yield f"{path}: " + (
+                    f"renamed; {old_value or key} is now {new}" if new else "removed; delete it"
+                )
         if isinstance(value, Mapping):
             yield from _find_renamed(model, value, f"{path}.")
 

@@ -330,7 +330,7 @@ def test_two_processes_select_as_one_with_all_samples(tmp_path: Path) -> None:
     ]
     try:
         for worker in workers:
-            _, output = worker.communicate(timeout=300)
+            _, output = worker.communicate(timeout=900)
             assert worker.returncode == 0, output
     finally:
         for worker in workers:
