@@ -9,6 +9,8 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 FAST ?= not (slow or gpu or browser or realdata)
 # The package index offers the GPU build of torch, whose wheels are large: allow slow downloads.
 export UV_HTTP_TIMEOUT ?= 600
+# OpenMP threads that wait sleep, so that training keeps its speed when other programs use the cores.
+export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check docs bench release-check requirements clean
@@ -51,7 +53,7 @@ check: .venv/.ready  ## Check style, types, layers and the GitHub workflow
 	$(BIN)/check-jsonschema --builtin-schema vendor.github-workflows .github/workflows/*.yml
 
 docs: .venv/.ready  ## Build the documentation site in site/
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 bench: .venv/.ready  ## Measure speed and size, as ratios against named alternatives
 	$(BIN)/python benchmarks/startup.py

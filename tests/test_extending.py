@@ -155,7 +155,7 @@ def test_a_new_model_with_parsing_is_in_the_message_for_others(monkeypatch: pyte
     monkeypatch.setattr(passerby.models, "MODELS", {"toy": ToyModel, "parsing-toy": parsing})
     model = passerby.models.create_model("toy", schema=SCHEMA)
     bundle = passerby.Bundle(model, passerby.types.Preprocess(32, 16))
-    with pytest.raises(PasserbyError, match=r"a toy model makes no parsing maps.*: parsing-toy"):
+    with pytest.raises(PasserbyError, match=r"a toy model computes no parsing maps.*: parsing-toy"):
         bundle.check_parses()
 
 

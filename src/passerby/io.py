@@ -73,7 +73,9 @@ def read_json(path: Path) -> dict[str, Any]:
     try:
         values = json.loads(Path(path).read_text(encoding="utf-8"))
     except FileNotFoundError:
-        raise DataError(f"no file at {path}; `passerby evaluate` writes such files") from None
+        raise DataError(
+            f"no file or folder at {path}; `passerby evaluate … --result` writes score files"
+        ) from None
     except (OSError, ValueError) as error:
         raise DataError(
             f"{path} is not readable JSON ({error}); write it again with `passerby evaluate`"

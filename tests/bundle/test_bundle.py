@@ -662,7 +662,7 @@ def test_mistyped_path_does_not_query_the_hub(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "runs").mkdir()
-    with pytest.raises(BundleError, match="give a folder, a zip, or owner/name"):
+    with pytest.raises(BundleError, match=r"give a folder, a \.zip file, or owner/name"):
         load(name)
     assert not hub.log
 

@@ -212,7 +212,10 @@ def test_existing_masks_are_kept_when_only_keypoints_are_asked_for(path, created
         (["--masks", "--parsing-classes", "lip"], "leave it out, or add --parsing"),
         (["--masks-from", "parsing"], "masks by 'parsing' need parsing, which are not available"),
         (["--parsing-from", "relabel", "--parsing-classes", "lip"], "expected a manifest with parsing maps"),
-        (["--masks", "--contact-sheet", "sheet.txt"], "no image format for sheet.txt; end it in .png"),
+        (
+            ["--masks", "--contact-sheet", "sheet.txt"],
+            "no image format for sheet.txt; use .png",
+        ),
         (["--masks", "--into", "/tmp"], "--into: expected a folder below"),
     ],
 )

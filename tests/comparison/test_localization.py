@@ -413,7 +413,7 @@ def test_scores_are_found_in_files_and_folders(make: Make, tmp_path: Path) -> No
             load_localizations([path])
     with pytest.raises(DataError, match=r"`passerby compare-localization .* prints it"):
         load_localizations([tmp_path / "x.localization-comparison.json"])
-    with pytest.raises(DataError, match="no file at"):
+    with pytest.raises(DataError, match="no file or folder at"):
         load_localizations([tmp_path / "gone.localization.json"])
     file.with_suffix(".parquet").unlink()
     with pytest.raises(DataError, match=r"no samples at .*a\.localization\.parquet; .* --result .*a\.local"):

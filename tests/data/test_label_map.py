@@ -339,7 +339,7 @@ def test_a_map_of_this_package_keeps_the_rows_that_fit() -> None:
     label_map = LabelMap.load("peta-to-pa100k")
     assert label_map.bind(model).names == ("Female", "Hat")  # Trousers needs the other kind, too
     assert label_map.bind(model, ["Boots", "Hat", "Female"]).names == ("Hat", "Female")
-    with pytest.raises(SchemaError, match=r"peta-to-pa100k.*got the sources Tail and.*another label map"):
+    with pytest.raises(SchemaError, match=r"peta-to-pa100k.*the sources are Tail and.*another label map"):
         label_map.bind(["Tail"])
     with pytest.raises(SchemaError, match="another label map"):
         label_map.bind(model, ["Tail"])

@@ -127,7 +127,7 @@ def test_take_and_split(tmp_path):
 
 def test_unknown_split_or_empty_split_lists_the_alternatives(tmp_path):
     manifest = make_manifest(tmp_path)
-    with pytest.raises(ManifestError, match="no partition 'mine' in this manifest, which has official, half"):
+    with pytest.raises(ManifestError, match="no partition 'mine' in this manifest; it has official, half"):
         manifest.select_split("mine", "train")
     with pytest.raises(
         ManifestError, match=r"no rows in split 'val'; rows by split: \{'train': 1, 'val': 0, 'test': 1\}"

@@ -110,7 +110,7 @@ def test_a_bundle_gets_thresholds_and_records_their_origin(
     ("changes", "message"),
     [
         ({"split": "test"}, "flatter"),
-        ({"split": "train"}, "trained on the split train"),
+        ({"split": "train"}, "trained on split 'train'"),
         ({"partition": "other"}, "trained on partition own of"),
     ],
 )

@@ -99,7 +99,7 @@ def test_predictions_have_a_row_per_sample(evaluation: Evaluation, tmp_path: Pat
 @pytest.mark.parametrize(
     ("damage", "message"),
     [
-        (lambda f: (f / "evaluation.json").unlink(), "no file at"),
+        (lambda f: (f / "evaluation.json").unlink(), "no file or folder at"),
         (lambda f: (f / "predictions.parquet").unlink(), "no complete evaluation"),
         (lambda f: (f / "predictions.parquet").write_bytes(b"PAR1"), "no complete evaluation"),
         (lambda f: (f / "evaluation.json").write_text("{}"), "no complete evaluation"),

@@ -109,7 +109,7 @@ def test_load_results_reads_folders_and_names_what_is_missing(tmp_path: Path) ->
     (tmp_path / "empty").mkdir()
     with pytest.raises(DataError, match="no score files"):
         load_results([tmp_path / "empty"])
-    with pytest.raises(DataError, match="no file at"):
+    with pytest.raises(DataError, match="no file or folder at"):
         load_results([tmp_path / "nowhere.json"])
 
 

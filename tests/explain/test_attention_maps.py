@@ -83,7 +83,7 @@ def test_many_pictures_in_order_with_unreadable_ones(photo: Image.Image, tmp_pat
 
 def test_a_model_without_maps_is_refused_by_name(photo: Image.Image) -> None:
     bundle = Bundle(create_model("baseline", schema=SCHEMA, backbone="test_resnet"), Preprocess(64, 48))
-    with pytest.raises(ModelError, match=r"a baseline model has no maps to show.*diaa"):
+    with pytest.raises(ModelError, match=r"a baseline model has no attention maps.*diaa"):
         compute_maps(bundle, photo)
 
 

@@ -97,7 +97,7 @@ def test_parse() -> None:
     ("text", "message"),
     [
         ("mean", "no binarisation rule 'mean'; choose one of max, otsu, quantile"),
-        ("max:1.5", r"expected a binarisation share in \(0, 1\), got 1\.5"),
+        ("max:1.5", r"expected a share between 0 and 1, such as max:0\.5, got 1\.5"),
         ("max:half", "expected max:0.5, quantile:0.9 or otsu, got 'max:half'"),
         ("otsu:0.9", "otsu computes its threshold from the map; expected no share, got 'otsu:0.9'"),
         ("otsu:", "otsu computes its threshold from the map"),

@@ -93,9 +93,9 @@ def test_predictions_have_maps_of_the_size_of_their_pictures(photos: Path) -> No
 
 def test_models_without_parsing_maps_are_refused(photos: Path) -> None:
     bundle = create_bundle("baseline")
-    with pytest.raises(ModelError, match=r"a baseline model makes no parsing maps; .* da-har, mtms"):
+    with pytest.raises(ModelError, match=r"a baseline model computes no parsing maps; .* da-har, mtms"):
         Predictor(bundle, parse=True)
-    with pytest.raises(ModelError, match="makes no parsing maps"):
+    with pytest.raises(ModelError, match="computes no parsing maps"):
         bundle.parse_batch(bundle.prepare(photos / "p0.png")[None])
 
 

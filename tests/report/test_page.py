@@ -160,7 +160,7 @@ def test_evaluations_below_a_run_are_found(evaluation: Evaluation, run: Path) ->
 
 
 def test_other_folders_are_rejected(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="neither a run folder"):
+    with pytest.raises(DataError, match="found none of these files below"):
         load_sources([tmp_path])
 
 

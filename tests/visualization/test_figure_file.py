@@ -30,9 +30,9 @@ def test_invalid_files_are_rejected(tmp_path: Path) -> None:
         save_figure(path, Image.new("RGB", (17_000, 2)))  # WebP allows at most 16,383
     assert path.read_bytes() == b"old"
     for name in ("figure", "figure.txt", "figure.psd"):
-        with pytest.raises(DataError, match=r"end it in \.png"):
+        with pytest.raises(DataError, match=r"use \.png"):
             save_figure(tmp_path / name, Image.new("RGB", (2, 2)))
-        with pytest.raises(DataError, match=r"end it in \.png"):
+        with pytest.raises(DataError, match=r"use \.png"):
             check_figure(tmp_path / name, count=1, height_px=256)
     assert [p.name for p in tmp_path.iterdir()] == ["figure.webp"]
     with pytest.raises(DataError, match="give fewer pictures"):

@@ -141,7 +141,7 @@ def test_invalid_arguments_are_rejected(tmp_path: Path) -> None:
         draw_localizations([found, found], truth=[{}])
     with pytest.raises(DataError, match="give fewer"):
         draw_localizations([found], height_px=MAX_SIDE_PX + 1)
-    with pytest.raises(DataError, match=r"end it in \.png"):
+    with pytest.raises(DataError, match=r"use \.png"):
         check_grid_size(tmp_path / "a.txt", pictures=1, attributes=None)
     check_grid_size(tmp_path / "a.png", pictures=200, attributes=6)
     check_grid_size(tmp_path / "a.png", pictures=3, attributes=100)

@@ -162,7 +162,7 @@ class Bundle:
             returns: (N, A) float32 in [0, 1]; maps (N, H, W) uint8, indices into `model.parsing_classes`.
 
         Raises:
-            ModelError: If the model makes no parsing maps, or the pictures have another shape or type.
+            ModelError: If the model computes no parsing maps, or the pictures have another shape or type.
         """
         import torch
 
@@ -172,7 +172,7 @@ class Bundle:
         return output.logits.float().sigmoid(), maps
 
     def check_parses(self) -> None:
-        """Refuse a model that makes no parsing maps.
+        """Refuse a model that computes no parsing maps.
 
         Raises:
             ModelError: If the model makes none; the message names the models that do.
@@ -181,9 +181,7 @@ class Bundle:
             from passerby.models import MODELS
 
             models = ", ".join(name for name, kind in MODELS.items() if kind.has_parsing)
-            raise ModelError(
-                f"a {self.model.name} model makes no parsing maps; models that make them: {models}"
-            )
+            raise ModelError(f"a {self.model.name} model computes no parsing maps; models that do: {models}")
 
     def check_images(self, images: Tensor) -> None:
         """Refuse a batch that does not consist of prepared pictures.

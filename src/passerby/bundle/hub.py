@@ -21,7 +21,9 @@ def download(name: str, revision: str | None) -> Path:
         BundleError: If the name is not a valid Hub name, or the download fails.
     """
     if not _HUB_ID.fullmatch(name) or name.endswith(".zip") or Path(name.split("/")[0]).exists():
-        raise BundleError(f"no bundle at {name}; give a folder, a zip, or owner/name of the Hugging Face Hub")
+        raise BundleError(
+            f"no bundle at {name}; give a folder, a .zip file, or owner/name on the Hugging Face Hub"
+        )
     from huggingface_hub import snapshot_download
 
     try:

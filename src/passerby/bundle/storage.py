@@ -93,7 +93,8 @@ def _decode_config(content: bytes, where: str) -> dict[str, Any]:
         raise BundleError(f"{where}: expected a format_version of at least 1, got {version!r}")
     if version > FORMAT_VERSION:
         raise BundleError(
-            f"{where} has format {version}, this version reads up to {FORMAT_VERSION}; update passerby"
+            f"{where} has format {version}, but this version of passerby reads formats up to "
+            f"{FORMAT_VERSION}; update passerby"
         )
     if config.get("checksum") != _checksum(config):
         raise BundleError(

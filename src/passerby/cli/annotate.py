@@ -134,7 +134,9 @@ def annotate(
     parsing_options: ParsingOptions,
     keypoint_options: KeypointOptions,
     output: OutputOptions,
-    limit: Annotated[int | None, typer.Option(min=1, help="Process the first rows only, as a trial.")] = None,
+    limit: Annotated[
+        int | None, typer.Option(min=1, help="Process only the first N rows, as a trial.")
+    ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Persons per batch.")] = 16,
     device: DeviceOption = "auto",
 ) -> None:

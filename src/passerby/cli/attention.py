@@ -77,8 +77,8 @@ def attention(
 ) -> None:
     """Draw the attention maps of a model over pictures, and its parsing maps if it computes any.
 
-    Exit status: 0 if all pictures were read, 1 if some were skipped (listed on standard error), 2 after an
-    error that you can fix.
+    Exit status: 0 if all pictures were read, 1 if some were skipped (listed on standard error), 2 after any
+    other error in the input or the options.
     """
     if output.by_task and attributes is not None:
         raise typer.BadParameter("give either --attributes or --by-task, not both")

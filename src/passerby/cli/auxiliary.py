@@ -26,7 +26,7 @@ class AuxiliaryOptions:
         typer.Option(
             help="Masks for a model that takes them as input: a folder with <picture name>.png, or "
             "mask-rcnn, or mask-rcnn=WEIGHTS.",
-            show_default="none; the result notes it",
+            show_default="none; the result contains a note",
         ),
     ] = None
     keypoints: Annotated[
@@ -34,7 +34,7 @@ class AuxiliaryOptions:
         typer.Option(
             help="Keypoints for a model that takes them as input: a folder with keypoints_coco17.json, or "
             "keypoint-rcnn, or vitpose, or one of these with =WEIGHTS.",
-            show_default="none; the result notes it",
+            show_default="none; the result contains a note",
         ),
     ] = None
 

@@ -28,7 +28,7 @@ class GoalChoice(StrEnum):
 @expand_option_groups
 def calibrate(
     bundle: BundleArgument,
-    data: Annotated[Path, typer.Option(help="Manifest with the samples to choose on.")],
+    data: Annotated[Path, typer.Option(help="Manifest with the calibration samples.")],
     out: Annotated[Path, typer.Option(help="New bundle: a folder, or a file that ends in .zip.")],
     goal: Annotated[GoalChoice, typer.Option(help="Metric that each attribute's threshold maximises.")],
     loading: LoadingOptions,
@@ -36,7 +36,7 @@ def calibrate(
     split: SplitOption = Split.val,
     batch_size: Annotated[int, typer.Option(min=1, help="Pictures per batch.")] = 128,
 ) -> None:
-    """Choose a threshold for each attribute, on samples that neither train nor test the bundle.
+    """Choose a threshold for each attribute on samples outside the training and test splits.
 
     `passerby evaluate` and `passerby predict` use the thresholds of the new bundle.
     """

@@ -26,7 +26,7 @@ BaselineOption = Annotated[
     str | None, typer.Option(help="Variant, model or full name of the run to compare with.")
 ]
 ResamplesOption = Annotated[int, typer.Option(min=1, help="Number of resamples.")]
-SeedOption = Annotated[int, typer.Option(min=0, help="Seed of the draws.")]
+SeedOption = Annotated[int, typer.Option(min=0, help="Random seed.")]
 MarkdownOption = Annotated[bool, typer.Option("--markdown", help="Print Markdown.")]
 
 
@@ -62,17 +62,19 @@ def compare(
         typer.Option(help="Metric with an interval; may be repeated [default: mA, f1, mAP]."),
     ] = None,
     resamples: ResamplesOption = 1000,
-    level: Annotated[float, typer.Option(help="Level of the intervals.")] = 0.95,
-    by: Annotated[Unit, typer.Option(help="Draw images, or identities with all their images.")] = Unit.image,
+    level: Annotated[float, typer.Option(help="Confidence level of the intervals.")] = 0.95,
+    by: Annotated[
+        Unit, typer.Option(help="Resample images, or identities with all their images.")
+    ] = Unit.image,
     seed: SeedOption = 0,
     markdown: MarkdownOption = False,
     out: Annotated[
-        Path | None, typer.Option(help="File to write; its name ends in .comparison.json.")
+        Path | None, typer.Option(help="File to write; its name must end in .comparison.json.")
     ] = None,
 ) -> None:
     """Compare runs with a baseline, with confidence intervals.
 
-    Averages seeds and computes paired bootstrap intervals of the differences from the predictions.
+    Averages over seeds and computes paired bootstrap intervals of the differences.
     """
     from passerby.comparison.comparison_file import check_comparison_path
     from passerby.comparison.paired_scores import DEFAULT_METRICS
@@ -86,7 +88,9 @@ def compare(
         _print(Comparison.load(paths[0]), markdown)
         return
     if baseline is None:
-        raise ConfigError("choose the run to compare with by --baseline: its variant or model")
+        raise ConfigError(
+            "expected --baseline, got none; give the variant or model of the run to compare with"
+        )
     if out is not None:
         check_comparison_path(out)
     with show_progress("resampling") as progress:

@@ -43,13 +43,13 @@ def compare_localization(
     seed: SeedOption = 0,
     markdown: MarkdownOption = False,
     out: Annotated[
-        Path | None, typer.Option(help="File to write; its name ends in .localization-comparison.json.")
+        Path | None, typer.Option(help="File to write; its name must end in .localization-comparison.json.")
     ] = None,
 ) -> None:
     """Compare the localisation of runs with a baseline, with confidence intervals.
 
-    Means over attributes, and IoU and correlation by attribute (SSPNet, Table 10), seeds averaged; paired
-    bootstrap intervals of the differences from the samples stored with the scores.
+    Prints means over attributes, and scores by attribute (SSPNet, Table 10). Averages over seeds and
+    computes paired bootstrap intervals of the differences.
     """
     from passerby.comparison.comparison_file import check_comparison_path
     from passerby.comparison.localization_comparison import LocalizationComparison
@@ -63,7 +63,9 @@ def compare_localization(
         _print(LocalizationComparison.load(paths[0]), markdown)
         return
     if baseline is None:
-        raise ConfigError("choose the run to compare with by --baseline: its variant or model")
+        raise ConfigError(
+            "expected --baseline, got none; give the variant or model of the run to compare with"
+        )
     if out is not None:
         check_comparison_path(out, LOCALIZATION_COMPARISON_SUFFIX)
     with show_progress("resampling") as progress:

@@ -44,7 +44,9 @@ class OutputOptions:
     )
     variant: Annotated[
         str | None,
-        typer.Option(help="Variant in the score file, if not the bundle's; -five-crops is appended."),
+        typer.Option(
+            help="Variant in the score file, instead of the bundle's; --five-crops appends -five-crops."
+        ),
     ] = None
 
     def write(self, evaluation: Evaluation) -> list[str]:
@@ -165,15 +167,23 @@ def _draw_summary(evaluation: Evaluation) -> Table:
 
 
 def _draw_attributes(evaluation: Evaluation) -> Table:
+    from rich import box
     from rich.markup import escape
     from rich.table import Table
 
-    columns = ("mA", "tpr", "tnr", "f1", "precision", "recall", "AP")
-    table = Table(title="Attributes, in per cent", title_justify="left")
-    table.add_column("attribute", no_wrap=True)
-    table.add_column("positives", justify="right")
-    for name in columns:
-        table.add_column(name, justify="right", style="bold" if name == "mA" else None)
+    headings = ("mA", "TPR", "TNR", "F1", "prec", "rec", "AP")
+    columns = dict(zip(("mA", "tpr", "tnr", "f1", "precision", "recall", "AP"), headings, strict=True))
+    table = Table(
+        title="Attributes (n: positives), in per cent",
+        title_justify="left",
+        box=box.SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("attribute", overflow="fold")
+    table.add_column("n", justify="right", no_wrap=True)
+    for name, heading in columns.items():
+        style = "bold" if name == "mA" else None
+        table.add_column(heading, justify="right", no_wrap=True, style=style)
     for name, scores in evaluation.metrics()["per_attribute"].items():
         cells = ("–" if scores[c] is None else f"{100 * scores[c]:.1f}" for c in columns)
         table.add_row(escape(name), f"{scores['positives']:,}", *cells)

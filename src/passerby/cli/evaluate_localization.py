@@ -66,10 +66,13 @@ class SamplingOptions:
     """Samples that count, and their means and intervals."""
 
     min_area_px: Annotated[
-        int, typer.Option(min=1, help="Smallest true area of a sample, in pixels of the input.")
+        int, typer.Option(min=1, help="Minimum ground-truth area of a sample, in input pixels.")
     ] = 9
     min_samples: Annotated[
-        int, typer.Option(min=2, help="Attributes with fewer samples have no interval and are in no mean.")
+        int,
+        typer.Option(
+            min=2, help="Attributes with fewer samples get no interval and are excluded from means."
+        ),
     ] = 10
     only_predicted: Annotated[
         bool, typer.Option("--only-predicted", help="Count only samples that the model predicts.")
@@ -82,10 +85,10 @@ class SamplingOptions:
         ),
     ] = None
     insertion_deletion: Annotated[
-        int, typer.Option(min=0, help="Samples per attribute for insertion and deletion: slow.")
+        int, typer.Option(min=0, help="Samples per attribute for insertion and deletion (slow); 0 for none.")
     ] = 0
     resamples: Annotated[int, typer.Option(min=1, help="Number of resamples for the intervals.")] = 1000
-    seed: Annotated[int, typer.Option(min=0, help="Seed of the draws.")] = 0
+    seed: Annotated[int, typer.Option(min=0, help="Random seed.")] = 0
 
     def create(self) -> SamplingSettings:
         """The settings of the library."""
@@ -111,7 +114,7 @@ class OutputOptions:
     ] = None
     result: Annotated[
         Path | None,
-        typer.Option(help="File for the scores; its name ends in .localization.json."),
+        typer.Option(help="Score file to write; its name must end in .localization.json."),
     ] = None
 
     def check(self) -> None:
@@ -127,7 +130,7 @@ class OutputOptions:
 @expand_option_groups
 def evaluate_localization(
     bundle: BundleArgument,
-    data: Annotated[Path, typer.Option(help="Manifest with parsing maps, or of synthetic pictures.")],
+    data: Annotated[Path, typer.Option(help="Manifest with parsing maps, or of a synthetic data set.")],
     heat_maps: HeatMapOptions,
     sampling: SamplingOptions,
     output: OutputOptions,
@@ -152,7 +155,7 @@ def evaluate_localization(
 ) -> None:
     """Score how well heat maps locate attributes.
 
-    Compares boxes and foreground with true boxes and pixels (SSPNet, Table 10), with intervals.
+    Compares boxes and foreground with ground-truth boxes and pixels (SSPNet, Table 10), with intervals.
     """
     from rich.console import Console
 

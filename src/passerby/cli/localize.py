@@ -74,12 +74,12 @@ def localize(
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Show where in the pictures attributes are: heat maps with boxes, and the boxes in pixels.
+    """Show where attributes are in pictures, as heat maps and boxes.
 
-    Without --out, --folder and --json a table is printed.
+    Prints a table unless --out, --folder or --json is given.
 
-    Exit status: 0 if all pictures were read, 1 if some were skipped (listed on standard error), 2 after an
-    error that you can fix.
+    Exit status: 0 if all pictures were read, 1 if some were skipped (listed on standard error), 2 after any
+    other error in the input or the options.
     """
     if output.out is not None and output.out == output.json_file:
         raise typer.BadParameter("--out and --json are the same file; change one, for example to boxes.jsonl")

@@ -34,7 +34,7 @@ _TWO_LINES = {
 
 def models(
     model: Annotated[str | None, typer.Option(help="Only this model, such as diaa.")] = None,
-    backbone: Annotated[str | None, typer.Option(help="Only this backbone; any network of timm.")] = None,
+    backbone: Annotated[str | None, typer.Option(help="Only this backbone; any timm model name.")] = None,
     size: Annotated[
         str | None, typer.Option(help="Input as height x width in pixels, such as 256x192.")
     ] = None,

@@ -93,7 +93,7 @@ FiveCropsOption = Annotated[
 class LoadingOptions:
     """How pictures are read, and where the model runs."""
 
-    root: Annotated[Path | None, typer.Option(help="Folder of the pictures, if not the manifest's.")] = None
+    root: Annotated[Path | None, typer.Option(help="Folder of the pictures, if they have moved.")] = None
     cache: Annotated[
         Path | None, typer.Option(help="Folder of packed caches; the whole manifest is packed once.")
     ] = None
@@ -140,7 +140,7 @@ class HeatMapOptions:
     method: Annotated[
         MethodChoice | None,
         typer.Option(
-            help="Method of the heat maps; native is a map that the model itself computes.",
+            help="Method of the heat maps; native uses a map that the model computes itself.",
             show_default="the model's recommended one: native or grad-cam-p",
         ),
     ] = None

@@ -54,7 +54,7 @@ class OutputOptions:
         bool, typer.Option("--all", help="Table: list all attributes, not only those present.")
     ] = False
     top: Annotated[
-        int | None, typer.Option(min=1, help="Table: list this many most probable attributes.")
+        int | None, typer.Option(min=1, help="Table: list only the N most probable attributes.")
     ] = None
 
     def check(self) -> None:
@@ -108,8 +108,8 @@ def predict(
 ) -> None:
     """Predict the attributes of the persons in pictures.
 
-    Exit status: 0 if all pictures were read, 1 if some were skipped (listed on standard error), 2 after an
-    error that you can fix.
+    Exit status: 0 if all pictures were read, 1 if some were skipped (listed on standard error), 2 after any
+    other error in the input or the options.
     """
     output.check()
 

@@ -42,7 +42,7 @@ class FormatOptions:
         typer.Option(help="peta, rap1: evaluated or all. table: names of the columns, separated by commas."),
     ] = None
     table: Annotated[
-        Path | None, typer.Option(help="table: the CSV or Parquet file, if the root has several.")
+        Path | None, typer.Option(help="table: the CSV or Parquet file, needed if the root has several.")
     ] = None
     schema: Annotated[Path | None, typer.Option(help="table: CSV that describes the attributes.")] = None
     name: Annotated[
@@ -68,7 +68,7 @@ class PartitionOptions:
     max_drift: Annotated[
         float,
         typer.Option(
-            help="identity-disjoint: largest difference of an attribute's share of positives between splits."
+            help="identity-disjoint: maximum difference between splits in an attribute's share of positives."
         ),
     ] = 0.03
     min_test_images: Annotated[
@@ -92,7 +92,7 @@ def prepare(
     out: Annotated[
         Path | None, typer.Option(help="Manifest to write.", show_default="<dataset>.parquet")
     ] = None,
-    allow_missing: Annotated[bool, typer.Option(help="Continue without missing images.")] = False,
+    allow_missing: Annotated[bool, typer.Option(help="Skip rows whose image is missing.")] = False,
     check_images: Annotated[
         bool, typer.Option(help="Decode every image to find unreadable ones and exact duplicates.")
     ] = True,
@@ -124,7 +124,7 @@ def _read(dataset: str, root: Path, allow_missing: bool, given: dict[str, Any]) 
     if dataset not in FORMATS:
         raise ConfigError(f"no data set {dataset!r}; expected one of {', '.join(FORMATS)}")
     if not root.exists():
-        raise ConfigError(f"expected the data set at {root}, which does not exist; check --root")
+        raise ConfigError(f"expected the folder of the data set, but {root} does not exist; check --root")
     accepted = inspect.signature(FORMATS[dataset]).parameters
     for option in given:
         if option not in accepted:

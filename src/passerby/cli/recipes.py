@@ -31,7 +31,7 @@ def recipes(
 ) -> None:
     """List the recipes and suites of the package, show one, or copy one.
 
-    The copy is a starting point for your own: it works in any folder.
+    A copy works in any folder and is a starting point for your own recipe.
     """
     from passerby.config.packaged import list_recipes, read_copy
     from passerby.errors import ConfigError

@@ -20,9 +20,11 @@ def report(
         ),
     ],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
-    title: Annotated[str | None, typer.Option(help="Heading of the page [default: the model].")] = None,
+    title: Annotated[
+        str | None, typer.Option(help="Heading of the page [default: name of the model].")
+    ] = None,
     images: Annotated[
-        Path | None, typer.Option(help="Folder of the images, if they are not where they were evaluated.")
+        Path | None, typer.Option(help="Folder of the images, if they have moved since the evaluation.")
     ] = None,
     pictures: Annotated[int, typer.Option(min=0, max=200, help="Number of images in each gallery.")] = 12,
     no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave out images of people.")] = False,

@@ -17,11 +17,12 @@ def suite(
     ] = None,
     results: Annotated[Path, typer.Option(help="Folder of the score files.")] = Path("results"),
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Change every recipe, e.g. --set training.epochs=2.")
+        list[str] | None,
+        typer.Option("--set", help="Override a value in every recipe, e.g. --set training.epochs=2."),
     ] = None,
     at_once: Annotated[int, typer.Option(min=1, help="Number of runs in parallel.")] = 1,
     timing_s: Annotated[
-        float, typer.Option(min=0, help="Seconds of timing per model at the end; 0 for none.")
+        float, typer.Option(min=0, help="Seconds to time each model at the end; 0 for none.")
     ] = 4.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and list the runs.")] = False,
 ) -> None:

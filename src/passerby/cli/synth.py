@@ -32,7 +32,7 @@ class SceneOptions:
         float, typer.Option(min=0, max=1, help="Blur, noise, low resolution, unusual viewpoints.")
     ] = 0.3
     imbalance: Annotated[
-        float, typer.Option(min=0, max=1, help="0: balanced; 1: long-tailed, as on a street.")
+        float, typer.Option(min=0, max=1, help="0: balanced; 1: long-tailed, as in street footage.")
     ] = 0.0
     distractors: Annotated[
         float, typer.Option(min=0, max=4, help="Mean number of other people in an image.")
@@ -44,7 +44,7 @@ class SceneOptions:
     object_scale: Annotated[
         float, typer.Option(min=0.1, max=1.5, help="Relative size of hats, bags, glasses, prints.")
     ] = 1.0
-    views: Annotated[int, typer.Option(min=1, max=10_000, help="Images of each identity.")] = 4
+    views: Annotated[int, typer.Option(min=1, max=10_000, help="Images per identity.")] = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,7 +66,7 @@ def synth(
     count: Annotated[int, typer.Option("--count", min=1, help="Number of images.", show_default=False)],
     scene: SceneOptions,
     output: OutputOptions,
-    seed: Annotated[int, typer.Option(help="Seed of people, cameras and scenes.")] = 0,
+    seed: Annotated[int, typer.Option(help="Random seed.")] = 0,
 ) -> None:
     """Draw people with labels, masks, parsing maps, keypoints and boxes.
 

@@ -17,9 +17,9 @@ def train(
     data: Annotated[Path | None, typer.Option(help="Manifest to train on instead of the recipe's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/<name of the recipe>].")] = None,
     overrides: Annotated[
-        list[str] | None, typer.Option("--set", help="Change a value, e.g. --set optimizer.lr=1e-4.")
+        list[str] | None, typer.Option("--set", help="Override a recipe value, e.g. --set optimizer.lr=1e-4.")
     ] = None,
-    seeds: Annotated[str | None, typer.Option(help="Several runs, e.g. --seeds 0,1,2.")] = None,
+    seeds: Annotated[str | None, typer.Option(help="Train one run per seed, e.g. --seeds 0,1,2.")] = None,
     resume: Annotated[bool, typer.Option(help="Resume an interrupted run.")] = False,
     test: Annotated[bool, typer.Option(help="Score the best bundle on the test split at the end.")] = False,
     results: Annotated[Path, typer.Option(help="Folder for the score files of --test.")] = Path("results"),

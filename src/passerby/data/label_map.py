@@ -216,9 +216,9 @@ class LabelMap:
         if not found:
             wanted = dict.fromkeys(source.name for sources in self.rows.values() for source in sources)
             raise SchemaError(
-                f"label map {self.title}: expected sources such as {_shorten(wanted)} and targets such as "
-                f"{_shorten(self.rows)}, got the sources {_shorten(source_names)} and the targets "
-                f"{_shorten(targets)}; choose another label map"
+                f"label map {self.title} does not fit: it maps sources such as {_shorten(wanted)} to "
+                f"targets such as {_shorten(self.rows)}, but the sources are {_shorten(source_names)} and "
+                f"the targets {_shorten(targets)}; choose another label map"
             )
         return BoundLabelMap(
             tuple(found),

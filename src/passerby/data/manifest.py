@@ -194,7 +194,7 @@ class Manifest:
         if partition not in self.partition_names:
             names = ", ".join(self.partition_names) or "none"
             raise ManifestError(
-                f"no partition {partition!r} in this manifest, which has {names}; choose one by --partition "
+                f"no partition {partition!r} in this manifest; it has {names}; choose one with --partition "
                 "or data.partition=…, or add one with `passerby prepare … --partition random`"
             )
         column = np.asarray(self._column(f"split:{partition}"), dtype=object)

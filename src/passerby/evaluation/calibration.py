@@ -151,7 +151,10 @@ def check_calibration(bundle: Bundle, dataset: str, partition: str, split: str) 
             f"{partition} contain samples that it was trained on or will be tested on; use the same partition"
         )
     if split in metadata.get("train_splits", ()):
-        raise DataError(f"the bundle was trained on the split {split} of {partition}; use another")
+        raise DataError(
+            f"the bundle was trained on split {split!r} of partition {partition!r}; "
+            "choose another with --split"
+        )
 
 
 def name_calibrated(variant: str, goal: str) -> str:

@@ -190,7 +190,7 @@ def _check_maps(output: Output, bundle: Bundle) -> dict[str, NDArray[np.float32]
     model = bundle.model.name
     if not bundle.model.has_maps:
         others = ", ".join(name for name, kind in MODELS.items() if kind.has_maps)
-        raise ModelError(f"a {model} model has no maps to show; models that have them: {others}")
+        raise ModelError(f"a {model} model has no attention maps; models that have them: {others}")
     count, attributes = output.logits.shape
     arrays = {}
     for name, values in {**output.maps, **bundle.model.explain(output)}.items():

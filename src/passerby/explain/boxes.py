@@ -54,7 +54,9 @@ class Binarization:
         if self.rule not in RULES:
             raise ConfigError(f"no binarisation rule {self.rule!r}; choose one of {', '.join(RULES)}")
         if not 0 < self.share < 1:
-            raise ConfigError(f"expected a binarisation share in (0, 1), got {self.share}")
+            raise ConfigError(
+                f"binarization: expected a share between 0 and 1, such as max:0.5, got {self.share}"
+            )
 
     @classmethod
     def parse(cls, text: str) -> Binarization:

@@ -109,9 +109,9 @@ def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Source
         logs, found = _search(path)
         if not logs and not any(found.values()):
             raise DataError(
-                f"{path} is neither a run folder (logs/metrics.csv) nor an evaluation (evaluation.json) nor "
-                "an evaluation of localisation (localization.json); `passerby train`, `passerby evaluate … "
-                "--out` and `passerby evaluate-localization … --out` write them"
+                "expected a folder of `passerby train` (logs/metrics.csv), `passerby evaluate --out` "
+                "(evaluation.json) or `passerby evaluate-localization --out` (localization.json), but found "
+                f"none of these files below {path}"
             )
         runs += [Run.load(log.parent.parent) for log in logs]
         for name, files in found.items():

@@ -124,7 +124,7 @@ def _check_replaceable(out: Path, overwrite: bool) -> None:
         return
     if not (overwrite and (out / "synth.json").is_file()):
         raise DataError(
-            f"expected {out} to be absent or empty; choose another folder, "
+            f"expected a new or empty folder, but {out} contains files; choose another, "
             f"or replace a data set written by synth with --overwrite"
         )
 

@@ -29,7 +29,7 @@ def check_figure(path: Path, *, count: int, height_px: int) -> None:
     Example:
         >>> check_figure(Path("attention.doc"), count=1, height_px=256)
         Traceback (most recent call last):
-        passerby.errors.DataError: no image format for attention.doc; end it in .png, .jpg, .webp or .pdf
+        passerby.errors.DataError: no image format for attention.doc; use .png, .jpg, .webp or .pdf
     """
     _get_format(path)
     check_sides(1, count * height_px)
@@ -46,13 +46,13 @@ def save_figure(path: Path, figure: Image.Image) -> None:
         with replace_file(path) as temporary:
             figure.save(temporary, format=name)
     except (OSError, ValueError) as error:  # formats have limits, such as 16,383 pixels for WebP
-        raise DataError(f"cannot write {path} ({error}); use another path, or end it in .png") from error
+        raise DataError(f"cannot write {path} ({error}); use another path, or .png") from error
 
 
 def _get_format(path: Path) -> str:
     name = Image.registered_extensions().get(path.suffix.lower())
     if name is None or name not in Image.SAVE:
-        raise DataError(f"no image format for {path}; end it in .png, .jpg, .webp or .pdf")
+        raise DataError(f"no image format for {path}; use .png, .jpg, .webp or .pdf")
     return name
 
 

@@ -96,7 +96,6 @@ def choose_excluded(truth: Truth, exclude_from_mean: Sequence[str] | None) -> tu
         return truth.exclude_from_mean
     if missing := [name for name in exclude_from_mean if name not in truth.names]:
         raise SchemaError(
-            f"exclude_from_mean: {missing[0]!r} has no ground truth; expected some of "
-            f"{', '.join(truth.names)}"
+            f"exclude_from_mean: {missing[0]!r} has no ground truth; choose from {', '.join(truth.names)}"
         )
     return tuple(exclude_from_mean)
