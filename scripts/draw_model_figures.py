@@ -26,7 +26,7 @@ MODELS = {
     "baseline": """image 0 0 1 data image|256×192; net 1 0 2 net backbone|any timm network;
 mean 3 0 1 net features|H/32; pool 4 0 1 own mean over|positions; linear 5 0 1 own linear|W, b;
 out 6 0 1 output logits; image > net > mean > pool > linear > out; labels 0 1 1 data labels;
-loss 1 1 6 output loss: cross-entropy|SB weights: positives exp(1 − r), negatives exp(r), r: share of positives;
+loss 1 1 6 output loss: cross-entropy|Strong Baseline: rare positives weigh more;
 labels,out > loss""",
     "man": """image 0 0 1 data image|256×256; s1 1 0 1 net stage 1|H/4; s2 2 0 1 net stage 2|H/8;
 s3 3 0 1 net stage 3|H/16; product 4 0 1 own features|× mask; mean 5 0 1 own mean over|positions;
@@ -57,14 +57,14 @@ a3 3 1 1 own attention ×|confidence; a4 4 1 1 own attention ×|confidence;
 c3 3 2 1 own classifier|on maps|loss $L_b$; c4 4 2 1 own classifier|on maps|loss $L_b$;
 mean 3 3 3 own mean of the three logits; out 6 3 1 output logits; s4 > pool > primary > mean > out;
 s3 > a3 > c3 > mean; s4 > a4 > c4 > mean;
-note1 0 2 3 note $L_w$: weighted focal loss|$L_b$: cross-entropy, weighted by the|change of a sample's predictions""",
+note1 0 2 3 note $L_w$: weighted focal loss|$L_b$: cross-entropy, weighted by the|change of predictions""",
     "sspnet": """STAGES; p1 1 1 1 own P1|H/4; p2 2 1 1 own P2|H/8; p3 3 1 1 own P3|H/16;
 p4 4 1 1 own 1×1 conv|H/32; s1 > p1; s2 > p2; s3 > p3 > p2 > p1; s4 > p4 > p3;
 afss 1 2 3 own AFSS: one level per group,|the best mA in training;
 ple 4 2 3 own PLE: features at the locations|of the group's body part; p1,p2,p3 > afss > ple;
 g1 3 3 1 own head|linear; g2 4 3 1 own torso|linear; g3 5 3 1 own bottom|linear; g4 6 3 1 own all|linear;
-out 3 4 4 output logits|loss: weighted cross-entropy, summed over groups; ple > g1,g2,g3,g4 > out;
-note 0 3 3 note Locations: rows of the map (R),|keypoints (K), or|sampled points (S)""",
+out 3 4 4 output logits|loss: weighted cross-entropy of each group; ple > g1,g2,g3,g4 > out;
+note 0 3 3 note locations: rows (R),|keypoints (K) or|sampled points (S)""",
     "passerby": """STAGES; pool 5 0 1 own mean over|positions; linear 5 1 1 own linear|W, b;
 e3 3 1 1 own evidence|pooling|Σ a · e; e4 4 1 1 own evidence|pooling|Σ a · e;
 sum 3 2 3 own sum of the three logits; out 6 2 1 output logits; s3 > e3; s4 > e4; s4 > pool > linear;
@@ -113,15 +113,15 @@ def draw_arrow(axes: Axes, start: Box, end: Box) -> None:
     if y0 == y1:
         path = [(x0 + right * half0, y0), (side, y1)]
     elif abs(x1 - x0) < max(half0, half1):
-        x = x0 if half0 <= half1 else x1
-        path = [(x, leave), (x, edge)]
+        path = [(x0 if half0 <= half1 else x1, y) for y in (leave, edge)]
     elif right < 0 or abs(y1 - y0) > ROW:
         bus = edge - down * (ROW - HEIGHT) / 2
         path = [(x0, leave), (x0, bus), (x1, bus), (x1, edge)]
     else:
         bus = side - (COLUMN - WIDTH) / 2
         path = [(x0 + half0, y0), (bus, y0), (bus, y1), (side, y1)]
-    axes.plot(*zip(*path[:-1], strict=True), color="#444444", lw=1.2)
+    if len(path) > 2:
+        axes.plot(*zip(*path[:-1], strict=True), color="#444444", lw=1.2)
     head = {"arrowstyle": "-|>", "color": "#444444", "shrinkA": 0, "shrinkB": 0, "lw": 1.2}
     axes.annotate("", path[-1], path[-2], arrowprops=head)
 

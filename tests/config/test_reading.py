@@ -100,12 +100,12 @@ def test_wrong_values_are_reported_with_their_key(recipe_path: Path, override: s
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("data.split=official-1", r"data\.split: renamed; split is now partition"),
-        ("data.broken=skip", r"data\.broken: renamed; broken is now on_unreadable"),
-        ("data.on_unreadable=stop", r"data\.on_unreadable: renamed; stop is now raise"),
-        ("training.resident=true", r"training\.resident: renamed; resident is now device_cache"),
-        ("model.start_from=bundle", r"model\.start_from: renamed; start_from is now init_from"),
-        ("protocol=honest", r"protocol: renamed; honest is now default"),
+        ("data.split=official-1", r"data\.split: renamed to data\.partition"),
+        ("data.broken=skip", r"data\.broken: renamed to data\.on_unreadable"),
+        ("data.on_unreadable=stop", r"data\.on_unreadable: the value stop was renamed to raise"),
+        ("training.resident=true", r"training\.resident: renamed to training\.device_cache"),
+        ("model.start_from=bundle", r"model\.start_from: renamed to model\.init_from"),
+        ("protocol=honest", r"protocol: the value honest was renamed to default"),
         ("augmentation.hue=0.1", r"augmentation\.hue: removed; delete it"),
     ],
 )

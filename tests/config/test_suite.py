@@ -181,18 +181,18 @@ def test_a_model_may_have_its_own_seeds(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("key", "value", "message"),
     [
-        ("systems", {}, "systems: renamed; systems is now models"),
-        ("common", {}, "common: renamed; common is now defaults"),
-        ("models", {"wet": {"change": {}}}, r"models\.wet\.change: renamed; change is now overrides"),
+        ("systems", {}, "systems: renamed to models"),
+        ("common", {}, "common: renamed to defaults"),
+        ("models", {"wet": {"change": {}}}, r"models\.wet\.change: renamed to models\.wet\.overrides"),
         (
             "tests",
             {"x": {"part": "val"}},
-            r"tests\.x\.part: renamed; part is now split \(and the former split",
+            r"tests\.x\.part: renamed to tests\.x\.split \(and the former split",
         ),
-        ("tests", {"x": {"names": "m.json"}}, r"tests\.x\.names: renamed; names is now label_map"),
-        ("localization", {"x": {"least_px": 4}}, r"x\.least_px: renamed; least_px is now min_area_px"),
-        ("localization", {"x": {"method": "own"}}, r"x\.method: renamed; own is now native"),
-        ("defaults", {"data": {"split": "x"}}, r"plain:\n  data\.split: renamed; split is now partition"),
+        ("tests", {"x": {"names": "m.json"}}, r"tests\.x\.names: renamed to tests\.x\.label_map"),
+        ("localization", {"x": {"least_px": 4}}, r"x\.least_px: renamed to localization\.x\.min_area_px"),
+        ("localization", {"x": {"method": "own"}}, r"x\.method: the value own was renamed to native"),
+        ("defaults", {"data": {"split": "x"}}, r"plain:\n  data\.split: renamed to data\.partition"),
     ],
 )
 def test_renamed_keys_are_reported(tmp_path: Path, key: str, value: object, message: str) -> None:

@@ -200,11 +200,17 @@ def _find_renamed(model: type[Section], values: Mapping[str, Any], parent: str =
         for old, new in renamed.items():
             name, _, old_value = old.partition(": ")
             if name.count(".") == path.count(".") and fnmatchcase(path, name) and old_value in ("", value):
-                yield f"{path}: " + (
-                    f"renamed; {old_value or key} is now {new}" if new else "removed; delete it"
-                )
+                yield _describe_renamed(path, old_value, new)
         if isinstance(value, Mapping):
             yield from _find_renamed(model, value, f"{path}.")
+
+
+def _describe_renamed(path: str, old_value: str, new: str) -> str:
+    if not new:
+        return f"{path}: removed; delete it"
+    if old_value:
+        return f"{path}: the value {old_value} was renamed to {new}"
+    return f"{path}: renamed to {path.rpartition('.')[0]}{'.' if '.' in path else ''}{new}"
 
 
 def _explain(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
