@@ -176,8 +176,8 @@ def test_a_recipe_is_merged_over_the_one_it_extends(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ("extends: none.yaml", r"no recipe at .*none\.yaml, to which .*a\.yaml refers"),
-        ("extends: b.yaml", r"b\.yaml: extends: a\.yaml extends this recipe in turn"),
-        ("extends: a.yaml", r"a\.yaml: extends: a\.yaml extends this recipe in turn"),
+        ("extends: b.yaml", r"b\.yaml: circular extends: a\.yaml extends this recipe"),
+        ("extends: a.yaml", r"a\.yaml: circular extends: a\.yaml extends this recipe"),
         ("extends: [b.yaml]", r"a\.yaml: extends: expected the path or name of another recipe"),
     ],
 )

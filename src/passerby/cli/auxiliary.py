@@ -84,7 +84,7 @@ def _read_true_parsing(bundle: Bundle, folder: Path) -> Annotator:
     classes, named = bundle.model.parsing_classes, read_classes(folder)
     if named and not are_within(named, classes):
         raise ConfigError(
-            f"--true-parsing: expected maps of {', '.join(classes)}, those in {folder} are of "
+            f"--true-parsing: expected maps with the classes {', '.join(classes)}, those in {folder} have "
             f"{', '.join(named)}; convert them with `passerby annotate --parsing-from relabel`"
         )
     return FromFiles("parsing", folder, classes=classes)

@@ -74,7 +74,7 @@ def evaluate(
     label_map: Annotated[
         str | None,
         typer.Option(
-            help="For a model of another data set: <its data set>-to-<this data set>, such as "
+            help="For a model trained on another data set: <its data set>-to-<this data set>, such as "
             "peta-to-pa100k (peta, pa100k, rap1, rap2, upar, market1501, wider, ccp); or a JSON or YAML "
             "file.",
             show_default="attributes of the same name",

@@ -75,7 +75,7 @@ class SamplingOptions:
         ),
     ] = 10
     only_predicted: Annotated[
-        bool, typer.Option("--only-predicted", help="Count only samples that the model predicts.")
+        bool, typer.Option("--only-predicted", help="Count only samples whose attribute the model predicts.")
     ] = False
     exclude_from_mean: Annotated[
         str | None,
@@ -155,7 +155,7 @@ def evaluate_localization(
 ) -> None:
     """Score how well heat maps locate attributes.
 
-    Compares boxes and foreground with ground-truth boxes and pixels (SSPNet, Table 10), with intervals.
+    Compares boxes and masks with the ground truth (SSPNet, Table 10), with confidence intervals.
     """
     from rich.console import Console
 

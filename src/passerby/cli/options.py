@@ -95,7 +95,7 @@ class LoadingOptions:
 
     root: Annotated[Path | None, typer.Option(help="Folder of the pictures, if they have moved.")] = None
     cache: Annotated[
-        Path | None, typer.Option(help="Folder of packed caches; the whole manifest is packed once.")
+        Path | None, typer.Option(help="Folder for packed caches; the first run packs all images.")
     ] = None
     workers: Annotated[int, typer.Option(min=1, help="Threads that decode pictures.")] = 2
     device: DeviceOption = "auto"
@@ -146,9 +146,7 @@ class HeatMapOptions:
     ] = None
     binarize: Annotated[
         str,
-        typer.Option(
-            help="Foreground of a map: max:0.5 (share of its peak), quantile:0.9 (above it) or otsu."
-        ),
+        typer.Option(help="Threshold of a map: max:0.5 (half its peak), quantile:0.9 (top 10 %) or otsu."),
     ] = "max:0.5"
     boxes: Annotated[
         BoxChoice, typer.Option(help="One box around all foreground, or one for each component.")

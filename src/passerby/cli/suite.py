@@ -26,7 +26,7 @@ def suite(
     ] = 4.0,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Check everything and list the runs.")] = False,
 ) -> None:
-    """Train, test and compare models on one protocol, with several seeds.
+    """Train, test and compare models under one protocol, with several seeds.
 
     Finished runs are not repeated: the same command resumes an interrupted suite.
     """

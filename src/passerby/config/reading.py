@@ -109,7 +109,7 @@ def read_recipe(
     below = find_recipe(base, what, folder=path.parent, named_in=path)
     if below.resolve() in [each.resolve() for each in chain]:
         raise ConfigError(
-            f"{path}: extends: {base} extends this {what} in turn; remove `extends` from one of them"
+            f"{path}: circular extends: {base} extends this {what}; remove `extends` from one of them"
         )
     return merge_overrides(read_recipe(below, chain, what=what, prepare=prepare), values)
 

@@ -78,10 +78,10 @@ def choose_thresholds(
         >>> bool(0.2 < choose_thresholds(probs, labels, goal="mA", min_count=2)[0] < 0.3)
         True
     """
-    if goal not in GOALS or resamples < 1:
-        raise ConfigError(
-            f"expected a goal of {', '.join(GOALS)} and at least one resample, got {goal}, {resamples}"
-        )
+    if goal not in GOALS:
+        raise ConfigError(f"goal: expected one of {', '.join(GOALS)}, got {goal!r}")
+    if resamples < 1:
+        raise ConfigError(f"resamples: expected at least 1, got {resamples}")
     if probs.shape != labels.shape or probs.ndim != 2 or not len(probs):
         raise DataError(f"expected probs and labels (N, A), got {probs.shape} and {labels.shape}")
     clipped = np.clip(np.asarray(probs, np.float64), SMALLEST, 1 - SMALLEST)
@@ -147,8 +147,8 @@ def check_calibration(bundle: Bundle, dataset: str, partition: str, split: str) 
         return
     if partition != metadata.get("partition"):
         raise DataError(
-            f"the bundle was trained on partition {metadata.get('partition')} of {dataset}; the splits of "
-            f"{partition} contain samples that it was trained on or will be tested on; use the same partition"
+            f"the bundle was trained on partition {metadata.get('partition')} of {dataset}; a split of "
+            f"{partition} can contain its training or test samples; use the same partition"
         )
     if split in metadata.get("train_splits", ()):
         raise DataError(
