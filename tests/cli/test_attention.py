@@ -126,7 +126,7 @@ def test_unreadable_pictures_are_skipped_and_named(bundles: Path, folder: Path) 
 @pytest.mark.parametrize(
     ("error", "words", "bundle", "options"),
     [
-        (ModelError, "baseline model has no maps.*diaa", "baseline", ()),
+        (ModelError, "baseline model has no attention maps.*diaa", "baseline", ()),
         (SchemaError, "'Backpak'; did you mean Backpack", "diaa", ("--attributes", "Hat,Backpak")),
         (ModelError, "'attention5'; the model has attention3", "diaa", ("--maps", "attention3,attention5")),
         (DataError, "no image format for figure.txt", "diaa", ("--out", "figure.txt")),

@@ -159,7 +159,7 @@ def test_unreadable_pictures_are_skipped_and_named(bundle: Path, folder: Path) -
         (SchemaError, "'Boot'; did you mean Boots", ("--attributes", "Hat,Boot")),
         (ModelError, "no native map", ("--method", "native")),
         (ConfigError, "no binarisation rule 'half'", ("--binarize", "half")),
-        (ConfigError, r"share in \(0, 1\)", ("--binarize", "max:1")),
+        (ConfigError, "share between 0 and 1", ("--binarize", "max:1")),
         (ConfigError, "takes no masks as input", ("--masks", "more")),
         (DataError, "no image format for sheet.txt", ("--out", "sheet.txt")),
         (DataError, "no pictures at: gone.png", ("gone.png",)),

@@ -90,7 +90,7 @@ def test_a_foreign_folder_is_not_replaced(tmp_path: Path) -> None:
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years of work")
     for overwrite in (False, True):  # synth did not write this folder
-        with pytest.raises(DataError, match="absent or empty"):
+        with pytest.raises(DataError, match="new or empty folder"):
             write_dataset(tmp_path / "mine", 1, TINY, overwrite=overwrite)
     assert (tmp_path / "mine" / "thesis.txt").read_text() == "years of work"
 

@@ -152,7 +152,7 @@ def test_damaged_files_are_refused(manifest: Manifest, measured: list[Measuremen
         choose(manifest, measured).write(folder)
 
     folder.mkdir()
-    check_refused("no file at")
+    check_refused("no file or folder at")
     (folder / "worst-03.png").unlink()
     check_refused(r"worst-03\.png")
     (folder / "best-01.png").write_bytes(b"no picture")
