@@ -9,8 +9,6 @@ PYTEST := OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto
 FAST ?= not (slow or gpu or browser or realdata)
 # The package index offers the GPU build of torch, whose wheels are large: allow slow downloads.
 export UV_HTTP_TIMEOUT ?= 600
-# OpenMP threads that wait sleep, so that training keeps its speed when other programs use the cores.
-export OMP_WAIT_POLICY ?= PASSIVE
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test test-all check docs bench release-check requirements clean
