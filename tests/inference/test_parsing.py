@@ -206,5 +206,6 @@ def test_attention_shows_the_ground_truth(saved: Path, photos: Path, truth: Path
     one, other = (read_image(figure).width for figure in figures)
     assert one > other
     (truth / "classes.txt").write_text("nothing\nsomething\n")
-    with pytest.raises(ConfigError, match=r"--true-parsing: expected maps with the classes .*have nothing"):
+    message = r"--true-parsing: expected maps with the classes background.*have nothing, something"
+    with pytest.raises(ConfigError, match=message):
         run("attention", saved, photos, "--true-parsing", truth, "--out", figures[0])
