@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image, ImageDraw
@@ -12,6 +13,8 @@ from PIL import Image, ImageDraw
 from passerby.data.manifest import Manifest
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.protocols import load_protocol
+from passerby.evaluation.results import Result
+from passerby.metrics.functional import METRICS
 from passerby.schema import Attribute, AttributeSchema
 
 NAMES = {
@@ -133,3 +136,25 @@ def write_run(folder: Path, *, seed: int = 0, epochs: int = 12) -> Path:
     outcome = {"best_epoch": 9, "val_scores": {"mA": 0.8}, "seconds": 50.4}
     (folder / "outcome.json").write_text(json.dumps(outcome))
     return folder
+
+
+def make_result(**changes: Any) -> Result:
+    """A score file; `changes` are fields of `Result`."""
+    values: dict[str, Any] = {
+        "model": "baseline",
+        "variant": "sb",
+        "backbone": "mobilenetv2_100",
+        "pretraining": "imagenet",
+        "dataset": "peta",
+        "partition": "official-1",
+        "split": "test",
+        "input_size": (256, 192),
+        "protocol": {"name": "default", "best_epoch": 7},
+        "seed": 0,
+        "epochs": 30,
+        "device": "cpu",
+        "commit": "abc",
+        "metrics": {**dict.fromkeys(METRICS, 0.8), "per_attribute": {"Hat": {"mA": 0.7, "AP": None}}},
+        "seconds": 12.5,
+    }
+    return Result(**{**values, **changes})

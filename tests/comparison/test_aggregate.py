@@ -11,27 +11,7 @@ from passerby.comparison.aggregate import aggregate, format_markdown, select_var
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.results import Result
 from passerby.metrics.functional import METRICS
-
-
-def make_result(**changes: Any) -> Result:
-    values: dict[str, Any] = {
-        "model": "baseline",
-        "variant": "sb",
-        "backbone": "mobilenetv2_100",
-        "pretraining": "imagenet",
-        "dataset": "peta",
-        "partition": "official-1",
-        "split": "test",
-        "input_size": (256, 192),
-        "protocol": {"name": "default", "best_epoch": 7},
-        "seed": 0,
-        "epochs": 30,
-        "device": "cpu",
-        "commit": "abc",
-        "metrics": {**dict.fromkeys(METRICS, 0.8), "per_attribute": {"Hat": {"mA": 0.7, "AP": None}}},
-        "seconds": 12.5,
-    }
-    return Result(**{**values, **changes})
+from toy_evaluations import make_result
 
 
 def with_score(score: float, **changes: Any) -> Result:

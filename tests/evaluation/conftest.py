@@ -2,33 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
-
 import pytest
 
-from passerby.data.manifest import Manifest
-from passerby.evaluation.evaluation import Evaluation
+from evaluation_fixtures import evaluation, make, manifest
 from passerby.schema import AttributeSchema
-from toy_evaluations import SCHEMA, create_evaluation, create_manifest
+from toy_evaluations import SCHEMA
+
+__all__ = ["evaluation", "make", "manifest", "schema"]
 
 
 @pytest.fixture(scope="session")
 def schema() -> AttributeSchema:
     return SCHEMA
-
-
-@pytest.fixture(scope="session")
-def manifest(tmp_path_factory: pytest.TempPathFactory) -> Manifest:
-    return create_manifest(tmp_path_factory.mktemp("people"))
-
-
-@pytest.fixture
-def evaluation(manifest: Manifest) -> Evaluation:
-    return create_evaluation(manifest)
-
-
-@pytest.fixture
-def make(manifest: Manifest) -> Callable[..., Evaluation]:
-    """`make(split=…, protocol=…, seed=…)`."""
-    return partial(create_evaluation, manifest)

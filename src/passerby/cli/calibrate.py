@@ -42,7 +42,7 @@ def calibrate(
     """
     from passerby.evaluation import evaluate
     from passerby.evaluation.calibration import calibrate as run_calibration
-    from passerby.evaluation.calibration import check_calibration, name_calibrated
+    from passerby.evaluation.calibration import check_calibration
 
     loaded, manifest, name = loading.open(bundle, data, partition)
     check_calibration(loaded, manifest.dataset, name, split.value)  # before the long work
@@ -50,9 +50,7 @@ def calibrate(
         evaluation = evaluate(
             loaded, manifest, partition=name, split=split.value, loading=loading.create(batch_size, progress)
         )
-    new = run_calibration(loaded, evaluation, goal=goal.value)
-    if variant := new.metadata.get("variant"):
-        new.metadata["variant"] = name_calibrated(variant, goal.value)
+    new = run_calibration(loaded, evaluation, goal=goal.value, rename=True)
     new.save(out)
     _print_thresholds(evaluation, new.thresholds)
     typer.echo(f"{new.metadata['calibration']}; saved in {out}")

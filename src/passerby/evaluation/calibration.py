@@ -162,7 +162,7 @@ def name_calibrated(variant: str, goal: str) -> str:
     return f"{variant}-calibrated-{goal}"
 
 
-def calibrate(bundle: Bundle, evaluation: Evaluation, *, goal: Goal) -> Bundle:
+def calibrate(bundle: Bundle, evaluation: Evaluation, *, goal: Goal, rename: bool = False) -> Bundle:
     """Create a bundle with calibrated thresholds, and a note of their origin in its metadata.
 
     Attributes with too few positives or negatives (see `choose_thresholds`) keep their thresholds.
@@ -171,6 +171,8 @@ def calibrate(bundle: Bundle, evaluation: Evaluation, *, goal: Goal) -> Bundle:
         bundle: The bundle, which stays unchanged; the new one shares its model.
         evaluation: Evaluation of this bundle on samples that it was not trained on.
         goal: See `choose_thresholds`.
+        rename: Append `-calibrated-<goal>` to the variant in the metadata, so that the score files of both
+            bundles have different names.
 
     Raises:
         DataError: If the evaluation has other attributes, or `check_calibration` refuses its samples.
@@ -181,4 +183,7 @@ def calibrate(bundle: Bundle, evaluation: Evaluation, *, goal: Goal) -> Bundle:
     chosen = choose_thresholds(evaluation.probs, evaluation.labels, goal=goal)
     thresholds = np.where(np.isnan(chosen), bundle.thresholds, chosen)
     note = f"thresholds for the best {goal} on {evaluation.dataset} {evaluation.partition}/{evaluation.split}"
-    return replace(bundle, thresholds=tuple(thresholds), metadata={**bundle.metadata, "calibration": note})
+    metadata = {**bundle.metadata, "calibration": note}
+    if rename and metadata.get("variant"):
+        metadata["variant"] = name_calibrated(metadata["variant"], goal)
+    return replace(bundle, thresholds=tuple(thresholds), metadata=metadata)

@@ -121,16 +121,14 @@ def calibrate(
     from passerby.bundle import Bundle
     from passerby.data.manifest import Manifest
     from passerby.evaluation.calibration import calibrate as run_calibration
-    from passerby.evaluation.calibration import check_calibration, name_calibrated
+    from passerby.evaluation.calibration import check_calibration
 
     section, loaded = TestSection.model_validate(test), Bundle.load(bundle)
     dataset = Manifest.load(section.manifest, root=section.root).dataset
     check_calibration(loaded, dataset, section.partition, section.split)
-    calibrated = run_calibration(loaded, _evaluate(loaded, section, loading), goal=goal)
-    if variant := calibrated.metadata.get("variant"):
-        calibrated.metadata["variant"] = name_calibrated(variant, goal)
+    calibrated = run_calibration(loaded, _evaluate(loaded, section, loading), goal=goal, rename=True)
     calibrated.save(Path(out))
-    logger.info("%s; the bundle with them is %s", calibrated.metadata["calibration"], out)
+    logger.info("%s; saved in %s", calibrated.metadata["calibration"], out)
 
 
 TASKS: Final[Mapping[str, Callable[..., None]]] = MappingProxyType(
