@@ -201,12 +201,12 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
                 results.append(found | compare(name, score, base))
             lost = scores[0] - scores[-1]
             losses.append({**key, **lost.describe(), **compare(name, lost, baseline[0] - baseline[-1])})
-            data = {"generator": "passerby.synthetic, seed 0", "pictures": args.count}
+            data = {"generator": "passerby.synthetic, seed 0", "images": args.count}
             report = {
                 "benchmark": "distractors",
                 **describe_setting(recipe, tests[0], data),
                 "scene": SCENE,
-                "training_others": f"{', '.join(map(str, OTHERS))}, a quarter of the pictures each",
+                "training_others": f"{', '.join(map(str, OTHERS))}, a quarter of the images each",
                 "models": models,
                 "seeds": sorted({r["seed"] for r in results}),
                 "lost": sorted(losses, key=sort_key),

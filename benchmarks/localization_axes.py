@@ -244,7 +244,7 @@ def run(args: argparse.Namespace) -> dict[str, Any]:
     bundles, sets = load_models(args), draw_sets(args)
     report: dict[str, Any] = {
         "benchmark": NAME,
-        "data": {"generator": "passerby.synthetic, seed 0", "pictures": args.count},
+        "data": {"generator": "passerby.synthetic, seed 0", "images": args.count},
         "partition": f"{PARTITION}/test; by identity 60 % train, 15 % val, 25 % test",
         "interval": f"95 %, bootstrap of the test identities, {RESAMPLES} resamples; not over trainings",
         "scene": {"difficulty": DIFFICULTY, "occlusion": 0.0},

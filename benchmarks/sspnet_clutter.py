@@ -95,7 +95,7 @@ def measure(
     samples = resample(test, ATTRIBUTES)["mA"]
     mean = float(test.scores.mA)
     setting = describe_setting(
-        recipe, test, {"generator": "passerby.synthetic, seed 0", "pictures": args.count}
+        recipe, test, {"generator": "passerby.synthetic, seed 0", "images": args.count}
     )
     found = {
         "level": level,

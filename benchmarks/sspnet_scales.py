@@ -107,7 +107,7 @@ def measure(args: argparse.Namespace, size: float, seed: int) -> tuple[dict[str,
         tests[scale] = score_once(bundle, recipe, run / f"test-{scale}")
     scores = {name: mean_accuracy(test) for name, test in tests.items()}
     setting = describe_setting(
-        recipe, tests["chosen"], {"generator": "passerby.synthetic, seed 0", "pictures": args.count}
+        recipe, tests["chosen"], {"generator": "passerby.synthetic, seed 0", "images": args.count}
     )
     found = {
         "object_scale": size,

@@ -22,7 +22,7 @@ SCHEMA = AttributeSchema(
 
 @pytest.fixture
 def manifest_path(tmp_path: Path) -> Path:
-    """48 pictures of 24×16 whose three attributes show in their colours; some labels are unknown.
+    """48 images of 24×16 whose three attributes show in their colours; some labels are unknown.
 
     Their parsing maps say upper and lower.
     """

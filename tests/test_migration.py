@@ -200,7 +200,7 @@ def test_evaluations(tmp_path: Path) -> None:
         "input_size": [32, 16],
         "device": "cpu",
         "seconds": 0.1,
-        "skipped": [["c", "no picture"]],
+        "skipped": [["c", "no image"]],
         "root": "..",
         "metadata": {**METADATA, "names": "peta-to-toy"},
         "schema": to_schema(),

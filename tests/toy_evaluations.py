@@ -46,7 +46,7 @@ def draw_figure(labels: np.ndarray, shade: int) -> Image.Image:
 
 
 def create_manifest(root: Path) -> Manifest:
-    """Sixty pictures, 20 per split; 5 % of the labels are unknown; no umbrella in the test split."""
+    """Sixty images, 20 per split; 5 % of the labels are unknown; no umbrella in the test split."""
     rng = np.random.default_rng(0)
     labels = (rng.random((60, len(SCHEMA))) < (0.4, 0.5, 0.3, 0.5, 0.3)).astype(np.int8)
     labels[40:, 4] = 0

@@ -23,7 +23,7 @@ CELLS = ((0, 1), (3, 0), (7, 4))  # row, column of the one bright cell of each a
 
 
 class Spotlight(AttributeModel):
-    """Its map "spot" has one fixed cell of 8 × 5 for each attribute; "red" follows the red of a picture."""
+    """Its map "spot" has one fixed cell of 8 × 5 for each attribute; "red" follows the red of an image."""
 
     name, arguments, has_maps = "spotlight", {}, True
 

@@ -59,7 +59,7 @@ class Box:
 
 @dataclass(frozen=True, slots=True)
 class Preprocess:
-    """How a picture becomes the input of a model; every bundle stores it.
+    """How an image becomes the input of a model; every bundle stores it.
 
     Args:
         height: Input height in pixels.
@@ -104,13 +104,13 @@ class Preprocess:
 
 @dataclass(slots=True)
 class Guidance:
-    """The auxiliary inputs that some models take in addition to the picture; None if not available.
+    """The auxiliary inputs that some models take in addition to the image; None if not available.
 
     Shape:
-        masks: (N, 1, H, W) float in [0, 1], 1 on the person; all 0 for a picture without a mask.
+        masks: (N, 1, H, W) float in [0, 1], 1 on the person; all 0 for an image without a mask.
         parsing: (N, H, W) int64, class of each pixel, 255 where unknown.
         keypoints: (N, 17, 3) float in COCO order: x and y in pixels of the input, score in [0, 1]; NaN for a
-            picture without keypoints.
+            image without keypoints.
 
     Example:
         >>> Guidance(masks=None).kinds
@@ -168,7 +168,7 @@ class Output:
         features: (N, C, h, w), the features from which heat maps are computed.
         maps: Named maps (N, A, h, w), or (N, 1, h, w) for all attributes, that visualise the model, such as
             attention; empty for a plain network.
-        parsing: Named logits (N, K, H, W) of the K parsing classes at the size of the pictures; empty if they
+        parsing: Named logits (N, K, H, W) of the K parsing classes at the size of the images; empty if they
             are not computed.
     """
 
@@ -190,12 +190,12 @@ class Prediction:
     """The attributes of one person.
 
     Args:
-        source: Path of the picture, or `<image>` for a picture in memory.
+        source: Path of the image, or `<image>` for an image in memory.
         names: Attribute names, in the order of the bundle's schema.
         probabilities: One number in [0, 1] per attribute.
         thresholds: An attribute is present when its probability is *strictly* above its threshold.
         notes: Limitations of the result, such as a missing mask.
-        parsing: Class of each pixel, (h, w) uint8 at the size of the picture, if it was requested.
+        parsing: Class of each pixel, (h, w) uint8 at the size of the image, if it was requested.
 
     Raises:
         SchemaError: From `prediction[name]`, if there is no attribute of that name.

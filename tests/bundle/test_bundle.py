@@ -48,7 +48,7 @@ def bundle() -> Bundle:
     torch.manual_seed(4)
     model = create_model("baseline", schema=SCHEMA, backbone="test_resnet")
     with torch.no_grad():
-        model.classifier.weight.mul_(20)  # type: ignore[operator, union-attr]  # so that pictures differ clearly
+        model.classifier.weight.mul_(20)  # type: ignore[operator, union-attr]  # so that images differ clearly
     return Bundle(model, Preprocess(64, 48), (0.5, 0.25, 0.75), dict(METADATA))
 
 
@@ -557,7 +557,7 @@ def test_other_forms_are_refused(bundle: Bundle, image: Any, message: str) -> No
     [torch.zeros(1, 3, 64, 48), torch.zeros(1, 3, 48, 64, dtype=torch.uint8), torch.zeros(3, 64, 48)],
 )
 def test_batch_of_another_form_is_refused(bundle: Bundle, images: torch.Tensor) -> None:
-    with pytest.raises(ModelError, match=r"expected uint8 pictures \(N, 3, 64, 48\)"):
+    with pytest.raises(ModelError, match=r"expected uint8 images \(N, 3, 64, 48\)"):
         bundle.predict_batch(images)
 
 

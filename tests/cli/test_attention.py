@@ -63,8 +63,8 @@ def test_one_figure_of_all_pictures(bundles: Path, folder: Path) -> None:
         figure = np.asarray(image, int)
         expected = np.asarray(draw_attention(maps, height_px=96), int)
     assert figure.shape == expected.shape
-    assert np.abs(figure - expected).max() <= 2  # a batch of three rounds otherwise than one picture alone
-    assert result.stdout == f"attention.png: 3 picture(s), {figure.shape[1]} × {figure.shape[0]} pixels\n"
+    assert np.abs(figure - expected).max() <= 2  # a batch of three rounds otherwise than one image alone
+    assert result.stdout == f"attention.png: 3 image(s), {figure.shape[1]} × {figure.shape[0]} pixels\n"
     first = (folder / "attention.png").read_bytes()
     assert run(bundles / "diaa", "one.png", "more", "--height", "96").exit_code == 0
     assert (folder / "attention.png").read_bytes() == first
@@ -112,13 +112,13 @@ def test_unreadable_pictures_are_skipped_and_named(bundles: Path, folder: Path) 
     result = run(bundles / "diaa", "more", "--out", "figure.png", "--raw", "raw")
     assert result.exit_code == 1
     assert "broken.jpg" in result.stderr
-    assert "skipped 1 of 3 pictures" in result.stderr
-    assert "figure.png: 2 picture(s)" in result.stdout
+    assert "skipped 1 of 3 images" in result.stderr
+    assert "figure.png: 2 image(s)" in result.stdout
     assert list_files(folder / "raw") == {"one.png.npz", "two.jpg.npz"}
     before = list_files(folder)
     result = run(bundles / "diaa", "more/broken.jpg")
     assert result.exit_code == 1
-    assert "skipped 1 of 1 pictures" in result.stderr
+    assert "skipped 1 of 1 images" in result.stderr
     assert result.stdout == ""
     assert list_files(folder) == before
 
@@ -130,7 +130,7 @@ def test_unreadable_pictures_are_skipped_and_named(bundles: Path, folder: Path) 
         (SchemaError, "'Backpak'; did you mean Backpack", "diaa", ("--attributes", "Hat,Backpak")),
         (ModelError, "'attention5'; the model has attention3", "diaa", ("--maps", "attention3,attention5")),
         (DataError, "no image format for figure.txt", "diaa", ("--out", "figure.txt")),
-        (DataError, "no pictures at: gone.png", "diaa", ("gone.png",)),
+        (DataError, "no images at: gone.png", "diaa", ("gone.png",)),
     ],
     ids=["model", "attribute", "map", "suffix", "picture"],
 )
@@ -149,7 +149,7 @@ def test_too_many_pictures_are_refused_before_any_work(bundles: Path, folder: Pa
     for i in range(15):
         (folder / "more" / f"{i}.png").write_bytes((folder / "one.png").read_bytes())
     result = run(bundles / "gone", "more", "--height", "4096")  # not even the bundle is looked at
-    with pytest.raises(DataError, match="give fewer pictures"):
+    with pytest.raises(DataError, match="give fewer images"):
         raise result.exception or RuntimeError(result.output)
 
 

@@ -25,7 +25,7 @@ METADATA = {"variant": "v", "pretraining": "none", "seed": 0, "epochs": 1, "seco
 
 @pytest.fixture
 def folder(tmp_path: Path) -> Path:
-    """A folder with sixty pictures, a manifest and a bundle of random weights."""
+    """A folder with sixty images, a manifest and a bundle of random weights."""
     schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Bag", "carries a bag")))
     rng = np.random.default_rng(0)
     (tmp_path / "images").mkdir()

@@ -21,7 +21,7 @@ NAMES = ("accessoryHat", "[b]Boots")
 
 
 def write(folder: Path, *, variant: str, seed: int, skill: float) -> Path:
-    """Scores of two attributes in 40 pictures, every second one of two of a person."""
+    """Scores of two attributes in 40 images, every second one of two of a person."""
     noise = np.random.default_rng((seed, len(variant))).normal(0, 0.1, 80)
     iou = np.clip(np.random.default_rng(5).uniform(0, 0.4, 80) + skill + noise, 0, 1)
     shares = {"box_share": np.full(80, 0.12), "mask_share": np.full(80, 0.06)}
@@ -86,7 +86,7 @@ def find_line(output: str, name: str, after: str = "") -> str:
 def test_the_tables_on_a_wide_screen(folder: Path) -> None:
     output = run(folder, "--baseline", "sb", "--resamples", 40)
     assert output.startswith("ccp random-0/test · baseline · mobilenetv2_100 · pretraining mobilenetv2_100")
-    assert "40 paired resamples of 20 identities or pictures" in " ".join(output.split())
+    assert "40 paired resamples of 20 identities or images" in " ".join(output.split())
     assert find_line(output, "run").split()[-6:] == ["IoU", "PCC", "pointing", "energy", "empty", "↓"]
     assert find_line(output, "uniform baseline").split()[2:] == ["12.00", "6.00", "–", "6.00", "12.00", "–"]
     assert find_line(output, "1 · sb").count("±") == 6

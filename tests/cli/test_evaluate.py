@@ -35,7 +35,7 @@ METADATA = {
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with twelve pictures, a manifest and a bundle of random weights."""
+    """A folder with twelve images, a manifest and a bundle of random weights."""
     folder = tmp_path_factory.mktemp("folder")
     schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("[b]Bag", "carries a bag")))
     rng = np.random.default_rng(0)

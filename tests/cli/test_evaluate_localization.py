@@ -27,7 +27,7 @@ SCHEMA = AttributeSchema(
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A folder with 30 pictures, their parsing maps, a manifest and a bundle of random weights."""
+    """A folder with 30 images, their parsing maps, a manifest and a bundle of random weights."""
     folder = tmp_path_factory.mktemp("folder")
     rng = np.random.default_rng(0)
     for i in range(30):
@@ -85,7 +85,7 @@ def test_table_and_files_agree(folder: Path, tmp_path: Path) -> None:
     assert find_row(output, "mean of 1")[3] == f"{100 * scores.mean['box_iou'].value:.1f}"
     assert find_row(output, "1 of SSPNet's")[3] == f"{100 * hat.value:.1f}"
     assert "Rules: grad-cam-p, foreground max:0.5, one outer box" in output
-    assert "50 resamples of 13 identities or pictures." in output
+    assert "50 resamples of 13 identities or images." in output
     assert "insertion" not in output
     assert repr(LocalizationScores.load(result).mean) == repr(scores.mean)
     assert (tmp_path / "results" / "toy.localization.parquet").is_file()
@@ -96,7 +96,7 @@ def test_table_and_files_agree(folder: Path, tmp_path: Path) -> None:
 
 def test_the_folder_becomes_a_chapter_without_the_model(folder: Path, tmp_path: Path) -> None:
     run(folder, "--out", str(tmp_path / "out"), "--min-area-px", "5")
-    for words, pictures in (([], 8), (["--no-pictures"], 4)):
+    for words, pictures in (([], 8), (["--no-images"], 4)):
         command = ["report", str(tmp_path / "out"), "--out", str(tmp_path / "r.html"), *words]
         result = CliRunner().invoke(app, command)
         assert result.exception is None

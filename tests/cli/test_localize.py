@@ -75,7 +75,7 @@ def test_table_without_any_file(bundle: Path, folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert list_files(folder) == before
     lines = [line.split() for line in result.stdout.splitlines()]
-    assert lines[0] == ["picture", "attribute", "probability", "box", "heat", "inside"]
+    assert lines[0] == ["image", "attribute", "probability", "box", "heat", "inside"]
     assert [line[0] for line in lines[1:]] == [name for picture in PICTURES for name in (picture, "Boots")]
     found = next(localize_many(load(bundle), ["one.png"]))
     (region,) = found["Hat"]  # type: ignore[index]
@@ -123,7 +123,7 @@ def test_a_drawing_a_picture_and_attribute(bundle: Path, folder: Path) -> None:
 def test_lines_of_json(bundle: Path, folder: Path) -> None:
     result = run(bundle, "one.png", "more", "--attributes", "Hat, with a brim", "--json", "new/boxes.jsonl")
     assert result.exit_code == 0, result.output
-    assert result.stdout == "new/boxes.jsonl: 3 picture(s)\n"
+    assert result.stdout == "new/boxes.jsonl: 3 image(s)\n"
     lines = Path("new/boxes.jsonl").read_text(encoding="utf-8").splitlines()
     found = localize_many(load(bundle), PICTURES, attributes=["Hat, with a brim"])
     assert [json.loads(line) for line in lines] == [item.to_dict() for item in found]  # type: ignore[union-attr]
@@ -145,7 +145,7 @@ def test_unreadable_pictures_are_skipped_and_named(bundle: Path, folder: Path) -
     result = run(bundle, "more", "--out", "sheet.png", "--json", "boxes.jsonl")
     assert result.exit_code == 1
     assert "broken.jpg" in result.stderr
-    assert "skipped 1 of 3 pictures" in result.stderr
+    assert "skipped 1 of 3 images" in result.stderr
     assert len(Path("boxes.jsonl").read_text().splitlines()) == 2
     before = list_files(folder)
     result = run(bundle, "more/broken.jpg", "--out", "other.png", "--folder", "out")
@@ -162,9 +162,9 @@ def test_unreadable_pictures_are_skipped_and_named(bundle: Path, folder: Path) -
         (ConfigError, "share between 0 and 1", ("--binarize", "max:1")),
         (ConfigError, "takes no masks as input", ("--masks", "more")),
         (DataError, "no image format for sheet.txt", ("--out", "sheet.txt")),
-        (DataError, "no pictures at: gone.png", ("gone.png",)),
-        (ConfigError, "more/two.jpg is one of the input pictures", ("more", "--out", "more/two.jpg")),
-        (ConfigError, "more/../one.png is one of the input pictures", ("--json", "more/../one.png")),
+        (DataError, "no images at: gone.png", ("gone.png",)),
+        (ConfigError, "more/two.jpg is one of the input images", ("more", "--out", "more/two.jpg")),
+        (ConfigError, "more/../one.png is one of the input images", ("--json", "more/../one.png")),
     ],
 )
 def test_user_errors_leave_nothing(
@@ -183,7 +183,7 @@ def test_drawings_never_replace_pictures(bundle: Path, folder: Path) -> None:
     assert run(bundle, "one.png", "--folder", ".").exit_code == 0
     made = Path("one.png.Hat.png").read_bytes()
     result = run(bundle, "one.png", "one.png.Hat.png", "--folder", ".", "--attributes", "Hat")
-    with pytest.raises(ConfigError, match=r"one\.png\.Hat\.png is one of the input pictures"):
+    with pytest.raises(ConfigError, match=r"one\.png\.Hat\.png is one of the input images"):
         raise result.exception or RuntimeError(result.output)
     assert Path("one.png.Hat.png").read_bytes() == made
     Path("link.png").hardlink_to("one.png")
@@ -195,10 +195,10 @@ def test_too_large_a_figure_is_refused_before_any_work(bundle: Path, folder: Pat
     for i in range(15):
         (folder / "more" / f"{i}.png").write_bytes((folder / "one.png").read_bytes())
     result = run(bundle / "gone", "more", "--height", "4096", "--out", "a.png")  # before the bundle is read
-    with pytest.raises(DataError, match="give fewer pictures"):
+    with pytest.raises(DataError, match="give fewer images"):
         raise result.exception or RuntimeError(result.output)
     options = ("--height", "2048", "--columns", "1", "--attributes", "Hat,Boots", "--out", "a.png")
-    with pytest.raises(DataError, match="give fewer pictures"):
+    with pytest.raises(DataError, match="give fewer images"):
         raise run(bundle, "more", *options).exception or RuntimeError
 
 

@@ -24,7 +24,7 @@ from passerby.types import Preprocess
 
 
 def smooth(height: int = 96, width: int = 48) -> Image.Image:
-    """A grey picture without fine detail, lighter to the lower right, that JPEG keeps well."""
+    """A grey image without fine detail, lighter to the lower right, that JPEG keeps well."""
     y, x = np.mgrid[:height, :width]
     return Image.fromarray((40 + 1.2 * y + 1.5 * x).clip(0, 255).astype(np.uint8))
 
@@ -45,7 +45,7 @@ def bundle(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @torch.no_grad()
 def tell_apart(bundle: Bundle, one: Image.Image, other: Image.Image) -> None:
-    """Set the classifier so that its logits are ±2 for the two pictures."""
+    """Set the classifier so that its logits are ±2 for the two images."""
     images = torch.stack([bundle.prepare(one), bundle.prepare(other)])
     features = bundle.model(normalise(images, bundle.preprocess)).features.mean((2, 3))
     direction = features[0] - features[1]
@@ -128,7 +128,7 @@ def test_five_crops_change_the_numbers(bundle: Path, folder: Path) -> None:
 
 def test_corrupt_pictures_are_skipped_and_named(bundle: Path, folder: Path) -> None:
     (folder / "broken.jpg").write_bytes((folder / "one.jpg").read_bytes()[:200])
-    (folder / "text.png").write_text("no picture")
+    (folder / "text.png").write_text("no image")
     result = run(bundle, ".", "--format", "jsonl")
     assert result.exit_code == 1
     assert [json.loads(line)["source"] for line in result.stdout.splitlines()] == [
@@ -142,7 +142,7 @@ def test_corrupt_pictures_are_skipped_and_named(bundle: Path, folder: Path) -> N
 
 
 def test_csv_of_corrupt_pictures_alone_has_its_header(bundle: Path, folder: Path) -> None:
-    (folder / "text.png").write_text("no picture")
+    (folder / "text.png").write_text("no image")
     result = run(bundle, "text.png", "--format", "csv")
     assert result.exit_code == 1
     assert result.stdout == "source,present,Hat,Bag,Boots,notes\n"
@@ -170,11 +170,11 @@ def test_failing_run_leaves_no_output_file(
 
 @pytest.mark.slow
 def test_status_of_the_real_command(bundle: Path, folder: Path) -> None:
-    (folder / "text.png").write_text("no picture")
+    (folder / "text.png").write_text("no image")
     for sources, status, words in (
         (["one.jpg"], 0, ""),
         (["one.jpg", "text.png"], 1, "text.png"),
-        (["gone.jpg"], 2, "no pictures at: gone.jpg"),
+        (["gone.jpg"], 2, "no images at: gone.jpg"),
     ):
         done = subprocess.run(
             [sys.executable, "-c", "from passerby.cli import main; main()", "predict", str(bundle), *sources],
@@ -188,7 +188,7 @@ def test_status_of_the_real_command(bundle: Path, folder: Path) -> None:
 
 
 def save_every_kind(folder: Path) -> list[str]:
-    """The same grey picture in every mode that cameras, scanners and editors leave behind."""
+    """The same grey image in every mode that cameras, scanners and editors leave behind."""
     grey = smooth()
     rgb = grey.convert("RGB")
     pixels = np.asarray(grey)
@@ -237,7 +237,7 @@ def man(tmp_path: Path) -> Path:
 
 def test_a_missing_mask_is_noted_in_every_format(man: Path, folder: Path) -> None:
     note = "no usable masks: the entire image counts as the person"
-    assert f"2 picture(s): {note}" in run(man, "one.jpg", "two.png").stdout
+    assert f"2 image(s): {note}" in run(man, "one.jpg", "two.png").stdout
     rows = list(csv.DictReader(io.StringIO(run(man, "one.jpg", "--format", "csv").stdout)))
     assert [row["notes"] for row in rows] == [note]
     assert json.loads(run(man, "one.jpg", "--format", "jsonl").stdout)["notes"] == [note]

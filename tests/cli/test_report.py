@@ -68,7 +68,7 @@ def test_moved_pictures_are_given_or_left_out(folder: Path) -> None:
     assert isinstance(error, DataError)
     assert not (folder / "r.html").exists()
     assert invoke(folder / "run", "--out", folder / "a.html", "--images", folder / "moved")[1] is None
-    assert invoke(folder / "run", "--out", folder / "b.html", "--no-pictures")[1] is None
+    assert invoke(folder / "run", "--out", folder / "b.html", "--no-images")[1] is None
     assert "<img" in (folder / "a.html").read_text(encoding="utf-8")
     assert "<img" not in (folder / "b.html").read_text(encoding="utf-8")
 

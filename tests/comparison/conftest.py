@@ -53,10 +53,10 @@ def make_scores(
     """Scores of a model with these box IoU.
 
     Args:
-        ious: By attribute, of pictures 0, 1, 2, …; that of a uniform map is 0.1, that of the mask half of it.
+        ious: By attribute, of images 0, 1, 2, …; that of a uniform map is 0.1, that of the mask half of it.
         probs: As `ious`, by default the same numbers.
         measures: Of all samples, attribute after attribute; what is not given follows from the IoU.
-        identities: Of the pictures.
+        identities: Of the images.
     """
     pairs = [(a, i) for a, name in enumerate(ATTRIBUTES) for i in range(len(ious.get(name, ())))]
     iou = np.array([ious[ATTRIBUTES[a]][i] for a, i in pairs], float)

@@ -313,7 +313,7 @@ def test_the_tables(make: Make) -> None:
     shared, words, *tables = format_markdown(compare_localization(scores, resamples=1000)).split("\n\n")
     assert shared.startswith("ccp own/test · net · pretraining imagenet")
     assert words.startswith("Means over 2 attributes, in per cent, ± standard deviation over seeds; PCC")
-    assert "95 % interval over 1,000 paired resamples of 4 identities or pictures (seed 0)" in words
+    assert "95 % interval over 1,000 paired resamples of 4 identities or images (seed 0)" in words
     means, title, iou, other_title, pcc = tables
     lines = means.splitlines()
     assert lines[0] == "| run | IoU | mask IoU | PCC | pointing | energy | empty ↓ |"

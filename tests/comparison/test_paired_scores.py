@@ -40,7 +40,7 @@ def draw_probs(labels: np.ndarray, *, skill: float, seed: int) -> np.ndarray:
 
 
 def make(variant: str = "plain", *, seed: int = 0, skill: float = 1.0, **changes: Any) -> Evaluation:
-    """A model's predictions on a test set of 60 pictures, two per identity."""
+    """A model's predictions on a test set of 60 images, two per identity."""
     labels = changes.pop("labels", draw_labels(np.random.default_rng(7), 60))
     number = len(labels)
     metadata = {
@@ -226,7 +226,7 @@ def test_intervals_cover_the_difference_at_about_their_level(tmp_path: Path) -> 
 
 
 def test_identities_with_several_pictures_widen_the_interval(tmp_path: Path) -> None:
-    """Every picture eight times: the interval by image is narrower by a factor of √8."""
+    """Every image eight times: the interval by image is narrower by a factor of √8."""
     rows = list(np.repeat(np.arange(60), 8))
     several = [
         take(make(name, skill=skill, seed=seed), rows) for name, skill, seed in (("a", 1, 0), ("b", 1.2, 1))
@@ -369,7 +369,7 @@ def drop_attribute(evaluation: Evaluation) -> Evaluation:
 @pytest.mark.parametrize(
     ("change", "kind", "message"),
     [
-        (lambda e: take(e, range(59)), DataError, r"60 and 59 samples, 1 pictures .* such as 059\.png"),
+        (lambda e: take(e, range(59)), DataError, r"60 and 59 samples, 1 images .* such as 059\.png"),
         (lambda e: replace(e, images=["x.png", *e.images[1:]]), DataError, r"such as 000\.png"),
         (lambda e: replace(e, boxes=[(0.0, 0.0, 9.0, 9.0)] * 60), DataError, "different test sets"),
         (lambda e: replace(e, dataset="other"), DataError, "drawn official/test and other official/test"),

@@ -187,7 +187,7 @@ def unreadable(manifest: Manifest, tmp_path: Path) -> Manifest:
         target = tmp_path / "copy" / image
         target.parent.mkdir(parents=True, exist_ok=True)
         target.write_bytes((manifest.root / image).read_bytes())
-    (tmp_path / "copy" / manifest.images[41]).write_bytes(b"not a picture")
+    (tmp_path / "copy" / manifest.images[41]).write_bytes(b"not an image")
     return replace(manifest, root=tmp_path / "copy")
 
 
@@ -210,7 +210,7 @@ def test_an_unreadable_picture_is_skipped_on_demand(
 
 
 def test_no_readable_picture_is_an_error(bundle: Bundle, manifest: Manifest, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="none of the 20 pictures"):
+    with pytest.raises(DataError, match="none of the 20 images"):
         evaluate(
             bundle,
             replace(manifest, root=tmp_path),
@@ -261,7 +261,7 @@ def test_five_crops_are_averaged_and_recorded(
 
 
 class Halves(MeanColour):
-    """Parses every picture into an upper and a lower half at stage 2; at stage 1 all is background."""
+    """Parses every image into an upper and a lower half at stage 2; at stage 1 all is background."""
 
     parsing_classes = COARSE_CLASSES
 
@@ -309,7 +309,7 @@ def test_parsing_maps_are_scored_with_ground_truth(
     assert again.metrics() == evaluation.metrics()
     assert again.metrics()["parsing"]["stage2"]["IoU"]["head"] is None
     five = evaluate(bundle, manifest, partition="official", tta=["five-crops"])
-    assert five.metrics()["parsing"] == evaluation.metrics()["parsing"]  # of the whole picture
+    assert five.metrics()["parsing"] == evaluation.metrics()["parsing"]  # of the whole image
     assert not np.array_equal(five.probs, evaluation.probs)
 
 
@@ -327,7 +327,7 @@ class HalfMask(MeanColour):
 
 
 def test_masks_are_scored_by_the_person_class(schema: AttributeSchema, manifest: Manifest) -> None:
-    """A quarter of the pictures has a mask of the upper quarter, another of the upper half, the rest none."""
+    """A quarter of the images has a mask of the upper quarter, another of the upper half, the rest none."""
     bundle = Bundle(HalfMask(schema), Preprocess(32, 16), (), {"seed": 1})
     assert not evaluate(bundle, manifest, partition="official").parsing
     masks: list[str | None] = []
@@ -338,7 +338,7 @@ def test_masks_are_scored_by_the_person_class(schema: AttributeSchema, manifest:
         Image.fromarray(whole).save(manifest.root / "halves" / f"{i}.png")
         masks.append(f"halves/{i}.png" if i % 4 < 2 else None)
     scores = evaluate(bundle, manifest.with_guidance(masks=masks), partition="official").parsing["mask"]
-    # 5 pictures have a quarter, 5 a half of the person; the answer is always a half.
+    # 5 images have a quarter, 5 a half of the person; the answer is always a half.
     assert scores.iou["person"] == pytest.approx((5 / 4 + 5 / 2) / (10 / 2), abs=0.02)
     assert scores.iou["background"] == pytest.approx((10 / 2) / (5 * 3 / 4 + 5 / 2), abs=0.02)
     assert scores.score == scores.iou["person"]

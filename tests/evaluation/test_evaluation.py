@@ -153,7 +153,7 @@ def test_five_crops_are_recorded_everywhere(evaluation: Evaluation, tmp_path: Pa
     assert named.protocol["crops"] == "mean of five crops"
     assert "crops" not in evaluation.to_result().protocol
     both = aggregate([evaluation.to_result(), replace(named, seed=4)])
-    assert len(both) == 2  # never averaged with scores of whole pictures
+    assert len(both) == 2  # never averaged with scores of whole images
     assert "| default, mean of five crops |" in format_markdown(both)
     with pytest.raises(DataError, match="'variant'"):
         replace(five, metadata={k: v for k, v in five.metadata.items() if k != "variant"}).to_result()

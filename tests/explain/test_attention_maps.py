@@ -63,7 +63,7 @@ def test_many_pictures_in_order_with_unreadable_ones(photo: Image.Image, tmp_pat
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for i in (0, 2, 3, 4):
         photo.rotate(90 * i, expand=True).save(paths[i])
-    paths[1].write_text("no picture")
+    paths[1].write_text("no image")
     bundle = create_spotlight()
     items = list(stream_maps(bundle, paths, batch_size=2))
     assert isinstance(items[1], Skipped)

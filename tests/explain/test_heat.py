@@ -22,7 +22,7 @@ GRADIENTS = ("grad-cam", "grad-cam-p", "grad-cam++", "layer-cam")
 
 
 class Toy(AttributeModel):
-    """Features are 4×4 means of the picture's channels; the head is given."""
+    """Features are 4×4 means of the image's channels; the head is given."""
 
     def __init__(self, head: nn.Module) -> None:
         super().__init__(SCHEMA)
@@ -64,7 +64,7 @@ def features_of(images: Tensor) -> Tensor:
 
 
 def by_hand(features: Tensor, slopes: list[list[list[float]]], method: str) -> list[list[float]]:
-    """One map from the features (C, h, w) of a picture and the gradients of one attribute, in loops."""
+    """One map from the features (C, h, w) of an image and the gradients of one attribute, in loops."""
     channels, height, width = features.shape
     f: list[list[list[float]]] = features.tolist()
     area = height * width
@@ -169,7 +169,7 @@ def images_of(count: int = 3) -> Tensor:
 
 
 def one_by_one(model: AttributeModel, images: Tensor, attribute: int, method: str) -> Tensor:
-    """One backward pass for each picture and attribute."""
+    """One backward pass for each image and attribute."""
     maps = []
     with evaluating(model):
         for image in images:
@@ -278,7 +278,7 @@ def test_without_a_native_map_the_default_is_grad_cam_p() -> None:
 
 
 def native_by_hand(name: str, maps: dict[str, Any], a: int) -> list[list[float]]:
-    """The native map of an attribute from the maps of a picture, in loops."""
+    """The native map of an attribute from the maps of an image, in loops."""
     if name == "mtms":
         return maps["stage2"][a]  # type: ignore[no-any-return]
     if name == "da-har":

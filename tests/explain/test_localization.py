@@ -35,7 +35,7 @@ PLAIN: dict[str, Any] = {"mean": (0, 0, 0), "std": (1, 1, 1)}
 
 
 class Colours(AttributeModel):
-    """Its features are the picture, and each logit grows with the mean of one of its channels.
+    """Its features are the image, and each logit grows with the mean of one of its channels.
 
     So the heat map of an attribute by Grad-CAM-P is that channel, times a constant.
     """
@@ -59,7 +59,7 @@ def create_bundle(height: int = 128, width: int = 96, **options: Any) -> Bundle:
 
 
 def paint(size: tuple[int, int], **spots: Sequence[tuple[int, int, int, int]]) -> Image.Image:
-    """A black picture, width × height, with spots of full colour: left, top, right, bottom."""
+    """A black image, width × height, with spots of full colour: left, top, right, bottom."""
     pixels = np.zeros((size[1], size[0], 3), np.uint8)
     for channel, name in enumerate(COLOURS):
         for x0, y0, x1, y1 in spots.get(name, ()):
@@ -141,14 +141,14 @@ def test_the_default_method_is_that_of_the_model() -> None:
 
 def test_padding_is_cut_off() -> None:
     values = np.zeros((2, 8, 8), np.float32)
-    values[0, :, :2], values[1, :, 3] = 9, 1  # a picture of 1:2 fills the columns from 2 to 5
+    values[0, :, :2], values[1, :, 3] = 9, 1  # an image of 1:2 fills the columns from 2 to 5
     restored = restore_heat(values, (4, 8), Preprocess(8, 8, resize="pad"))
     assert (restored[0] == 0).all()
     assert (restored[1] == np.float32([0, 1, 0, 0])).all()
     assert restore_heat(values[:0], (4, 8), Preprocess(8, 8)).shape == (0, 8, 4)
 
 
-# ---------------------------------------------------------------------- attributes and pictures
+# ---------------------------------------------------------------------- attributes and images
 
 
 def test_present_attributes_by_default() -> None:
@@ -191,7 +191,7 @@ def test_many_pictures_in_order_with_unreadable_ones(tmp_path: Path, monkeypatch
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for i in (0, 2, 3, 4):
         paint((40 + 20 * i, 90), Red=[(5 * i, 10, 30, 50)]).save(paths[i])
-    paths[1].write_text("no picture")
+    paths[1].write_text("no image")
     calls = []
     compute = localize_module.compute_heat_maps
 
@@ -281,10 +281,10 @@ def test_table() -> None:
     stream = io.StringIO()
     write_boxes([found, create_localization(0, source="odd [b].jpg")], stream)
     assert [line.split() for line in stream.getvalue().splitlines()] == [
-        ["picture", "attribute", "probability", "box", "heat", "inside"],
+        ["image", "attribute", "probability", "box", "heat", "inside"],
         ["a.jpg", "attribute", "0", "0.88", "0", "1", "10", "20.5", "60", "%"],
         ["30", "40", "50", "60", "25", "%"],
         ["attribute", "1", "0.25", "none"],
         ["odd", "[b].jpg", "none"],
-        ["1", "picture(s):", "no", "mask"],
+        ["1", "image(s):", "no", "mask"],
     ]

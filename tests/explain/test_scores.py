@@ -115,7 +115,7 @@ def test_insertion_deletion_of_ties_does_not_depend_on_position() -> None:
     """One pixel is hot, and not on the object: all that is on it ties with the rest."""
 
     def score(images: torch.Tensor) -> torch.Tensor:
-        return images.mean((1, 2, 3)) * 64  # the share of the object, 1/64 of the picture, that is there
+        return images.mean((1, 2, 3)) * 64  # the share of the object, 1/64 of the image, that is there
 
     areas = []
     for row in (0, 31):
@@ -144,5 +144,5 @@ def test_insertion_deletion_of_an_empty_map_is_nan() -> None:
 
 
 def test_insertion_deletion_of_different_sizes_is_refused() -> None:
-    with pytest.raises(DataError, match="a heat map of the picture's size"):
+    with pytest.raises(DataError, match="a heat map of the image's size"):
         compute_insertion_deletion(lambda x: x[:, 0, 0, 0], torch.ones(3, 4, 4), torch.ones(2, 2))

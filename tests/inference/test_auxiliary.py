@@ -53,7 +53,7 @@ class Fake:
 
 
 def half_masks() -> list[NDArray[Any] | None]:
-    """The left half of a 20 × 40 picture, and nothing."""
+    """The left half of a 20 × 40 image, and nothing."""
     mask = np.zeros((40, 20), np.uint8)
     mask[:, :10] = 1
     return [mask, None]
@@ -71,7 +71,7 @@ def make(name: str = "man", **arguments: Any) -> Bundle:
 
 
 def test_masks_and_keypoints_have_the_size_of_the_input() -> None:
-    points = np.tile(np.float32([9.5, 19.5, 0.8]), (17, 1))  # the middle of the picture
+    points = np.tile(np.float32([9.5, 19.5, 0.8]), (17, 1))  # the middle of the image
     auxiliary = AuxiliaryInputs([Fake("masks", half_masks()), Fake("keypoints", [points, None])])
     found = auxiliary.find(pictures(), ["a.jpg", "b.jpg"], PAD)
     guidance, missing = found.guidance, found.missing

@@ -1,4 +1,4 @@
-"""Pictures in batches: order, boxes, unreadable pictures, and how far the threads read ahead."""
+"""Images in batches: order, boxes, unreadable images, and how far the threads read ahead."""
 
 from __future__ import annotations
 
@@ -21,12 +21,12 @@ SIZE = Preprocess(16, 12)
 
 @pytest.fixture
 def paths(tmp_path: Path) -> list[Path]:
-    """Five pictures, the third and the fifth unreadable."""
+    """Five images, the third and the fifth unreadable."""
     rng = np.random.default_rng(0)
     files = [tmp_path / f"{i}.png" for i in range(5)]
     for i in (0, 1, 3):
         Image.fromarray(rng.integers(0, 256, (20 + i, 10 + i, 3), np.uint8)).save(files[i])
-    files[2].write_text("no picture")
+    files[2].write_text("no image")
     return files
 
 

@@ -181,7 +181,7 @@ def saved(tmp_path: Path) -> Path:
 def test_predict_draws_the_maps_in_a_folder(saved: Path, photos: Path, tmp_path: Path) -> None:
     broken = tmp_path / "photos" / "broken.png"
     broken.parent.mkdir()
-    broken.write_bytes(b"no picture")
+    broken.write_bytes(b"no image")
     (tmp_path / "photos" / "p0.png").write_bytes((photos / "p0.png").read_bytes())
     text = run("predict", saved, tmp_path / "photos", "--parsing", tmp_path / "maps")
     assert f"{tmp_path / 'maps'}: 1 parsing map(s)" in text
@@ -192,7 +192,7 @@ def test_predict_draws_the_maps_in_a_folder(saved: Path, photos: Path, tmp_path:
     assert prediction.parsing is not None
     np.testing.assert_array_equal(load_map(tmp_path / "maps" / "p0.png"), prediction.parsing)
     (tmp_path / "photos" / "p0.jpg").write_bytes((photos / "p0.png").read_bytes())
-    with pytest.raises(ConfigError, match=r"several pictures have the same output file .*p0\.png"):
+    with pytest.raises(ConfigError, match=r"several images have the same output file .*p0\.png"):
         run("predict", saved, tmp_path / "photos", "--parsing", tmp_path / "others")
     assert not (tmp_path / "others").exists()
     with pytest.raises(ConfigError, match=r"--parsing: .*p0\.png exists already"):

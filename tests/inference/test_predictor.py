@@ -24,7 +24,7 @@ def bundle() -> Bundle:
     schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Bag", "carries a bag")))
     model = create_model("baseline", schema=schema, backbone="test_resnet")
     with torch.no_grad():
-        model.classifier.weight.mul_(20)  # type: ignore[operator, union-attr]  # so that pictures differ clearly
+        model.classifier.weight.mul_(20)  # type: ignore[operator, union-attr]  # so that images differ clearly
     return Bundle(model, Preprocess(64, 48))
 
 
@@ -68,7 +68,7 @@ def test_unreadable_pictures_are_reported_and_the_others_stay_in_order(
 ) -> None:
     empty, text, cut = tmp_path / "empty.jpg", tmp_path / "text.png", tmp_path / "cut.png"
     empty.write_bytes(b"")
-    text.write_text("no picture")
+    text.write_text("no image")
     cut.write_bytes(photos[6].read_bytes()[:2000])
     mixed = [empty, *photos[:3], text, *photos[3:], cut, tmp_path / "gone.jpg"]
     predictor = Predictor(bundle, batch_size=2, threads=2)

@@ -48,7 +48,7 @@ def test_absolute_pattern(tree: Path) -> None:
 
 @pytest.mark.parametrize("wrong", ["gone.jpg", "gone/", "*.tiff", "empty"])
 def test_all_sources_without_pictures_are_named(tree: Path, wrong: str) -> None:
-    with pytest.raises(DataError, match="no pictures at: ") as caught:
+    with pytest.raises(DataError, match="no images at: ") as caught:
         find_images(["b.jpg", wrong, "also-gone.jpg"])
     assert wrong in str(caught.value)
     assert "also-gone.jpg" in str(caught.value)

@@ -137,7 +137,7 @@ def test_missing_guidance_is_warned_of_once() -> None:
 def test_batches_of_another_shape_are_refused() -> None:
     crops = five_crops(create_bundle())
     for images in (pixels().float(), pixels()[:, :, :35, :21], pixels()[0]):
-        with pytest.raises(ModelError, match=r"expected uint8 pictures \(N, 3, 40, 24\)"):
+        with pytest.raises(ModelError, match=r"expected uint8 images \(N, 3, 40, 24\)"):
             crops.predict_batch(images)
     assert crops.predict_batch(pixels()[:0]).shape == (0, 2)
 
@@ -149,7 +149,7 @@ def test_batches_of_another_shape_are_refused() -> None:
         (
             {"backbone": "test_vit"},
             160,
-            r"accepts no pictures of 140×140 pixels, the size of a crop \(.*divisible",
+            r"accepts no images of 140×140 pixels, the size of a crop \(.*divisible",
         ),
     ],
 )

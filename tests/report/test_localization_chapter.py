@@ -50,7 +50,7 @@ def create_case(samples: LocalizationSamples, i: int, *, empty: bool = False) ->
 
 @pytest.fixture
 def make(tmp_path: Path) -> Make:
-    """Scores of 73 samples and three cases with red pictures."""
+    """Scores of 73 samples and three cases with red images."""
 
     def create(*, masks: bool = False, cases: bool = True, **changes: object) -> LocalizationScores:
         rng = np.random.default_rng(0)
@@ -144,7 +144,7 @@ def test_cases_are_drawn_over_their_pictures(make: Make) -> None:
     assert photo.size == heat.size == last.size == (240, 320)
     inside, outside = (20 * 5, 20 * 5), (44 * 5, 4 * 5)
     assert np.abs(np.subtract(photo.getpixel(outside), RED)).max() < 12
-    assert np.ptp(heat.getpixel(outside)) < 30  # the picture is grey where there is no heat
+    assert np.ptp(heat.getpixel(outside)) < 30  # the image is grey where there is no heat
     assert np.ptp(heat.getpixel(inside)) > 50
     blue = np.asarray(photo.getpixel((16 * 5, 8 * 5 + 3)), int)
     assert blue[2] > 200 > blue[0]  # the upper line of the predicted box

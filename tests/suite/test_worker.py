@@ -58,7 +58,7 @@ def test_errors_and_interruptions_become_exit_statuses(
     stamp: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     for error, status, message in (
-        (DataError("no picture"), 2, "passerby: DataError: no picture\n"),
+        (DataError("no image"), 2, "passerby: DataError: no image\n"),
         (KeyboardInterrupt(), 130, "passerby: interrupted\n"),
     ):
 

@@ -550,7 +550,7 @@ def test_an_unreadable_image_is_reported(
     on_unreadable: str,
     log: pytest.LogCaptureFixture,
 ) -> None:
-    (tmp_path / "people" / "images" / "005.png").write_bytes(b"no picture")
+    (tmp_path / "people" / "images" / "005.png").write_bytes(b"no image")
     recipe = make_recipe(data={"on_unreadable": on_unreadable}, training={"epochs": 1})
     if on_unreadable == "raise":
         with pytest.raises(DataError, match=r"005\.png"):

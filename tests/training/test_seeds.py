@@ -52,7 +52,7 @@ def test_seeds_are_trained_tested_and_averaged(
 def test_an_unreadable_test_image_is_skipped_if_the_recipe_allows_it(
     make_recipe: MakeRecipe, tmp_path: Path
 ) -> None:
-    (tmp_path / "people" / "images" / "047.png").write_bytes(b"no picture")
+    (tmp_path / "people" / "images" / "047.png").write_bytes(b"no image")
     recipe = make_recipe(data={"on_unreadable": "skip"}, training={"epochs": 1})
     train_seeds(recipe, tmp_path / "run", seeds=(0,), results=tmp_path / "results")
     evaluation = Evaluation.load(tmp_path / "run" / "test")

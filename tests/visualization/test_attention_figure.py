@@ -156,7 +156,7 @@ def test_default_attributes() -> None:
 
 def test_invalid_arguments_are_rejected(photo: Image.Image) -> None:
     maps = compute_maps(create_spotlight(), photo)
-    with pytest.raises(DataError, match="at least one picture"):
+    with pytest.raises(DataError, match="at least one image"):
         draw_attention([])
     with pytest.raises(DataError, match="columns ≥ 1"):
         draw_attention(maps, columns=0)

@@ -35,5 +35,5 @@ def test_invalid_files_are_rejected(tmp_path: Path) -> None:
         with pytest.raises(DataError, match=r"use \.png"):
             check_figure(tmp_path / name, count=1, height_px=256)
     assert [p.name for p in tmp_path.iterdir()] == ["figure.webp"]
-    with pytest.raises(DataError, match="give fewer pictures"):
+    with pytest.raises(DataError, match="give fewer images"):
         check_figure(tmp_path / "figure.png", count=1000, height_px=256)

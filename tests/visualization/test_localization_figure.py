@@ -40,7 +40,7 @@ def test_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
     assert grids[-1] == [["a.jpg", "attribute 0", "attribute 1"], ["b.jpg", "attribute 0"]]
     draw_localizations([create_localization(3)] * 2, columns=2, height_px=64)  # lines of similar length
     assert grids[-1] == [["a.jpg", "attribute 0", "attribute 1"], ["", "attribute 2"]] * 2
-    draw_localizations([create_localization(4)] * 3, columns=3, height_px=64)  # pictures are columns
+    draw_localizations([create_localization(4)] * 3, columns=3, height_px=64)  # images are columns
     assert grids[-1] == [["a.jpg"] * 3, *([f"attribute {i}"] * 3 for i in range(4))]
     draw_localizations([create_localization(0)], height_px=64)
     assert grids[-1] == [["a.jpg", ""]]
@@ -49,7 +49,7 @@ def test_layouts(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_size_of_a_grid() -> None:
     small, large = (draw_localizations([create_localization(2)] * 2, height_px=px) for px in (128, 256))
     text = 13  # 256 / 19
-    column = 10 * text  # wider than the pictures of 128
+    column = 10 * text  # wider than the images of 128
     assert large.width == 8 + 3 * (column + 8)
     line = round(3.2 * text) + 256 + round(2.2 * text)
     legend = large.height - (8 + 2 * line + 8)
@@ -112,8 +112,8 @@ def test_legend(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "grad-cam-p" in entries[0]
     assert "box around the pixels with at least 50 % of the peak" in entries[1]
     assert "occlusion" in entries[2]
-    assert "boxes around the connected components of the hottest 10 % of the picture" in entries[3]
-    assert entries[4:] == ["ground truth", "2 picture(s): no mask"]
+    assert "boxes around the connected components of the hottest 10 % of the image" in entries[3]
+    assert entries[4:] == ["ground truth", "2 image(s): no mask"]
     draw_localization(one, "attribute 0")
     assert entries == ["no mask"]
 
@@ -127,7 +127,7 @@ def test_long_names_fit() -> None:
 
 def test_invalid_arguments_are_rejected(tmp_path: Path) -> None:
     found = create_localization()
-    with pytest.raises(DataError, match="at least one picture"):
+    with pytest.raises(DataError, match="at least one image"):
         draw_localizations([])
     with pytest.raises(DataError, match="columns ≥ 1"):
         draw_localizations([found], columns=0)

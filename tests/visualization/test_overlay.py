@@ -1,4 +1,4 @@
-"""Coloured maps over pictures, and boxes."""
+"""Coloured maps over images, and boxes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ def test_the_brightest_pixel_is_in_the_cell(size: tuple[int, int], cell: tuple[i
 
 
 def test_orientation_from_picture_to_overlay() -> None:
-    """A red patch at the lower left of a picture is bright at the lower left of the overlay."""
+    """A red patch at the lower left of an image is bright at the lower left of the overlay."""
     pixels = np.full((192, 80, 3), 120, np.uint8)
     pixels[144:168, 8:24] = (250, 20, 20)
     maps = compute_maps(create_spotlight(), pixels)
@@ -80,7 +80,7 @@ def test_lightness_increases_with_the_map_on_any_picture(grey: int) -> None:
 
 
 def test_only_the_map_has_colour() -> None:
-    """The picture is in greyscale: where the map is 0, red and green of equal lightness are equal."""
+    """The image is in greyscale: where the map is 0, red and green of equal lightness are equal."""
     picture = np.zeros((8, 8, 3), np.uint8)
     picture[:4], picture[4:] = (200, 0, 0), (0, 102, 0)  # of the same lightness
     drawn = np.asarray(draw_overlay(picture, np.zeros((1, 1), np.float32)), int)
@@ -89,7 +89,7 @@ def test_only_the_map_has_colour() -> None:
 
 
 def test_invalid_arguments_are_rejected() -> None:
-    with pytest.raises(DataError, match="expected a picture"):
+    with pytest.raises(DataError, match="expected an image"):
         draw_overlay(np.zeros((4, 4), np.uint8), np.ones((2, 2), np.float32))
     with pytest.raises(DataError, match="expected a map"):
         draw_overlay(np.zeros((4, 4, 3), np.uint8), np.ones((1, 2, 2), np.float32))
@@ -103,7 +103,7 @@ def test_lines_are_visible_on_any_picture(grey: int) -> None:
     drawn = np.asarray(draw_boxes(Image.new("RGB", (60, 60), (grey,) * 3), [Box(10, 10, 50, 50)]), int)
     lightness = drawn @ (0.299, 0.587, 0.114)
     across = lightness[30, 9:16]
-    assert np.ptp(across) > 120  # the line against its edge, if not against the picture
+    assert np.ptp(across) > 120  # the line against its edge, if not against the image
     assert (drawn[30, 20:40] == grey).all()
     assert (drawn[:10] == grey).all()
     assert (drawn[50:] == grey).all()

@@ -34,7 +34,7 @@ class Bundle:
 
     Args:
         model: Made by `create_model`; is put into evaluation mode.
-        preprocess: How a picture becomes the input of the model.
+        preprocess: How an image becomes the input of the model.
         thresholds: One number in [0, 1] per attribute, in schema order; 0.5 each if empty.
         metadata: Plain JSON values about the provenance: `dataset`, `partition`, `protocol`, `seed`,
             `val_scores` …
@@ -100,16 +100,16 @@ class Bundle:
     # ------------------------------------------------------------------ predicting
 
     def __call__(self, image: Picture) -> Prediction:
-        """Predict the attributes of the person in one picture.
+        """Predict the attributes of the person in one image.
 
         Raises:
-            ImageError: If the picture cannot be read, or has another shape or type than in `Picture`.
+            ImageError: If the image cannot be read, or has another shape or type than in `Picture`.
         """
         probs = self.predict_batch(self.prepare(image)[None], warn=False)
         return self.describe(probs, [source_of(image)], missing=[self.model.guidance])[0]
 
     def open(self, image: Picture) -> Image.Image:
-        """Open a picture of any kind as upright RGB.
+        """Open an image of any kind as upright RGB.
 
         Raises:
             ImageError: As `open_picture`.
@@ -117,7 +117,7 @@ class Bundle:
         return open_picture(image)
 
     def prepare(self, image: Picture) -> Tensor:
-        """Turn a picture into the input of the model before normalisation.
+        """Turn an image into the input of the model before normalisation.
 
         Shape:
             returns: (3, H, W) uint8, of the size in `preprocess`.
@@ -131,7 +131,7 @@ class Bundle:
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
     def predict_batch(self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True) -> Tensor:
-        """Probabilities of a batch of prepared pictures.
+        """Probabilities of a batch of prepared images.
 
         Args:
             guidance: The auxiliary inputs that `model.guidance` names, where available.
@@ -142,14 +142,14 @@ class Bundle:
             returns: (N, A) float32 in [0, 1], on the model's device.
 
         Raises:
-            ModelError: If the pictures have another shape or type.
+            ModelError: If the images have another shape or type.
         """
         return self._run(images, guidance, warn=warn).logits.float().sigmoid()
 
     def parse_batch(
         self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Probabilities of a batch of prepared pictures, and the parsing class of each pixel.
+        """Probabilities of a batch of prepared images, and the parsing class of each pixel.
 
         Args:
             guidance, warn: As for `predict_batch`.
@@ -162,7 +162,7 @@ class Bundle:
             returns: (N, A) float32 in [0, 1]; maps (N, H, W) uint8, indices into `model.parsing_classes`.
 
         Raises:
-            ModelError: If the model computes no parsing maps, or the pictures have another shape or type.
+            ModelError: If the model computes no parsing maps, or the images have another shape or type.
         """
         import torch
 
@@ -184,7 +184,7 @@ class Bundle:
             raise ModelError(f"a {self.model.name} model computes no parsing maps; models that do: {models}")
 
     def check_images(self, images: Tensor) -> None:
-        """Refuse a batch that does not consist of prepared pictures.
+        """Refuse a batch that does not consist of prepared images.
 
         Raises:
             ModelError: If the batch has another shape or type.
@@ -193,7 +193,7 @@ class Bundle:
         dtype = str(images.dtype)
         if dtype != "torch.uint8" or images.ndim != 4 or tuple(images.shape[1:]) != size:
             raise ModelError(
-                f"expected uint8 pictures (N, {', '.join(map(str, size))}), got {dtype} "
+                f"expected uint8 images (N, {', '.join(map(str, size))}), got {dtype} "
                 f"{tuple(images.shape)}; bundle.prepare makes them"
             )
 
@@ -223,7 +223,7 @@ class Bundle:
         """Turn probabilities into one `Prediction` per row.
 
         Args:
-            sources: Where each picture came from.
+            sources: Where each image came from.
             missing: For each row the kinds of auxiliary inputs, such as `masks`, that were not available; the
                 model's fallback becomes a note of the prediction.
 
@@ -237,7 +237,7 @@ class Bundle:
         ]
 
     def explain_missing(self, missing: Collection[str]) -> tuple[str, ...]:
-        """The model's fallback for a picture without some kinds of auxiliary inputs, such as `masks`."""
+        """The model's fallback for an image without some kinds of auxiliary inputs, such as `masks`."""
         kinds = [kind for kind in self.model.guidance if kind in missing]
         return tuple(f"no usable {kind}: {self.model.without_guidance}" for kind in kinds)
 

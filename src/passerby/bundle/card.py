@@ -15,7 +15,7 @@ _ORIGIN = {
     "dataset": "Dataset",
     "partition": "Partition",
     "train_splits": "Trained on",
-    "train_images": "Training pictures",
+    "train_images": "Training images",
     "protocol": "Protocol",
     "selection": "Epoch chosen by",
     "best_epoch": "Epoch",
@@ -40,7 +40,7 @@ tags:
 
 # {title}
 
-Predicts {count} attributes of the person in a picture{origin}.
+Predicts {count} attributes of the person in an image{origin}.
 
 ```python
 import passerby
@@ -67,16 +67,16 @@ An attribute is present when its probability is above its threshold.
 
 ## Intended use
 
-Pictures cropped to one person, similar to those of the training data: research, search and description of
+Images cropped to one person, similar to those of the training data: research, search and description of
 your own collections, products whose errors are reviewed by a person.
 
 ## Limits
 
-- The scores apply to pictures like those of the data set; they are lower for other cameras, clothes, seasons
+- The scores apply to images like those of the data set; they are lower for other cameras, clothes, seasons
   and people.
-- The model predicts every attribute for every picture, even if the body part is hidden or the picture shows
+- The model predicts every attribute for every image, even if the body part is hidden or the image shows
   no person.
-- Labels such as sex and age are the impressions of annotators from a picture, not facts about a person.
+- Labels such as sex and age are the impressions of annotators from an image, not facts about a person.
 - Not for decisions about people, for identifying someone, or for surveillance without a legal basis.
 
 ## Licence
@@ -104,7 +104,7 @@ def render_card(
         metadata: Provenance of the model. The card shows some entries (`dataset`, `partition`, `selection`,
             `seed` …) and the scores under `scores` (test split) and `val_scores`.
         guidance: Auxiliary inputs of the model.
-        without_guidance: The model's fallback for a picture without them.
+        without_guidance: The model's fallback for an image without them.
     """
     backbone = arguments.get("backbone")
     dataset = metadata.get("dataset")

@@ -1,4 +1,4 @@
-"""Pictures of any kind, from a path to a tensor, as RGB images."""
+"""Images of any kind, from a path to a tensor, as RGB images."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ uint8 or of floats in [0, 1]."""
 
 
 def open_picture(picture: Picture) -> Image.Image:
-    """Open a picture of any kind as upright RGB.
+    """Open an image of any kind as upright RGB.
 
     Raises:
-        ImageError: If the picture cannot be read, or an array or tensor has another shape or type than in
+        ImageError: If the image cannot be read, or an array or tensor has another shape or type than in
             `Picture`.
 
     Example:
@@ -42,7 +42,7 @@ def open_picture(picture: Picture) -> Image.Image:
 
 
 def source_of(picture: Picture) -> str:
-    """Name of a picture in predictions: its path, or `<image>` if it is in memory.
+    """Name of an image in predictions: its path, or `<image>` if it is in memory.
 
     Example:
         >>> source_of("a/b.jpg"), source_of(b"")
@@ -76,7 +76,7 @@ def _from_tensor(picture: Tensor) -> Image.Image:
     if is_float:
         if not bool(((picture >= 0) & (picture <= 1)).all()):
             raise ImageError(
-                "expected a float tensor in [0, 1]; pass the picture before mean and std are applied"
+                "expected a float tensor in [0, 1]; pass the image before mean and std are applied"
             )
         picture = (picture * 255).round().to(torch.uint8)
     return Image.fromarray(picture.detach().cpu().permute(1, 2, 0).contiguous().numpy())

@@ -1,4 +1,4 @@
-"""`passerby attention`: the attention maps of a model, drawn over the pictures."""
+"""`passerby attention`: the attention maps of a model, drawn over the images."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class OutputOptions(FigureOptions):
     ] = None
     raw: Annotated[
         Path | None,
-        typer.Option(help="Folder for one .npz file per picture, with the maps.", file_okay=False),
+        typer.Option(help="Folder for one .npz file per image, with the maps.", file_okay=False),
     ] = None
     by_task: Annotated[
         bool, typer.Option("--by-task", help="One column per task, with its most probable attribute.")
@@ -68,16 +68,16 @@ def attention(
     true_parsing: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with <picture name>.png, ground-truth parsing maps to show next to the model's.",
+            help="Folder with <image name>.png, ground-truth parsing maps to show next to the model's.",
             file_okay=False,
             exists=True,
         ),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Draw the attention maps of a model over pictures, and its parsing maps if it computes any.
+    """Draw the attention maps of a model over images, and its parsing maps if it computes any.
 
-    Exit status: 0 if all pictures were read, 1 if some were skipped (listed on standard error), 2 after any
+    Exit status: 0 if all images were read, 1 if some were skipped (listed on standard error), 2 after any
     other error in the input or the options.
     """
     if output.by_task and attributes is not None:
@@ -103,7 +103,7 @@ def attention(
     if output.raw is not None and read:
         typer.echo(f"{output.raw}: {read} file(s)")
     if read < len(paths):
-        typer.echo(f"passerby: skipped {len(paths) - read} of {len(paths)} pictures", err=True)
+        typer.echo(f"passerby: skipped {len(paths) - read} of {len(paths)} images", err=True)
         raise typer.Exit(1)
 
 
@@ -128,7 +128,7 @@ def _draw(
         height_px=output.height,
     )
     save_figure(out, figure)
-    typer.echo(f"{out}: {len(maps)} picture(s), {figure.width} × {figure.height} pixels")
+    typer.echo(f"{out}: {len(maps)} image(s), {figure.width} × {figure.height} pixels")
 
 
 def _compute(
@@ -140,7 +140,7 @@ def _compute(
     keep: bool,
     auxiliary: AuxiliaryInputs | None,
 ) -> tuple[list[AttentionMaps], int]:
-    """The maps of all pictures if `keep`, and the number of pictures that could be read."""
+    """The maps of all images if `keep`, and the number of images that could be read."""
     from passerby.explain.attention_maps import save_maps, stream_maps
     from passerby.inference.batches import Skipped
 

@@ -1,4 +1,4 @@
-"""Options that provide auxiliary inputs (masks, parsing maps, keypoints) for pictures."""
+"""Options that provide auxiliary inputs (masks, parsing maps, keypoints) for images."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class AuxiliaryOptions:
     masks: Annotated[
         str | None,
         typer.Option(
-            help="Masks for a model that takes them as input: a folder with <picture name>.png, or "
+            help="Masks for a model that takes them as input: a folder with <image name>.png, or "
             "mask-rcnn, or mask-rcnn=WEIGHTS.",
             show_default="none; the result contains a note",
         ),

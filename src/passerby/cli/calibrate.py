@@ -34,7 +34,7 @@ def calibrate(
     loading: LoadingOptions,
     partition: PartitionOption = None,
     split: SplitOption = Split.val,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per batch.")] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
 ) -> None:
     """Choose a threshold for each attribute on samples outside the training and test splits.
 

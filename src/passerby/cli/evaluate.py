@@ -84,7 +84,7 @@ def evaluate(
         str,
         typer.Option(help="Scoring rules: default, threshold-0.45, unknown-negative; combine with '+'."),
     ] = "default",
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per batch.")] = 128,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
 ) -> None:
     """Score a bundle on one split.
 

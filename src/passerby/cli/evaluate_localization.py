@@ -81,7 +81,7 @@ class SamplingOptions:
         str | None,
         typer.Option(
             help="Attributes to exclude from the means, such as Female,Front.",
-            show_default="for synthetic pictures, attributes of the whole person",
+            show_default="for synthetic images, attributes of the whole person",
         ),
     ] = None
     insertion_deletion: Annotated[
@@ -151,7 +151,7 @@ def evaluate_localization(
             help="Source of the ground truth.", show_default="boxes if there is a boxes.json, else parsing"
         ),
     ] = None,
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per batch.")] = 16,
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 16,
 ) -> None:
     """Score how well heat maps locate attributes.
 
@@ -210,7 +210,7 @@ def _print_scores(console: Console, scores: LocalizationScores) -> None:
     console.print(escape(f"Rules: {scores.protocol.describe()}."), highlight=False)
     console.print(_LEGEND, highlight=False)
     height, width = scores.input_size
-    drawn = "identities or pictures" if any(scores.samples.identities) else "pictures"
+    drawn = "identities or images" if any(scores.samples.identities) else "images"
     console.print(
         f"Input {height}×{width}; {scores.resamples:,} resamples of {scores.n_clusters:,} {drawn}.",
         highlight=False,

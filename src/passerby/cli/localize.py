@@ -1,4 +1,4 @@
-"""`passerby localize`: heat maps and boxes of attributes in pictures."""
+"""`passerby localize`: heat maps and boxes of attributes in images."""
 
 from __future__ import annotations
 
@@ -36,15 +36,15 @@ class OutputOptions(FigureOptions):
 
     out: Annotated[
         Path | None,
-        typer.Option(help="One figure of all pictures: .png, .jpg, .webp, .pdf …", dir_okay=False),
+        typer.Option(help="One figure of all images: .png, .jpg, .webp, .pdf …", dir_okay=False),
     ] = None
     folder: Annotated[
         Path | None,
-        typer.Option(help="Folder for one figure per picture and attribute.", file_okay=False),
+        typer.Option(help="Folder for one figure per image and attribute.", file_okay=False),
     ] = None
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", help="File for the boxes: one line of JSON per picture.", dir_okay=False),
+        typer.Option("--json", help="File for the boxes: one line of JSON per image.", dir_okay=False),
     ] = None
 
     def check(self, paths: Sequence[Path], *, attributes: int | None) -> None:
@@ -70,15 +70,15 @@ def localize(
     auxiliary: AuxiliaryOptions,
     attributes: Annotated[
         str | None,
-        typer.Option(help="Attributes, for example Hat,Boots.", show_default="those present in each picture"),
+        typer.Option(help="Attributes, for example Hat,Boots.", show_default="those present in each image"),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Show where attributes are in pictures, as heat maps and boxes.
+    """Show where attributes are in images, as heat maps and boxes.
 
     Prints a table unless --out, --folder or --json is given.
 
-    Exit status: 0 if all pictures were read, 1 if some were skipped (listed on standard error), 2 after any
+    Exit status: 0 if all images were read, 1 if some were skipped (listed on standard error), 2 after any
     other error in the input or the options.
     """
     if output.out is not None and output.out == output.json_file:
@@ -111,7 +111,7 @@ def localize(
     counts = _Counts()
     _write(_report(items, len(paths), counts), output, drawings, counts)
     if counts.skipped:
-        typer.echo(f"passerby: skipped {counts.skipped} of {len(paths)} pictures", err=True)
+        typer.echo(f"passerby: skipped {counts.skipped} of {len(paths)} images", err=True)
         raise typer.Exit(1)
 
 
@@ -140,7 +140,7 @@ def _write(
 
 
 def _name_drawings(folder: Path, paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict[str, Path]]:
-    """The figure file of each attribute of each picture, by the source of the picture."""
+    """The figure file of each attribute of each image, by the source of the image."""
     from passerby.bundle import source_of
 
     suffixes = name_files(names)
@@ -158,7 +158,7 @@ def _name_drawings(folder: Path, paths: Sequence[Path], names: Sequence[str]) ->
 
 @dataclass
 class _Counts:
-    """Numbers of pictures read and skipped, and of figures drawn."""
+    """Numbers of images read and skipped, and of figures drawn."""
 
     read: int = 0
     skipped: int = 0
@@ -168,11 +168,11 @@ class _Counts:
         if folder is not None:
             typer.echo(f"{folder}: {self.drawn} file(s)")
         if json_file is not None:
-            typer.echo(f"{json_file}: {self.read} picture(s)")
+            typer.echo(f"{json_file}: {self.read} image(s)")
 
 
 def _report(items: Iterator[Localization | Skipped], count: int, counts: _Counts) -> Iterator[Localization]:
-    """Yield the localisations with a progress bar on a terminal; report skipped pictures at once."""
+    """Yield the localisations with a progress bar on a terminal; report skipped images at once."""
     from passerby.inference.batches import Skipped
 
     with show_progress("localizing", hidden=count <= 16) as progress:

@@ -43,7 +43,7 @@ class Split(StrEnum):
 
 
 class OnUnreadable(StrEnum):
-    """What to do about a picture that cannot be read."""
+    """What to do about an image that cannot be read."""
 
     raise_ = "raise"
     skip = "skip"
@@ -72,7 +72,7 @@ BundleArgument = Annotated[
 ]
 PicturesArgument = Annotated[
     list[str],
-    typer.Argument(help="Pictures of one person each: files, folders (searched recursively), patterns."),
+    typer.Argument(help="Images of one person each: files, folders (searched recursively), patterns."),
 ]
 PartitionOption = Annotated[
     str | None, typer.Option(help="Name of the partition; optional if the manifest has only one.")
@@ -91,16 +91,16 @@ FiveCropsOption = Annotated[
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LoadingOptions:
-    """How pictures are read, and where the model runs."""
+    """How images are read, and where the model runs."""
 
-    root: Annotated[Path | None, typer.Option(help="Folder of the pictures, if they have moved.")] = None
+    root: Annotated[Path | None, typer.Option(help="Folder of the images, if they have moved.")] = None
     cache: Annotated[
         Path | None, typer.Option(help="Folder for packed caches; the first run packs all images.")
     ] = None
-    workers: Annotated[int, typer.Option(min=1, help="Threads that decode pictures.")] = 2
+    workers: Annotated[int, typer.Option(min=1, help="Threads that decode images.")] = 2
     device: DeviceOption = "auto"
     on_unreadable: Annotated[
-        OnUnreadable, typer.Option(help="Raise an error for an unreadable picture, or skip it.")
+        OnUnreadable, typer.Option(help="Raise an error for an unreadable image, or skip it.")
     ] = OnUnreadable.raise_
 
     def open(self, bundle: str, data: Path, partition: str | None) -> tuple[Bundle, Manifest, str]:
@@ -159,7 +159,7 @@ class FigureOptions:
 
     columns: Annotated[int, typer.Option(min=1, help="Attributes per row of the figure, at most.")] = 6
     height: Annotated[
-        int, typer.Option(min=64, max=4096, help="Height of a picture in the figure, in pixels.")
+        int, typer.Option(min=64, max=4096, help="Height of an image in the figure, in pixels.")
     ] = 256
 
 

@@ -11,14 +11,14 @@ __all__ = ["check_outputs", "place_below"]
 
 
 def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix: bool) -> list[Path]:
-    """The output file of each picture: below `folder`, at the picture's path below the common folder of all.
+    """The output file of each image: below `folder`, at the image's path below the common folder of all.
 
     Args:
         suffix: Suffix of the files.
-        keep_suffix: Append it to the suffix of the picture instead of replacing that.
+        keep_suffix: Append it to the suffix of the image instead of replacing that.
 
     Raises:
-        ConfigError: If two pictures would have the same file.
+        ConfigError: If two images would have the same file.
 
     Example:
         >>> place_below(Path("out"), [Path("a/x.jpg"), Path("a/b/y.png")], ".npz", keep_suffix=True)
@@ -32,16 +32,16 @@ def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix:
     files = [folder / (f"{path}{suffix}" if keep_suffix else path.with_suffix(suffix)) for path in below]
     if doubles := [file for file, count in Counter(files).items() if count > 1]:
         raise ConfigError(
-            f"several pictures have the same output file {doubles[0]}; rename all but one of them"
+            f"several images have the same output file {doubles[0]}; rename all but one of them"
         )
     return files
 
 
 def check_outputs(files: Iterable[Path], pictures: Iterable[Path]) -> None:
-    """Refuse to overwrite input pictures.
+    """Refuse to overwrite input images.
 
     Raises:
-        ConfigError: If one of the files is one of the pictures, possibly under another name.
+        ConfigError: If one of the files is one of the images, possibly under another name.
     """
     from passerby.errors import ConfigError
 
@@ -49,7 +49,7 @@ def check_outputs(files: Iterable[Path], pictures: Iterable[Path]) -> None:
     for file in files:
         stat = _stat(file)
         if stat is not None and (stat.st_dev, stat.st_ino) in taken:
-            raise ConfigError(f"{file} is one of the input pictures; choose another output path")
+            raise ConfigError(f"{file} is one of the input images; choose another output path")
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -1,4 +1,4 @@
-"""`passerby predict`: predict the attributes of the persons in pictures."""
+"""`passerby predict`: predict the attributes of the persons in images."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class OutputOptions:
     parsing: Annotated[
         Path | None,
         typer.Option(
-            help="Folder for parsing maps, if the model computes them: one PNG per picture, whose values "
+            help="Folder for parsing maps, if the model computes them: one PNG per image, whose values "
             "are class numbers; classes.txt names the classes.",
             file_okay=False,
         ),
@@ -81,14 +81,14 @@ class OutputOptions:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PredictorOptions:
-    """How the pictures are predicted."""
+    """How the images are predicted."""
 
-    batch_size: Annotated[int, typer.Option(min=1, help="Pictures per batch.")] = 32
+    batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 32
     threads: Annotated[
         int | None, typer.Option(min=1, help="Decoding threads; by default one per processor, at most 8.")
     ] = None
     device: DeviceOption = "auto"
-    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored picture.")] = False
+    flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored image.")] = False
     five_crops: FiveCropsOption = False
 
     @property
@@ -106,9 +106,9 @@ def predict(
     options: PredictorOptions,
     auxiliary: AuxiliaryOptions,
 ) -> None:
-    """Predict the attributes of the persons in pictures.
+    """Predict the attributes of the persons in images.
 
-    Exit status: 0 if all pictures were read, 1 if some were skipped (listed on standard error), 2 after any
+    Exit status: 0 if all images were read, 1 if some were skipped (listed on standard error), 2 after any
     other error in the input or the options.
     """
     output.check()
@@ -138,12 +138,12 @@ def predict(
         predictions = _draw_parsing(predictions, output.parsing, files, model.model.parsing_classes)
     output.write(predictions, predictor.bundle.schema.names)
     if skipped:
-        typer.echo(f"passerby: skipped {len(skipped)} of {len(paths)} pictures", err=True)
+        typer.echo(f"passerby: skipped {len(skipped)} of {len(paths)} images", err=True)
         raise typer.Exit(1)
 
 
 def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) -> Iterator[Prediction]:
-    """Yield the predictions with a progress bar on a terminal; report skipped pictures at once."""
+    """Yield the predictions with a progress bar on a terminal; report skipped images at once."""
     from passerby.inference.batches import Skipped
 
     with show_progress("predicting", hidden=len(paths) <= predictor.batch_size) as progress:
@@ -157,7 +157,7 @@ def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) ->
 
 
 def _check_free(folder: Path, targets: list[Path]) -> None:
-    """Refuse to overwrite files, which may be pictures or ground-truth parsing maps."""
+    """Refuse to overwrite files, which may be images or ground-truth parsing maps."""
     from passerby.errors import ConfigError
 
     if taken := [path for path in targets if path.exists()]:

@@ -26,8 +26,8 @@ def report(
     images: Annotated[
         Path | None, typer.Option(help="Folder of the images, if they have moved since the evaluation.")
     ] = None,
-    pictures: Annotated[int, typer.Option(min=0, max=200, help="Number of images in each gallery.")] = 12,
-    no_pictures: Annotated[bool, typer.Option("--no-pictures", help="Leave out images of people.")] = False,
+    samples: Annotated[int, typer.Option(min=0, max=200, help="Number of samples in each gallery.")] = 12,
+    no_images: Annotated[bool, typer.Option("--no-images", help="Leave out images of people.")] = False,
     seed: Annotated[int, typer.Option(help="Seed of the random samples.")] = 0,
 ) -> None:
     """Create one self-contained HTML page about runs, evaluations and comparisons.
@@ -44,7 +44,7 @@ def report(
         sources.localizations,
         comparisons=sources.comparisons,
         title=title,
-        pictures=0 if no_pictures else pictures,
+        pictures=0 if no_images else samples,
         seed=seed,
     )
     write_report(out, html)

@@ -106,7 +106,7 @@ class LocalizationComparison:
         of_paper: Those of `mean_of` that are in SSPNet's Table 10.
         resamples: Number of resamples.
         seed: Seed of the draws.
-        n_clusters: Number of clusters drawn in each resample: identities, or pictures without a known
+        n_clusters: Number of clusters drawn in each resample: identities, or images without a known
             identity.
         commit: Commit of the code.
     """

@@ -62,7 +62,7 @@ def describe(found: LocalizationComparison) -> str:
         f"Means over {len(found.mean_of)} attributes, in per cent, ± standard deviation over seeds; PCC, the "
         "correlation of box IoU and confidence, from -1 to 1.",
         f"Below: difference to the first run, its {100 * LEVEL:g} % interval over {found.resamples:,} "
-        f"paired resamples of {found.n_clusters:,} identities or pictures (seed {found.seed}), and the share "
+        f"paired resamples of {found.n_clusters:,} identities or images (seed {found.seed}), and the share "
         "of resamples in which it is 0 or less.",
         "The uniform baseline is a heat map that is the same everywhere: a run that is not above it "
         "localises nothing. An empty map is zero everywhere and has IoU 0. For a heading with ↓, less is "

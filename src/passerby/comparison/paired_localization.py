@@ -44,7 +44,7 @@ def compare_localization(
 ) -> LocalizationComparison:
     """Compare the localisation of runs, seeds averaged, with one of them.
 
-    Each resample draws identities, or pictures without a known identity, with replacement, the same for all
+    Each resample draws identities, or images without a known identity, with replacement, the same for all
     runs; a run's score is the mean over its seeds. Models, methods and binarisations may differ; the samples
     and the rule of boxes may not. A mean is over the attributes with a score in every run and seed (a
     correlation cannot be measured when all IoU are 0), so that all means of a score are over the same

@@ -176,13 +176,13 @@ def _pair(first: Source, other: Source) -> Source:
 
 
 def _check_samples(a: Predictions, b: Predictions, both: str) -> None:
-    advice = "evaluate both on the same manifest, without skipping pictures"
+    advice = "evaluate both on the same manifest, without skipping images"
     if list(a.images) != list(b.images) or list(a.boxes) != list(b.boxes):
         unshared = sorted(set(a.images) ^ set(b.images))
         example = f", such as {unshared[0]}" if unshared else ""
         raise DataError(
             f"{both} are of different test sets: {len(a):,} and {len(b):,} samples, {len(unshared):,} "
-            f"pictures are in one only{example}; {advice}"
+            f"images are in one only{example}; {advice}"
         )
     different = np.argwhere(a.labels != b.labels)
     if len(different):

@@ -28,7 +28,7 @@ COSTS: Mapping[str, tuple[str, float, int]] = {
 }
 """Costs of a run, as `passerby suite` measures them: heading, factor and digits by name.
 
-Multiply-accumulates of one picture, seconds of one training, and the time of a forward pass of one picture
+Multiply-accumulates of one image, seconds of one training, and the time of a forward pass of one image
 and of 32 at once, relative to the baseline."""
 
 

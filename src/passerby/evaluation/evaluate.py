@@ -56,18 +56,18 @@ def evaluate(
         partition: Name of the partition.
         split: `train`, `val` or `test`.
         protocol: See `passerby.evaluation.protocols`.
-        tta: `("five-crops",)` averages over the four corners and the centre of each picture, see
-            `passerby.Predictor`; parsing maps are those of the uncropped pictures. The evaluation records it.
+        tta: `("five-crops",)` averages over the four corners and the centre of each image, see
+            `passerby.Predictor`; parsing maps are those of the uncropped images. The evaluation records it.
         label_map: For a model of another data set: how the manifest's attributes follow from the model's.
             Only the attributes that it maps are scored.
-        loading: How pictures are loaded. Without a cache they are packed in a temporary folder if the model
+        loading: How images are loaded. Without a cache they are packed in a temporary folder if the model
             takes auxiliary inputs, or its parsing maps are scored.
 
     Raises:
         SchemaError: If the manifest lacks an attribute of the bundle, or the label map does not fit.
         ManifestError: If there is no such partition, or its split is empty.
-        ImageError: If a picture cannot be read and `loading.on_unreadable` is `raise`.
-        DataError: If no picture can be read.
+        ImageError: If an image cannot be read and `loading.on_unreadable` is `raise`.
+        DataError: If no image can be read.
         ConfigError: If there is no such protocol or test-time augmentation.
     """
     rules = load_protocol(protocol)
@@ -160,7 +160,7 @@ def _predict(
     loading: Loading,
     skipped: list[tuple[str, str]],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], dict[str, ParsingScores]]:
-    """Rows of the readable pictures, their probabilities, and the scores of the parsing maps by stage."""
+    """Rows of the readable images, their probabilities, and the scores of the parsing maps by stage."""
     model = predictor.bundle.model
     truth = _find_truth(predictor.bundle, manifest.take(rows))
     guidance = tuple(dict.fromkeys((*model.guidance, *([truth] if truth else []))))
@@ -187,7 +187,7 @@ def _predict(
             if loading.progress is not None:
                 loading.progress(sum(map(len, kept)), len(rows))
     if not kept:
-        raise DataError(f"none of the {len(rows)} pictures could be read; check --root")
+        raise DataError(f"none of the {len(rows)} images could be read; check --root")
     parsing = {
         stage: ParsingScores.from_counts(each, model.parsing_classes) for stage, each in counts.items()
     }

@@ -48,17 +48,17 @@ class Evaluation:
         protocol: The rules of the score.
         thresholds: The threshold of each attribute.
         schema: The attributes, in the order of the columns.
-        images: Path of each picture below `root`.
+        images: Path of each image below `root`.
         identities: Identity of each sample, None if unknown.
-        boxes: Crop of each row in pixels (left, top, right, bottom), None for the whole picture.
+        boxes: Crop of each row in pixels (left, top, right, bottom), None for the whole image.
         rows: Row of each sample in the manifest.
         probs: Probabilities.
         labels: Labels in {1, 0, −1}.
-        root: Folder of the pictures.
+        root: Folder of the images.
         input_size: Height and width of the network's input in pixels.
         device: Device of the network.
         seconds: Duration of the evaluation.
-        skipped: Unreadable pictures, each with the reason; they are not part of the score.
+        skipped: Unreadable images, each with the reason; they are not part of the score.
         metadata: Metadata of the bundle.
         parsing: Scores of the model's parsing maps at the size of its input, padding included, by the name
             of the stage; empty if it predicts none, or there was no ground truth.
@@ -223,7 +223,7 @@ class Evaluation:
 
         Args:
             folder: The folder.
-            root: Folder of the pictures; by default the one stored in the file, relative to the folder.
+            root: Folder of the images; by default the one stored in the file, relative to the folder.
 
         Raises:
             DataError: If a file is missing or damaged, or the stored scores do not match the predictions.

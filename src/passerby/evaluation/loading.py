@@ -1,4 +1,4 @@
-"""How pictures are loaded for an evaluation."""
+"""How images are loaded for an evaluation."""
 
 from __future__ import annotations
 
@@ -10,20 +10,20 @@ from typing import Literal, TypeAlias
 __all__ = ["Loading", "Progress"]
 
 Progress: TypeAlias = Callable[[int, int], None]
-"""Called with the number of pictures done and the number of all pictures."""
+"""Called with the number of images done and the number of all images."""
 
 
 @dataclass(frozen=True)
 class Loading:
-    """How the pictures of a split are loaded, and where the model runs.
+    """How the images of a split are loaded, and where the model runs.
 
     Args:
-        batch_size: Pictures per batch.
-        cache: Folder of the packed picture caches, shared with training: the entire manifest is packed there
-            unless it is already. None decodes only the pictures of the split, in memory or in a temporary
+        batch_size: Images per batch.
+        cache: Folder of the packed image caches, shared with training: the entire manifest is packed there
+            unless it is already. None decodes only the images of the split, in memory or in a temporary
             folder.
         device: Such as `cpu` or `cuda`; None leaves the model on its device.
-        on_unreadable: An unreadable picture stops the evaluation (`raise`), or is left out and reported
+        on_unreadable: An unreadable image stops the evaluation (`raise`), or is left out and reported
             (`skip`).
         workers: Number of threads that decode.
         progress: Called after each batch, see `Progress`.

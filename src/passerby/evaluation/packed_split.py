@@ -1,4 +1,4 @@
-"""The pictures of a split in a packed cache."""
+"""The images of a split in a packed cache."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ __all__ = ["PackedSplit", "pack_split"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PackedSplit:
-    """The pictures of a split in a packed cache.
+    """The images of a split in a packed cache.
 
     Args:
         cache: The cache.
         manifest: Manifest of the rows of the cache.
         rows: Rows of the split in the cache.
         given_rows: For each row of the cache its row in the manifest that the user gave.
-        unreadable: Unreadable pictures of the split, each with the reason.
+        unreadable: Unreadable images of the split, each with the reason.
     """
 
     cache: PackedCache
@@ -37,7 +37,7 @@ class PackedSplit:
     unreadable: list[tuple[str, str]]
 
     def find_readable(self) -> NDArray[np.int64]:
-        """The rows of the split whose pictures could be read."""
+        """The rows of the split whose images could be read."""
         return self.rows[self.cache.valid[self.rows]]
 
 
@@ -49,8 +49,8 @@ def pack_split(
     Args:
         manifest: The data.
         rows: Rows of the split.
-        preprocess: Preprocessing of the pictures.
-        loading: Folder of the caches, workers and handling of unreadable pictures.
+        preprocess: Preprocessing of the images.
+        loading: Folder of the caches, workers and handling of unreadable images.
         stack: Removes the temporary folder when it closes.
     """
     source, numbers, given, folder = manifest, rows, np.arange(len(manifest)), loading.cache

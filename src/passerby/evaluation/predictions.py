@@ -26,9 +26,9 @@ class Predictions:
 
     Args:
         names: The attributes, in the order of the columns.
-        images: Path of each picture below the root of the data set.
+        images: Path of each image below the root of the data set.
         identities: Identity of each sample, None if unknown.
-        boxes: Crop of each row in pixels (left, top, right, bottom), None for the whole picture.
+        boxes: Crop of each row in pixels (left, top, right, bottom), None for the whole image.
         rows: Row of each sample in the manifest.
         probs: Probabilities.
         labels: Labels in {1, 0, −1}.
@@ -62,7 +62,7 @@ class Predictions:
         return replace(self, names=tuple(names), probs=self.probs[:, columns], labels=self.labels[:, columns])
 
     def sort(self) -> Self:
-        """The same samples, sorted by picture, then by row of the manifest."""
+        """The same samples, sorted by image, then by row of the manifest."""
         order = sorted(range(len(self)), key=lambda i: (self.images[i], int(self.rows[i])))
         return type(self)(
             self.names,

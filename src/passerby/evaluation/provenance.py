@@ -38,7 +38,7 @@ def describe_result(
         input_size: Height and width in pixels.
         metrics: The scores.
         five_crops: Whether probabilities are means over five crops; the variant is `<variant>-five-crops`.
-        skipped: Number of unreadable pictures.
+        skipped: Number of unreadable images.
     """
     environment = metadata.get("environment") or {}
     variant = metadata.get("variant")

@@ -66,7 +66,7 @@ class Result:
         split: `train`, `val` or `test`.
         input_size: Height and width in pixels.
         protocol: `name`, and in words: threshold, unknown, selection (split and epoch rule), ema, and crops
-            if predictions are averaged over several crops of each picture.
+            if predictions are averaged over several crops of each image.
         seed: Seed of the training run.
         epochs: Epochs of the recipe; early stopping may have ended the run before.
         device: Device of the training run.

@@ -1,4 +1,4 @@
-"""Batches of the pictures of some rows of a manifest, decoded on the fly or read from a packed cache."""
+"""Batches of the images of some rows of a manifest, decoded on the fly or read from a packed cache."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ def load_rows(
     loading: Loading,
     skipped: list[tuple[str, str]],
 ) -> Generator[Batch, None, None]:
-    """Load the pictures of some rows in batches, in their order.
+    """Load the images of some rows in batches, in their order.
 
     They come from the packed cache if there is one, or auxiliary inputs are needed; otherwise they are
     decoded on the fly.
 
     Args:
         guidance: Kinds of auxiliary inputs to load.
-        skipped: Receives the path and the reason of each unreadable picture.
+        skipped: Receives the path and the reason of each unreadable image.
 
     Raises:
-        ImageError: If a picture cannot be read and `loading.on_unreadable` is `raise`.
+        ImageError: If an image cannot be read and `loading.on_unreadable` is `raise`.
     """
     if loading.cache is None and not guidance:
         yield from _decode(manifest, rows, preprocess, loading, skipped)
@@ -66,7 +66,7 @@ def _decode(
     loading: Loading,
     skipped: list[tuple[str, str]],
 ) -> Iterator[Batch]:
-    """Decode the pictures of some rows on the fly, without auxiliary inputs."""
+    """Decode the images of some rows on the fly, without auxiliary inputs."""
     images, boxes, labels = manifest.images, manifest.boxes(), manifest.labels
     batches = load_batches(
         (manifest.root / images[row] for row in rows),

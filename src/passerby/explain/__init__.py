@@ -1,4 +1,4 @@
-"""Heat maps, boxes and localisation of attributes in pictures."""
+"""Heat maps, boxes and localisation of attributes in images."""
 
 from __future__ import annotations
 

@@ -27,10 +27,10 @@ __all__ = ["AttentionMaps", "compute_maps", "save_maps", "stream_maps"]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class AttentionMaps:
-    """The maps of a model for one picture.
+    """The maps of a model for one image.
 
     Args:
-        source: Path of the picture, or `<image>` for a picture in memory.
+        source: Path of the image, or `<image>` for an image in memory.
         picture: The input of the network before normalisation.
         names: Attribute names, in the order of the bundle's schema.
         probabilities: One number in [0, 1] per attribute.
@@ -93,18 +93,18 @@ class AttentionMaps:
 def compute_maps(
     bundle: Bundle, image: Picture, *, auxiliary: AuxiliaryInputs | None = None
 ) -> AttentionMaps:
-    """Compute the maps of one picture, without gradients and in evaluation mode.
+    """Compute the maps of one image, without gradients and in evaluation mode.
 
     The model's mode and state stay unchanged.
 
     Args:
         bundle: Its model must output maps (`AttributeModel.has_maps`).
-        image: A path or a picture in memory; see `Picture`.
+        image: A path or an image in memory; see `Picture`.
         auxiliary: Finds the auxiliary inputs of the model, such as masks, or the true parsing map to show
             next to those of the model.
 
     Raises:
-        ImageError: If the picture cannot be read.
+        ImageError: If the image cannot be read.
         ModelError: If the model outputs no maps, or maps other than (N, A, h, w) of finite numbers ≥ 0.
 
     Example:
@@ -126,14 +126,14 @@ def stream_maps(
     batch_size: int = 16,
     auxiliary: AuxiliaryInputs | None = None,
 ) -> Iterator[AttentionMaps | Skipped]:
-    """Compute the maps of many pictures, one by one in the order given.
+    """Compute the maps of many images, one by one in the order given.
 
-    An unreadable picture yields `Skipped`; any other error ends the stream.
+    An unreadable image yields `Skipped`; any other error ends the stream.
 
     Args:
         bundle: As for `compute_maps`.
         pictures: Taken as they are needed.
-        batch_size: Pictures per batch; at most two batches are held.
+        batch_size: Images per batch; at most two batches are held.
         auxiliary: As for `compute_maps`.
 
     Raises:
@@ -145,7 +145,7 @@ def stream_maps(
 
 
 def _compute(bundle: Bundle, batch: PictureBatch, found: FoundInputs) -> list[AttentionMaps]:
-    """Maps of the readable pictures of a batch."""
+    """Maps of the readable images of a batch."""
     with torch.inference_mode(), evaluating(bundle.model):
         inputs = normalise_inputs(batch, bundle)
         score = bundle.model.parse if bundle.model.parsing_classes else bundle.model
@@ -176,7 +176,7 @@ def _compute(bundle: Bundle, batch: PictureBatch, found: FoundInputs) -> list[At
 
 
 def _collect_parsing(output: Output, found: FoundInputs) -> tuple[dict[str, NDArray[np.uint8]], list[bool]]:
-    """Parsing maps (N, H, W) by name, the true ones first; and which pictures have a true one."""
+    """Parsing maps (N, H, W) by name, the true ones first; and which images have a true one."""
     parsing = {stage: logits.argmax(1) for stage, logits in output.parsing.items()}
     has_truth = [False] * len(output.logits)
     if parsing and found.guidance.parsing is not None:

@@ -16,12 +16,12 @@ __all__ = ["write_boxes"]
 
 
 def write_boxes(localizations: Iterable[Localization], stream: TextIO) -> None:
-    """Write a readable table: each picture with its attributes and their boxes.
+    """Write a readable table: each image with its attributes and their boxes.
 
-    A box is written as left, top, right, bottom in pixels of the picture, one box per line.
+    A box is written as left, top, right, bottom in pixels of the image, one box per line.
     """
     table = Table(box=None, pad_edge=False, header_style="bold")
-    for title in ("picture", "attribute", "probability", "box", "heat inside"):
+    for title in ("image", "attribute", "probability", "box", "heat inside"):
         right = title in ("probability", "heat inside")
         table.add_column(title, overflow="fold", justify="right" if right else "left")
     notes: Counter[str] = Counter()

@@ -114,7 +114,7 @@ def find_boxes(
     """Boxes around the foreground of a heat map.
 
     Args:
-        heat: At the size of the picture.
+        heat: At the size of the image.
         binarization: By default half of the maximum.
         mode: `outer`: one box around all foreground (SSPNet, section 3.2.5); `components`: one box per
             connected component (8-connected; two boots), the one with the most heat first.

@@ -1,4 +1,4 @@
-"""Heat maps: the contribution of each location of a picture to the logit of an attribute."""
+"""Heat maps: the contribution of each location of an image to the logit of an attribute."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ def compute_heat_maps(
     | `grad-cam++` | ReLU Σ_k w_k F_k, w = Σ α ReLU(g), α = g² / (2 g² + g³ Σ F) (Chattopadhay et al., 2018) |
     | `layer-cam` | ReLU Σ_k ReLU(g_k) · F_k at each location (Jiang et al., 2021) |
     | `native` | a map of the model itself, such as its attention (`AttributeModel.native_map`) |
-    | `occlusion` | the drop of the logit when a region of the picture is grey: slow, free of assumptions |
+    | `occlusion` | the drop of the logit when a region of the image is grey: slow, free of assumptions |
 
     Eq. 13 differentiates a_j, the "model prediction result". We take it as the logit, as in Grad-CAM, because
     Eq. 10 applies the sigmoid σ to a_ij; the sigmoid would only multiply each map by a number, which changes
@@ -193,10 +193,10 @@ def _differentiate(
 
 
 def _compute_slopes(logits: Tensor, features: Tensor, members: Sequence[int]) -> Tensor:
-    """Gradients of some logits with respect to the features of all pictures, (a, N, C, h, w).
+    """Gradients of some logits with respect to the features of all images, (a, N, C, h, w).
 
-    In evaluation mode the logits of a picture depend on that picture only, so one vector-Jacobian product is
-    enough for all pictures.
+    In evaluation mode the logits of an image depend on that image only, so one vector-Jacobian product is
+    enough for all images.
     """
     rows = torch.zeros(len(members), *logits.shape, dtype=logits.dtype, device=logits.device)
     rows[torch.arange(len(members)), :, list(members)] = 1

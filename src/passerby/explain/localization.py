@@ -1,4 +1,4 @@
-"""Localisation of attributes in pictures: heat maps and boxes in pixels of the original picture."""
+"""Localisation of attributes in images: heat maps and boxes in pixels of the original image."""
 
 from __future__ import annotations
 
@@ -25,10 +25,10 @@ __all__ = ["Localization", "Region", "localize", "localize_many"]
 
 @dataclass(frozen=True, slots=True)
 class Region:
-    """A region of a picture that shows an attribute.
+    """A region of an image that shows an attribute.
 
     Args:
-        box: In pixels of the picture.
+        box: In pixels of the image.
         share: Share of the attribute's heat inside the box, in (0, 1].
     """
 
@@ -41,8 +41,8 @@ class Localization:
     """The localised attributes of one person.
 
     Args:
-        source: Path of the picture, or `<image>` for a picture in memory.
-        picture: The original picture, upright.
+        source: Path of the image, or `<image>` for an image in memory.
+        picture: The original image, upright.
         names: The localised attributes.
         probabilities: One number in [0, 1] per attribute.
         thresholds: An attribute is present when its probability is strictly above its threshold.
@@ -141,13 +141,13 @@ def localize(
     boxes: BoxMode = "outer",
     auxiliary: AuxiliaryInputs | None = None,
 ) -> Localization:
-    """Localise attributes in one picture.
+    """Localise attributes in one image.
 
     The model's mode and state stay unchanged.
 
     Args:
-        picture: A path or a picture in memory; see `Picture`.
-        attributes: Names; by default the attributes that are present in the picture.
+        picture: A path or an image in memory; see `Picture`.
+        attributes: Names; by default the attributes that are present in the image.
         method: Method of the heat maps, see `compute_heat_maps`; None takes the model's `heat_method`.
         binarization: Foreground of a map; by default the pixels with at least half of its maximum.
         boxes: `outer` for one box per attribute, `components` for one per connected component; see
@@ -156,7 +156,7 @@ def localize(
             the result notes the fallback.
 
     Raises:
-        ImageError: If the picture cannot be read.
+        ImageError: If the image cannot be read.
         SchemaError: If there is no attribute of a name.
         ConfigError: If there is no such method or box mode.
         ModelError: If `native` is requested and the model has no native map.
@@ -189,15 +189,15 @@ def localize_many(
     batch_size: int = 16,
     auxiliary: AuxiliaryInputs | None = None,
 ) -> Iterator[Localization | Skipped]:
-    """Localise attributes in many pictures, one by one in the order given.
+    """Localise attributes in many images, one by one in the order given.
 
-    An unreadable picture yields `Skipped`; any other error ends the stream. Maps are enlarged to the size of
-    the pictures one picture at a time, so that a stream holds those of one picture only.
+    An unreadable image yields `Skipped`; any other error ends the stream. Maps are enlarged to the size of
+    the images one image at a time, so that a stream holds those of one image only.
 
     Args:
         pictures: Taken as they are needed.
         attributes, method, binarization, boxes, auxiliary: As for `localize`.
-        batch_size: Pictures per batch; all heat maps of a batch come from one forward pass.
+        batch_size: Images per batch; all heat maps of a batch come from one forward pass.
 
     Raises:
         SchemaError: Immediately, if there is no attribute of a name.
@@ -231,7 +231,7 @@ def _compute(
     batch: PictureBatch,
     found: FoundInputs,
 ) -> Iterator[Localization]:
-    """Localise in the pictures of a batch, in one pass; maps are enlarged for one picture at a time."""
+    """Localise in the images of a batch, in one pass; maps are enlarged for one image at a time."""
     inputs, guidance = normalise_inputs(batch, bundle), found.guidance.to(bundle.device)
     maps = compute_heat_maps(bundle.model, inputs, guidance, attributes=names, method=method)
     small = maps.resize((bundle.preprocess.height, bundle.preprocess.width)).float().cpu().numpy()

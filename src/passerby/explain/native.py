@@ -54,7 +54,7 @@ def combine_maps(maps: Mapping[str, Tensor], expression: str) -> Tensor:
 
 
 def enlarge_maps(maps: Tensor, size: tuple[int, int]) -> Tensor:
-    """Enlarge maps, bilinear; the outer edges of the border cells are aligned with those of the picture.
+    """Enlarge maps, bilinear; the outer edges of the border cells are aligned with those of the image.
 
     Shape:
         maps: (N, A, h, w) float. Returns (N, A, *size).

@@ -143,15 +143,15 @@ def compute_correlation(iou: NDArray[np.float64], confidence: NDArray[np.float64
 def compute_insertion_deletion(
     score: Callable[[Tensor], Tensor], image: Tensor, heat: Tensor, *, steps: int = 20
 ) -> tuple[float, float]:
-    """Insertion and deletion: the score while pixels are inserted into, or deleted from, the picture by heat.
+    """Insertion and deletion: the score while pixels are inserted into, or deleted from, the image by heat.
 
     Paper: Petsiuk et al., RISE, BMVC 2018. Missing pixels are 0, the mean colour after the usual
     normalisation, instead of blurred as in the paper. Areas are computed by the trapezoidal rule over the
-    steps. Pixels of equal heat come in a random order, which is fixed for a picture size: in row-major order,
+    steps. Pixels of equal heat come in a random order, which is fixed for an image size: in row-major order,
     a map with many zeros would profit from the typical position of objects.
 
     Args:
-        score: From pictures (K, 3, H, W) to the probability (K,) of the attribute.
+        score: From images (K, 3, H, W) to the probability (K,) of the attribute.
         steps: Number of equal portions.
 
     Shape:
@@ -171,7 +171,7 @@ def compute_insertion_deletion(
     """
     if steps < 1 or image.shape[1:] != heat.shape:
         raise DataError(
-            f"expected steps ≥ 1 and a heat map of the picture's size, got {steps} and {tuple(heat.shape)}"
+            f"expected steps ≥ 1 and a heat map of the image's size, got {steps} and {tuple(heat.shape)}"
         )
     if not (heat > 0).any():
         return math.nan, math.nan

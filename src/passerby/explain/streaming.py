@@ -1,4 +1,4 @@
-"""Results for one or many pictures, from a function that computes those of a batch."""
+"""Results for one or many images, from a function that computes those of a batch."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ __all__ = ["compute_one", "list_notes", "normalise_inputs", "stream_results"]
 
 Result = TypeVar("Result")
 Compute: TypeAlias = Callable[[PictureBatch, FoundInputs], Iterable[Result]]
-"""From a batch of at least one readable picture, with its auxiliary inputs, to one result per picture."""
+"""From a batch of at least one readable image, with its auxiliary inputs, to one result per image."""
 
 
 def compute_one(
     bundle: Bundle, picture: Picture, compute: Compute[Result], *, auxiliary: AuxiliaryInputs | None
 ) -> Result:
-    """The result for one picture.
+    """The result for one image.
 
     Raises:
-        ImageError: If the picture cannot be read.
+        ImageError: If the image cannot be read.
     """
     batch = load_picture(picture, bundle.preprocess)
     return next(iter(compute(batch, find_inputs(auxiliary, batch, bundle))))
@@ -39,9 +39,9 @@ def stream_results(
     batch_size: int,
     auxiliary: AuxiliaryInputs | None,
 ) -> Iterator[Result | Skipped]:
-    """The results for many pictures, one by one in the order given.
+    """The results for many images, one by one in the order given.
 
-    An unreadable picture yields `Skipped`; any other error ends the stream.
+    An unreadable image yields `Skipped`; any other error ends the stream.
 
     Args:
         pictures: Taken as they are needed; at most two batches are held.
@@ -61,5 +61,5 @@ def normalise_inputs(batch: PictureBatch, bundle: Bundle) -> Tensor:
 
 
 def list_notes(bundle: Bundle, found: FoundInputs, index: int) -> tuple[str, ...]:
-    """Notes on a picture: the fallback for missing auxiliary inputs, and errors in its files."""
+    """Notes on an image: the fallback for missing auxiliary inputs, and errors in its files."""
     return (*bundle.explain_missing(found.missing[index]), *filter(None, [found.problems.get(index)]))

@@ -1,4 +1,4 @@
-"""Prediction for many pictures: find files, decode, run batches, write results."""
+"""Prediction for many images: find files, decode, run batches, write results."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Masks, parsing maps and keypoints for pictures that come without them, found during prediction."""
+"""Masks, parsing maps and keypoints for images that come without them, found during prediction."""
 
 from __future__ import annotations
 
@@ -26,15 +26,15 @@ __all__ = ["AuxiliaryInputs", "FoundInputs", "find_inputs"]
 
 @dataclass(frozen=True, slots=True)
 class FoundInputs:
-    """The auxiliary inputs that were found for a batch of pictures.
+    """The auxiliary inputs that were found for a batch of images.
 
-    A picture without one has an empty mask, a parsing map of unknown classes or keypoints of NaN: models
+    An image without one has an empty mask, a parsing map of unknown classes or keypoints of NaN: models
     treat these as missing.
 
     Args:
         guidance: As from a loader, (N, …) at the size of the model's input.
-        missing: For each picture the kinds that were not found or cannot be used (`is_good_mask`).
-        problems: Errors in the files of a picture, by its index in the batch.
+        missing: For each image the kinds that were not found or cannot be used (`is_good_mask`).
+        problems: Errors in the files of an image, by its index in the batch.
     """
 
     guidance: Guidance
@@ -44,7 +44,7 @@ class FoundInputs:
 
 @dataclass(frozen=True)
 class AuxiliaryInputs:
-    """Runs annotators on pictures and resizes their results to the model's input.
+    """Runs annotators on images and resizes their results to the model's input.
 
     Args:
         annotators: One per kind, in any order: annotators that need the result of another run after it.
@@ -77,13 +77,13 @@ class AuxiliaryInputs:
         *,
         wanted: Sequence[str] = (),
     ) -> FoundInputs:
-        """Find the auxiliary inputs of a batch of pictures.
+        """Find the auxiliary inputs of a batch of images.
 
         Args:
             images: RGB, of any sizes.
-            sources: Where the pictures came from; annotators that read files find them by it.
+            sources: Where the images came from; annotators that read files find them by it.
             preprocess: Size of the model's input.
-            wanted: The kinds that the model takes; those without an annotator are missing for all pictures.
+            wanted: The kinds that the model takes; those without an annotator are missing for all images.
         """
         from passerby.annotators.base import FIELDS, Sample
 
@@ -99,11 +99,11 @@ class AuxiliaryInputs:
 
 
 def find_inputs(auxiliary: AuxiliaryInputs | None, batch: PictureBatch, bundle: Bundle) -> FoundInputs:
-    """Find the auxiliary inputs of the readable pictures of a batch.
+    """Find the auxiliary inputs of the readable images of a batch.
 
     Args:
         auxiliary: None finds none: every kind that the model takes is missing.
-        batch: With the original pictures, unless `auxiliary` is None.
+        batch: With the original images, unless `auxiliary` is None.
     """
     wanted = bundle.model.guidance
     if auxiliary is None:
@@ -114,7 +114,7 @@ def find_inputs(auxiliary: AuxiliaryInputs | None, batch: PictureBatch, bundle: 
 def _annotate(
     annotator: Annotator, samples: Sequence[Sample], problems: dict[int, str]
 ) -> list[NDArray[Any] | None]:
-    """Annotate a batch; if that fails on the data of a picture, each picture alone, and note the problems."""
+    """Annotate a batch; if that fails on the data of an image, each image alone, and note the problems."""
     from passerby.annotators.base import is_good_mask
 
     try:

@@ -1,4 +1,4 @@
-"""Pictures of any kind, decoded in threads and stacked into batches; unreadable ones are reported."""
+"""Images of any kind, decoded in threads and stacked into batches; unreadable ones are reported."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _BATCHES = 2
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A picture without a result: it, or the mask or keypoints given for it, could not be read.
+    """An image without a result: it, or the mask or keypoints given for it, could not be read.
 
     Args:
         source: Its path, or `<image>`.
@@ -47,17 +47,17 @@ class Skipped:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class PictureBatch:
-    """The readable pictures of a batch, prepared for a model, and the unreadable ones.
+    """The readable images of a batch, prepared for a model, and the unreadable ones.
 
     Args:
-        indices: Position of each readable picture in the list of all pictures.
-        sources: Where each readable picture came from.
-        inputs: The readable pictures at the size of the model's input, before normalisation.
-        originals: The readable pictures as RGB in their original sizes; empty unless requested.
-        skipped: The unreadable pictures by their position in the list of all pictures.
+        indices: Position of each readable image in the list of all images.
+        sources: Where each readable image came from.
+        inputs: The readable images at the size of the model's input, before normalisation.
+        originals: The readable images as RGB in their original sizes; empty unless requested.
+        skipped: The unreadable images by their position in the list of all images.
 
     Shape:
-        inputs: (N, 3, H, W) uint8; N is 0 if no picture of the batch is readable.
+        inputs: (N, 3, H, W) uint8; N is 0 if no image of the batch is readable.
     """
 
     indices: tuple[int, ...]
@@ -70,10 +70,10 @@ class PictureBatch:
         return len(self.indices)
 
     def merge(self, results: Iterable[Result]) -> Iterator[Result | Skipped]:
-        """Yield the results and the unreadable pictures in the order of the pictures.
+        """Yield the results and the unreadable images in the order of the images.
 
         Args:
-            results: One per readable picture, in their order; taken one by one.
+            results: One per readable image, in their order; taken one by one.
         """
         remaining = iter(results)
         for index in sorted((*self.indices, *self.skipped)):
@@ -90,23 +90,23 @@ def load_batches(
     keep_originals: bool = False,
     on_unreadable: OnUnreadable = "skip",
 ) -> Iterator[PictureBatch]:
-    """Decode pictures in threads and stack them into batches, in the order given.
+    """Decode images in threads and stack them into batches, in the order given.
 
-    Threads decode the next batch while the caller computes on the current one; no more are held. Pictures are
+    Threads decode the next batch while the caller computes on the current one; no more are held. Images are
     taken from the iterable as they are needed.
 
     Args:
         preprocess: Size of the inputs.
-        boxes: For each picture the box to cut out (left, top, right, bottom in pixels), or None for all of
-            it; by default all of every picture.
-        batch_size: Pictures per batch, unreadable ones included.
+        boxes: For each image the box to cut out (left, top, right, bottom in pixels), or None for all of
+            it; by default all of every image.
+        batch_size: Images per batch, unreadable ones included.
         threads: Number of decoding threads; by default one per processor, at most 8.
-        keep_originals: Also keep the pictures in their original sizes (without regard to `boxes`).
-        on_unreadable: An unreadable picture is reported in `PictureBatch.skipped` (`skip`), or its error ends
+        keep_originals: Also keep the images in their original sizes (without regard to `boxes`).
+        on_unreadable: An unreadable image is reported in `PictureBatch.skipped` (`skip`), or its error ends
             the iteration (`raise`). Any other error always does.
 
     Raises:
-        DataError: If `batch_size` or `threads` is below 1; if a picture cannot be read, or its box lies
+        DataError: If `batch_size` or `threads` is below 1; if an image cannot be read, or its box lies
             outside of it, and `on_unreadable` is `raise`.
 
     Example:
@@ -141,10 +141,10 @@ def load_batches(
 
 
 def load_picture(picture: Picture, preprocess: Preprocess) -> PictureBatch:
-    """A batch of one picture, with the original.
+    """A batch of one image, with the original.
 
     Raises:
-        ImageError: If the picture cannot be read.
+        ImageError: If the image cannot be read.
     """
     (batch,) = load_batches(
         [picture], preprocess, batch_size=1, threads=1, keep_originals=True, on_unreadable="raise"
@@ -158,7 +158,7 @@ def count_threads() -> int:
 
 
 _Decoded: TypeAlias = tuple[NDArray[np.uint8], Image.Image | None]
-"""A picture at the size of the input, (H, W, 3), and in its original size if requested."""
+"""An image at the size of the input, (H, W, 3), and in its original size if requested."""
 
 
 def _decode(picture: Picture, preprocess: Preprocess, box: BoxTuple | None, keep_original: bool) -> _Decoded:

@@ -1,4 +1,4 @@
-"""`Predictor`: a bundle for many pictures, decoded in threads and scored in batches."""
+"""`Predictor`: a bundle for many images, decoded in threads and scored in batches."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ __all__ = ["PredictionResult", "Predictor"]
 
 @dataclass(frozen=True, slots=True)
 class PredictionResult:
-    """The predictions for a list of pictures.
+    """The predictions for a list of images.
 
     Args:
-        predictions: One per readable picture, in the order of the pictures.
-        skipped: The pictures that could not be read, in their order.
+        predictions: One per readable image, in the order of the images.
+        skipped: The images that could not be read, in their order.
     """
 
     predictions: tuple[Prediction, ...]
@@ -41,19 +41,19 @@ class PredictionResult:
 
 
 class Predictor:
-    """Predicts for many pictures; threads decode the next batch while the model scores the current one.
+    """Predicts for many images; threads decode the next batch while the model scores the current one.
 
     Args:
         bundle: The model; stays on its device.
-        batch_size: Pictures per batch.
+        batch_size: Images per batch.
         threads: Number of decoding threads; by default one per processor, at most 8.
-        tta: Test-time augmentation: average the probabilities over `flip`, the picture and its mirror image,
+        tta: Test-time augmentation: average the probabilities over `flip`, the image and its mirror image,
             and `five-crops`, the four corners and the centre (see `passerby.inference.tta`). The work doubles
             with `flip` and is fivefold with `five-crops`, tenfold with both. Leave `flip` out if left and
             right are attributes.
         auxiliary: Finds the auxiliary inputs of the model, such as masks. With None the model gets none, and
             each prediction notes the fallback.
-        parse: Give each prediction its parsing map: the best one that the model makes, of the picture
+        parse: Give each prediction its parsing map: the best one that the model makes, of the image
             without augmentation.
 
     Raises:
@@ -97,11 +97,11 @@ class Predictor:
     def __call__(
         self, pictures: Iterable[Picture], *, progress: Callable[[int], None] | None = None
     ) -> PredictionResult:
-        """Predict for all pictures.
+        """Predict for all images.
 
         Args:
-            pictures: Paths or pictures in memory; see `Picture`.
-            progress: Called with the number of pictures done so far.
+            pictures: Paths or images in memory; see `Picture`.
+            progress: Called with the number of images done so far.
         """
         predictions, skipped = [], []
         for done, item in enumerate(self.stream(pictures), start=1):
@@ -116,8 +116,8 @@ class Predictor:
     def stream(self, pictures: Iterable[Picture]) -> Iterator[Prediction | Skipped]:
         """Predict one by one in the order given, for lists too long for memory.
 
-        At most two batches are held at a time, and pictures are taken from the iterable as they are needed.
-        An unreadable picture yields `Skipped`; any other error ends the stream.
+        At most two batches are held at a time, and images are taken from the iterable as they are needed.
+        An unreadable image yields `Skipped`; any other error ends the stream.
         """
         batches = load_batches(
             pictures,
@@ -130,7 +130,7 @@ class Predictor:
             yield from batch.merge(self._predict(batch) if len(batch) else ())
 
     def predict_batch(self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True) -> Tensor:
-        """Probabilities of a batch of prepared pictures, averaged over the views of `tta`.
+        """Probabilities of a batch of prepared images, averaged over the views of `tta`.
 
         Args:
             guidance, warn: As for `Bundle.predict_batch`.
@@ -141,14 +141,14 @@ class Predictor:
 
         Raises:
             DataError: If `flip` is combined with auxiliary inputs.
-            ModelError: If the pictures have another shape or type, or the backbone does not accept crops.
+            ModelError: If the images have another shape or type, or the backbone does not accept crops.
         """
         return average_views(self.bundle, images, guidance, tta=self.tta, warn=warn)
 
     def parse_batch(
         self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True
     ) -> tuple[Tensor, dict[str, Tensor]]:
-        """Probabilities as `predict_batch`, and the parsing maps of the pictures without augmentation.
+        """Probabilities as `predict_batch`, and the parsing maps of the images without augmentation.
 
         Arguments and shapes are those of `Bundle.parse_batch`.
 
@@ -160,7 +160,7 @@ class Predictor:
         return probs, maps
 
     def _predict(self, batch: PictureBatch) -> list[Prediction | Skipped]:
-        """One item per readable picture."""
+        """One item per readable image."""
         found = find_inputs(self.auxiliary, batch, self.bundle)
         maps: dict[str, Tensor] = {}
         if self.parse:

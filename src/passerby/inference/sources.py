@@ -1,4 +1,4 @@
-"""Expand files, folders and patterns into a list of picture files."""
+"""Expand files, folders and patterns into a list of image files."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ IMAGE_SUFFIXES = frozenset(
         ".webp",
     )
 )
-"""Suffixes of pictures in folders and patterns, in lower case; a file given by its path may have any."""
+"""Suffixes of images in folders and patterns, in lower case; a file given by its path may have any."""
 
 
 def find_images(sources: Iterable[str | Path]) -> list[Path]:
-    """List the pictures of files, folders and patterns.
+    """List the images of files, folders and patterns.
 
-    A folder stands for all pictures below it except hidden files and folders, sorted by path. A pattern (`*`,
-    `?`, `[…]`, `**`) stands for the matching pictures and folders. Each file is listed once, at its first
+    A folder stands for all images below it except hidden files and folders, sorted by path. A pattern (`*`,
+    `?`, `[…]`, `**`) stands for the matching images and folders. Each file is listed once, at its first
     occurrence.
 
     Args:
         sources: Paths or patterns, in the desired order.
 
     Raises:
-        DataError: If a source does not exist, matches nothing or contains no picture; all such sources are
+        DataError: If a source does not exist, matches nothing or contains no image; all such sources are
             named.
 
     Example:
         >>> find_images(["no/such/folder"])
         Traceback (most recent call last):
-        passerby.errors.DataError: no pictures at: no/such/folder; give files, folders or patterns (a/*.jpg)
+        passerby.errors.DataError: no images at: no/such/folder; give files, folders or patterns (a/*.jpg)
     """
     found: dict[Path, None] = {}
     empty = []
@@ -58,7 +58,7 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
             empty.append(str(source))
         found.update(dict.fromkeys(files))
     if empty:
-        raise DataError(f"no pictures at: {', '.join(empty)}; give files, folders or patterns (a/*.jpg)")
+        raise DataError(f"no images at: {', '.join(empty)}; give files, folders or patterns (a/*.jpg)")
     return list(found)
 
 

@@ -1,4 +1,4 @@
-"""Test-time augmentation: probabilities averaged over several views of each picture."""
+"""Test-time augmentation: probabilities averaged over several views of each image."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def check_tta(tta: Sequence[str] | None, *, has_guidance: bool = False) -> tuple
     """The augmentations as a tuple, in a fixed order.
 
     Args:
-        has_guidance: Whether masks, parsing maps or keypoints come with the pictures.
+        has_guidance: Whether masks, parsing maps or keypoints come with the images.
 
     Raises:
         ConfigError: If a name is unknown or repeated.
@@ -58,9 +58,9 @@ def average_views(
     probs: Tensor | None = None,
     warn: bool = True,
 ) -> Tensor:
-    """Mean probabilities over the views of each prepared picture.
+    """Mean probabilities over the views of each prepared image.
 
-    `flip` takes the mean of the picture and its mirror image. `five-crops` takes the mean over the four
+    `flip` takes the mean of the image and its mirror image. `five-crops` takes the mean over the four
     corners and the centre; with both, the mirror image is cropped as well.
 
     *Paper*, `five-crops`: Wu et al., "Distraction-Aware Feature Learning for Human Attribute Recognition via
@@ -68,13 +68,13 @@ def average_views(
     an averaged result of five-crop evaluation". The paper states neither the size of the crops nor whether
     probabilities or logits are averaged. Here a crop has 7/8 of the input's height and width, rounded (224 of
     256 pixels, the size that the paper trains with), the network runs at that size, and probabilities are
-    averaged. Masks, parsing maps and keypoints are cropped with the picture; keypoints outside a crop get
+    averaged. Masks, parsing maps and keypoints are cropped with the image; keypoints outside a crop get
     score 0.
 
     Args:
-        guidance: The auxiliary inputs of the uncropped pictures.
-        tta: The augmentations; none returns the probabilities of the pictures themselves.
-        probs: Probabilities (N, A) of the pictures themselves, if they are known.
+        guidance: The auxiliary inputs of the uncropped images.
+        tta: The augmentations; none returns the probabilities of the images themselves.
+        probs: Probabilities (N, A) of the images themselves, if they are known.
         warn: As for `Bundle.predict_batch`.
 
     Shape:
@@ -83,7 +83,7 @@ def average_views(
 
     Raises:
         DataError: If `flip` is used with auxiliary inputs.
-        ModelError: If the pictures have another shape or type, or the backbone does not accept the size of a
+        ModelError: If the images have another shape or type, or the backbone does not accept the size of a
             crop.
     """
     check_tta(tta, has_guidance=guidance is not None and bool(guidance.kinds))
@@ -116,7 +116,7 @@ def _predict_five_crops(bundle: Bundle, images: Tensor, guidance: Guidance | Non
             )
         except AssertionError as error:  # timm refuses sides that patches or windows do not divide
             raise ModelError(
-                f"the backbone accepts no pictures of {height}×{width} pixels, the size of a crop "
+                f"the backbone accepts no images of {height}×{width} pixels, the size of a crop "
                 f"({error}); leave five-crops out, or train with an input size of which it accepts 7/8"
             ) from error
     return torch.stack(probs).mean(0)  # (5, N, A) → (N, A)

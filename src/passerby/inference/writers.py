@@ -47,7 +47,7 @@ def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
 
 
 def write_csv(predictions: Iterable[Prediction], stream: TextIO, *, names: Sequence[str]) -> None:
-    """Write a header and one row per picture: `source`, `present`, each probability, `notes`.
+    """Write a header and one row per image: `source`, `present`, each probability, `notes`.
 
     Present attributes are joined by `; `, as are notes.
 
@@ -108,7 +108,7 @@ def write_table(
     top: int | None = None,
     everything: bool = False,
 ) -> None:
-    """Write a readable table: each picture with its attributes by descending probability.
+    """Write a readable table: each image with its attributes by descending probability.
 
     Args:
         top: Show this many of the most probable attributes, present or not.
@@ -122,7 +122,7 @@ def write_table(
     if top is not None and top < 1:
         raise DataError(f"expected top of at least 1, got {top}")
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("picture", overflow="fold")
+    table.add_column("image", overflow="fold")
     table.add_column("attributes", overflow="fold")
     notes: Counter[str] = Counter()
     for prediction in predictions:
@@ -132,11 +132,11 @@ def write_table(
 
 
 def print_with_notes(table: Table, notes: Mapping[str, int], stream: TextIO) -> None:
-    """Print a table, then each note with the number of pictures it applies to."""
+    """Print a table, then each note with the number of images it applies to."""
     console = Console(file=stream, soft_wrap=False, width=None if stream.isatty() else 160)
     console.print(table)
     for note, count in notes.items():
-        console.print(Text(f"{count} picture(s): {note}", style="yellow"))
+        console.print(Text(f"{count} image(s): {note}", style="yellow"))
 
 
 def _attributes(prediction: Prediction, *, top: int | None, everything: bool) -> Text:

@@ -18,7 +18,7 @@ __all__ = ["ParsingScores", "count_parsing"]
 
 @dataclass(frozen=True, slots=True)
 class ParsingScores:
-    """Intersection over union of each parsing class over the pixels of all pictures.
+    """Intersection over union of each parsing class over the pixels of all images.
 
     Args:
         iou: By class in [0, 1]; NaN for a class that is not in the ground truth.

@@ -55,7 +55,7 @@ class Card:
     """A sample of the gallery.
 
     Args:
-        source: The picture as a data URI.
+        source: The image as a data URI.
         alt: Alternative text.
         caption: File name.
         decisions: Errors first.
@@ -116,7 +116,7 @@ def create_cards(evaluation: Evaluation, indices: Sequence[int] | NDArray[np.int
     """Create the cards of samples.
 
     Raises:
-        DataError: If a picture cannot be read below the evaluation's root.
+        DataError: If an image cannot be read below the evaluation's root.
     """
     return [_create_card(evaluation, int(i)) for i in indices]
 
@@ -153,11 +153,11 @@ def _list_decisions(evaluation: Evaluation, i: int) -> list[Decision]:
     return sorted(decisions, key=lambda each: ORDER.index(each.kind))
 
 
-# ---------------------------------------------------------------------- pictures
+# ---------------------------------------------------------------------- images
 
 
 def open_picture(path: Path) -> Image.Image:
-    """Read a picture for the page.
+    """Read an image for the page.
 
     Raises:
         DataError: If it cannot be read; the message names the options that help.
@@ -174,7 +174,7 @@ def open_picture(path: Path) -> Image.Image:
 
 
 def encode_picture(picture: Image.Image) -> str:
-    """A picture as a data URI."""
+    """An image as a data URI."""
     buffer = io.BytesIO()
     picture.save(buffer, "JPEG", quality=82, optimize=True)
     return f"data:image/jpeg;base64,{base64.b64encode(buffer.getvalue()).decode()}"
@@ -199,7 +199,7 @@ def create_confusions(evaluation: Evaluation, count: int, *, pictures: int = 3) 
     Args:
         evaluation: The evaluation.
         count: Number of attributes.
-        pictures: Number of pictures per attribute and kind of error.
+        pictures: Number of images per attribute and kind of error.
     """
     counts, scores = evaluation.scores, evaluation.scores.per_attribute_mA.tolist()
     both = [i for i in range(len(scores)) if counts.positives[i] and counts.negatives[i]]

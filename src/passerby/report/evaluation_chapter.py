@@ -92,12 +92,12 @@ def create_evaluation_section(
     Args:
         evaluation: The evaluation.
         anchor: Prefix of the ids, unique on the page.
-        pictures: Number of samples in each gallery; 0 leaves pictures out.
+        pictures: Number of samples in each gallery; 0 leaves images out.
         seed: Seed of the random samples.
         with_model: Whether the title names the model.
 
     Raises:
-        DataError: If a picture cannot be read.
+        DataError: If an image cannot be read.
     """
     summary = evaluation.metrics()
     rows = _create_rows(evaluation)

@@ -96,7 +96,7 @@ def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Source
     Args:
         paths: Run folders, folders of `passerby evaluate` and `passerby evaluate-localization`, folders that
             contain them, and stored comparisons.
-        images: Folder of the pictures, if not the stored one.
+        images: Folder of the images, if not the stored one.
 
     Raises:
         DataError: If a path is none of these, or is damaged.

@@ -1,4 +1,4 @@
-"""The best and the worst cases of localisation: heat map, predicted and true boxes over the picture."""
+"""The best and the worst cases of localisation: heat map, predicted and true boxes over the image."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from passerby.visualization.overlay import draw_bar, draw_boxes, draw_overlay
 __all__ = ["CaseCard", "create_case_cards", "draw_legend"]
 
 CASE_PX, LINE_PX = 320, 4
-GREY = "#808080"  # instead of a picture
+GREY = "#808080"  # instead of an image
 SWATCH_PX = (44, 28)
 
 
@@ -27,7 +27,7 @@ class CaseCard:
     """A best or worst case.
 
     Args:
-        sources: The picture, unless pictures are left out, and the heat map over it, as data URIs.
+        sources: The image, unless images are left out, and the heat map over it, as data URIs.
         alt: Alternative text.
         attribute: Name of the attribute.
         iou: Box IoU in per cent.
@@ -51,10 +51,10 @@ def create_case_cards(cases: LocalizationCases, kind: Kind, pictures: int) -> li
     Args:
         cases: The stored cases.
         kind: `best` or `worst`.
-        pictures: Number of cases; 0 for all of them on grey instead of their pictures.
+        pictures: Number of cases; 0 for all of them on grey instead of their images.
 
     Raises:
-        DataError: If a picture cannot be read.
+        DataError: If an image cannot be read.
     """
     available = cases.best if kind == "best" else cases.worst
     return [_create_card(cases, case, with_picture=pictures > 0) for case in available[: pictures or None]]

@@ -99,11 +99,11 @@ def create_localization_section(
     Args:
         scores: The scores.
         anchor: Prefix of the ids, unique on the page.
-        pictures: Number of best and of worst cases shown with their pictures; 0 shows all cases on grey.
+        pictures: Number of best and of worst cases shown with their images; 0 shows all cases on grey.
         with_model: Whether the title names the model.
 
     Raises:
-        DataError: If a picture cannot be read.
+        DataError: If an image cannot be read.
     """
     height, width = scores.input_size
     count = f"{len(scores.samples):,} {'sample' if len(scores.samples) == 1 else 'samples'}"

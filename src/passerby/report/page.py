@@ -49,11 +49,11 @@ def create_report(
         localizations: Evaluations of localisation.
         comparisons: Stored comparisons.
         title: Heading; by default the model.
-        pictures: Number of samples in each gallery; 0 leaves pictures out and shows heat maps on grey.
+        pictures: Number of samples in each gallery; 0 leaves images out and shows heat maps on grey.
         seed: Seed of the random samples.
 
     Raises:
-        DataError: If there is nothing to report, or a picture cannot be read.
+        DataError: If there is nothing to report, or an image cannot be read.
     """
     if not any((runs, evaluations, localizations, comparisons)):
         raise DataError("a report needs at least one run, evaluation or comparison; got none")

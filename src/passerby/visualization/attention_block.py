@@ -1,4 +1,4 @@
-"""The block of one picture in an attention figure: a column per attribute, a row per map."""
+"""The block of one image in an attention figure: a column per attribute, a row per map."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Layout:
     Args:
         cell: Width and height of each map.
         text: Size of the text.
-        n_parsing: Number of parsing maps, to the right of the picture.
+        n_parsing: Number of parsing maps, to the right of the image.
         n_maps: Number of rows of maps.
     """
 
@@ -75,7 +75,7 @@ class _Layout:
 
     @property
     def left(self) -> int:
-        """Left edge of the first attribute, after picture, parsing maps and the rotated names of the maps."""
+        """Left edge of the first attribute, after image, parsing maps and the rotated names of the maps."""
         return GAP_PX + (1 + self.n_parsing) * self.step + 2 * self.text
 
     def locate_row(self, i: int) -> int:
@@ -88,7 +88,7 @@ class _Content:
     """The maps to draw and how.
 
     Args:
-        maps: Everything about the picture.
+        maps: Everything about the image.
         shown: The maps to draw, by name.
         shared: Names of the maps that are equal for all attributes.
         layout: Positions and sizes.
@@ -108,14 +108,14 @@ def draw_block(
     columns: int,
     height_px: int,
 ) -> Image.Image:
-    """Draw one picture and its maps.
+    """Draw one image and its maps.
 
     Args:
-        maps: The maps of the picture.
+        maps: The maps of the image.
         titles: The attributes to show, each with its title.
         names: The maps to show, see `AttentionMaps.combine`.
         columns: Maximum number of attributes per line.
-        height_px: Height of the picture.
+        height_px: Height of the image.
 
     Raises:
         DataError: If no attribute or no map is selected, or the block is too large.
@@ -149,7 +149,7 @@ def _index(maps: AttentionMaps, name: str) -> int:
 
 
 def _draw_picture(block: Image.Image, content: _Content) -> None:
-    """The heading, the picture and its parsing maps."""
+    """The heading, the image and its parsing maps."""
     draw, maps, layout = ImageDraw.Draw(block), content.maps, content.layout
     heading = "  ·  ".join((maps.source, *maps.notes))
     at = (GAP_PX, round(0.6 * layout.text))

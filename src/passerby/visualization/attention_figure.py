@@ -1,4 +1,4 @@
-"""Attention maps over their pictures as one figure: a block per picture."""
+"""Attention maps over their images as one figure: a block per image."""
 
 from __future__ import annotations
 
@@ -39,24 +39,24 @@ def draw_attention(
     columns: int = 6,
     height_px: int = 256,
 ) -> Image.Image:
-    """Draw maps over their pictures, as in Fig. 4 of DIAA and Fig. 5 of MTMS.
+    """Draw maps over their images, as in Fig. 4 of DIAA and Fig. 5 of MTMS.
 
-    Each picture has a block: the picture, a column per attribute (with its probability and whether it is
+    Each image has a block: the image, a column per attribute (with its probability and whether it is
     present) and a row per map. A map that all shown attributes share is drawn in the first column only. Below
     each map are its colour bar, the value at the bright end and the ratio of its peak to its mean: 1 for a
-    uniform map, h · w for a map with a single non-zero cell. Parsing maps are next to the picture, and a
+    uniform map, h · w for a map with a single non-zero cell. Parsing maps are next to the image, and a
     legend of their classes is at the end.
 
     Args:
-        maps: Maps of one or several pictures, from `compute_maps`.
-        attributes: Attributes to show, in this order; by default `choose_attributes` of each picture.
+        maps: Maps of one or several images, from `compute_maps`.
+        attributes: Attributes to show, in this order; by default `choose_attributes` of each image.
         names: Maps to show; see `AttentionMaps.combine` for products and means. By default `choose_maps`.
         by_task: Show one attribute per task of this schema (`choose_by_task`) instead of `attributes`.
         columns: Maximum number of attributes per line; further ones follow in lines of similar length.
-        height_px: Height of a picture in the figure.
+        height_px: Height of an image in the figure.
 
     Raises:
-        DataError: If there is no picture, nothing to show, `columns` is below 1, `height_px` below 64, or a
+        DataError: If there is no image, nothing to show, `columns` is below 1, `height_px` below 64, or a
             side of the figure would exceed `MAX_SIDE_PX`.
         SchemaError: If an attribute is unknown.
         ModelError: If a map is unknown.
@@ -71,7 +71,7 @@ def draw_attention(
     pictures = [maps] if isinstance(maps, AttentionMaps) else list(maps)
     if not pictures or columns < 1 or height_px < 64:
         raise DataError(
-            f"expected at least one picture, columns ≥ 1 and height_px ≥ 64, got {len(pictures)} pictures, "
+            f"expected at least one image, columns ≥ 1 and height_px ≥ 64, got {len(pictures)} images, "
             f"{columns} and {height_px}"
         )
     blocks = [

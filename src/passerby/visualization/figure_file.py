@@ -20,11 +20,11 @@ def check_figure(path: Path, *, count: int, height_px: int) -> None:
 
     Args:
         path: The file; its suffix determines the format.
-        count: Number of pictures, one below the other.
-        height_px: Height of each picture in the figure.
+        count: Number of images, one below the other.
+        height_px: Height of each image in the figure.
 
     Raises:
-        DataError: If no image format has that suffix, or there are too many pictures for one figure.
+        DataError: If no image format has that suffix, or there are too many images for one figure.
 
     Example:
         >>> check_figure(Path("attention.doc"), count=1, height_px=256)
@@ -65,5 +65,5 @@ def check_sides(width: int, height: int) -> None:
     if max(width, height) > MAX_SIDE_PX:
         raise DataError(
             f"expected a figure of at most {MAX_SIDE_PX} pixels per side, got at least {width} × {height}; "
-            "give fewer pictures or attributes, or a smaller height"
+            "give fewer images or attributes, or a smaller height"
         )

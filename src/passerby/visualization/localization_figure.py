@@ -1,4 +1,4 @@
-"""Heat maps and boxes over their pictures: one attribute, or a grid of pictures × attributes."""
+"""Heat maps and boxes over their images: one attribute, or a grid of images × attributes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from passerby.visualization.typography import BACKGROUND, MUTED, compute_text_px
 __all__ = ["check_grid_size", "draw_localization", "draw_localizations"]
 
 GroundTruth = Mapping[str, Sequence[Box]]
-"""Ground-truth boxes of a picture by attribute, in its pixels."""
+"""Ground-truth boxes of an image by attribute, in its pixels."""
 
 _Settings = tuple[str, Binarization, str]
 """Method, binarisation and mode of boxes."""
@@ -35,13 +35,13 @@ _MIN_HEIGHT_PX = 64
 def draw_localization(
     localization: Localization, name: str, *, truth: Sequence[Box] = (), height_px: int = 384
 ) -> Image.Image:
-    """Draw one heat map over its picture, with boxes, attribute, probability and notes.
+    """Draw one heat map over its image, with boxes, attribute, probability and notes.
 
     Args:
         localization: From `localize`.
         name: One of its attributes.
-        truth: Ground-truth boxes in pixels of the picture, drawn dashed.
-        height_px: Height of the picture in the figure, or width of one that is wider than high.
+        truth: Ground-truth boxes in pixels of the image, drawn dashed.
+        height_px: Height of the image in the figure, or width of one that is wider than high.
 
     Raises:
         SchemaError: If the attribute is not in the localisation.
@@ -68,20 +68,20 @@ def draw_localizations(
     columns: int = 6,
     height_px: int = 256,
 ) -> Image.Image:
-    """Draw a grid with one picture and its attributes per row, or per column where that fits better.
+    """Draw a grid with one image and its attributes per row, or per column where that fits better.
 
-    Pictures become columns if there are at least three of them, all with the same attributes, and at most
-    `columns` pictures but more than `columns` attributes. Above each map are the attribute, its probability
+    Images become columns if there are at least three of them, all with the same attributes, and at most
+    `columns` images but more than `columns` attributes. Above each map are the attribute, its probability
     and whether it is present; below it are the share of heat in each box and the IoU with the ground truth.
 
     Args:
         localizations: Read one by one; only the reduced drawings are kept in memory.
-        truth: Ground-truth boxes of each picture, drawn dashed.
+        truth: Ground-truth boxes of each image, drawn dashed.
         columns: Maximum number of attributes per line; further ones follow in lines of similar length.
-        height_px: Height of a picture in the grid, or width of one that is wider than high.
+        height_px: Height of an image in the grid, or width of one that is wider than high.
 
     Raises:
-        DataError: If there is no picture, `columns` is below 1, `height_px` below 64, or a side of the grid
+        DataError: If there is no image, `columns` is below 1, `height_px` below 64, or a side of the grid
             would exceed `passerby.visualization.figure_file.MAX_SIDE_PX`.
 
     Example:
@@ -104,7 +104,7 @@ def draw_localizations(
         notes.update(each.notes)
         settings[each.method, each.binarization, each.mode] = None
     if not rows:
-        raise DataError("expected at least one picture to draw, got none")
+        raise DataError("expected at least one image to draw, got none")
     if len(names) == 1 and _is_transposed(len(rows), len(rows[0]) - 1, columns):
         lines, rules_above = [list(row) for row in zip(*rows, strict=True)], set(range(1, len(rows[0])))
     else:
@@ -119,12 +119,12 @@ def check_grid_size(
 ) -> None:
     """Reject a grid that cannot be drawn or written, before any computation.
 
-    All pictures are assumed to be higher than wide.
+    All images are assumed to be higher than wide.
 
     Args:
         path: The file; its suffix determines the format.
-        pictures: Number of pictures.
-        attributes: Number of attributes of each picture, None if it is not known yet.
+        pictures: Number of images.
+        attributes: Number of attributes of each image, None if it is not known yet.
         columns, height_px: As for `draw_localizations`.
 
     Raises:
@@ -146,7 +146,7 @@ def _check_height(height_px: int) -> None:
 
 
 def _create_row(localization: Localization, truth: GroundTruth, height_px: int) -> list[Panel]:
-    """The picture, then its attributes, or a note that none is present."""
+    """The image, then its attributes, or a note that none is present."""
     height, width, _ = localization.picture.shape
     picture = _resize_picture(localization, height_px)
     first = Panel(picture, localization.source, f"{width} × {height} pixels", is_path=True)
@@ -194,7 +194,7 @@ def _describe_boxes(regions: Sequence[Region], truth: Sequence[Box]) -> str:
 
 
 def _is_transposed(pictures: int, attributes: int, columns: int) -> bool:
-    """Whether pictures become columns."""
+    """Whether images become columns."""
     return attributes > columns >= pictures > 2
 
 
@@ -211,7 +211,7 @@ def _break_rows(rows: Sequence[Sequence[Panel]], columns: int) -> tuple[list[lis
 def _create_legend(
     settings: Iterable[_Settings], notes: Mapping[str, int], *, has_truth: bool, text_px: int
 ) -> list[LegendEntry]:
-    """Entries for heat, boxes and ground truth, then each note with its number of pictures."""
+    """Entries for heat, boxes and ground truth, then each note with its number of images."""
     size = (3 * text_px, round(1.2 * text_px))
     swatch, box = Image.new("RGB", size, MUTED), [Box(0, 0, *size)]
     entries: list[LegendEntry] = []
@@ -222,13 +222,13 @@ def _create_legend(
         entries += [(draw_bar(*size), heat), (draw_boxes(swatch, box), boxes)]
     if has_truth:
         entries.append((draw_boxes(swatch, box, dashed=True), "ground truth"))
-    return [*entries, *((None, f"{count} picture(s): {note}") for note, count in notes.items())]
+    return [*entries, *((None, f"{count} image(s): {note}") for note, count in notes.items())]
 
 
 def _describe_foreground(binarization: Binarization) -> str:
     share = binarization.share
     return {
         "max": f"the pixels with at least {100 * share:.4g} % of the peak",
-        "quantile": f"the hottest {100 * (1 - share):.4g} % of the picture",
+        "quantile": f"the hottest {100 * (1 - share):.4g} % of the image",
         "otsu": "the pixels above Otsu's threshold",
     }[binarization.rule]

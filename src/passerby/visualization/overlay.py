@@ -1,12 +1,12 @@
-"""Heat maps over pictures in colour, and boxes.
+"""Heat maps over images in colour, and boxes.
 
-The picture under a map is dimmed and in greyscale, so that every colour comes from the map. The colours are
+The image under a map is dimmed and in greyscale, so that every colour comes from the map. The colours are
 matplotlib's inferno: their lightness increases monotonically from black to pale yellow, so their order is
 visible with colour vision deficiency and in greyscale print. Where the map is 0, the black leaves the person
-visible; cividis and viridis would tint the whole picture blue or violet.
+visible; cividis and viridis would tint the whole image blue or violet.
 
 Boxes are light blue, which inferno does not contain, or dashed and white. Their black edges make them visible
-on light and on dark pictures, and the dashes distinguish them without colour.
+on light and on dark images, and the dashes distinguish them without colour.
 """
 
 from __future__ import annotations
@@ -28,9 +28,9 @@ __all__ = ["compute_scale", "draw_bar", "draw_boxes", "draw_overlay"]
 _LINE, _DASH, _EDGE = "#56c1ff", "#ffffff", "#000000"
 
 _COLOUR, _PICTURE, _DIMMING = 0.82, 0.55, 0.5
-"""Weights of the colour and of the picture where the map is 0, and the decrease of the latter at the peak.
+"""Weights of the colour and of the image where the map is 0, and the decrease of the latter at the peak.
 
-With these values the sum stays below 255, and its lightness increases with the map on any picture.
+With these values the sum stays below 255, and its lightness increases with the map on any image.
 """
 
 
@@ -54,10 +54,10 @@ def compute_scale(values: NDArray[np.float32]) -> float:
 def draw_overlay(
     picture: NDArray[np.uint8], values: NDArray[np.float32], *, scale: float | None = None
 ) -> Image.Image:
-    """Draw a map over its picture, resized bilinearly and coloured from 0 to a scale.
+    """Draw a map over its image, resized bilinearly and coloured from 0 to a scale.
 
     Args:
-        picture: The picture.
+        picture: The image.
         values: The map.
         scale: The value of the brightest colour; by default `compute_scale`.
 
@@ -66,14 +66,14 @@ def draw_overlay(
         values: (h, w) float32 ≥ 0.
 
     Raises:
-        DataError: If the picture or the map has a different shape or type.
+        DataError: If the image or the map has a different shape or type.
 
     Example:
         >>> draw_overlay(np.zeros((64, 48, 3), np.uint8), np.eye(4, 3, dtype=np.float32)).size
         (48, 64)
     """
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise DataError(f"expected a picture (H, W, 3) of uint8, got {picture.dtype} {picture.shape}")
+        raise DataError(f"expected an image (H, W, 3) of uint8, got {picture.dtype} {picture.shape}")
     if values.ndim != 2 or not values.size:
         raise DataError(f"expected a map (h, w), got shape {values.shape}")
     height, width, _ = picture.shape
@@ -99,11 +99,11 @@ def draw_bar(width: int, height: int) -> Image.Image:
 def draw_boxes(
     image: Image.Image, boxes: Iterable[Box], *, width_px: int = 2, dashed: bool = False
 ) -> Image.Image:
-    """Draw boxes on a copy of a picture, with lines inside their edges; tiny boxes are enlarged.
+    """Draw boxes on a copy of an image, with lines inside their edges; tiny boxes are enlarged.
 
     Args:
-        image: The picture.
-        boxes: In pixels of the picture.
+        image: The image.
+        boxes: In pixels of the image.
         width_px: Width of a line, without the black pixel on each side.
         dashed: White dashes, for ground truth, instead of blue lines. Lines of other boxes stay visible in
             the gaps.
@@ -157,7 +157,7 @@ def _cut_dashes(bar: tuple[int, int, int, int], thick: int) -> Iterator[tuple[in
 
 
 def _colour(shares: NDArray[np.float32], grey: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """Colours (H, W, 3) of shares in [0, 1] over a greyscale picture in 0 … 255."""
+    """Colours (H, W, 3) of shares in [0, 1] over a greyscale image in 0 … 255."""
     shares = shares.clip(0, 1)
     colours = _colour_table()[(shares * 255).round().astype(np.uint8)]
     dimmed = (_PICTURE - _DIMMING * shares) * grey

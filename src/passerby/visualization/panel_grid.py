@@ -30,13 +30,13 @@ LegendEntry = tuple[Image.Image | None, str]
 
 @dataclass(frozen=True, slots=True)
 class Panel:
-    """A picture with two lines of text above it and one below it.
+    """An image with two lines of text above it and one below it.
 
     Args:
-        image: The picture.
-        title: First line above the picture.
-        subtitle: Second line above the picture.
-        caption: Line below the picture.
+        image: The image.
+        title: First line above the image.
+        subtitle: Second line above the image.
+        caption: Line below the image.
         is_present: Whether the attribute is predicted as present; the subtitle is then green.
         is_path: Whether a title that is too long is shortened at its start, as for a path.
     """

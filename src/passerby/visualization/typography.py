@@ -30,7 +30,7 @@ _MIN_PX = 8
 
 
 def compute_text_px(height_px: int) -> int:
-    """The size of text in a figure whose pictures have this height."""
+    """The size of text in a figure whose images have this height."""
     return max(11, round(height_px / 19))
 
 

@@ -65,7 +65,7 @@ def list_keys(cases: Sequence[Case]) -> list[tuple[int, str]]:
 
 @pytest.fixture
 def measured() -> list[Measurement]:
-    """Every attribute of every picture; IoU of a few values, so that many are equal."""
+    """Every attribute of every image; IoU of a few values, so that many are equal."""
     rng = np.random.default_rng(0)
     pairs = [(row, attribute) for row in range(PICTURES) for attribute in range(len(NAMES))]
     return [measure(row, a, rng.integers(1, 9) / 10, rng.integers(0, 5) / 4) for row, a in pairs]
@@ -155,7 +155,7 @@ def test_damaged_files_are_refused(manifest: Manifest, measured: list[Measuremen
     check_refused("no file or folder at")
     (folder / "worst-03.png").unlink()
     check_refused(r"worst-03\.png")
-    (folder / "best-01.png").write_bytes(b"no picture")
+    (folder / "best-01.png").write_bytes(b"no image")
     check_refused(r"best-01\.png")
     Image.new("RGB", SIZE).save(folder / "best-01.png")
     check_refused("one number per pixel")

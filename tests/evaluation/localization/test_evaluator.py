@@ -58,7 +58,7 @@ class Colours(AttributeModel):
 
 @dataclass(frozen=True)
 class Drawn:
-    """A picture: its coloured squares, and the true ones."""
+    """An image: its coloured squares, and the true ones."""
 
     heat: Mapping[int, Sequence[tuple[Square, int]]] = field(default_factory=dict)
     truth: Mapping[str, Sequence[Square]] | None = field(default_factory=dict)
@@ -393,7 +393,7 @@ def test_identities_are_drawn_with_all_their_pictures(score: Score) -> None:
     people = make_people(identities=True)
     people[0] = replace(people[0], identity=None)
     found = score(people)
-    assert found.n_clusters == 7  # six identities and a picture without one
+    assert found.n_clusters == 7  # six identities and an image without one
     clusters = found.samples.clusters
     rows = found.samples.rows
     assert len(set(clusters[rows == 0])) == 1
@@ -449,7 +449,7 @@ def test_insertion_and_deletion_are_of_the_same_samples_for_all_models(score: Sc
     assert not math.isnan(certain.mean["insertion"].low)
 
 
-# ---------------------------------------------------------------------- boxes of synthetic pictures
+# ---------------------------------------------------------------------- boxes of synthetic images
 
 
 @pytest.fixture(scope="module")
@@ -536,7 +536,7 @@ def test_without_truth(tmp_path: Path, score: Score) -> None:
     with pytest.raises(ManifestError, match="expected parsing maps in the manifest"):
         evaluate(bundle, bare, partition="own")
     (tmp_path / "boxes.json").write_text('{"0.png": {"Hat": [1, 2, 3]}}')
-    with pytest.raises(DataError, match=r"expected \{picture"):
+    with pytest.raises(DataError, match=r"expected \{image"):
         evaluate(bundle, manifest, partition="own")
 
 
@@ -553,15 +553,15 @@ def test_a_model_without_native_maps(score: Score) -> None:
 
 def test_unreadable_pictures(tmp_path: Path) -> None:
     manifest = make_manifest(tmp_path, [EXACT, EXACT])
-    (tmp_path / "1.png").write_bytes(b"no picture")
+    (tmp_path / "1.png").write_bytes(b"no image")
     bundle = Bundle(Colours(SCHEMA), INPUT)
     with pytest.raises(ImageError):
         evaluate(bundle, manifest, partition="own")
     found = evaluate(bundle, manifest, partition="own", on_unreadable="skip", resamples=5)
     assert found.counts["Hat"] == 1
     assert [image for image, _ in found.skipped] == ["1.png"]
-    (tmp_path / "0.png").write_bytes(b"no picture")
-    with pytest.raises(DataError, match="none of the pictures can be read"):
+    (tmp_path / "0.png").write_bytes(b"no image")
+    with pytest.raises(DataError, match="none of the images can be read"):
         evaluate(bundle, manifest, partition="own", on_unreadable="skip")
 
 

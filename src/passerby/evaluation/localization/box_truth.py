@@ -1,4 +1,4 @@
-"""Ground truth from the `boxes.json` of synthetic pictures."""
+"""Ground truth from the `boxes.json` of synthetic images."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from passerby.types import Box, Preprocess
 __all__ = ["BOXES_FILE", "BoxTruth"]
 
 BOXES_FILE = "boxes.json"
-"""File next to synthetic pictures: the tight box of each visible attribute."""
+"""File next to synthetic images: the tight box of each visible attribute."""
 
 
 class BoxTruth:
@@ -30,13 +30,13 @@ class BoxTruth:
 
     Args:
         manifest: The rows that are evaluated.
-        preprocess: Preprocessing of the pictures, applied to the boxes as well.
+        preprocess: Preprocessing of the images, applied to the boxes as well.
         attributes: Attributes of the model.
         label_map: Names in `boxes.json` for each attribute; by default the same name.
 
     Raises:
-        DataError: If the file is missing, or is not of the form `{picture: {attribute: [left, top, right,
-            bottom]}}`, in pixels of the picture.
+        DataError: If the file is missing, or is not of the form `{image: {attribute: [left, top, right,
+            bottom]}}`, in pixels of the image.
         SchemaError: If the label map fits neither the model nor the file.
     """
 
@@ -106,7 +106,7 @@ def _place_boxes(boxes: Sequence[Sequence[float]], placement: Placement) -> tupl
 
 def _load_boxes(path: Path) -> dict[str, dict[str, Any]]:
     if not path.is_file():
-        raise DataError(f"no boxes at {path}; `passerby synth` writes them next to its pictures")
+        raise DataError(f"no boxes at {path}; `passerby synth` writes them next to its images")
     values = read_json(path)
     try:
         boxes = (box for each in values.values() for box in each.values())
@@ -115,7 +115,7 @@ def _load_boxes(path: Path) -> dict[str, dict[str, Any]]:
         valid = False
     if not valid:
         raise DataError(
-            f"{path}: expected {{picture: {{attribute: [left, top, right, bottom]}}}}, in pixels of the "
-            "picture; generate the data again with `passerby synth`"
+            f"{path}: expected {{image: {{attribute: [left, top, right, bottom]}}}}, in pixels of the "
+            "image; generate the data again with `passerby synth`"
         )
     return values

@@ -86,7 +86,7 @@ class CaseSelector:
             names: Names of all attributes.
             members: Indices of the attributes to choose from.
             rows: For each row of `manifest` its row in the manifest that the user gave.
-            resize: How pictures were resized.
+            resize: How images were resized.
         """
         images, boxes = manifest.images, manifest.boxes()
 

@@ -2,11 +2,11 @@
 
 ```
 cases/
-  cases.json                     picture, attribute, probability, IoU and boxes of each
+  cases.json                     image, attribute, probability, IoU and boxes of each
   best-01.png … worst-01.png …   its heat map at the size of the input, 8 bits, the maximum is 255
 ```
 
-The files contain no picture of a person: a report reads the pictures from the data set.
+The files contain no image of a person: a report reads the images from the data set.
 """
 
 from __future__ import annotations
@@ -40,9 +40,9 @@ class Case:
     """A sample with its heat map.
 
     Args:
-        image: Path of the picture below the root.
-        row: Row of the picture in the manifest.
-        crop: Box of the person in pixels of the picture, None for the whole picture.
+        image: Path of the image below the root.
+        row: Row of the image in the manifest.
+        crop: Box of the person in pixels of the image, None for the whole image.
         attribute: Name of the attribute.
         prob: Probability that the model predicts for it.
         box_iou: IoU of the boxes.
@@ -101,8 +101,8 @@ class LocalizationCases:
     Args:
         best: At most 12, at most 2 per attribute, the best first.
         worst: Likewise, the worst first; none of them is among the best.
-        root: Folder of the pictures.
-        resize: How pictures were resized, see `Preprocess`.
+        root: Folder of the images.
+        resize: How images were resized, see `Preprocess`.
     """
 
     best: tuple[Case, ...]
@@ -133,7 +133,7 @@ class LocalizationCases:
 
         Args:
             folder: The folder.
-            root: Folder of the pictures; by default the one stored in the file, relative to the folder.
+            root: Folder of the images; by default the one stored in the file, relative to the folder.
 
         Raises:
             DataError: If a file is missing or damaged.

@@ -1,6 +1,6 @@
 """Evaluation of how well the heat maps of a bundle localise attributes.
 
-A **sample** is an attribute of a picture that is labelled yes and whose true region has at least
+A **sample** is an attribute of an image that is labelled yes and whose true region has at least
 `min_area_px` pixels at the size of the input. If the manifest has no attribute of that name (the model was
 trained on another data set), the true pixels serve as the label. Samples count whatever the model predicts,
 so that models are compared on the same samples. A heat map of zeros has no box: its IoU is 0, and it counts.
@@ -9,7 +9,7 @@ Measures of a sample: IoU of the box around the foreground of the heat map and t
 IoU of foreground and true pixels, whether the maximum lies on the true region (its pixels if they are known,
 else its box), share of the heat inside the box and on the pixels. Scores of an attribute: their means, and
 the Pearson correlation of box IoU and probability. Intervals resample clusters: identities with all their
-pictures, or pictures with all their samples, among those that have a sample.
+images, or images with all their samples, among those that have a sample.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ def evaluate_localization(
 
     Paper:
         SSPNet (Shen et al., 2023), section 4.5 and Table 10: box IoU and correlation on the parsing maps of
-        CCP ("PCS"), on which it is not trained. The paper does not state which pictures count, whether only
+        CCP ("PCS"), on which it is not trained. The paper does not state which images count, whether only
         correct predictions do, how maps are binarised, or at which size; passerby defines these rules.
 
     Args:
@@ -78,14 +78,14 @@ def evaluate_localization(
         truth: `parsing` or `boxes`; by default `boxes` if the manifest's root has a `boxes.json`.
         heat_maps: How heat maps are computed, see `HeatMapSettings`.
         sampling: Which samples count, see `SamplingSettings`.
-        loading: How pictures are loaded; by default 16 per batch, as the heat maps of all their attributes at
+        loading: How images are loaded; by default 16 per batch, as the heat maps of all their attributes at
             the size of the input are in memory.
 
     Raises:
         ManifestError: If there is no such partition, its split is empty, or there is no ground truth.
         SchemaError: If the label map fits neither the model nor the ground truth.
-        DataError: If there is no sample, or no picture can be read.
-        ImageError: If a picture cannot be read and `on_unreadable` is `raise`.
+        DataError: If there is no sample, or no image can be read.
+        ImageError: If an image cannot be read and `on_unreadable` is `raise`.
         ModelError: If native heat maps are requested and the model has none.
     """
     loading = loading or Loading(batch_size=BATCH_SIZE)

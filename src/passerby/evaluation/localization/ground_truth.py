@@ -1,4 +1,4 @@
-"""Ground truth of localisation: parsing maps whose classes are attributes, or boxes of synthetic pictures."""
+"""Ground truth of localisation: parsing maps whose classes are attributes, or boxes of synthetic images."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PAPER_CLASSES = ("hat", "boots", "glasses", "skirt", "jeans", "dress", "shorts",
 
 
 class Truth(Protocol):
-    """The true regions of a model's attributes in the pictures of some rows.
+    """The true regions of a model's attributes in the images of some rows.
 
     Args:
         kind: Origin of the regions.
@@ -126,7 +126,7 @@ def create_truth(
 
     Args:
         manifest: Manifest of the rows of `parsing`.
-        preprocess: Preprocessing of the pictures.
+        preprocess: Preprocessing of the images.
         parsing: Parsing maps at the size of the input.
         attributes: Attributes of the model.
         label_map: Class or classes of each attribute; by default those of the same name.

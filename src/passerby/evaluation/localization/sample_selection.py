@@ -1,4 +1,4 @@
-"""Selection of the samples of localisation: attributes of pictures that are present and large enough."""
+"""Selection of the samples of localisation: attributes of images that are present and large enough."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def select_samples(
     """
     if not len(rows):
         raise DataError(
-            "none of the pictures can be read; check that they lie below the manifest's root (--root), or "
+            "none of the images can be read; check that they lie below the manifest's root (--root), or "
             "set on_unreadable=raise (--on-unreadable raise) to see the error of the first"
         )
     labels, minimum = manifest.labels, settings.min_area_px
@@ -56,7 +56,7 @@ def select_samples(
     too_small = (labelled & (areas > 0) & (areas < minimum)).sum(axis=0)
     if not counts.any():
         raise DataError(
-            f"no picture counts: none of {', '.join(truth.names)} is labelled yes and has {minimum} true "
+            f"no image counts: none of {', '.join(truth.names)} is labelled yes and has {minimum} true "
             "pixels; choose another split, another label map, or a smaller min_area_px (--min-area-px)"
         )
     attributes = {

@@ -1,4 +1,4 @@
-"""Measurements of each attribute in each picture, and the scores computed from them under any weights."""
+"""Measurements of each attribute in each image, and the scores computed from them under any weights."""
 
 from __future__ import annotations
 
@@ -51,12 +51,12 @@ class Measurement:
 
 @dataclass(frozen=True, eq=False)
 class LocalizationSamples:
-    """The samples of an evaluation: one per picture and attribute that counts.
+    """The samples of an evaluation: one per image and attribute that counts.
 
     Args:
         attributes: Names of the attributes.
         attribute: For each sample the index of its attribute in `attributes`.
-        images: Path of its picture below the root.
+        images: Path of its image below the root.
         identities: Identity of its person, None if unknown.
         rows: Row in the manifest.
         probs: Probability that the model predicts for the attribute.

@@ -2,7 +2,7 @@
 
 ```
 NAME.localization.json       scores, protocol, provenance of the model
-NAME.localization.parquet    one row per picture and attribute, see `LocalizationSamples`
+NAME.localization.parquet    one row per image and attribute, see `LocalizationSamples`
 ```
 
 A folder has `localization.json`, `localization.parquet` and `cases/`, see `LocalizationCases`.
@@ -57,7 +57,7 @@ class LocalizationScores:
         seed: Seed of the draws.
         device: Device of the network.
         seconds: Duration.
-        skipped: Unreadable pictures, each with the reason.
+        skipped: Unreadable images, each with the reason.
         metadata: Metadata of the bundle.
         cases: The best and the worst samples; None if they are not stored.
 
@@ -140,7 +140,7 @@ class LocalizationScores:
 
     @property
     def n_clusters(self) -> int:
-        """Number of clusters drawn in each resample: identities, or pictures without a known identity."""
+        """Number of clusters drawn in each resample: identities, or images without a known identity."""
         return int(self.samples.clusters.max()) + 1
 
     # ------------------------------------------------------------------ files
@@ -207,7 +207,7 @@ class LocalizationScores:
 
         Args:
             path: The JSON file, or a folder with `localization.json`.
-            root: Folder of the pictures of the cases, if not the stored one.
+            root: Folder of the images of the cases, if not the stored one.
 
         Raises:
             DataError: If a file is missing or damaged, or the stored scores or cases do not match the

@@ -39,10 +39,10 @@ class SamplingSettings:
         min_samples: Attributes with fewer samples have no interval and are left out of the means.
         only_predicted: Count only samples that the model predicts (above the bundle's threshold).
         insertion_deletion: Number of samples per attribute, drawn with `seed`, for which insertion and
-            deletion are computed; 0 for none. Each takes two passes of 21 pictures. Masks and keypoints that
+            deletion are computed; 0 for none. Each takes two passes of 21 images. Masks and keypoints that
             a model takes as input stay unchanged.
         exclude_from_mean: Attributes that are scored and left out of the means. None excludes, for synthetic
-            pictures, the attributes of the whole person (sex, age, view).
+            images, the attributes of the whole person (sex, age, view).
         resamples: Number of resamples for the intervals.
         seed: Seed of the draws.
 

@@ -1,4 +1,4 @@
-"""The true region of an attribute in one picture."""
+"""The true region of an attribute in one image."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ Flags = NDArray[np.bool_]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class TrueRegion:
-    """The true region of an attribute in a picture, at the size of the network's input.
+    """The true region of an attribute in an image, at the size of the network's input.
 
     Args:
         boxes: The outer rectangle, or one rectangle around each connected piece.

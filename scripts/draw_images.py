@@ -4,22 +4,25 @@ make demo
 .venv/bin/passerby train diaa/demo --out demo/diaa
 .venv/bin/passerby train baseline/demo --set model.name=passerby --set training.epochs=8 \
     --set variant=demo-passerby --out demo/passerby
-.venv/bin/python scripts/draw_readme_pictures.py
+.venv/bin/python scripts/draw_images.py
 """
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from PIL import Image
 
 from passerby.bundle import Bundle
+from passerby.data.formats.table import read as read_table
 from passerby.explain import compute_maps, localize_many
 from passerby.explain.localization import Localization
-from passerby.synthetic import SynthConfig, draw_person
+from passerby.synthetic import SynthConfig, draw_person, write_dataset
 from passerby.types import Box
 from passerby.visualization import draw_attention, draw_localizations
+from passerby.visualization.contact_sheet import draw_contact_sheet
 
 IMAGES = Path("docs/images")
 PEOPLE = Path("demo/people")
@@ -29,6 +32,7 @@ def main() -> None:
     """Draw all images."""
     IMAGES.mkdir(parents=True, exist_ok=True)
     draw_people()
+    draw_annotations()
     draw_attention_maps()
     draw_heat_maps()
 
@@ -42,6 +46,15 @@ def draw_people(columns: int = 8, rows: int = 2) -> None:
     grid.resize((grid.width * 3 // 4, grid.height * 3 // 4), Image.Resampling.LANCZOS).save(
         IMAGES / "people.jpg", quality=85
     )
+
+
+def draw_annotations() -> None:
+    """A contact sheet of twelve drawn people with masks, parsing maps and keypoints."""
+    with TemporaryDirectory() as folder:
+        root = Path(folder) / "people"
+        write_dataset(root, 12, SynthConfig(difficulty=0.1), seed=0)
+        sheet = draw_contact_sheet(read_table(root), columns=3)
+    sheet.save(IMAGES / "annotate.jpg", quality=80)
 
 
 def draw_attention_maps() -> None:
