@@ -139,7 +139,7 @@ def test_mistakes_are_explained(folder: Path, tmp_path: Path) -> None:
         run(folder, "--baseline", "sb", "--out", tmp_path / "x.comparison.json")
     with pytest.raises(ConfigError, match=r"'nobody'.*baseline · mobilenetv2_100 · sb"):
         run(folder, "--baseline", "nobody")
-    with pytest.raises(ConfigError, match=r"expected different scores of box_iou.*got iou"):
+    with pytest.raises(ConfigError, match=r"expected distinct scores among box_iou.*got iou"):
         run(folder, "--baseline", "sb", "--scores", "iou")
     next(folder.glob("*.parquet")).unlink()
     with pytest.raises(DataError, match="passerby evaluate-localization BUNDLE"):

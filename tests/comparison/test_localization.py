@@ -213,7 +213,7 @@ def test_progress_counts_the_models(make: Make) -> None:
     [
         ({"resamples": 0}, "at least one resample, got 0"),
         ({"scores": []}, "got none"),
-        ({"scores": ["pcc", "pcc"]}, "different scores of box_iou, mask_iou, pcc"),
+        ({"scores": ["pcc", "pcc"]}, "distinct scores among box_iou, mask_iou, pcc"),
         ({"scores": ["box_share"]}, "got box_share"),
     ],
 )

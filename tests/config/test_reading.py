@@ -44,7 +44,9 @@ def test_crops_are_fractions_of_the_input(recipe_path: Path, tmp_path: Path) -> 
     again = tmp_path / "again.yaml"
     again.write_text(recipe.to_yaml())
     assert load_recipe(again) == recipe
-    with pytest.raises(ConfigError, match=r"crop_to resizes crops; set crop_sides, or leave crop_to at 1"):
+    with pytest.raises(
+        ConfigError, match=r"crop_to works only with crop_sides; set crop_sides, or leave crop_to at 1"
+    ):
         load_recipe(recipe_path, ["augmentation.crop_to=0.875"])
     with pytest.raises(ConfigError, match=r"augmentation\.crop_sides\.0"):
         load_recipe(recipe_path, ["augmentation.crop_sides=[224]"])
@@ -80,9 +82,12 @@ def test_overrides_accept_exponents_without_a_point(
         ("optimizer.lr=-1", r"optimizer\.lr: .*greater than 0, got -1"),
         ("optimizer.name=adagrad", r"optimizer\.name: .*'adam', 'adamw' or 'sgd', got 'adagrad'"),
         ("schedule.warmup_epochs=2", r"schedule: schedule plateau has no warm-up"),
-        ("schedule.name=step", r"schedule: schedule step needs milestones"),
-        ("schedule.name=inverse-time", r"schedule: schedule inverse-time needs a decay"),
-        ("schedule.decay=1e-6", r"schedule: schedule inverse-time needs a decay .*, the others have none"),
+        ("schedule.name=step", r"schedule: milestones .* are required for schedule step"),
+        ("schedule.name=inverse-time", r"schedule: decay .* is required for schedule inverse-time"),
+        (
+            "schedule.decay=1e-6",
+            r"schedule: decay .* is required for schedule inverse-time and not allowed for others",
+        ),
         ("training.epochs=0", r"training\.epochs: "),
         ("data.partition=", r"data\.partition: "),
         ("seed", r"expected an override like optimizer\.lr=1e-4, got 'seed'"),

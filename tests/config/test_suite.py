@@ -91,15 +91,15 @@ def test_a_suite_extends_another(tmp_path: Path) -> None:
         ),
         (
             {"models": {**SUITE["models"], "p": {"recipe": "recipe.yaml", "teachers": ["wet", "wet"]}}},
-            "p: expected different teachers",
+            "p: expected distinct teachers",
         ),
         ({"calibrate": ["f2"]}, "calibrate"),
-        ({"calibrate": ["f1", "f1"]}, "calibrate: expected different values, got f1, f1"),
+        ({"calibrate": ["f1", "f1"]}, "calibrate: expected distinct values, got f1, f1"),
         (
             {"calibrate": ["f1"], "defaults": {"data": {"val": "test"}, "protocol": "select-on-test"}},
             "calibrate: thresholds chosen on the test split make its scores too optimistic",
         ),
-        ({"seeds": [1, 1]}, "seeds: expected different values, got 1, 1"),
+        ({"seeds": [1, 1]}, "seeds: expected distinct values, got 1, 1"),
         ({"seeds": []}, "seeds: "),
         ({"suite": "To y"}, "suite: "),
         ({"modells": {}}, "modells: unknown key; did you mean 'models'"),
@@ -172,7 +172,7 @@ def test_a_model_may_have_its_own_seeds(tmp_path: Path) -> None:
     ]
     for seeds, message in (
         ([2], "is not trained with seed 2"),
-        ([1, 1], "student: seeds: expected different values"),
+        ([1, 1], "student: seeds: expected distinct values"),
     ):
         with pytest.raises(ConfigError, match=message):
             load_suite(write(tmp_path, models={**SUITE["models"], "student": {**student, "seeds": seeds}}))

@@ -100,10 +100,10 @@ def test_predictions_have_a_row_per_sample(evaluation: Evaluation, tmp_path: Pat
     ("damage", "message"),
     [
         (lambda f: (f / "evaluation.json").unlink(), "no file or folder at"),
-        (lambda f: (f / "predictions.parquet").unlink(), "no complete evaluation"),
-        (lambda f: (f / "predictions.parquet").write_bytes(b"PAR1"), "no complete evaluation"),
-        (lambda f: (f / "evaluation.json").write_text("{}"), "no complete evaluation"),
-        (lambda f: (f / "evaluation.json").write_text('{"metadata": {}}'), "no complete evaluation"),
+        (lambda f: (f / "predictions.parquet").unlink(), "not a complete evaluation"),
+        (lambda f: (f / "predictions.parquet").write_bytes(b"PAR1"), "not a complete evaluation"),
+        (lambda f: (f / "evaluation.json").write_text("{}"), "not a complete evaluation"),
+        (lambda f: (f / "evaluation.json").write_text('{"metadata": {}}'), "not a complete evaluation"),
     ],
 )
 def test_damaged_files_are_refused(

@@ -21,7 +21,7 @@ MakeRecipe = Callable[..., Recipe]
 
 @pytest.mark.parametrize("text", ["", "a", "0,0", "0,,1", "-1", "1.5", "4294967296"])
 def test_an_invalid_list_of_seeds_is_refused(text: str) -> None:
-    with pytest.raises(ConfigError, match="expected different seeds"):
+    with pytest.raises(ConfigError, match="expected distinct seeds"):
         parse_seeds(text)
 
 

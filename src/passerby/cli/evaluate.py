@@ -37,11 +37,9 @@ class OutputOptions:
         None
     )
     result: Annotated[
-        Path | None, typer.Option(help="Score file (.json) to write, or the folder of results.")
+        Path | None, typer.Option(help="Score file for `results` and `compare`: a .json path, or a folder.")
     ] = None
-    seed: Annotated[int | None, typer.Option(help="Seed in the score file, if the bundle records none.")] = (
-        None
-    )
+    seed: Annotated[int | None, typer.Option(help="Seed for the score file, if the bundle has none.")] = None
     variant: Annotated[
         str | None,
         typer.Option(

@@ -46,7 +46,7 @@ def models(
 ) -> None:
     """Print parameters and GMACs of every model, next to the papers' figures.
 
-    By default at the settings of the papers (otherwise 224x224 and 35 attributes).
+    By default, each paper's settings; 224x224 and 35 attributes where a paper has none.
     Only convolutions and matrix products are counted; nothing is trained or downloaded.
     """
     counts, refused = _count(model, backbone, size, attributes)

@@ -39,7 +39,9 @@ class FormatOptions:
 
     attributes: Annotated[
         str | None,
-        typer.Option(help="peta, rap1: evaluated or all. table: names of the columns, separated by commas."),
+        typer.Option(
+            help="peta, rap1: evaluated (those that papers report) or all. table: comma-separated columns."
+        ),
     ] = None
     table: Annotated[
         Path | None, typer.Option(help="table: the CSV or Parquet file, needed if the root has several.")
@@ -48,7 +50,9 @@ class FormatOptions:
     name: Annotated[
         str | None, typer.Option(help="table: name of the data set.", show_default="name of the file")
     ] = None
-    labels: Annotated[str | None, typer.Option(help="peta: mat, or text for the Label.txt files.")] = None
+    labels: Annotated[
+        str | None, typer.Option(help="peta: read labels from PETA.mat (mat) or the Label.txt files (text).")
+    ] = None
     frames: Annotated[bool, typer.Option("--frames", help="rap1: images are full frames, not crops.")] = False
 
     def to_arguments(self) -> dict[str, Any]:

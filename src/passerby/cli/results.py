@@ -19,7 +19,8 @@ __all__ = ["results"]
 
 def results(
     paths: Annotated[
-        list[Path] | None, typer.Argument(help="Score files, folders, evaluations [default: results].")
+        list[Path] | None,
+        typer.Argument(help="Score files, evaluation folders, or folders of either [default: results]."),
     ] = None,
     variants: Annotated[
         str | None, typer.Option(help="Only these variants, in this order, separated by commas.")

@@ -97,7 +97,7 @@ def _check_options(scores: Sequence[str], resamples: int) -> None:
     wrong = [name for name in scores if name not in COMPARABLE]
     if wrong or not scores or len(set(scores)) < len(scores):
         raise ConfigError(
-            f"expected different scores of {', '.join(COMPARABLE)}; got {', '.join(scores) or 'none'}"
+            f"expected distinct scores among {', '.join(COMPARABLE)}; got {', '.join(scores) or 'none'}"
         )
     if resamples < 1:
         raise ConfigError(f"expected at least one resample, got {resamples}")

@@ -102,7 +102,7 @@ def compare(
 def _check_options(metrics: Sequence[str], resamples: int, level: float) -> None:
     wrong = [name for name in metrics if name not in METRICS]
     if wrong or not metrics or len(set(metrics)) < len(metrics):
-        raise ConfigError(f"expected different metrics of {', '.join(METRICS)}; got {', '.join(metrics)}")
+        raise ConfigError(f"expected distinct metrics among {', '.join(METRICS)}; got {', '.join(metrics)}")
     if resamples < 1 or not 0 < level < 1:
         raise ConfigError(
             f"expected at least one resample and a level between 0 and 1, got {resamples} and {level:g}"

@@ -111,7 +111,9 @@ class AugmentationSection(Section):
     @model_validator(mode="after")
     def _crops_to_resize(self) -> AugmentationSection:
         if self.crop_to != 1 and not self.crop_sides:
-            raise ValueError("augmentation.crop_to resizes crops; set crop_sides, or leave crop_to at 1")
+            raise ValueError(
+                "augmentation.crop_to works only with crop_sides; set crop_sides, or leave crop_to at 1"
+            )
         return self
 
 

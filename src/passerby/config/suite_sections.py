@@ -117,7 +117,7 @@ class SuiteSection(Section):
         of_models = ((f"{name}: seeds", self.find_seeds(name)) for name in self.models)
         for key, values in (("seeds", self.seeds), ("calibrate", self.calibrate), *of_models):
             if len(set(values)) < len(values):
-                raise ValueError(f"{key}: expected different values, got {', '.join(map(str, values))}")
+                raise ValueError(f"{key}: expected distinct values, got {', '.join(map(str, values))}")
         if both := set(self.tests) & set(self.localization):
             raise ValueError(f"localization: {min(both)} is also the name of a test; rename one of them")
         return self
@@ -126,7 +126,7 @@ class SuiteSection(Section):
     def _teachers_fit(self) -> SuiteSection:
         for name, model in self.models.items():
             if len(set(model.teachers)) < len(model.teachers):
-                raise ValueError(f"{name}: expected different teachers, got {', '.join(model.teachers)}")
+                raise ValueError(f"{name}: expected distinct teachers, got {', '.join(model.teachers)}")
             for teacher in model.teachers:
                 if teacher not in self.models:
                     raise ValueError(f"{name}: the teacher {teacher} is not one of the models")

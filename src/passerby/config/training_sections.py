@@ -55,9 +55,11 @@ class ScheduleSection(Section):
         if self.name == "plateau" and self.warmup_epochs:
             raise ValueError("schedule plateau has no warm-up; choose cosine, step or constant")
         if (self.name == "step") != bool(self.milestones):
-            raise ValueError("schedule step needs milestones (epochs), the others have none")
+            raise ValueError("milestones (epochs) are required for schedule step and not allowed for others")
         if (self.name == "inverse-time") != bool(self.decay):
-            raise ValueError("schedule inverse-time needs a decay (per step), the others have none")
+            raise ValueError(
+                "decay (per step) is required for schedule inverse-time and not allowed for others"
+            )
         return self
 
 

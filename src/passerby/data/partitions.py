@@ -106,8 +106,8 @@ def identity_disjoint_partition(
         best = min(best, (search.drift, search.test_images))
     raise DataError(
         f"found no identity-disjoint partition with a drift of at most {max_drift} and at least "
-        f"{min_test_images} test images; the closest had {best[0]:.3f} and {best[1]}: allow more drift or "
-        f"fewer images, or try another seed"
+        f"{min_test_images} test images; the closest had {best[0]:.3f} and {best[1]}; raise "
+        "max_drift (--max-drift), lower min_test_images (--min-test-images), or try another seed (--seed)"
     )
 
 

@@ -178,7 +178,7 @@ def calibrate(bundle: Bundle, evaluation: Evaluation, *, goal: Goal, rename: boo
         DataError: If the evaluation has other attributes, or `check_calibration` refuses its samples.
     """
     if evaluation.schema.names != bundle.schema.names:
-        raise DataError("expected an evaluation of this bundle, got one of other attributes")
+        raise DataError("expected an evaluation of this bundle, got one with other attributes")
     check_calibration(bundle, evaluation.dataset, evaluation.partition, evaluation.split)
     chosen = choose_thresholds(evaluation.probs, evaluation.labels, goal=goal)
     thresholds = np.where(np.isnan(chosen), bundle.thresholds, chosen)

@@ -238,7 +238,7 @@ class Evaluation:
             stored = float(values["metrics"]["mA"])
         except (DataError, KeyError, ValueError, TypeError, SchemaError) as error:
             raise DataError(
-                f"{folder} is no complete evaluation ({error}); create it again with "
+                f"{folder} is not a complete evaluation ({error}); create it again with "
                 "`passerby evaluate … --out`"
             ) from error
         if abs(stored - evaluation.scores.mA) > 1e-6:

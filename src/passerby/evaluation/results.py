@@ -173,7 +173,9 @@ def read_score_file(path: Path) -> dict[str, Any]:
     try:
         return convert_evaluation(values)
     except (KeyError, TypeError, AttributeError) as error:
-        raise DataError(f"{path} is no complete evaluation ({error}); evaluate the bundle again") from error
+        raise DataError(
+            f"{path} is not a complete evaluation ({error}); evaluate the bundle again"
+        ) from error
 
 
 def name_score_file(dataset: str, *, model: str, backbone: str, variant: str, seed: int) -> Path:

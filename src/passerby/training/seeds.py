@@ -34,7 +34,7 @@ def parse_seeds(text: str) -> tuple[int, ...]:
     words = [word.strip() for word in text.split(",")]
     seeds = tuple(int(word) if word.isdecimal() else -1 for word in words)
     if not all(0 <= seed < 2**32 for seed in seeds) or len(set(seeds)) != len(seeds):
-        raise ConfigError(f"expected different seeds like 0,1,2; got {text!r}")
+        raise ConfigError(f"expected distinct seeds such as 0,1,2; got {text!r}")
     return seeds
 
 

@@ -228,7 +228,7 @@ def test_only_predicted_leaves_out_samples_that_are_not_predicted(score: Score) 
 
 
 def test_no_samples(score: Score) -> None:
-    with pytest.raises(DataError, match="none of Hat, Bag is labelled yes and has 17 true pixels"):
+    with pytest.raises(DataError, match="a positive label and at least 17 ground-truth pixels for Hat, Bag"):
         score([EXACT], min_area_px=17)
 
 
@@ -669,7 +669,7 @@ def test_files_that_do_not_belong_together(score: Score, tmp_path: Path) -> None
     with pytest.raises(DataError, match="do not belong together"):
         LocalizationScores.load(path)
     path.write_text("{}")
-    with pytest.raises(DataError, match="no complete score"):
+    with pytest.raises(DataError, match="not a complete localisation score"):
         LocalizationScores.load(path)
     score(make_people()).write(tmp_path / "out")
     path.with_suffix(".parquet").unlink()

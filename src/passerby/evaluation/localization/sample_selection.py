@@ -56,8 +56,9 @@ def select_samples(
     too_small = (labelled & (areas > 0) & (areas < minimum)).sum(axis=0)
     if not counts.any():
         raise DataError(
-            f"no image counts: none of {', '.join(truth.names)} is labelled yes and has {minimum} true "
-            "pixels; choose another split, another label map, or a smaller min_area_px (--min-area-px)"
+            f"no image can be scored: none has a positive label and at least {minimum} ground-truth pixels "
+            f"for {', '.join(truth.names)}; choose another split, another label map, or a smaller "
+            "min_area_px (--min-area-px)"
         )
     attributes = {
         int(row): tuple(np.flatnonzero(each).tolist())

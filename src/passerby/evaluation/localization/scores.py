@@ -226,7 +226,7 @@ class LocalizationScores:
             stored = {name: each["box_iou"]["value"] for name, each in values["per_attribute"].items()}
         except (DataError, KeyError, ValueError, TypeError) as error:
             raise DataError(
-                f"{path} is no complete score of localisation ({error}); create it again with "
+                f"{path} is not a complete localisation score ({error}); create it again with "
                 "`passerby evaluate-localization … --out`"
             ) from error
         scores._check(path, stored)
