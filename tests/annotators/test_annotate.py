@@ -263,7 +263,7 @@ def test_boxes_outside_and_maps_of_another_size_are_logged(crowd, people, make_t
     with caplog.at_level(logging.WARNING):
         new = annotate(made, [make_toy("masks")])
     assert new.paths("mask")[0] is None
-    assert "overlaps the image of 60 × 40 pixels" in caplog.text
+    assert "box outside the image: expected a box that overlaps the image of 60 × 40 pixels" in caplog.text
     Image.new("1", (3, 3)).save(people.root / "small.png")
     ready = people.with_guidance(masks=["small.png"] * 10)
     with caplog.at_level(logging.WARNING):

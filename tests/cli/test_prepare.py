@@ -43,7 +43,7 @@ def test_writes_a_manifest_and_a_summary(root, tmp_path):
         "Hat",
         "50.0",
         "unknown labels",
-        "All images in the manifest are readable and distinct, and each is in one split only.",
+        "All images in the manifest are readable, distinct and in one split only.",
         "Wrote table.parquet",
     ):
         assert text in result.output
@@ -173,7 +173,7 @@ def test_near_duplicates_in_several_splits_are_a_warning(root):
     rows = [f"{i:02d}.png,{i % 2},,,,,,{'train' if i < 4 else 'test'}" for i in range(8)]
     write_table(root, *rows)
     result = run("table", "--root", root)
-    title = "Images of own that look like one in another split (2), such as"
+    title = "Images of own that look like one in another split, by perceptual hash (2), such as"
     assert find_lines(result, title) == ["03.png (train) ≈ 04.png (test)"]
     assert "All images" not in result.output
 

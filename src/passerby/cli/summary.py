@@ -99,8 +99,8 @@ def _print_problems(summary: Summary, console: Console) -> None:
             "their image are not reported.[/]"
         )
     elif not problems:
-        apart = ", and each is in one split only" if summary.splits else ""
-        console.print(f"[green]All images in the manifest are readable and distinct{apart}.[/]")
+        state = "readable, distinct and in one split only" if summary.splits else "readable and distinct"
+        console.print(f"[green]All images in the manifest are {state}.[/]")
 
 
 Problem: TypeAlias = tuple[str, list[str]]
@@ -149,7 +149,8 @@ def _split_problems(summary: Summary) -> Iterator[Problem]:
         if near.images:
             lines = [f"{p.images[0]} ({p.splits[0]}) ≈ {p.images[1]} ({p.splits[1]})" for p in near.examples]
             yield (
-                f"Images of {partition} that look like one in another split ({near.images:,}), such as",
+                f"Images of {partition} that look like one in another split, by perceptual hash "
+                f"({near.images:,}), such as",
                 lines,
             )
 

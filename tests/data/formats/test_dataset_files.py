@@ -58,13 +58,13 @@ def test_find_images_takes_any_extension_and_the_first_folder(tmp_path):
 def test_keep_present_refuses_missing_by_default(tmp_path, caplog):
     toy = {"images": ["a.jpg", None, "c.jpg"], "expected": ["a.jpg", "b.jpg", "c.jpg"], "dataset": "Toy"}
     with pytest.raises(
-        FormatError, match=r"Toy: 1 of 3 images are missing under .*--allow-missing:\n  b\.jpg$"
+        FormatError, match=r"Toy: 1 of 3 images are missing under .*--allow-missing\. Missing:\n  b\.jpg$"
     ):
         keep_present(**toy, where=tmp_path, allow_missing=False)
     with caplog.at_level(logging.WARNING):
         assert keep_present(**toy, where=tmp_path, allow_missing=True) == [0, 2]
     assert caplog.messages == [
-        f"Toy: 1 of 3 images are missing under {tmp_path}; continuing with the other 2:\n  b.jpg"
+        f"Toy: 1 of 3 images are missing under {tmp_path}; continuing with the other 2. Missing:\n  b.jpg"
     ]
 
 
@@ -78,7 +78,7 @@ def test_keep_present_lists_ten_missing_images_and_counts_similar_names(tmp_path
     lines = str(caught.value).splitlines()
     assert lines[0] == (
         f"Toy: 12 of 13 images are missing under {tmp_path}; add them, or continue with the other 1 with "
-        "--allow-missing:"
+        "--allow-missing. Missing:"
     )
     assert lines[1] == "  img_0.jpg"
     assert lines[2] == "  img_1.jpg (found IMG_1.JPG: same name in another letter case)"

@@ -120,12 +120,13 @@ def keep_present(
     paths = [path for path, image in zip(expected, images, strict=True) if image is None]
     listed = describe_missing(where, paths)
     if not rows:
-        raise FormatError(f"{message}; check --root and the folder names:{listed}")
+        raise FormatError(f"{message}; check --root and the folder names. Missing:{listed}")
     if not allow_missing:
         raise FormatError(
-            f"{message}; add them, or continue with the other {len(rows):,} with --allow-missing:{listed}"
+            f"{message}; add them, or continue with the other {len(rows):,} with --allow-missing. "
+            f"Missing:{listed}"
         )
-    logger.warning("%s; continuing with the other %s:%s", message, f"{len(rows):,}", listed)
+    logger.warning("%s; continuing with the other %s. Missing:%s", message, f"{len(rows):,}", listed)
     return rows
 
 

@@ -96,7 +96,9 @@ def _check_images_optional(root: Path, images: Sequence[str], *, allow_missing: 
     message = f"UPAR: none of the {len(images):,} images is under {root}, such as {images[0]}"
     if not allow_missing:
         listed = describe_missing(root, images)
-        raise FormatError(f"{message}; add them, or use only the labels with --allow-missing:{listed}")
+        raise FormatError(
+            f"{message}; add them, or use only the labels with --allow-missing. Missing:{listed}"
+        )
     logger.warning("%s; continuing with the labels only", message)
 
 
