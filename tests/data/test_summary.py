@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
@@ -8,6 +9,7 @@ from PIL import Image
 
 from passerby.data.copies import Contradiction, Overlap
 from passerby.data.crop_check import CropCheck
+from passerby.data.formats import FORMATS
 from passerby.data.image_check import check_images
 from passerby.data.manifest import Manifest
 from passerby.data.summary import AttributeCount, SharedIdentities, Unmeasurable, summarise
@@ -135,3 +137,20 @@ def test_attributes_that_cannot_be_measured_by_split(root):
         },
         "all": {},
     }
+
+
+@pytest.mark.realdata
+def test_real_peta_has_one_copy_and_known_near_duplicates():
+    folder = os.environ.get("PASSERBY_DATA")
+    if not folder or not (Path(folder) / "peta").is_dir():
+        pytest.skip("PASSERBY_DATA does not name a folder with peta/")
+    manifest = FORMATS["peta"](Path(folder) / "peta")
+    summary = summarise(manifest, check=check_images(manifest))
+    images = ("images/01474.jpg", "images/01475.jpg")
+    found = {name: overlaps for name, overlaps in summary.overlaps.items() if overlaps}
+    assert found == {
+        "official-2": [Overlap(images, ("val", "test"))],
+        "official-5": [Overlap(images, ("train", "val"))],
+    }
+    assert summary.near_duplicates["official-1"].images == 146
+    assert summary.contradictions == []

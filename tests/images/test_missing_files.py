@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from passerby.images.missing_files import SimilarFiles, describe_missing, describe_similar
+from passerby.images.missing_files import describe_missing, describe_similar, find_similar
 
 NFC, NFD = (unicodedata.normalize(form, "José") for form in ("NFC", "NFD"))
 
@@ -31,7 +31,7 @@ def test_a_similar_name_is_found(tmp_path: Path, existing: str, expected: str, d
     file = tmp_path / existing
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
-    assert SimilarFiles().find(tmp_path / expected) == (file, difference)
+    assert find_similar(tmp_path / expected) == (file, difference)
 
 
 @pytest.mark.parametrize("existing", ["b.jpg", "a.txt", "a.jpg/inside.jpg", "x/a.jpg", "aa.jpg"])
@@ -39,8 +39,8 @@ def test_other_names_are_not_similar(tmp_path: Path, existing: str) -> None:
     file = tmp_path / existing
     file.parent.mkdir(parents=True, exist_ok=True)
     file.touch()
-    assert SimilarFiles().find(tmp_path / "A.jpg") is None
-    assert SimilarFiles().find(tmp_path / "no" / "such" / "folder" / "a.jpg") is None
+    assert find_similar(tmp_path / "A.jpg") is None
+    assert find_similar(tmp_path / "no" / "such" / "folder" / "a.jpg") is None
     assert describe_similar(tmp_path / "A.jpg") == ""
 
 
@@ -71,6 +71,17 @@ def test_the_first_ten_are_listed_and_differences_are_counted(tmp_path: Path) ->
         "  4 of 21 found under a similar name (1 in another Unicode form, 2 in another letter case, "
         "1 with another extension); rename them or correct the paths",
     ]
+
+
+def test_a_folder_is_listed_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Thousands of its images may be missing."""
+    (tmp_path / "7.JPG").touch()
+    listed = []
+    list_folder = Path.iterdir
+    monkeypatch.setattr(Path, "iterdir", lambda folder: listed.append(folder) or list_folder(folder))
+    for i in range(20):
+        describe_similar(tmp_path / f"{i}.jpg")
+    assert listed == [tmp_path]
 
 
 def test_files_of_other_names_give_no_hint(tmp_path: Path) -> None:

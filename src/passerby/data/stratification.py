@@ -24,7 +24,7 @@ def stratify(
     that lacks most examples of the label; among equal splits, to the one that lacks most examples; else at
     random. Departures:
 
-    - An example is a group of rows. Numbers of examples are numbers of rows; larger groups come first.
+    - An example is a group of rows. What a split lacks is counted in rows; larger groups come first.
     - Each known value of an attribute, present or absent, is a label. Unknown labels are ignored.
     - A split that has its number of rows takes no more, so the ratios hold within one group.
     - If a label has only as many remaining groups as splits that are still without it, these splits come

@@ -6,11 +6,12 @@ import unicodedata
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
 
-__all__ = ["SimilarFiles", "describe_missing", "describe_similar"]
+__all__ = ["describe_missing", "describe_similar", "find_similar"]
 
 LISTED = 10
 """Number of missing files that a message lists."""
@@ -20,68 +21,6 @@ CASE = "in another letter case"
 EXTENSION = "with another extension"
 DIFFERENCES = (UNICODE, CASE, EXTENSION)
 """How the name of a file can differ from the expected one, the smallest difference first."""
-
-
-@dataclass(frozen=True)
-class _Folder:
-    """The names in a folder by their normalised forms."""
-
-    names: frozenset[str]
-    by_form: dict[str, dict[str, str]]
-
-
-class SimilarFiles:
-    """Finds files by a similar path. Each folder is listed once.
-
-    Example:
-        >>> import tempfile
-        >>> root = Path(tempfile.mkdtemp())
-        >>> (root / "IMG_1.JPG").touch()
-        >>> similar = SimilarFiles()
-        >>> [similar.find(root / name)[1] for name in ("img_1.jpg", "IMG_1.png")]
-        ['in another letter case', 'with another extension']
-    """
-
-    def __init__(self) -> None:
-        self._folders: dict[Path, _Folder] = {}
-
-    def find(self, path: Path) -> tuple[Path, str] | None:
-        """An existing file with a similar path, and the largest difference; extensions only of images."""
-        parent = path.parent
-        missing = [path.name]
-        while not parent.is_dir() and parent != parent.parent:
-            missing.insert(0, parent.name)
-            parent = parent.parent
-        largest = -1
-        for level, name in enumerate(missing):
-            found = self._match(parent, name, is_file=level == len(missing) - 1)
-            if found is None:
-                return None
-            parent, largest = parent / found[0], max(largest, found[1])
-        return (parent, DIFFERENCES[largest]) if largest >= 0 and parent.is_file() else None
-
-    def _match(self, folder: Path, name: str, *, is_file: bool) -> tuple[str, int] | None:
-        """A name in a folder, and the position of its difference in `DIFFERENCES`, −1 if equal."""
-        listed = self._list(folder)
-        if name in listed.names:
-            return name, -1
-        for position, difference in enumerate(DIFFERENCES[: 3 if is_file else 2]):
-            found = listed.by_form[difference].get(_FORMS[difference](name))
-            if found is not None:
-                return found, position
-        return None
-
-    def _list(self, folder: Path) -> _Folder:
-        if folder not in self._folders:
-            try:
-                names = sorted(file.name for file in folder.iterdir())
-            except OSError:
-                names = []
-            forms = {difference: {form(n): n for n in reversed(names)} for difference, form in _FORMS.items()}
-            images = Image.registered_extensions()
-            forms[EXTENSION] = {k: n for k, n in forms[EXTENSION].items() if Path(n).suffix.lower() in images}
-            self._folders[folder] = _Folder(frozenset(names), forms)
-        return self._folders[folder]
 
 
 def _compose(name: str) -> str:
@@ -96,6 +35,66 @@ _FORMS: dict[str, Callable[[str], str]] = {
 """For each difference, a form of the name that does not depend on it."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Folder:
+    """The names in a folder, and for each difference the name by its form."""
+
+    names: frozenset[str]
+    by_form: dict[str, dict[str, str]]
+
+
+def find_similar(path: Path) -> tuple[Path, str] | None:
+    """Find a file with a similar path; of the name of an image, the extension may differ, too.
+
+    Returns:
+        The file, and the largest of the differences between the paths. None if there is no such file.
+
+    Example:
+        >>> import tempfile
+        >>> root = Path(tempfile.mkdtemp())
+        >>> (root / "IMG_1.JPG").touch()
+        >>> [find_similar(root / name)[1] for name in ("img_1.jpg", "IMG_1.png")]
+        ['in another letter case', 'with another extension']
+    """
+    parent = path.parent
+    missing = [path.name]
+    while not parent.is_dir() and parent != parent.parent:
+        missing.insert(0, parent.name)
+        parent = parent.parent
+    largest = -1
+    for level, name in enumerate(missing):
+        found = _match(parent, name, is_file=level == len(missing) - 1)
+        if found is None:
+            return None
+        parent, largest = parent / found[0], max(largest, found[1])
+    return (parent, DIFFERENCES[largest]) if largest >= 0 and parent.is_file() else None
+
+
+def _match(folder: Path, name: str, *, is_file: bool) -> tuple[str, int] | None:
+    """A name in a folder, and the position of its difference in `DIFFERENCES`, −1 if equal."""
+    try:
+        listed = _list(folder, folder.stat().st_mtime_ns)
+    except OSError:
+        return None
+    if name in listed.names:
+        return name, -1
+    for position, difference in enumerate(DIFFERENCES[: 3 if is_file else 2]):
+        found = listed.by_form[difference].get(_FORMS[difference](name))
+        if found is not None:
+            return found, position
+    return None
+
+
+@lru_cache(maxsize=4)
+def _list(folder: Path, _changed_ns: int) -> _Folder:
+    """List a folder; again only once it has changed, because thousands of its files may be missing."""
+    names = sorted(file.name for file in folder.iterdir())
+    forms = {difference: {form(n): n for n in reversed(names)} for difference, form in _FORMS.items()}
+    images = Image.registered_extensions()
+    forms[EXTENSION] = {k: n for k, n in forms[EXTENSION].items() if Path(n).suffix.lower() in images}
+    return _Folder(frozenset(names), forms)
+
+
 def describe_similar(path: str | Path) -> str:
     """What to add to the message that a file is missing: a file of a similar name, or nothing.
 
@@ -107,7 +106,7 @@ def describe_similar(path: str | Path) -> str:
         ' (found IMG_1.JPG: same name in another letter case)'
     """
     path = Path(path)
-    found = SimilarFiles().find(path)
+    found = find_similar(path)
     if found is None:
         return ""
     shown = found[0].name if found[0].parent == path.parent else found[0]
@@ -124,9 +123,8 @@ def describe_missing(root: Path, paths: Sequence[str]) -> str:
     Returns:
         Indented lines, each after a line break; the last one counts the files of a similar name, if any.
     """
-    similar = SimilarFiles()
     unique = list(dict.fromkeys(paths))
-    found = {path: similar.find(root / path) for path in unique}
+    found = {path: find_similar(root / path) for path in unique}
     lines = []
     for path in unique[:LISTED]:
         hit = found[path]
