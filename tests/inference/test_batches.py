@@ -65,7 +65,8 @@ def test_a_box_outside_of_the_picture_counts_as_unreadable(paths: list[Path]) ->
     boxes = [(50.0, 50.0, 60.0, 60.0), None]
     (batch,) = load_batches(paths[:2], SIZE, boxes=boxes, batch_size=2)
     assert (batch.indices, list(batch.skipped)) == ((1,), [0])
-    with pytest.raises(DataError, match="overlaps"):
+    assert batch.skipped[0].reason.startswith(f"{paths[0]}: box outside the image: expected a box that")
+    with pytest.raises(DataError, match=r"0\.png: box outside the image"):
         list(load_batches(paths[:2], SIZE, boxes=boxes, batch_size=2, on_unreadable="raise"))
 
 

@@ -55,6 +55,13 @@ def test_all_sources_without_pictures_are_named(tree: Path, wrong: str) -> None:
     assert " b.jpg" not in str(caught.value)
 
 
+def test_a_source_of_a_similar_name_is_named(tree: Path) -> None:
+    with pytest.raises(
+        DataError, match=r"no images at: B\.JPG \(found b\.jpg: same name in another letter case\);"
+    ):
+        find_images(["B.JPG"])
+
+
 def test_circular_links(tree: Path) -> None:
     (tree / "sub" / "round").symlink_to(tree / "sub")
     assert len(find_images(["sub"])) == 2

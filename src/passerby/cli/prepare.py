@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from rich.console import Console
 
+    from passerby.data.image_check import ImageCheck
     from passerby.data.manifest import Manifest
-    from passerby.data.summary import ImageCheck
 
 __all__ = ["prepare"]
 
@@ -79,6 +79,10 @@ class PartitionOptions:
         int, typer.Option(help="identity-disjoint: minimum size of the test split.")
     ] = 300
 
+    def get_name(self, kind: PartitionKind) -> str:
+        """Name of the partition to create."""
+        return f"{kind.value}-{self.seed}"
+
 
 @expand_option_groups
 def prepare(
@@ -98,7 +102,7 @@ def prepare(
     ] = None,
     allow_missing: Annotated[bool, typer.Option(help="Skip rows whose image is missing.")] = False,
     check_images: Annotated[
-        bool, typer.Option(help="Decode every image to find unreadable ones and exact duplicates.")
+        bool, typer.Option(help="Decode every image to find unreadable ones, copies and wrong boxes.")
     ] = True,
 ) -> None:
     """Convert the files of a data set into a manifest."""
@@ -110,9 +114,11 @@ def prepare(
     console = Console()
     with _print_warnings(console):
         manifest = _read(dataset, root, allow_missing, format_options.to_arguments())
-    for kind in dict.fromkeys(partitions.partition or []):
-        manifest = _add_partition(manifest, kind, partitions)
+    kinds = list(dict.fromkeys(partitions.partition or []))
+    _check_new_partitions(manifest, kinds, partitions)
     check = _check(manifest) if check_images else None
+    for kind in kinds:
+        manifest = _add_partition(manifest, kind, partitions, check)
     print_summary(summarise(manifest, check=check), console)
     path = out or Path(f"{dataset}.parquet")
     manifest.write(path)
@@ -148,23 +154,39 @@ def _check_choice(given: Mapping[str, Any], option: str, choices: tuple[str, ...
         raise ConfigError(f"--{option}: expected {' or '.join(choices)}, got {given[option]!r}")
 
 
-def _add_partition(manifest: Manifest, kind: PartitionKind, options: PartitionOptions) -> Manifest:
+def _check_new_partitions(
+    manifest: Manifest, kinds: Sequence[PartitionKind], options: PartitionOptions
+) -> None:
+    """Find out before the images are read whether partitions can be added."""
+    from passerby.data.partitions import check_identities
+
+    for kind in kinds:
+        manifest.check_new_partition(options.get_name(kind))
+        if kind is PartitionKind.identity_disjoint:
+            check_identities(manifest)
+
+
+def _add_partition(
+    manifest: Manifest, kind: PartitionKind, options: PartitionOptions, check: ImageCheck | None
+) -> Manifest:
     from passerby.data.partitions import identity_disjoint_partition, random_partition
 
+    digests = check.digests if check else None
     if kind is PartitionKind.random:
-        splits: Sequence[str | None] = random_partition(len(manifest), seed=options.seed)
+        splits: Sequence[str | None] = random_partition(manifest, digests=digests, seed=options.seed)
     else:
         splits = identity_disjoint_partition(
             manifest,
+            digests=digests,
             seed=options.seed,
             max_drift=options.max_drift,
             min_test_images=options.min_test_images,
         )
-    return manifest.with_partition(f"{kind.value}-{options.seed}", splits)
+    return manifest.with_partition(options.get_name(kind), splits)
 
 
 def _check(manifest: Manifest) -> ImageCheck:
-    from passerby.data.summary import check_images
+    from passerby.data.image_check import check_images
 
     with show_progress("reading images") as progress:
         return check_images(manifest, progress=progress)

@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from passerby.data.packing import PackingJob, Progress, pack
 from passerby.errors import DataError, ImageError
+from passerby.images.missing_files import describe_missing
 
 if TYPE_CHECKING:
     from passerby.data.manifest import Manifest
@@ -177,7 +178,7 @@ def _open_if_fresh(path: Path, sizes: NDArray[np.int64]) -> PackedCache | None:
 
 def _describe(unreadable: list[tuple[str, str]], root: Path) -> str:
     advice = "repair them, or skip them (data.on_unreadable=skip, --on-unreadable skip)"
-    lines = [f"{len(unreadable)} files of {root} cannot be read; {advice}:"]
+    lines = [f"{len(unreadable)} rows of {root} cannot be used; {advice}:"]
     lines += [f"  {reason}" for _, reason in unreadable[:20]]
     if len(unreadable) > 20:
         lines.append(f"  … and {len(unreadable) - 20} more")
@@ -186,8 +187,10 @@ def _describe(unreadable: list[tuple[str, str]], root: Path) -> str:
 
 def _check_any_exists(manifest: Manifest, sizes: NDArray[np.int64]) -> None:
     if len(sizes) and (sizes[:, 0] < 0).all():
-        first = manifest.root / manifest.images[0]
-        raise DataError(f"none of the {len(sizes)} images exists, for example {first}; check the root folder")
+        missing = describe_missing(manifest.root, manifest.images)
+        raise DataError(
+            f"none of the {len(sizes)} images exists under {manifest.root}; check the root folder:{missing}"
+        )
 
 
 def _build(job: PackingJob, path: Path, sizes: NDArray[np.int64]) -> None:

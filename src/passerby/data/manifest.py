@@ -210,14 +210,22 @@ class Manifest:
         """The rows of one split (`train`, `val`, `test`) of a partition."""
         return self.take(self.split_rows(partition, split))
 
+    def check_new_partition(self, name: str) -> None:
+        """Check that a partition can be added under a name.
+
+        Raises:
+            ManifestError: If a partition of this name exists.
+        """
+        if name in self.partition_names:
+            raise ManifestError(f"partition {name!r} exists already; use another name or seed")
+
     def with_partition(self, name: str, splits: Sequence[str | None]) -> Manifest:
         """A copy with an additional partition.
 
         Raises:
             ManifestError: If a partition of this name exists, or a split has another name.
         """
-        if name in self.partition_names:
-            raise ManifestError(f"partition {name!r} exists already; use another name or seed")
+        self.check_new_partition(name)
         column = check_partition(name, splits, len(self))
         return replace(self, table=self.table.append_column(f"split:{name}", column))
 

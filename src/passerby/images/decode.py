@@ -10,6 +10,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from passerby.errors import ImageError
+from passerby.images.missing_files import describe_similar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -62,7 +63,6 @@ def read_image(
         >>> read_image(Image.new("L", (4, 6), 128)).getpixel((0, 0))
         (128, 128, 128)
     """
-    name = _name_of(source)
     try:
         if isinstance(source, Image.Image):
             return _to_upright_rgb(source, background)
@@ -72,7 +72,7 @@ def read_image(
         with Image.open(io.BytesIO(content)) as image:
             return _to_upright_rgb(image, background)
     except Exception as error:  # decoders raise arbitrary exceptions for damaged files
-        raise ImageError(f"cannot read the image {name}: {_reason(error)}") from error
+        raise ImageError(f"cannot read the image {_name_of(source)}: {_reason(error, source)}") from error
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
@@ -88,7 +88,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
                 return image.height, image.width
             return image.size
     except Exception as error:  # as in read_image
-        raise ImageError(f"cannot read the image {path}: {_reason(error)}") from error
+        raise ImageError(f"cannot read the image {path}: {_reason(error, path)}") from error
 
 
 def _name_of(source: object) -> str:
@@ -99,9 +99,10 @@ def _name_of(source: object) -> str:
     return str(getattr(source, "filename", "") or "<image>")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, source: object) -> str:
     if isinstance(error, FileNotFoundError):
-        return "the file does not exist"
+        hint = describe_similar(source) if isinstance(source, (str, Path)) else ""
+        return f"the file does not exist{hint}"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"it has more than {MAX_PIXELS} pixels; scale it down first"
     if isinstance(error, UnidentifiedImageError):
@@ -166,7 +167,7 @@ def load_map(path: str | Path) -> NDArray[np.uint8]:
                     raise ImageError(f"expected one number per pixel (mode 1, L or P), got mode {image.mode}")
                 values = np.asarray(image)
     except Exception as error:  # as in read_image
-        raise ImageError(f"cannot read the map {path}: {_reason(error)}") from error
+        raise ImageError(f"cannot read the map {path}: {_reason(error, path)}") from error
     return values.astype(np.uint8)
 
 

@@ -163,7 +163,11 @@ _Decoded: TypeAlias = tuple[NDArray[np.uint8], Image.Image | None]
 
 def _decode(picture: Picture, preprocess: Preprocess, box: BoxTuple | None, keep_original: bool) -> _Decoded:
     image = open_picture(picture)
-    return resize_image(image, preprocess, box), image if keep_original else None
+    try:
+        pixels = resize_image(image, preprocess, box)
+    except DataError as error:
+        raise DataError(f"{source_of(picture)}: {error}") from error
+    return pixels, image if keep_original else None
 
 
 def _collect(

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from passerby.errors import DataError
+from passerby.images.missing_files import describe_similar
 
 __all__ = ["IMAGE_SUFFIXES", "find_images"]
 
@@ -55,7 +56,7 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
     for source in sources:
         files = list(_expand(str(source)))
         if not files:
-            empty.append(str(source))
+            empty.append(f"{source}{describe_similar(Path(source).expanduser())}")
         found.update(dict.fromkeys(files))
     if empty:
         raise DataError(f"no images at: {', '.join(empty)}; give files, folders or patterns (a/*.jpg)")

@@ -162,7 +162,7 @@ def _create_remarks(evaluation: Evaluation) -> list[str]:
             "negative sample in this split; the half of mA that cannot be measured counts as 0."
         )
     if evaluation.skipped:
-        remarks.append(f"{len(evaluation.skipped)} images could not be read and are not part of the score.")
+        remarks.append(f"{len(evaluation.skipped)} images could not be used and are not part of the score.")
     unknown = int((evaluation.labels == -1).sum())
     if unknown:
         remarks.append(f"{unknown:,} of {evaluation.labels.size:,} labels are unknown.")

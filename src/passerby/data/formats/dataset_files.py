@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import FormatError
+from passerby.images.missing_files import describe_missing, describe_similar
 from passerby.schema import AttributeSchema
 
 __all__ = [
@@ -52,7 +53,8 @@ def find_file(root: Path, *candidates: str) -> Path:
     for candidate in candidates:
         if (root / candidate).is_file():
             return root / candidate
-    raise FormatError(f"found no {' or '.join(candidates)} under {root}; check --root")
+    similar = "".join(map(describe_similar, (root / candidate for candidate in candidates)))
+    raise FormatError(f"found no {' or '.join(candidates)} under {root}{similar}; check --root")
 
 
 def find_images(root: Path, *folders: str) -> dict[str, str]:
@@ -87,34 +89,44 @@ def find_images(root: Path, *folders: str) -> dict[str, str]:
 
 
 def keep_present(
-    images: Sequence[str | None], *, dataset: str, where: Path, allow_missing: bool
+    images: Sequence[str | None],
+    *,
+    expected: Sequence[str],
+    dataset: str,
+    where: Path,
+    allow_missing: bool,
 ) -> list[int]:
     """Select the rows whose image exists.
 
     Args:
         images: One path per row, None for a missing file.
+        expected: Path of each row's image relative to `where`, for the message.
         dataset: Name of the data set, for the message.
         where: Folder that was searched, for the message.
-        allow_missing: Continue with the other rows and log the number of missing images as a warning.
+        allow_missing: Continue with the other rows and log the missing images as a warning.
 
     Returns:
         Numbers of the rows whose image exists.
 
     Raises:
-        FormatError: If images are missing and `allow_missing` is false, or if all are missing.
+        FormatError: If images are missing and `allow_missing` is false, or if all are missing. The message
+            lists the first ones, and files of similar names.
     """
     rows = [row for row, image in enumerate(images) if image is not None]
     missing = len(images) - len(rows)
     if not missing:
         return rows
     message = f"{dataset}: {missing:,} of {len(images):,} images are missing under {where}"
+    paths = [path for path, image in zip(expected, images, strict=True) if image is None]
+    listed = describe_missing(where, paths)
     if not rows:
-        raise FormatError(f"{message}; check --root and the folder names")
+        raise FormatError(f"{message}; check --root and the folder names. Missing:{listed}")
     if not allow_missing:
         raise FormatError(
-            f"{message}; add them, or continue with the other {len(rows):,} with --allow-missing"
+            f"{message}; add them, or continue with the other {len(rows):,} with --allow-missing. "
+            f"Missing:{listed}"
         )
-    logger.warning("%s; continuing with the other %s", message, f"{len(rows):,}")
+    logger.warning("%s; continuing with the other %s. Missing:%s", message, f"{len(rows):,}", listed)
     return rows
 
 

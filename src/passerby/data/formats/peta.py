@@ -77,7 +77,8 @@ def read(
     stems = [f"{number:05d}" for number in range(1, ROWS + 1)]
     found = find_images(root, "images", "PETA/images")
     images = [found.get(s) or archive.find_original(root, n) for n, s in enumerate(stems, start=1)]
-    rows = keep_present(images, dataset="PETA", where=root, allow_missing=allow_missing)
+    expected = [f"images/{stem}.png" for stem in stems]
+    rows = keep_present(images, expected=expected, dataset="PETA", where=root, allow_missing=allow_missing)
     names = [archive.names.get(r + 1) for r in rows]
     manifest = Manifest.create(
         "peta",

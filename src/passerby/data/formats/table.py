@@ -75,6 +75,7 @@ def read(
     images = cells.map("image", cells.to_image)
     rows = keep_present(
         [p if (root / p).is_file() else None for p in images],
+        expected=images,
         dataset=name or file.stem,
         where=root,
         allow_missing=allow_missing,

@@ -19,6 +19,7 @@ import numpy as np
 from passerby.data.formats.dataset_files import find_images, keep_present, load_schema
 from passerby.data.manifest import SPLITS, Manifest, check_relative_path
 from passerby.errors import FormatError
+from passerby.images.missing_files import describe_missing
 
 __all__ = ["SCHEMA", "read"]
 
@@ -71,7 +72,9 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     _refuse_repeated(root, rows.images)
     found = _find_images(root, rows.images)
     if any(found):
-        keep = keep_present(found, dataset="UPAR", where=root, allow_missing=allow_missing)
+        keep = keep_present(
+            found, expected=rows.images, dataset="UPAR", where=root, allow_missing=allow_missing
+        )
     else:
         _check_images_optional(root, rows.images, allow_missing=allow_missing)
         found, keep = list(rows.images), list(range(len(rows.images)))
@@ -92,7 +95,10 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
 def _check_images_optional(root: Path, images: Sequence[str], *, allow_missing: bool) -> None:
     message = f"UPAR: none of the {len(images):,} images is under {root}, such as {images[0]}"
     if not allow_missing:
-        raise FormatError(f"{message}; add them, or use only the labels with --allow-missing")
+        listed = describe_missing(root, images)
+        raise FormatError(
+            f"{message}; add them, or use only the labels with --allow-missing. Missing:{listed}"
+        )
     logger.warning("%s; continuing with the labels only", message)
 
 
