@@ -26,7 +26,18 @@ def write_keypoints(root: Path, content: object) -> None:
 
 
 def test_formats_names_every_data_set_and_is_read_only():
-    assert list(FORMATS) == ["peta", "pa100k", "rap1", "rap2", "wider", "market1501", "upar", "ccp", "table"]
+    assert list(FORMATS) == [
+        "peta",
+        "pa100k",
+        "rap1",
+        "rap2",
+        "wider",
+        "market1501",
+        "mars",
+        "upar",
+        "ccp",
+        "table",
+    ]
     with pytest.raises(TypeError):
         FORMATS["mine"] = FORMATS["peta"]  # type: ignore[index]
 

@@ -279,7 +279,7 @@ def _name_columns(file: Path, header: Sequence[str], cells: Sequence[list[Any]])
         unnamed = not name or name.lower().startswith("unnamed:")
         if unnamed and not any(map(normalise_cell, column)):
             continue
-        if INDEX_NAMES.fullmatch(name) and _is_numbering(column):
+        if INDEX_NAMES.fullmatch(name) and (position == 0 or name) and _is_numbering(column):
             logger.warning(
                 "%s: left out column %d (%s), which only numbers the rows",
                 file.name,
@@ -296,9 +296,9 @@ def _name_columns(file: Path, header: Sequence[str], cells: Sequence[list[Any]])
 
 
 def _is_numbering(column: Sequence[Any]) -> bool:
-    """Whether the cells are 0, 1, 2, … or 1, 2, 3, …."""
+    """Whether the cells are different numbers, as those of rows are, also of selected rows."""
     texts = [normalise_cell(cell) for cell in column]
-    return bool(texts) and any(texts == [str(first + i) for i in range(len(texts))] for first in (0, 1))
+    return all(text.isdecimal() for text in texts) and len(set(texts)) == len(texts)
 
 
 def _check_names(file: Path, names: Sequence[str]) -> None:

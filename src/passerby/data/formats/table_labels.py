@@ -64,8 +64,9 @@ class _Column:
         spelling: The values as written, by their key; the commonest spelling of each, commonest value first.
         cells: The cells and their places, for messages.
         has_several: Whether it becomes one attribute for each value.
-        problem: Why it is no label, empty otherwise.
+        problem: Why it cannot be read, empty otherwise.
         cure: How to read it anyway.
+        is_label: Whether it probably is a label, so that leaving it out is not the remedy.
     """
 
     name: str
@@ -75,12 +76,25 @@ class _Column:
     has_several: bool = False
     problem: str = ""
     cure: str = ""
+    is_label: bool = False
 
     def fail(self, problem: str, cure: str = "", *, key: str | None = None) -> _Column:
         """The column with a problem, which the first known cell or the first one of a key shows."""
         row = next(i for i, k in enumerate(self.keys) if k and key in (None, k))
         cell, place = self.cells[row]
         return replace(self, problem=f"{problem}, such as {normalise_cell(cell)!r} in {place}", cure=cure)
+
+    def ask(self, problem: str, key: str) -> _Column:
+        """The column with a value that is either an unknown label or a value of a category."""
+        cure = f"--unknown {key} if that means unknown, --categorical {self.name} if it is a value"
+        return replace(self.fail(problem, cure, key=key), is_label=True)
+
+    def without(self, codes: frozenset[str]) -> _Column:
+        """The column with further cells that are unknown."""
+        keys = ["" if key in codes else key for key in self.keys]
+        return replace(
+            self, keys=keys, spelling={key: v for key, v in self.spelling.items() if key not in codes}
+        )
 
 
 def read_labels(
@@ -95,22 +109,26 @@ def read_labels(
     Args:
         table: The table.
         names: The columns to read.
-        unknown: Cells that mean unknown, in addition to empty ones, −1, `nan`, `?` and the like.
+        unknown: Cells that mean unknown, in addition to empty ones, −1, `nan`, `?` and the like. A number
+            only applies to columns that otherwise contain 1 and 0, so that `2` does not remove a value of
+            `age`; `age=2` applies to that column.
         categorical: Columns that become one attribute for each value, however many.
 
     Raises:
         FormatError: If columns are no labels, or ambiguous; the message names all of them and the remedies.
     """
-    codes = UNKNOWN | {normalise_cell(code).lower() for code in unknown}
+    codes = _assign_codes(unknown, names)
     forced = frozenset(categorical)
     if missing := sorted(forced - set(names)):
         raise FormatError(f"--categorical: no column {', '.join(missing)}; it has {', '.join(names)}")
-    read = [_read(table, name, codes) for name in names]
-    columns = [_force(column) if column.name in forced else _classify(column) for column in read]
-    if wrong := [column for column in columns if column.problem]:
-        raise FormatError(
-            _describe(table.name, wrong, [column.name for column in columns if not column.problem])
-        )
+    read = [_read(table, name).without(UNKNOWN | codes[name]) for name in names]
+    numbers = frozenset(code for code in codes[""] if _INTEGER.fullmatch(code))
+    columns = [
+        _force(column) if column.name in forced else _classify(_apply_numbers(column, numbers))
+        for column in read
+    ]
+    if any(column.problem for column in columns):
+        raise FormatError(_describe(table.name, columns))
     _log(columns)
     expanded = [_expand(column) if column.has_several else _binarise(column) for column in columns]
     attributes = [attribute for made, _ in expanded for attribute in made]
@@ -119,15 +137,43 @@ def read_labels(
     return Labels(tuple(attributes), np.stack(values, axis=1) if values else empty)
 
 
-def _read(table: Table, name: str, codes: frozenset[str]) -> _Column:
+def _assign_codes(unknown: Iterable[str], names: Sequence[str]) -> dict[str, frozenset[str]]:
+    """The codes of each column, and under the empty name those of all; text applies to all columns."""
+    codes: dict[str, set[str]] = {name: set() for name in ("", *names)}
+    for entry in unknown:
+        name = next((name for name in names if entry.startswith(f"{name}=")), "")
+        code = normalise_cell(entry[len(name) + 1 :] if name else entry).lower()
+        codes[name].add(code)
+        if not name and not _INTEGER.fullmatch(code):
+            for other in names:
+                codes[other].add(code)
+    return {name: frozenset(values) for name, values in codes.items()}
+
+
+def _apply_numbers(column: _Column, numbers: frozenset[str]) -> _Column:
+    """The column without the numbers that mean unknown, if the other values are labels."""
+    without = column.without(numbers)
+    if numbers.isdisjoint(column.spelling) or (without.spelling and not _is_binary(set(without.spelling))):
+        for key in sorted(numbers & set(column.spelling)):
+            logger.warning(
+                "%s is a value of column %r, which has several; if it means unknown there: --unknown %s=%s",
+                key,
+                column.name,
+                column.name,
+                key,
+            )
+        return column
+    return without
+
+
+def _read(table: Table, name: str) -> _Column:
     cells = [cell if isinstance(cell, _SIMPLE) else str(cell) for cell in table.columns[name]]
     distinct = {cell: normalise_cell(cell) for cell in cells}
-    texts = [distinct[cell] for cell in cells]
-    keys = ["" if text.lower() in codes else text.lower() for text in texts]
-    counts = Counter(text for text, key in zip(texts, keys, strict=True) if key)
+    counts = Counter(distinct[cell] for cell in cells)
     spelling: dict[str, str] = {}
     for text, _ in counts.most_common():
         spelling.setdefault(text.lower(), text)
+    keys = [distinct[cell].lower() for cell in cells]
     return _Column(name, keys, spelling, list(zip(cells, table.places, strict=True)))
 
 
@@ -142,13 +188,15 @@ def _classify(column: _Column) -> _Column:
     if _is_binary(values):
         return column
     if values == {"x"}:
-        return column.fail("only x and empty cells", "write 0 where an empty cell means absent")
+        failed = column.fail("only x and empty cells", "write 0 where an empty cell means absent")
+        return replace(failed, is_label=True)
     if any(isinstance(cell, date | time) for cell, _ in column.cells) or all(map(_DATE.fullmatch, values)):
         return column.fail("dates or times")
     if all(map(_INTEGER.fullmatch, values)):
         return _classify_integers(column)
     if all(map(_NUMBER.fullmatch, values)):
-        return column.fail("numbers", key=next(v for v in values if not _INTEGER.fullmatch(v)))
+        fractions = (key for key in column.keys if key and not _INTEGER.fullmatch(key))
+        return column.fail("numbers", key=next(fractions))
     return _classify_text(column)
 
 
@@ -164,8 +212,7 @@ def _classify_integers(column: _Column) -> _Column:
     keys = sorted(column.spelling, key=int)
     codes = [key for key in keys if int(key) not in (0, 1)]
     if len(codes) == 1 < len(keys):
-        cure = f"--unknown {codes[0]} if that means unknown, --categorical {column.name} if it is a value"
-        return column.fail(f"the numbers {_join(keys)}", cure, key=codes[0])
+        return column.ask(f"the numbers {_join(keys)}", codes[0])
     if len(keys) == 1 or int(keys[0]) < 0 or int(keys[-1]) > MAX_VALUES:
         cure = f"--categorical {column.name} if each is a value" if len(keys) > 1 else ""
         return column.fail("numbers", cure, key=keys[-1])
@@ -177,17 +224,13 @@ def _classify_text(column: _Column) -> _Column:
     values, known = set(column.spelling), sum(map(bool, column.keys))
     if words := values & ((POSITIVE | NEGATIVE) - LETTERS):
         other = next(key for key in column.keys if key and key not in POSITIVE | NEGATIVE)
-        cure = (
-            f"correct it; --unknown {other} if it means unknown, --categorical {column.name} if it is a value"
-        )
-        return column.fail(f"{_join(sorted(words))} next to other text", cure, key=other)
+        return column.ask(f"{_join(sorted(words))} next to other text", other)
     if len(values) == 1:
         return column.fail("a single value")
     repeats = 2 * len(values) <= known if known >= MAX_VALUES else len(values) < known
     if len(values) > MAX_VALUES or not repeats:
-        return column.fail(
-            f"text with {len(values)} values", f"--categorical {column.name} if each is a value"
-        )
+        cure = f"--categorical {column.name} if each is a value" if len(values) < known else ""
+        return column.fail(f"text with {len(values)} values", cure)
     return replace(column, has_several=True)
 
 
@@ -220,19 +263,19 @@ def _sort_values(column: _Column) -> list[str]:
     return sorted(column.spelling)
 
 
-def _describe(file: str, wrong: Sequence[_Column], labels: Sequence[str]) -> str:
+def _describe(file: str, columns: Sequence[_Column]) -> str:
     """One message for all columns that cannot be read."""
+    wrong = [column for column in columns if column.problem]
     lines = [f"  {c.name}: {c.problem}" + (f"; {c.cure}" if c.cure else "") for c in wrong]
-    names = ",".join(column.name for column in wrong)
-    keep = f", or name the columns of labels with --attributes {','.join(labels)}" if labels else ""
-    count = f"{len(wrong)} columns are no labels" if len(wrong) > 1 else "a column is no label"
-    return "\n".join(
-        [
-            f"{file}: {count} (expected 1 or 0, yes or no, true or false; nothing if unknown):",
-            *lines,
-            f"leave out columns with --ignore {names}{keep}",
-        ]
+    labels = [column.name for column in columns if column.is_label or not column.problem]
+    count = (
+        f"{len(wrong)} columns are not plain labels" if len(wrong) > 1 else "a column is not a plain label"
     )
+    text = [f"{file}: {count} (1 or 0, yes or no, true or false; nothing if unknown):", *lines]
+    if rest := [column.name for column in wrong if not column.is_label]:
+        keep = f", or name the columns of labels with --attributes {','.join(labels)}" if labels else ""
+        text.append(f"leave out columns with --ignore {','.join(rest)}{keep}")
+    return "\n".join(text)
 
 
 def _log(columns: Sequence[_Column]) -> None:

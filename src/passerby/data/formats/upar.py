@@ -217,9 +217,7 @@ def _refuse_repeated(root: Path, images: Sequence[str]) -> None:
 
 
 def _find_base(root: Path, images: Sequence[str]) -> Path:
-    """The folder of the data sets: the root, `data/` in it, or the next one above that is not `phase1/` or
-    the like; the root if none has a data set.
-    """
+    """The folder of the data sets: the root, `data/` in it, or one above; the root if none has a data set."""
     names = {PurePosixPath(image).parts[0] for image in images}
     bases = [root, root / "data", root.resolve().parent]
     while bases[-1].name in NESTED:
