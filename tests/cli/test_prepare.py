@@ -173,7 +173,7 @@ def test_a_spreadsheet_and_a_list_without_header(root, tmp_path):
     rows = [["image", "Hat"], ["00.png", 1.0], ["01.png", None]]
     write_xlsx(root / "more.xlsx", {"about": [["x"]], "labels": rows})
     (root / "mine.csv").unlink()
-    result = run("table", "--root", root, "--sheet", "labels")
+    result = run("table", "--root", root, "--worksheet", "labels")
     assert result.exit_code == 0, result.output
     assert Manifest.load(tmp_path / "table.parquet").labels.tolist() == [[1], [-1]]
     (root / "list.txt").write_text("00.png 1 0\n01.png 0 1\n")

@@ -50,7 +50,7 @@ class FormatOptions:
             "repeated: train.csv, val.csv, … are the splits."
         ),
     ] = None
-    sheet: Annotated[
+    worksheet: Annotated[
         str | None, typer.Option(help="table: sheet of a spreadsheet.", show_default="the first")
     ] = None
     attribute_names: Annotated[

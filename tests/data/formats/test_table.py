@@ -2,7 +2,9 @@ from __future__ import annotations
 
 import json
 import logging
+import pickle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -406,3 +408,28 @@ def test_images_of_a_withdrawn_data_set_are_refused(root):
     text = "image,Hat\nDukeMTMC-reID/bounding_box_train/0001_c2_f0046182.jpg,1\n"
     with pytest.raises(DataError, match="belongs to DukeMTMC, which its authors withdrew in 2019"):
         read_csv(root, text)
+
+
+def test_the_documented_export_of_a_pickle(tmp_path, monkeypatch):
+    page = (Path(__file__).parents[3] / "docs/reference/data-formats.md").read_text(encoding="utf-8")
+    recipe = page.split("## Export a pickle")[1].split("```text\n")[1].split("```")[0]
+    data = SimpleNamespace(
+        image_name=["1.png", "2.png", "3.png"],
+        attr_name=["Hat", "Bag"],
+        label=np.array([[1, 0], [0, 1], [0, 2]]),
+        partition={
+            "train": [np.array([1])],
+            "val": [np.array([0])],
+            "trainval": [np.array([0, 1])],
+            "test": [[2]],
+        },
+    )
+    monkeypatch.chdir(tmp_path)
+    Path("dataset_all.pkl").write_bytes(pickle.dumps(data))
+    exec(recipe, {})
+    for name in data.image_name:
+        Path(name).touch()
+    manifest = table.read(tmp_path, unknown=["2"])
+    assert manifest.images == data.image_name
+    assert manifest.labels.tolist() == [[1, 0], [0, 1], [0, -1]]
+    assert manifest.table.column("split:own").to_pylist() == ["val", "train", "test"]

@@ -105,8 +105,8 @@ def test_files_of_another_kind_are_named(tmp_path):
         load_table(tmp_path / "t.xlsx")
     with pytest.raises(FormatError, match=r"expected a CSV, Excel, ODS or Parquet table, got t\.json"):
         load_table(tmp_path / "t.json")
-    with pytest.raises(FormatError, match=r"t\.csv has no sheets; leave out --sheet"):
-        load_table(tmp_path / "t.csv", sheet="labels")
+    with pytest.raises(FormatError, match=r"t\.csv has no sheets; leave out --worksheet"):
+        load_table(tmp_path / "t.csv", worksheet="labels")
 
 
 @pytest.mark.parametrize(("suffix", "write"), [("xlsx", write_xlsx), ("ods", write_ods)])
@@ -124,10 +124,10 @@ def test_spreadsheets(tmp_path, caplog, suffix, write):
     assert list(table.columns) == ["Photo", "Hat", "Coat", "age", "person"]
     assert table.columns["Coat"] == [True, False]
     assert table.places == [f"{path.name}, row 2", f"{path.name}, row 4"]
-    assert "read the sheet 'labels'; others: remarks (--sheet)" in caplog.text
-    assert load_table(path, sheet="remarks").columns["image"] == ["c.jpg"]
-    with pytest.raises(FormatError, match="has no sheet 'more'; --sheet is one of labels, remarks"):
-        load_table(path, sheet="more")
+    assert "read the sheet 'labels'; others: remarks (--worksheet)" in caplog.text
+    assert load_table(path, worksheet="remarks").columns["image"] == ["c.jpg"]
+    with pytest.raises(FormatError, match="has no sheet 'more'; --worksheet is one of labels, remarks"):
+        load_table(path, worksheet="more")
 
 
 def test_the_index_of_pandas_in_parquet_is_left_out(tmp_path):

@@ -56,7 +56,7 @@ def read(
     name: str | None = None,
     image_column: str | None = None,
     attribute_names: Path | None = None,
-    sheet: str | None = None,
+    worksheet: str | None = None,
     unknown: Sequence[str] = (),
     categorical: Sequence[str] = (),
 ) -> Manifest:
@@ -76,7 +76,7 @@ def read(
         image_column: Name of the column of the paths, if it is not found by default.
         attribute_names: File with the names of the labels, one per line, of a list without header:
             rows of a path and its labels, separated by blanks or as a CSV file.
-        sheet: Name of the sheet of a spreadsheet; by default the first one.
+        worksheet: Name of the sheet of a spreadsheet; by default the first one.
         unknown: Cells that mean an unknown label, in addition to empty ones, −1, `nan`, `?` and the like.
         categorical: Columns that become one attribute for each of their values, such as `age` = 0, 1, 2.
 
@@ -94,7 +94,7 @@ def read(
     files = find_tables(root, table)
     root = root.parent if root.is_file() else root
     names = read_names(attribute_names) if attribute_names else None
-    content = join_tables([load_table(file, names=names, sheet=sheet) for file in files], files)
+    content = join_tables([load_table(file, names=names, worksheet=worksheet) for file in files], files)
     columns = find_columns(content, image=image_column, ignore=ignore)
     dataset = name or (files[0].stem if len(files) == 1 else root.resolve().name)
     cells = Cells(content, root)

@@ -61,14 +61,14 @@ class Table:
         return Table(columns, [self.places[row] for row in rows], self.decimal_comma)
 
 
-def load_table(file: Path, *, names: Sequence[str] | None = None, sheet: str | None = None) -> Table:
+def load_table(file: Path, *, names: Sequence[str] | None = None, worksheet: str | None = None) -> Table:
     """Read a table.
 
     Args:
         file: CSV (separated by commas, semicolons, tabs or vertical bars), a list (also separated by blanks),
             a spreadsheet, or Parquet.
         names: Names of the labels in a file without header; the first column contains the image.
-        sheet: Name of the sheet of a spreadsheet; by default the first one.
+        worksheet: Name of the sheet of a spreadsheet; by default the first one.
 
     Raises:
         FormatError: If the file does not exist, is of another kind, or its rows do not fit its header.
@@ -80,12 +80,12 @@ def load_table(file: Path, *, names: Sequence[str] | None = None, sheet: str | N
         raise FormatError(f"expected a CSV, Excel, ODS or Parquet table, got {file.name}; export it as CSV")
     if not file.is_file():
         raise FormatError(f"expected a table at {file}, which does not exist; check --table")
-    if sheet is not None and kind not in SPREADSHEETS:
-        raise FormatError(f"{file.name} has no sheets; leave out --sheet")
+    if worksheet is not None and kind not in SPREADSHEETS:
+        raise FormatError(f"{file.name} has no sheets; leave out --worksheet")
     if kind == ".parquet":
         return _load_parquet(file)
     if kind in SPREADSHEETS:
-        return _make_table(file, _load_spreadsheet(file, sheet), names=names)
+        return _make_table(file, _load_spreadsheet(file, worksheet), names=names)
     text = _decode(file)
     records, delimiter = _split_records(file, text, count=None if names is None else 1 + len(names))
     return _make_table(file, records, names=names, decimal_comma=delimiter != ",")
@@ -195,21 +195,23 @@ def _parse(file: Path, text: str, delimiter: str) -> list[list[Any]]:
         ) from error
 
 
-def _load_spreadsheet(file: Path, sheet: str | None) -> list[list[Any]]:
+def _load_spreadsheet(file: Path, worksheet: str | None) -> list[list[Any]]:
     from python_calamine import CalamineError, CalamineWorkbook
 
     try:
         with CalamineWorkbook.from_path(file) as workbook:
             names = workbook.sheet_names
-            if sheet is not None and sheet not in names:
-                raise FormatError(f"{file.name} has no sheet {sheet!r}; --sheet is one of {', '.join(names)}")
-            found = workbook.get_sheet_by_name(names[0] if sheet is None else sheet)
+            if worksheet is not None and worksheet not in names:
+                raise FormatError(
+                    f"{file.name} has no sheet {worksheet!r}; --worksheet is one of {', '.join(names)}"
+                )
+            found = workbook.get_sheet_by_name(names[0] if worksheet is None else worksheet)
             rows: list[list[Any]] = found.to_python(skip_empty_area=False)
     except (CalamineError, OSError, IndexError) as error:
         raise FormatError(f"{file} is damaged or not a spreadsheet ({error}); save it again") from error
-    if sheet is None and len(names) > 1:
+    if worksheet is None and len(names) > 1:
         logger.warning(
-            "%s: read the sheet %r; others: %s (--sheet)", file.name, names[0], ", ".join(names[1:])
+            "%s: read the sheet %r; others: %s (--worksheet)", file.name, names[0], ", ".join(names[1:])
         )
     return rows
 
