@@ -15,6 +15,7 @@ import pytest
 from passerby.data.formats import peta, table
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError, FormatError, ManifestError, SchemaError
+from spreadsheets import write_xlsx
 
 CSV = """image,x0,y0,x1,y1,Hat,Wears a cape,identity,camera,split
 a.jpg,,,,,1,0,p1,c1,train
@@ -433,3 +434,34 @@ def test_the_documented_export_of_a_pickle(tmp_path, monkeypatch):
     assert manifest.images == data.image_name
     assert manifest.labels.tolist() == [[1, 0], [0, 1], [0, -1]]
     assert manifest.table.column("split:own").to_pylist() == ["val", "train", "test"]
+
+
+def test_tables_that_are_found_in_the_root(root, caplog):
+    write_xlsx(root / "mine.xlsx", {"s": [["image", "Hat"], ["a.jpg", 1.0]]})
+    with caplog.at_level(logging.WARNING):
+        assert len(table.read(root)) == 3
+    assert "left out mine.xlsx, because there is a CSV file of the same name" in caplog.text
+    (root / "mine.csv").rename(root / "train.csv")
+    (root / "mine.xlsx").rename(root / "val.xlsx")
+    with pytest.raises(FormatError, match=r"val\.xlsx: expected the columns of train\.csv"):
+        table.read(root)
+    (root / "val.xlsx").rename(root / "more.xlsx")
+    with pytest.raises(FormatError, match=r"found train\.csv, more\.xlsx; choose with --table"):
+        table.read(root)
+
+
+def test_the_schema_is_no_table(root):
+    write(root, "name,description\nHat,wears any hat\n", "schema.csv")
+    assert table.read(root, schema=root / "schema.csv").schema.names == ("Hat",)
+
+
+def test_named_attributes_may_have_the_name_of_another_column(root):
+    manifest = read_csv(root, "image,Camera,Hat\na.jpg,1,0\na.jpg,0,1\n", attributes=["Camera"])
+    assert manifest.labels.tolist() == [[1], [0]]
+    assert manifest.table.column("camera").to_pylist() == [None, None]
+
+
+def test_single_values_of_a_column_can_be_named(root):
+    text = "image,colour,Hat\na.jpg,red,1\na.jpg,blue,0\na.jpg,red,0\n"
+    assert read_csv(root, text, attributes=["Hat", "colour=red"]).labels.tolist() == [[1, 1], [0, 0], [0, 1]]
+    assert read_csv(root, text, attributes=["colour"]).schema.names == ("colour=blue", "colour=red")

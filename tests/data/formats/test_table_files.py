@@ -137,6 +137,11 @@ def test_the_index_of_pandas_in_parquet_is_left_out(tmp_path):
     assert table.places == ["t.parquet, row 1"]  # no header
 
 
+def test_a_header_with_blanks(tmp_path):
+    table = load(tmp_path, "image Hat Bag\na.jpg  1 0\n", name="t.txt")
+    assert table.columns == {"image": ["a.jpg"], "Hat": ["1"], "Bag": ["0"]}
+
+
 def test_names_of_a_list(tmp_path):
     (tmp_path / "names.txt").write_text("Hat\n\n Bag \n")
     assert read_names(tmp_path / "names.txt") == ["Hat", "Bag"]
@@ -144,6 +149,8 @@ def test_names_of_a_list(tmp_path):
     assert table.columns == {"image": ["a b.jpg"], "Hat": ["1"], "Bag": ["0"]}
     with pytest.raises(FormatError, match="row 1: expected 3 cells, got 2"):
         load(tmp_path, "a.jpg 1\n", name="t.txt", names=["Hat", "Bag"])
+    with pytest.raises(FormatError, match="row 1 is a header; leave out --attribute-names"):
+        load(tmp_path, "image,Hat,Bag\na.jpg,1,0\n", names=["Hat", "Bag"])
     (tmp_path / "names.txt").write_text("Hat\nHat\n")
     with pytest.raises(FormatError, match="expected one attribute name per line, each once, got Hat twice"):
         read_names(tmp_path / "names.txt")

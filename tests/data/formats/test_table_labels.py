@@ -176,3 +176,9 @@ def test_minus_one_without_zero_is_logged(caplog):
     with caplog.at_level(logging.WARNING):
         assert read({"Hat": [1, -1], "Bag": [-1, 1]}) == {"Hat": [1, -1], "Bag": [-1, 1]}
     assert caplog.messages == ["no label is 0, and -1 counts as unknown; if -1 means absent, write 0"]
+
+
+def test_codes_that_no_cell_has_are_logged(caplog):
+    with caplog.at_level(logging.WARNING):
+        read({"Hat": [1, 0, 2], "Bag": [1, 0, 0]}, unknown=["2", "9", "Bag=3", "Coat=4"])
+    assert caplog.messages == ["--unknown 9,coat=4,Bag=3: no cell of these columns has it"]

@@ -65,9 +65,9 @@ def read(
     Args:
         root: Folder that the paths in the table are relative to, or the table itself.
         allow_missing: Continue without missing images.
-        table: The file, or several files with the same columns, whose names state their split
-            (`train.csv`, `labels_val.csv`); by default the only CSV (or else spreadsheet, or else Parquet)
-            file in the root, or all of them if each is named after a split.
+        table: The file, or several files with the same columns, whose names contain their split
+            (`train.csv`, `labels_val.csv`); by default the only CSV file or spreadsheet (or else Parquet
+            file) in the root, or all of them if each is named after a split.
         schema: CSV file with the fields of `passerby.schema.Attribute`, which describes the attributes.
         attributes: Names of the label columns; by default those of the schema, or else all columns that
             have no other meaning.
@@ -91,11 +91,11 @@ def read(
         DataError: If the images are those of a data set that was withdrawn.
     """
     root = Path(root)
-    files = find_tables(root, table)
+    files = find_tables(root, table or None, other=[Path(p) for p in (schema, attribute_names) if p])
     root = root.parent if root.is_file() else root
     names = read_names(attribute_names) if attribute_names else None
     content = join_tables([load_table(file, names=names, worksheet=worksheet) for file in files], files)
-    columns = find_columns(content, image=image_column, ignore=ignore)
+    columns = find_columns(content, image=image_column, ignore=ignore, labels=attributes or ())
     dataset = name or (files[0].stem if len(files) == 1 else root.resolve().name)
     cells = Cells(content, root)
     images = _resolve_stems(root, cells.map(columns.image, cells.to_image))
@@ -103,7 +103,10 @@ def read(
     given = AttributeSchema.from_csv(Path(schema), name=dataset) if schema else None
     chosen = _choose_columns(content, columns.others, attributes or (given.names if given else ()))
     labels = read_labels(content, chosen, unknown=unknown, categorical=categorical)
-    labels = _apply_schema(labels, given.select(attributes or given.names)) if given else _recognise(labels)
+    if given:
+        labels = _apply_schema(labels, given.select(attributes or given.names))
+    else:
+        labels = _recognise(labels.select(attributes) if attributes else labels)
     rows = keep_present(
         [image if (root / image).is_file() else None for image in images],
         dataset=dataset,

@@ -67,13 +67,16 @@ class Columns:
     others: tuple[str, ...] = ()
 
 
-def find_columns(table: Table, *, image: str | None = None, ignore: Sequence[str] = ()) -> Columns:
+def find_columns(
+    table: Table, *, image: str | None = None, ignore: Sequence[str] = (), labels: Sequence[str] = ()
+) -> Columns:
     """Find the columns with a meaning; those taken under another name than the documented one are logged.
 
     Args:
         table: The table.
         image: Name of the column of the paths.
         ignore: Names of columns to leave out.
+        labels: Names of columns that are labels, even if they have the name of another column.
 
     Raises:
         FormatError: If there is no column of paths or several, a given name is no column, or a box is
@@ -86,13 +89,13 @@ def find_columns(table: Table, *, image: str | None = None, ignore: Sequence[str
     found = image or _find_image(table, rest)
     image_names = {name for name in rest if _normalise(name) in IMAGE}
     rest = [name for name in rest if name != found and (image is not None or name not in image_names)]
-    box, has_size = _find_box(table.name, rest)
-    rest = [name for name in rest if name not in box]
-    identity, camera = _find_one(rest, IDENTITY), _find_one(rest, CAMERA)
-    partitions = {name.removeprefix("split:"): name for name in rest if name.startswith("split:")}
-    if split := _find_split(table, rest):
+    free = [name for name in rest if name not in labels]
+    box, has_size = _find_box(table.name, free)
+    identity, camera = _find_one(free, IDENTITY), _find_one(free, CAMERA)
+    partitions = {name.removeprefix("split:"): name for name in free if name.startswith("split:")}
+    if split := _find_split(table, free):
         partitions = {"own": split, **partitions}
-    taken = {identity, camera, *partitions.values(), *EXACT}
+    taken = {*box, identity, camera, *partitions.values(), *(EXACT - set(labels))}
     columns = Columns(
         image=found,
         box=box,

@@ -27,6 +27,9 @@ TEXTS = frozenset({".csv", ".tsv", ".tab", ".txt", ".lst"})
 SPREADSHEETS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 """Extensions of spreadsheets, in lower case."""
 
+LISTS = frozenset({".txt", ".lst"})
+"""Extensions of text tables that blanks may separate."""
+
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED_ROWS = 50
 INDEX_NAMES = re.compile(r"(unnamed: \d+(\.\d+)?|index|id|#|no\.?|nr\.?|row)?", re.IGNORECASE)
@@ -162,6 +165,8 @@ def _split_records(file: Path, text: str, *, count: int | None) -> tuple[list[li
     if declared := re.fullmatch(r"sep=(.)", first.strip().strip('"')):  # Excel's own declaration
         return _parse(file, rest, declared[1]), declared[1]
     delimiter = _find_delimiter(text)
+    if count is None and delimiter is None and file.suffix.lower() in LISTS:
+        count = len(first.split())  # a header
     if count is not None:
         blanks = [line.rsplit(None, count - 1) for line in text.splitlines()]
         if delimiter is None or (blanks and len(blanks[0]) == count):
@@ -243,6 +248,8 @@ def _make_table(
     ]
     if names is not None:
         header = ["image", *names]
+        if numbered and set(names) & set(map(normalise_cell, numbered[0][1])):
+            raise FormatError(f"{file.name}: row 1 is a header; leave out --attribute-names")
     else:
         if not numbered:
             raise FormatError(f"{file.name}: expected a header with a column `image`, got nothing")

@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import re
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
 from typing import Any
@@ -53,6 +53,12 @@ class Labels:
 
     attributes: tuple[Attribute, ...]
     values: NDArray[np.int8]
+
+    def select(self, names: Sequence[str]) -> Labels:
+        """The attributes of the given names, or of columns of the given names, in the order of the names."""
+        rows = [i for name in names for i, a in enumerate(self.attributes) if name in (a.name, a.category)]
+        unique = list(dict.fromkeys(rows))
+        return Labels(tuple(self.attributes[i] for i in unique), self.values[:, unique])
 
 
 @dataclass(frozen=True)
@@ -121,7 +127,9 @@ def read_labels(
     forced = frozenset(categorical)
     if missing := sorted(forced - set(names)):
         raise FormatError(f"--categorical: no column {', '.join(missing)}; it has {', '.join(names)}")
-    read = [_read(table, name).without(UNKNOWN | codes[name]) for name in names]
+    read = [_read(table, name) for name in names]
+    _check_codes(codes, read)
+    read = [column.without(UNKNOWN | codes[column.name]) for column in read]
     numbers = frozenset(code for code in codes[""] if _INTEGER.fullmatch(code))
     columns = [
         _force(column) if column.name in forced else _classify(_apply_numbers(column, numbers))
@@ -150,6 +158,15 @@ def _assign_codes(unknown: Iterable[str], names: Sequence[str]) -> dict[str, fro
     return {name: frozenset(values) for name, values in codes.items()}
 
 
+def _check_codes(codes: Mapping[str, frozenset[str]], columns: Sequence[_Column]) -> None:
+    """Log the codes that no cell has."""
+    found = {key for column in columns for key in column.spelling}
+    own = {(c.name, code) for c in columns for code in codes[c.name] - codes[""] - set(c.spelling)}
+    unused = sorted(codes[""] - found) + sorted(f"{name}={code}" for name, code in own)
+    if unused:
+        logger.warning("--unknown %s: no cell of these columns has it", ",".join(unused))
+
+
 def _apply_numbers(column: _Column, numbers: frozenset[str]) -> _Column:
     """The column without the numbers that mean unknown, if the other values are labels."""
     without = column.without(numbers)
@@ -168,7 +185,7 @@ def _apply_numbers(column: _Column, numbers: frozenset[str]) -> _Column:
 
 def _read(table: Table, name: str) -> _Column:
     cells = [cell if isinstance(cell, _SIMPLE) else str(cell) for cell in table.columns[name]]
-    distinct = {cell: normalise_cell(cell) for cell in cells}
+    distinct = {cell: normalise_cell(cell) for cell in set(cells)}
     counts = Counter(distinct[cell] for cell in cells)
     spelling: dict[str, str] = {}
     for text, _ in counts.most_common():
@@ -289,7 +306,8 @@ def _log(columns: Sequence[_Column]) -> None:
             ", ".join(values),
             "; 'none' counts as unknown, write another word if it is a value" if has_none else "",
         )
-    cells = {normalise_cell(cell) for column in columns if not column.has_several for cell, _ in column.cells}
+    binary = [column for column in columns if not column.has_several]
+    cells = {normalise_cell(cell) for column in binary for cell in {cell for cell, _ in column.cells}}
     if "-1" in cells and not cells & {"0", "no", "false", "absent"}:
         logger.warning("no label is 0, and -1 counts as unknown; if -1 means absent, write 0")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -13,40 +14,51 @@ from passerby.errors import FormatError
 
 __all__ = ["find_tables", "join_tables"]
 
-KINDS = (frozenset({".csv", ".tsv"}), SPREADSHEETS, frozenset({".parquet"}))
-"""Extensions of tables that are found by default, in order of priority."""
-
 SPLIT_COLUMN = "split"
 
+logger = logging.getLogger(__name__)
 
-def find_tables(root: Path, table: Path | Sequence[Path] | None) -> list[Path]:
+
+def find_tables(
+    root: Path, table: Path | Sequence[Path] | None = None, *, other: Sequence[Path] = ()
+) -> list[Path]:
     """The files of the tables, in the order train, val, test.
+
+    By default, the CSV files and spreadsheets in the root, or else the Parquet files: there must be only one,
+    or one for each split. A spreadsheet next to a CSV file of the same name is left out, with a note.
 
     Args:
         root: Folder of the data set, or a table.
         table: The files, if they are given.
+        other: Files in the root that are no tables of labels.
 
     Raises:
         FormatError: If none is given, and the root has none, or several that are not one for each split.
     """
     if table is not None:
         files = [Path(table)] if isinstance(table, str | Path) else [Path(file) for file in table]
-        return _order_files(files) if files else find_tables(root, None)
+        return _order_files(files)
     if root.is_file():
         return [root]
     if not root.is_dir():
         raise FormatError(f"expected a folder with a table at {root}, which does not exist; check --root")
-    paths = sorted(path for path in root.iterdir() if path.is_file() and path.name[0] not in ".~")
-    for kind in KINDS:
-        found = [path for path in paths if path.suffix.lower() in kind]
-        if len(found) == 1 or (found and all(find_split(path.stem) for path in found)):
-            return _order_files(found)
-        if found:
-            names = ", ".join(path.name for path in found[:5])
-            raise FormatError(
-                f"expected one table in {root}, or one for each split (train, val, test), found {names}; "
-                f"choose with --table, which may be repeated"
-            )
+    skip = {path.resolve() for path in other}
+    paths = sorted(path for path in root.iterdir() if path.name[0] not in ".~" and path.resolve() not in skip)
+    texts = [path for path in paths if path.suffix.lower() in (".csv", ".tsv")]
+    stems = {path.stem for path in texts}
+    sheets = [path for path in paths if path.suffix.lower() in SPREADSHEETS]
+    if copies := [path.name for path in sheets if path.stem in stems]:
+        logger.warning("left out %s, because there is a CSV file of the same name", ", ".join(copies))
+    found = [*texts, *(path for path in sheets if path.stem not in stems)]
+    found = found or [path for path in paths if path.suffix.lower() == ".parquet"]
+    if len(found) == 1 or (found and all(find_split(path.stem) for path in found)):
+        return _order_files(found)
+    if found:
+        names = ", ".join(path.name for path in found[:5])
+        raise FormatError(
+            f"expected one table in {root}, or one for each split (train, val, test), found {names}; "
+            f"choose with --table, which may be repeated"
+        )
     if pickle := find_pickle(root):
         refuse_pickle(pickle)
     raise FormatError(
