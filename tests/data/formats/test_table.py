@@ -461,6 +461,12 @@ def test_named_attributes_may_have_the_name_of_another_column(root):
     assert manifest.table.column("camera").to_pylist() == [None, None]
 
 
+def test_ignored_columns_are_not_read(root):
+    text = "image,mask,Hat\na.jpg,nowhere.png,1\na.jpg,,0\n"
+    assert read_csv(root, text, ignore=["mask"]).paths("mask") == [None, None]
+    assert read_csv(root, "image,mask\na.jpg,1\na.jpg,0\n", attributes=["mask"]).labels.tolist() == [[1], [0]]
+
+
 def test_single_values_of_a_column_can_be_named(root):
     text = "image,colour,Hat\na.jpg,red,1\na.jpg,blue,0\na.jpg,red,0\n"
     assert read_csv(root, text, attributes=["Hat", "colour=red"]).labels.tolist() == [[1, 1], [0, 0], [0, 1]]

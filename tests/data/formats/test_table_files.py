@@ -75,6 +75,11 @@ def test_numbers_of_rows_are_left_out(tmp_path, caplog, name, numbers):
     assert f"left out column 1 ({name or 'no name'}), which only numbers the rows" in caplog.text
 
 
+def test_the_mark_of_a_comment_before_the_header(tmp_path):
+    """As `numpy.savetxt` writes it."""
+    assert list(load(tmp_path, "# image,Hat\na.jpg,1\n").columns) == ["image", "Hat"]
+
+
 def test_images_as_the_index_of_pandas(tmp_path):
     assert list(load(tmp_path, ",Hat\na.jpg,1\n").columns) == ["image", "Hat"]
 

@@ -114,7 +114,7 @@ def read(
         allow_missing=allow_missing,
     )
     cells = Cells(content.take(rows), root)
-    parsing = cells.read_files("parsing")
+    parsing = cells.read_files(columns.parsing)
     manifest = Manifest.create(
         dataset,
         AttributeSchema(dataset, labels.attributes),
@@ -125,9 +125,9 @@ def read(
         boxes=_read_boxes(cells, columns),
         identities=cells.map(columns.identity, cells.to_text),
         cameras=cells.map(columns.camera, cells.to_text),
-        masks=cells.read_files("mask"),
+        masks=cells.read_files(columns.mask),
         parsing=parsing,
-        keypoints=cells.map("keypoints", cells.to_keypoints),
+        keypoints=cells.map(columns.keypoints, cells.to_keypoints),
     )
     return manifest.with_guidance(parsing_classes=load_classes(root, parsing))
 

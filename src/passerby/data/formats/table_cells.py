@@ -36,7 +36,7 @@ class Cells:
                 raise ManifestError(f"{place}, column {column!r}: {error}") from error
         return values
 
-    def read_files(self, column: str) -> list[str | None]:
+    def read_files(self, column: str | None) -> list[str | None]:
         """The masks or parsing maps, which must exist."""
         paths: list[str | None] = self.map(column, self.to_path)
         for place, path in zip(self.table.places, paths, strict=True):

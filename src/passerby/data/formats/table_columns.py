@@ -26,7 +26,7 @@ IMAGE = (
 IDENTITY = ("identity", "identityid", "personid", "pid", "subjectid")
 CAMERA = ("camera", "cameraid", "cam", "camid", "camname", "cameraname")
 SPLIT = ("split", "subset", "partition", "set")
-EXACT = frozenset({"mask", "parsing", "keypoints"})
+EXACT = ("mask", "parsing", "keypoints")
 
 CORNERS = (
     ("x0", "y0", "x1", "y1"),
@@ -55,6 +55,7 @@ class Columns:
         box: The four columns of the box.
         box_has_size: Whether the last two columns of the box are its width and height.
         partitions: Column of the splits by name of the partition.
+        mask, parsing, keypoints: Columns of the auxiliary inputs.
         others: All other columns, in order: labels, or not.
     """
 
@@ -64,6 +65,9 @@ class Columns:
     identity: str | None = None
     camera: str | None = None
     partitions: dict[str, str] = field(default_factory=dict)
+    mask: str | None = None
+    parsing: str | None = None
+    keypoints: str | None = None
     others: tuple[str, ...] = ()
 
 
@@ -95,7 +99,8 @@ def find_columns(
     partitions = {name.removeprefix("split:"): name for name in free if name.startswith("split:")}
     if split := _find_split(table, free):
         partitions = {"own": split, **partitions}
-    taken = {*box, identity, camera, *partitions.values(), *(EXACT - set(labels))}
+    auxiliary = {name: name for name in EXACT if name in free}
+    taken = {*box, identity, camera, *partitions.values(), *auxiliary}
     columns = Columns(
         image=found,
         box=box,
@@ -103,6 +108,7 @@ def find_columns(
         identity=identity,
         camera=camera,
         partitions=partitions,
+        **auxiliary,
         others=tuple(name for name in rest if name not in taken),
     )
     _log_names(columns, unused=sorted(image_names - {found}) if image is None else [])

@@ -253,7 +253,7 @@ def _make_table(
     else:
         if not numbered:
             raise FormatError(f"{file.name}: expected a header with a column `image`, got nothing")
-        header = [normalise_cell(cell) for cell in numbered.pop(0)[1]]
+        header = [re.sub(r"^#\s*(?=.)", "", normalise_cell(cell)) for cell in numbered.pop(0)[1]]
         _check_is_header(file, header)
     if not numbered:
         raise FormatError(f"{file.name}: expected rows below the header, got none; is it truncated?")
