@@ -315,6 +315,16 @@ def test_several_files_are_splits(root, named):
     assert manifest.labels[:, 0].tolist() == [0, 1, 0, 1]
 
 
+def test_a_file_of_trainval(root, caplog):
+    (root / "mine.csv").unlink()
+    write(root, "image,Hat\na.jpg,1\na.jpg,0\n", "labels_trainval.csv")
+    write(root, "image,Hat\na.jpg,1\n", "labels_test.csv")
+    with caplog.at_level(logging.WARNING):
+        manifest = table.read(root)
+    assert manifest.table.column("split:own").to_pylist() == ["train", "train", "test"]
+    assert "rows of trainval are in the split train (2); there is no val split" in caplog.text
+
+
 def test_several_files_must_agree_and_be_named_after_splits(root):
     write(root, "image,Hat\na.jpg,1\n", "train.csv")
     write(root, "image,Cap\na.jpg,1\n", "val.csv")
@@ -390,7 +400,10 @@ def test_splits_by_other_names(root, caplog):
     with caplog.at_level(logging.WARNING):
         manifest = read_csv(root, "image,split,Hat\na.jpg,trainval,1\na.jpg,test,0\n")
     assert manifest.table.column("split:own").to_pylist() == ["train", "test"]
-    assert "the 1 rows of trainval are in the split train; there is no val split: add one" in caplog.text
+    assert (
+        "rows of trainval are in the split train (1); there is no val split: add one with --partition"
+        in caplog.text
+    )
 
 
 def test_pickles_are_never_opened(root):

@@ -120,7 +120,7 @@ def test_splits(caplog):
     with caplog.at_level(logging.WARNING):
         splits = read_splits(make_table(split=names), "split")
     assert splits == [*["train"] * 2, *["val"] * 4, *["test"] * 2, "train", None, None]
-    assert caplog.messages == ["the 1 rows of trainval are in the split train"]
+    assert caplog.messages == ["rows of trainval are in the split train (1)"]
     with pytest.raises(
         FormatError, match=r"t\.csv, row 3, column 'split': expected train, val, test .*'day'"
     ):

@@ -47,17 +47,17 @@ def is_trainval(text: str) -> bool:
     return _normalise(text) in _TRAINVAL
 
 
-def find_split(stem: str) -> str | None:
-    """The split in the name of a file, None if it has none or several.
+def find_split(file_stem: str) -> str | None:
+    """The word in the name of a file that means a split, None if it has none or several.
 
     Example:
-        >>> find_split("labels_train"), find_split("val_2"), find_split("trainval"), find_split("labels")
-        ('train', 'val', 'train', None)
+        >>> find_split("labels_train"), find_split("val_2"), find_split("my-trainval"), find_split("labels")
+        ('train', 'val', 'trainval', None)
     """
-    if whole := parse_split(stem):
-        return whole
-    words = {parse_split(word) for word in re.findall(r"[A-Za-z]+", stem)} - {None}
-    return words.pop() if len(words) == 1 else None
+    if parse_split(file_stem):
+        return file_stem
+    words = [word for word in re.findall(r"[A-Za-z]+", file_stem) if parse_split(word)]
+    return words[0] if len(set(map(parse_split, words))) == 1 else None
 
 
 def _normalise(text: str) -> str:

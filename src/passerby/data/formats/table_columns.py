@@ -133,15 +133,10 @@ def read_splits(table: Table, column: str) -> list[str | None]:
             )
         merged += is_trainval(text)
         splits.append(split)
-    log_trainval(merged, splits)
-    return splits
-
-
-def log_trainval(merged: int, splits: Sequence[str | None]) -> None:
-    """State what became of the rows of `trainval`, if there are any."""
     if merged:
         hint = "" if "val" in splits else "; there is no val split: add one with --partition random"
-        logger.warning("the %s rows of trainval are in the split train%s", f"{merged:,}", hint)
+        logger.warning("rows of trainval are in the split train (%s)%s", f"{merged:,}", hint)
+    return splits
 
 
 def _find_image(table: Table, names: Sequence[str]) -> str:

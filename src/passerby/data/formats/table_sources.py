@@ -8,7 +8,7 @@ from pathlib import Path
 
 from passerby.data.columns import SPLITS
 from passerby.data.formats.dataset_files import find_pickle, refuse_pickle
-from passerby.data.formats.split_names import find_split, is_trainval
+from passerby.data.formats.split_names import find_split, parse_split
 from passerby.data.formats.table_files import SPREADSHEETS, Table
 from passerby.errors import FormatError
 
@@ -69,7 +69,9 @@ def find_tables(
 def _order_files(files: Sequence[Path]) -> list[Path]:
     """The files in the order train, val, test."""
     order = {split: number for number, split in enumerate(SPLITS)}
-    return sorted(files, key=lambda file: order.get(find_split(file.stem) or "", len(order)))
+    return sorted(
+        files, key=lambda file: order.get(parse_split(find_split(file.stem) or "") or "", len(order))
+    )
 
 
 def join_tables(tables: Sequence[Table], files: Sequence[Path]) -> Table:
@@ -99,12 +101,8 @@ def join_tables(tables: Sequence[Table], files: Sequence[Path]) -> Table:
                 f"cannot tell the split of {', '.join(unnamed)} by its name; rename it to train…, val… or "
                 f"test…, or add a column `split` to all tables"
             )
-        stems = [
-            "trainval" if is_trainval(file.stem) else split or ""
-            for file, split in zip(files, splits, strict=True)
-        ]
         columns[SPLIT_COLUMN] = [
-            stem for stem, table in zip(stems, tables, strict=True) for _ in table.places
+            split for split, table in zip(splits, tables, strict=True) for _ in table.places
         ]
     places = [place for table in tables for place in table.places]
     return Table(columns, places, any(table.decimal_comma for table in tables))

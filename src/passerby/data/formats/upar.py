@@ -18,7 +18,13 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
-from passerby.data.formats.dataset_files import find_images, keep_present, load_schema
+from passerby.data.formats.dataset_files import (
+    find_images,
+    find_pickle,
+    keep_present,
+    load_schema,
+    refuse_pickle,
+)
 from passerby.data.formats.table_files import is_image_name
 from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import FormatError
@@ -131,6 +137,8 @@ def _find_tables(root: Path) -> dict[str, Path]:
             f"found {', '.join(path.name for path in folds)} in {folds[0].parent}, the folds of the "
             f"challenge of 2023; copy one of them to train.csv there"
         )
+    if pickle := find_pickle(root):
+        refuse_pickle(pickle)
     raise FormatError(
         f"expected train.csv, val.csv or test.csv of UPAR under {root} (or in annotations/, "
         f"phase1/train/ and the like), found none; check --root"
