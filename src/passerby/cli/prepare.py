@@ -155,7 +155,7 @@ def _read(dataset: str, root: Path, allow_missing: bool, given: dict[str, Any]) 
     from passerby.data.formats.withdrawn import check_not_withdrawn
     from passerby.errors import ConfigError
 
-    check_not_withdrawn(dataset=dataset)
+    check_not_withdrawn(dataset=dataset, root=root.resolve())
     if dataset not in FORMATS:
         raise ConfigError(f"no data set {dataset!r}; expected one of {', '.join(FORMATS)}")
     if not root.exists():

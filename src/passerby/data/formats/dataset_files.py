@@ -81,8 +81,9 @@ def refuse_pickle(path: Path) -> NoReturn:
     """
     raise FormatError(
         f"{path} is a Python pickle. Opening one can run any code that its author put in it, so passerby "
-        f"never does. Export it to a CSV file once, in the environment that it came from, and read that with "
-        f"`passerby prepare table`; how: {PICKLE_RECIPE}"
+        f"never does. If you trust it, export it once in the environment that it came from, to a CSV file "
+        f"with the columns image, split and one per attribute (an example: {PICKLE_RECIPE}), and read that "
+        f"with `passerby prepare table`"
     )
 
 
