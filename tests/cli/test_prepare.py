@@ -169,6 +169,15 @@ def test_options_for_tables_as_people_have_them(root, tmp_path):
     assert "Note: column 'age' has 2 values and became one attribute for each: 0, 1" in result.output
 
 
+def test_notes_show_values_as_they_are(root):
+    """A value in brackets is no markup."""
+    cells = ["[red]", "[red]", "blue"]
+    (root / "mine.csv").write_text("image,tag\n" + "".join(f"00.png,{cell}\n" for cell in cells))
+    result = run("table", "--root", root)
+    assert result.exit_code == 0, result.output
+    assert "became one attribute for each: [red], blue" in result.output
+
+
 def test_a_spreadsheet_and_a_list_without_header(root, tmp_path):
     rows = [["image", "Hat"], ["00.png", 1.0], ["01.png", None]]
     write_xlsx(root / "more.xlsx", {"about": [["x"]], "labels": rows})

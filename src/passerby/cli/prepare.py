@@ -211,10 +211,11 @@ def _check(manifest: Manifest) -> ImageCheck:
 @contextmanager
 def _print_warnings(console: Console) -> Iterator[None]:
     """Print the warnings that the readers log."""
+    from rich.markup import escape
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            console.print(f"[yellow]Note:[/] {record.getMessage()}", highlight=False, soft_wrap=True)
+            console.print(f"[yellow]Note:[/] {escape(record.getMessage())}", highlight=False, soft_wrap=True)
 
     logger = logging.getLogger("passerby.data")
     handler = Handler(logging.WARNING)
