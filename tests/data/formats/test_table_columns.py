@@ -35,6 +35,8 @@ def test_the_image_by_option_or_by_its_cells(caplog):
     assert columns.others == ("crop", "Hat")
     assert "left out the column image_id, because another one is the image" in caplog.text
     assert find_columns(table, image="crop").image == "crop"
+    assert find_columns(table, image="crop").others == ("Hat",)
+    assert find_columns(table, image="crop", labels=["image_id"]).others == ("image_id", "Hat")
     with pytest.raises(FormatError, match="--image-column: no column crops; the table has image_id, crop"):
         find_columns(table, image="crops")
 

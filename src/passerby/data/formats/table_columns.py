@@ -91,8 +91,8 @@ def find_columns(
     _check_exist(names, ignore, "--ignore")
     rest = [name for name in names if name not in ignore]
     found = image or _find_image(table, rest)
-    image_names = {name for name in rest if _normalise(name) in IMAGE}
-    rest = [name for name in rest if name != found and (image is not None or name not in image_names)]
+    unused = [name for name in rest if _normalise(name) in IMAGE and name not in (found, *labels)]
+    rest = [name for name in rest if name not in (found, *unused)]
     free = [name for name in rest if name not in labels]
     box, has_size = _find_box(table.name, free)
     identity, camera = _find_one(free, IDENTITY), _find_one(free, CAMERA)
@@ -111,7 +111,7 @@ def find_columns(
         **auxiliary,
         others=tuple(name for name in rest if name not in taken),
     )
-    _log_names(columns, unused=sorted(image_names - {found}) if image is None else [])
+    _log_names(columns, unused=unused)
     return columns
 
 
