@@ -11,6 +11,7 @@ from passerby.cli import app, main
 from passerby.data.formats import FORMATS, pa100k
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, FormatError, ManifestError
+from spreadsheets import write_xlsx
 
 
 def run(*arguments: object) -> Result:
@@ -295,6 +296,7 @@ def test_options_of_the_table(root, tmp_path):
         (("pa100k", "--attributes", "all"), "--attributes is not an option of pa100k"),
         (("peta", "--frames"), "--frames is not an option of peta"),
         (("peta", "--attributes", "some"), "--attributes: expected evaluated or all, got 'some'"),
+        (("peta", "--image-column", "path"), "--image-column is not an option of peta"),
         (("peta", "--labels", "csv"), "--labels: expected mat or text, got 'csv'"),
     ],
 )
@@ -302,6 +304,53 @@ def test_wrong_options_raise_an_error(root, arguments, message):
     result = run(*arguments, "--root", root)
     assert isinstance(result.exception, ConfigError)
     assert message in str(result.exception)
+
+
+def test_options_for_tables_as_people_have_them(root, tmp_path):
+    lines = ["crop;Hat;Coat;age;notes;place"]
+    lines += [f"{i:02d}.png;{i % 2};{i % 3};{i % 2};note {i};{i},5" for i in range(40)]
+    for split, rows in (("train", lines[1:31]), ("valid", lines[31:36]), ("test", lines[36:])):
+        (root / f"{split}.csv").write_text("\n".join([lines[0], *rows]))
+    tables = [word for split in ("valid", "train", "test") for word in ("--table", root / f"{split}.csv")]
+    options = ["--image-column", "crop", "--ignore", "notes,place", "--unknown", "2", "--categorical", "age"]
+    result = run("table", "--root", root, *tables, *options)
+    assert result.exit_code == 0, result.output
+    manifest = Manifest.load(tmp_path / "table.parquet")
+    assert manifest.schema.names == ("Hat", "Coat", "age=0", "age=1")
+    assert manifest.labels[:4].tolist() == [[0, 0, 1, 0], [1, 1, 0, 1], [0, -1, 1, 0], [1, 0, 0, 1]]
+    assert manifest.table.column("split:own").to_pylist() == ["train"] * 30 + ["val"] * 5 + ["test"] * 5
+    assert "Note: column 'age' has 2 values and became one attribute for each: 0, 1" in result.output
+
+
+def test_notes_show_values_as_they_are(root):
+    """A value in brackets is no markup."""
+    cells = ["[red]", "[red]", "blue"]
+    (root / "mine.csv").write_text("image,tag\n" + "".join(f"00.png,{cell}\n" for cell in cells))
+    result = run("table", "--root", root)
+    assert result.exit_code == 0, result.output
+    assert "became one attribute for each: [red], blue" in result.output
+
+
+def test_a_spreadsheet_and_a_list_without_header(root, tmp_path):
+    rows = [["image", "Hat"], ["00.png", 1.0], ["01.png", None]]
+    write_xlsx(root / "more.xlsx", {"about": [["x"]], "labels": rows})
+    (root / "mine.csv").unlink()
+    result = run("table", "--root", root, "--worksheet", "labels")
+    assert result.exit_code == 0, result.output
+    assert Manifest.load(tmp_path / "table.parquet").labels.tolist() == [[1], [-1]]
+    (root / "list.txt").write_text("00.png 1 0\n01.png 0 1\n")
+    (root / "names.txt").write_text("Hat\nCape\n")
+    files = ["--table", root / "list.txt", "--attribute-names", root / "names.txt"]
+    result = run("table", "--root", root, *files)
+    assert result.exit_code == 0, result.output
+    assert Manifest.load(tmp_path / "table.parquet").labels.tolist() == [[1, 0], [0, 1]]
+
+
+@pytest.mark.parametrize("name", ["duke", "dukemtmc", "DukeMTMC-reID"])
+def test_a_withdrawn_data_set_is_refused(root, name):
+    result = run(name, "--root", root)
+    assert isinstance(result.exception, DataError)
+    assert "DukeMTMC, which its authors withdrew in 2019" in str(result.exception)
 
 
 def test_absent_root_raise_an_error(tmp_path):

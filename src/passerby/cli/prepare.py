@@ -44,7 +44,36 @@ class FormatOptions:
         ),
     ] = None
     table: Annotated[
-        Path | None, typer.Option(help="table: the CSV or Parquet file, needed if the root has several.")
+        list[Path] | None,
+        typer.Option(
+            help="table: the CSV, Excel, ODS or Parquet file, needed if the root has several. May be "
+            "repeated: train.csv, val.csv, … are the splits."
+        ),
+    ] = None
+    worksheet: Annotated[
+        str | None, typer.Option(help="table: sheet of a spreadsheet.", show_default="the first")
+    ] = None
+    attribute_names: Annotated[
+        Path | None,
+        typer.Option(help="table: names of the labels, one per line, if the table has no header."),
+    ] = None
+    image_column: Annotated[
+        str | None,
+        typer.Option(help="table: column of the paths.", show_default="image, filename, path and the like"),
+    ] = None
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(help="table: columns to leave out, comma-separated; may be repeated."),
+    ] = None
+    unknown: Annotated[
+        list[str] | None,
+        typer.Option(help="table: labels that mean unknown, such as 2, comma-separated; may be repeated."),
+    ] = None
+    categorical: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="table: columns that become one attribute for each value, comma-separated; may be repeated."
+        ),
     ] = None
     schema: Annotated[Path | None, typer.Option(help="table: CSV that describes the attributes.")] = None
     name: Annotated[
@@ -89,7 +118,7 @@ def prepare(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="peta, pa100k, rap1, rap2, wider, market1501, upar, ccp, or table for your own data."
+            help="peta, pa100k, rap1, rap2, wider, market1501, mars, upar, ccp, or table for your own data."
         ),
     ],
     root: Annotated[
@@ -129,8 +158,10 @@ def _read(dataset: str, root: Path, allow_missing: bool, given: dict[str, Any]) 
     import inspect
 
     from passerby.data.formats import FORMATS
+    from passerby.data.formats.withdrawn import check_not_withdrawn
     from passerby.errors import ConfigError
 
+    check_not_withdrawn(dataset=dataset, root=root.resolve())
     if dataset not in FORMATS:
         raise ConfigError(f"no data set {dataset!r}; expected one of {', '.join(FORMATS)}")
     if not root.exists():
@@ -138,13 +169,20 @@ def _read(dataset: str, root: Path, allow_missing: bool, given: dict[str, Any]) 
     accepted = inspect.signature(FORMATS[dataset]).parameters
     for option in given:
         if option not in accepted:
-            raise ConfigError(f"--{option} is not an option of {dataset}; leave it out")
+            raise ConfigError(f"--{option.replace('_', '-')} is not an option of {dataset}; leave it out")
     _check_choice(given, "labels", ("mat", "text"))
     if dataset == "table" and "attributes" in given:
-        given["attributes"] = [a.strip() for a in given["attributes"].split(",")]
+        given["attributes"] = _split_names([given["attributes"]])
     else:
         _check_choice(given, "attributes", ("evaluated", "all"))
+    for option in ("ignore", "unknown", "categorical"):
+        if option in given:
+            given[option] = _split_names(given[option])
     return FORMATS[dataset](root, allow_missing=allow_missing, **given)
+
+
+def _split_names(values: Sequence[str]) -> list[str]:
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
 def _check_choice(given: Mapping[str, Any], option: str, choices: tuple[str, ...]) -> None:
@@ -195,10 +233,11 @@ def _check(manifest: Manifest) -> ImageCheck:
 @contextmanager
 def _print_warnings(console: Console) -> Iterator[None]:
     """Print the warnings that the readers log."""
+    from rich.markup import escape
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            console.print(f"[yellow]Note:[/] {record.getMessage()}", highlight=False, soft_wrap=True)
+            console.print(f"[yellow]Note:[/] {escape(record.getMessage())}", highlight=False, soft_wrap=True)
 
     logger = logging.getLogger("passerby.data")
     handler = Handler(logging.WARNING)

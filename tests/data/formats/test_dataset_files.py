@@ -26,7 +26,18 @@ def write_keypoints(root: Path, content: object) -> None:
 
 
 def test_formats_names_every_data_set_and_is_read_only():
-    assert list(FORMATS) == ["peta", "pa100k", "rap1", "rap2", "wider", "market1501", "upar", "ccp", "table"]
+    assert list(FORMATS) == [
+        "peta",
+        "pa100k",
+        "rap1",
+        "rap2",
+        "wider",
+        "market1501",
+        "mars",
+        "upar",
+        "ccp",
+        "table",
+    ]
     with pytest.raises(TypeError):
         FORMATS["mine"] = FORMATS["peta"]  # type: ignore[index]
 
@@ -171,3 +182,14 @@ def test_keypoints_of_a_image_outside_the_root_are_refused(tmp_path):
     write_keypoints(tmp_path, [{"image": "../a.jpg", "keypoints": POINTS}])
     with pytest.raises(ManifestError, match="below the root"):
         load_keypoints(tmp_path)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("inside", [True, False], ids=["in the root", "as the root"])
+def test_no_format_opens_a_pickle(tmp_path, name, inside):
+    path = tmp_path / "dataset_all.pkl"
+    path.write_bytes(b"\x80\x04cos\nsystem\n")
+    with pytest.raises(
+        FormatError, match=r"dataset_all\.pkl is a Python pickle.*never\s+does.*#export-a-pickle"
+    ):
+        FORMATS[name](tmp_path if inside else path)

@@ -9,6 +9,7 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import FormatError
@@ -18,20 +19,29 @@ from passerby.schema import AttributeSchema
 __all__ = [
     "CLASSES_FILE",
     "IMAGE_EXTENSIONS",
+    "PICKLES",
     "GuidancePaths",
     "add_guidance_files",
     "find_file",
     "find_guidance",
     "find_images",
+    "find_pickle",
     "keep_present",
     "load_classes",
     "load_keypoints",
     "load_schema",
     "read_classes",
+    "refuse_pickle",
 ]
 
 IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
 """Extensions of image files, in lower case."""
+
+PICKLES = frozenset({".pkl", ".pickle"})
+"""Extensions of Python pickles, in lower case."""
+
+PICKLE_RECIPE = "docs/reference/data-formats.md#export-a-pickle"
+"""Where the documentation shows how to export a pickle to CSV."""
 
 CLASSES_FILE = "classes.txt"
 """File in the folder of parsing maps with the names of their classes 0, 1, …, one per line."""
@@ -48,13 +58,35 @@ def find_file(root: Path, *candidates: str) -> Path:
     """The first existing path of several candidates.
 
     Raises:
-        FormatError: If none exists; the message lists all.
+        FormatError: If none exists; the message lists all. A Python pickle in their place is refused.
     """
     for candidate in candidates:
         if (root / candidate).is_file():
             return root / candidate
+    if pickle := find_pickle(root):
+        refuse_pickle(pickle)
     similar = "".join(map(describe_similar, (root / candidate for candidate in candidates)))
     raise FormatError(f"found no {' or '.join(candidates)} under {root}{similar}; check --root")
+
+
+def find_pickle(root: Path) -> Path | None:
+    """The first Python pickle in a folder, or the path itself if it is one; None if there is none."""
+    paths = sorted(root.iterdir()) if root.is_dir() else [root]
+    return next((path for path in paths if path.suffix.lower() in PICKLES and path.is_file()), None)
+
+
+def refuse_pickle(path: Path) -> NoReturn:
+    """State why a Python pickle is not read, and how to export it.
+
+    Raises:
+        FormatError: Always.
+    """
+    raise FormatError(
+        f"{path} is a Python pickle. Opening one can run any code that its author put in it, so passerby "
+        f"never does. If you trust it, export it once in the environment that it came from, to a CSV file "
+        f"with the columns image, split and one per attribute (an example: {PICKLE_RECIPE}), and read that "
+        f"with `passerby prepare table`"
+    )
 
 
 def find_images(root: Path, *folders: str) -> dict[str, str]:
