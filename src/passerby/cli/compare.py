@@ -53,7 +53,7 @@ def compare(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            help="Score files, folders of score files, evaluation folders; or one stored comparison."
+            help="Score files, evaluation folders, run folders, or folders of these; or a stored comparison."
         ),
     ],
     baseline: BaselineOption = None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -42,9 +43,14 @@ class Interval:
 def format_mean(values: Sequence[float], *, factor: float = 100, digits: int = 2) -> tuple[str, str]:
     """Mean and standard deviation, by default in per cent; the latter is empty for a single value.
 
+    Values that cannot be measured give a dash.
+
     Example:
         >>> format_mean([0.12, 0.14]), format_mean([0.5], factor=1, digits=3)
         (('13.00', '± 1.41'), ('0.500', ''))
     """
+    mean = statistics.fmean(values)
+    if math.isnan(mean):
+        return "–", ""
     spread = f"± {factor * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{factor * statistics.fmean(values):.{digits}f}", spread
+    return f"{factor * mean:.{digits}f}", spread
