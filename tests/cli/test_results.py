@@ -80,7 +80,7 @@ def test_the_folder_results_is_the_default(folder: Path, monkeypatch: pytest.Mon
 
 
 def test_a_damaged_file_is_named(folder: Path) -> None:
-    (folder / "peta" / "x.json").write_text(json.dumps({"model": "x"}))
+    (folder / "peta" / "x.json").write_text(json.dumps({"dataset": "peta", "metrics": {"mA": 0.8}}))
     error = CliRunner().invoke(app, ["results", str(folder)]).exception
     assert isinstance(error, DataError)
     assert "x.json" in str(error)

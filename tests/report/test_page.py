@@ -81,7 +81,9 @@ def test_scores_protocol_and_model_are_stated(evaluation: Evaluation, run: Path)
     for value in evaluation.summary().values():
         assert f"{100 * value:.1f}" in html
     assert "positive if p &gt; 0.5, unknown labels ignored; epoch chosen by best mA on val" in html
-    assert "1 of 5 attributes have no positive or no negative" in html
+    assert (
+        "1 of 5 attributes lack positives or negatives and are left out of mA: Umbrella &lt;open&gt;." in html
+    )
     assert "epoch 9 was selected" in html
     assert "baseline · mobilenetv2_<wbr>100 · sb" in html
 
@@ -121,7 +123,7 @@ def test_pictures_can_be_left_out(evaluation: Evaluation) -> None:
 
 
 def test_missing_pictures_are_rejected(evaluation: Evaluation, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--images.*--no-pictures"):
+    with pytest.raises(DataError, match=r"--images.*--no-images"):
         create_report([], [replace(evaluation, root=tmp_path)])
 
 
@@ -151,7 +153,7 @@ def test_mean_and_standard_deviation_over_seeds(make: Make) -> None:
 
 def test_evaluations_below_a_run_are_found(evaluation: Evaluation, run: Path) -> None:
     evaluation.write(run / "test")
-    runs, evaluations, localizations, _ = load_sources([run, run / "test"])
+    runs, evaluations, localizations, *_ = load_sources([run, run / "test"])
     assert localizations == []
     assert [r.name for r in runs] == ["run"]
     assert len(evaluations) == 1
@@ -160,7 +162,7 @@ def test_evaluations_below_a_run_are_found(evaluation: Evaluation, run: Path) ->
 
 
 def test_other_folders_are_rejected(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="found none of these files below"):
+    with pytest.raises(DataError, match="expected a folder of `passerby train`"):
         load_sources([tmp_path])
 
 

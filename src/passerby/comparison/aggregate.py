@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import json
-import math
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from passerby.comparison.intervals import compute_deviation, format_mean
 from passerby.comparison.run_names import name_run, select_rules
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.results import Result
@@ -61,9 +61,7 @@ class Aggregate:
 
     def format_parts(self, metric: str) -> tuple[str, str]:
         """Mean and standard deviation separately: `81.52` and `± 0.21`, which is empty for a single seed."""
-        spread = math.nan if self.sd is None else self.sd[metric]
-        text = "" if math.isnan(spread) else f"± {100 * spread:.2f}"
-        return format_percent(self.mean[metric], unit=""), text
+        return format_mean([result.get_score(metric) for result in self.results])
 
 
 def aggregate(results: Sequence[Result]) -> list[Aggregate]:
@@ -107,7 +105,7 @@ def _aggregate_seeds(group: list[Result]) -> Aggregate:
         )
     columns = {name: [result.get_score(name) for result in group] for name in METRICS}
     mean = {name: statistics.fmean(column) for name, column in columns.items()}
-    sd = {name: statistics.stdev(column) for name, column in columns.items()} if len(group) > 1 else None
+    sd = {name: compute_deviation(column) for name, column in columns.items()} if len(group) > 1 else None
     return Aggregate(tuple(group), mean, sd)
 
 

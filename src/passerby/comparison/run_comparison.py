@@ -145,10 +145,8 @@ class Comparison:
         )
         if self.incomplete:
             drops = load_protocol(self._protocol).degenerate == "drop" and self.unmeasured is not None
-            effect = ", and is left out of mA there" if drops else ""
-            text += (
-                f" In {self.incomplete:,} resamples an attribute has no positives or no negatives{effect}."
-            )
+            text += f" In {self.incomplete:,} resamples an attribute had no positives or no negatives left"
+            text += ", and was left out of mA there." if drops else "."
         return " ".join(filter(None, (text, self.describe_unmeasured())))
 
     @property

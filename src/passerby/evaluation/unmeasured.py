@@ -22,7 +22,7 @@ def find_unmeasured(per_attribute: Mapping[str, Mapping[str, Any]]) -> list[str]
     """The attributes without positives or without negatives, from the scores by attribute of a score file.
 
     Example:
-        >>> find_unmeasured({"Hat": {"positives": 3, "negatives": 9}, "Bag": {"positives": 0, "negatives": 9}})
+        >>> find_unmeasured({"Hat": {"positives": 3, "negatives": 9}, "Bag": {"positives": 0}})
         ['Bag']
     """
     return [
@@ -59,9 +59,9 @@ def describe_unmeasured(names: Sequence[str], total: int, *, protocol: str) -> s
         return ""
     counted = load_protocol(protocol).degenerate == "zero"
     effect = "; what cannot be measured counts as 0 in mA" if counted else " and are left out of mA"
-    listed = ", ".join(names[:_SHOWN]) + (", …" if len(names) > _SHOWN else "")
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     lack = "attributes lack" if total > 1 else "attribute lacks"
-    return f"{len(names)} of {total} {lack} positives or negatives{effect}: {listed}."
+    return f"{len(names)} of {total} {lack} positives or negatives{effect}: {', '.join(names[:_SHOWN])}{more}."
 
 
 def state_old_rule(values: Mapping[str, Any]) -> dict[str, Any]:

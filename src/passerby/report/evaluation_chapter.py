@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from passerby.comparison.intervals import compute_deviation
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.scoring import replace_nan
 from passerby.report.case_gallery import (
@@ -142,7 +143,7 @@ def compute_spread(evaluations: Sequence[Evaluation]) -> list[tuple[float | None
     if len(keys) > 1 or len(seeds) < len(evaluations) or len(evaluations) < 2:
         return []
     columns = [[100 * e.summary()[name] for e in evaluations] for name in METRICS]
-    spreads = [(statistics.fmean(column), statistics.stdev(column)) for column in columns]
+    spreads = [(statistics.fmean(column), compute_deviation(column)) for column in columns]
     return [(replace_nan(mean), replace_nan(deviation)) for mean, deviation in spreads]
 
 
