@@ -61,7 +61,9 @@ def describe_unmeasured(names: Sequence[str], total: int, *, protocol: str) -> s
     effect = "; what cannot be measured counts as 0 in mA" if counted else " and are left out of mA"
     more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
     lack = "attributes lack" if total > 1 else "attribute lacks"
-    return f"{len(names)} of {total} {lack} positives or negatives{effect}: {', '.join(names[:_SHOWN])}{more}."
+    return (
+        f"{len(names)} of {total} {lack} positives or negatives{effect}: {', '.join(names[:_SHOWN])}{more}."
+    )
 
 
 def state_old_rule(values: Mapping[str, Any]) -> dict[str, Any]:
