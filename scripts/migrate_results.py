@@ -3,8 +3,7 @@
     python scripts/migrate_results.py [FOLDER]
 
 FOLDER is `results` by default. Numbers are copied; a file that needs no change is not rewritten. Comparisons
-up to 0.2 do not state which attributes their test set cannot measure; it is taken from the score files next to
-them.
+up to 0.2 do not state which attributes their test set cannot measure; the score files next to them do.
 """
 
 from __future__ import annotations

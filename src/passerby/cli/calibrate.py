@@ -41,8 +41,8 @@ def calibrate(
     `passerby evaluate` and `passerby predict` use the thresholds of the new bundle.
     """
     from passerby.evaluation import evaluate
-    from passerby.evaluation.calibration import MIN_COUNT, check_calibration, find_uncalibrated
     from passerby.evaluation.calibration import calibrate as run_calibration
+    from passerby.evaluation.calibration import check_calibration, describe_uncalibrated
 
     loaded, manifest, name = loading.open(bundle, data, partition)
     check_calibration(loaded, manifest.dataset, name, split.value)  # before the long work
@@ -53,11 +53,8 @@ def calibrate(
     new = run_calibration(loaded, evaluation, goal=goal.value, rename=True)
     new.save(out)
     _print_thresholds(evaluation, new.thresholds)
-    if kept := find_uncalibrated(evaluation):
-        typer.echo(
-            f"{len(kept)} of {len(evaluation.schema)} attributes have fewer than {MIN_COUNT} positives or "
-            f"negatives and keep their thresholds: {', '.join(kept)}"
-        )
+    if line := describe_uncalibrated(evaluation):
+        typer.echo(line)
     typer.echo(f"{new.metadata['calibration']}; saved in {out}")
 
 

@@ -21,7 +21,7 @@ __all__ = [
     "calibrate",
     "check_calibration",
     "choose_thresholds",
-    "find_uncalibrated",
+    "describe_uncalibrated",
     "name_calibrated",
 ]
 
@@ -117,10 +117,16 @@ def _count_fewer(labels: NDArray[np.int8]) -> NDArray[np.int64]:
     return counts
 
 
-def find_uncalibrated(evaluation: Evaluation) -> list[str]:
-    """The attributes that `calibrate` leaves at their thresholds: fewer than `MIN_COUNT` of a label."""
+def describe_uncalibrated(evaluation: Evaluation) -> str:
+    """State which attributes `calibrate` leaves at their thresholds; empty if there is none."""
     counts = _count_fewer(evaluation.labels)
-    return [name for name, n in zip(evaluation.schema.names, counts, strict=True) if n < MIN_COUNT]
+    kept = [name for name, n in zip(evaluation.schema.names, counts, strict=True) if n < MIN_COUNT]
+    if not kept:
+        return ""
+    return (
+        f"{len(kept)} of {len(evaluation.schema)} attributes have fewer than {MIN_COUNT} positives or "
+        f"negatives and keep their thresholds: {', '.join(kept)}"
+    )
 
 
 def _find_mean_cut(
