@@ -100,6 +100,8 @@ def test_attributes_that_the_validation_split_cannot_measure_are_logged_and_left
     left_out = f"left out of mA: {names[1]}, {names[2]}."
     assert f"val split: 2 of 3 attributes lack positives or negatives and are {left_out}" in caplog.messages
     bundle = Bundle.load(outcome.bundle)
+    card = (outcome.bundle / "README.md").read_text()
+    assert f"The validation split cannot measure the mA of {names[1]}, {names[2]}." in card
     found = evaluate(bundle, Manifest.load(manifest_path), partition="own", split="val").metrics()
     assert outcome.val_scores["mA"] == found["mA"] == found["per_attribute"][names[0]]["mA"]
 

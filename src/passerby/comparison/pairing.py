@@ -105,7 +105,7 @@ def find_sources(paths: Sequence[Path], *, skip_missing: bool = False) -> list[S
         ):
             raise DataError(message)
         _check_complete_runs(missing, results)
-        logger.info("left out: %s", message)
+        logger.warning("left out: %s", message)
     return [
         Source(file, result, Predictions.load(locate_predictions(file)).sort())
         for file, result in results.items()

@@ -33,7 +33,6 @@ from passerby.evaluation.scoring import (
 from passerby.evaluation.unmeasured import UNMEASURED, describe_unmeasured
 from passerby.io import write_json
 from passerby.metrics import ParsingScores
-from passerby.metrics.functional import average_measured
 from passerby.schema import AttributeSchema
 
 if TYPE_CHECKING:
@@ -135,6 +134,8 @@ class Evaluation:
     @property
     def mean_accuracy_per_body_part(self) -> dict[str, float]:
         """The mean mA of the attributes of each body part, in [0, 1] (SSPNet's Table 1); NaN without any."""
+        from passerby.metrics.functional import average_measured
+
         values = self.scores.per_attribute_mA
         return {
             body_part: average_measured(values[list(members)])

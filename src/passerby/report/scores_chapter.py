@@ -31,7 +31,7 @@ def create_scores_section(results: Sequence[Result], *, anchor: str) -> Comparis
     )
     return ComparisonSection(
         anchor,
-        heading="Scores",
+        heading="Score files",
         title="; ".join(dict.fromkeys(f"{r.dataset}, {r.partition}/{r.split}" for r in results)),
         shared=shared,
         note=" ".join([note, *describe_unmeasured(rows)]),

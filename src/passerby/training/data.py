@@ -20,11 +20,10 @@ from passerby.data.device_cache import DeviceCacheLoader
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.errors import TrainingError
-from passerby.evaluation.protocols import load_protocol
-from passerby.evaluation.unmeasured import count_labels, describe_unmeasured
 from passerby.losses import compute_positive_ratio
 from passerby.models import AttributeModel
 from passerby.parsing import are_within
+from passerby.training.selection import check_selection
 from passerby.types import Preprocess
 
 __all__ = ["TrainingData"]
@@ -63,7 +62,7 @@ class TrainingData:
         manifest = Manifest.load(section.manifest, root=section.root)
         if section.attributes is not None:
             manifest = manifest.select_attributes(section.attributes)
-        _check_selection(recipe, manifest.labels[manifest.split_rows(section.partition, section.val)])
+        check_selection(recipe, manifest)
         workers = max(1, recipe.training.workers)
         cache = PackedCache.build(
             manifest,
@@ -167,14 +166,6 @@ class TrainingData:
                     f"training rows of {manifest} has any; create them with `passerby annotate --{kind}`"
                 )
 
-    def describe_unmeasured(self, recipe: Recipe) -> str:
-        """State which attributes the validation labels cannot measure; empty if there is none."""
-        positives, negatives = count_labels(self.labels[self.val_rows], load_protocol(recipe.protocol))
-        pairs = zip(self.manifest.schema.names, np.minimum(positives, negatives), strict=True)
-        names = [name for name, fewer in pairs if not fewer]
-        found = describe_unmeasured(names, len(self.manifest.schema), protocol=recipe.protocol)
-        return found and f"{recipe.data.val} split: {found}"
-
     def describe_missing(self, model: AttributeModel) -> list[str]:
         """How many training rows lack the masks or parsing maps that a model uses, one line per kind."""
         return [
@@ -187,26 +178,6 @@ class TrainingData:
         """Number of training rows without a map of a kind, `masks` or `parsing`."""
         paths = self.manifest.paths("mask" if kind == "masks" else "parsing")
         return sum(paths[row] is None for row in self.train_rows)
-
-
-def _check_selection(recipe: Recipe, labels: NDArray[np.int8]) -> None:
-    """Refuse validation labels that cannot measure the score that selects the epoch.
-
-    Shape:
-        labels: (N, A) in {1, 0, −1}.
-    """
-    protocol, score = load_protocol(recipe.protocol), recipe.training.select
-    positives, negatives = count_labels(labels, protocol)
-    needed, counts = {
-        "mA": ("an attribute with positives and negatives", np.minimum(positives, negatives)),
-        "mAP": ("an attribute with positives", positives),
-    }.get(score, ("a known label", positives + negatives))
-    if not counts.any() and (protocol.degenerate == "drop" or score == "mAP"):
-        raise TrainingError(
-            f"training.select: {score} needs {needed} among the {len(labels)} samples of the "
-            f"{recipe.data.val} split, and there is none; use another data.val, another partition, or "
-            "training.select: f1"
-        )
 
 
 def _log_tenths() -> Callable[[int, int], None]:

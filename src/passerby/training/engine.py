@@ -84,7 +84,7 @@ def train(recipe: Recipe, run: Path, *, resume: bool = False) -> TrainingOutcome
         loaders = data.create_loaders(
             recipe, model=model, rank=trainer.global_rank, world_size=trainer.world_size, device=device
         )
-        for line in filter(None, [data.describe_unmeasured(recipe), *data.describe_missing(model)]):
+        for line in data.describe_missing(model):
             logger.info(line)
         task = AttributeTask(
             model,
