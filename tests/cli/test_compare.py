@@ -20,6 +20,10 @@ NAMES = ("Hat", "Bag", "Coat")
 
 
 def write(folder: Path, *, variant: str, seed: int, skill: float) -> Path:
+    return make(variant=variant, seed=seed, skill=skill).write_result(folder)
+
+
+def make(*, variant: str, seed: int, skill: float) -> Evaluation:
     rng = np.random.default_rng(5)
     labels = (rng.random((50, 3)) < 0.4).astype(np.int8)
     noise = np.random.default_rng((seed, len(variant))).normal(0, 1, labels.shape)
@@ -52,7 +56,7 @@ def write(folder: Path, *, variant: str, seed: int, skill: float) -> Path:
             "selection": "best mA on val",
             "ema": 0.998,
         },
-    ).write_result(folder)
+    )
 
 
 @pytest.fixture
@@ -112,6 +116,28 @@ def test_a_stored_comparison_prints_the_same_table(folder: Path) -> None:
     )
     found = Comparison.load(path)
     assert (found.by, found.metrics, found.resamples, found.n_clusters) == ("identity", ("mAP",), 20, 25)
+
+
+def test_run_folders_score_files_and_folders_of_them_give_the_same_table(
+    folder: Path, tmp_path: Path
+) -> None:
+    skills = {"sb-ema-cosine": 1.0, "[b]diaa-focal-from-128x96": 1.6}
+    for variant, skill in skills.items():
+        for seed in (0, 1):
+            make(variant=variant, seed=seed, skill=skill).write(
+                tmp_path / "runs" / f"{variant}{seed}" / "test"
+            )
+    (tmp_path / "runs" / "sb-ema-cosine0" / "recipe.yaml").write_text("variant: sb")
+    words = ("--baseline", "sb-ema-cosine", "--resamples", 20)
+    expected = run(folder, *words)
+    runs = sorted((tmp_path / "runs").iterdir())
+    stored = folder / "x.comparison.json"
+    run(folder, *words, "--out", stored)
+    for paths in ([tmp_path / "runs"], runs, [*runs, folder], [runs[0], folder, folder, stored]):
+        assert run(*paths, *words) == expected
+    for file in folder.rglob("*.parquet"):
+        file.unlink()
+    assert run(folder, *runs, *words) == expected  # the predictions of the runs
 
 
 def test_what_would_change_a_stored_comparison_is_refused(folder: Path) -> None:

@@ -137,6 +137,8 @@ def _render_scores(metadata: Mapping[str, Any]) -> str:
     for split, scores in known.items():
         cells = (_percent(scores.get(key)) for key in _SCORES)
         lines.append(f"| {split} | {' | '.join(cells)} |")
+    if names := metadata.get("val_unmeasured"):
+        lines += ["", f"The validation split cannot measure the mA of {_cell(names)}."]
     return "\n".join(lines)
 
 

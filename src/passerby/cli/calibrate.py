@@ -42,7 +42,7 @@ def calibrate(
     """
     from passerby.evaluation import evaluate
     from passerby.evaluation.calibration import calibrate as run_calibration
-    from passerby.evaluation.calibration import check_calibration
+    from passerby.evaluation.calibration import check_calibration, describe_uncalibrated
 
     loaded, manifest, name = loading.open(bundle, data, partition)
     check_calibration(loaded, manifest.dataset, name, split.value)  # before the long work
@@ -53,6 +53,8 @@ def calibrate(
     new = run_calibration(loaded, evaluation, goal=goal.value, rename=True)
     new.save(out)
     _print_thresholds(evaluation, new.thresholds)
+    if line := describe_uncalibrated(evaluation):
+        typer.echo(line)
     typer.echo(f"{new.metadata['calibration']}; saved in {out}")
 
 

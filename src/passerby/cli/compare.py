@@ -53,7 +53,7 @@ def compare(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            help="Score files, folders of score files, evaluation folders; or one stored comparison."
+            help="Score files, evaluation folders, run folders, or folders of these; or a stored comparison."
         ),
     ],
     baseline: BaselineOption = None,
@@ -83,7 +83,8 @@ def compare(
     from passerby.errors import ConfigError
     from passerby.evaluation.score_files import COMPARISON_SUFFIX
 
-    if any(path.name.endswith(COMPARISON_SUFFIX) for path in paths):
+    stored = any(path.name.endswith(COMPARISON_SUFFIX) for path in paths)
+    if stored and (len(paths) == 1 or baseline is None):
         check_alone(context, paths)
         _print(Comparison.load(paths[0]), markdown)
         return

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from math import isnan
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -80,7 +79,10 @@ def evaluate(
     ] = None,
     protocol: Annotated[
         str,
-        typer.Option(help="Scoring rules: default, threshold-0.45, unknown-negative; combine with '+'."),
+        typer.Option(
+            help="Scoring rules: default, threshold-0.45, unknown-negative, count-unmeasurable; combine "
+            "with '+'."
+        ),
     ] = "default",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
 ) -> None:
@@ -134,18 +136,16 @@ def _print_scores(console: Console, evaluation: Evaluation) -> None:
         each = (f"{stage} {100 * scores.score:.2f}" for stage, scores in evaluation.parsing.items())
         console.print(f"{title}: {', '.join(each)} per cent.", highlight=False)
     console.print(escape(f"Protocol {evaluation.protocol_line}."), highlight=False)
-    if evaluation.scores.degenerate:
-        console.print(
-            f"{evaluation.scores.degenerate} of {len(evaluation.schema)} attributes lack positives or "
-            "negatives; the half of mA that cannot be measured counts as 0.",
-            highlight=False,
-        )
+    for line in evaluation.describe_unmeasured():
+        console.print(escape(line), highlight=False)
     for image, reason in evaluation.skipped:
         console.print(escape(f"skipped {image}: {reason}"), highlight=False, style="yellow")
 
 
 def _draw_summary(evaluation: Evaluation) -> Table:
     from rich.table import Table
+
+    from passerby.evaluation.scoring import format_percent
 
     height, width = evaluation.input_size
     where = f"{evaluation.dataset}, {evaluation.partition}, {evaluation.split}"
@@ -156,9 +156,10 @@ def _draw_summary(evaluation: Evaluation) -> Table:
     summary = evaluation.summary()
     for name in summary:
         table.add_column(name, justify="right", style="bold" if name in ("mA", "f1") else None)
-    table.add_row(*("–" if isnan(value) else f"{100 * value:.2f}" for value in summary.values()))
+    table.add_row(*(format_percent(value, unit="") for value in summary.values()))
     body_parts = (
-        f"{name} {100 * value:.2f}" for name, value in evaluation.mean_accuracy_per_body_part.items()
+        f"{name} {format_percent(value, unit='')}"
+        for name, value in evaluation.mean_accuracy_per_body_part.items()
     )
     table.caption, table.caption_justify = f"mA by body part: {', '.join(body_parts)}", "left"
     return table

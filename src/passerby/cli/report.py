@@ -15,8 +15,8 @@ def report(
         list[Path],
         typer.Argument(
             help="Run folders, evaluation folders (of `evaluate --out` and `evaluate-localization --out`), "
-            "folders that contain them, and comparison files (of `compare --out` and "
-            "`compare-localization --out`)."
+            "score files, comparison files (of `compare --out` and `compare-localization --out`), and "
+            "folders that contain them."
         ),
     ],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
@@ -43,6 +43,7 @@ def report(
         sources.evaluations,
         sources.localizations,
         comparisons=sources.comparisons,
+        results=sources.results,
         title=title,
         pictures=0 if no_images else samples,
         seed=seed,
@@ -52,4 +53,5 @@ def report(
     counts = f"{len(sources.evaluations)} evaluation(s), {len(sources.runs)} run(s)"
     counts += f", {len(sources.localizations)} localisation(s)" if sources.localizations else ""
     counts += f", {len(sources.comparisons)} comparison(s)" if sources.comparisons else ""
+    counts += f", {len(sources.results)} score file(s)" if sources.results else ""
     typer.echo(f"{out} ({size:.1f} MB): {counts}")

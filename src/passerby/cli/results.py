@@ -20,7 +20,9 @@ __all__ = ["results"]
 def results(
     paths: Annotated[
         list[Path] | None,
-        typer.Argument(help="Score files, evaluation folders, or folders of either [default: results]."),
+        typer.Argument(
+            help="Score files, evaluation folders, run folders, or folders of these [default: results]."
+        ),
     ] = None,
     variants: Annotated[
         str | None, typer.Option(help="Only these variants, in this order, separated by commas.")
@@ -37,7 +39,7 @@ def results(
 
     One line per recipe, mean ± standard deviation over its seeds.
     """
-    from passerby.comparison.aggregate import aggregate, format_markdown, select_variants
+    from passerby.comparison.aggregate import aggregate, describe_unmeasured, format_markdown, select_variants
     from passerby.evaluation.score_files import load_results
 
     if columns is not None and (by_attribute or not markdown):
@@ -62,6 +64,8 @@ def results(
         last = i + 1 == len(rows) or rows[i + 1].first.dataset != row.first.dataset
         lines.append(Line(name, [row.format_parts(metric) for metric in METRICS], last))
     print_scores(lines, above=(shared, "In per cent, mean ± standard deviation over seeds."))
+    for text in describe_unmeasured(rows):
+        typer.echo(text)
 
 
 def _print_by_attribute(rows: Sequence[Aggregate], *, markdown: bool) -> None:
@@ -88,3 +92,5 @@ def _print_by_attribute(rows: Sequence[Aggregate], *, markdown: bool) -> None:
     table.add_section()
     table.add_row(*map(Text, mean), style="bold")
     Console().print(table)
+    for text in found.remarks:
+        typer.echo(text)

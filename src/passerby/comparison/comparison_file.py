@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -75,9 +75,12 @@ def load_comparison_file(
 
 
 def _check_fields(values: dict[str, Any], cls: type) -> None:
-    """Remove the version; raise ValueError unless it and the fields are as expected."""
+    """Remove the version and complete older files; raise ValueError unless the fields are as expected."""
     names = [field.name for field in fields(cls)]
     if values.pop("version") != VERSION:
         raise ValueError(f"expected version {VERSION}")
+    for field in fields(cls):
+        if field.default is not MISSING:  # added after passerby 0.2
+            values.setdefault(field.name, field.default)
     if set(values) != set(names):
         raise ValueError(f"expected the fields {', '.join(names)}")

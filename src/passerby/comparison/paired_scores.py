@@ -94,6 +94,8 @@ def compare(
         seed=seed,
         n_samples=len(clusters),
         n_clusters=int(clusters.max()) + 1,
+        unmeasured=tuple(sorted({name for run in runs for name in run.first.unmeasured})),
+        n_attributes=len(sources[0].thresholds),
         incomplete=_count_incomplete(sources[0], clusters, resamples=resamples, seed=seed),
         commit=find_commit(),
     )
@@ -153,9 +155,11 @@ def _resample(
     samples = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in metrics}
     lost = max(int(np.isnan(values).sum()) for values in samples.values())
     if lost:
+        name = next(name for name, values in samples.items() if np.isnan(values).sum() == lost)
         raise DataError(
-            f"in {lost:,} of {resamples:,} resamples no attribute has a positive, so that mAP cannot be "
-            "measured; use a larger test set, or --metric without mAP"
+            f"in {lost:,} of {resamples:,} resamples the labels cannot measure {name}: no attribute has "
+            f"{'a positive' if name == 'mAP' else 'positives and negatives'}; use a larger test set, or "
+            f"--metric without {name}"
         )
     return samples
 
@@ -192,7 +196,7 @@ def _describe_run(run: Aggregate, differences: Mapping[str, Interval] | None) ->
         protocol=select_rules(first.protocol),
         seeds=tuple(result.seed for result in run.results),
         commits=tuple(result.commit for result in run.results),
-        scores={name: tuple(float(result.metrics[name]) for result in run.results) for name in METRICS},
+        scores={name: tuple(result.get_score(name) for result in run.results) for name in METRICS},
         differences=differences,
         parsing=_collect_parsing(run),
     )

@@ -14,10 +14,22 @@ from passerby.bundle import Bundle
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.evaluation import Evaluation
 
-__all__ = ["GOALS", "Goal", "calibrate", "check_calibration", "choose_thresholds", "name_calibrated"]
+__all__ = [
+    "GOALS",
+    "MIN_COUNT",
+    "Goal",
+    "calibrate",
+    "check_calibration",
+    "choose_thresholds",
+    "describe_uncalibrated",
+    "name_calibrated",
+]
 
 Goal = Literal["mA", "f1"]
 Array = NDArray[np.float64]
+
+MIN_COUNT = 10
+"""An attribute with fewer positives or fewer negatives keeps its threshold."""
 
 SMALLEST = 1e-6
 """Least distance of probabilities from 0 and 1, as thresholds are searched among their logits."""
@@ -46,7 +58,7 @@ def choose_thresholds(
     labels: NDArray[np.int8],
     *,
     goal: Goal,
-    min_count: int = 10,
+    min_count: int = MIN_COUNT,
     resamples: int = 50,
     seed: int = 0,
 ) -> NDArray[np.float64]:
@@ -88,7 +100,7 @@ def choose_thresholds(
     logits = np.log(clipped / (1 - clipped))
     draws = np.random.default_rng(seed).integers(0, len(probs), (resamples, len(probs)))
     weights = np.stack([np.bincount(draw, minlength=len(probs)) for draw in draws])  # (B, N)
-    counts = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    counts = _count_fewer(labels)
     means = [
         _find_mean_cut(logits[:, a], labels[:, a], weights, GOALS[goal])
         if count >= max(1, min_count)
@@ -97,6 +109,24 @@ def choose_thresholds(
     ]
     thresholds: Array = 1 / (1 + np.exp(-np.asarray(means)))
     return thresholds
+
+
+def _count_fewer(labels: NDArray[np.int8]) -> NDArray[np.int64]:
+    """The number of positives or of negatives of each attribute, whichever is smaller."""
+    counts: NDArray[np.int64] = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    return counts
+
+
+def describe_uncalibrated(evaluation: Evaluation) -> str:
+    """State which attributes `calibrate` leaves at their thresholds; empty if there is none."""
+    counts = _count_fewer(evaluation.labels)
+    kept = [name for name, n in zip(evaluation.schema.names, counts, strict=True) if n < MIN_COUNT]
+    if not kept:
+        return ""
+    return (
+        f"{len(kept)} of {len(evaluation.schema)} attributes have fewer than {MIN_COUNT} positives or "
+        f"negatives and keep their thresholds: {', '.join(kept)}"
+    )
 
 
 def _find_mean_cut(

@@ -1,7 +1,8 @@
 """Losses: `create_loss(name, positive_ratio=…)` builds one of `LOSSES`.
 
-A loss is a module that takes the output of a model and the labels, and returns named scalar terms; training
-minimises `total`. To add a loss, write its module, one line in `LOSSES`, its test and its row in the docs.
+A loss is a module that takes the output of a model, or its logits, and the labels, and returns named scalar
+terms; training minimises `total`. To add a loss, write its module, one line in `LOSSES`, its test and its row
+in the docs.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 from torch import Tensor, nn
 
 from passerby.errors import ConfigError
+from passerby.losses.base import AttributeLoss
 from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
 from passerby.losses.category import CategoryWeighted
 from passerby.losses.da_har import DaHARLoss
@@ -34,6 +36,7 @@ from passerby.schema import AttributeSchema
 
 __all__ = [
     "LOSSES",
+    "AttributeLoss",
     "BinaryCrossEntropy",
     "CategoryWeighted",
     "DIAALoss",
@@ -100,7 +103,8 @@ def create_loss(
         positive_ratio: (A,) float in [0, 1]; rows: (S,) int64, ascending.
 
     Returns:
-        A module called as `criterion(output, labels, batch)`; it returns scalar terms by name, with `total`.
+        A module called as `criterion(output, labels, batch)`, see `AttributeLoss`; it returns scalar terms by
+        name, with `total`. Losses that need no more than logits take these in place of the output.
 
     Raises:
         ConfigError: If there is no loss of that name, it has no such argument (the message lists the valid

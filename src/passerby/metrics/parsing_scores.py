@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from passerby.metrics.arrays import convert_to_tensors
 from passerby.parsing import MASK_CLASSES, UNKNOWN_CLASS, check_classes
 
 __all__ = ["ParsingScores", "count_parsing"]
@@ -24,8 +26,7 @@ class ParsingScores:
         iou: By class in [0, 1]; NaN for a class that is not in the ground truth.
 
     Example:
-        >>> predicted, truth = torch.tensor([[0, 1, 1]]), torch.tensor([[0, 1, 255]])
-        >>> counts = count_parsing(predicted, truth, classes=3)
+        >>> counts = count_parsing([[0, 1, 1]], [[0, 1, 255]], classes=3)
         >>> ParsingScores.from_counts(counts, ("background", "head", "feet")).iou
         {'background': 1.0, 'head': 1.0, 'feet': nan}
     """
@@ -77,8 +78,13 @@ def _replace_nan(value: float) -> float | None:
     return None if math.isnan(value) else value
 
 
-def count_parsing(predicted: Tensor, truth: Tensor, *, classes: int) -> Tensor:
+def count_parsing(predicted: Tensor | ArrayLike, truth: Tensor | ArrayLike, *, classes: int) -> Tensor:
     """Count pixels by true and predicted class, without those of unknown class.
+
+    Args:
+        predicted: Tensor, array or nested lists.
+        truth: Likewise.
+        classes: K.
 
     Shape:
         predicted: (N, H, W) of numbers 0 … K − 1. truth: likewise, 255 if unknown. Returns (K, K) int64.
@@ -86,6 +92,7 @@ def count_parsing(predicted: Tensor, truth: Tensor, *, classes: int) -> Tensor:
     Raises:
         DataError: If the ground truth has a class of K or more.
     """
+    predicted, truth = convert_to_tensors(predicted, truth, names=("predicted", "truth"))
     check_classes(truth, classes)
     return multiclass_confusion_matrix(
         predicted.long(), truth.long(), num_classes=classes, ignore_index=UNKNOWN_CLASS, validate_args=False

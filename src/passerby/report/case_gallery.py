@@ -169,7 +169,7 @@ def open_picture(path: Path) -> Image.Image:
     except ImageError as error:
         raise DataError(
             f"cannot show the images of the report: {error}; give their folder with --images, or leave them "
-            "out with --no-pictures"
+            "out with --no-images"
         ) from error
 
 

@@ -15,6 +15,7 @@ from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, TrainingError
 from passerby.evaluation.calibration import name_calibrated
 from passerby.evaluation.results import name_score_file
+from passerby.evaluation.score_files import TEACHER_PREDICTIONS
 from passerby.models import list_arguments
 from passerby.suite.checks import check_data, check_teacher, check_tests, describe_test_split
 
@@ -66,7 +67,7 @@ class PlannedRun:
 
     def find_teacher_predictions(self, split: Split) -> Path:
         """File of this run's predictions for a split, if students are trained on them."""
-        return self.folder / "teacher-predictions" / split / "predictions.parquet"
+        return self.folder / TEACHER_PREDICTIONS / split / "predictions.parquet"
 
     def select_split(self, split: Split) -> TestSection:
         """A split of the run's own partition."""

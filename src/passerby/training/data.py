@@ -23,6 +23,7 @@ from passerby.errors import TrainingError
 from passerby.losses import compute_positive_ratio
 from passerby.models import AttributeModel
 from passerby.parsing import are_within
+from passerby.training.selection import check_selection
 from passerby.types import Preprocess
 
 __all__ = ["TrainingData"]
@@ -55,11 +56,13 @@ class TrainingData:
         Raises:
             ManifestError: If the manifest or its partition does not fit the recipe.
             DataError: If an image cannot be read and the recipe sets `on_unreadable: raise`.
+            TrainingError: If the validation labels cannot measure the score that selects the epoch.
         """
         section = recipe.data
         manifest = Manifest.load(section.manifest, root=section.root)
         if section.attributes is not None:
             manifest = manifest.select_attributes(section.attributes)
+        check_selection(recipe, manifest)
         workers = max(1, recipe.training.workers)
         cache = PackedCache.build(
             manifest,

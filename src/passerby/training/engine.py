@@ -22,7 +22,7 @@ from passerby.config import Recipe
 from passerby.data.crops import scale_side
 from passerby.data.loader import BatchLoader
 from passerby.errors import ModelError, TrainingError
-from passerby.evaluation.calibration import calibrate
+from passerby.evaluation.calibration import calibrate, describe_uncalibrated
 from passerby.evaluation.protocols import load_protocol
 from passerby.losses import Distilled, create_loss
 from passerby.models.base import AttributeModel, evaluating
@@ -134,7 +134,10 @@ def _calibrate(recipe: Recipe, bundle: Bundle) -> Bundle:
     goal = recipe.training.calibrate
     if goal is None:
         return bundle
-    return calibrate(bundle, evaluate_split(bundle, recipe, recipe.data.val), goal=goal)
+    evaluation = evaluate_split(bundle, recipe, recipe.data.val)
+    if line := describe_uncalibrated(evaluation):
+        logger.info(line)
+    return calibrate(bundle, evaluation, goal=goal)
 
 
 def _check_crops(recipe: Recipe, model: AttributeModel) -> None:

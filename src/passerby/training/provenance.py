@@ -8,6 +8,7 @@ from typing import Any
 from passerby.bundle import Bundle
 from passerby.config import Recipe
 from passerby.training.data import TrainingData
+from passerby.training.selection import find_unmeasured
 
 __all__ = ["describe_provenance"]
 
@@ -26,6 +27,7 @@ def describe_provenance(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
         "manifest": data.manifest.fingerprint,
         "protocol": recipe.protocol,
         "selection": f"best {recipe.training.select} on {recipe.data.val}",
+        "val_unmeasured": find_unmeasured(recipe, data.manifest) or None,
         "ema": recipe.training.ema,
         "teacher_files": len(recipe.loss.teachers) or None,
         "teacher_weight": recipe.loss.teacher_weight if recipe.loss.teachers else None,

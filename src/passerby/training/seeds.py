@@ -11,6 +11,7 @@ import numpy as np
 from passerby.bundle import Bundle
 from passerby.config import Recipe
 from passerby.errors import ConfigError
+from passerby.evaluation.scoring import format_percent
 from passerby.training.engine import train
 from passerby.training.environment import is_other_process
 from passerby.training.run_folder import TrainingOutcome
@@ -93,6 +94,8 @@ def _test(recipe: Recipe, outcome: TrainingOutcome, results: Path) -> dict[str, 
     evaluation = evaluate_split(Bundle.load(outcome.bundle), recipe, "test", protocol=recipe.protocol)
     evaluation.write(outcome.run / "test")
     path = evaluation.write_result(results)
-    summary = "  ".join(f"{name} {value:.2%}" for name, value in evaluation.summary().items())
+    summary = "  ".join(f"{name} {format_percent(value)}" for name, value in evaluation.summary().items())
     logger.info("%s/test: %s  →  %s", recipe.data.partition, summary, path)
+    for line in evaluation.describe_unmeasured():
+        logger.info(line)
     return evaluation.summary()
