@@ -14,7 +14,8 @@ from passerby.config import Recipe
 from passerby.errors import ConfigError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.results import Result
-from passerby.training.seeds import parse_seeds, train_seeds
+from passerby.training.plan import parse_seeds
+from passerby.training.seeds import train_seeds
 
 MakeRecipe = Callable[..., Recipe]
 
