@@ -59,7 +59,7 @@ def load_manifest(recipe: Recipe) -> Manifest:
     """The manifest of a recipe, with the recipe's root and attributes.
 
     Raises:
-        ManifestError: If there is none; the message says how to make one or to name another.
+        ManifestError: If there is none; the message states how to make one or to name another.
     """
     data = recipe.data
     if not data.manifest.is_file():
@@ -133,7 +133,7 @@ def _find_rows(recipe: Recipe, manifest: Manifest, split: str) -> NDArray[np.int
         raise ManifestError(
             f"partition {name!r} of {data.manifest} has no rows in the split {split} (rows: {counts}), "
             f"{use}; deal the rows into splits with `passerby prepare … --partition random` and set "
-            f"data.partition=random, or {change}"
+            f"data.partition=random-0, or {change}"
         )
     return rows.astype(np.int64)
 

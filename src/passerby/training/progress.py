@@ -137,7 +137,7 @@ class EpochProgress(Callback):
             return
         note = f"loss {float(outputs['loss']):.3f}"
         if self._bars is not None:
-            self._bars.update(self._task, completed=done, note=note)
+            self._bars.update(self._task, completed=done, note=note, refresh=done == total)
             return
         rate = (done - self._first) / (now - self._start)
         self._line = now
