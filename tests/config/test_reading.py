@@ -89,7 +89,7 @@ def test_overrides_accept_exponents_without_a_point(
             r"schedule: decay .* is required for schedule inverse-time and not allowed for others",
         ),
         ("training.epochs=0", r"training\.epochs: "),
-        ("data.partition=", r"data\.partition: "),
+        ("data.val=", r"data\.val: "),
         ("seed", r"expected an override like optimizer\.lr=1e-4, got 'seed'"),
         ("seed.x=1", r"seed: "),
         ("seed=4294967296", r"seed: .*less than 4294967296"),

@@ -20,7 +20,6 @@ from passerby.evaluation import evaluate
 from passerby.training import train
 from passerby.training.data import TrainingData
 from passerby.training.initialization import initialize_model
-from passerby.types import Preprocess
 
 MakeRecipe = Callable[..., Recipe]
 Sections = dict[str, dict[str, Any]]
@@ -123,7 +122,7 @@ def test_validation_labels_that_cannot_measure_the_selection_are_refused(
 
 def test_device_cache_loaders_contain_the_rows_and_maps_of_their_split(make_recipe: MakeRecipe) -> None:
     recipe = make_both(make_recipe, PARSING)[1]
-    data = TrainingData.load(recipe, Preprocess(**recipe.input.model_dump()))
+    data = TrainingData.load(recipe, recipe.input.create_preprocess(), Manifest.load(recipe.data.manifest))
     model = initialize_model(recipe.model, data.manifest.schema)
     loaders = data.create_loaders(recipe, model=model, rank=0, world_size=1, device=torch.device("cpu"))
     training, validation = loaders

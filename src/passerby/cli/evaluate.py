@@ -42,7 +42,8 @@ class OutputOptions:
     variant: Annotated[
         str | None,
         typer.Option(
-            help="Variant in the score file, instead of the bundle's; --five-crops appends -five-crops."
+            help="Variant in the score file, instead of the bundle's; --five-crops appends -five-crops, "
+            "--limit -limit-<number>."
         ),
     ] = None
 
@@ -85,6 +86,10 @@ def evaluate(
         ),
     ] = "default",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Score at most so many samples, drawn at random, always the same ones."),
+    ] = None,
 ) -> None:
     """Score a bundle on one split.
 
@@ -108,6 +113,7 @@ def evaluate(
             protocol=protocol,
             tta=("five-crops",) if five_crops else (),
             label_map=labels,
+            limit=limit,
             loading=loading.create(batch_size, progress),
         )
     console = Console()

@@ -158,7 +158,7 @@ def format_markdown(rows: Sequence[Aggregate], columns: Sequence[str] = DEFAULT_
 def _describe(row: Aggregate) -> dict[str, str]:
     """The cell of each of `COLUMNS`."""
     first = row.first
-    keys = ("name", "crops", "calibration", "source", "label_map")
+    keys = ("name", "crops", "calibration", "source", "label_map", "train_subset", "limit")
     return {
         "data": f"{first.dataset}, {first.partition}/{first.split}",
         "recipe": row.title,

@@ -126,6 +126,8 @@ def _describe_missing(files: Sequence[Path], result: Result) -> str:
     first = files[0]
     words = ["--partition", result.partition, "--split", result.split, "--protocol", result.protocol["name"]]
     words += ["--five-crops"] * ("crops" in result.protocol)
+    if "limit" in result.protocol:
+        words += ["--limit", result.protocol["limit"].split()[0].replace(",", "")]
     words += ["--out", str(first.parent)] if first.name == EVALUATION_FILE else ["--result", str(first)]
     others = "".join(f", {locate_predictions(file)}" for file in files[1:])
     return (

@@ -98,6 +98,12 @@ class PackedCache:
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is not a complete image cache ({error}); delete this folder") from error
 
+    @staticmethod
+    def locate(manifest: Manifest, preprocess: Preprocess, folder: Path) -> Path:
+        """The folder of the cache of a manifest and an input size, which need not exist."""
+        name = f"{manifest.fingerprint}-{preprocess.height}x{preprocess.width}-{preprocess.resize}"
+        return Path(folder) / name
+
     @classmethod
     def build(
         cls,
@@ -128,8 +134,7 @@ class PackedCache:
                 cache, so a second call with `skip` returns immediately.
             DataError: If none of the images exist, or the disk space is too small.
         """
-        name = f"{manifest.fingerprint}-{preprocess.height}x{preprocess.width}-{preprocess.resize}"
-        path = Path(folder) / name
+        path = cls.locate(manifest, preprocess, folder)
         sizes = _file_sizes(manifest)
         cache = _open_if_fresh(path, sizes)
         if cache is None:

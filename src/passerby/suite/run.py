@@ -21,7 +21,6 @@ from passerby.suite.planned_run import PlannedRun, plan_runs
 from passerby.suite.runner import run_jobs
 from passerby.suite.steps import create_job
 from passerby.suite.tables import write_tables
-from passerby.types import Preprocess
 
 __all__ = ["plan_suite", "run_suite"]
 
@@ -120,7 +119,7 @@ def _pack_images(runs: Iterable[PlannedRun]) -> None:
     packed = set()
     for run in runs:
         data = run.recipe.data
-        preprocess = Preprocess(**run.recipe.input.model_dump())
+        preprocess = run.recipe.input.create_preprocess()
         key = (run.manifest.fingerprint, preprocess, data.cache)
         if key in packed:
             continue

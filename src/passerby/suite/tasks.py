@@ -36,7 +36,9 @@ def train(*, recipe: str, run: str, results: str) -> None:
     loaded = load_recipe(recipe)
     from passerby.training.seeds import train_seeds  # after a wrong recipe is reported
 
-    train_seeds(loaded, Path(run), seeds=(loaded.seed,), resume=True, results=Path(results))
+    train_seeds(
+        loaded, Path(run), seeds=(loaded.seed,), resume=True, start_missing=True, results=Path(results)
+    )
 
 
 def evaluate(

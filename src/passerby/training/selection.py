@@ -54,5 +54,5 @@ def find_unmeasured(recipe: Recipe, manifest: Manifest) -> list[str]:
 
 def _count(recipe: Recipe, manifest: Manifest) -> Counts:
     """Numbers of positives and negatives of each attribute in the validation split."""
-    rows = manifest.split_rows(recipe.data.partition, recipe.data.val)
+    rows = manifest.split_rows(recipe.data.partition_name, recipe.data.val)
     return count_labels(manifest.labels[rows], load_protocol(recipe.protocol))
