@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from passerby.cli.auxiliary import AuxiliaryOptions
+from passerby.cli.domain import load_for_images
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, DeviceOption, FiveCropsOption, PicturesArgument
 from passerby.cli.output_paths import place_below
@@ -113,7 +114,7 @@ def predict(
     """
     output.check()
 
-    from passerby.bundle import load, source_of
+    from passerby.bundle import source_of
     from passerby.inference.predictor import Predictor
     from passerby.inference.sources import find_images
 
@@ -123,7 +124,7 @@ def predict(
         targets = place_below(output.parsing, paths, ".png", keep_suffix=False)
         _check_free(output.parsing, targets)
         files = {source_of(path): target for path, target in zip(paths, targets, strict=True)}
-    model = load(bundle, device=options.device)
+    model = load_for_images(bundle, device=options.device)
     predictor = Predictor(
         model,
         batch_size=options.batch_size,

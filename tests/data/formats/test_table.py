@@ -243,3 +243,25 @@ def test_truncated_parquet_and_other_encodings_raise_an_error(root):
     (root / "mine.csv").write_bytes("image,Hüt\na.jpg,1\n".encode("latin-1"))
     with pytest.raises(FormatError, match="not a CSV file in UTF-8"):
         table.read(root)
+
+
+@pytest.mark.parametrize(
+    ("about", "domain"),
+    [
+        ('{"generator": 1, "domain": "synthetic people"}', "synthetic people"),
+        ('{"generator": 1}', "synthetic people"),  # of passerby 0.2
+        ('{"synth": "a song list"}', None),
+        (None, None),
+    ],
+)
+def test_domain_of_a_data_set_that_synth_wrote(root, about, domain):
+    if about is not None:
+        (root / "synth.json").write_text(about)
+    assert table.read(root).domain == domain
+
+
+@pytest.mark.parametrize("about", ["{", "3"])
+def test_damaged_file_of_synth(root, about):
+    (root / "synth.json").write_text(about)
+    with pytest.raises(FormatError, match=r"synth\.json is damaged .* give the domain with --domain"):
+        table.read(root)

@@ -17,6 +17,7 @@ import csv
 import math
 import re
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +25,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from passerby.data.domain import read_domain
 from passerby.data.formats.dataset_files import keep_present, load_classes, load_schema
 from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import DataError, FormatError, ManifestError
@@ -99,7 +101,8 @@ def read(
         parsing=parsing,
         keypoints=cells.map("keypoints", cells.to_keypoints),
     )
-    return manifest.with_guidance(parsing_classes=load_classes(root, parsing))
+    manifest = manifest.with_guidance(parsing_classes=load_classes(root, parsing))
+    return replace(manifest, domain=read_domain(root, file.parent))
 
 
 class _Cells:
