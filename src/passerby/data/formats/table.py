@@ -30,8 +30,9 @@ from passerby.data.formats.dataset_files import keep_present, load_classes, load
 from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import DataError, FormatError, ManifestError
 from passerby.schema import Attribute, AttributeSchema
+from passerby.types import Box
 
-__all__ = ["read"]
+__all__ = ["read", "read_persons"]
 
 BOX = ("x0", "y0", "x1", "y1")
 RESERVED = frozenset({"image", *BOX, "identity", "camera", "split", "mask", "parsing", "keypoints"})
@@ -103,6 +104,33 @@ def read(
     )
     manifest = manifest.with_guidance(parsing_classes=load_classes(root, parsing))
     return replace(manifest, domain=read_domain(root, file.parent))
+
+
+def read_persons(file: Path) -> list[tuple[int, str, Box | None]]:
+    """Read the number, the image and the box of each row of a table, for prediction.
+
+    The columns are those of the module; all but `image`, `x0`, `y0`, `x1` and `y1` are ignored. Paths of
+    images may be absolute.
+
+    Raises:
+        FormatError: If there is no row, a column is missing or a box is impossible; the message names the
+            row.
+    """
+    columns = _load_parquet(file) if file.suffix.lower() == ".parquet" else _load_csv(file)
+    cells = _Cells(file, columns)
+    if not len(cells.numbers):
+        raise FormatError(f"expected at least one row in {file}, found none")
+    images = cells.map("image", cells.to_text)
+    sides = _read_boxes(cells) or [None] * len(images)
+    persons = []
+    for number, image, box in zip(cells.numbers, images, sides, strict=True):
+        if image is None:
+            raise FormatError(f"{file.name}, row {number}: expected the path of an image, got nothing")
+        try:
+            persons.append((number, image, None if box is None else Box.from_xyxy(box)))
+        except DataError as error:
+            raise FormatError(f"{file.name}, row {number}: {error}") from error
+    return persons
 
 
 class _Cells:
