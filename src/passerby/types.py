@@ -285,25 +285,25 @@ class Prediction(Mapping[str, float]):
             **({} if self.row is None else {"row": self.row}),
             **({} if self.box is None else {"box": list(self.box.as_xyxy())}),
             "present": list(self.present),
-            "probabilities": dict(self),
+            "probabilities": dict(zip(self.names, self.probabilities, strict=True)),
             **({"notes": list(self.notes)} if self.notes else {}),
         }
 
     @property
-    def title(self) -> str:
+    def _title(self) -> str:
         """The source, with the box if there is one."""
         return self.source if self.box is None else f"{self.source} [{self.box}]"
 
     def __repr__(self) -> str:
         present = ", ".join(f"{name} {self[name]:.2f}" for name in self.present)
         counts = f"{len(self.present)} of {len(self)} present"
-        return f"Prediction({self.title}: {f'{present}; ' if present else ''}{counts})"
+        return f"Prediction({self._title}: {f'{present}; ' if present else ''}{counts})"
 
     def _repr_html_(self) -> str:
         """A table with a bar for each probability, for notebooks; present attributes are bold."""
         rows = "".join(map(self._render_row, sorted(self, key=self.__getitem__, reverse=True)))
         notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
-        return f"<table><caption>{escape(self.title)}</caption>{rows}</table>{notes}"
+        return f"<table><caption>{escape(self._title)}</caption>{rows}</table>{notes}"
 
     def _render_row(self, name: str) -> str:
         label = f"<b>{escape(name)}</b>" if name in self.present else escape(name)

@@ -370,6 +370,7 @@ from passerby.cli import main
 from passerby.inference.batches import PictureBatch, Skipped
 from passerby.inference.predictor import Predictor
 
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
 real = Predictor._stream
 
 def stream(self, batches):

@@ -256,7 +256,7 @@ def _describe(run: _Run, output: OutputOptions, auxiliary: AuxiliaryOptions) -> 
         digest.update(json.dumps((str(source.path), source.row, box)).encode())
     return {
         "bundle": run.predictor.bundle.fingerprint,
-        "images": {"count": len(run.sources), "list": digest.hexdigest()[:16]},
+        "images": {"count": len(run.sources), "hash": digest.hexdigest()[:16]},
         "--format": output.form.value,
         "--flip, --five-crops": list(run.predictor.tta),
         "--masks": auxiliary.masks,
