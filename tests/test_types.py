@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -69,8 +70,10 @@ def test_a_prediction_is_a_mapping() -> None:
 
 def test_the_repr_of_a_prediction_is_short() -> None:
     names = tuple(f"a{i}" for i in range(40))
-    prediction = Prediction("a.jpg", names, (0.912, 0.7) + (0.1,) * 38, (0.5,) * 40, box=Box(1, 2, 3.5, 4))
-    assert repr(prediction) == "Prediction(a.jpg [1 2 3.5 4]: a0 0.91, a1 0.70; 2 of 40 present)"
+    prediction = Prediction("a.jpg", names, (0.7, 0.912) + (0.1,) * 38, (0.5,) * 40, box=Box(1, 2, 3.5, 4))
+    assert repr(prediction) == "Prediction(a.jpg [1 2 3.5 4]: a1 0.91, a0 0.70; 2 of 40 present)"
+    prediction = replace(prediction, probabilities=(0.9, 0.8, 0.7, 0.6) * 10, box=None)
+    assert repr(prediction) == "Prediction(a.jpg: a0 0.90, a4 0.90, a8 0.90, …; 40 of 40 present)"
     assert repr(Prediction("a.jpg", ("Hat",), (0.1,), (0.5,))) == "Prediction(a.jpg: 0 of 1 present)"
 
 

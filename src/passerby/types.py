@@ -295,9 +295,10 @@ class Prediction(Mapping[str, float]):
         return self.source if self.box is None else f"{self.source} [{self.box}]"
 
     def __repr__(self) -> str:
-        present = ", ".join(f"{name} {self[name]:.2f}" for name in self.present)
-        counts = f"{len(self.present)} of {len(self)} present"
-        return f"Prediction({self._title}: {f'{present}; ' if present else ''}{counts})"
+        present = sorted(self.present, key=self.__getitem__, reverse=True)
+        shown = [f"{name} {self[name]:.2f}" for name in present[:3]] + ["…"] * (len(present) > 3)
+        counts = f"{len(present)} of {len(self)} present"
+        return f"Prediction({self._title}: {'; '.join([', '.join(shown), counts] if shown else [counts])})"
 
     def _repr_html_(self) -> str:
         """A table with a bar for each probability, for notebooks; present attributes are bold."""

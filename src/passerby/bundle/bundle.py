@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, overload
+from typing import TYPE_CHECKING, Any, overload
 
 from passerby.bundle.hub import download, upload
 from passerby.bundle.pictures import Picture, open_picture, source_of
@@ -27,9 +28,6 @@ if TYPE_CHECKING:
     from passerby.schema import AttributeSchema
 
 __all__ = ["Bundle", "load"]
-
-Person: TypeAlias = tuple[Picture, Box | None]
-"""An image, and the person's box in it; None for the full image."""
 
 _BATCH_SIZE = 32
 """Images that a call for several images predicts at a time."""
@@ -183,25 +181,28 @@ class Bundle:
                     "expected one image with boxes, got a list of images; call the bundle for each image, or "
                     "passerby.Predictor with one box per image"
                 )
-            return self._predict([(each, None) for each in image], list(map(source_of, image)))
+            return self._predict(map(self.prepare, image), list(map(source_of, image)))
         if boxes is None:
-            return self._predict([(image, None)], [source_of(image)])[0]
-        opened = open_picture(image)
-        persons: list[Person] = [(opened, Box.from_xyxy(box)) for box in boxes]
-        return self._predict(persons, [source_of(image)] * len(persons))
+            return self._predict(iter([self.prepare(image)]), [source_of(image)])[0]
+        opened, chosen = open_picture(image), list(map(Box.from_xyxy, boxes))
+        inputs = (self._cut(opened, box) for box in chosen)
+        return self._predict(inputs, [source_of(image)] * len(chosen), boxes=chosen)
 
-    def _predict(self, persons: Sequence[Person], sources: Sequence[str]) -> list[Prediction]:
+    def _predict(
+        self, inputs: Iterator[Tensor], sources: Sequence[str], *, boxes: Sequence[Box] | None = None
+    ) -> list[Prediction]:
+        """One prediction per prepared image, in batches."""
         import torch
 
         predictions: list[Prediction] = []
-        for start in range(0, len(persons), _BATCH_SIZE):
-            chosen = slice(start, start + _BATCH_SIZE)
-            inputs = torch.stack([self.prepare(image, box=box) for image, box in persons[chosen]])
+        for start in range(0, len(sources), _BATCH_SIZE):
+            batch = torch.stack(list(islice(inputs, _BATCH_SIZE)))
+            chosen = slice(start, start + len(batch))
             predictions += self.describe(
-                self.predict_batch(inputs, warn=False),
+                self.predict_batch(batch, warn=False),
                 sources[chosen],
-                missing=[self.model.guidance] * len(inputs),
-                boxes=[box for _, box in persons[chosen]],
+                missing=[self.model.guidance] * len(batch),
+                boxes=None if boxes is None else boxes[chosen],
             )
         return predictions
 
@@ -226,10 +227,13 @@ class Bundle:
             ImageError: As `open_picture`.
             DataError: If the box is outside the image.
         """
+        return self._cut(open_picture(image), box)
+
+    def _cut(self, image: Image.Image, box: Box | None) -> Tensor:
+        """The input of the model, of an RGB image or a box in it."""
         import torch
 
-        crop = None if box is None else box.as_xyxy()
-        pixels = resize_image(open_picture(image), self.preprocess, crop)  # (H, W, 3)
+        pixels = resize_image(image, self.preprocess, None if box is None else box.as_xyxy())  # (H, W, 3)
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
     def predict_batch(self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True) -> Tensor:
