@@ -17,8 +17,10 @@ __all__ = [
     "WEIGHTS_SUFFIXES",
     "find_weights_file",
     "hash_file",
+    "list_differences",
     "read_json",
     "replace_file",
+    "shorten",
     "slugify",
     "write_json",
 ]
@@ -114,3 +116,26 @@ def find_weights_file(path: str | Path) -> Path:
             "safetensors.torch.save_file(model.state_dict(), …)"
         )
     return path
+
+
+def list_differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """List the differences of two JSON values.
+
+    Example:
+        >>> list_differences({"threshold": 0.5, "size": [1, 2]}, {"threshold": 0.7, "size": [1, 2]})
+        ['threshold: 0.5 before, 0.7 now']
+    """
+    old, new = ({} if a is None and isinstance(b, Mapping) else a for a, b in ((old, new), (new, old)))
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = sorted({*old, *new})
+        nested = (list_differences(old.get(n), new.get(n), f"{name}.{n}" if name else n) for n in names)
+        return [difference for differences in nested for difference in differences]
+    if old == new:
+        return []
+    return [f"{name or 'description'}: {shorten(old)} before, {shorten(new)} now"]
+
+
+def shorten(value: Any) -> str:
+    """A JSON value in at most 80 characters; `nothing` for None."""
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}…"

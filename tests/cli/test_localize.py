@@ -163,8 +163,8 @@ def test_unreadable_pictures_are_skipped_and_named(bundle: Path, folder: Path) -
         (ConfigError, "takes no masks as input", ("--masks", "more")),
         (DataError, "no image format for sheet.txt", ("--out", "sheet.txt")),
         (DataError, "no images at: gone.png", ("gone.png",)),
-        (ConfigError, "more/two.jpg is one of the input images", ("more", "--out", "more/two.jpg")),
-        (ConfigError, "more/../one.png is one of the input images", ("--json", "more/../one.png")),
+        (ConfigError, "more/two.jpg is one of the input files", ("more", "--out", "more/two.jpg")),
+        (ConfigError, "more/../one.png is one of the input files", ("--json", "more/../one.png")),
     ],
 )
 def test_user_errors_leave_nothing(
@@ -183,7 +183,7 @@ def test_drawings_never_replace_pictures(bundle: Path, folder: Path) -> None:
     assert run(bundle, "one.png", "--folder", ".").exit_code == 0
     made = Path("one.png.Hat.png").read_bytes()
     result = run(bundle, "one.png", "one.png.Hat.png", "--folder", ".", "--attributes", "Hat")
-    with pytest.raises(ConfigError, match=r"one\.png\.Hat\.png is one of the input images"):
+    with pytest.raises(ConfigError, match=r"one\.png\.Hat\.png is one of the input files"):
         raise result.exception or RuntimeError(result.output)
     assert Path("one.png.Hat.png").read_bytes() == made
     Path("link.png").hardlink_to("one.png")

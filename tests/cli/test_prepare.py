@@ -390,3 +390,20 @@ def test_reads_what_synth_writes(tmp_path, monkeypatch):
     assert None not in manifest.paths("parsing")
     assert manifest.keypoints() is not None
     assert set(manifest.table.column("split:own").to_pylist()) == {"train", "val", "test"}
+
+
+@pytest.mark.parametrize(
+    ("about", "given", "expected"),
+    [
+        (True, (), "synthetic people"),
+        (True, ("--domain", "drawn shops"), "drawn shops"),
+        (False, ("--domain", "synthetic people"), "synthetic people"),
+        (False, (), None),
+    ],
+)
+def test_domain_is_that_of_synth_or_the_option(root, tmp_path, about, given, expected):
+    if about:
+        (root / "synth.json").write_text('{"generator": 1, "domain": "synthetic people"}')
+    result = run("table", "--root", root, *given)
+    assert result.exit_code == 0, result.output
+    assert Manifest.load(tmp_path / "table.parquet").domain == expected

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -278,6 +279,17 @@ def test_parsing_classes_are_written_and_files_without_them_read(tmp_path):
     edit(path, lambda table, meta: meta.update(parsing_classes=5))
     with pytest.raises(ManifestError, match="not a manifest of passerby"):
         Manifest.load(path)
+
+
+def test_domain_is_written_and_kept_by_every_change(tmp_path):
+    plain = make_manifest(tmp_path)
+    manifest = replace(plain, domain="synthetic people")
+    assert manifest.fingerprint == plain.fingerprint
+    changed = manifest.take([0]).select_attributes(manifest.schema.names[:1]).with_guidance()
+    changed.with_partition("mine", ["test"]).write(tmp_path / "m.parquet")
+    assert Manifest.load(tmp_path / "m.parquet").domain == "synthetic people"
+    plain.write(tmp_path / "plain.parquet")
+    assert Manifest.load(tmp_path / "plain.parquet").domain is None
 
 
 def test_folder_with_data_and_manifest_can_be_moved(tmp_path):

@@ -170,6 +170,14 @@ def test_a_run_writes_all_its_files(
     assert str(tmp_path) not in (outcome.bundle / "config.json").read_text()
 
 
+def test_a_bundle_knows_the_domain_of_its_data(
+    make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path
+) -> None:
+    replace(Manifest.load(manifest_path), domain="synthetic people").write(manifest_path)
+    outcome = train(make_recipe(training={"epochs": 1}), tmp_path / "run")
+    assert Bundle.load(outcome.bundle).domain == "synthetic people"
+
+
 def test_training_fits_the_data(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     outcome = train(make_recipe(training={"epochs": 15}, augmentation={"pad_px": 0}), tmp_path / "run")
     assert outcome.val_scores["mAP"] > 0.9

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -21,7 +23,7 @@ from passerby.models import AttributeModel, create_model
 from passerby.schema import AttributeSchema
 from passerby.types import Preprocess
 
-__all__ = ["encode_files", "rebuild_model"]
+__all__ = ["compute_fingerprint", "encode_files", "rebuild_model"]
 
 
 def encode_files(
@@ -32,8 +34,7 @@ def encode_files(
     Raises:
         BundleError: If the metadata is not plain JSON.
     """
-    # Weights in another memory format are stored in the default one.
-    weights = save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()})
+    weights = _encode_weights(model)
     config: dict[str, Any] = {
         "passerby": __version__,
         "model": {"name": model.name, "arguments": dict(model.arguments)},
@@ -53,6 +54,19 @@ def encode_files(
         without_guidance=model.without_guidance,
     )
     return {CONFIG: encode_config(config, weights), WEIGHTS: weights, CARD: card.encode()}
+
+
+def compute_fingerprint(model: AttributeModel, preprocess: Preprocess, thresholds: Sequence[float]) -> str:
+    """Sixteen hexadecimal digits that depend on all that predictions depend on."""
+    parts = (model.name, model.arguments, model.schema.to_dict(), preprocess.to_dict(), list(thresholds))
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    digest.update(_encode_weights(model))
+    return digest.hexdigest()[:16]
+
+
+def _encode_weights(model: AttributeModel) -> bytes:
+    # Weights in another memory format are stored in the default one.
+    return save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()})
 
 
 def _without_nan(value: Any) -> Any:

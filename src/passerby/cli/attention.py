@@ -10,6 +10,7 @@ import typer
 
 from passerby.cli.attributes import split_attributes
 from passerby.cli.auxiliary import AuxiliaryOptions
+from passerby.cli.domain import load_for_images
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, DeviceOption, FigureOptions, PicturesArgument, split_list
 from passerby.cli.output_paths import check_outputs, place_below
@@ -84,7 +85,6 @@ def attention(
         raise typer.BadParameter("give either --attributes or --by-task, not both")
     out = Path("attention.png") if output.out is None and output.raw is None else output.out
 
-    from passerby.bundle import load
     from passerby.inference.sources import find_images
     from passerby.visualization.figure_file import check_figure
 
@@ -92,7 +92,7 @@ def attention(
     if out is not None:
         check_outputs([out], paths)
         check_figure(out, count=len(paths), height_px=output.height)
-    model = load(bundle, device=device)
+    model = load_for_images(bundle, device=device)
     chosen = None if attributes is None else split_attributes(attributes, model.schema)
     names = split_list(maps)
     inputs = auxiliary.create(model, true_parsing=true_parsing)

@@ -15,6 +15,7 @@ import typer
 
 from passerby.cli.attributes import name_files, split_attributes
 from passerby.cli.auxiliary import AuxiliaryOptions
+from passerby.cli.domain import load_for_images
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, DeviceOption, FigureOptions, HeatMapOptions, PicturesArgument
 from passerby.cli.output_paths import check_outputs, place_below
@@ -84,7 +85,6 @@ def localize(
     if output.out is not None and output.out == output.json_file:
         raise typer.BadParameter("--out and --json are the same file; change one, for example to boxes.jsonl")
 
-    from passerby.bundle import load
     from passerby.explain.boxes import Binarization
     from passerby.explain.localization import localize_many
     from passerby.inference.sources import find_images
@@ -93,7 +93,7 @@ def localize(
     paths = find_images(pictures)
     check_outputs([path for path in (output.out, output.json_file) if path is not None], paths)
     output.check(paths, attributes=None)
-    model = load(bundle, device=device)
+    model = load_for_images(bundle, device=device)
     chosen = None if attributes is None else split_attributes(attributes, model.schema)
     if chosen is not None:
         output.check(paths, attributes=len(set(chosen)))

@@ -26,6 +26,7 @@ __all__ = [
     "LoadingOptions",
     "MethodChoice",
     "OnUnreadable",
+    "OptionalPicturesArgument",
     "PartitionOption",
     "PicturesArgument",
     "Split",
@@ -70,10 +71,9 @@ class BoxChoice(StrEnum):
 BundleArgument = Annotated[
     str, typer.Argument(help="Bundle: folder, .zip file, or owner/name on the Hugging Face Hub.")
 ]
-PicturesArgument = Annotated[
-    list[str],
-    typer.Argument(help="Images of one person each: files, folders (searched recursively), patterns."),
-]
+_PICTURES = typer.Argument(help="Images of one person each: files, folders (searched recursively), patterns.")
+PicturesArgument = Annotated[list[str], _PICTURES]
+OptionalPicturesArgument = Annotated[list[str] | None, _PICTURES]
 PartitionOption = Annotated[
     str | None, typer.Option(help="Name of the partition; optional if the manifest has only one.")
 ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -130,6 +130,14 @@ def prepare(
         Path | None, typer.Option(help="Manifest to write.", show_default="<dataset>.parquet")
     ] = None,
     allow_missing: Annotated[bool, typer.Option(help="Skip rows whose image is missing.")] = False,
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            help="What the images show in a few words. Models trained on them state it, and `predict` warns "
+            "of one that begins with synthetic.",
+            show_default="that of a data set drawn by `synth`",
+        ),
+    ] = None,
     check_images: Annotated[
         bool, typer.Option(help="Decode every image to find unreadable ones, copies and wrong boxes.")
     ] = True,
@@ -143,6 +151,8 @@ def prepare(
     console = Console()
     with _print_warnings(console):
         manifest = _read(dataset, root, allow_missing, format_options.to_arguments())
+    if domain is not None:
+        manifest = replace(manifest, domain=domain)
     kinds = list(dict.fromkeys(partitions.partition or []))
     _check_new_partitions(manifest, kinds, partitions)
     check = _check(manifest) if check_images else None

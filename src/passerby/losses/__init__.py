@@ -8,7 +8,7 @@ in the docs.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
@@ -86,7 +86,7 @@ def create_loss(
     *,
     positive_ratio: Tensor,
     rows: Tensor | None = None,
-    schema: AttributeSchema | None = None,
+    schema: AttributeSchema | Sequence[str] | None = None,
     **kwargs: Any,
 ) -> nn.Module:
     """Build a loss by name.
@@ -96,7 +96,7 @@ def create_loss(
         positive_ratio: Fraction of positives of each attribute in the training split; unknown labels are left
             out, or counted as negative by a loss with `unknown: negative`.
         rows: Manifest rows of the training samples, for a loss that keeps a history of each sample.
-        schema: The attributes, for a loss that handles groups of them separately.
+        schema: The attributes or their names, for a loss that handles groups of them separately.
         kwargs: Keyword arguments of that loss.
 
     Shape:
@@ -117,6 +117,7 @@ def create_loss(
     """
     if name not in LOSSES:
         raise ConfigError(f"no loss {name!r}; choose one of {', '.join(sorted(LOSSES))}")
+    schema = None if schema is None else AttributeSchema.from_names(schema)
     given = {"positive_ratio": positive_ratio, "rows": rows, "schema": schema}
     parameters = inspect.signature(LOSSES[name]).parameters
     valid: list[str] = []

@@ -23,6 +23,7 @@ def describe_provenance(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
         "backbone": recipe.model.arguments.get("backbone"),
         "pretraining": _describe_pretraining(recipe),
         "dataset": data.manifest.dataset,
+        "domain": data.manifest.domain,
         "partition": recipe.data.partition,
         "train_splits": list(recipe.data.train),
         "train_images": len(data.train_rows),

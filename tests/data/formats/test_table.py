@@ -484,3 +484,25 @@ def test_single_values_of_a_column_can_be_named(root):
     text = "image,colour,Hat\na.jpg,red,1\na.jpg,blue,0\na.jpg,red,0\n"
     assert read_csv(root, text, attributes=["Hat", "colour=red"]).labels.tolist() == [[1, 1], [0, 0], [0, 1]]
     assert read_csv(root, text, attributes=["colour"]).schema.names == ("colour=blue", "colour=red")
+
+
+@pytest.mark.parametrize(
+    ("about", "domain"),
+    [
+        ('{"generator": 1, "domain": "synthetic people"}', "synthetic people"),
+        ('{"generator": 1}', "synthetic people"),  # of passerby 0.2
+        ('{"synth": "a song list"}', None),
+        (None, None),
+    ],
+)
+def test_domain_of_a_data_set_that_synth_wrote(root, about, domain):
+    if about is not None:
+        (root / "synth.json").write_text(about)
+    assert table.read(root).domain == domain
+
+
+@pytest.mark.parametrize("about", ["{", "3"])
+def test_damaged_file_of_synth(root, about):
+    (root / "synth.json").write_text(about)
+    with pytest.raises(FormatError, match=r"synth\.json is damaged .* give the domain with --domain"):
+        table.read(root)

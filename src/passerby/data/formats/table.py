@@ -19,10 +19,12 @@ a list without header; several files are the splits of one data set.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from passerby.data.domain import read_domain
 from passerby.data.formats.dataset_files import (
     IMAGE_EXTENSIONS,
     find_images,
@@ -37,10 +39,11 @@ from passerby.data.formats.table_labels import Labels, read_labels
 from passerby.data.formats.table_sources import find_tables, join_tables
 from passerby.data.formats.withdrawn import check_not_withdrawn
 from passerby.data.manifest import Manifest
-from passerby.errors import FormatError
+from passerby.errors import DataError, FormatError
 from passerby.schema import AttributeSchema
+from passerby.types import Box
 
-__all__ = ["read"]
+__all__ = ["read", "read_persons"]
 
 KNOWN_SCHEMAS = ("pa100k", "peta", "rap1", "rap2", "wider", "market1501", "upar", "ccp", "mars")
 
@@ -130,7 +133,39 @@ def read(
         parsing=parsing,
         keypoints=cells.map(columns.keypoints, cells.to_keypoints),
     )
-    return manifest.with_guidance(parsing_classes=load_classes(root, parsing))
+    manifest = manifest.with_guidance(parsing_classes=load_classes(root, parsing))
+    return replace(manifest, domain=read_domain(root, files[0].parent))
+
+
+def read_persons(file: Path, root: Path) -> list[tuple[int, str, Box | None]]:
+    """Read the row number, the image and the box of each row of a table, for prediction.
+
+    Columns are found as by `read`; labels and others are ignored. Paths of images may be absolute.
+
+    Args:
+        file: The table.
+        root: Folder that the paths are relative to.
+
+    Raises:
+        FormatError: If there is no row, a column is missing or a box is impossible; the message names the
+            row.
+    """
+    content = load_table(file)
+    columns = find_columns(content)
+    cells = Cells(content, root)
+    if not content.places:
+        raise FormatError(f"expected at least one row in {file}, found none")
+    images = cells.map(columns.image, cells.to_text)
+    sides = _read_boxes(cells, columns) or [None] * len(images)
+    boxes: list[Box | None] = []
+    for place, image, box in zip(content.places, images, sides, strict=True):
+        if image is None:
+            raise FormatError(f"{place}: expected the path of an image, got nothing")
+        try:
+            boxes.append(None if box is None else Box.from_xyxy(box))
+        except DataError as error:
+            raise FormatError(f"{place}: {error}") from error
+    return list(zip(content.rows, _resolve_stems(root, images), boxes, strict=True))
 
 
 def _resolve_stems(root: Path, images: Sequence[str]) -> list[str]:

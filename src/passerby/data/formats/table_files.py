@@ -58,6 +58,11 @@ class Table:
         """Name of the file, or of the first of several."""
         return self.places[0].rsplit(", row", 1)[0]
 
+    @property
+    def rows(self) -> list[int]:
+        """Number of each row in its file."""
+        return [int(place.rsplit(", row ", 1)[1]) for place in self.places]
+
     def take(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""
         columns = {name: [cells[row] for row in rows] for name, cells in self.columns.items()}
