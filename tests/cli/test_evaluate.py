@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 from passerby.bundle import Bundle
 from passerby.cli import app
 from passerby.comparison.aggregate import aggregate, format_markdown
+from passerby.comparison.pairing import find_sources
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, ManifestError
 from passerby.evaluation.evaluation import Evaluation
@@ -188,3 +189,10 @@ def test_scores_of_a_part_are_not_mixed_with_those_of_all(folder: Path, tmp_path
     rows = aggregate(load_results([tmp_path]))
     assert [len(row.results) for row in rows] == [1, 1]
     assert "3 of 5 samples, drawn at random" in format_markdown(rows)
+
+
+def test_the_command_for_missing_predictions_scores_the_same_part(folder: Path, tmp_path: Path) -> None:
+    run(folder, "--result", str(tmp_path / "part.json"), "--limit", "3")
+    (tmp_path / "part.parquet").unlink()
+    with pytest.raises(DataError, match=r"passerby evaluate BUNDLE .* --limit 3 --result"):
+        find_sources([tmp_path / "part.json"])
