@@ -300,6 +300,23 @@ def test_lost_positives_are_counted_and_a_missing_mAP_is_refused(tmp_path: Path)
             compare([folder], baseline="a", metrics=[metric], resamples=100)
 
 
+def test_a_few_resamples_that_measure_nothing_are_left_out_and_counted(tmp_path: Path) -> None:
+    labels = np.zeros((40, 4), np.int8)
+    labels[:4, 0] = 1  # (1 − 4/40)^40 = 1.5 % of the resamples lose all four
+    runs = [make(v, labels=labels, skill=s) for v, s in (("a", 1.0), ("b", 1.2))]
+    found = compare([write(tmp_path, *runs)], baseline="a", metrics=["mA", "mAP"], resamples=1000)
+    assert found.lost == found.incomplete
+    assert 5 <= found.lost <= 30
+    assert f"In {found.lost} of them no attribute could be measured" in found.describe()
+    weighted = [WeightedMetrics(r.probs, labels, thresholds=[0.5] * 4, unknown="ignore") for r in runs]
+    draws = np.concatenate(list(draw_multiplicities(np.arange(40), resamples=1000, seed=0)), axis=1)
+    first, second = (each.compute(draws)["mA"] for each in weighted)
+    differences = found.runs[1].differences
+    assert differences is not None
+    expected = np.nanquantile(second - first, [0.025, 0.975])
+    assert (differences["mA"].low, differences["mA"].high) == pytest.approx(expected)
+
+
 def test_scores_of_both_habits_are_not_compared(tmp_path: Path) -> None:
     labels = draw_labels(np.random.default_rng(7), 60)
     labels[:, 3] = 0

@@ -25,6 +25,8 @@ from passerby.metrics.functional import METRICS
 __all__ = ["DEFAULT_METRICS", "compare"]
 
 DEFAULT_METRICS = ("mA", "f1", "mAP")
+MAX_LOST = 0.05
+"""Largest share of resamples that intervals may leave out because their labels measure no attribute."""
 
 Progress = Callable[[int, int], None]
 Samples = Mapping[str, NDArray[np.float64]]
@@ -68,7 +70,7 @@ def compare(
         ConfigError: If an option is out of range, not exactly one run has the name of the baseline, or
             protocols or thresholds differ.
         DataError: If predictions are missing or damaged, or the runs were not scored on the same samples and
-            attributes.
+            attributes, or too many resamples have labels that measure no attribute.
     """
     _check_options(metrics, resamples, level)
     sources = pair_sources(find_sources(paths, skip_missing=skip_missing))
@@ -96,6 +98,7 @@ def compare(
         n_clusters=int(clusters.max()) + 1,
         unmeasured=tuple(sorted({name for run in runs for name in run.first.unmeasured})),
         n_attributes=len(sources[0].thresholds),
+        lost=_count_lost(means[0]),
         incomplete=_count_incomplete(sources[0], clusters, resamples=resamples, seed=seed),
         commit=find_commit(),
     )
@@ -153,8 +156,8 @@ def _resample(
     draws = draw_multiplicities(clusters, resamples=resamples, seed=seed)
     chunks = [weighted.compute(multiplicities) for multiplicities in draws]
     samples = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in metrics}
-    lost = max(int(np.isnan(values).sum()) for values in samples.values())
-    if lost:
+    lost = _count_lost(samples)
+    if lost > MAX_LOST * resamples:
         name = next(name for name, values in samples.items() if np.isnan(values).sum() == lost)
         raise DataError(
             f"in {lost:,} of {resamples:,} resamples the labels cannot measure {name}: no attribute has "
@@ -162,6 +165,11 @@ def _resample(
             f"--metric without {name}"
         )
     return samples
+
+
+def _count_lost(samples: Samples) -> int:
+    """The number of resamples whose labels cannot measure a metric."""
+    return max(int(np.isnan(values).sum()) for values in samples.values())
 
 
 def _count_incomplete(source: Source, clusters: NDArray[np.int64], *, resamples: int, seed: int) -> int:
@@ -177,6 +185,7 @@ def _average(samples: Sequence[Samples], metrics: Sequence[str]) -> Samples:
 
 
 def _measure(difference: float, samples: NDArray[np.float64], level: float) -> Interval:
+    samples = samples[~np.isnan(samples)]
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
     return Interval(difference, float(low), float(high), float((samples <= 0).mean()))
 

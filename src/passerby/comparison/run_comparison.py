@@ -96,6 +96,7 @@ class Comparison:
         commit: Commit of the code.
         n_attributes: Number of attributes; None in a file of passerby up to 0.2, which does not state it.
         unmeasured: The attributes without positives or without negatives in the test set; None likewise.
+        lost: Number of resamples that the intervals leave out, as their labels measure no attribute.
     """
 
     runs: tuple[ComparedRun, ...]
@@ -110,6 +111,7 @@ class Comparison:
     commit: str | None
     n_attributes: int | None = None
     unmeasured: tuple[str, ...] | None = None
+    lost: int = 0
 
     # ------------------------------------------------------------------ text
 
@@ -147,6 +149,8 @@ class Comparison:
             drops = load_protocol(self._protocol).degenerate == "drop" and self.unmeasured is not None
             text += f" In {self.incomplete:,} resamples an attribute had no positives or no negatives left"
             text += ", and was left out of mA there." if drops else "."
+        if self.lost:
+            text += f" In {self.lost:,} of them no attribute could be measured; the intervals leave them out."
         return " ".join(filter(None, (text, self.describe_unmeasured())))
 
     @property

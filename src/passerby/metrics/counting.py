@@ -186,13 +186,16 @@ class _Counter:
         if any_unknown:
             torch.lt(labels, 0, out=unknown)
             torch.gt(predicted, unknown, out=predicted)
-            self.blank_rows += unknown.all(1).count_nonzero()
         else:
             unknown.zero_()
         torch.bitwise_and(predicted, positives, out=hits)
         groups = self.flags.view(torch.uint8).view(4, _GROUP, -1)  # (4, 128, size / 128 · A)
         self.by_column += groups.sum(1, dtype=torch.uint8).view(4, -1, columns).sum(1)
         self._add_rows()
+        if any_unknown:
+            # A reduction of bytes along rows is slow, so only the rows that can be blank are looked through.
+            maybe = unknown[:, 0].bool() & (self.in_row[0, :n] + self.in_row[1, :n] == 0)
+            self.blank_rows += unknown[maybe].all(1).count_nonzero()
 
     def _add_rows(self) -> None:
         self._sum_rows()

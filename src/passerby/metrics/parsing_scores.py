@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
-from passerby.metrics.arrays import convert_to_tensors
+from passerby.metrics.arrays import convert_to_tensor, convert_to_tensors
 from passerby.parsing import MASK_CLASSES, UNKNOWN_CLASS, check_classes
 
 __all__ = ["ParsingScores", "count_parsing"]
@@ -34,13 +34,17 @@ class ParsingScores:
     iou: Mapping[str, float]
 
     @classmethod
-    def from_counts(cls, counts: Tensor, classes: Sequence[str]) -> ParsingScores:
+    def from_counts(cls, counts: Tensor | ArrayLike, classes: Sequence[str]) -> ParsingScores:
         """Scores from counts of pixels.
+
+        Args:
+            counts: From `count_parsing`: tensor, array or nested lists.
+            classes: Names of the classes.
 
         Shape:
             counts: (K, K), true class by predicted class.
         """
-        pixels = counts.double()
+        pixels = convert_to_tensor(counts, name="counts").double()
         hits, true = pixels.diagonal(), pixels.sum(1)
         iou = hits / (true + pixels.sum(0) - hits)
         return cls(dict(zip(classes, iou.where(true > 0, torch.nan).tolist(), strict=True)))
