@@ -158,7 +158,9 @@ def annotate(
     check_classes(plan, parsing.parsing_classes)
     from passerby.annotators.annotate import annotate as run_annotators
     from passerby.data.manifest import Manifest
+    from passerby.devices import check_device
 
+    check_device(device)
     if output.contact_sheet is not None:
         from passerby.visualization.figure_file import check_figure
 

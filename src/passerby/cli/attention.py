@@ -84,7 +84,7 @@ def attention(
         raise typer.BadParameter("give either --attributes or --by-task, not both")
     out = Path("attention.png") if output.out is None and output.raw is None else output.out
 
-    from passerby.bundle import load
+    from passerby.cli.inputs import inspect_bundle
     from passerby.inference.sources import find_images
     from passerby.visualization.figure_file import check_figure
 
@@ -92,8 +92,10 @@ def attention(
     if out is not None:
         check_outputs([out], paths)
         check_figure(out, count=len(paths), height_px=output.height)
-    model = load(bundle, device=device)
-    chosen = None if attributes is None else split_attributes(attributes, model.schema)
+    auxiliary.check()
+    facts = inspect_bundle(bundle, device)
+    chosen = None if attributes is None else split_attributes(attributes, facts.schema)
+    model = facts.load()
     names = split_list(maps)
     inputs = auxiliary.create(model, true_parsing=true_parsing)
     kept, read = _compute(model, paths, names=names, raw=output.raw, keep=out is not None, auxiliary=inputs)

@@ -40,15 +40,21 @@ def calibrate(
 
     `passerby evaluate` and `passerby predict` use the thresholds of the new bundle.
     """
-    from passerby.evaluation import evaluate
     from passerby.evaluation.calibration import calibrate as run_calibration
     from passerby.evaluation.calibration import check_calibration
+    from passerby.evaluation.evaluate import evaluate, match_attributes
 
-    loaded, manifest, name = loading.open(bundle, data, partition)
-    check_calibration(loaded, manifest.dataset, name, split.value)  # before the long work
+    inputs = loading.check(bundle, data, partition, split.value)  # errors come before the long work
+    check_calibration(inputs.bundle.metadata, inputs.manifest.dataset, inputs.partition, split.value)
+    match_attributes(inputs.bundle.schema.names, inputs.manifest, None)
+    loaded = inputs.bundle.load()
     with show_progress("predicting") as progress:
         evaluation = evaluate(
-            loaded, manifest, partition=name, split=split.value, loading=loading.create(batch_size, progress)
+            loaded,
+            inputs.manifest,
+            partition=inputs.partition,
+            split=split.value,
+            loading=loading.create(batch_size, progress),
         )
     new = run_calibration(loaded, evaluation, goal=goal.value, rename=True)
     new.save(out)

@@ -91,17 +91,20 @@ def evaluate(
     from rich.console import Console
 
     from passerby.data.label_map import LabelMap
-    from passerby.evaluation import evaluate as run_evaluation
+    from passerby.evaluation.evaluate import evaluate as run_evaluation
+    from passerby.evaluation.evaluate import match_attributes
     from passerby.evaluation.protocols import load_protocol
 
-    load_protocol(protocol)  # an unknown name is an error before the long work
+    load_protocol(protocol)  # errors come before the long work
     labels = None if label_map is None else LabelMap.load(label_map)
-    loaded, manifest, name = loading.open(bundle, data, partition)
+    inputs = loading.check(bundle, data, partition, split.value)
+    match_attributes(inputs.bundle.schema.names, inputs.manifest, labels)
+    loaded = inputs.bundle.load()
     with show_progress("evaluating") as progress:
         evaluation = run_evaluation(
             loaded,
-            manifest,
-            partition=name,
+            inputs.manifest,
+            partition=inputs.partition,
             split=split.value,
             protocol=protocol,
             tta=("five-crops",) if five_crops else (),

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from passerby.evaluation.localization.estimates import Estimate
     from passerby.evaluation.localization.scores import LocalizationScores
     from passerby.evaluation.localization.settings import HeatMapSettings, SamplingSettings
+    from passerby.evaluation.localization.true_region import TruthKind
 
 __all__ = ["evaluate_localization"]
 
@@ -160,22 +161,34 @@ def evaluate_localization(
     from rich.console import Console
 
     from passerby.data.label_map import LabelMap
-    from passerby.evaluation.localization.evaluator import evaluate_localization as run_evaluation
+    from passerby.evaluation.localization.sample_selection import check_truth
 
-    settings = _create_settings(heat_maps)  # check options before the long work
+    settings, chosen = _create_settings(heat_maps), sampling.create()  # errors come before the long work
     output.check()
     labels = None if label_map is None else LabelMap.load_truth(label_map)
-    loaded, manifest, name = loading.open(bundle, data, partition)
+    kind: TruthKind | None = None if truth is None else truth.value
+    inputs = loading.check(bundle, data, partition, split.value)
+    check_truth(
+        inputs.manifest.select_split(inputs.partition, split.value),
+        inputs.bundle.preprocess,
+        attributes=inputs.bundle.schema.names,
+        label_map=labels,
+        kind=kind,
+        boxes=settings.boxes,
+        exclude_from_mean=chosen.exclude_from_mean,
+    )
+    from passerby.evaluation.localization.evaluator import evaluate_localization as run_evaluation
+
     with show_progress("evaluating") as progress:
         scores = run_evaluation(
-            loaded,
-            manifest,
-            partition=name,
+            inputs.bundle.load(),
+            inputs.manifest,
+            partition=inputs.partition,
             split=split.value,
             label_map=labels,
-            truth=None if truth is None else truth.value,
+            truth=kind,
             heat_maps=settings,
-            sampling=sampling.create(),
+            sampling=chosen,
             loading=loading.create(batch_size, progress),
         )
     console = Console()

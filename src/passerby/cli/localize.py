@@ -84,21 +84,24 @@ def localize(
     if output.out is not None and output.out == output.json_file:
         raise typer.BadParameter("--out and --json are the same file; change one, for example to boxes.jsonl")
 
-    from passerby.bundle import load
+    from passerby.cli.inputs import inspect_bundle
     from passerby.explain.boxes import Binarization
-    from passerby.explain.localization import localize_many
     from passerby.inference.sources import find_images
 
     binarization = Binarization.parse(heat_maps.binarize)
     paths = find_images(pictures)
     check_outputs([path for path in (output.out, output.json_file) if path is not None], paths)
     output.check(paths, attributes=None)
-    model = load(bundle, device=device)
-    chosen = None if attributes is None else split_attributes(attributes, model.schema)
+    auxiliary.check()
+    facts = inspect_bundle(bundle, device)
+    chosen = None if attributes is None else split_attributes(attributes, facts.schema)
     if chosen is not None:
         output.check(paths, attributes=len(set(chosen)))
-    names = chosen or model.schema.names
+    names = chosen or facts.schema.names
     drawings = None if output.folder is None else _name_drawings(output.folder, paths, names)
+    from passerby.explain.localization import localize_many
+
+    model = facts.load()
     items = localize_many(
         model,
         paths,

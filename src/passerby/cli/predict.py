@@ -118,6 +118,7 @@ def predict(
     from passerby.inference.sources import find_images
 
     paths = find_images(pictures)
+    auxiliary.check()
     files: dict[str, Path] = {}
     if output.parsing is not None:
         targets = place_below(output.parsing, paths, ".png", keep_suffix=False)

@@ -54,7 +54,7 @@ def results(
         return
     from passerby.cli.tables import Line, print_scores
     from passerby.comparison.run_names import describe_facts, name_rows
-    from passerby.metrics.functional import METRICS
+    from passerby.metrics.names import METRICS
 
     shared, names = name_rows([describe_facts(row.first, seeds=len(row.results)) for row in rows])
     lines = []

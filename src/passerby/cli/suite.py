@@ -33,9 +33,10 @@ def suite(
     from passerby.cli.logs import show_logs
     from passerby.comparison.stored import format_comparison, load_comparison
     from passerby.config import load_suite
-    from passerby.suite import plan_suite, run_suite
 
     loaded = load_suite(path, overrides or [])
+    from passerby.suite import plan_suite, run_suite
+
     folder = out or Path("runs") / "suites" / loaded.name
     if dry_run:
         for job in plan_suite(loaded, folder, results=results):

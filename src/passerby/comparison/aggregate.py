@@ -12,7 +12,7 @@ from typing import Any
 from passerby.comparison.run_names import name_run, select_rules
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.results import Result
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 
 __all__ = ["COLUMNS", "Aggregate", "aggregate", "format_markdown", "identify_recipe", "select_variants"]
 

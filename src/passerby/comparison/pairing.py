@@ -17,7 +17,7 @@ from passerby.evaluation.protocols import load_protocol
 from passerby.evaluation.results import EVALUATION_FILE, Result
 from passerby.evaluation.score_files import find_score_files, find_unique_files, locate_predictions
 from passerby.metrics.bootstrap import WeightedMetrics
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 
 __all__ = ["Source", "find_sources", "pair_sources"]
 

@@ -13,7 +13,7 @@ from passerby.comparison.intervals import Interval, format_mean
 from passerby.comparison.run_names import SHORT_NAMES, RunFacts, describe_facts, name_rows, restore_facts
 from passerby.comparison.score_table import Cell, ScoreTable
 from passerby.evaluation.score_files import COMPARISON_SUFFIX
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 
 __all__ = ["ComparedRun", "Comparison"]
 

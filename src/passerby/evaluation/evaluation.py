@@ -26,11 +26,10 @@ from passerby.evaluation.provenance import describe_protocol_line, describe_resu
 from passerby.evaluation.results import EVALUATION_FILE, PREDICTIONS_FILE, Result, read_score_file
 from passerby.evaluation.scoring import compute_scores, describe_attributes
 from passerby.io import write_json
-from passerby.metrics import ParsingScores
 from passerby.schema import AttributeSchema
 
 if TYPE_CHECKING:
-    from passerby.metrics import AttributeScores
+    from passerby.metrics import AttributeScores, ParsingScores
 
 __all__ = ["Evaluation"]
 
@@ -252,6 +251,8 @@ class Evaluation:
     def _from_values(
         cls, values: Mapping[str, Any], schema: AttributeSchema, predictions: Predictions, root: Path
     ) -> Evaluation:
+        from passerby.metrics import ParsingScores
+
         details, metrics = values["details"], values["metrics"]
         return cls(
             dataset=values["dataset"],

@@ -16,7 +16,7 @@ from typing import Any, Self
 from passerby.errors import DataError
 from passerby.evaluation.provenance import convert_evaluation
 from passerby.io import read_json, slugify, write_json
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 from passerby.migration import upgrade
 
 __all__ = [

@@ -15,7 +15,6 @@ from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, TrainingError
 from passerby.evaluation.calibration import name_calibrated
 from passerby.evaluation.results import name_score_file
-from passerby.models import list_arguments
 from passerby.suite.checks import check_data, check_teacher, check_tests, describe_test_split
 
 Split = Literal["train", "val", "test"]
@@ -134,6 +133,8 @@ def _load_manifest(recipe: Recipe) -> Manifest:
 def _create_run(
     suite: Suite, definition: SuiteRun, manifest: Manifest, out: Path, results: Path
 ) -> PlannedRun:
+    from passerby.models import list_arguments  # here because it loads torch
+
     recipe = definition.recipe
     default = list_arguments(recipe.model.name).get("backbone", "none")
 

@@ -10,7 +10,6 @@ from passerby.bundle.storage import CARD, CONFIG, WEIGHTS
 from passerby.config import Suite, TestSection
 from passerby.suite.jobs import Job, Step
 from passerby.suite.planned_run import PlannedRun, Split
-from passerby.training.teachers import find_predictions
 
 __all__ = ["create_job"]
 
@@ -37,6 +36,8 @@ def create_job(run: PlannedRun, suite: Suite, results: Path) -> Job:
 
 def _create_training(run: PlannedRun, results: Path) -> Step:
     """Training, and the evaluation of the bundle on the test split."""
+    from passerby.training.teachers import find_predictions  # here because it loads torch
+
     arguments = {"recipe": str(run.recipe_path), "run": str(run.folder), "results": str(results)}
     return Step(
         "train",
