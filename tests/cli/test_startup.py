@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -47,9 +46,15 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "predict: no bundle": (("predict", "nothing", "a.png"), "no bundle at nothing"),
     "predict: no image": (("predict", "bundle", "b.png"), "no images at: b.png"),
     "predict: no GPU": (("predict", "bundle", "a.png", "--device", "cuda:0"), GPU),
-    "predict: no such device": (("predict", "bundle", "a.png", "--device", "gpu"), "expected a device such as"),
+    "predict: no such device": (
+        ("predict", "bundle", "a.png", "--device", "gpu"),
+        "expected a device such as",
+    ),
     "predict: damaged bundle": (("predict", "damaged", "a.png"), "damaged is not a bundle: it has no config"),
-    "predict: no masks": (("predict", "bundle", "a.png", "--masks", "nothing"), "no method 'nothing' for masks"),
+    "predict: no masks": (
+        ("predict", "bundle", "a.png", "--masks", "nothing"),
+        "no method 'nothing' for masks",
+    ),
     "localize: no bundle": (("localize", "nothing", "a.png"), "no bundle at nothing"),
     "localize: no image": (("localize", "bundle", "b.png"), "no images at: b.png"),
     "localize: no GPU": (("localize", "bundle", "a.png", "--device", "cuda:0"), GPU),

@@ -12,6 +12,7 @@ from passerby.cli.attributes import split_attributes
 from passerby.cli.auxiliary import AuxiliaryOptions
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, DeviceOption, FigureOptions, PicturesArgument, split_list
+from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.progress import show_progress
 
@@ -103,7 +104,7 @@ def attention(
         schema = model.schema if output.by_task else None
         _draw(kept, out, attributes=chosen, names=names, by_task=schema, output=output)
     if output.raw is not None and read:
-        typer.echo(f"{output.raw}: {read} file(s)")
+        print_note(f"{output.raw}: {read} file(s)")
     if read < len(paths):
         typer.echo(f"passerby: skipped {len(paths) - read} of {len(paths)} images", err=True)
         raise typer.Exit(1)
@@ -130,7 +131,7 @@ def _draw(
         height_px=output.height,
     )
     save_figure(out, figure)
-    typer.echo(f"{out}: {len(maps)} image(s), {figure.width} × {figure.height} pixels")
+    print_note(f"{out}: {len(maps)} image(s), {figure.width} × {figure.height} pixels")
 
 
 def _compute(

@@ -17,6 +17,7 @@ from passerby.cli.attributes import name_files, split_attributes
 from passerby.cli.auxiliary import AuxiliaryOptions
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, DeviceOption, FigureOptions, HeatMapOptions, PicturesArgument
+from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.progress import show_progress
 
@@ -169,9 +170,9 @@ class _Counts:
 
     def print(self, folder: Path | None, json_file: Path | None) -> None:
         if folder is not None:
-            typer.echo(f"{folder}: {self.drawn} file(s)")
+            print_note(f"{folder}: {self.drawn} file(s)")
         if json_file is not None:
-            typer.echo(f"{json_file}: {self.read} image(s)")
+            print_note(f"{json_file}: {self.read} image(s)")
 
 
 def _report(items: Iterator[Localization | Skipped], count: int, counts: _Counts) -> Iterator[Localization]:
@@ -223,4 +224,4 @@ def _draw_figure(found: Iterator[Localization], out: Path, *, columns: int, heig
     if first is not None:
         figure = draw_localizations(chain([first], found), columns=columns, height_px=height_px)
         save_figure(out, figure)
-        typer.echo(f"{out}: {figure.width} × {figure.height} pixels")
+        print_note(f"{out}: {figure.width} × {figure.height} pixels")

@@ -12,6 +12,7 @@ import typer
 from passerby.cli.auxiliary import AuxiliaryOptions
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, DeviceOption, FiveCropsOption, PicturesArgument
+from passerby.cli.output import print_note
 from passerby.cli.output_paths import place_below
 from passerby.cli.progress import show_progress
 
@@ -84,8 +85,9 @@ class PredictorOptions:
     """How the images are predicted."""
 
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 32
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Decoding threads; by default one per processor, at most 8.")
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads that decode images.", show_default="one per processor, at most 8"),
     ] = None
     device: DeviceOption = "auto"
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored image.")] = False
@@ -128,7 +130,7 @@ def predict(
     predictor = Predictor(
         model,
         batch_size=options.batch_size,
-        threads=options.threads,
+        threads=options.workers,
         tta=options.tta,
         auxiliary=auxiliary.create(model),
         parse=output.parsing is not None,
@@ -180,4 +182,4 @@ def _draw_parsing(
             write_parsing(files[prediction.source], prediction.parsing)
             drawn += 1
         yield prediction
-    typer.echo(f"{folder}: {drawn} parsing map(s)", err=True)
+    print_note(f"{folder}: {drawn} parsing map(s)")

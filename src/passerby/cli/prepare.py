@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from passerby.cli.option_groups import expand_option_groups
+from passerby.cli.output import JsonOption, create_console, print_json, print_note
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.console import Console
 
     from passerby.data.manifest import Manifest
     from passerby.data.summary import ImageCheck
@@ -100,23 +99,26 @@ def prepare(
     check_images: Annotated[
         bool, typer.Option(help="Decode every image to find unreadable ones and exact duplicates.")
     ] = True,
+    as_json: JsonOption = False,
 ) -> None:
     """Convert the files of a data set into a manifest."""
-    from rich.console import Console
-
-    from passerby.cli.summary import print_summary
     from passerby.data.summary import summarise
 
-    console = Console()
-    with _print_warnings(console):
+    with _print_warnings():
         manifest = _read(dataset, root, allow_missing, format_options.to_arguments())
     for kind in dict.fromkeys(partitions.partition or []):
         manifest = _add_partition(manifest, kind, partitions)
     check = _check(manifest) if check_images else None
-    print_summary(summarise(manifest, check=check), console)
+    summary = summarise(manifest, check=check)
     path = out or Path(f"{dataset}.parquet")
     manifest.write(path)
-    console.print(f"Wrote [bold]{path}[/] ({len(manifest):,} rows).", highlight=False, soft_wrap=True)
+    if as_json:
+        print_json({"manifest": str(path), **asdict(summary)})
+    else:
+        from passerby.cli.summary import print_summary
+
+        print_summary(summary, create_console())
+    print_note(f"Wrote {path} ({len(manifest):,} rows).")
 
 
 def _read(dataset: str, root: Path, allow_missing: bool, given: dict[str, Any]) -> Manifest:
@@ -171,12 +173,12 @@ def _check(manifest: Manifest) -> ImageCheck:
 
 
 @contextmanager
-def _print_warnings(console: Console) -> Iterator[None]:
+def _print_warnings() -> Iterator[None]:
     """Print the warnings that the readers log."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            console.print(f"[yellow]Note:[/] {record.getMessage()}", highlight=False, soft_wrap=True)
+            typer.echo(f"Note: {record.getMessage()}", err=True)
 
     logger = logging.getLogger("passerby.data")
     handler = Handler(logging.WARNING)

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import json
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from passerby.cli.output import JsonOption, print_json, print_note
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -27,7 +28,7 @@ def recipes(
         typer.Argument(help="A recipe to show, such as baseline/own, or a folder to list, such as man."),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Copy the recipe to this new file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the recipes and suites of the package, show one, or copy one.
 
@@ -43,13 +44,13 @@ def recipes(
             typer.echo(text, nl=False)
         else:
             _write_new(out, text)
-            typer.echo(f"wrote {out}")
+            print_note(f"Wrote {out}")
         return
     if out is not None:
         raise ConfigError(f"--out: expected the name of one recipe, got {name}; `passerby recipes` lists all")
     chosen = _select(list(packaged.values()), name)
     if as_json:
-        typer.echo(json.dumps([_to_dict(each) for each in chosen], indent=1, ensure_ascii=False))
+        print_json([_to_dict(each) for each in chosen])
         return
     typer.echo("\n".join(_format(chosen, folded=name is None)))
 

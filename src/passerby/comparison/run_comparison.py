@@ -8,7 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from passerby.comparison.comparison_file import ComparisonKind, load_comparison_file, write_comparison_file
+from passerby.comparison.comparison_file import (
+    VERSION,
+    ComparisonKind,
+    load_comparison_file,
+    write_comparison_file,
+)
 from passerby.comparison.intervals import Interval, format_mean
 from passerby.comparison.run_names import SHORT_NAMES, RunFacts, describe_facts, name_rows, restore_facts
 from passerby.comparison.score_table import Cell, ScoreTable
@@ -173,7 +178,11 @@ class Comparison:
         Raises:
             ConfigError: If the name does not end in `.comparison.json`.
         """
-        write_comparison_file(path, asdict(self), KIND)
+        write_comparison_file(path, self.to_dict(), KIND)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the content of the file that `write` writes."""
+        return {"version": VERSION, **asdict(self)}
 
     @classmethod
     def load(cls, path: Path) -> Comparison:

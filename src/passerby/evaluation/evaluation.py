@@ -158,6 +158,23 @@ class Evaluation:
         """
         return Result(**{**self._describe(), **facts})
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the content of `evaluation.json`, without the folder of the images."""
+        return {**self._describe(), "details": self._describe_details()}
+
+    def _describe_details(self) -> dict[str, Any]:
+        return {
+            "n_samples": len(self),
+            "protocol_line": self.protocol_line,
+            "degenerate": self.scores.degenerate,
+            "five_crops": self.five_crops,
+            "device": self.device,
+            "seconds": self.seconds,
+            "skipped": [list(pair) for pair in self.skipped],
+            "metadata": dict(self.metadata),
+            "schema": self.schema.to_dict(),
+        }
+
     def _describe(self) -> dict[str, Any]:
         return describe_result(
             self.metadata,
@@ -185,18 +202,8 @@ class Evaluation:
         """Write `predictions.parquet`, then `evaluation.json`, so that a folder with it is complete."""
         folder = Path(folder)
         self.predictions.write(folder / PREDICTIONS_FILE)
-        details = {
-            "n_samples": len(self),
-            "protocol_line": self.protocol_line,
-            "degenerate": self.scores.degenerate,
-            "five_crops": self.five_crops,
-            "device": self.device,
-            "seconds": self.seconds,
-            "skipped": [list(pair) for pair in self.skipped],
-            "root": Path(os.path.relpath(self.root.resolve(), folder.resolve())).as_posix(),
-            "metadata": dict(self.metadata),
-            "schema": self.schema.to_dict(),
-        }
+        root = Path(os.path.relpath(self.root.resolve(), folder.resolve())).as_posix()
+        details = {**self._describe_details(), "root": root}
         write_json(folder / EVALUATION_FILE, {**self._describe(), "details": details})
 
     def write_result(self, target: Path, **facts: Any) -> Path:
