@@ -67,7 +67,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(bundle: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["predict", str(bundle), *arguments, "--device", "cpu", "--threads", "2"])
+    return CliRunner().invoke(app, ["predict", str(bundle), *arguments, "--device", "cpu", "--workers", "2"])
 
 
 def test_table(bundle: Path, folder: Path) -> None:

@@ -46,7 +46,7 @@ def test_one_is_printed_or_copied(tmp_path: Path) -> None:
     copy = tmp_path / "new" / "my.yaml"
     text = run("diaa/demo")
     assert "extends: baseline/demo\n" in text
-    assert run("diaa/demo", "--out", str(copy)) == f"wrote {copy}\n"
+    assert run("diaa/demo", "--out", str(copy)) == f"Wrote {copy}\n"
     assert copy.read_text(encoding="utf-8") == text
     assert load_recipe(copy) == load_recipe("diaa/demo")
 

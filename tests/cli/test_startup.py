@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 
@@ -168,6 +169,7 @@ def outcomes(tmp_path_factory: pytest.TempPathFactory) -> dict[str, tuple[int, s
         capture_output=True,
         text=True,
         cwd=folder,
+        env={**os.environ, "PASSERBY_WEIGHTS": str(folder)},
         check=False,
     )
     assert result.returncode == 0, result.stderr

@@ -214,11 +214,17 @@ def _print_scores(scores: LocalizationScores) -> None:
     where = f"{scores.dataset}, {scores.partition}, {scores.split}"
     height, width = scores.input_size
     drawn = "identities or images" if any(scores.samples.identities) else "images"
-    remarks = (
+    remarks = [
         f"Rules: {scores.protocol.describe()}.",
         _LEGEND,
         f"Input {height}×{width}; {scores.resamples:,} resamples of {scores.n_clusters:,} {drawn}.",
-    )
+    ]
+    if scores.exclude_from_mean:
+        remarks.append(f"Not in the mean: {', '.join(scores.exclude_from_mean)}.")
+    if small := sum(scores.too_small.values()):
+        remarks.append(f"{small:,} samples are too small to count.")
+    if none := [name for name, number in scores.counts.items() if not number]:
+        remarks.append(f"Without samples: {', '.join(none)}.")
     count = scores.protocol.insertion_deletion
     _print_columns(
         scores,
