@@ -38,7 +38,7 @@ app = typer.Typer(
     help="Recognise attributes of persons in images: prepare data, train, evaluate, predict.",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help takes a third of the time of rich help
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[Callable[..., None], str] = {
@@ -79,13 +79,14 @@ def _options(
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
     ] = False,
     quiet: Annotated[
-        bool, typer.Option("--quiet", "-q", help="Print results, warnings and errors only.")
+        bool,
+        typer.Option("--quiet", "-q", help="Print results, warnings and errors only; also after COMMAND."),
     ] = False,
     verbose: Annotated[
-        bool, typer.Option("--verbose", "-v", help="Print all log records, and tracebacks of errors.")
+        bool,
+        typer.Option("--verbose", "-v", help="Print log records and tracebacks, too; also after COMMAND."),
     ] = False,
 ) -> None:
-    """--quiet and --verbose may also follow the name of the command."""
     del version
     if quiet and verbose:
         raise typer.BadParameter("give either --quiet or --verbose, not both")
@@ -95,7 +96,7 @@ def _options(
 def main() -> None:
     """Run the command line; errors of the package are printed without a traceback, exit status 2."""
     try:
-        app()
+        app(prog_name="passerby")  # also for `python -m passerby`, in usage and completion
     except PasserbyError as error:
         if get_verbosity() is Verbosity.VERBOSE:
             traceback.print_exc()

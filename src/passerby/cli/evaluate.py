@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.completion import complete_label_maps
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import (
     BundleArgument,
@@ -77,6 +78,7 @@ def evaluate(
             "peta-to-pa100k (peta, pa100k, rap1, rap2, upar, market1501, wider, ccp); or a JSON or YAML "
             "file.",
             show_default="attributes of the same name",
+            autocompletion=complete_label_maps,
         ),
     ] = None,
     protocol: Annotated[

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.completion import complete_label_maps
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import (
     BundleArgument,
@@ -142,6 +143,7 @@ def evaluate_localization(
             help="Classes of the ground truth for each attribute: <model's data set>-to-<this data set>, "
             "such as peta-to-ccp, or a JSON or YAML file.",
             show_default="classes of the same name",
+            autocompletion=complete_label_maps,
         ),
     ] = None,
     truth: Annotated[

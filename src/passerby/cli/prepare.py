@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from passerby.cli.completion import complete_datasets
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.output import JsonOption, create_console, print_json, print_note
 from passerby.cli.progress import show_progress
@@ -84,7 +85,8 @@ def prepare(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="peta, pa100k, rap1, rap2, wider, market1501, upar, ccp, or table for your own data."
+            help="peta, pa100k, rap1, rap2, wider, market1501, upar, ccp, or table for your own data.",
+            autocompletion=complete_datasets,
         ),
     ],
     root: Annotated[

@@ -70,9 +70,10 @@ def format_rate(per_second: float | None) -> str:
     """Items per second, or per minute below one a second.
 
     Example:
-        >>> format_rate(123.4), format_rate(0.25), format_rate(None)
-        ('123/s', '15/min', '')
+        >>> format_rate(1234.5), format_rate(2.5), format_rate(0.25), format_rate(None)
+        ('1,234/s', '2.5/s', '15.0/min', '')
     """
     if not per_second:
         return ""
-    return f"{per_second:.3g}/s" if per_second >= 1 else f"{60 * per_second:.3g}/min"
+    rate, unit = (per_second, "s") if per_second >= 1 else (60 * per_second, "min")
+    return f"{rate:,.0f}/{unit}" if rate >= 100 else f"{rate:.1f}/{unit}"

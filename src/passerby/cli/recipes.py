@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.completion import complete_recipes
 from passerby.cli.output import JsonOption, print_json, print_note
 
 if TYPE_CHECKING:
@@ -25,7 +26,10 @@ ABLATIONS = "/ablations/"
 def recipes(
     name: Annotated[
         str | None,
-        typer.Argument(help="A recipe to show, such as baseline/own, or a folder to list, such as man."),
+        typer.Argument(
+            help="A recipe to show, such as baseline/own, or a folder to list, such as man.",
+            autocompletion=complete_recipes,
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Copy the recipe to this new file.")] = None,
     as_json: JsonOption = False,

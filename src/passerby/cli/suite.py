@@ -7,13 +7,20 @@ from typing import Annotated
 
 import typer
 
+from passerby.cli.completion import complete_suites
 from passerby.cli.output import JsonOption, print_json, print_note
 
 __all__ = ["suite"]
 
 
 def suite(
-    path: Annotated[Path, typer.Argument(help="YAML file, or name of a packaged suite such as suites/peta.")],
+    path: Annotated[
+        Path,
+        typer.Argument(
+            help="YAML file, or name of a packaged suite such as suites/peta.",
+            autocompletion=complete_suites,
+        ),
+    ],
     out: Annotated[
         Path | None, typer.Option(help="Folder of the runs [default: runs/suites/<name>].")
     ] = None,
