@@ -229,3 +229,22 @@ def test_options_that_are_refused(bundle: Path, folder: Path) -> None:
 def test_names_of_files() -> None:
     assert name_files(["Hat", "hat", "a:b"]) == {"Hat": "Hat-0", "hat": "hat-1", "a:b": "a-b"}
     assert all("/" not in name and name for name in name_files(["/", "..", "ä/ö"]).values())
+
+
+def test_lines_of_json_on_standard_output(bundle: Path, folder: Path) -> None:
+    run(bundle, *PICTURES, "--json", "boxes.jsonl")
+    result = run(bundle, *PICTURES, "--json", "-")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == Path("boxes.jsonl").read_text(encoding="utf-8")
+    assert not Path("-").exists()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_the_terminal(bundle: Path, folder: Path, width: int) -> None:
+    words = ["localize", str(bundle), *PICTURES, "--device", "cpu"]
+    output = CliRunner().invoke(app, words, env={"COLUMNS": str(width)}).stdout
+    assert max(map(len, output.splitlines())) <= width
+    assert "…" not in output
+    for name in ("Hat", "Boots"):
+        probability = load(bundle)("one.png")[name]
+        assert f"{name} {probability:.2f}" in " ".join(output.split())

@@ -127,7 +127,10 @@ def test_all_stored_counts_are_counted_again() -> None:
 
 
 def test_the_command_imports_no_torch() -> None:
-    code = "import sys; from passerby.cli import app; app(standalone_mode=False); assert 'torch' not in sys.modules"
+    code = (
+        "import sys; from passerby.cli import app; app(standalone_mode=False); "
+        "assert 'torch' not in sys.modules"
+    )
     command = [sys.executable, "-c", code, "models"]
     output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "[resnet50]" in output

@@ -44,10 +44,13 @@ class AuxiliaryOptions:
         Raises:
             ConfigError: If there is one.
         """
+        given = {kind: source for kind, source in self._sources.items() if source is not None}
+        if not given:
+            return
         from passerby.annotators.factory import METHODS, create_annotator
 
-        for kind, source in self._sources.items():
-            if source is not None and source.partition("=")[0] not in METHODS[kind]:
+        for kind, source in given.items():
+            if source.partition("=")[0] not in METHODS[kind]:
                 create_annotator(kind, source, device="cpu")
 
     @property

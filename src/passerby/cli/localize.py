@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 __all__ = ["localize"]
 
+STANDARD_OUTPUT = Path("-")
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class OutputOptions(FigureOptions):
@@ -45,7 +47,12 @@ class OutputOptions(FigureOptions):
     ] = None
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", help="File for the boxes: one line of JSON per image.", dir_okay=False),
+        typer.Option(
+            "--json",
+            help="File for the boxes: one line of JSON per image; - is standard output.",
+            dir_okay=False,
+            allow_dash=True,
+        ),
     ] = None
 
     def check(self, paths: Sequence[Path], *, attributes: int | None) -> None:
@@ -131,7 +138,8 @@ def _write(
 
     if drawings is not None:
         found = _draw_each(found, drawings, counts, height_px=output.height)
-    with nullcontext() if output.json_file is None else open_output(output.json_file) as stream:
+    json_file = None if output.json_file == STANDARD_OUTPUT else output.json_file
+    with nullcontext() if output.json_file is None else open_output(json_file) as stream:
         if stream is not None:
             found = _write_lines(found, stream)
         if output.out is not None:
@@ -140,7 +148,7 @@ def _write(
             write_boxes(found, sys.stdout)
         else:
             deque(found, maxlen=0)
-    counts.print(output.folder, output.json_file)
+    counts.print(output.folder, json_file)
 
 
 def _name_drawings(folder: Path, paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict[str, Path]]:

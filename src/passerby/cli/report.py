@@ -37,9 +37,10 @@ def report(
     It shows scores, scores by attribute, training curves, correct and wrong predictions, and heat maps.
     """
     from passerby.report.inputs import load_sources
-    from passerby.report.page import create_report, write_report
 
     sources = load_sources(paths, images=root)
+    from passerby.report.page import create_report, write_report
+
     html = create_report(
         sources.runs,
         sources.evaluations,
