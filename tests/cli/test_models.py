@@ -104,6 +104,7 @@ def test_refusals(options: list[str], kind: type[Exception], message: str) -> No
 
 
 def test_stored_counts_are_those_of_the_published_settings() -> None:
+    """After a change: `passerby models --recount --json > src/passerby/models/counts.json`."""
     stored = json.loads(run("--json").stdout)
     settings = select_settings(tuple(MODELS))
     fields = ("model", "backbone", "attributes", "source", "variant", "parsing")

@@ -126,7 +126,6 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "compare: no baseline": (("compare", "nothing"), "expected --baseline, got none"),
     "compare-localization: no path": (("compare-localization", "nothing", "--baseline", "b"), "nothing"),
     "report: no path": (("report", "nothing"), "nothing"),
-    "models: no model": (("models", "--model", "basline"), "no model 'basline'"),
     "models: size": (("models", "--size", "large"), "expected --size as height x width"),
     "recipes: no recipe": (("recipes", "baseline/ow"), "did you mean baseline/own"),
     "train: no recipe": (("train", "baseline/ow"), "did you mean baseline/own"),

@@ -18,6 +18,10 @@ if TYPE_CHECKING:
 
 __all__ = ["models"]
 
+STORED = Path(__file__).parents[1] / "models" / "counts.json"
+"""Counts at the settings of the papers, from `passerby models --recount --json`; without them, the command
+would import timm and count for half a minute."""
+
 UNIT = "1 GMAC = 2 GFLOPs"
 HEADINGS: tuple[str, ...] = (
     *("model", "backbone", "attributes", "params, M", "paper", "ratio", "over baseline"),
@@ -63,12 +67,9 @@ def models(
 
     check_form(markdown, as_json)
     size_px = None if size is None else _parse_size(size)
-    stored = json.loads((Path(__file__).parents[1] / "models" / "counts.json").read_text(encoding="utf-8"))
-    if model is not None:
-        _check_model(model, stored["counts"])
-    found: dict[str, Any] | None = None
+    found = None
     if size_px is None and attributes is None and not recount:
-        found = _select_stored(stored, model, backbone)
+        found = _select_stored(model, backbone)
     if found is None:
         found = _count(model, backbone, size_px, attributes)
     if as_json:
@@ -86,25 +87,13 @@ def models(
         typer.echo(f"not counted: {line}", err=True)
 
 
-def _check_model(name: str, counts: Sequence[Count]) -> None:
-    """Refuse a name that no model has, without importing the models."""
-    from difflib import get_close_matches
-
-    from passerby.errors import ModelError
-
-    names = sorted({count["model"] for count in counts})
-    if name not in names:
-        near = get_close_matches(name, names, n=1)
-        hint = f"; did you mean {near[0]}?" if near else ""
-        raise ModelError(f"no model {name!r}; choose one of {', '.join(names)}{hint}")
-
-
-def _select_stored(stored: dict[str, Any], model: str | None, backbone: str | None) -> dict[str, Any] | None:
+def _select_stored(model: str | None, backbone: str | None) -> dict[str, Any] | None:
     """The stored counts of a model and a backbone (None: all); None if those of a model are not stored."""
+    stored: dict[str, Any] = json.loads(STORED.read_text(encoding="utf-8"))
     counts = [count for count in stored["counts"] if model in (None, count["model"])]
     chosen = [count for count in counts if backbone in (None, count["backbone"])]
     complete = {count["model"] for count in chosen} == {count["model"] for count in counts}
-    return {**stored, "counts": chosen} if complete else None
+    return {**stored, "counts": chosen} if chosen and complete else None
 
 
 def _count(
@@ -114,10 +103,12 @@ def _count(
     import timm
 
     from passerby.errors import ModelError
-    from passerby.models import MODELS
+    from passerby.models import MODELS, check_model_name
     from passerby.models.complexity import count_setting
     from passerby.models.published import select_settings
 
+    if model is not None:
+        check_model_name(model)
     settings = select_settings(
         (model,) if model else tuple(MODELS), backbone=backbone, size_px=size_px, attributes=attributes
     )
