@@ -158,8 +158,7 @@ def test_auto_takes_a_gpu_if_available(bundle: Bundle, tmp_path: Path) -> None:
     assert load(tmp_path / "b", device="auto").device.type == expected
 
 
-def test_unknown_device(bundle: Bundle, tmp_path: Path) -> None:
-    bundle.save(tmp_path / "b")
+def test_unknown_device(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="device 'warp' is not available"):
         bundle.to("warp")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -10,6 +11,7 @@ import typer
 
 from passerby.cli.completion import complete_recipes
 from passerby.cli.output import JsonOption, print_json, print_note
+from passerby.terminal import choose_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -96,7 +98,7 @@ def _to_dict(recipe: PackagedRecipe) -> dict[str, str]:
 
 
 def _format(chosen: Sequence[PackagedRecipe], *, folded: bool) -> Iterator[str]:
-    """Lines of at most `WIDTH` characters; `folded` counts the ablations instead of listing them."""
+    """Lines as wide as the terminal, at least `WIDTH`; `folded` counts the ablations instead of listing them."""
     from passerby.config.packaged import COMMANDS
 
     shown = [each for each in chosen if not (folded and ABLATIONS in each.name)]
@@ -115,6 +117,7 @@ def _format(chosen: Sequence[PackagedRecipe], *, folded: bool) -> Iterator[str]:
 def _format_line(recipe: PackagedRecipe) -> str:
     """Name and description; after a long name, the description is on the next line."""
     indent = NAME_WIDTH + 4
-    text = textwrap.shorten(recipe.describe(), WIDTH - indent, placeholder=" …", break_on_hyphens=False)
+    width = max(WIDTH, choose_width(sys.stdout)) - indent
+    text = textwrap.shorten(recipe.describe(), width, placeholder=" …", break_on_hyphens=False)
     separator = "\n" + " " * indent if len(recipe.name) > NAME_WIDTH else "  "
     return f"  {recipe.name:{NAME_WIDTH}}{separator}{text}"
