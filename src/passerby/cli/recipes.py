@@ -98,7 +98,7 @@ def _to_dict(recipe: PackagedRecipe) -> dict[str, str]:
 
 
 def _format(chosen: Sequence[PackagedRecipe], *, folded: bool) -> Iterator[str]:
-    """Lines as wide as the terminal, at least `WIDTH`; `folded` counts the ablations instead of listing them."""
+    """Lines as wide as the terminal, at least `WIDTH`; `folded` counts ablations instead of listing them."""
     from passerby.config.packaged import COMMANDS
 
     shown = [each for each in chosen if not (folded and ABLATIONS in each.name)]
