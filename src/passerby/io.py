@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -20,6 +21,7 @@ __all__ = [
     "list_differences",
     "read_json",
     "replace_file",
+    "replace_nan",
     "shorten",
     "slugify",
     "write_json",
@@ -75,6 +77,20 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
     text = json.dumps(values, indent=1, ensure_ascii=False, allow_nan=False)
     with replace_file(path) as temporary:
         temporary.write_text(text + "\n", encoding="utf-8")
+
+
+def replace_nan(value: Any) -> Any:
+    """Copy plain values for JSON, with None for each number that is not finite.
+
+    Example:
+        >>> replace_nan({"mA": (0.5, float("nan"))})
+        {'mA': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): replace_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [replace_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def read_json(path: Path) -> dict[str, Any]:

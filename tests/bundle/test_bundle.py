@@ -17,8 +17,8 @@ from safetensors.torch import load_file, save
 
 import passerby
 from passerby.bundle import Bundle, load
-from passerby.bundle.storage import FORMAT_VERSION, encode_config
-from passerby.errors import BundleError, DataError, ImageError, ModelError
+from passerby.bundle.storage import FORMAT_VERSION, encode_config, read_config
+from passerby.errors import BundleError, ConfigError, DataError, ImageError, ModelError
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Box, Preprocess
@@ -158,10 +158,9 @@ def test_auto_takes_a_gpu_if_available(bundle: Bundle, tmp_path: Path) -> None:
     assert load(tmp_path / "b", device="auto").device.type == expected
 
 
-def test_unknown_device(bundle: Bundle, tmp_path: Path) -> None:
-    bundle.save(tmp_path / "b")
+def test_unknown_device(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="device 'warp' is not available"):
-        load(tmp_path / "b", device="warp")
+        bundle.to("warp")
 
 
 @pytest.mark.parametrize(
@@ -800,3 +799,22 @@ def test_weights_file_is_plain_safetensors(bundle: Bundle, tmp_path: Path) -> No
     bundle.save(tmp_path / "b")
     state = load_tensors((tmp_path / "b/model.safetensors").read_bytes())
     assert set(state) == set(bundle.model.state_dict())
+
+
+def test_the_configuration_is_read_without_the_weights(bundle: Bundle, tmp_path: Path) -> None:
+    for name in ("folder", "one.zip"):
+        bundle.save(tmp_path / name)
+        config = read_config(tmp_path / name)
+        assert tuple(config["thresholds"]) == bundle.schema.names
+    (tmp_path / "folder" / "model.safetensors").unlink()
+    assert read_config(tmp_path / "folder") == config
+    with pytest.raises(BundleError, match=r"it has no model\.safetensors"):
+        load(tmp_path / "folder")
+    (tmp_path / "folder" / "config.json").write_text("{")
+    with pytest.raises(BundleError, match="is damaged"):
+        read_config(tmp_path / "folder")
+
+
+def test_a_missing_device_is_refused_before_the_bundle_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a device such as auto, cpu or cuda:0, got 'warp'"):
+        load(tmp_path / "nothing", device="warp")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -110,3 +111,14 @@ def test_the_test_split_is_refused_before_the_work(folder: Path) -> None:
     with pytest.raises(DataError, match="flatter"):
         run(*words, "--split", "test")
     assert not (folder / "x").exists()
+
+
+def test_json(folder: Path) -> None:
+    words = ["calibrate", str(folder / "bundle"), "--data", str(folder / "toy.parquet"), "--goal", "f1"]
+    result = CliRunner().invoke(app, [*words, "--out", str(folder / "new"), "--json"])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["calibration"] == "thresholds for the best f1 on toy own/val"
+    hat = document["per_attribute"]["Hat"]
+    assert (hat["threshold"], hat["before"]) == (Bundle.load(folder / "new").thresholds[0], 0.5)
+    assert "saved in" in result.stderr

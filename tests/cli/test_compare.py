@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -160,3 +161,10 @@ def test_mistakes_are_explained(folder: Path, tmp_path: Path) -> None:
     next(folder.rglob("*.parquet")).unlink()
     with pytest.raises(DataError, match="passerby evaluate BUNDLE"):
         run(folder, "--baseline", "sb-ema-cosine")
+
+
+def test_json_is_the_content_of_the_stored_comparison(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.comparison.json"
+    output = run(folder, "--baseline", "sb-ema-cosine", "--resamples", 10, "--json", "--out", path)
+    assert json.loads(output) == json.loads(path.read_text())
+    assert run(path, "--json") == output

@@ -71,7 +71,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(bundle: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["predict", str(bundle), *arguments, "--device", "cpu", "--threads", "2"])
+    return CliRunner().invoke(app, ["predict", str(bundle), *arguments, "--device", "cpu", "--workers", "2"])
 
 
 def test_table(bundle: Path, folder: Path) -> None:
@@ -274,6 +274,25 @@ def test_guidance_that_cannot_be_is_refused(man: Path, bundle: Path, folder: Pat
         result = run(model, "one.jpg", option, value)
         assert result.exit_code != 0
         assert reason in str(result.exception)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_the_terminal(bundle: Path, folder: Path, width: int) -> None:
+    words = ["predict", str(bundle), "one.jpg", "--all", "--device", "cpu"]
+    output = CliRunner().invoke(app, words, env={"COLUMNS": str(width)}).stdout
+    assert max(map(len, output.splitlines())) <= width
+    prediction = load(bundle)("one.jpg")
+    for name in prediction.names:
+        assert f"{name} {prediction[name]:.2f}" in " ".join(output.split())
+
+
+def test_a_piped_table_has_one_line_for_each_image(bundle: Path, folder: Path) -> None:
+    (folder / ("long" * 40)).mkdir()
+    image = folder / ("long" * 40) / "one.jpg"
+    image.write_bytes((folder / "one.jpg").read_bytes())
+    words = ["predict", str(bundle), str(image), "--all", "--device", "cpu"]
+    result = CliRunner().invoke(app, words, env={"COLUMNS": ""})
+    assert len(result.stdout.splitlines()) == 2
 
 
 # ---------------------------------------------------------------------- tables

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
 
@@ -390,6 +391,34 @@ def test_reads_what_synth_writes(tmp_path, monkeypatch):
     assert None not in manifest.paths("parsing")
     assert manifest.keypoints() is not None
     assert set(manifest.table.column("split:own").to_pylist()) == {"train", "val", "test"}
+
+
+def test_json(root, tmp_path):
+    (root / "05.png").write_bytes(b"nothing")
+    result = run("table", "--root", root, "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert (document["manifest"], document["rows"], document["images"]) == ("table.parquet", 40, 40)
+    hat, cape = document["attributes"]
+    assert (hat["name"], hat["positives"], hat["negatives"], hat["unknown"]) == ("Hat", 20, 20, 0)
+    assert (cape["positives"], cape["unknown"]) == (10, 30)
+    assert document["splits"]["own"] == {"train": 26, "test": 14}
+    assert "05.png" in json.dumps(document)
+    assert "Wrote table.parquet (40 rows)." in result.stderr
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_the_summary_fits_with_long_names(root, width):
+    table = (
+        (root / "mine.csv").read_text().replace("Hat", "x" * 90).replace("Cape", "a cape of many words " * 4)
+    )
+    (root / "mine.csv").write_text(table)
+    result = CliRunner(env={"COLUMNS": str(width)}).invoke(app, ["prepare", "table", "--root", str(root)])
+    assert result.exit_code == 0, result.output
+    lines = result.stdout.splitlines()
+    assert max(map(len, lines)) <= max(width, 90 + 2)  # names in lists are not broken
+    assert "…" not in result.stdout
+    assert {"20", "10", "30", "50.0", "26", "14"} <= set(result.stdout.split())
 
 
 @pytest.mark.parametrize(

@@ -128,3 +128,49 @@ def test_chosen_variants_and_columns_as_markdown(folder: Path) -> None:
         result = CliRunner().invoke(app, ["results", str(folder), *wrong])
         assert result.exit_code == 2
         assert "--columns needs --markdown" in result.output
+
+
+def test_json(folder: Path) -> None:
+    first, second = json.loads(CliRunner().invoke(app, ["results", str(folder), "--json"]).stdout)
+    assert (first["dataset"], first["seeds"], first["mean"]["mA"], first["sd"]) == ("pa100k", [0], 0.5, None)
+    assert second["seeds"] == [0, 1]
+    assert second["mean"]["mA"] == pytest.approx(0.82)
+    assert second["sd"]["mA"] == pytest.approx(0.0002**0.5)
+    assert second["input_size"] == [256, 192]
+    result = CliRunner().invoke(app, ["results", str(folder), "--json", "--markdown"])
+    assert result.exit_code == 2
+    assert "either --markdown or --json" in result.stderr
+
+
+def test_json_by_attribute(tmp_path: Path) -> None:
+    scores = {"accuracy": 0.75, "mA": 0.5, "positives": 1, "negatives": 3}
+    write(tmp_path, seed=0, score=0.5)
+    path = next(tmp_path.rglob("*.json"))
+    values = json.loads(path.read_text())
+    values["metrics"]["per_attribute"] = {"Hat": scores}
+    path.write_text(json.dumps(values))
+    output = CliRunner().invoke(app, ["results", str(tmp_path), "--by-attribute", "--json"]).stdout
+    (hat,) = json.loads(output)["attributes"]
+    assert (hat["name"], hat["positives"], hat["always_no"]) == ("Hat", 0.25, 0.75)
+    assert list(hat["runs"].values()) == [{"accuracy": 0.75, "mA": 0.5}]
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_scores_by_attribute_fit(tmp_path: Path, width: int) -> None:
+    names = ("x" * 100, "a long name of several words that has to wrap in a narrow terminal")
+    for variant in ("sb", "a-variant-with-a-long-name", "another-variant-with-a-long-name"):
+        write(tmp_path, seed=0, score=0.5)
+        path = next(tmp_path.rglob("baseline-resnet50-sb-seed0.json"))
+        values = json.loads(path.read_text())
+        path.unlink()
+        scores = {"accuracy": len(variant) / 100, "mA": len(variant) / 50, "positives": 1, "negatives": 3}
+        values["variant"], values["metrics"]["per_attribute"] = variant, dict.fromkeys(names, scores)
+        (tmp_path / f"{variant}.json").write_text(json.dumps(values))
+    words = ["results", str(tmp_path), "--by-attribute"]
+    output = CliRunner().invoke(app, words, env={"COLUMNS": str(width)}).stdout
+    assert max(map(len, output.splitlines())) <= width
+    assert "…" not in output
+    for length in (2, 26, 32):
+        assert output.split().count(f"{length:.1f}") >= 2
+        assert output.split().count(f"{2 * length:.1f}") >= 2
+    assert output.count("x") >= 100

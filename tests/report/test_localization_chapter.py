@@ -158,7 +158,7 @@ def test_without_pictures_heat_maps_are_on_grey(make: Make, tmp_path: Path) -> N
     scores = make()
     for picture in (tmp_path / "people" / "images").iterdir():
         picture.unlink()
-    with pytest.raises(DataError, match=r"--images.*--no-images"):
+    with pytest.raises(DataError, match=r"--root.*--no-images"):
         create_report([], [], [scores])
     html = create_report([], [], [scores], pictures=0)
     pictures = find_pictures(html)[3:]

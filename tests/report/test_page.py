@@ -125,7 +125,7 @@ def test_pictures_can_be_left_out(evaluation: Evaluation) -> None:
 
 
 def test_missing_pictures_are_rejected(evaluation: Evaluation, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--images.*--no-images"):
+    with pytest.raises(DataError, match=r"--root.*--no-images"):
         create_report([], [replace(evaluation, root=tmp_path)])
 
 

@@ -335,6 +335,8 @@ def test_a_dry_run_lists_the_jobs(suite_path: Path, tmp_path: Path) -> None:
         "plain/seed0",
         "weighted/seed0",
     ]
+    document = json.loads(CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False).stdout)
+    assert document == [{"run": name, "done": False} for name in ("plain/seed0", "weighted/seed0")]
     assert not (tmp_path / "out").exists()
 
 

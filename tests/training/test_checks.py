@@ -10,10 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from passerby import devices
 from passerby.config import Recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import BundleError, DataError, ManifestError, ModelError, PasserbyError, TrainingError
-from passerby.training import checks, train
+from passerby.training import train
 from passerby.training.checks import check_inputs, load_manifest, select_training_rows
 from passerby.training.run_folder import RunFolder
 
@@ -154,9 +155,9 @@ def test_images_that_are_packed_may_be_missing(make_recipe: MakeRecipe, tmp_path
 def test_an_absent_gpu_is_an_error_before_anything_is_read(
     make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, accelerator: str
 ) -> None:
-    monkeypatch.setattr(checks, "_GPU_FILES", ("/dev/null/none",))
+    monkeypatch.setattr(devices, "_explain_missing_cuda", lambda: "there is no driver")
     monkeypatch.setattr(sys, "platform", "linux")
-    message = rf"training\.accelerator={accelerator}, but this machine has no GPU .*to auto or cpu"
+    message = rf"training\.accelerator={accelerator}: no GPU .*there is no driver.*to auto or cpu"
     with pytest.raises(TrainingError, match=message):
         check_inputs(make_recipe(training={"accelerator": accelerator}, data={"manifest": "none.parquet"}))
 

@@ -10,9 +10,10 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
-from passerby.bundle.hub import download, upload
+from passerby.bundle.hub import locate, upload
 from passerby.bundle.pictures import Picture, open_picture, source_of
 from passerby.bundle.storage import read_files, write_files
+from passerby.devices import check_device
 from passerby.errors import BundleError, DataError, ModelError, SchemaError
 from passerby.images.placement import resize_image
 from passerby.migration import upgrade
@@ -426,13 +427,11 @@ def load(
     Raises:
         BundleError: If there is no bundle, it is damaged, was changed, is of a newer format, or cannot be
             downloaded.
+        ConfigError: If this machine lacks the device.
     """
-    path = Path(path_or_hub_id).expanduser()
-    if path.exists():
-        if revision is not None:
-            raise BundleError(f"{path} is a local bundle and has no revision {revision!r}; leave it out")
-    else:
-        path = download(str(path_or_hub_id), revision)
+    if isinstance(device, str):
+        check_device(device)
+    path = locate(path_or_hub_id, revision)
     content = read_files(path)
 
     from passerby.bundle.content import rebuild_model

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from passerby._version import __version__
 from passerby.bundle.card import render_card
 from passerby.bundle.storage import CARD, CONFIG, WEIGHTS, Content, encode_config
 from passerby.errors import BundleError
+from passerby.io import replace_nan
 from passerby.models import AttributeModel, create_model
 from passerby.schema import AttributeSchema
 from passerby.types import Preprocess
@@ -41,7 +41,7 @@ def encode_files(
         "schema": model.schema.to_dict(),
         "preprocess": preprocess.to_dict(),
         "thresholds": dict(zip(model.schema.names, thresholds, strict=True)),
-        "metadata": _without_nan(metadata),
+        "metadata": replace_nan(metadata),
     }
     card = render_card(
         model.schema,
@@ -67,14 +67,6 @@ def compute_fingerprint(model: AttributeModel, preprocess: Preprocess, threshold
 def _encode_weights(model: AttributeModel) -> bytes:
     # Weights in another memory format are stored in the default one.
     return save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()})
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def rebuild_model(content: Content, path: Path) -> AttributeModel:

@@ -8,16 +8,16 @@ import typer
 
 if TYPE_CHECKING:
     from passerby.bundle import Bundle
+    from passerby.cli.inputs import BundleFacts
 
 __all__ = ["load_for_images"]
 
 
-def load_for_images(bundle: str, *, device: str) -> Bundle:
-    """Load a bundle; say on stderr if it was trained on synthetic people only."""
-    from passerby.bundle import load
+def load_for_images(facts: BundleFacts) -> Bundle:
+    """Load a bundle; state on stderr if it was trained on synthetic people only."""
     from passerby.data.domain import SYNTHETIC_LIMIT, is_synthetic
 
-    loaded = load(bundle, device=device)
+    loaded = facts.load()
     if is_synthetic(loaded.domain):
         typer.echo(f"passerby: this model {SYNTHETIC_LIMIT}", err=True)
     return loaded

@@ -13,8 +13,10 @@ import typer
 
 from passerby.cli.auxiliary import AuxiliaryOptions
 from passerby.cli.domain import load_for_images
+from passerby.cli.inputs import inspect_bundle
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, DeviceOption, FiveCropsOption, OptionalPicturesArgument
+from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.persons import TableOptions
 from passerby.cli.progress import show_progress
@@ -130,8 +132,9 @@ class PredictorOptions:
     """How the images are predicted."""
 
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 32
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Decoding threads; by default one per processor, at most 8.")
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads that decode images.", show_default="one per processor, at most 8"),
     ] = None
     device: DeviceOption = "auto"
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored image.")] = False
@@ -173,14 +176,17 @@ def predict(
     if output.parsing is not None and not done:
         _check_free(output.parsing, list(files.values()))
 
+    auxiliary.check()
+    facts = inspect_bundle(bundle, options.device)
+
     from passerby.inference.predictor import Predictor
     from passerby.inference.writers import open_output
 
-    model = load_for_images(bundle, device=options.device)
+    model = load_for_images(facts)
     predictor = Predictor(
         model,
         batch_size=options.batch_size,
-        threads=options.threads,
+        threads=options.workers,
         tta=options.tta,
         auxiliary=auxiliary.create(model),
         parse=output.parsing is not None,
@@ -288,4 +294,4 @@ def _draw_parsing(
             write_parsing(files[prediction.source, prediction.row], prediction.parsing)
             drawn += 1
         yield prediction
-    typer.echo(f"{folder}: {drawn} parsing map(s)", err=True)
+    print_note(f"{folder}: {drawn} parsing map(s)")

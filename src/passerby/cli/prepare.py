@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from passerby.cli.completion import complete_datasets
 from passerby.cli.option_groups import expand_option_groups
+from passerby.cli.output import JsonOption, create_console, print_json, print_note
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-
-    from rich.console import Console
 
     from passerby.data.image_check import ImageCheck
     from passerby.data.manifest import Manifest
@@ -118,7 +118,8 @@ def prepare(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="peta, pa100k, rap1, rap2, wider, market1501, mars, upar, ccp, or table for your own data."
+            help="peta, pa100k, rap1, rap2, wider, market1501, mars, upar, ccp, or table for your own data.",
+            autocompletion=complete_datasets,
         ),
     ],
     root: Annotated[
@@ -141,15 +142,12 @@ def prepare(
     check_images: Annotated[
         bool, typer.Option(help="Decode every image to find unreadable ones, copies and wrong boxes.")
     ] = True,
+    as_json: JsonOption = False,
 ) -> None:
     """Convert the files of a data set into a manifest."""
-    from rich.console import Console
-
-    from passerby.cli.summary import print_summary
     from passerby.data.summary import summarise
 
-    console = Console()
-    with _print_warnings(console):
+    with _print_warnings():
         manifest = _read(dataset, root, allow_missing, format_options.to_arguments())
     if domain is not None:
         manifest = replace(manifest, domain=domain)
@@ -158,10 +156,16 @@ def prepare(
     check = _check(manifest) if check_images else None
     for kind in kinds:
         manifest = _add_partition(manifest, kind, partitions, check)
-    print_summary(summarise(manifest, check=check), console)
+    summary = summarise(manifest, check=check)
     path = out or Path(f"{dataset}.parquet")
     manifest.write(path)
-    console.print(f"Wrote [bold]{path}[/] ({len(manifest):,} rows).", highlight=False, soft_wrap=True)
+    if as_json:
+        print_json({"manifest": str(path), **asdict(summary)})
+    else:
+        from passerby.cli.summary import print_summary
+
+        print_summary(summary, create_console())
+    print_note(f"Wrote {path} ({len(manifest):,} rows).")
 
 
 def _read(dataset: str, root: Path, allow_missing: bool, given: dict[str, Any]) -> Manifest:
@@ -241,13 +245,12 @@ def _check(manifest: Manifest) -> ImageCheck:
 
 
 @contextmanager
-def _print_warnings(console: Console) -> Iterator[None]:
+def _print_warnings() -> Iterator[None]:
     """Print the warnings that the readers log."""
-    from rich.markup import escape
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            console.print(f"[yellow]Note:[/] {escape(record.getMessage())}", highlight=False, soft_wrap=True)
+            typer.echo(f"Note: {record.getMessage()}", err=True)
 
     logger = logging.getLogger("passerby.data")
     handler = Handler(logging.WARNING)

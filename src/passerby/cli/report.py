@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from passerby.cli.output import print_note
+
 __all__ = ["report"]
 
 
@@ -23,7 +25,7 @@ def report(
     title: Annotated[
         str | None, typer.Option(help="Heading of the page [default: name of the model].")
     ] = None,
-    images: Annotated[
+    root: Annotated[
         Path | None, typer.Option(help="Folder of the images, if they have moved since the evaluation.")
     ] = None,
     samples: Annotated[int, typer.Option(min=0, max=200, help="Number of samples in each gallery.")] = 12,
@@ -35,9 +37,10 @@ def report(
     It shows scores, scores by attribute, training curves, correct and wrong predictions, and heat maps.
     """
     from passerby.report.inputs import load_sources
+
+    sources = load_sources(paths, images=root)
     from passerby.report.page import create_report, write_report
 
-    sources = load_sources(paths, images=images)
     html = create_report(
         sources.runs,
         sources.evaluations,
@@ -54,4 +57,4 @@ def report(
     counts += f", {len(sources.localizations)} localisation(s)" if sources.localizations else ""
     counts += f", {len(sources.comparisons)} comparison(s)" if sources.comparisons else ""
     counts += f", {len(sources.results)} score file(s)" if sources.results else ""
-    typer.echo(f"{out} ({size:.1f} MB): {counts}")
+    print_note(f"{out} ({size:.1f} MB): {counts}")

@@ -56,12 +56,10 @@ def _counts(summary: Summary) -> Table:
 
 def _attributes(summary: Summary) -> Table:
     table = Table(title="Attributes", title_justify="left", header_style="bold", pad_edge=False, box=None)
-    table.add_column("attribute")
-    table.add_column("present", justify="right")
-    table.add_column("absent", justify="right")
-    table.add_column("unknown", justify="right")
-    table.add_column("% present", justify="right")
-    table.add_column("")
+    table.add_column("attribute", overflow="fold")
+    for head in ("present", "absent", "unknown", "% present"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for a in summary.attributes:
         style = "yellow" if not (a.positives and a.negatives) else None
         bar = "█" * round(BAR_WIDTH * a.positive_ratio) or ("▏" if a.positives else "")

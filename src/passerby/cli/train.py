@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
+from passerby.cli.completion import complete_recipes
+
 __all__ = ["train"]
 
 
 def train(
     recipe: Annotated[
-        Path, typer.Argument(help="YAML file, or name of a packaged recipe such as baseline/own.")
+        Path,
+        typer.Argument(
+            help="YAML file, or name of a packaged recipe such as baseline/own.",
+            autocompletion=complete_recipes,
+        ),
     ],
     data: Annotated[Path | None, typer.Option(help="Manifest to train on instead of the recipe's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/<name of the recipe>].")] = None,

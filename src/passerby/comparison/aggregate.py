@@ -14,7 +14,7 @@ from passerby.comparison.run_names import name_run, select_rules
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.results import Result
 from passerby.evaluation.scoring import format_percent
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 
 __all__ = [
     "COLUMNS",
@@ -54,6 +54,27 @@ class Aggregate:
     def title(self) -> str:
         """Model, backbone and variant in one line."""
         return name_run(self.first)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the fields that the seeds have in common, the seeds, mean and sd."""
+        first = self.first
+        shared = (
+            "model",
+            "backbone",
+            "variant",
+            "pretraining",
+            "dataset",
+            "partition",
+            "split",
+            "input_size",
+        )
+        return {
+            **{name: getattr(first, name) for name in (*shared, "epochs")},
+            "protocol": select_rules(first.protocol),
+            "seeds": [result.seed for result in self.results],
+            "mean": dict(self.mean),
+            "sd": None if self.sd is None else dict(self.sd),
+        }
 
     def format(self, metric: str) -> str:
         """A metric in per cent: `81.52 ± 0.21`, or `81.52` for a single seed."""

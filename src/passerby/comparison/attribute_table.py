@@ -62,6 +62,24 @@ class AttributeTable:
         means = (_average([value for value in column if not isnan(value)]) for column in columns)
         yield ("mean", *(format_percent(mean, digits=1, unit="") for mean in means))
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: one object for each attribute, with the scores of each run by its name."""
+        return {
+            "shared": self.shared,
+            "attributes": [
+                {
+                    "name": name,
+                    "positives": self.positives[i],
+                    "always_no": self.always_no[i],
+                    "runs": {
+                        run: {metric: values[metric][i] for metric in METRICS}
+                        for run, values in zip(self.runs, self.values, strict=True)
+                    },
+                }
+                for i, name in enumerate(self.attributes)
+            ],
+        }
+
     def format_markdown(self) -> str:
         """The table in Markdown."""
         heads = ["| " + " | ".join(self.header) + " |", "|---|" + "---:|" * (len(self.header) - 1)]

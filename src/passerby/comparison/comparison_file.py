@@ -12,7 +12,13 @@ from passerby.evaluation.score_files import COMPARISON_SUFFIX
 from passerby.io import read_json, write_json
 from passerby.migration import upgrade
 
-__all__ = ["ComparisonKind", "check_comparison_path", "load_comparison_file", "write_comparison_file"]
+__all__ = [
+    "VERSION",
+    "ComparisonKind",
+    "check_comparison_path",
+    "load_comparison_file",
+    "write_comparison_file",
+]
 
 VERSION = 1
 T = TypeVar("T")
@@ -46,7 +52,7 @@ def write_comparison_file(path: Path, values: Mapping[str, Any], kind: Compariso
         ConfigError: If the name does not end in the suffix of the kind.
     """
     check_comparison_path(path, kind.suffix)
-    write_json(Path(path), {"version": VERSION, **values})
+    write_json(Path(path), values)
 
 
 def load_comparison_file(

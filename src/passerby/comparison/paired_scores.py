@@ -18,9 +18,8 @@ from passerby.comparison.run_names import describe_facts, find_run, name_rows, s
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.commit import find_commit
 from passerby.evaluation.predictions import Predictions
-from passerby.metrics import ParsingScores
 from passerby.metrics.bootstrap import draw_multiplicities, number_clusters
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 
 __all__ = ["DEFAULT_METRICS", "compare"]
 
@@ -213,6 +212,8 @@ def _describe_run(run: Aggregate, differences: Mapping[str, Interval] | None) ->
 
 def _collect_parsing(run: Aggregate) -> dict[str, tuple[float, ...]]:
     """`ParsingScores.score` of each stage and seed, for the stages that all seeds have."""
+    from passerby.metrics import ParsingScores
+
     seeds = [
         {k: ParsingScores.from_dict(v) for k, v in result.metrics.get("parsing", {}).items()}
         for result in run.results

@@ -18,7 +18,7 @@ from passerby.evaluation.results import EVALUATION_FILE, Result
 from passerby.evaluation.score_files import locate_predictions, read_results
 from passerby.evaluation.scoring import are_close
 from passerby.metrics.bootstrap import WeightedMetrics
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 
 __all__ = ["Source", "find_sources", "pair_sources"]
 

@@ -8,15 +8,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from passerby.comparison.comparison_file import ComparisonKind, load_comparison_file, write_comparison_file
+from passerby.comparison.comparison_file import (
+    VERSION,
+    ComparisonKind,
+    load_comparison_file,
+    write_comparison_file,
+)
 from passerby.comparison.intervals import Interval, format_mean
 from passerby.comparison.run_names import SHORT_NAMES, RunFacts, describe_facts, name_rows, restore_facts
 from passerby.comparison.score_table import Cell, ScoreTable
 from passerby.evaluation.protocols import load_protocol
 from passerby.evaluation.score_files import COMPARISON_SUFFIX
-from passerby.evaluation.scoring import replace_nan, restore_nan
+from passerby.evaluation.scoring import restore_nan
 from passerby.evaluation.unmeasured import describe_unmeasured
-from passerby.metrics.functional import METRICS
+from passerby.io import replace_nan
+from passerby.metrics.names import METRICS
 
 __all__ = ["ComparedRun", "Comparison"]
 
@@ -199,10 +205,12 @@ class Comparison:
         Raises:
             ConfigError: If the name does not end in `.comparison.json`.
         """
-        values = asdict(self)
-        for run in values["runs"]:
-            run["scores"] = {name: list(map(replace_nan, each)) for name, each in run["scores"].items()}
-        write_comparison_file(path, values, KIND)
+        write_comparison_file(path, self.to_dict(), KIND)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the content of the file that `write` writes."""
+        values: dict[str, Any] = replace_nan({"version": VERSION, **asdict(self)})
+        return values
 
     @classmethod
     def load(cls, path: Path) -> Comparison:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -163,14 +163,17 @@ def _find_cut(logits: Array, scores: Array) -> float:
     return float(above + below) / 2
 
 
-def check_calibration(bundle: Bundle, dataset: str, partition: str, split: str) -> None:
-    """Refuse samples on which the bundle was trained or will be tested.
+def check_calibration(metadata: Mapping[str, Any], dataset: str, partition: str, split: str) -> None:
+    """Refuse samples on which a bundle was trained or will be tested.
+
+    Args:
+        metadata: Of the bundle.
+        dataset, partition, split: Of the samples.
 
     Raises:
         DataError: If the split is the test split or a training split, or the data set is that of the bundle
             under another partition, whose splits contain samples of both.
     """
-    metadata = bundle.metadata
     if split == "test":
         raise DataError("thresholds chosen on the test split flatter every later score; use val")
     if dataset != metadata.get("dataset"):
@@ -209,7 +212,7 @@ def calibrate(bundle: Bundle, evaluation: Evaluation, *, goal: Goal, rename: boo
     """
     if evaluation.schema.names != bundle.schema.names:
         raise DataError("expected an evaluation of this bundle, got one with other attributes")
-    check_calibration(bundle, evaluation.dataset, evaluation.partition, evaluation.split)
+    check_calibration(bundle.metadata, evaluation.dataset, evaluation.partition, evaluation.split)
     chosen = choose_thresholds(evaluation.probs, evaluation.labels, goal=goal)
     thresholds = np.where(np.isnan(chosen), bundle.thresholds, chosen)
     note = f"thresholds for the best {goal} on {evaluation.dataset} {evaluation.partition}/{evaluation.split}"

@@ -27,16 +27,14 @@ from passerby.evaluation.scoring import (
     are_close,
     compute_scores,
     describe_attributes,
-    replace_nan,
     restore_nan,
 )
 from passerby.evaluation.unmeasured import UNMEASURED, describe_unmeasured
-from passerby.io import write_json
-from passerby.metrics import ParsingScores
+from passerby.io import replace_nan, write_json
 from passerby.schema import AttributeSchema
 
 if TYPE_CHECKING:
-    from passerby.metrics import AttributeScores
+    from passerby.metrics import AttributeScores, ParsingScores
 
 __all__ = ["Evaluation"]
 
@@ -184,6 +182,23 @@ class Evaluation:
         """
         return Result(**{**self._describe(), **facts})
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the content of `evaluation.json`, without the folder of the images."""
+        return {**self._describe(), "details": self._describe_details()}
+
+    def _describe_details(self) -> dict[str, Any]:
+        return {
+            "n_samples": len(self),
+            "protocol_line": self.protocol_line,
+            "degenerate": self.scores.degenerate,
+            "five_crops": self.five_crops,
+            "device": self.device,
+            "seconds": self.seconds,
+            "skipped": [list(pair) for pair in self.skipped],
+            "metadata": dict(self.metadata),
+            "schema": self.schema.to_dict(),
+        }
+
     def _describe(self) -> dict[str, Any]:
         return describe_result(
             self.metadata,
@@ -211,18 +226,8 @@ class Evaluation:
         """Write `predictions.parquet`, then `evaluation.json`, so that a folder with it is complete."""
         folder = Path(folder)
         self.predictions.write(folder / PREDICTIONS_FILE)
-        details = {
-            "n_samples": len(self),
-            "protocol_line": self.protocol_line,
-            "degenerate": self.scores.degenerate,
-            "five_crops": self.five_crops,
-            "device": self.device,
-            "seconds": self.seconds,
-            "skipped": [list(pair) for pair in self.skipped],
-            "root": Path(os.path.relpath(self.root.resolve(), folder.resolve())).as_posix(),
-            "metadata": dict(self.metadata),
-            "schema": self.schema.to_dict(),
-        }
+        root = Path(os.path.relpath(self.root.resolve(), folder.resolve())).as_posix()
+        details = {**self._describe_details(), "root": root}
         write_json(folder / EVALUATION_FILE, {**self._describe(), "details": details})
 
     def write_result(self, target: Path, **facts: Any) -> Path:
@@ -277,6 +282,8 @@ class Evaluation:
     def _from_values(
         cls, values: Mapping[str, Any], schema: AttributeSchema, predictions: Predictions, root: Path
     ) -> Evaluation:
+        from passerby.metrics import ParsingScores
+
         details, metrics = values["details"], values["metrics"]
         return cls(
             dataset=values["dataset"],

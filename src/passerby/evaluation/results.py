@@ -19,7 +19,7 @@ from passerby.evaluation.provenance import convert_evaluation
 from passerby.evaluation.scoring import restore_nan
 from passerby.evaluation.unmeasured import UNMEASURED, describe_unmeasured, state_old_rule
 from passerby.io import read_json, slugify, write_json
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 from passerby.migration import upgrade
 
 __all__ = [

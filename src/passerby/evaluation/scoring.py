@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.evaluation.protocols import Protocol
+from passerby.io import replace_nan
 
 if TYPE_CHECKING:
     from passerby.metrics import AttributeScores
@@ -19,7 +20,6 @@ __all__ = [
     "compute_scores",
     "describe_attributes",
     "format_percent",
-    "replace_nan",
     "restore_nan",
 ]
 
@@ -74,13 +74,8 @@ def describe_attributes(
     }
 
 
-def replace_nan(value: float) -> float | None:
-    """The value, or None for NaN, which JSON lacks."""
-    return None if math.isnan(value) else value
-
-
 def restore_nan(value: float | None) -> float:
-    """The inverse of `replace_nan`."""
+    """The inverse of `passerby.io.replace_nan`."""
     return math.nan if value is None else float(value)
 
 

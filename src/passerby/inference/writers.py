@@ -21,6 +21,7 @@ from rich.text import Text
 from passerby.errors import DataError
 from passerby.io import replace_file
 from passerby.parsing import get_palette
+from passerby.terminal import choose_width
 from passerby.types import Prediction
 
 __all__ = [
@@ -159,7 +160,7 @@ def write_table(
 
 def print_with_notes(table: Table, notes: Mapping[str, int], stream: TextIO) -> None:
     """Print a table, then each note with the number of images it applies to."""
-    console = Console(file=stream, soft_wrap=False, width=None if stream.isatty() else 160)
+    console = Console(file=stream, soft_wrap=False, width=choose_width(stream))
     console.print(table)
     for note, count in notes.items():
         console.print(Text(f"{count} image(s): {note}", style="yellow"))

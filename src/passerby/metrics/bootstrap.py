@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
@@ -82,7 +82,7 @@ class WeightedMetrics:
         thresholds: One per attribute; a positive is strictly above it.
         unknown: `ignore` leaves unknown labels out, `negative` counts them as no.
         degenerate: See `passerby.metrics.compute_scores`.
-        metrics: Which of `passerby.metrics.functional.METRICS` to compute.
+        metrics: Which of `METRICS` to compute.
 
     Shape:
         probs: (N, A) float32 in [0, 1]; labels: (N, A) int8 in {1, 0, −1}.

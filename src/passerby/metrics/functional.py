@@ -20,6 +20,7 @@ from passerby.metrics.counting import (
     check_values,
     compute_counts,
 )
+from passerby.metrics.names import METRICS
 
 __all__ = [
     "METRICS",
@@ -31,9 +32,6 @@ __all__ = [
     "compute_counts",
     "compute_scores",
 ]
-
-METRICS = ("mA", "accuracy", "precision", "recall", "f1", "mAP")
-"""The overall metrics, in the order of every table."""
 
 EmptyRows = Literal["zero", "drop"]
 Degenerate = Literal["zero", "drop"]

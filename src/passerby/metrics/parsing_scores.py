@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from passerby.io import replace_nan
 from passerby.metrics.arrays import convert_to_tensor, convert_to_tensors
 from passerby.parsing import MASK_CLASSES, UNKNOWN_CLASS, check_classes
 
@@ -68,18 +69,14 @@ class ParsingScores:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: `mIoU`, and `IoU` by class; None for NaN."""
         return {
-            "mIoU": _replace_nan(self.mean_iou),
-            "IoU": {name: _replace_nan(value) for name, value in self.iou.items()},
+            "mIoU": replace_nan(self.mean_iou),
+            "IoU": {name: replace_nan(value) for name, value in self.iou.items()},
         }
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> ParsingScores:
         """Create scores from the output of `to_dict`."""
         return cls({k: math.nan if v is None else float(v) for k, v in values["IoU"].items()})
-
-
-def _replace_nan(value: float) -> float | None:
-    return None if math.isnan(value) else value
 
 
 def count_parsing(predicted: Tensor | ArrayLike, truth: Tensor | ArrayLike, *, classes: int) -> Tensor:

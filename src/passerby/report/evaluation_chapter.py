@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 from passerby.comparison.intervals import compute_deviation
 from passerby.evaluation.evaluation import Evaluation
-from passerby.evaluation.scoring import replace_nan
+from passerby.io import replace_nan
 from passerby.report.case_gallery import (
     Card,
     Confusion,

@@ -16,7 +16,6 @@ from passerby.errors import ConfigError, TrainingError
 from passerby.evaluation.calibration import name_calibrated
 from passerby.evaluation.results import name_score_file
 from passerby.evaluation.score_files import TEACHER_PREDICTIONS
-from passerby.models import list_arguments
 from passerby.suite.checks import check_data, check_teacher, check_tests, describe_test_split
 from passerby.training.checks import load_manifest, resolve_partition
 from passerby.training.resuming import fill_open
@@ -133,6 +132,8 @@ def plan_runs(suite: Suite, out: Path, results: Path) -> list[PlannedRun]:
 def _create_run(
     suite: Suite, definition: SuiteRun, manifest: Manifest, out: Path, results: Path
 ) -> PlannedRun:
+    from passerby.models import list_arguments  # here because it loads torch
+
     recipe = definition.recipe
     default = list_arguments(recipe.model.name).get("backbone", "none")
 

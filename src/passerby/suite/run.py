@@ -15,7 +15,6 @@ from passerby.config import Suite
 from passerby.data.cache import PackedCache
 from passerby.errors import TrainingError
 from passerby.io import replace_file
-from passerby.report.page import create_report, write_report
 from passerby.suite.jobs import Job
 from passerby.suite.planned_run import PlannedRun, plan_runs
 from passerby.suite.runner import run_jobs
@@ -88,6 +87,8 @@ def run_suite(
         shutil.rmtree(partial, ignore_errors=True)  # of an earlier call
         tables = write_tables(suite, complete, partial if failed else results, timing_s=timing_s)
         if tables:
+            from passerby.report.page import create_report, write_report  # here: it loads matplotlib
+
             comparisons = [load_comparison(path) for path in tables]
             write_report(
                 out / "report.html", create_report([], [], comparisons=comparisons, title=suite.name)

@@ -127,7 +127,7 @@ def calibrate(
 
     section, loaded = TestSection.model_validate(test), Bundle.load(bundle)
     dataset = Manifest.load(section.manifest, root=section.root).dataset
-    check_calibration(loaded, dataset, section.partition, section.split)
+    check_calibration(loaded.metadata, dataset, section.partition, section.split)
     calibrated = run_calibration(loaded, _evaluate(loaded, section, loading), goal=goal, rename=True)
     calibrated.save(Path(out))
     logger.info("%s; saved in %s", calibrated.metadata["calibration"], out)

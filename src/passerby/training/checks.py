@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from passerby.config import Recipe
 from passerby.data.cache import PackedCache
 from passerby.data.manifest import SPLITS, Manifest
-from passerby.errors import BundleError, DataError, ManifestError, TrainingError
+from passerby.devices import check_device
+from passerby.errors import BundleError, ConfigError, DataError, ManifestError, TrainingError
 from passerby.io import find_weights_file
 
 __all__ = [
@@ -22,9 +23,6 @@ __all__ = [
     "resolve_partition",
     "select_training_rows",
 ]
-
-_GPU_FILES = ("/dev/nvidiactl", "/dev/nvidia0", "/dev/dxg", "/dev/kfd", "/dev/nvmap", "/dev/nvhost-ctrl")
-"""A Linux machine on which torch can use a GPU has one of these: NVIDIA's, WSL's, AMD's, Jetson's."""
 
 _SUBSET_STREAM = 0x5B5E7
 """Separates the draw of the subset from other uses of a seed."""
@@ -155,11 +153,12 @@ def _check_device(recipe: Recipe) -> None:
     accelerator = recipe.training.accelerator
     if accelerator not in ("gpu", "cuda") or not sys.platform.startswith("linux"):
         return
-    if not any(Path(file).exists() for file in _GPU_FILES):
+    try:
+        check_device("cuda")
+    except ConfigError as error:
         raise TrainingError(
-            f"training.accelerator={accelerator}, but this machine has no GPU (or no driver for it); set "
-            "training.accelerator to auto or cpu"
-        )
+            f"training.accelerator={accelerator}: {error}; set training.accelerator to auto or cpu"
+        ) from error
 
 
 def _check_files(recipe: Recipe) -> None:
