@@ -142,6 +142,25 @@ def test_position_embeddings_are_resized_without_changing_the_random_numbers(tmp
     assert torch.equal(after, torch.rand(1))
 
 
+SWIN = {"img_size": [64, 64], "embed_dim": 24, "depths": [1, 1, 1, 1]}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning")  # of timm's interpolation
+@pytest.mark.parametrize("classifier", [True, False])
+def test_other_tensors_are_kept_where_timm_resizes_some(tmp_path: Path, classifier: bool) -> None:
+    """timm takes some files without classifier for those of another version, which has other names."""
+    name, path = "swin_tiny_patch4_window7_224", tmp_path / "swin.pth"
+    state = timm.create_model(name, window_size=4, num_classes=10, **SWIN).state_dict()
+    given = {f"module.{k}": v for k, v in state.items() if classifier or not k.startswith("head")}
+    torch.save(given, path)
+    loaded = create_backbone(name, pretrained=path, arguments={**SWIN, "window_size": 2}).network.state_dict()
+    table = "layers.0.blocks.0.attn.relative_position_bias_table"
+    assert (state[table].shape, loaded[table].shape) == ((49, 3), (9, 3))
+    for key, value in loaded.items():
+        if value.shape == state[key].shape and value.is_floating_point():
+            assert torch.equal(value, state[key]), key
+
+
 def test_a_file_that_needs_unpickling_is_refused_with_a_cure(
     state: dict[str, Tensor], tmp_path: Path
 ) -> None:

@@ -78,7 +78,7 @@ def test_an_unknown_partition_is_refused(make_recipe: MakeRecipe) -> None:
             ["train"] * 40 + ["test"] * 8,
             False,
             r"no rows in the split val \(rows: train 40, val 0, test 8\), on which the best epoch is chosen; "
-            r".*--partition random.*data\.partition=random, or choose it on another split with data\.val=…",
+            r".*--partition random.*data\.partition=random-0, or choose it on another split with data\.val=…",
         ),
         (
             ["train"] * 40 + ["val"] * 8,

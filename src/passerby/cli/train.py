@@ -51,9 +51,8 @@ def train(
     loaded = load_recipe(path, changes)
     run = out or Path("runs") / _name_run(path)
     chosen = parse_seeds(seeds) if seeds else (loaded.seed,)
-    plan_runs(
-        loaded, run, chosen, resume=resume, test=test
-    )  # wrong paths are errors before torch is imported
+    # Before torch is imported:
+    plan_runs(loaded, run, chosen, resume=resume, test=test)
     from passerby.training.seeds import train_seeds
 
     with show_logs():

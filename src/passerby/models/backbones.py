@@ -198,11 +198,12 @@ def _load_weights(network: Any, name: str, source: str | Path, options: Mapping[
         removed = network.pretrained_cfg.get("classifier") or ()
         classifier = (removed,) if isinstance(removed, str) else tuple(removed)
         tensors = fit_names(tensors, expected, file=path.name, network=name, classifier=classifier)
-    differing = [key for key, value in tensors.items() if value.shape != expected[key].shape]
+    same = [key for key, value in tensors.items() if key in expected and value.shape == expected[key].shape]
+    differing = [key for key in tensors if key in expected and key not in same]
     if not differing:
         network.load_state_dict(tensors, strict=False)
         return network
-    # timm resizes position embeddings to the image size.
+    # timm resizes position embeddings to the image size; some versions know their names by the classifier's.
     overlay = {**options.get("pretrained_cfg_overlay", {}), "state_dict": tensors, "custom_load": False}
     try:
         with torch.random.fork_rng(devices=[]):
@@ -217,6 +218,12 @@ def _load_weights(network: Any, name: str, source: str | Path, options: Mapping[
             "backbone_arguments"
         ) from error
     network.pretrained_cfg["state_dict"] = None
+    loaded = network.state_dict()
+    if lost := [key for key in same if not torch.equal(loaded[key], tensors[key].to(loaded[key].dtype))]:
+        raise ModelError(
+            f"{path.name}: timm does not load {len(lost)} of its tensors into {name} (first: "
+            f"{list_first(lost)}); expected a state_dict with the classifier, or the same backbone_arguments"
+        )
     return network
 
 

@@ -102,7 +102,7 @@ def fit_names(
     network: str,
     classifier: Sequence[str] = (),
 ) -> dict[str, Tensor]:
-    """The tensors that a network needs, under its own names; the log states what differs.
+    """The tensors of a network and of its classifier, under its own names; the log states what differs.
 
     A prefix such as `module.` or `backbone.` is the one under which most names are those of the network.
 
@@ -153,7 +153,7 @@ def fit_names(
         logger.info(
             "%s: left out %d tensors that %s lacks (first: %s)", file, len(rest), network, list_first(rest)
         )
-    return {name: named[name] for name in expected if name in named}
+    return {name: named[name] for name in (*expected, *head) if name in named}
 
 
 def _find_prefix(tensors: Iterable[str], expected: Mapping[str, Tensor]) -> str:
