@@ -7,7 +7,6 @@ from typing import Literal, get_args
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from passerby.errors import ConfigError, DataError
 from passerby.types import Box
@@ -142,6 +141,8 @@ def find_boxes(
     if mode == "outer":
         box = enclose(foreground)
         return () if box is None else (box,)
+    from scipy import ndimage  # here because it loads slowly
+
     labels, count = ndimage.label(foreground, structure=_EIGHT)
     sums = ndimage.sum_labels(heat, labels, np.arange(1, count + 1))
     boxes = [_box_of(slices) for slices in ndimage.find_objects(labels)]
@@ -155,6 +156,8 @@ def enclose(foreground: NDArray[np.bool_]) -> Box | None:
         >>> enclose(np.array([[0, 0, 0], [0, 1, 1]], bool)).as_xyxy()
         (1.0, 1.0, 3.0, 2.0)
     """
+    from scipy import ndimage  # here because it loads slowly
+
     slices = ndimage.find_objects(foreground.astype(np.int8))
     return _box_of(slices[0]) if slices else None
 
