@@ -201,7 +201,7 @@ def png_bytes() -> bytes:
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"not an image at all", "not an image format"),
+        (b"not an image at all", "in a format other than AVIF, BMP"),
         (jpeg_bytes()[: len(jpeg_bytes()) // 2], "truncated"),
         (jpeg_bytes()[:40], "cannot read"),
         (png_bytes()[: len(png_bytes()) // 2], "truncated"),
