@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
@@ -81,6 +82,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; errors of the package are printed without a traceback, exit status 2."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # they name no file; unreadable ones are reported
     try:
         app()
     except PasserbyError as error:

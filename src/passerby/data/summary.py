@@ -13,6 +13,7 @@ from pathlib import Path
 from passerby.data.manifest import SPLITS, Manifest
 from passerby.errors import DataError, ImageError
 from passerby.images.decode import read_image
+from passerby.images.limits import limit_decoding, read_bytes
 from passerby.images.placement import compute_placement
 from passerby.types import Preprocess
 
@@ -180,10 +181,11 @@ def check_images(
     return ImageCheck(unreadable, duplicates)
 
 
+@limit_decoding()
 def _read(path: Path, boxes: Sequence[tuple[float, float, float, float]]) -> tuple[bytes, str | None]:
     """Digest of a file, and the reason if it or one of its boxes cannot be used."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
         image = read_image(content)
         for box in boxes:
             compute_placement(image.size, Preprocess(), box)

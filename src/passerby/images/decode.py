@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "BACKGROUND",
+    "count_pixels",
     "load_map",
     "read_image",
     "read_size",
@@ -95,6 +96,14 @@ def read_size(path: str | Path) -> tuple[int, int]:
             return image.size[::-1] if _find_turn(image) in _SWAPPING else image.size
     except Exception as error:  # as in read_image
         raise ImageError(f"cannot read the image {path}: {_reason(error)}") from error
+
+
+def count_pixels(path: str | Path) -> int:
+    """Number of pixels of an image file; 0 if it is unreadable, which `read_image` will report."""
+    try:
+        return prod(read_size(path))
+    except ImageError:
+        return 0
 
 
 def _name_of(source: object) -> str:

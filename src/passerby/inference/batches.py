@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import islice, repeat
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
 
 import numpy as np
@@ -16,6 +17,8 @@ from PIL import Image
 
 from passerby.bundle.pictures import Picture, open_picture, source_of
 from passerby.errors import DataError
+from passerby.images import limits
+from passerby.images.decode import count_pixels
 from passerby.images.placement import resize_image
 from passerby.types import Preprocess
 
@@ -101,7 +104,8 @@ def load_batches(
             it; by default all of every image.
         batch_size: Images per batch, unreadable ones included.
         threads: Number of decoding threads; by default one per processor, at most 8.
-        keep_originals: Also keep the images in their original sizes (without regard to `boxes`).
+        keep_originals: Also keep the images in their original sizes (without regard to `boxes`). A batch
+            then ends early, once its image files have `limits.MAX_PIXELS` pixels.
         on_unreadable: An unreadable image is reported in `PictureBatch.skipped` (`skip`), or its error ends
             the iteration (`raise`). Any other error always does.
 
@@ -128,7 +132,7 @@ def load_batches(
                 waiting.append(
                     [
                         (source_of(picture), pool.submit(_decode, picture, preprocess, box, keep_originals))
-                        for picture, box in islice(jobs, batch_size)
+                        for picture, box in _take(jobs, batch_size, originals=keep_originals)
                     ]
                 )
             futures = waiting.popleft()
@@ -138,6 +142,19 @@ def load_batches(
             start += len(futures)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _take(
+    jobs: Iterator[tuple[Picture, BoxTuple | None]], batch_size: int, *, originals: bool
+) -> Iterator[tuple[Picture, BoxTuple | None]]:
+    """The images of the next batch; if they are kept, fewer large ones."""
+    pixels = 0
+    for picture, box in islice(jobs, batch_size):
+        yield picture, box
+        if originals and isinstance(picture, str | Path):
+            pixels += count_pixels(picture)
+            if pixels >= limits.MAX_PIXELS:
+                return
 
 
 def load_picture(picture: Picture, preprocess: Preprocess) -> PictureBatch:
@@ -161,6 +178,7 @@ _Decoded: TypeAlias = tuple[NDArray[np.uint8], Image.Image | None]
 """An image at the size of the input, (H, W, 3), and in its original size if requested."""
 
 
+@limits.limit_decoding()
 def _decode(picture: Picture, preprocess: Preprocess, box: BoxTuple | None, keep_original: bool) -> _Decoded:
     image = open_picture(picture)
     return resize_image(image, preprocess, box), image if keep_original else None

@@ -58,6 +58,8 @@ def find_file(root: Path, *candidates: str) -> Path:
 def find_images(root: Path, *folders: str) -> dict[str, str]:
     """Index the images of some folders (without subfolders).
 
+    A link to a file counts as one, wherever it leads; what is not a regular file is left out.
+
     Args:
         root: Root of the data set.
         folders: Relative to the root; missing ones are skipped, earlier ones have priority.
@@ -78,12 +80,17 @@ def find_images(root: Path, *folders: str) -> dict[str, str]:
         if not (root / folder).is_dir():
             continue
         with os.scandir(root / folder) as entries:
-            names = sorted(e.name for e in entries if e.is_file())
+            names = sorted(e.name for e in entries if _is_regular_file(e))
         for name in names:
             path = PurePosixPath(name)
             if path.suffix.lower() in IMAGE_EXTENSIONS:
                 found.setdefault(path.stem, (Path(folder) / name).as_posix())
     return found
+
+
+def _is_regular_file(entry: os.DirEntry[str]) -> bool:
+    # Only Path.is_file accepts links that lead to themselves; it is slower.
+    return entry.is_file(follow_symlinks=False) or (entry.is_symlink() and Path(entry).is_file())
 
 
 def keep_present(
