@@ -23,7 +23,6 @@ import passerby
 from passerby.errors import ImageError
 from passerby.images import decode, limits
 from passerby.images.decode import count_pixels, load_map, read_image, read_size
-from passerby.inference.sources import IMAGE_SUFFIXES
 
 READERS: list[Callable[[Path], Any]] = [read_image, read_size, load_map]
 EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 20 20\n%%EndComments\n(%pipe%touch x) (w) file\n%%EOF\n"
@@ -265,7 +264,7 @@ def test_each_format_is_read_whatever_the_name(tmp_path: Path) -> None:
 
 def test_the_formats_are_those_of_the_suffixes_that_are_listed() -> None:
     known = Image.registered_extensions()
-    assert {known[suffix] for suffix in IMAGE_SUFFIXES} == set(limits.FORMATS)
+    assert {known[suffix] for suffix in limits.IMAGE_SUFFIXES} == set(limits.FORMATS)
 
 
 def test_every_file_is_opened_with_the_list_of_formats() -> None:

@@ -11,6 +11,7 @@ import torch
 from PIL import Image
 
 from passerby.errors import DataError, ImageError
+from passerby.images import limits
 from passerby.images.decode import read_image
 from passerby.images.placement import resize_image
 from passerby.inference.batches import Skipped, load_batches, load_picture
@@ -91,6 +92,20 @@ def test_one_batch_is_read_ahead(paths: list[Path]) -> None:
     for count in (1, 2, 3):
         next(batches)
         assert taken == 3 * (count + 1)
+
+
+def test_batches_that_keep_large_originals_end_early(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_PIXELS", 23 * 13)  # as many as the largest of the images has
+    images = [*paths, *paths[:2]]
+
+    def count(**options: bool) -> list[int]:
+        batches = load_batches(images, SIZE, batch_size=5, **options)
+        return [len(batch) + len(batch.skipped) for batch in batches]
+
+    assert count() == [5, 2]
+    assert count(keep_originals=True) == [2, 2, 3]  # 200 + 231, unreadable + 299, unreadable + 200 + 231
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_size": 1, "threads": 0}])

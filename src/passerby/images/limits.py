@@ -13,6 +13,7 @@ from passerby.errors import ImageError
 
 __all__ = [
     "FORMATS",
+    "IMAGE_SUFFIXES",
     "LARGE_FILE_BYTES",
     "MAX_FILE_BYTES",
     "MAX_PIXELS",
@@ -26,6 +27,25 @@ FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "PPM", "TIFF", "WEBP")
 """The formats that are read, whatever a file's name; JPEG includes the MPO files of cameras.
 
 Pillow reads more, but EPS starts Ghostscript, and the decoders of rare formats are little tested."""
+
+IMAGE_SUFFIXES = frozenset(
+    (
+        ".avif",
+        ".bmp",
+        ".gif",
+        ".jfif",
+        ".jpe",
+        ".jpeg",
+        ".jpg",
+        ".pgm",
+        ".png",
+        ".ppm",
+        ".tif",
+        ".tiff",
+        ".webp",
+    )
+)
+"""Suffixes of images in folders and patterns, in lower case; a file given by its path may have any."""
 
 MAX_PIXELS = 80_000_000
 """Images with more pixels are refused; all threads together decode at most as many at a time.

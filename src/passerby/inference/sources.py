@@ -10,27 +10,9 @@ from functools import lru_cache
 from pathlib import Path
 
 from passerby.errors import DataError
+from passerby.images.limits import IMAGE_SUFFIXES
 
 __all__ = ["IMAGE_SUFFIXES", "find_images"]
-
-IMAGE_SUFFIXES = frozenset(
-    (
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".jfif",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".pgm",
-        ".png",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    )
-)
-"""Suffixes of images in folders and patterns, in lower case; a file given by its path may have any."""
 
 logger = logging.getLogger(__name__)
 

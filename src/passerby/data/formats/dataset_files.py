@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 
 from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import FormatError
+from passerby.images.limits import IMAGE_SUFFIXES
 from passerby.schema import AttributeSchema
 
 __all__ = [
@@ -29,8 +30,8 @@ __all__ = [
     "read_classes",
 ]
 
-IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
-"""Extensions of image files, in lower case."""
+IMAGE_EXTENSIONS = IMAGE_SUFFIXES
+"""Extensions of image files, in lower case: those that prediction lists in folders."""
 
 CLASSES_FILE = "classes.txt"
 """File in the folder of parsing maps with the names of their classes 0, 1, …, one per line."""
