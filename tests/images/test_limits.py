@@ -7,6 +7,8 @@ import re
 import shutil
 import socket
 import stat
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
@@ -222,6 +224,20 @@ def test_an_error_gives_the_pixels_back(tmp_path: Path) -> None:
     with pytest.raises(ImageError, match="truncated"):
         read_image(tmp_path / "a.png")
     assert limits._taken == 0
+
+
+@pytest.mark.parametrize(("given", "expected"), [(None, 64 * 2**20), ("1m", 2**20)])
+def test_freed_images_return_to_the_operating_system_unless_the_user_decides(
+    given: str | None, expected: int
+) -> None:
+    variables = {name: value for name, value in os.environ.items() if name != "PILLOW_BLOCK_SIZE"}
+    if given is not None:
+        variables["PILLOW_BLOCK_SIZE"] = given
+    code = "from passerby.images.decode import Image; print(Image.core.get_block_size())"
+    result = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=variables
+    )
+    assert int(result.stdout) == expected
 
 
 # ---------------------------------------------------------------------- formats
