@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -92,6 +93,19 @@ def test_one_batch_is_read_ahead(paths: list[Path]) -> None:
     for count in (1, 2, 3):
         next(batches)
         assert taken == 3 * (count + 1)
+
+
+def test_special_files_are_skipped_at_once(paths: list[Path], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    images = [paths[0], tmp_path / "pipe.jpg", tmp_path / "device.jpg", paths[1]]
+    for keep_originals in (False, True):
+        (batch,) = load_batches(images, SIZE, batch_size=4, keep_originals=keep_originals)
+        assert batch.indices == (0, 3)
+        assert [skipped.reason.partition(": ")[2] for skipped in batch.skipped.values()] == [
+            "expected a regular file, got a named pipe",
+            "expected a regular file, got a device",
+        ]
 
 
 def test_batches_that_keep_large_originals_end_early(

@@ -77,6 +77,12 @@ def test_loops_of_links_end_and_each_image_is_listed_once(tree: Path, source: st
     assert sorted(names) == ["c.webp", "d.jpeg"]
 
 
+def test_relative_sources_follow_the_working_folder(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_images(["sub/d.jpeg", "."])[0] == Path("sub/d.jpeg")
+    monkeypatch.chdir(tree / "sub")
+    assert find_images([".", tree / "sub"]) == [Path("d.jpeg"), Path("deep/c.webp")]
+
+
 def test_a_link_to_itself_is_listed_for_its_error(tree: Path) -> None:
     (tree / "sub" / "loop.jpg").symlink_to("loop.jpg")
     assert [path.name for path in find_images(["sub"])] == ["d.jpeg", "loop.jpg", "c.webp"]

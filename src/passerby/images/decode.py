@@ -91,7 +91,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
     """Width and height in pixels of the upright image that `read_image` returns, without decoding it.
 
     Raises:
-        ImageError: As `read_image`, for what can be seen without decoding.
+        ImageError: As `read_image`, but not for many pixels or for damage that only decoding finds.
     """
     try:
         check_file(path)

@@ -43,27 +43,18 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
     given = [str(source) for source in sources]
     folders = [path for source in given if (path := Path(source).expanduser()).is_dir()]
     roots = tuple(os.path.realpath(folder) for folder in folders)
-    found: dict[str, Path] = {}
+    found: dict[tuple[str, str], Path] = {}
+    resolve = lru_cache(maxsize=1)(os.path.realpath)  # the files of a folder follow each other
     empty = []
     for source in given:
         files = list(_expand(source, roots))
         if not files:
             empty.append(source)
-        for path in files:
-            found.setdefault(_identify(path), path)
+        for path in files:  # a file may be reached through several links to folders
+            found.setdefault((resolve(path.parent), path.name), path)
     if empty:
         raise DataError(f"no images at: {', '.join(empty)}; give files, folders or patterns (a/*.jpg)")
     return list(found.values())
-
-
-def _identify(path: Path) -> str:
-    """A name that is the same for all ways to a file through links to folders."""
-    return os.path.join(_resolve(path.parent), path.name)  # noqa: PTH118  (much faster)
-
-
-@lru_cache(maxsize=1)  # the files of a folder follow each other
-def _resolve(folder: Path) -> str:
-    return os.path.realpath(folder)
 
 
 def _expand(source: str, roots: tuple[str, ...]) -> Iterator[Path]:
