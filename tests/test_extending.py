@@ -23,6 +23,7 @@ from passerby.cli import app
 from passerby.config import Recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import PasserbyError
+from passerby.losses import AttributeLoss
 from passerby.models.base import AttributeModel
 from passerby.schema import Attribute, AttributeSchema
 from passerby.training import train
@@ -45,7 +46,7 @@ class ToyModel(AttributeModel):
         return Output(self.classifier(features.mean((2, 3))), features=features)
 
 
-class ToyLoss(nn.Module):
+class ToyLoss(AttributeLoss):
     """Squared error."""
 
     def __init__(self, *, positive_ratio: Tensor, scale: float = 1.0) -> None:

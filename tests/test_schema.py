@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -179,3 +180,26 @@ def test_csv_that_cannot_be_read_is_named(tmp_path: Path) -> None:
     (tmp_path / "toy.csv").write_bytes(b"name,description\nH\xfct,x\n")
     with pytest.raises(SchemaError, match="expected a CSV file of attributes"):
         AttributeSchema.from_csv(tmp_path / "toy.csv")
+
+
+def test_names_become_a_schema() -> None:
+    schema = AttributeSchema.from_names(["Hat", "Red top"], name="shop")
+    assert (schema.name, schema.names) == ("shop", ("Hat", "Red top"))
+    assert schema["Red top"] == Attribute("Red top", "has the attribute 'Red top'")
+    assert AttributeSchema.from_names(schema) is schema
+    assert AttributeSchema.from_names(("Hat",)).name == "custom"
+
+
+@pytest.mark.parametrize(
+    ("names", "message"),
+    [
+        ("Hat", "expected a schema or a list of attribute names, got 'Hat'"),
+        ([1, 2], "expected a schema or a list of attribute names"),
+        (["Hat", "Hat"], "has 'Hat' twice"),
+        ([" "], "without surrounding blanks"),
+        ([], "no attributes"),
+    ],
+)
+def test_names_that_cannot_become_a_schema(names: Any, message: str) -> None:
+    with pytest.raises(SchemaError, match=message):
+        AttributeSchema.from_names(names)

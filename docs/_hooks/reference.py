@@ -31,7 +31,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
 
 CLI = (
     "`passerby COMMAND --help` prints the same. Exit status: 0 for success, 1 if some input was skipped, 2 "
-    "for an error. `--version` prints the version."
+    "for an error. `--version` prints the version. [Use the command line](../how-to/command-line.md) "
+    "explains `--quiet`, `--verbose`, `--json` and completion."
 )
 
 

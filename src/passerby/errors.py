@@ -4,6 +4,7 @@
 PasserbyError
 ├── ConfigError          a recipe or an override is wrong
 ├── SchemaError          attributes are incompatible
+│   └── UnknownAttributeError   there is no attribute of a name; also a KeyError
 ├── DataError            anything about data on disk
 │   ├── FormatError      a data set's own files are not as published
 │   ├── ManifestError    a manifest is damaged or incompatible
@@ -28,6 +29,12 @@ class ConfigError(PasserbyError):
 
 class SchemaError(PasserbyError):
     """Attributes are incompatible."""
+
+
+class UnknownAttributeError(SchemaError, KeyError):
+    """There is no attribute of a name; also a `KeyError`, as predictions are mappings."""
+
+    __str__ = Exception.__str__  # a KeyError prints its message in quotation marks
 
 
 class DataError(PasserbyError):

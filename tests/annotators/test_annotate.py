@@ -257,7 +257,7 @@ def test_unreadable_images_cost_only_their_rows(people, make_toy, caplog):
         new = annotate(people, [make_toy("masks"), make_toy("keypoints")], batch_size=3)
     assert [row for row, path in enumerate(new.paths("mask")) if path is None] == [4, 6]
     assert np.flatnonzero(np.isnan(new.keypoints()[:, 0, 0])).tolist() == [4, 6]
-    assert "masks: 2 images could not be read" in caplog.text
+    assert "masks: 2 images could not be used" in caplog.text
     assert "04.png: it is damaged" in caplog.text
     (people.root / "images" / "04.png").write_bytes(good)
     toy = make_toy("masks")
@@ -279,7 +279,7 @@ def test_boxes_outside_and_maps_of_another_size_are_logged(crowd, people, make_t
     with caplog.at_level(logging.WARNING):
         new = annotate(made, [make_toy("masks")])
     assert new.paths("mask")[0] is None
-    assert "overlaps the image of 60 × 40 pixels" in caplog.text
+    assert "box outside the image: expected a box that overlaps the image of 60 × 40 pixels" in caplog.text
     Image.new("1", (3, 3)).save(people.root / "small.png")
     ready = people.with_guidance(masks=["small.png"] * 10)
     with caplog.at_level(logging.WARNING):

@@ -17,11 +17,11 @@ from safetensors.torch import load_file, save
 
 import passerby
 from passerby.bundle import Bundle, load
-from passerby.bundle.storage import FORMAT_VERSION, encode_config
-from passerby.errors import BundleError, ImageError, ModelError
+from passerby.bundle.storage import FORMAT_VERSION, encode_config, read_config
+from passerby.errors import BundleError, ConfigError, DataError, ImageError, ModelError
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
-from passerby.types import Preprocess
+from passerby.types import Box, Preprocess
 
 SCHEMA = AttributeSchema(
     "toy",
@@ -158,10 +158,9 @@ def test_auto_takes_a_gpu_if_available(bundle: Bundle, tmp_path: Path) -> None:
     assert load(tmp_path / "b", device="auto").device.type == expected
 
 
-def test_unknown_device(bundle: Bundle, tmp_path: Path) -> None:
-    bundle.save(tmp_path / "b")
+def test_unknown_device(bundle: Bundle) -> None:
     with pytest.raises(BundleError, match="device 'warp' is not available"):
-        load(tmp_path / "b", device="warp")
+        bundle.to("warp")
 
 
 @pytest.mark.parametrize(
@@ -510,7 +509,7 @@ def test_every_form_of_a_picture_gives_the_same(bundle: Bundle, picture: Image.I
     assert expected.source == "<image>"
     assert expected.names == SCHEMA.names
     assert expected.thresholds == bundle.thresholds
-    for other in (path, str(path), path.read_bytes(), array, tensor, tensor / 255):
+    for other in (path, str(path), path.read_bytes(), array, array / 255, tensor, tensor / 255):
         given = bundle(other)
         assert given.probabilities == expected.probabilities
         assert given.source == (str(path) if isinstance(other, str | Path) else "<image>")
@@ -536,12 +535,18 @@ def test_array_is_not_changed_and_strided_arrays_work(bundle: Bundle, picture: I
 @pytest.mark.parametrize(
     ("image", "message"),
     [
-        (np.zeros((4, 4), np.uint8), r"RGB array \(H, W, 3\)"),
-        (np.zeros((3, 4, 4), np.uint8), r"RGB array \(H, W, 3\)"),
-        (np.zeros((4, 4, 3), np.float32), "float32"),
-        (torch.zeros(4, 4, 3), r"RGB tensor \(3, H, W\)"),
-        (torch.zeros(1, 3, 4, 4), r"RGB tensor \(3, H, W\)"),
-        (torch.zeros(3, 4, 4, dtype=torch.int64), "int64"),
+        (np.zeros(4, np.uint8), r"array \(H, W, 3\), or grey \(H, W\), got \(4,\); pass one image"),
+        (np.zeros((3, 5, 5), np.uint8), r"got \(3, 5, 5\); move the channels to the end"),
+        (np.zeros((5, 5, 4), np.uint8), r"got \(5, 5, 4\); drop the alpha channel: array\[\.\.\., :3\]"),
+        (np.zeros((2, 5, 5, 3), np.uint8), "pass several images as a list"),
+        (np.full((4, 4, 3), 255.0, np.float32), "pass values of 0 … 255 as uint8"),
+        (np.full((4, 4), np.nan), "before mean and std"),
+        (np.zeros((4, 4), bool), r"uint8 in 0 … 255, or floats in \[0, 1\], got bool"),
+        (np.zeros((4, 4, 3), np.uint16), "got uint16"),
+        (torch.zeros(4, 4, 3), r"tensor \(3, H, W\), or grey .* move the channels to the front"),
+        (torch.zeros(1, 3, 4, 4), r"got \(1, 3, 4, 4\); pass several images as a list"),
+        (torch.zeros(3, 4, 4, dtype=torch.int64), "got int64"),
+        (torch.zeros(3, 4, 4, dtype=torch.bool), "got bool"),
         (torch.full((3, 4, 4), 2.0), "before mean and std"),
         (torch.full((3, 4, 4), float("nan")), "before mean and std"),
         ("no/such.jpg", "no/such.jpg"),
@@ -569,6 +574,104 @@ def test_prediction_needs_no_eval_call(bundle: Bundle) -> None:
     expected = bundle.predict_batch(pixels_of(bundle))
     bundle.model.train()
     assert torch.equal(bundle.predict_batch(pixels_of(bundle)), expected)
+
+
+def test_grey_arrays_and_tensors_equal_a_grey_picture(bundle: Bundle, picture: Image.Image) -> None:
+    grey = picture.convert("L")
+    array, expected = np.asarray(grey), bundle(grey).probabilities
+    tensor = torch.from_numpy(array.copy())
+    for other in (array, array[..., None], array / 255, tensor, tensor[None], tensor[None] / 255):
+        assert bundle(other).probabilities == expected
+
+
+def test_a_list_of_pictures_gives_a_list_of_predictions(bundle: Bundle, picture: Image.Image) -> None:
+    mirrored = np.asarray(picture)[:, ::-1]
+    one, two = bundle([picture, mirrored])
+    assert one.probabilities == pytest.approx(bundle(picture).probabilities, abs=1e-6)
+    assert two.probabilities == pytest.approx(bundle(mirrored).probabilities, abs=1e-6)
+    assert one.probabilities != pytest.approx(two.probabilities, abs=1e-4)
+    assert [len(bundle((picture,) * count)) for count in (0, 1, 33)] == [0, 1, 33]
+    with pytest.raises(ImageError, match=r"cannot read the image no/such\.jpg"):
+        bundle([picture, "no/such.jpg"])
+
+
+def test_boxes_give_one_prediction_each(bundle: Bundle, picture: Image.Image) -> None:
+    boxes = [(0, 10, 20, 60), Box(5.5, 0, 40, 90), (-8, 50, 30, 200)]
+    given = bundle(picture, boxes=boxes)
+    parts = [picture.crop((0, 10, 20, 60)), None, picture.crop((0, 50, 30, 90))]
+    assert [p.box for p in given] == [Box(0, 10, 20, 60), Box(5.5, 0, 40, 90), Box(-8, 50, 30, 200)]
+    for prediction, part in zip(given, parts, strict=True):
+        if part is not None:
+            assert prediction.probabilities == pytest.approx(bundle(part).probabilities, abs=1e-6)
+    assert bundle(picture).box is None
+    assert bundle(picture, boxes=[]) == []
+
+
+@pytest.mark.parametrize(
+    ("box", "message"),
+    [
+        ((0.1, 0.2, 0.5, 0.9), "in pixels, got the fractions .* multiply x by the width"),
+        ((float("nan"), 0, 5, 5), "finite numbers"),
+        ((5, 5, 5, 9), "x1 > x0"),
+        ((1, 2, 3), "four numbers"),
+        (7, "four numbers"),
+        ((100, 0, 120, 30), "overlaps the image of 40 × 90 pixels"),
+    ],
+)
+def test_impossible_boxes_are_refused(bundle: Bundle, picture: Image.Image, box: Any, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        bundle(picture, boxes=[(0, 0, 20, 60), box])
+
+
+def test_boxes_of_several_pictures_are_refused(bundle: Bundle, picture: Image.Image) -> None:
+    with pytest.raises(DataError, match=r"expected one image with boxes, got a list of images"):
+        bundle([picture, picture], boxes=[(0, 0, 20, 60)])  # type: ignore[call-overload]
+
+
+def test_repr_is_one_line(bundle: Bundle) -> None:
+    assert repr(bundle) == "Bundle(baseline, test_resnet, 3 attributes, 64 × 48 pixels, cpu)"
+    bundle.metadata["domain"] = "synthetic people"
+    assert repr(bundle).endswith("64 × 48 pixels, synthetic people, cpu)")
+
+
+def test_fingerprint_depends_on_all_that_predictions_depend_on(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "b.zip")
+    again = load(tmp_path / "b.zip")
+    again.metadata["seed"] = 99
+    assert again.fingerprint == bundle.fingerprint
+    assert len(bundle.fingerprint) == 16
+    others = [
+        Bundle(bundle.model, bundle.preprocess, (0.5, 0.25, 0.7)).fingerprint,
+        Bundle(bundle.model, Preprocess(64, 40), bundle.thresholds).fingerprint,
+    ]
+    with torch.no_grad():
+        again.model.classifier.bias[0] += 1e-3  # type: ignore[index, operator, union-attr]
+    assert len({bundle.fingerprint, again.fingerprint, *others}) == 4
+
+
+# ---------------------------------------------------------------------- domain
+
+
+@pytest.mark.parametrize("name", ["b", "b.zip"])
+def test_domain_is_kept_and_in_the_card(bundle: Bundle, tmp_path: Path, name: str) -> None:
+    bundle.metadata["domain"] = "synthetic people"
+    bundle.save(tmp_path / name)
+    assert load(tmp_path / name).domain == "synthetic people"
+    if name == "b":
+        card = (tmp_path / "b/README.md").read_text(encoding="utf-8")
+        assert "| Domain | synthetic people |" in card
+        assert (
+            "- This model was trained on synthetic people only; its predictions for photos of real people "
+            "are not meaningful.\n- The scores apply"
+        ) in card
+
+
+def test_a_bundle_without_domain(bundle: Bundle, tmp_path: Path) -> None:
+    bundle.save(tmp_path / "b")
+    assert load(tmp_path / "b").domain is None
+    card = (tmp_path / "b/README.md").read_text(encoding="utf-8")
+    assert "Domain" not in card
+    assert "## Limits\n\n- The scores apply" in card
 
 
 # ---------------------------------------------------------------------- hub
@@ -614,9 +717,11 @@ def hub(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> type[FakeApi]:
 
 
 def test_pushed_and_loaded_from_the_hub(bundle: Bundle, hub: type[FakeApi]) -> None:
+    bundle.metadata["domain"] = "synthetic people"
     assert bundle.push_to_hub("me/toys") == "https://huggingface.co/me/toys"
     assert set(hub.store["me/toys"]) == FILES
     again = load("me/toys", revision="v1")
+    assert again.domain == "synthetic people"
     assert torch.equal(again.predict_batch(pixels_of(bundle)), bundle.predict_batch(pixels_of(bundle)))
     assert hub.log == [
         ("create", "me/toys", True, True),
@@ -694,3 +799,22 @@ def test_weights_file_is_plain_safetensors(bundle: Bundle, tmp_path: Path) -> No
     bundle.save(tmp_path / "b")
     state = load_tensors((tmp_path / "b/model.safetensors").read_bytes())
     assert set(state) == set(bundle.model.state_dict())
+
+
+def test_the_configuration_is_read_without_the_weights(bundle: Bundle, tmp_path: Path) -> None:
+    for name in ("folder", "one.zip"):
+        bundle.save(tmp_path / name)
+        config = read_config(tmp_path / name)
+        assert tuple(config["thresholds"]) == bundle.schema.names
+    (tmp_path / "folder" / "model.safetensors").unlink()
+    assert read_config(tmp_path / "folder") == config
+    with pytest.raises(BundleError, match=r"it has no model\.safetensors"):
+        load(tmp_path / "folder")
+    (tmp_path / "folder" / "config.json").write_text("{")
+    with pytest.raises(BundleError, match="is damaged"):
+        read_config(tmp_path / "folder")
+
+
+def test_a_missing_device_is_refused_before_the_bundle_is_read(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="expected a device such as auto, cpu or cuda:0, got 'warp'"):
+        load(tmp_path / "nothing", device="warp")

@@ -224,3 +224,20 @@ def test_impossible_requests_are_refused(path, created, arguments, message):
     assert isinstance(result.exception, PasserbyError)
     assert message in str(result.exception)
     assert not path.with_name("toy-annotated.parquet").exists()
+
+
+def test_json(path, created):
+    result = run(path, "--masks", "--json")
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    stored = json.loads(path.with_name("toy-annotated.quality.json").read_text())
+    assert document == {"manifest": str(path.with_name("toy-annotated.parquet")), **stored}
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_the_quality_fits(path, created, width):
+    words = ["annotate", str(path), "--masks", "--keypoints"]
+    output = CliRunner().invoke(app, words, env={"COLUMNS": str(width)}).stdout
+    assert max(map(len, output.splitlines())) <= width
+    assert "…" not in output
+    assert output.count("5 of 6") == 2

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -75,6 +76,27 @@ def test_thresholds_are_chosen_saved_and_printed(folder: Path) -> None:
     assert "thresholds for the best mA on toy own/val" in comparison.name_runs()[1][1]
 
 
+def test_attributes_that_keep_their_thresholds_are_named(folder: Path) -> None:
+    manifest = Manifest.load(folder / "toy.parquet")
+    labels = manifest.labels.copy()
+    labels[2:40, 1] = -1  # no label of the bag in the val split
+    Manifest.create(
+        "toy",
+        manifest.schema,
+        root=folder,
+        images=manifest.images,
+        labels=labels,
+        partitions={"own": ["train"] * 2 + ["val"] * 38 + ["test"] * 20},
+    ).write(folder / "toy.parquet")
+    words = ("--data", folder / "toy.parquet", "--goal", "f1", "--out", folder / "new")
+    output = run("calibrate", folder / "bundle", *words).replace("\n", " ")
+    assert (
+        "1 of 2 attributes have fewer than 10 positives or negatives and keep their thresholds: Bag" in output
+    )
+    hat, bag = Bundle.load(folder / "new").thresholds
+    assert hat != 0.5 == bag
+
+
 def test_the_test_split_is_refused_before_the_work(folder: Path) -> None:
     words = [
         "calibrate",
@@ -89,3 +111,14 @@ def test_the_test_split_is_refused_before_the_work(folder: Path) -> None:
     with pytest.raises(DataError, match="flatter"):
         run(*words, "--split", "test")
     assert not (folder / "x").exists()
+
+
+def test_json(folder: Path) -> None:
+    words = ["calibrate", str(folder / "bundle"), "--data", str(folder / "toy.parquet"), "--goal", "f1"]
+    result = CliRunner().invoke(app, [*words, "--out", str(folder / "new"), "--json"])
+    assert result.exit_code == 0, result.output
+    document = json.loads(result.stdout)
+    assert document["calibration"] == "thresholds for the best f1 on toy own/val"
+    hat = document["per_attribute"]["Hat"]
+    assert (hat["threshold"], hat["before"]) == (Bundle.load(folder / "new").thresholds[0], 0.5)
+    assert "saved in" in result.stderr

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,10 @@ NAMES = ("Hat", "Bag", "Coat")
 
 
 def write(folder: Path, *, variant: str, seed: int, skill: float) -> Path:
+    return make(variant=variant, seed=seed, skill=skill).write_result(folder)
+
+
+def make(*, variant: str, seed: int, skill: float) -> Evaluation:
     rng = np.random.default_rng(5)
     labels = (rng.random((50, 3)) < 0.4).astype(np.int8)
     noise = np.random.default_rng((seed, len(variant))).normal(0, 1, labels.shape)
@@ -52,7 +57,7 @@ def write(folder: Path, *, variant: str, seed: int, skill: float) -> Path:
             "selection": "best mA on val",
             "ema": 0.998,
         },
-    ).write_result(folder)
+    )
 
 
 @pytest.fixture
@@ -114,6 +119,28 @@ def test_a_stored_comparison_prints_the_same_table(folder: Path) -> None:
     assert (found.by, found.metrics, found.resamples, found.n_clusters) == ("identity", ("mAP",), 20, 25)
 
 
+def test_run_folders_score_files_and_folders_of_them_give_the_same_table(
+    folder: Path, tmp_path: Path
+) -> None:
+    skills = {"sb-ema-cosine": 1.0, "[b]diaa-focal-from-128x96": 1.6}
+    for variant, skill in skills.items():
+        for seed in (0, 1):
+            make(variant=variant, seed=seed, skill=skill).write(
+                tmp_path / "runs" / f"{variant}{seed}" / "test"
+            )
+    (tmp_path / "runs" / "sb-ema-cosine0" / "recipe.yaml").write_text("variant: sb")
+    words = ("--baseline", "sb-ema-cosine", "--resamples", 20)
+    expected = run(folder, *words)
+    runs = sorted((tmp_path / "runs").iterdir())
+    stored = folder / "x.comparison.json"
+    run(folder, *words, "--out", stored)
+    for paths in ([tmp_path / "runs"], runs, [*runs, folder], [runs[0], folder, folder, stored]):
+        assert run(*paths, *words) == expected
+    for file in folder.rglob("*.parquet"):
+        file.unlink()
+    assert run(folder, *runs, *words) == expected  # the predictions of the runs
+
+
 def test_what_would_change_a_stored_comparison_is_refused(folder: Path) -> None:
     path = folder / "x.comparison.json"
     run(folder, "--baseline", "sb-ema-cosine", "--resamples", 5, "--out", path)
@@ -134,3 +161,10 @@ def test_mistakes_are_explained(folder: Path, tmp_path: Path) -> None:
     next(folder.rglob("*.parquet")).unlink()
     with pytest.raises(DataError, match="passerby evaluate BUNDLE"):
         run(folder, "--baseline", "sb-ema-cosine")
+
+
+def test_json_is_the_content_of_the_stored_comparison(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.comparison.json"
+    output = run(folder, "--baseline", "sb-ema-cosine", "--resamples", 10, "--json", "--out", path)
+    assert json.loads(output) == json.loads(path.read_text())
+    assert run(path, "--json") == output

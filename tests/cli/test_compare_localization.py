@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 from typing import Any
 
@@ -153,3 +154,10 @@ def test_mistakes_are_explained(folder: Path, tmp_path: Path) -> None:
 def test_the_help_knows_all_scores() -> None:
     output = CliRunner().invoke(app, ["compare-localization", "--help"], env={"COLUMNS": "200"}).stdout
     assert all(name in output for name in COMPARABLE)
+
+
+def test_json_is_the_content_of_the_stored_comparison(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "x.localization-comparison.json"
+    output = run(folder, "--baseline", "sb", "--resamples", 10, "--json", "--out", path)
+    assert json.loads(output) == json.loads(path.read_text())
+    assert run(path, "--json") == output

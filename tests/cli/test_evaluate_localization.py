@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -100,7 +101,7 @@ def test_the_folder_becomes_a_chapter_without_the_model(folder: Path, tmp_path: 
         command = ["report", str(tmp_path / "out"), "--out", str(tmp_path / "r.html"), *words]
         result = CliRunner().invoke(app, command)
         assert result.exception is None
-        assert "0 evaluation(s), 0 run(s), 1 localisation(s)" in result.stdout
+        assert "0 evaluation(s), 0 run(s), 1 localisation(s)" in result.stderr
         html = (tmp_path / "r.html").read_text(encoding="utf-8")
         assert '<h2 id="l0-h">Localisation</h2>' in html
         assert html.count("data:image/jpeg") == 3 + pictures  # the legend's and the cases'
@@ -192,3 +193,25 @@ def test_errors_come_before_the_work(folder: Path, tmp_path: Path, monkeypatch: 
 def test_the_help_names_a_label_map() -> None:
     output = CliRunner().invoke(app, ["evaluate-localization", "--help"], env={"COLUMNS": "200"}).stdout
     assert "peta-to-ccp" in output
+
+
+def test_json_is_the_content_of_the_score_file(folder: Path, tmp_path: Path) -> None:
+    path = tmp_path / "toy.localization.json"
+    document = json.loads(run(folder, "--json", "--result", str(path)))
+    stored = json.loads(path.read_text())
+    assert {**document, "seconds": 0} == {**stored, "seconds": 0}
+    assert document["per_attribute"]["Hat"]["samples"] == 25
+    assert document["mean_of_paper"]["box_iou"] == document["per_attribute"]["Hat"]["box_iou"]
+
+
+@pytest.mark.parametrize("width", [40, 80, 120, 200])
+def test_every_score_is_printed_whatever_the_width(folder: Path, tmp_path: Path, width: int) -> None:
+    path = tmp_path / "toy.localization.json"
+    words = ("--result", str(path), "--insertion-deletion", "2", "--min-area-px", "5")
+    output = run(folder, *words, width=width)
+    assert max(map(len, output.splitlines())) <= width
+    assert "…" not in output
+    hat = LocalizationScores.load(path).per_attribute["Hat"]
+    for score in ("box_iou", "box_share", "mask_iou", "pointing", "box_energy", "insertion", "deletion"):
+        assert f"{100 * hat[score].value:.1f}" in output.split()
+    assert f"{100 * hat['box_iou'].low:.1f}–{100 * hat['box_iou'].high:.1f}" in output.split()

@@ -91,7 +91,7 @@ def test_one_figure_of_all_pictures(bundle: Path, folder: Path) -> None:
     found = localize_many(load(bundle), PICTURES, attributes=["Boots", "Hat"])
     expected = draw_localizations(found, columns=1, height_px=96)  # type: ignore[arg-type]
     assert_alike("new/sheet.png", expected)
-    assert result.stdout == f"new/sheet.png: {expected.width} × {expected.height} pixels\n"
+    assert result.stderr == f"new/sheet.png: {expected.width} × {expected.height} pixels\n"
     for suffix in (".jpg", ".pdf"):
         assert run(bundle, "one.png", *options, "--out", f"sheet{suffix}").exit_code == 0
     assert Path("sheet.pdf").read_bytes().startswith(b"%PDF")
@@ -102,7 +102,7 @@ def test_a_drawing_a_picture_and_attribute(bundle: Path, folder: Path) -> None:
     options = ("--method", "layer-cam", "--binarize", "quantile:0.8", "--boxes", "components")
     result = run(bundle, "one.png", "more", "--folder", "out", *options)
     assert result.exit_code == 0, result.output
-    assert result.stdout == "out: 6 file(s)\n"
+    assert result.stderr == "out: 6 file(s)\n"
     made = {f"out/{picture}.{name}.png" for picture in PICTURES for name in ("Hat", "Boots")}
     assert list_files(folder) == before | made
     found = localize_many(
@@ -123,7 +123,7 @@ def test_a_drawing_a_picture_and_attribute(bundle: Path, folder: Path) -> None:
 def test_lines_of_json(bundle: Path, folder: Path) -> None:
     result = run(bundle, "one.png", "more", "--attributes", "Hat, with a brim", "--json", "new/boxes.jsonl")
     assert result.exit_code == 0, result.output
-    assert result.stdout == "new/boxes.jsonl: 3 image(s)\n"
+    assert result.stderr == "new/boxes.jsonl: 3 image(s)\n"
     lines = Path("new/boxes.jsonl").read_text(encoding="utf-8").splitlines()
     found = localize_many(load(bundle), PICTURES, attributes=["Hat, with a brim"])
     assert [json.loads(line) for line in lines] == [item.to_dict() for item in found]  # type: ignore[union-attr]
@@ -137,7 +137,7 @@ def test_everything_at_once(bundle: Path, folder: Path) -> None:
     assert result.exit_code == 0, result.output
     assert len(list_files(folder / "out")) == 4
     assert len(Path("boxes.jsonl").read_text().splitlines()) == 2
-    assert [line.split(":")[0] for line in result.stdout.splitlines()] == ["sheet.png", "out", "boxes.jsonl"]
+    assert [line.split(":")[0] for line in result.stderr.splitlines()] == ["sheet.png", "out", "boxes.jsonl"]
 
 
 def test_unreadable_pictures_are_skipped_and_named(bundle: Path, folder: Path) -> None:
@@ -163,8 +163,8 @@ def test_unreadable_pictures_are_skipped_and_named(bundle: Path, folder: Path) -
         (ConfigError, "takes no masks as input", ("--masks", "more")),
         (DataError, "no image format for sheet.txt", ("--out", "sheet.txt")),
         (DataError, "no images at: gone.png", ("gone.png",)),
-        (ConfigError, "more/two.jpg is one of the input images", ("more", "--out", "more/two.jpg")),
-        (ConfigError, "more/../one.png is one of the input images", ("--json", "more/../one.png")),
+        (ConfigError, "more/two.jpg is one of the input files", ("more", "--out", "more/two.jpg")),
+        (ConfigError, "more/../one.png is one of the input files", ("--json", "more/../one.png")),
     ],
 )
 def test_user_errors_leave_nothing(
@@ -183,7 +183,7 @@ def test_drawings_never_replace_pictures(bundle: Path, folder: Path) -> None:
     assert run(bundle, "one.png", "--folder", ".").exit_code == 0
     made = Path("one.png.Hat.png").read_bytes()
     result = run(bundle, "one.png", "one.png.Hat.png", "--folder", ".", "--attributes", "Hat")
-    with pytest.raises(ConfigError, match=r"one\.png\.Hat\.png is one of the input images"):
+    with pytest.raises(ConfigError, match=r"one\.png\.Hat\.png is one of the input files"):
         raise result.exception or RuntimeError(result.output)
     assert Path("one.png.Hat.png").read_bytes() == made
     Path("link.png").hardlink_to("one.png")
@@ -229,3 +229,22 @@ def test_options_that_are_refused(bundle: Path, folder: Path) -> None:
 def test_names_of_files() -> None:
     assert name_files(["Hat", "hat", "a:b"]) == {"Hat": "Hat-0", "hat": "hat-1", "a:b": "a-b"}
     assert all("/" not in name and name for name in name_files(["/", "..", "ä/ö"]).values())
+
+
+def test_lines_of_json_on_standard_output(bundle: Path, folder: Path) -> None:
+    run(bundle, *PICTURES, "--json", "boxes.jsonl")
+    result = run(bundle, *PICTURES, "--json", "-")
+    assert result.exit_code == 0, result.output
+    assert result.stdout == Path("boxes.jsonl").read_text(encoding="utf-8")
+    assert not Path("-").exists()
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_the_terminal(bundle: Path, folder: Path, width: int) -> None:
+    words = ["localize", str(bundle), *PICTURES, "--device", "cpu"]
+    output = CliRunner().invoke(app, words, env={"COLUMNS": str(width)}).stdout
+    assert max(map(len, output.splitlines())) <= width
+    assert "…" not in output
+    for name in ("Hat", "Boots"):
+        probability = load(bundle)("one.png")[name]
+        assert f"{name} {probability:.2f}" in " ".join(output.split())

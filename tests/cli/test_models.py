@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import subprocess
+import sys
 
 import pytest
 from typer.testing import CliRunner, Result
@@ -10,7 +12,7 @@ from typer.testing import CliRunner, Result
 from passerby.cli import app
 from passerby.errors import ConfigError, ModelError
 from passerby.models import MODELS
-from passerby.models.published import PUBLISHED
+from passerby.models.published import PUBLISHED, select_settings
 
 
 def run(*options: str, columns: int = 80) -> Result:
@@ -25,7 +27,6 @@ def get_row(result: Result, start: str, backbone: str = "resnet50") -> list[str]
     return line.removeprefix(start).split()
 
 
-@pytest.mark.slow
 def test_the_table_fits_80_columns() -> None:
     result = run()
     assert result.exit_code == 0, result.output
@@ -100,3 +101,46 @@ def test_refusals(options: list[str], kind: type[Exception], message: str) -> No
     error = run(*options).exception
     assert isinstance(error, kind)
     assert message in str(error)
+
+
+def test_stored_counts_are_those_of_the_published_settings() -> None:
+    """After a change: `passerby models --recount --json > src/passerby/models/counts.json`."""
+    stored = json.loads(run("--json").stdout)
+    settings = select_settings(tuple(MODELS))
+    fields = ("model", "backbone", "attributes", "source", "variant", "parsing")
+    found = [(*(count[name] for name in fields), tuple(count["size_px"])) for count in stored["counts"]]
+    assert found == [(*(getattr(s, name) for name in fields), s.size_px) for s in settings]
+    assert [count["arguments"] for count in stored["counts"]] == [dict(s.arguments) for s in settings]
+    assert [count["published_gmacs"] for count in stored["counts"]] == [s.gmacs for s in settings]
+    assert [count["published_parameters"] for count in stored["counts"]] == [s.parameters for s in settings]
+
+
+def test_a_stored_count_is_counted_again() -> None:
+    words = ("--model", "passerby", "--json")
+    assert json.loads(run(*words, "--recount").stdout)["counts"] == json.loads(run(*words).stdout)["counts"]
+
+
+@pytest.mark.slow
+def test_all_stored_counts_are_counted_again() -> None:
+    assert (
+        json.loads(run("--recount", "--json").stdout)["counts"] == json.loads(run("--json").stdout)["counts"]
+    )
+
+
+def test_the_command_imports_no_torch() -> None:
+    code = (
+        "import sys; from passerby.cli import app; app(standalone_mode=False); "
+        "assert 'torch' not in sys.modules"
+    )
+    command = [sys.executable, "-c", code, "models"]
+    output = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "[resnet50]" in output
+
+
+@pytest.mark.parametrize("width", [80, 120, 200])
+def test_wide_terminals_have_all_columns(width: int) -> None:
+    lines = run(columns=width).stdout.splitlines()
+    assert max(map(len, lines)) <= width
+    assert ("SSPNet, Table 3, size as stated" in "\n".join(lines)) is (width > 80)
+    headings = [line.split() for line in lines if line.startswith("model")]
+    assert (headings[0].count("ratio") == 2) is (width > 80)

@@ -5,6 +5,8 @@ import io
 import json
 import subprocess
 import sys
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -15,12 +17,14 @@ from typer.testing import CliRunner, Result
 
 from passerby.bundle import Bundle, load
 from passerby.cli import app
+from passerby.data.manifest import Manifest
 from passerby.data.normalise import normalise
-from passerby.errors import BundleError, DataError
+from passerby.errors import BundleError, ConfigError, DataError
+from passerby.inference.batches import PictureBatch, Skipped
 from passerby.inference.predictor import Predictor
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
-from passerby.types import Preprocess
+from passerby.types import Prediction, Preprocess
 
 
 def smooth(height: int = 96, width: int = 48) -> Image.Image:
@@ -67,7 +71,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def run(bundle: Path, *arguments: str) -> Result:
-    return CliRunner().invoke(app, ["predict", str(bundle), *arguments, "--device", "cpu", "--threads", "2"])
+    return CliRunner().invoke(app, ["predict", str(bundle), *arguments, "--device", "cpu", "--workers", "2"])
 
 
 def test_table(bundle: Path, folder: Path) -> None:
@@ -270,3 +274,263 @@ def test_guidance_that_cannot_be_is_refused(man: Path, bundle: Path, folder: Pat
         result = run(model, "one.jpg", option, value)
         assert result.exit_code != 0
         assert reason in str(result.exception)
+
+
+@pytest.mark.parametrize("width", [80, 120])
+def test_the_table_fits_the_terminal(bundle: Path, folder: Path, width: int) -> None:
+    words = ["predict", str(bundle), "one.jpg", "--all", "--device", "cpu"]
+    output = CliRunner().invoke(app, words, env={"COLUMNS": str(width)}).stdout
+    assert max(map(len, output.splitlines())) <= width
+    prediction = load(bundle)("one.jpg")
+    for name in prediction.names:
+        assert f"{name} {prediction[name]:.2f}" in " ".join(output.split())
+
+
+def test_a_piped_table_has_one_line_for_each_image(bundle: Path, folder: Path) -> None:
+    (folder / ("long" * 40)).mkdir()
+    image = folder / ("long" * 40) / "one.jpg"
+    image.write_bytes((folder / "one.jpg").read_bytes())
+    words = ["predict", str(bundle), str(image), "--all", "--device", "cpu"]
+    result = CliRunner().invoke(app, words, env={"COLUMNS": ""})
+    assert len(result.stdout.splitlines()) == 2
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def write_table(folder: Path) -> list[list[str]]:
+    """Boxes in two of the photos, one outside of its photo."""
+    rows = [
+        ["one.jpg", "0", "0", "20", "80", "left"],
+        ["one.jpg", "15.5", "4", "60", "70", "right"],
+        ["two.png", "200", "0", "220", "60", "outside"],
+        ["two.png", "", "", "", "", "full image"],
+    ]
+    with (folder / "boxes.csv").open("w", newline="") as file:
+        csv.writer(file).writerows([["image", "x0", "y0", "x1", "y1", "note"], *rows])
+    return rows
+
+
+def test_one_row_for_each_box_of_a_table(bundle: Path, folder: Path) -> None:
+    write_table(folder)
+    result = run(bundle, "--table", "boxes.csv", "--format", "csv", "--out", "out.csv")
+    assert result.exit_code == 1
+    assert "two.png: expected a box that overlaps the image of 40 × 80 pixels" in result.stderr
+    assert "skipped 1 of 4 images" in result.stderr
+    with (folder / "out.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    first = int(rows[0]["row"])
+    assert f"skipped: row {first + 2}: two.png" in result.stderr
+    assert [int(row["row"]) - first for row in rows] == [0, 1, 3]
+    assert [[row[side] for side in ("source", "x0", "y0", "x1", "y1")] for row in rows] == [
+        ["one.jpg", "0", "0", "20", "80"],
+        ["one.jpg", "15.5", "4", "60", "70"],
+        ["two.png", "", "", "", ""],
+    ]
+    model = load(bundle)
+    boxes = model(folder / "one.jpg", boxes=[(0, 0, 20, 80), (15.5, 4, 60, 70)])
+    for row, expected in zip(rows, [*boxes, model(folder / "two.png")], strict=True):
+        assert [float(row[name]) for name in expected] == pytest.approx(expected.probabilities, abs=1e-5)
+    assert rows[0]["Hat"] != rows[1]["Hat"]
+
+
+def test_boxes_in_jsonl_and_in_the_table(bundle: Path, folder: Path) -> None:
+    write_table(folder)
+    result = run(bundle, "--table", "boxes.csv", "--format", "jsonl")
+    lines = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line.get("box") for line in lines] == [[0, 0, 20, 80], [15.5, 4, 60, 70], None]
+    assert [line["row"] - lines[0]["row"] for line in lines] == [0, 1, 3]
+    printed = run(bundle, "--table", "boxes.csv").stdout.splitlines()
+    assert printed[0].split() == ["row", "box", "image", "attributes"]
+    assert "15.5 4 60 70" in printed[2]
+
+
+def test_rows_of_a_manifest(bundle: Path, folder: Path, tmp_path: Path) -> None:
+    Manifest.create(
+        "toy",
+        ["Hat"],
+        root=folder,
+        images=["one.jpg", "two.png", "more/three.jpg"],
+        labels=[[1], [0], [-1]],
+        boxes=[(1, 2, 30, 60), None, None],
+        partitions={"own": ["test", "train", "test"]},
+    ).write(tmp_path / "toy.parquet")
+    given = {}
+    for options in ((), ("--split", "test")):
+        result = run(bundle, "--table", "toy.parquet", "--format", "jsonl", *options)
+        assert result.exit_code == 0, result.output
+        given[options] = [json.loads(line) for line in result.stdout.splitlines()]
+    assert [line["row"] for line in given[()]] == [0, 1, 2]
+    assert given[()][0]["box"] == [1, 2, 30, 60]
+    assert [line["row"] for line in given["--split", "test"]] == [0, 2]
+
+
+def test_wrong_combinations_with_a_table(bundle: Path, folder: Path) -> None:
+    write_table(folder)
+    for arguments, message in (
+        (["one.jpg", "--table", "boxes.csv"], "give either images or --table"),
+        ([], "give either images or --table"),
+        (["one.jpg", "--split", "test"], "--root, --partition and --split belong to --table"),
+    ):
+        result = run(bundle, *arguments)
+        assert result.exit_code == 2
+        assert message in " ".join(result.stderr.split())
+    result = run(bundle, "--table", "boxes.csv", "--out", "boxes.csv")
+    assert "boxes.csv is one of the input files" in str(result.exception)
+    (folder / "boxes.csv").write_text("image,x0,y0,x1,y1\none.jpg,0.1,0.1,0.5,0.9\n")
+    assert "got the fractions" in str(run(bundle, "--table", "boxes.csv").exception)
+
+
+# ---------------------------------------------------------------------- interrupted runs
+
+INTERRUPTED = """
+import os, signal
+from passerby.cli import main
+from passerby.inference.batches import PictureBatch, Skipped
+from passerby.inference.predictor import Predictor
+
+signal.signal(signal.SIGINT, signal.default_int_handler)  # ignored in the background of a shell
+real = Predictor._stream
+
+def stream(self, batches):
+    for number, item in enumerate(real(self, batches)):
+        if number == {at}:
+            os.kill(os.getpid(), signal.{name})
+        yield item
+
+Predictor._stream = stream
+main()
+"""
+
+
+def read_rows(path: Path, form: str) -> dict[str, list[float]]:
+    """The probabilities by source; each source must have one row."""
+    text = path.read_text()
+    if form == "csv":
+        rows = [
+            (r["source"], [float(r[n]) for n in ("Hat", "Bag")]) for r in csv.DictReader(io.StringIO(text))
+        ]
+    else:
+        values = map(json.loads, text.splitlines())
+        rows = [(v["source"], [v["probabilities"][n] for n in ("Hat", "Bag")]) for v in values]
+    assert len(dict(rows)) == len(rows)
+    return dict(rows)
+
+
+@pytest.fixture
+def many(folder: Path) -> list[str]:
+    """Nine images, the third and the last unreadable."""
+    rng = np.random.default_rng(1)
+    for number in range(9):
+        Image.fromarray(rng.integers(0, 256, (80, 40, 3), dtype=np.uint8)).save(folder / f"many{number}.png")
+    for number in (2, 8):
+        (folder / f"many{number}.png").write_text("no image")
+    return [f"many{number}.png" for number in range(9)]
+
+
+def check_that_it_continues(bundle: Path, folder: Path, arguments: list[str], *, form: str) -> None:
+    """After six of the nine images, of which the third has no row."""
+    out = folder / f"out.{form}"
+    readable = [f"many{number}.png" for number in (0, 1, 3, 4, 5, 6, 7)]
+    assert list(read_rows(folder / f"out.{form}.partial", form)) == readable[:5]
+    assert not out.exists()
+
+    again = run(bundle, *arguments)
+    assert isinstance(again.exception, ConfigError)
+    assert "has 5 row(s) of an interrupted run; continue it with --resume" in str(again.exception)
+    flipped = run(bundle, *arguments, "--resume", "--flip")
+    assert '--flip, --five-crops: [] before, ["flip"] now' in str(flipped.exception)
+    result = run(bundle, *arguments, "--resume")
+    assert result.exit_code == 1
+    assert "continuing after 6 of 9 images; 1 of these were skipped" in result.stderr
+    assert "skipped 2 of 9 images" in result.stderr
+    rows = read_rows(out, form)
+    assert list(rows) == readable
+    assert not list(folder.glob("*.partial*"))
+
+    run(bundle, *arguments)
+    for source, expected in read_rows(out, form).items():
+        assert rows[source] == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_ctrl_c_keeps_the_rows_and_the_run_is_continued(
+    bundle: Path, folder: Path, many: list[str], monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    real = Predictor._stream
+
+    def interrupt(self: Predictor, batches: Iterable[PictureBatch]) -> Iterator[Prediction | Skipped]:
+        yield from islice(real(self, batches), 6)
+        raise KeyboardInterrupt
+
+    arguments = [*many, "--format", form, "--out", f"out.{form}", "--batch-size", "4"]
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "_stream", interrupt)
+        result = run(bundle, *arguments)
+    assert result.exit_code == 130
+    assert result.stderr.splitlines()[-1] == (
+        f"passerby: interrupted; out.{form}.partial keeps 5 row(s); continue with the same command and "
+        "--resume"
+    )
+    check_that_it_continues(bundle, folder, arguments, form=form)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("form", "name", "status"), [("csv", "SIGKILL", -9), ("jsonl", "SIGINT", 130)])
+def test_a_stopped_process_keeps_the_rows_and_is_continued(
+    bundle: Path, folder: Path, many: list[str], *, form: str, name: str, status: int
+) -> None:
+    arguments = [*many, "--format", form, "--out", f"out.{form}", "--batch-size", "4"]
+    code = INTERRUPTED.format(at=6, name=name)
+    done = subprocess.run(
+        [sys.executable, "-c", code, "predict", str(bundle), *arguments, "--device", "cpu"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == status, done.stderr
+    assert "Traceback" not in done.stderr
+    check_that_it_continues(bundle, folder, arguments, form=form)
+
+
+def test_boxes_of_an_interrupted_run(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_table(folder)
+    arguments = ["--table", "boxes.csv", "--format", "csv", "--out", "out.csv"]
+    run(bundle, *arguments)
+    whole = (folder / "out.csv").read_text().splitlines()
+    (folder / "out.csv").unlink()
+
+    def fail(self: Predictor, batches: Iterable[PictureBatch]) -> Iterator[Prediction | Skipped]:
+        yield from islice(real(self, batches), 1)
+        raise MemoryError
+
+    real = Predictor._stream
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "_stream", fail)
+        assert isinstance(run(bundle, *arguments).exception, MemoryError)
+    assert (folder / "out.csv.partial").read_text().splitlines() == whole[:2]
+    assert run(bundle, *arguments, "--resume").exit_code == 1
+    rows = (folder / "out.csv").read_text().splitlines()
+    assert [row.split(",")[:7] for row in rows] == [row.split(",")[:7] for row in whole]
+
+
+def test_resuming_needs_a_file_with_rows(bundle: Path, folder: Path) -> None:
+    for arguments in (["--resume"], ["--resume", "--out", "o.txt"], ["--resume", "--format", "csv"]):
+        result = run(bundle, "one.jpg", *arguments)
+        assert result.exit_code == 2
+        assert "--resume continues an --out file of --format jsonl or csv" in " ".join(result.stderr.split())
+    result = run(bundle, "one.jpg", "--resume", "--format", "csv", "--out", "o.csv")  # begins one
+    assert result.exit_code == 0
+    assert len((folder / "o.csv").read_text().splitlines()) == 2
+
+
+def test_ctrl_c_without_a_file(bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*args: object, **options: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(Bundle, "predict_batch", interrupt)
+    result = run(bundle, "one.jpg")
+    assert (result.exit_code, result.stderr) == (130, "passerby: interrupted\n")
+    result = run(bundle, "one.jpg", "--format", "csv", "--out", "out.csv")
+    assert (result.exit_code, result.stderr) == (130, "passerby: interrupted; no row was finished\n")
+    assert not list(folder.glob("out*"))

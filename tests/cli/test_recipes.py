@@ -14,8 +14,17 @@ from passerby.errors import ConfigError
 runner = CliRunner()
 
 
-def run(*words: str) -> str:
-    return runner.invoke(app, ["recipes", *words], catch_exceptions=False).output
+def run(*words: str, width: int = 80) -> str:
+    environment = {"COLUMNS": str(width)}
+    return runner.invoke(app, ["recipes", *words], env=environment, catch_exceptions=False).output
+
+
+def test_a_wide_terminal_has_whole_descriptions() -> None:
+    output = run("man", width=200)
+    assert "…" not in output
+    for name, recipe in list_recipes().items():
+        if name.startswith("man/"):
+            assert " ".join(recipe.describe().split()) in output
 
 
 @pytest.mark.parametrize("words", [(), ("man",), ("sspnet/",), ("suites",)])
@@ -46,7 +55,7 @@ def test_one_is_printed_or_copied(tmp_path: Path) -> None:
     copy = tmp_path / "new" / "my.yaml"
     text = run("diaa/demo")
     assert "extends: baseline/demo\n" in text
-    assert run("diaa/demo", "--out", str(copy)) == f"wrote {copy}\n"
+    assert run("diaa/demo", "--out", str(copy)) == f"Wrote {copy}\n"
     assert copy.read_text(encoding="utf-8") == text
     assert load_recipe(copy) == load_recipe("diaa/demo")
 

@@ -47,7 +47,7 @@ def folder(tmp_path: Path) -> Path:
 
 def invoke(*arguments: object) -> tuple[str, BaseException | None]:
     result = CliRunner().invoke(app, ["report", *map(str, arguments)])
-    return result.stdout, result.exception
+    return result.stderr, result.exception
 
 
 def test_report_of_a_run_folder(folder: Path) -> None:
@@ -67,7 +67,7 @@ def test_moved_pictures_are_given_or_left_out(folder: Path) -> None:
     _, error = invoke(folder / "run", "--out", folder / "r.html")
     assert isinstance(error, DataError)
     assert not (folder / "r.html").exists()
-    assert invoke(folder / "run", "--out", folder / "a.html", "--images", folder / "moved")[1] is None
+    assert invoke(folder / "run", "--out", folder / "a.html", "--root", folder / "moved")[1] is None
     assert invoke(folder / "run", "--out", folder / "b.html", "--no-images")[1] is None
     assert "<img" in (folder / "a.html").read_text(encoding="utf-8")
     assert "<img" not in (folder / "b.html").read_text(encoding="utf-8")

@@ -97,7 +97,8 @@ def write(folder: Path, *evaluations: Evaluation) -> Path:
 
 @pytest.mark.parametrize("unknown", ["ignore", "negative"])
 @pytest.mark.parametrize("ties", [False, True])
-def test_weights_equal_repeated_rows(unknown: Any, ties: bool) -> None:
+@pytest.mark.parametrize("degenerate", ["drop", "zero"])
+def test_weights_equal_repeated_rows(unknown: Any, ties: bool, degenerate: Any) -> None:
     rng = np.random.default_rng(3)
     labels = rng.choice([-1, 0, 1], (80, 7), p=[0.1, 0.6, 0.3]).astype(np.int8)
     labels[:, 5] = np.where(labels[:, 5] == 1, 0, labels[:, 5])  # never a positive
@@ -108,13 +109,13 @@ def test_weights_equal_repeated_rows(unknown: Any, ties: bool) -> None:
     if ties:
         probs = (np.round(probs * 10) / 10).astype(np.float32)  # also on the thresholds
     thresholds = [0.5, 0.4, 0.3, 0.6, 0.5, 0.5, 0.2]
-    weighted = WeightedMetrics(probs, labels, thresholds=thresholds, unknown=unknown)
+    weighted = WeightedMetrics(probs, labels, thresholds=thresholds, unknown=unknown, degenerate=degenerate)
     multiplicities = np.concatenate(
         list(draw_multiplicities(np.arange(80) // 3, resamples=40, seed=1)), axis=1
     )
     found = weighted.compute(multiplicities)
     assert set(found) == set(METRICS)
-    protocol = replace(load_protocol("default"), unknown=unknown)
+    protocol = replace(load_protocol("default"), unknown=unknown, degenerate=degenerate)
     lost = 0
     for b, counts in enumerate(multiplicities.T.astype(int)):
         rows = np.repeat(np.arange(80), counts)
@@ -128,13 +129,14 @@ def test_weights_equal_repeated_rows(unknown: Any, ties: bool) -> None:
     assert 0 < lost < 40
 
 
-def test_a_resample_without_positives_has_no_mAP() -> None:
+@pytest.mark.parametrize(("degenerate", "expected"), [("drop", [np.nan, 1.0]), ("zero", [0.5, 1.0])])
+def test_a_resample_without_positives_has_no_mAP(degenerate: Any, expected: list[float]) -> None:
     probs, labels = np.array([[0.9], [0.4]], np.float32), np.array([[1], [0]], np.int8)
-    found = WeightedMetrics(probs, labels, thresholds=[0.5], unknown="ignore").compute(
+    found = WeightedMetrics(probs, labels, thresholds=[0.5], unknown="ignore", degenerate=degenerate).compute(
         np.array([[0.0, 1.0], [2.0, 1.0]])
     )
     assert np.isnan(found["mAP"]).tolist() == [True, False]
-    assert found["mA"].tolist() == [0.5, 1.0]
+    assert found["mA"].tolist() == pytest.approx(expected, nan_ok=True)
     assert found["f1"].tolist() == [0.0, 0.5]
 
 
@@ -287,11 +289,62 @@ def test_lost_positives_are_counted_and_a_missing_mAP_is_refused(tmp_path: Path)
     labels[0, 0] = 1  # the only positive at all
     runs = [make(v, labels=labels, skill=s) for v, s in (("a", 1.0), ("b", 1.2))]
     folder = write(tmp_path, *runs)
-    found = compare([folder], baseline="a", metrics=["mA"], resamples=100)
+    found = compare([folder], baseline="a", metrics=["f1"], resamples=100)
     assert 20 < found.incomplete < 55  # (1 − 1/40)^40 is 36 %
     assert f"In {found.incomplete} resamples" in found.describe()
-    with pytest.raises(DataError, match="no attribute has a positive"):
-        compare([folder], baseline="a", metrics=["mAP"], resamples=100)
+    assert (found.n_attributes, found.unmeasured) == (4, ("Bag", "Coat", "Skirt"))
+    assert "3 of 4 attributes lack positives or negatives and are left out of mA: Bag" in found.describe()
+    for metric, needed in (("mAP", "a positive"), ("mA", "positives and negatives")):
+        message = f"cannot measure {metric}: no attribute has {needed}; .* --metric without {metric}"
+        with pytest.raises(DataError, match=message):
+            compare([folder], baseline="a", metrics=[metric], resamples=100)
+
+
+def test_a_few_resamples_that_measure_nothing_are_left_out_and_counted(tmp_path: Path) -> None:
+    labels = np.zeros((40, 4), np.int8)
+    labels[:4, 0] = 1  # (1 − 4/40)^40 = 1.5 % of the resamples lose all four
+    runs = [make(v, labels=labels, skill=s) for v, s in (("a", 1.0), ("b", 1.2))]
+    found = compare([write(tmp_path, *runs)], baseline="a", metrics=["mA", "mAP"], resamples=1000)
+    assert found.lost == found.incomplete
+    assert 5 <= found.lost <= 30
+    assert f"In {found.lost} of them no attribute could be measured" in found.describe()
+    weighted = [WeightedMetrics(r.probs, labels, thresholds=[0.5] * 4, unknown="ignore") for r in runs]
+    draws = np.concatenate(list(draw_multiplicities(np.arange(40), resamples=1000, seed=0)), axis=1)
+    first, second = (each.compute(draws)["mA"] for each in weighted)
+    differences = found.runs[1].differences
+    assert differences is not None
+    expected = np.nanquantile(second - first, [0.025, 0.975])
+    assert (differences["mA"].low, differences["mA"].high) == pytest.approx(expected)
+
+
+def test_scores_of_both_habits_are_not_compared(tmp_path: Path) -> None:
+    labels = draw_labels(np.random.default_rng(7), 60)
+    labels[:, 3] = 0
+    counted = make("old", labels=labels, protocol=load_protocol("count-unmeasurable"))
+    folder = write(tmp_path, make("new", labels=labels), counted)
+    old = next(folder.rglob("*old*.json"))
+    values = json.loads(old.read_text())
+    del values["metrics"]["unmeasured"]
+    values["protocol"]["name"] = "default"  # as passerby 0.2 wrote it
+    old.write_text(json.dumps(values))
+    with pytest.raises(ConfigError, match=r"different protocols: default and count-unmeasurable.*up to 0\.2"):
+        compare([folder], baseline="new", resamples=5)
+    write(folder, make("new", labels=labels, protocol=load_protocol("count-unmeasurable")))
+    found = compare([folder], baseline="new", resamples=5)
+    assert found.unmeasured == ("Skirt",)
+    assert "counts as 0 in mA: Skirt." in found.describe()
+
+
+def test_a_comparison_of_an_earlier_version_states_the_habit(tmp_path: Path) -> None:
+    compare([write(tmp_path, make("a"), make("b"))], baseline="a", resamples=5).write(
+        tmp_path / "x.comparison.json"
+    )
+    values = json.loads((tmp_path / "x.comparison.json").read_text())
+    del values["unmeasured"], values["n_attributes"]
+    (tmp_path / "x.comparison.json").write_text(json.dumps(values))
+    found = Comparison.load(tmp_path / "x.comparison.json")
+    assert (found.unmeasured, found.n_attributes) == (None, None)
+    assert found.describe().endswith("without negatives, if any, count as 0 in mA.")
 
 
 # ---------------------------------------------------------------------- what is refused

@@ -257,11 +257,11 @@ def break_some(root: Path) -> None:
 
 def test_unreadable_images_raise_an_error_with_all_names(root: Path, tmp_path: Path) -> None:
     break_some(root)
-    with pytest.raises(ImageError, match="2 files") as caught:
+    with pytest.raises(ImageError, match=r"2 rows of .* cannot be used") as caught:
         PackedCache.build(create_manifest(root), SMALL, tmp_path / "c")
     assert str(root / "8.png") in str(caught.value)
     assert f"{root / '40.png'}: the file does not exist" in str(caught.value)
-    with pytest.raises(ImageError, match="2 files"):  # the second time as well
+    with pytest.raises(ImageError, match=r"2 rows of .* cannot be used"):  # the second time as well
         PackedCache.build(create_manifest(root), SMALL, tmp_path / "c")
 
 
@@ -301,8 +301,7 @@ def test_a_unreadable_mask_and_a_box_outside_make_the_row_invalid(root: Path, tm
     assert sorted(reasons) == ["2.png", "3.png", "4.png"]
     assert "got 5 × 5" in reasons["2.png"]
     assert str(root / "masks" / "3.png") in reasons["3.png"]
-    assert "overlaps" in reasons["4.png"]
-    assert str(root / "4.png") in reasons["4.png"]
+    assert reasons["4.png"].startswith(f"{root / '4.png'}: box outside the image: expected a box that")
     assert cache.keypoints is not None
     assert np.isnan(cache.keypoints[2:5]).all()
     assert not np.isnan(cache.keypoints[1]).any()
@@ -310,7 +309,7 @@ def test_a_unreadable_mask_and_a_box_outside_make_the_row_invalid(root: Path, tm
 
 def test_a_wrong_root_is_reported_at_once(root: Path, tmp_path: Path) -> None:
     manifest = create_manifest(tmp_path / "elsewhere")
-    with pytest.raises(DataError, match=r"none of the 70 images.*elsewhere.*0\.png"):
+    with pytest.raises(DataError, match=r"none of the 70 images.*elsewhere.*:\n  0\.png\n  1\.png\n"):
         PackedCache.build(manifest, SMALL, tmp_path / "c", on_unreadable="skip")
 
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -280,6 +281,17 @@ def test_parsing_classes_are_written_and_files_without_them_read(tmp_path):
         Manifest.load(path)
 
 
+def test_domain_is_written_and_kept_by_every_change(tmp_path):
+    plain = make_manifest(tmp_path)
+    manifest = replace(plain, domain="synthetic people")
+    assert manifest.fingerprint == plain.fingerprint
+    changed = manifest.take([0]).select_attributes(manifest.schema.names[:1]).with_guidance()
+    changed.with_partition("mine", ["test"]).write(tmp_path / "m.parquet")
+    assert Manifest.load(tmp_path / "m.parquet").domain == "synthetic people"
+    plain.write(tmp_path / "plain.parquet")
+    assert Manifest.load(tmp_path / "plain.parquet").domain is None
+
+
 def test_folder_with_data_and_manifest_can_be_moved(tmp_path):
     make_manifest(tmp_path / "old" / "data").write(tmp_path / "old" / "m.parquet")
     (tmp_path / "old").rename(tmp_path / "new")
@@ -369,3 +381,30 @@ def test_absent_truncated_and_foreign_files_are_refused(tmp_path):
     pq.write_table(pa.table({"image": ["a.jpg"]}), path)
     with pytest.raises(ManifestError, match="not a manifest"):
         Manifest.load(path)
+
+
+# ---------------------------------------------------------------------- boxes in fractions
+
+
+def test_boxes_in_fractions_are_refused(tmp_path):
+    boxes = [None, (0.1, 0.2, 0.5, 0.9), (0, 0, 1, 1)]
+    with pytest.raises(
+        ManifestError,
+        match=r"row 1: expected a box .* in pixels, got \[0\.1, 0\.2, 0\.5, 0\.9\]; 2 of 2 boxes look like "
+        r"fractions of the image: multiply left and right by its width, top and bottom by its height",
+    ):
+        make_manifest(tmp_path, boxes=boxes)
+
+
+def test_boxes_in_fractions_are_refused_in_an_edited_file(tmp_path):
+    path = tmp_path / "m.parquet"
+    make_manifest(tmp_path).write(path)
+    table = pq.read_table(path)
+    boxes = pa.array([None, (1, 2, 11, 32), (-0.02, 0.1, 0.5, 0.9)], pa.list_(pa.float32(), 4))
+    pq.write_table(table.set_column(table.column_names.index("box"), "box", boxes), path)
+    with pytest.raises(ManifestError, match=r"row 2: expected a box .* 1 of 2 boxes look like fractions"):
+        Manifest.load(path)
+
+
+def test_a_box_of_more_than_one_pixel_is_no_fraction(tmp_path):
+    assert make_manifest(tmp_path, boxes=[None, (0, 0, 1.5, 1), (0, 0, 1, 2)]).boxes()[1] == (0, 0, 1.5, 1)

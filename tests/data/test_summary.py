@@ -1,13 +1,18 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 from typing import Any
 
 import pytest
 from PIL import Image
 
+from passerby.data.copies import Contradiction, Overlap
+from passerby.data.crop_check import CropCheck
+from passerby.data.formats import FORMATS
+from passerby.data.image_check import check_images
 from passerby.data.manifest import Manifest
-from passerby.data.summary import AttributeCount, SharedIdentities, check_images, summarise
+from passerby.data.summary import AttributeCount, SharedIdentities, Unmeasurable, summarise
 from passerby.schema import Attribute, AttributeSchema
 
 SCHEMA = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Male", "is male")))
@@ -62,44 +67,90 @@ def test_without_identities_sharing_is_not_reported(root):
     assert summarise(make_manifest(root, identities=None)).shared == {}
 
 
-def test_check_finds_unreadable_images_and_exact_duplicates(root):
+def test_without_reading_images_copies_and_crops_are_unknown(root):
+    (root / "c.png").write_bytes((root / "a.png").read_bytes())
+    summary = summarise(make_manifest(root))
+    assert summary.check is None
+    assert summary.overlaps == {"official": []}
+    assert summary.near_duplicates == {}
+
+
+def test_faults_of_images_are_part_of_the_summary(root):
     (root / "b.png").write_bytes((root / "a.png").read_bytes())
-    (root / "c.png").write_bytes((root / "c.png").read_bytes()[:40])
-    check = check_images(make_manifest(root))
-    assert check.duplicates == [["a.png", "b.png"]]
-    assert [name for name, _ in check.unreadable] == ["c.png"]
-    assert check.unreadable[0][1]
-    assert str(root) not in check.unreadable[0][1]
-
-
-def test_check_tells_empty_files(root):
-    (root / "a.png").write_bytes(b"")
-    (root / "b.png").write_bytes(b"")
-    check = check_images(make_manifest(root))
-    assert [name for name, _ in check.unreadable] == ["a.png", "b.png"]
-    assert check.duplicates == []
-
-
-def test_check_passes_over_missing_images_and_reads_each_once(root):
-    steps: list[tuple[int, int]] = []
-    check = check_images(
-        make_manifest(root), workers=2, progress=lambda done, total: steps.append((done, total))
+    (root / "c.png").write_bytes(b"no image")
+    manifest = make_manifest(root, boxes=[None, (-9, 0, 12, 12), (4, 4, 20, 20), None, None])
+    faults = summarise(manifest, check=check_images(manifest)).check
+    assert faults is not None
+    assert [name for name, _ in faults.unreadable] == ["c.png"]
+    assert faults.duplicates == [["a.png", "b.png"]]
+    assert faults.crops == CropCheck(
+        outside=["b.png: box 4, 4, 20, 20 in 4 × 4 pixels"],
+        clipped=["b.png: box -9, 0, 12, 12 in 4 × 4 pixels"],
+        small=["a.png: 4 × 4 pixels", "b.png: 4 × 4 pixels"],
     )
-    assert (check.unreadable, check.duplicates) == ([], [])
-    assert steps == [(1, 3), (2, 3), (3, 3)]  # b.png shows two persons, gone.png does not exist
 
 
-def test_largest_group_of_duplicates_comes_first(root):
-    names = [f"{i}.png" for i in range(5)]
-    for name, source in zip(names, ("a", "a", "c", "c", "c"), strict=True):
-        (root / name).write_bytes((root / f"{source}.png").read_bytes())
-    manifest = Manifest.create("toy", SCHEMA, root=root, images=names, labels=[[0, 0]] * 5, partitions={})
-    assert check_images(manifest).duplicates == [["2.png", "3.png", "4.png"], ["0.png", "1.png"]]
-    assert summarise(manifest, check=check_images(manifest)).check == check_images(manifest)
+def test_images_and_copies_in_several_splits(root):
+    partitions = {
+        "own": ["train", "val", "test", "test", None],
+        "good": ["train", "test", "test", "train", None],
+    }
+    (root / "c.png").write_bytes((root / "a.png").read_bytes())
+    manifest = make_manifest(root, partitions=partitions)
+    across = Overlap(("a.png", "c.png"), ("train", "test"))
+    assert summarise(manifest, check=check_images(manifest)).overlaps == {
+        "own": [across, Overlap(("b.png",), ("val", "test"))],
+        "good": [],
+    }
+    assert summarise(manifest).overlaps == {"own": [Overlap(("b.png",), ("val", "test"))], "good": []}
 
 
-def test_a_box_that_misses_its_image_is_named(root):
-    boxes = [(9, 9, 12, 12), None, None, None, None]
-    [(picture, reason)] = check_images(make_manifest(root, boxes=boxes)).unreadable
-    assert picture == "a.png"
-    assert "expected a box that overlaps the image of 4 × 4 pixels" in reason
+def test_near_duplicates_in_several_splits(root):
+    photo = Image.linear_gradient("L").rotate(30)
+    photo.save(root / "a.png")
+    photo.resize((90, 90)).save(root / "c.png")
+    manifest = make_manifest(root)
+    found = summarise(manifest, check=check_images(manifest)).near_duplicates["official"]
+    assert found.images == 2
+    assert found.examples[0].images == ("a.png", "c.png")
+    assert found.examples[0].splits == ("train", "test")
+
+
+def test_repeated_rows_and_contradictory_labels(root):
+    columns = {
+        "images": ["a.png", "a.png", "a.png", "b.png", "b.png"],
+        "labels": [[1, 0], [1, -1], [0, 0], [1, 1], [0, 1]],
+        "boxes": [None, None, None, (0, 0, 2, 2), (2, 2, 4, 4)],
+    }
+    summary = summarise(make_manifest(root, **columns))
+    assert summary.repeated_rows == 2
+    assert summary.contradictions == [Contradiction(("a.png",), ("Hat",))]
+
+
+def test_attributes_that_cannot_be_measured_by_split(root):
+    labels = [[1, 0], [0, -1], [0, 1], [0, -1], [1, -1]]
+    partitions = {"own": ["train", "train", "train", "test", "val"], "all": ["train"] * 5}
+    assert summarise(make_manifest(root, labels=labels, partitions=partitions)).unmeasurable == {
+        "own": {
+            "val": Unmeasurable((), ("Hat",), ("Male",)),
+            "test": Unmeasurable(("Hat",), (), ("Male",)),
+        },
+        "all": {},
+    }
+
+
+@pytest.mark.realdata
+def test_real_peta_has_one_copy_and_known_near_duplicates():
+    folder = os.environ.get("PASSERBY_DATA")
+    if not folder or not (Path(folder) / "peta").is_dir():
+        pytest.skip("PASSERBY_DATA does not name a folder with peta/")
+    manifest = FORMATS["peta"](Path(folder) / "peta")
+    summary = summarise(manifest, check=check_images(manifest))
+    images = ("images/01474.jpg", "images/01475.jpg")
+    found = {name: overlaps for name, overlaps in summary.overlaps.items() if overlaps}
+    assert found == {
+        "official-2": [Overlap(images, ("val", "test"))],
+        "official-5": [Overlap(images, ("train", "val"))],
+    }
+    assert summary.near_duplicates["official-1"].images == 146
+    assert summary.contradictions == []

@@ -94,13 +94,14 @@ def test_a_bundle_gets_thresholds_and_records_their_origin(
     monkeypatch.setattr("passerby.evaluation.calibration.choose_thresholds", few)
     val = replace(evaluation, split="val")
     model = create_model("baseline", schema=val.schema, backbone="test_resnet")
-    bundle = Bundle(model, Preprocess(64, 48), (0.3,) * len(val.schema), {"seed": 3})
+    bundle = Bundle(model, Preprocess(64, 48), (0.3,) * len(val.schema), {"seed": 3, "domain": "drawn"})
     new = calibrate(bundle, val, goal="f1")
     found = choose_thresholds(val.probs, val.labels, goal="f1", min_count=3)
     assert np.isfinite(found).any()
     assert np.isnan(found).any()
     np.testing.assert_allclose(new.thresholds, np.where(np.isnan(found), 0.3, found))
     assert new.metadata["seed"] == 3
+    assert new.domain == "drawn"
     assert new.metadata["calibration"].startswith("thresholds for the best f1 on ")
     assert new.metadata["calibration"].endswith("/val")
     assert set(bundle.thresholds) == {0.3}

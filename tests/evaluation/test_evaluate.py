@@ -89,6 +89,31 @@ def test_a_label_map_scores_the_mapped_attributes(bundle: Bundle, manifest: Mani
         evaluate(other, manifest, partition="official", split="test")
 
 
+class Recited(MeanColour):
+    """Probabilities of two attributes that repeat with the samples."""
+
+    def forward(self, images: Tensor, guidance: Guidance | None = None) -> Output:
+        probs = torch.tensor([[0.25, 0.5], [0.1, 0.9], [0.1, 0.7], [0.15, 0.6], [0.9, 0.1]])
+        return Output(torch.logit(probs).repeat(len(images) // 5, 1) + self.bias)
+
+
+def test_any_of_several_attributes_is_decided_by_the_threshold_of_each(manifest: Manifest) -> None:
+    schema = AttributeSchema("other", (Attribute("cap", "wears a cap"), Attribute("helmet", "has a helmet")))
+    bundle = Bundle(Recited(schema), Preprocess(32, 16), (0.2, 0.75))
+    label_map = LabelMap.create({"Hat": ["cap", "helmet"]})
+    evaluation = evaluate(bundle, manifest, partition="official", label_map=label_map)
+    # The largest probability would be wrong with 0.2 (third, fourth), 0.75 (first) and their mean (both).
+    expected = np.array([True, True, False, False, True] * 4)
+    assert evaluation.decisions[:, 0].tolist() == expected.tolist()
+    labels = evaluation.labels[:, 0]
+    scores = evaluation.metrics()["per_attribute"]["Hat"]
+    assert scores["tpr"] == pytest.approx(expected[labels == 1].mean())
+    assert scores["tnr"] == pytest.approx((~expected)[labels == 0].mean())
+    for protocol, third in (("threshold-0.5", True), ("threshold-0.75", False)):
+        fixed = evaluate(bundle, manifest, partition="official", label_map=label_map, protocol=protocol)
+        assert fixed.decisions[:3, 0].tolist() == [False, True, third]
+
+
 class FirstKeypoint(MeanColour):
     """The logits are the position of the first keypoint; the middle without keypoints."""
 

@@ -41,7 +41,8 @@ def test_a_body_part_has_the_mean_of_its_attributes(make: Make) -> None:
     )
     metrics = replace(evaluation, schema=schema).metrics()
     each = [metrics["per_attribute"][name]["mA"] for name in names]
-    expected = {"head": sum(each[1:]) / len(each[1:]), "bottom": each[0]}
+    assert each[-1] is None  # no umbrella in the test split
+    expected = {"head": sum(each[1:-1]) / len(each[1:-1]), "bottom": each[0]}
     assert metrics["mA_per_body_part"] == pytest.approx(expected, abs=1e-6)
 
 
@@ -68,9 +69,67 @@ def test_the_protocol_line_states_how_the_epoch_was_chosen(evaluation: Evaluatio
 def test_metrics_are_plain_json(evaluation: Evaluation) -> None:
     metrics = evaluation.metrics()
     assert json.loads(json.dumps(metrics, allow_nan=False)) == metrics
-    assert set(metrics) == {*METRICS, "per_attribute", "mA_per_body_part"}
+    assert set(metrics) == {*METRICS, "unmeasured", "per_attribute", "mA_per_body_part"}
     assert all(0 <= metrics[name] <= 1 for name in METRICS)
-    assert metrics["per_attribute"]["Umbrella <open>"]["positives"] == 0
+
+
+def test_an_attribute_without_positives_has_no_scores_and_is_named(evaluation: Evaluation) -> None:
+    metrics = evaluation.metrics()
+    assert metrics["unmeasured"] == ["Umbrella <open>"]
+    scores = metrics["per_attribute"]["Umbrella <open>"]
+    assert (scores["positives"], scores["negatives"]) == (0, 20 - (evaluation.labels[:, 4] < 0).sum())
+    missing = [name for name, value in scores.items() if value is None]
+    assert missing == ["mA", "tpr", "precision", "recall", "f1", "AP"]
+    measured = [each["mA"] for name, each in metrics["per_attribute"].items() if name != "Umbrella <open>"]
+    assert metrics["mA"] == pytest.approx(sum(measured) / 4, abs=1e-12)
+    assert evaluation.describe_unmeasured() == [
+        "1 of 5 attributes lack positives or negatives and are left out of mA: Umbrella <open>."
+    ]
+
+
+def test_the_literature_counts_it_as_zero(make: Make) -> None:
+    evaluation = make(protocol="count-unmeasurable")
+    metrics = evaluation.metrics()
+    each = {name: scores["mA"] for name, scores in metrics["per_attribute"].items()}
+    assert each["Umbrella <open>"] == metrics["per_attribute"]["Umbrella <open>"]["tnr"] / 2
+    assert metrics["mA"] == pytest.approx(sum(each.values()) / 5, abs=1e-12)
+    assert metrics["unmeasured"] == ["Umbrella <open>"]
+    assert "unmeasurable attributes counted as 0" in evaluation.protocol_line
+    assert "counts as 0 in mA: Umbrella <open>." in evaluation.describe_unmeasured()[0]
+
+
+def test_an_attribute_and_samples_without_a_known_label_are_left_out(evaluation: Evaluation) -> None:
+    labels = evaluation.labels.copy()
+    labels[:, 4] = -1
+    unknown = replace(evaluation, labels=labels)
+    assert unknown.metrics()["per_attribute"]["Umbrella <open>"]["accuracy"] is None
+    rest = replace(
+        unknown,
+        schema=replace(evaluation.schema, attributes=evaluation.schema.attributes[:4]),
+        probs=evaluation.probs[:, :4],
+        labels=labels[:, :4],
+        thresholds=(0.5,) * 4,
+    )
+    assert unknown.summary() == rest.summary()
+    labels = labels.copy()
+    labels[:3] = -1
+    assert replace(evaluation, labels=labels).describe_unmeasured()[1] == (
+        "3 of 20 samples have no known label and are left out of all scores."
+    )
+
+
+def test_an_evaluation_of_an_earlier_version_keeps_its_scores_under_their_own_protocol(
+    make: Make, tmp_path: Path
+) -> None:
+    old = make(protocol="count-unmeasurable")
+    old.write(tmp_path)
+    values = json.loads((tmp_path / "evaluation.json").read_text())
+    del values["metrics"]["unmeasured"]
+    values["protocol"]["name"] = "default"
+    (tmp_path / "evaluation.json").write_text(json.dumps(values))
+    loaded = Evaluation.load(tmp_path)
+    assert loaded.protocol.name == "count-unmeasurable"
+    assert loaded.metrics() == old.metrics()
 
 
 def test_files_round_trip(evaluation: Evaluation, tmp_path: Path) -> None:
@@ -189,15 +248,20 @@ def test_a_score_file_needs_a_seed(evaluation: Evaluation) -> None:
         nameless.to_result()
 
 
-def test_data_without_any_positive_can_be_evaluated_but_not_compared(
+def test_what_no_attribute_can_measure_is_null_in_files_and_a_dash_in_tables(
     evaluation: Evaluation, tmp_path: Path
 ) -> None:
     negative = replace(evaluation, labels=np.zeros_like(evaluation.labels))
-    assert negative.metrics()["mAP"] is None
+    metrics = negative.metrics()
+    assert (metrics["mA"], metrics["mAP"], metrics["f1"]) == (None, None, 0)
+    assert metrics["mA_per_body_part"] == dict.fromkeys(("head", "torso", "bottom", "all"))
     negative.write(tmp_path)
-    assert Evaluation.load(tmp_path).metrics() == negative.metrics()
-    with pytest.raises(DataError, match="'mAP'"):
-        negative.to_result()
+    assert Evaluation.load(tmp_path).metrics() == metrics
+    result = Result.load(negative.write_result(tmp_path / "x.json"))
+    assert result == negative.to_result()
+    seeds = [result, replace(result, seed=7)]
+    assert [aggregate(seeds)[0].format(name) for name in ("mA", "f1")] == ["–", "0.00 ± 0.00"]
+    assert "| – | 0.00 | 0.00 | 0.00 | 0.00 | – |" in format_markdown(aggregate([result]))
 
 
 def test_decisions_are_those_the_scores_count(evaluation: Evaluation) -> None:

@@ -6,6 +6,7 @@ import io
 import os
 import struct
 import zlib
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -52,6 +53,15 @@ def test_size_of_what_is_no_image_is_refused_by_name(tmp_path: Path) -> None:
         read_size(tmp_path / "a.jpg")
     with pytest.raises(ImageError, match=r"b\.jpg: the file does not exist"):
         read_size(tmp_path / "b.jpg")
+
+
+@pytest.mark.parametrize("read", [read_image, read_size, load_map])
+def test_a_missing_file_of_a_similar_name_is_named(tmp_path: Path, read: Callable[[Path], object]) -> None:
+    (tmp_path / "A.JPG").write_bytes(b"nothing")
+    with pytest.raises(
+        ImageError, match=r"does not exist \(found A\.JPG: same name in another letter case\)"
+    ):
+        read(tmp_path / "a.jpg")
 
 
 def test_the_callers_image_is_neither_changed_nor_shared() -> None:

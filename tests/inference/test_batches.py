@@ -11,12 +11,13 @@ import pytest
 import torch
 from PIL import Image
 
+from passerby.bundle import Picture, open_picture
 from passerby.errors import DataError, ImageError
 from passerby.images import limits
 from passerby.images.decode import read_image
 from passerby.images.placement import resize_image
 from passerby.inference.batches import Skipped, load_batches, load_picture
-from passerby.types import Preprocess
+from passerby.types import Box, Preprocess
 
 SIZE = Preprocess(16, 12)
 
@@ -60,15 +61,59 @@ def test_boxes_are_cut_out_and_originals_kept(paths: list[Path]) -> None:
     whole, cut = (read_image(path) for path in paths[:2])
     assert np.array_equal(batch.inputs[0].numpy(), resize_image(whole, SIZE).transpose(2, 0, 1))
     assert np.array_equal(batch.inputs[1].numpy(), resize_image(cut, SIZE, box).transpose(2, 0, 1))
-    assert [image.size for image in batch.originals] == [(10, 20), (11, 21)]
+    assert batch.boxes == (None, Box(*box))
+    assert [image.size for image in batch.originals] == [(10, 20), (7, 12)]
+    assert batch.originals[1].tobytes() == cut.crop((1, 2, 8, 14)).tobytes()
 
 
 def test_a_box_outside_of_the_picture_counts_as_unreadable(paths: list[Path]) -> None:
     boxes = [(50.0, 50.0, 60.0, 60.0), None]
     (batch,) = load_batches(paths[:2], SIZE, boxes=boxes, batch_size=2)
     assert (batch.indices, list(batch.skipped)) == ((1,), [0])
-    with pytest.raises(DataError, match="overlaps"):
+    assert batch.skipped[0].reason.startswith(f"{paths[0]}: box outside the image: expected a box that")
+    with pytest.raises(DataError, match=r"0\.png: box outside the image"):
         list(load_batches(paths[:2], SIZE, boxes=boxes, batch_size=2, on_unreadable="raise"))
+
+
+@pytest.mark.parametrize(
+    ("box", "reason"),
+    [
+        ((0.1, 0.1, 0.9, 0.9), "got the fractions"),
+        ((float("nan"), 0, 5, 5), "finite numbers"),
+        ((5, 5, 2, 9), "x1 > x0"),
+    ],
+)
+def test_impossible_boxes_count_as_unreadable(paths: list[Path], box: tuple[float, ...], reason: str) -> None:
+    (batch,) = load_batches([paths[0]] * 3, SIZE, boxes=[(1, 1, 8, 9), box, None], batch_size=3)
+    assert batch.indices == (0, 2)
+    assert str(paths[0]) in batch.skipped[1].reason
+    assert reason in batch.skipped[1].reason
+
+
+def test_the_boxes_of_an_image_need_one_decoding(paths: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    opened: list[object] = []
+
+    def open_and_count(picture: Picture) -> Image.Image:
+        opened.append(picture)
+        return open_picture(picture)
+
+    monkeypatch.setattr("passerby.inference.batches.open_picture", open_and_count)
+    images = [paths[0], paths[0], paths[2], paths[2], paths[1], paths[0]]
+    boxes = [(1, 1, 8, 9), (2, 2, 9, 9), None, (1, 1, 8, 9), None, None]
+    (batch,) = load_batches(images, SIZE, boxes=boxes, batch_size=6, threads=1)
+    assert opened == [paths[0], paths[2], paths[1], paths[0]]
+    assert (batch.indices, list(batch.skipped)) == ((0, 1, 4, 5), [2, 3])
+    for row, (index, box) in enumerate([(0, boxes[0]), (0, boxes[1]), (1, None), (0, None)]):
+        expected = resize_image(read_image(paths[index]), SIZE, box).transpose(2, 0, 1)
+        assert np.array_equal(batch.inputs[row].numpy(), expected)
+
+
+@pytest.mark.parametrize(
+    ("count", "message"), [(1, "got more images than boxes"), (3, "got more boxes than images")]
+)
+def test_as_many_boxes_as_images(paths: list[Path], count: int, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        list(load_batches(paths[:2], SIZE, boxes=[None] * count, batch_size=2))
 
 
 def test_unreadable_pictures_raise_on_demand(paths: list[Path]) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from collections.abc import Iterable, Iterator
+from itertools import islice
 from pathlib import Path
 
 import numpy as np
@@ -19,14 +22,14 @@ from passerby.explain.attention_maps import AttentionMaps, compute_maps, save_ma
 from passerby.images.decode import load_map, read_image
 from passerby.images.placement import resize_map, restore_map
 from passerby.inference.auxiliary import AuxiliaryInputs
-from passerby.inference.batches import Skipped
+from passerby.inference.batches import PictureBatch, Skipped
 from passerby.inference.predictor import Predictor
 from passerby.inference.sources import find_images
 from passerby.inference.writers import write_parsing
 from passerby.models import create_model
 from passerby.parsing import COARSE_CLASSES
 from passerby.schema import Attribute, AttributeSchema
-from passerby.types import Preprocess
+from passerby.types import Prediction, Preprocess
 from passerby.visualization.attention_figure import draw_attention
 from passerby.visualization.overlay import draw_overlay
 
@@ -197,6 +200,33 @@ def test_predict_draws_the_maps_in_a_folder(saved: Path, photos: Path, tmp_path:
     assert not (tmp_path / "others").exists()
     with pytest.raises(ConfigError, match=r"--parsing: .*p0\.png exists already"):
         run("predict", saved, photos, "--parsing", photos)
+
+
+def test_each_box_has_a_map_of_its_size(
+    saved: Path, photos: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    table = tmp_path / "boxes.csv"
+    table.write_text("image,x0,y0,x1,y1\np0.png,0,0,20,80\np0.png,10.5,4,60,70\np0.png,,,,\n")
+    maps, out = tmp_path / "maps", tmp_path / "out.jsonl"
+    arguments = ["predict", saved, "--table", table, "--root", photos, "--parsing", maps]
+    arguments += ["--format", "jsonl", "--out", out]
+
+    def interrupt(self: Predictor, batches: Iterable[PictureBatch]) -> Iterator[Prediction | Skipped]:
+        yield from islice(real(self, batches), 1)
+        raise KeyboardInterrupt
+
+    real = Predictor._stream
+    with monkeypatch.context() as patch:
+        patch.setattr(Predictor, "_stream", interrupt)
+        assert "keeps 1 row(s)" in run(*arguments)
+    assert "2 parsing map(s)" in run(*arguments, "--resume")
+    rows = [json.loads(line)["row"] for line in out.read_text().splitlines()]
+    sizes = [load_map(maps / f"p0_row{row}.png").shape for row in rows]
+    assert sizes == [(80, 20), (66, 30), (90, 40)]
+    assert len(list(maps.glob("*.png"))) == 3
+    (expected,) = Predictor(create_bundle(), parse=True)([photos / "p0.png"], boxes=[(10.5, 4, 60, 70)])
+    assert expected.parsing is not None
+    np.testing.assert_array_equal(load_map(maps / f"p0_row{rows[1]}.png"), expected.parsing)
 
 
 def test_attention_shows_the_ground_truth(saved: Path, photos: Path, truth: Path) -> None:

@@ -9,13 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
+from passerby.annotators.from_files import FromFiles
 from passerby.bundle import Bundle
-from passerby.errors import DataError
+from passerby.errors import ConfigError, DataError
+from passerby.inference.auxiliary import AuxiliaryInputs
 from passerby.inference.batches import Skipped
 from passerby.inference.predictor import Predictor
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
-from passerby.types import Prediction, Preprocess
+from passerby.types import Box, Prediction, Preprocess
 
 
 @pytest.fixture(scope="module")
@@ -107,6 +109,23 @@ def test_flip_averages_with_the_mirror_image(bundle: Bundle, photos: list[Path])
         mean = [(x + y) / 2 for x, y in zip(a.probabilities, b.probabilities, strict=True)]
         assert one.probabilities == pytest.approx(mean, abs=1e-5)
         assert one.probabilities != pytest.approx(a.probabilities, abs=1e-5)
+
+
+def test_boxes_give_one_result_each(bundle: Bundle, photos: list[Path]) -> None:
+    boxes = [(0, 0, 20, 30), Box(5.5, 2, 90, 60), None, (100, 100, 120, 130)]
+    images = [photos[6], photos[6], photos[6], photos[5]]
+    result = Predictor(bundle, batch_size=3)(images, boxes=boxes)
+    expected = [*bundle(photos[6], boxes=boxes[:2]), bundle(photos[6])]
+    assert_same(list(result), expected)
+    assert [p.box for p in result] == [Box(0, 0, 20, 30), Box(5.5, 2, 90, 60), None]
+    assert [s.source for s in result.skipped] == [str(photos[5])]
+    assert "overlaps the image of 30 × 70 pixels" in result.skipped[0].reason
+
+
+def test_boxes_refuse_masks_from_files(bundle: Bundle, photos: list[Path]) -> None:
+    masks = AuxiliaryInputs([FromFiles("masks", photos[0].parent)])
+    with pytest.raises(ConfigError, match="expected masks from a network for boxes in images"):
+        Predictor(bundle, auxiliary=masks).stream(photos[:1], boxes=[(0, 0, 20, 30)])
 
 
 def test_progress_counts_every_picture(bundle: Bundle, photos: list[Path], tmp_path: Path) -> None:

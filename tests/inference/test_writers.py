@@ -4,6 +4,7 @@ import csv
 import io
 import json
 from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import TextIO
@@ -12,7 +13,7 @@ import pytest
 
 from passerby.errors import DataError
 from passerby.inference.writers import open_output, write_csv, write_jsonl, write_table
-from passerby.types import Prediction
+from passerby.types import Box, Prediction
 
 NAMES, THRESHOLDS = ("Hat", "Bag, big", "Mütze"), (0.5, 0.25, 0.75)
 PREDICTIONS = [
@@ -59,6 +60,31 @@ def test_csv_without_predictions_has_its_header() -> None:
     stream = io.StringIO()
     write_csv((), stream, names=NAMES)
     assert list(csv.reader(io.StringIO(stream.getvalue()))) == [["source", "present", *NAMES, "notes"]]
+
+
+def test_rows_and_boxes_in_every_format() -> None:
+    placed = [
+        replace(PREDICTIONS[0], row=2, box=Box(1, 2.5, 12345.25, 40)),
+        replace(PREDICTIONS[0], row=3),
+    ]
+    stream = io.StringIO()
+    write_csv(placed, stream, names=NAMES, with_boxes=True)
+    header, first, second = csv.reader(io.StringIO(stream.getvalue()))
+    assert header == ["source", "row", "x0", "y0", "x1", "y1", "present", *NAMES, "notes"]
+    assert first[:7] == ["a.jpg", "2", "1", "2.5", "12345.25", "40", "Hat; Bag, big"]
+    assert second[:7] == ["a.jpg", "3", "", "", "", "", "Hat; Bag, big"]
+    stream = io.StringIO()
+    write_jsonl(placed, stream)
+    one, two = map(json.loads, stream.getvalue().splitlines())
+    assert list(one) == ["source", "row", "box", "present", "probabilities"]
+    assert (one["row"], one["box"]) == (2, [1, 2.5, 12345.25, 40])
+    assert (two["row"], "box" in two) == (3, False)
+    stream = io.StringIO()
+    write_table(placed, stream)
+    lines = [line.split() for line in stream.getvalue().splitlines()]
+    assert lines[0] == ["row", "box", "image", "attributes"]
+    assert lines[1][:6] == ["2", "1", "2.5", "12345.2", "40", "a.jpg"]
+    assert lines[2][:3] == ["3", "all", "a.jpg"]
 
 
 def test_table_sorts_present_attributes_by_probability() -> None:

@@ -1,5 +1,6 @@
 import math
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 import pytest
@@ -19,7 +20,14 @@ from sklearn.metrics import (
 from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
-from passerby.metrics import AttributeScores, compute_average_precision, compute_counts, compute_scores
+from passerby.metrics import (
+    AttributeMetrics,
+    AttributeScores,
+    MeanAveragePrecision,
+    compute_average_precision,
+    compute_counts,
+    compute_scores,
+)
 from passerby.metrics.counting import create_thresholds
 
 CLOSE = {"abs": 1e-9, "rel": 0}
@@ -162,16 +170,60 @@ def test_a_wrong_threshold_is_refused(thresholds: float) -> None:
 # ---------------------------------------------------------------------------- edge cases
 
 
-def test_an_attribute_without_positives_or_negatives_has_zero_on_that_half_and_is_counted() -> None:
-    probs = torch.tensor([[0.9, 0.1, 0.9], [0.1, 0.2, 0.8]])
-    labels = torch.tensor([[1, 0, 1], [0, 0, 1]])
-    counts = compute_counts(probs, labels)
-    scores = compute_scores(counts)
-    assert scores.per_attribute_mA.tolist() == [1, 0.5, 0.5]
-    assert scores.mA == pytest.approx(2 / 3)
-    assert scores.degenerate == 2
-    dropped = compute_scores(counts, degenerate="drop")
-    assert (dropped.mA, dropped.degenerate) == (1.0, 2)
+def test_an_attribute_without_positives_or_negatives_is_left_out_of_the_means_it_cannot_be_in() -> None:
+    # Attributes: both kinds of label, no positive, no negative, no known label.
+    probs = [[0.9, 0.1, 0.9, 0.9], [0.1, 0.9, 0.2, 0.1]]
+    labels = [[1, 0, 1, -1], [0, 0, 1, -1]]
+    scores = compute_scores(compute_counts(probs, labels))
+    nan = pytest.approx(math.nan, nan_ok=True)
+    assert scores.measurable.tolist() == [True, False, False, False]
+    assert scores.degenerate == 3
+    assert scores.per_attribute_tpr.tolist() == [1, nan, 0.5, nan]
+    assert scores.per_attribute_tnr.tolist() == [1, 0.5, nan, nan]
+    assert scores.per_attribute_mA.tolist() == [1, nan, nan, nan]
+    assert scores.per_attribute_accuracy.tolist() == [1, 0.5, 0.5, nan]
+    assert scores.per_attribute_precision.tolist() == [1, nan, 1, nan]
+    assert scores.per_attribute_recall.tolist() == [1, nan, 0.5, nan]
+    assert scores.per_attribute_f1.tolist() == pytest.approx([1, math.nan, 2 / 3, math.nan], nan_ok=True)
+    assert scores.mA == 1
+    assert scores.f1_c == pytest.approx((1 + 2 / 3) / 2)
+    assert scores.recognition_rate == pytest.approx((1 + 0.5 + 0.5) / 3)
+
+
+def test_the_literature_counts_what_cannot_be_measured_as_zero() -> None:
+    probs = [[0.9, 0.1, 0.9, 0.9], [0.1, 0.9, 0.2, 0.1]]
+    labels = [[1, 0, 1, -1], [0, 0, 1, -1]]
+    scores = compute_scores(compute_counts(probs, labels), degenerate="zero")
+    assert scores.per_attribute_mA.tolist() == [1, 0.25, 0.25, 0]
+    assert scores.mA == 1.5 / 4
+    assert scores.f1_c == pytest.approx((1 + 2 / 3) / 4)
+    assert scores.recognition_rate == pytest.approx(2 / 4)
+    assert scores.degenerate == 3
+
+
+def test_an_unknown_attribute_does_not_change_the_scores_by_row() -> None:
+    probs, labels = draw_table(200, 5, unknown=0.1)
+    wider = torch.cat([probs, torch.rand(200, 2)], 1), torch.cat([labels, torch.full((200, 2), -1)], 1)
+    assert score(wider).summary() == score((probs, labels)).summary()
+    assert score(wider).f1_c == score((probs, labels)).f1_c
+    assert score(wider).f1_o == score((probs, labels)).f1_o
+
+
+def test_a_row_without_a_known_label_is_part_of_no_score() -> None:
+    probs, labels = draw_table(200, 5, unknown=0.1)
+    longer = torch.cat([probs, torch.rand(7, 5)]), torch.cat([labels, torch.full((7, 5), -1)])
+    assert score(longer).summary() == score((probs, labels)).summary()
+    counted = compute_scores(compute_counts(*longer), degenerate="zero")
+    assert counted.recall == pytest.approx(score((probs, labels)).recall * 200 / 207)
+
+
+@pytest.mark.parametrize("degenerate", ["zero", "drop"])
+def test_where_everything_can_be_measured_both_habits_agree_to_the_last_bit(degenerate: str) -> None:
+    table = draw_table(300, 7, unknown=0.05)
+    scores, other = score(table), compute_scores(compute_counts(*table), degenerate=degenerate)
+    assert other.summary() == scores.summary()
+    assert (other.f1_c, other.recognition_rate) == (scores.f1_c, scores.recognition_rate)
+    assert scores.mA == float(((scores.per_attribute_tpr + scores.per_attribute_tnr) / 2).mean())
 
 
 def test_empty_rows_stay_in_the_denominator_unless_dropped() -> None:
@@ -185,13 +237,17 @@ def test_empty_rows_stay_in_the_denominator_unless_dropped() -> None:
     assert dropped.mA == compute_scores(counts).mA
 
 
-def test_all_unknown_scores_zero_and_every_attribute_is_degenerate() -> None:
-    probs, labels = torch.rand(5, 3), torch.full((5, 3), -1, dtype=torch.int8)
-    scores = score((probs, labels))
-    assert set(scores.summary().values()) == {0.0}
+def test_without_a_known_label_nothing_is_measured() -> None:
+    counts = compute_counts(torch.rand(5, 3), torch.full((5, 3), -1, dtype=torch.int8))
+    for empty_rows in ("zero", "drop"):
+        scores = compute_scores(counts, empty_rows=empty_rows)
+        assert all(math.isnan(value) for value in scores.summary().values())
+        assert set(compute_scores(counts, empty_rows=empty_rows, degenerate="zero").summary().values()) == {
+            0.0
+        }
+    assert math.isnan(scores.f1_c)
+    assert math.isnan(scores.recognition_rate)
     assert scores.degenerate == 3
-    counts = compute_counts(probs, labels)
-    assert compute_scores(counts, degenerate="drop", empty_rows="drop").summary() == scores.summary()
 
 
 def test_no_rows_are_refused() -> None:
@@ -260,7 +316,8 @@ def test_counts_equal_numpy(rows: int, attributes: int, unknown: float, threshol
     ours = [t.tolist() for t in (counts.positives, counts.negatives, counts.predicted, counts.hits)]
     assert ours == count_with_numpy(probs.numpy(), labels.numpy(), threshold)
     assert int(counts.labelled_rows) == int((labels == 1).any(1).sum())
-    scores = compute_scores(counts)
+    assert int(counts.known_rows) == int((labels >= 0).any(1).sum())
+    scores = compute_scores(counts, degenerate="zero")
     assert all(0 <= v <= 1 for v in scores.summary().values())
     assert scores.accuracy <= min(scores.precision, scores.recall) + 1e-9
 
@@ -277,7 +334,8 @@ def test_many_chunks_count_as_one() -> None:
 
 @pytest.mark.parametrize("attributes", [120, 121])
 def test_full_rows_do_not_overflow(attributes: int) -> None:
-    scores = score((torch.ones(300, attributes), torch.ones(300, attributes, dtype=torch.int8)))
+    counts = compute_counts(torch.ones(300, attributes), torch.ones(300, attributes, dtype=torch.int8))
+    scores = compute_scores(counts, degenerate="zero")
     assert scores.summary() == {"mA": 0.5, "accuracy": 1.0, "precision": 1.0, "recall": 1.0, "f1": 1.0}
     assert scores.positives.tolist() == [300] * attributes
 
@@ -290,6 +348,68 @@ def test_other_types_and_strides(dtype: torch.dtype, label_dtype: torch.dtype) -
     expected = score((probs.float(), labels)).summary()
     assert score((probs, labels.to(label_dtype))).summary() == expected
     assert score((probs.t().contiguous().t(), labels.t().contiguous().t())).summary() == expected
+
+
+def convert_to_lists(values: Tensor) -> object:
+    return values.tolist()
+
+
+def convert_to_read_only(values: Tensor) -> object:
+    array = values.numpy().copy()
+    array.flags.writeable = False
+    return array
+
+
+def convert_to_reversed_view(values: Tensor) -> object:
+    return np.ascontiguousarray(values.numpy()[::-1])[::-1]
+
+
+def convert_to_other_byte_order(values: Tensor) -> object:
+    array = values.numpy()
+    return array.astype(array.dtype.newbyteorder(">"))
+
+
+@pytest.mark.parametrize(
+    "convert",
+    [
+        convert_to_lists,
+        Tensor.numpy,
+        convert_to_read_only,
+        convert_to_reversed_view,
+        convert_to_other_byte_order,
+    ],
+)
+def test_arrays_and_lists_score_as_tensors(convert: Callable[[Tensor], object]) -> None:
+    probs, labels = draw_table(200, 6, unknown=0.1)
+    given = convert(probs), convert(labels)
+    assert score(given).summary() == score((probs, labels)).summary()
+    for metric in (AttributeMetrics(6), MeanAveragePrecision(6)):
+        metric.update(*given)
+    assert metric.compute()[1].tolist() == compute_average_precision(probs, labels).tolist()
+    assert compute_average_precision(*given).tolist() == compute_average_precision(probs, labels).tolist()
+    assert score((probs, given[1])).summary() == score((given[0], labels)).summary()
+
+
+def test_wide_unsigned_and_boolean_arrays_are_labels() -> None:
+    probs, labels = draw_table(50, 4)
+    expected = score((probs, labels)).summary()
+    for kind in (np.uint8, np.uint32, np.bool_):
+        assert score((probs.numpy(), labels.numpy().astype(kind))).summary() == expected
+
+
+@pytest.mark.parametrize(
+    ("probs", "labels", "message"),
+    [
+        ([[0.1, 0.2], [0.3]], [[0, 1], [1, 0]], "probs: expected rows of equal length"),
+        ([[0.1]], [["yes"]], "labels: expected numbers"),
+        ([[0.1]], [[None]], "labels: expected numbers"),
+        ([[0, 1]], [[0.5, 0.1]], "probabilities first"),
+        ([0.1], [1], "of one shape"),
+    ],
+)
+def test_other_lists_are_refused(probs: object, labels: object, message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        compute_counts(probs, labels)
 
 
 def test_boolean_labels() -> None:

@@ -36,6 +36,19 @@ def test_in_a_loop() -> None:
     assert scores.mean_iou == pytest.approx(sum(expected) / 4, abs=1e-6)
 
 
+def test_arrays_and_lists_count_as_tensors() -> None:
+    predicted, truth = np.array([[[0, 1], [2, 2]]]), np.array([[[0, 2], [2, 255]]], np.uint8)
+    expected = [[1, 0, 0], [0, 0, 0], [0, 1, 1]]
+    for given in ((predicted, truth), (predicted.tolist(), truth.tolist())):
+        counts = count_parsing(*given, classes=3)
+        assert counts.tolist() == expected
+    names = ("a", "b", "c")
+    assert (
+        ParsingScores.from_counts(expected, names).iou["c"]
+        == ParsingScores.from_counts(counts, names).iou["c"]
+    )
+
+
 def test_a_class_without_a_name_is_refused() -> None:
     with pytest.raises(DataError, match=r"expected parsing classes 0 … 4.*got 5"):
         count_parsing(torch.zeros(1, 1, 2), torch.tensor([[[5, 255]]]), classes=5)

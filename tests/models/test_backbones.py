@@ -154,7 +154,7 @@ def test_weights_from_a_file(weights: Path) -> None:
 
 
 def test_pretrained_weights_of_another_network(weights: Path) -> None:
-    with pytest.raises(ModelError, match="contains no weights for test_efficientnet"):
+    with pytest.raises(ModelError, match=r"lacks \d+ of \d+ tensors of test_efficientnet"):
         create_backbone("test_efficientnet", pretrained=weights)
 
 
@@ -164,29 +164,6 @@ def test_file_that_lacks_a_tensor_is_refused(weights: Path, tmp_path: Path) -> N
     save_file(some, tmp_path / "some.safetensors")
     with pytest.raises(ModelError, match=r"layer1\.0\.conv1\.weight|lacks 1 of"):
         create_backbone("test_resnet", pretrained=tmp_path / "some.safetensors")
-
-
-def test_truncated_missing_or_pickled_file(weights: Path, tmp_path: Path) -> None:
-    half = tmp_path / "half.safetensors"
-    half.write_bytes(weights.read_bytes()[:1000])
-    with pytest.raises(ModelError, match="contains no weights for"):
-        create_backbone("test_resnet", pretrained=half)
-    with pytest.raises(ModelError, match=r"no weights at .*give the path of a \.safetensors file"):
-        create_backbone("test_resnet", pretrained=tmp_path / "none.safetensors")
-    pickled = tmp_path / "weights.pth"
-    pickled.write_bytes(b"")
-    with pytest.raises(ModelError, match="can run code when loaded"):
-        create_backbone("test_resnet", pretrained=str(pickled))
-
-
-def test_hub_not_reachable(monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(*args: object, **kwargs: object) -> None:
-        raise ConnectionError("Name or service not known")
-
-    monkeypatch.setattr("timm.models._builder.load_state_dict_from_hf", refuse)
-    monkeypatch.setattr("timm.models._builder.load_state_dict_from_url", refuse)
-    with pytest.raises(ModelError, match=r"go online, give a local \.safetensors file"):
-        create_backbone("test_resnet", pretrained=True)
 
 
 def test_network_without_published_weights() -> None:

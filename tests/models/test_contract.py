@@ -16,10 +16,11 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from passerby.bundle import Bundle
 from passerby.errors import ModelError
 from passerby.models import MODELS, AttributeModel, create_model, list_arguments
 from passerby.schema import Attribute, AttributeSchema
-from passerby.types import Guidance
+from passerby.types import Guidance, Preprocess
 
 SIZE = (64, 48)  # height, width
 SCHEMA = AttributeSchema(
@@ -221,45 +222,72 @@ def test_refuses_an_unknown_argument(case: str) -> None:
         create_model(name, schema=SCHEMA, **{argument[:-1]: None})
 
 
+def tensors(kinds: tuple[str, ...], count: int) -> tuple[Tensor, ...]:
+    """The inputs of `Bundle.module`: images, then the auxiliary inputs of the model."""
+    generator = torch.Generator().manual_seed(11)
+    images = torch.randint(0, 256, (count, 3, *SIZE), dtype=torch.uint8, generator=generator)
+    return (images, *(getattr(auxiliary(count), kind) for kind in kinds))
+
+
+@each_case
+@torch.no_grad()
+def test_module_equals_the_bundle(case: str) -> None:
+    bundle = Bundle(make(case), Preprocess(*SIZE))
+    kinds = bundle.model.guidance
+    images, *guidance = tensors(kinds, 3)
+    given = Guidance(**dict(zip(kinds, guidance, strict=True)))
+    expected = bundle.predict_batch(images, given)
+    assert torch.equal(bundle.module(images, *guidance), expected)
+    assert torch.equal(bundle.module(images), bundle.predict_batch(images, warn=False))
+    with pytest.raises(ModelError, match=rf"expected the auxiliary inputs .*, got {len(kinds) + 1} tensors"):
+        bundle.module(images, *guidance, images)
+
+
+@each_case
+@torch.no_grad()
+def test_traced_module_gives_the_same(case: str) -> None:
+    module = Bundle(make(case), Preprocess(*SIZE)).module
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", torch.jit.TracerWarning)  # the size of the images is fixed
+        warnings.filterwarnings("ignore", message="`torch.jit.trace")
+        traced = torch.jit.trace(module, tensors(module.model.guidance, 2))
+    for count in (2, 5):
+        given = tensors(module.model.guidance, count)
+        torch.testing.assert_close(traced(*given), module(*given), rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_names_suffice_as_schema(name: str) -> None:
+    small = {"backbone": "test_resnet"} if "backbone" in list_arguments(name) else {}
+    assert create_model(name, schema=["Hat", "Bag"], **small).schema.names == ("Hat", "Bag")
+
+
 @pytest.mark.slow
 @each_case
 @torch.no_grad()
 def test_onnx_gives_the_same(case: str, tmp_path: Path) -> None:
     import onnxruntime
 
-    class Logits(nn.Module):
-        def __init__(self) -> None:
-            super().__init__()
-            self.model = make(case).eval()
-
-        def forward(self, images: Tensor, *guidance: Tensor) -> Tensor:
-            inputs = Guidance(**dict(zip(self.model.guidance, guidance, strict=True)))
-            return self.model(images, inputs).logits
-
-    network, path = Logits().eval(), tmp_path / "model.onnx"
-    kinds = network.model.guidance
-
-    def inputs(count: int) -> tuple[Tensor, ...]:
-        return (create_images(count), *(getattr(auxiliary(count), kind) for kind in kinds))
-
+    module, path = Bundle(make(case), Preprocess(*SIZE)).module, tmp_path / "model.onnx"
+    kinds = module.model.guidance
     batch = {0: torch.export.Dim("batch", min=1, max=64)}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # from the exporter's dependencies
         warnings.simplefilter("ignore", FutureWarning)
         warnings.filterwarnings("ignore", message="# The axis name: batch will not be used")
         torch.onnx.export(
-            network,
-            inputs(2),
+            module,
+            tensors(kinds, 2),
             path,
             input_names=["images", *kinds],
-            output_names=["logits"],
+            output_names=["probabilities"],
             dynamic_shapes={"images": batch} | ({"guidance": (batch,) * len(kinds)} if kinds else {}),
             dynamo=True,
             verbose=False,
         )
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     for count in (1, 5):
-        given = inputs(count)
+        given = tensors(kinds, count)
         named = {key: value.numpy() for key, value in zip(("images", *kinds), given, strict=True)}
-        (logits,) = session.run(["logits"], named)
-        np.testing.assert_allclose(logits, network(*given).numpy(), atol=1e-4)
+        (probs,) = session.run(["probabilities"], named)
+        np.testing.assert_allclose(probs, module(*given).numpy(), atol=1e-4)

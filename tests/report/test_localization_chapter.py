@@ -158,7 +158,7 @@ def test_without_pictures_heat_maps_are_on_grey(make: Make, tmp_path: Path) -> N
     scores = make()
     for picture in (tmp_path / "people" / "images").iterdir():
         picture.unlink()
-    with pytest.raises(DataError, match=r"--images.*--no-pictures"):
+    with pytest.raises(DataError, match=r"--root.*--no-images"):
         create_report([], [], [scores])
     html = create_report([], [], [scores], pictures=0)
     pictures = find_pictures(html)[3:]
@@ -213,11 +213,11 @@ def test_a_chapter_per_evaluation(make: Make, evaluation: Evaluation) -> None:
 def test_scores_are_found_below_a_run(make: Make, run: Path, evaluation: Evaluation) -> None:
     make().write(run / "localization")
     evaluation.write(run / "test")
-    runs, evaluations, localizations, _ = load_sources([run, run / "localization"])
+    runs, evaluations, localizations, *_ = load_sources([run, run / "localization"])
     assert (len(runs), len(evaluations), len(localizations)) == (1, 1, 1)
     assert load_sources([run / "localization"]).runs == []
     evaluation.write(run / "localization")  # both in one folder
-    assert [len(each) for each in load_sources([run / "localization"])] == [0, 1, 1, 0]
+    assert [len(each) for each in load_sources([run / "localization"])] == [0, 1, 1, 0, 0]
     moved = load_sources([run / "localization"], images=run)
     assert moved.localizations[0].cases is not None
     assert moved.localizations[0].cases.root == run

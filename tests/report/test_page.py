@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import re
+import shutil
 from collections.abc import Callable
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -22,6 +23,7 @@ from passerby.report.charts import Line, draw_lines, draw_rarity, draw_reliabili
 from passerby.report.inputs import Run, load_sources
 from passerby.report.page import create_report, write_report
 from passerby.report.svg import COLOURS
+from toy_evaluations import make_result
 
 Make = Callable[..., Evaluation]
 VOID = {"meta", "link", "img", "br", "wbr", "input", "hr"}
@@ -81,7 +83,9 @@ def test_scores_protocol_and_model_are_stated(evaluation: Evaluation, run: Path)
     for value in evaluation.summary().values():
         assert f"{100 * value:.1f}" in html
     assert "positive if p &gt; 0.5, unknown labels ignored; epoch chosen by best mA on val" in html
-    assert "1 of 5 attributes have no positive or no negative" in html
+    assert (
+        "1 of 5 attributes lack positives or negatives and are left out of mA: Umbrella &lt;open&gt;." in html
+    )
     assert "epoch 9 was selected" in html
     assert "baseline · mobilenetv2_<wbr>100 · sb" in html
 
@@ -121,7 +125,7 @@ def test_pictures_can_be_left_out(evaluation: Evaluation) -> None:
 
 
 def test_missing_pictures_are_rejected(evaluation: Evaluation, tmp_path: Path) -> None:
-    with pytest.raises(DataError, match=r"--images.*--no-pictures"):
+    with pytest.raises(DataError, match=r"--root.*--no-images"):
         create_report([], [replace(evaluation, root=tmp_path)])
 
 
@@ -151,7 +155,7 @@ def test_mean_and_standard_deviation_over_seeds(make: Make) -> None:
 
 def test_evaluations_below_a_run_are_found(evaluation: Evaluation, run: Path) -> None:
     evaluation.write(run / "test")
-    runs, evaluations, localizations, _ = load_sources([run, run / "test"])
+    runs, evaluations, localizations, *_ = load_sources([run, run / "test"])
     assert localizations == []
     assert [r.name for r in runs] == ["run"]
     assert len(evaluations) == 1
@@ -159,8 +163,45 @@ def test_evaluations_below_a_run_are_found(evaluation: Evaluation, run: Path) ->
     assert runs[0].column("val_mA")[0] == list(range(1, 13))
 
 
+def test_score_files_are_shown_once_and_as_a_table_without_predictions(
+    make: Make, run: Path, tmp_path: Path
+) -> None:
+    evaluation = make()
+    evaluation.write(run / "test")
+    for seed in (3, 4):
+        replace(evaluation, metadata={**evaluation.metadata, "seed": seed}).write_result(tmp_path / "results")
+    make_result().write(tmp_path / "results")
+    sources = load_sources([run, tmp_path / "results", tmp_path, *(tmp_path / "results").rglob("*.json")])
+    assert [len(each) for each in sources] == [1, 1, 0, 0, 2]
+    assert sorted(result.seed for result in sources.results) == [0, 4]
+    html = create_report(*sources[:3], results=sources.results, pictures=0)
+    read(html)
+    assert '<h2 id="s-h">Score files</h2>' in html
+    assert f"{100 * evaluation.scores.mA:.2f}" in html  # seed 4
+    assert "80.00" in html  # the other score file
+    assert "drawn official/test, protocol default: 1 of 5 attributes lack positives or negatives" in html
+    only = create_report([], [], results=[make_result(), make_result(seed=1)])
+    assert "baseline · mobilenetv2_<wbr>100 · sb</h1>" in only
+    assert "80.00 ± 0.00" in only
+
+
+def test_comparisons_in_a_folder_are_shown_and_other_files_are_not(
+    evaluation: Evaluation, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    evaluation.write(run / "test")
+    evaluation.write(run / "teacher-predictions" / "train")
+    stored = Path(__file__).parents[2] / "results" / "peta-128x96" / "peta" / "passerby.comparison.json"
+    shutil.copy(stored, tmp_path / "a.comparison.json")
+    (tmp_path / "notes.json").write_text("no JSON")
+    sources = load_sources([tmp_path])
+    assert [len(each) for each in sources] == [1, 1, 0, 1, 0]
+    assert caplog.messages == []
+    load_sources([tmp_path, run / "recipe.yaml"])
+    assert caplog.messages[0].startswith(f"left out: {run / 'recipe.yaml'}: expected a folder of")
+
+
 def test_other_folders_are_rejected(tmp_path: Path) -> None:
-    with pytest.raises(DataError, match="found none of these files below"):
+    with pytest.raises(DataError, match="expected a folder of `passerby train`"):
         load_sources([tmp_path])
 
 

@@ -26,8 +26,11 @@ from passerby.config import Recipe, load_recipe, load_suite
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, ManifestError, SchemaError, TrainingError
 from passerby.suite import Job, plan_suite, run_jobs, run_suite
+from passerby.suite.planned_run import PlannedRun, plan_runs
 from passerby.suite.tasks import TASKS
 from passerby.training import train
+
+IMAGENET = {"mean": (0.485, 0.456, 0.406), "std": (0.229, 0.224, 0.225)}
 
 
 @pytest.fixture
@@ -332,4 +335,28 @@ def test_a_dry_run_lists_the_jobs(suite_path: Path, tmp_path: Path) -> None:
         "plain/seed0",
         "weighted/seed0",
     ]
+    document = json.loads(CliRunner().invoke(app, [*words, "--json"], catch_exceptions=False).stdout)
+    assert document == [{"run": name, "done": False} for name in ("plain/seed0", "weighted/seed0")]
     assert not (tmp_path / "out").exists()
+
+
+def test_a_suite_takes_the_only_partition_and_knows_its_runs_again(suite_path: Path, tmp_path: Path) -> None:
+    """A run records the partition, mean and standard deviation that its recipe leaves open."""
+    values = yaml.safe_load(suite_path.read_text())
+    suite_path.write_text(yaml.safe_dump({**values, "defaults": {"data": {"partition": None, "limit": 16}}}))
+    suite, out = load_suite(suite_path), tmp_path / "out"
+
+    def plan() -> list[PlannedRun]:
+        return plan_runs(suite, out, tmp_path / "results")
+
+    run = plan()[0]
+    assert run.recipe.data.partition == "own"
+    assert run.result.name == "baseline-test_resnet-toy-plain-train-limit-16-seed0.json"
+    recorded = run.recipe.model_copy(update={"input": run.recipe.input.model_copy(update=IMAGENET)})
+    run.folder.mkdir(parents=True)
+    (run.folder / "recipe.yaml").write_text(recorded.to_yaml())
+    assert plan()[0].recipe == run.recipe
+    changed = recorded.model_copy(update={"seed": 7})
+    (run.folder / "recipe.yaml").write_text(changed.to_yaml())
+    with pytest.raises(TrainingError, match="differs from the recipe that the suite defines"):
+        plan()

@@ -58,6 +58,7 @@ def test_boxes_and_mpii_keypoints_are_written(folder: Path) -> None:
         assert all(0 <= b[0] < b[2] <= 48 and 0 <= b[1] < b[3] <= 64 for b in boxes[row["image"]].values())
         assert np.shape(points[row["image"]]) == (16, 3)
     about = json.loads((folder / "synth.json").read_text())
+    assert about["domain"] == "synthetic people"
     assert (about["seed"], about["count"], about["config"]["height"]) == (7, COUNT, 64)
 
 

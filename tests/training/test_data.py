@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 
+from passerby.bundle import Bundle
 from passerby.config import Recipe
 from passerby.data.device_cache import DeviceCacheLoader
-from passerby.errors import DataError
+from passerby.data.manifest import Manifest
+from passerby.errors import DataError, TrainingError
+from passerby.evaluation import evaluate
 from passerby.training import train
 from passerby.training.data import TrainingData
 from passerby.training.initialization import initialize_model
-from passerby.types import Preprocess
 
 MakeRecipe = Callable[..., Recipe]
 Sections = dict[str, dict[str, Any]]
@@ -65,9 +69,60 @@ def test_a_device_cache_gives_the_same_weights(
     assert runs[0].val_scores == runs[1].val_scores
 
 
+def relabel(path: Path, change: Callable[[np.ndarray, np.ndarray], None]) -> None:
+    """Change the validation labels of a manifest; `change` gets all labels and the validation rows."""
+    manifest = Manifest.load(path)
+    labels = manifest.labels.copy()
+    change(labels, manifest.split_rows("own", "val"))
+    Manifest.create(
+        manifest.dataset,
+        manifest.schema,
+        root=manifest.root,
+        images=manifest.images,
+        labels=labels,
+        partitions={"own": ["train"] * 32 + ["val"] * 8 + ["test"] * 8},
+    ).write(path)
+
+
+def test_attributes_that_the_validation_split_cannot_measure_are_logged_and_left_out(
+    make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, "passerby.training")
+
+    def change(labels: np.ndarray, rows: np.ndarray) -> None:
+        labels[rows, 1] = 0
+        labels[rows, 2] = -1
+
+    relabel(manifest_path, change)
+    outcome = train(make_recipe(training={"epochs": 1}), tmp_path / "run")
+    names = Manifest.load(manifest_path).schema.names
+    left_out = f"left out of mA: {names[1]}, {names[2]}."
+    assert f"val split: 2 of 3 attributes lack positives or negatives and are {left_out}" in caplog.messages
+    bundle = Bundle.load(outcome.bundle)
+    card = (outcome.bundle / "README.md").read_text()
+    assert f"The validation split cannot measure the mA of {names[1]}, {names[2]}." in card
+    found = evaluate(bundle, Manifest.load(manifest_path), partition="own", split="val").metrics()
+    assert outcome.val_scores["mA"] == found["mA"] == found["per_attribute"][names[0]]["mA"]
+
+
+@pytest.mark.parametrize("select", ["mA", "mAP"])
+def test_validation_labels_that_cannot_measure_the_selection_are_refused(
+    make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path, select: str
+) -> None:
+    def change(labels: np.ndarray, rows: np.ndarray) -> None:
+        labels[rows] = 0
+
+    relabel(manifest_path, change)
+    with pytest.raises(TrainingError, match=rf"training\.select: {select} needs an attribute with positives"):
+        train(make_recipe(training={"select": select}), tmp_path / "run")
+    assert not (tmp_path / "cache").exists()  # refused before images are packed
+    outcome = train(make_recipe(training={"epochs": 1, "select": "f1"}), tmp_path / "run")
+    assert Bundle.load(outcome.bundle).metadata["val_scores"]["mA"] is None
+
+
 def test_device_cache_loaders_contain_the_rows_and_maps_of_their_split(make_recipe: MakeRecipe) -> None:
     recipe = make_both(make_recipe, PARSING)[1]
-    data = TrainingData.load(recipe, Preprocess(**recipe.input.model_dump()))
+    data = TrainingData.load(recipe, recipe.input.create_preprocess(), Manifest.load(recipe.data.manifest))
     model = initialize_model(recipe.model, data.manifest.schema)
     loaders = data.create_loaders(recipe, model=model, rank=0, world_size=1, device=torch.device("cpu"))
     training, validation = loaders

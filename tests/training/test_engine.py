@@ -34,6 +34,7 @@ from passerby.schema import Attribute, AttributeSchema, BodyPart
 from passerby.training import engine, environment, train
 from passerby.training.callbacks import LastCheckpoint
 from passerby.training.initialization import initialize_model
+from passerby.training.resuming import fill_open
 from passerby.training.run_folder import RunFolder
 from passerby.types import Output
 
@@ -149,7 +150,9 @@ def test_a_run_writes_all_its_files(
     recipe = make_recipe()
     outcome = train(recipe, tmp_path / "run")
     run = outcome.run
-    assert load_recipe(run / "recipe.yaml") == recipe
+    recorded = load_recipe(run / "recipe.yaml")
+    assert (recorded.input.mean, recorded.input.std) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+    assert recorded == fill_open(recipe, recorded)
     assert json.loads((run / "environment.json").read_text())["torch"] == torch.__version__.split("+")[0]
     with (run / "logs" / "metrics.csv").open() as file:
         rows = list(csv.DictReader(file))
@@ -165,6 +168,14 @@ def test_a_run_writes_all_its_files(
     assert bundle.schema.names == ("RedTop", "BlueBottom", "Bright")
     assert bundle.metadata["seed"] == 0
     assert str(tmp_path) not in (outcome.bundle / "config.json").read_text()
+
+
+def test_a_bundle_knows_the_domain_of_its_data(
+    make_recipe: MakeRecipe, manifest_path: Path, tmp_path: Path
+) -> None:
+    replace(Manifest.load(manifest_path), domain="synthetic people").write(manifest_path)
+    outcome = train(make_recipe(training={"epochs": 1}), tmp_path / "run")
+    assert Bundle.load(outcome.bundle).domain == "synthetic people"
 
 
 def test_training_fits_the_data(make_recipe: MakeRecipe, tmp_path: Path) -> None:
@@ -459,8 +470,9 @@ def test_a_bundle_of_another_backbone_is_refused(make_recipe: MakeRecipe, tmp_pa
 
 def test_resuming_with_another_recipe_is_refused(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     train(make_recipe(training={"epochs": 1}), tmp_path / "run")
-    with pytest.raises(TrainingError, match="differs from the given recipe"):
-        train(make_recipe(training={"epochs": 2}), tmp_path / "run", resume=True)
+    message = r"differs from the given recipe: training\.batch_size is 8 there, 4 here; .*only training"
+    with pytest.raises(TrainingError, match=message):
+        train(make_recipe(training={"epochs": 1, "batch_size": 4}), tmp_path / "run", resume=True)
 
 
 def test_an_existing_folder_is_not_overwritten(make_recipe: MakeRecipe, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ from pathlib import Path
 import pytest
 from typer.testing import CliRunner
 
+from passerby.bundle import Bundle
 from passerby.cli import app
-from passerby.config import Recipe
+from passerby.config import Recipe, load_recipe
 from passerby.errors import ConfigError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.results import Result
-from passerby.training.seeds import parse_seeds, train_seeds
+from passerby.training.plan import parse_seeds
+from passerby.training.seeds import train_seeds
 
 MakeRecipe = Callable[..., Recipe]
 
@@ -84,3 +86,19 @@ def test_the_command_trains_tests_and_resumes(
     assert (tmp_path / "results" / "tiny" / "baseline-test_resnet-default-seed0.json").is_file()
     again = CliRunner().invoke(app, [*words, "--resume"])
     assert "is already finished" in again.output
+
+
+def test_a_run_on_a_part_of_the_data_says_so_everywhere(make_recipe: MakeRecipe, tmp_path: Path) -> None:
+    recipe = make_recipe(training={"epochs": 1}, data={"limit": 16})
+    outcome = train_seeds(recipe, tmp_path / "run", seeds=(0,), results=tmp_path / "results")[0]
+    metadata = Bundle.load(outcome.bundle).metadata
+    assert metadata["train_images"] == 16
+    assert metadata["train_subset"] == "trained on 16 of 32 images, drawn at random"
+    assert metadata["variant"] == "default-train-limit-16"
+    path = tmp_path / "results" / "tiny" / "baseline-test_resnet-default-train-limit-16-seed0.json"
+    result = Result.load(path)
+    assert result.protocol["train_subset"] == metadata["train_subset"]
+    assert Evaluation.load(outcome.run / "test").protocol_line.endswith(metadata["train_subset"])
+    assert load_recipe(outcome.run / "recipe.yaml").variant == "default-train-limit-16"
+    plain = train_seeds(make_recipe(training={"epochs": 1}), tmp_path / "all", seeds=(0,))[0]
+    assert "train_subset" not in Bundle.load(plain.bundle).metadata

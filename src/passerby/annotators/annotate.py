@@ -254,6 +254,6 @@ def _log_unreadable(annotator: Annotator, unreadable: Sequence[tuple[str, str]])
         reasons = "; ".join(reason for _, reason in unreadable[:_SHOWN])
         more = f"; and {len(unreadable) - _SHOWN:,} more" if len(unreadable) > _SHOWN else ""
         logger.warning(
-            "%s: %s images could not be read, their rows get none: %s%s",
+            "%s: %s images could not be used, their rows get none: %s%s",
             *(annotator.kind, f"{len(unreadable):,}", reasons, more),
         )

@@ -14,8 +14,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.errors import DataError, ImageError
+from passerby.errors import ImageError
 from passerby.images.decode import load_map
+from passerby.images.placement import clip_box
 
 __all__ = ["Crop", "compute_crop", "cut_map", "load_cut_map", "paste_map", "shift_keypoints"]
 
@@ -33,14 +34,9 @@ def compute_crop(size: tuple[int, int], box: Sequence[float] | None) -> Crop:
         >>> compute_crop((40, 100), (-3, 10.5, 20.2, 60)), compute_crop((40, 100), None)
         ((0, 10, 21, 60), (0, 0, 40, 100))
     """
-    width, height = size
     if box is None:
-        return (0, 0, width, height)
-    x0, y0, x1, y1 = max(box[0], 0.0), max(box[1], 0.0), min(box[2], width), min(box[3], height)
-    if not (x1 > x0 and y1 > y0):
-        raise DataError(
-            f"expected a box that overlaps the image of {width} × {height} pixels, got {list(box)}"
-        )
+        return (0, 0, *size)
+    x0, y0, x1, y1 = clip_box(size, box)
     return (math.floor(x0), math.floor(y0), math.ceil(x1), math.ceil(y1))
 
 

@@ -17,7 +17,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from passerby.errors import ConfigError
-from passerby.io import replace_file
+from passerby.io import list_differences, replace_file, shorten
 
 __all__ = ["Entry", "Journal", "Key"]
 
@@ -71,7 +71,7 @@ class Entry:
             if numbers is None:
                 raise ValueError("expected a file or keypoints, got neither")
             if len(numbers) != 51 or not all(map(math.isfinite, numbers)):
-                raise ValueError(f"expected 51 finite numbers for keypoints, got {_shorten(keypoints)}")
+                raise ValueError(f"expected 51 finite numbers for keypoints, got {shorten(keypoints)}")
         return cls(
             Key(str(content["image"]), None if box is None else tuple(map(float, box))),
             bool(content["found"]),
@@ -187,27 +187,10 @@ class Journal:
                 f"it has format {version}, this version writes format {header['version']}"
             )
         if description != header["description"]:
-            differences = "; ".join(_compare(description, header["description"]))
+            differences = "; ".join(list_differences(description, header["description"]))
             raise self._create_error(f"its results were created with other settings: {differences}")
 
     def _create_error(self, problem: str) -> ConfigError:
         return ConfigError(
             f"{self.path}: {problem}. Choose another folder with --into, or discard the results with --redo"
         )
-
-
-def _compare(old: Any, new: Any, name: str = "") -> list[str]:
-    """List differences in the form `threshold: 0.5 before, 0.7 now`."""
-    old, new = ({} if a is None and isinstance(b, Mapping) else a for a, b in ((old, new), (new, old)))
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        names = sorted({*old, *new})
-        nested = (_compare(old.get(n), new.get(n), f"{name}.{n}" if name else n) for n in names)
-        return [difference for differences in nested for difference in differences]
-    if old == new:
-        return []
-    return [f"{name or 'description'}: {_shorten(old)} before, {_shorten(new)} now"]
-
-
-def _shorten(value: Any) -> str:
-    text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
-    return text if len(text) <= 80 else f"{text[:77]}…"

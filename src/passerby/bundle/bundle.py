@@ -4,28 +4,34 @@ from __future__ import annotations
 
 import tempfile
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, overload
 
-from passerby.bundle.hub import download, upload
+from passerby.bundle.hub import locate, upload
 from passerby.bundle.pictures import Picture, open_picture, source_of
 from passerby.bundle.storage import read_files, write_files
+from passerby.devices import check_device
 from passerby.errors import BundleError, DataError, ModelError, SchemaError
 from passerby.images.placement import resize_image
 from passerby.migration import upgrade
-from passerby.types import Guidance, Output, Prediction, Preprocess
+from passerby.types import Box, Guidance, Output, Prediction, Preprocess
 
 if TYPE_CHECKING:
     import torch
     from PIL import Image
     from torch import Tensor
 
+    from passerby.bundle.module import BundleModule
     from passerby.models import AttributeModel
     from passerby.schema import AttributeSchema
 
 __all__ = ["Bundle", "load"]
+
+_BATCH_SIZE = 32
+"""Images that a call for several images predicts at a time."""
 
 
 @dataclass(eq=False)
@@ -37,7 +43,7 @@ class Bundle:
         preprocess: How an image becomes the input of the model.
         thresholds: One number in [0, 1] per attribute, in schema order; 0.5 each if empty.
         metadata: Plain JSON values about the provenance: `dataset`, `partition`, `protocol`, `seed`,
-            `val_scores` …
+            `domain`, `val_scores` …
 
     Raises:
         BundleError: If the thresholds do not fit the schema, or the model was not made by `create_model`.
@@ -76,6 +82,37 @@ class Bundle:
         return self.model.schema
 
     @property
+    def domain(self) -> str | None:
+        """What the training images show in a few words, such as `synthetic people`; None if unknown."""
+        domain = self.metadata.get("domain")
+        return str(domain) if domain else None
+
+    @property
+    def fingerprint(self) -> str:
+        """Sixteen hexadecimal digits that depend on all that predictions depend on."""
+        from passerby.bundle.content import compute_fingerprint
+
+        return compute_fingerprint(self.model, self.preprocess, self.thresholds)
+
+    @property
+    def module(self) -> BundleModule:
+        """The bundle as a plain module, for `torch.jit.trace` and `torch.onnx.export`.
+
+        It maps uint8 images (N, 3, H, W), as from `prepare`, to probabilities (N, A). The auxiliary inputs in
+        `model.guidance` follow as further tensors. It shares the weights with this bundle.
+        """
+        from passerby.bundle.module import BundleModule
+
+        self.model.eval()
+        return BundleModule(self.model, self.preprocess).eval()
+
+    def __repr__(self) -> str:
+        backbone = self.model.arguments.get("backbone")
+        size = f"{self.preprocess.height} × {self.preprocess.width} pixels"
+        facts = (self.model.name, backbone, f"{len(self.schema)} attributes", size, self.domain, self.device)
+        return f"Bundle({', '.join(str(fact) for fact in facts if fact)})"
+
+    @property
     def device(self) -> torch.device:
         """Device of the model."""
         return next(self.model.parameters()).device
@@ -99,14 +136,76 @@ class Bundle:
 
     # ------------------------------------------------------------------ predicting
 
-    def __call__(self, image: Picture) -> Prediction:
-        """Predict the attributes of the person in one image.
+    @overload
+    def __call__(self, image: Picture, *, boxes: None = None) -> Prediction: ...
+    @overload
+    def __call__(self, image: Picture, *, boxes: Iterable[Box | Sequence[float]]) -> list[Prediction]: ...
+    @overload
+    def __call__(self, image: list[Any] | tuple[Any, ...], *, boxes: None = None) -> list[Prediction]: ...
+    def __call__(
+        self,
+        image: Picture | list[Any] | tuple[Any, ...],
+        *,
+        boxes: Iterable[Box | Sequence[float]] | None = None,
+    ) -> Prediction | list[Prediction]:
+        """Predict the attributes of the person in an image, of those in its boxes, or of several images.
+
+        `passerby.Predictor` is faster for many images, and skips those that cannot be read.
+
+        Args:
+            image: An image, or a list or tuple of images.
+            boxes: Boxes of persons in the image: left, top, right, bottom in pixels of the upright image;
+                clipped to the image.
+
+        Returns:
+            One prediction for one image; a list with one for each image of a list, or for each box.
 
         Raises:
-            ImageError: If the image cannot be read, or has another shape or type than in `Picture`.
+            ImageError: If an image cannot be read, or has another shape or type than in `Picture`.
+            DataError: If a box is empty, in fractions or outside the image, or if boxes come with several
+                images.
+
+        Example:
+            >>> import numpy as np
+            >>> from passerby import create_model
+            >>> model = create_model("baseline", schema=["Hat", "Bag"], backbone="test_resnet")
+            >>> photo = np.zeros((200, 300), np.uint8)
+            >>> bundle = Bundle(model, Preprocess(64, 48))
+            >>> [str(p.box) for p in bundle(photo, boxes=[(0, 10, 60, 190), (70, 20, 130, 200)])]
+            ['0 10 60 190', '70 20 130 200']
+            >>> len(bundle([photo, photo, photo]))
+            3
         """
-        probs = self.predict_batch(self.prepare(image)[None], warn=False)
-        return self.describe(probs, [source_of(image)], missing=[self.model.guidance])[0]
+        if isinstance(image, list | tuple):
+            if boxes is not None:
+                raise DataError(
+                    "expected one image with boxes, got a list of images; call the bundle for each image, or "
+                    "passerby.Predictor with one box per image"
+                )
+            return self._predict(map(self.prepare, image), list(map(source_of, image)))
+        if boxes is None:
+            return self._predict(iter([self.prepare(image)]), [source_of(image)])[0]
+        opened, chosen = open_picture(image), list(map(Box.from_xyxy, boxes))
+        inputs = (self._cut(opened, box) for box in chosen)
+        return self._predict(inputs, [source_of(image)] * len(chosen), boxes=chosen)
+
+    def _predict(
+        self, inputs: Iterator[Tensor], sources: Sequence[str], *, boxes: Sequence[Box] | None = None
+    ) -> list[Prediction]:
+        """One prediction per prepared image, in batches."""
+        import torch
+
+        predictions: list[Prediction] = []
+        for start in range(0, len(sources), _BATCH_SIZE):
+            batch = torch.stack(list(islice(inputs, _BATCH_SIZE)))
+            chosen = slice(start, start + len(batch))
+            predictions += self.describe(
+                self.predict_batch(batch, warn=False),
+                sources[chosen],
+                missing=[self.model.guidance] * len(batch),
+                boxes=None if boxes is None else boxes[chosen],
+            )
+        return predictions
 
     def open(self, image: Picture) -> Image.Image:
         """Open an image of any kind as upright RGB.
@@ -116,18 +215,26 @@ class Bundle:
         """
         return open_picture(image)
 
-    def prepare(self, image: Picture) -> Tensor:
+    def prepare(self, image: Picture, *, box: Box | None = None) -> Tensor:
         """Turn an image into the input of the model before normalisation.
+
+        Args:
+            box: The part of the image to use; by default all of it.
 
         Shape:
             returns: (3, H, W) uint8, of the size in `preprocess`.
 
         Raises:
             ImageError: As `open_picture`.
+            DataError: If the box is outside the image.
         """
+        return self._cut(open_picture(image), box)
+
+    def _cut(self, image: Image.Image, box: Box | None) -> Tensor:
+        """The input of the model, of an RGB image or a box in it."""
         import torch
 
-        pixels = resize_image(open_picture(image), self.preprocess)  # (H, W, 3)
+        pixels = resize_image(image, self.preprocess, None if box is None else box.as_xyxy())  # (H, W, 3)
         return torch.from_numpy(pixels.transpose(2, 0, 1).copy())
 
     def predict_batch(self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True) -> Tensor:
@@ -218,7 +325,12 @@ class Bundle:
         return output
 
     def describe(
-        self, probs: Tensor, sources: Sequence[str], *, missing: Sequence[Collection[str]] | None = None
+        self,
+        probs: Tensor,
+        sources: Sequence[str],
+        *,
+        missing: Sequence[Collection[str]] | None = None,
+        boxes: Sequence[Box | None] | None = None,
     ) -> list[Prediction]:
         """Turn probabilities into one `Prediction` per row.
 
@@ -226,14 +338,23 @@ class Bundle:
             sources: Where each image came from.
             missing: For each row the kinds of auxiliary inputs, such as `masks`, that were not available; the
                 model's fallback becomes a note of the prediction.
+            boxes: For each row the person's box in the image, None for the full image.
 
         Shape:
             probs: (N, A) in [0, 1].
         """
         kinds = [()] * len(sources) if missing is None else missing
+        crops = [None] * len(sources) if boxes is None else boxes
         return [
-            Prediction(source, self.schema.names, tuple(row), self.thresholds, self.explain_missing(absent))
-            for source, row, absent in zip(sources, probs.tolist(), kinds, strict=True)
+            Prediction(
+                source,
+                self.schema.names,
+                tuple(row),
+                self.thresholds,
+                self.explain_missing(absent),
+                box=box,
+            )
+            for source, row, absent, box in zip(sources, probs.tolist(), kinds, crops, strict=True)
         ]
 
     def explain_missing(self, missing: Collection[str]) -> tuple[str, ...]:
@@ -306,13 +427,11 @@ def load(
     Raises:
         BundleError: If there is no bundle, it is damaged, was changed, is of a newer format, or cannot be
             downloaded.
+        ConfigError: If this machine lacks the device.
     """
-    path = Path(path_or_hub_id).expanduser()
-    if path.exists():
-        if revision is not None:
-            raise BundleError(f"{path} is a local bundle and has no revision {revision!r}; leave it out")
-    else:
-        path = download(str(path_or_hub_id), revision)
+    if isinstance(device, str):
+        check_device(device)
+    path = locate(path_or_hub_id, revision)
     content = read_files(path)
 
     from passerby.bundle.content import rebuild_model

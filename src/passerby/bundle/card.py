@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from passerby.data.domain import SYNTHETIC_LIMIT, is_synthetic
 from passerby.schema import AttributeSchema
 from passerby.types import Preprocess
 
@@ -13,6 +14,7 @@ __all__ = ["render_card"]
 _SCORES = {"mA": "mA", "accuracy": "Accuracy", "precision": "Precision", "recall": "Recall", "f1": "F1"}
 _ORIGIN = {
     "dataset": "Dataset",
+    "domain": "Domain",
     "partition": "Partition",
     "train_splits": "Trained on",
     "train_images": "Training images",
@@ -72,6 +74,7 @@ your own collections, products whose errors are reviewed by a person.
 
 ## Limits
 
+{domain_limit}\
 - The scores apply to images like those of the data set; they are lower for other cameras, clothes, seasons
   and people.
 - The model predicts every attribute for every image, even if the body part is hidden or the image shows
@@ -125,6 +128,7 @@ def render_card(
         scores=_render_scores(metadata),
         attributes="\n".join(f"| {_cell(a.name)} | {_cell(a.description)} | {t:g} |" for a, t in rows),
         dataset=f" ({_cell(dataset)})" if dataset else "",
+        domain_limit=f"- This model {SYNTHETIC_LIMIT}.\n" if is_synthetic(metadata.get("domain")) else "",
     )
 
 
@@ -137,6 +141,8 @@ def _render_scores(metadata: Mapping[str, Any]) -> str:
     for split, scores in known.items():
         cells = (_percent(scores.get(key)) for key in _SCORES)
         lines.append(f"| {split} | {' | '.join(cells)} |")
+    if names := metadata.get("val_unmeasured"):
+        lines += ["", f"The validation split cannot measure the mA of {_cell(names)}."]
     return "\n".join(lines)
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import math
+import hashlib
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,11 +18,12 @@ from passerby._version import __version__
 from passerby.bundle.card import render_card
 from passerby.bundle.storage import CARD, CONFIG, WEIGHTS, Content, encode_config
 from passerby.errors import BundleError
+from passerby.io import replace_nan
 from passerby.models import AttributeModel, create_model
 from passerby.schema import AttributeSchema
 from passerby.types import Preprocess
 
-__all__ = ["encode_files", "rebuild_model"]
+__all__ = ["compute_fingerprint", "encode_files", "rebuild_model"]
 
 
 def encode_files(
@@ -32,15 +34,14 @@ def encode_files(
     Raises:
         BundleError: If the metadata is not plain JSON.
     """
-    # Weights in another memory format are stored in the default one.
-    weights = save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()})
+    weights = _encode_weights(model)
     config: dict[str, Any] = {
         "passerby": __version__,
         "model": {"name": model.name, "arguments": dict(model.arguments)},
         "schema": model.schema.to_dict(),
         "preprocess": preprocess.to_dict(),
         "thresholds": dict(zip(model.schema.names, thresholds, strict=True)),
-        "metadata": _without_nan(metadata),
+        "metadata": replace_nan(metadata),
     }
     card = render_card(
         model.schema,
@@ -55,12 +56,17 @@ def encode_files(
     return {CONFIG: encode_config(config, weights), WEIGHTS: weights, CARD: card.encode()}
 
 
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, Mapping):
-        return {str(key): _without_nan(v) for key, v in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(v) for v in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
+def compute_fingerprint(model: AttributeModel, preprocess: Preprocess, thresholds: Sequence[float]) -> str:
+    """Sixteen hexadecimal digits that depend on all that predictions depend on."""
+    parts = (model.name, model.arguments, model.schema.to_dict(), preprocess.to_dict(), list(thresholds))
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
+    digest.update(_encode_weights(model))
+    return digest.hexdigest()[:16]
+
+
+def _encode_weights(model: AttributeModel) -> bytes:
+    # Weights in another memory format are stored in the default one.
+    return save_tensors({k: v.detach().cpu().contiguous().clone() for k, v in model.state_dict().items()})
 
 
 def rebuild_model(content: Content, path: Path) -> AttributeModel:

@@ -9,9 +9,24 @@ from passerby._version import __version__
 from passerby.bundle.storage import CARD, CONFIG, WEIGHTS
 from passerby.errors import BundleError
 
-__all__ = ["download", "upload"]
+__all__ = ["download", "locate", "upload"]
 
 _HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+
+
+def locate(path_or_hub_id: str | Path, revision: str | None = None) -> Path:
+    """The local path of a bundle; one on the Hub is downloaded unless it is in the cache.
+
+    Raises:
+        BundleError: If there is no such path and no such bundle on the Hub, or a local bundle is given with a
+            revision.
+    """
+    path = Path(path_or_hub_id).expanduser()
+    if not path.exists():
+        return download(str(path_or_hub_id), revision)
+    if revision is not None:
+        raise BundleError(f"{path} is a local bundle and has no revision {revision!r}; leave it out")
+    return path
 
 
 def download(name: str, revision: str | None) -> Path:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,9 +18,11 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "open_picture", "source_of"]
 
-Picture: TypeAlias = "str | Path | bytes | Image.Image | NDArray[np.uint8] | Tensor"
-"""A path, the bytes of a file, a PIL image, an RGB array (H, W, 3) of uint8, or an RGB tensor (3, H, W) of
-uint8 or of floats in [0, 1]."""
+Picture: TypeAlias = "str | Path | bytes | Image.Image | NDArray[np.uint8 | np.floating[Any]] | Tensor"
+"""A path, the bytes of a file, a PIL image, an array, or a tensor.
+
+An array is RGB (H, W, 3) or grey (H, W) or (H, W, 1); a tensor is RGB (3, H, W) or grey (H, W) or (1, H, W).
+Both contain uint8, or floats in [0, 1]."""
 
 
 def open_picture(picture: Picture) -> Image.Image:
@@ -58,25 +60,39 @@ def _is_tensor(picture: Picture) -> TypeGuard[Tensor]:
     return torch is not None and isinstance(picture, torch.Tensor)
 
 
-def _from_array(picture: NDArray[np.uint8]) -> Image.Image:
-    if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
-        raise ImageError(f"expected an RGB array (H, W, 3) of uint8, got {picture.dtype} {picture.shape}")
-    return Image.fromarray(np.ascontiguousarray(picture))
+def _from_array(picture: NDArray[Any]) -> Image.Image:
+    shape, dtype = picture.shape, picture.dtype
+    if picture.ndim not in (2, 3) or (picture.ndim == 3 and shape[2] not in (1, 3)):
+        raise ImageError(f"expected an array (H, W, 3), or grey (H, W), got {shape}; {_advise(shape)}")
+    if dtype.kind == "f":
+        if not ((picture >= 0) & (picture <= 1)).all():
+            raise ImageError(
+                "expected floats in [0, 1] before mean and std are applied, got others; pass values of "
+                "0 … 255 as uint8"
+            )
+        picture = (picture.astype(np.float32) * 255).round().astype(np.uint8)
+    elif dtype != np.uint8:
+        raise ImageError(f"expected uint8 in 0 … 255, or floats in [0, 1], got {dtype}; convert it first")
+    grey = picture.ndim == 2 or shape[2] == 1
+    return Image.fromarray(np.ascontiguousarray(picture.reshape(shape[:2]) if grey else picture))
+
+
+def _advise(shape: tuple[int, ...]) -> str:
+    """How to pass an array of another shape."""
+    if len(shape) == 4:
+        return "pass several images as a list"
+    if len(shape) == 3 and shape[0] in (1, 3):
+        return "move the channels to the end"
+    if len(shape) == 3 and shape[2] == 4:
+        return "drop the alpha channel: array[..., :3]"
+    return "pass one image"
 
 
 def _from_tensor(picture: Tensor) -> Image.Image:
-    import torch
-
-    is_float, shape = picture.is_floating_point(), tuple(picture.shape)
-    if len(shape) != 3 or shape[0] != 3 or not (is_float or picture.dtype == torch.uint8):
-        dtype = str(picture.dtype).removeprefix("torch.")
-        raise ImageError(
-            f"expected an RGB tensor (3, H, W) of uint8, or float in [0, 1], got {dtype} {shape}"
-        )
-    if is_float:
-        if not bool(((picture >= 0) & (picture <= 1)).all()):
-            raise ImageError(
-                "expected a float tensor in [0, 1]; pass the image before mean and std are applied"
-            )
-        picture = (picture * 255).round().to(torch.uint8)
-    return Image.fromarray(picture.detach().cpu().permute(1, 2, 0).contiguous().numpy())
+    shape = tuple(picture.shape)
+    if len(shape) != 2 and (len(shape) != 3 or shape[0] not in (1, 3)):
+        advice = "pass several images as a list" if len(shape) == 4 else "move the channels to the front"
+        raise ImageError(f"expected a tensor (3, H, W), or grey (H, W), got {shape}; {advice}")
+    values = picture.detach().cpu()
+    values = values.float() if values.is_floating_point() else values  # NumPy has no bfloat16
+    return _from_array((values if len(shape) == 2 else values.permute(1, 2, 0)).numpy())

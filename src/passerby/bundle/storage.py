@@ -13,7 +13,8 @@ import os
 import shutil
 import zipfile
 import zlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ __all__ = [
     "WEIGHTS",
     "Content",
     "encode_config",
+    "read_config",
     "read_files",
     "write_files",
 ]
@@ -36,6 +38,8 @@ CONFIG, WEIGHTS, CARD = "config.json", "model.safetensors", "README.md"
 FORMAT, FORMAT_VERSION = "passerby-bundle", 2
 MAX_CONFIG_BYTES = 16 * 2**20
 """A configuration has some kilobytes; a larger one is refused before it is unpacked."""
+
+_Read = Callable[[str, int], bytes | None]
 
 _DAY_ZERO = (1980, 1, 1, 0, 0, 0)
 """Time stamp of all members of a zip, so that equal bundles have equal bytes."""
@@ -131,30 +135,48 @@ def read_files(path: Path) -> Content:
     Raises:
         BundleError: If it is not a bundle, or is damaged, changed, or of a newer format.
     """
+    with _open(path) as read:
+        config = _read_config(read, str(path))
+        weights = read(WEIGHTS, config["weights"]["bytes"])
+    if weights is None:
+        raise BundleError(f"{path} is incomplete: it has no {WEIGHTS}; copy the bundle again")
+    _check_weights(weights, config, str(path))
+    return Content(config, weights)
+
+
+def read_config(path: Path) -> Mapping[str, Any]:
+    """Read and verify only the configuration of a folder or a zip.
+
+    Raises:
+        BundleError: As `read_files`, except for errors in the weights.
+    """
+    with _open(path) as read:
+        return _read_config(read, str(path))
+
+
+@contextmanager
+def _open(path: Path) -> Iterator[_Read]:
+    """A function that reads a file of the bundle by name, at most one byte more than a limit."""
     try:
         if path.is_dir():
-            return _read(lambda name, limit: _read_member_of_folder(path, name, limit), str(path))
+            yield lambda name, limit: _read_member_of_folder(path, name, limit)
+            return
         with zipfile.ZipFile(path) as archive:
             _check_members(archive, path)
-            return _read(lambda name, limit: _read_member_of_zip(archive, name, limit), str(path))
+            yield lambda name, limit: _read_member_of_zip(archive, name, limit)
     except (zipfile.BadZipFile, zlib.error, EOFError, RuntimeError, OSError) as error:
         raise BundleError(
             f"{path} is not a bundle, or a damaged one ({error}); expected a folder or zip of `Bundle.save`"
         ) from error
 
 
-def _read(read: Callable[[str, int], bytes | None], where: str) -> Content:
+def _read_config(read: _Read, where: str) -> dict[str, Any]:
     text = read(CONFIG, MAX_CONFIG_BYTES)
     if text is None:
         raise BundleError(
             f"{where} is not a bundle: it has no {CONFIG}; expected a folder or zip of `Bundle.save`"
         )
-    config = _decode_config(text, where)
-    weights = read(WEIGHTS, config["weights"]["bytes"])
-    if weights is None:
-        raise BundleError(f"{where} is incomplete: it has no {WEIGHTS}; copy the bundle again")
-    _check_weights(weights, config, where)
-    return Content(config, weights)
+    return _decode_config(text, where)
 
 
 def _read_member_of_folder(folder: Path, name: str, limit: int) -> bytes | None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import traceback
 import warnings
 from collections.abc import Callable
 from typing import Annotated
@@ -13,6 +14,7 @@ from passerby._version import __version__
 from passerby.cli.annotate import annotate
 from passerby.cli.attention import attention
 from passerby.cli.calibrate import calibrate
+from passerby.cli.command import Command
 from passerby.cli.compare import compare
 from passerby.cli.compare_localization import compare_localization
 from passerby.cli.evaluate import evaluate
@@ -27,6 +29,7 @@ from passerby.cli.results import results
 from passerby.cli.suite import suite
 from passerby.cli.synth import synth
 from passerby.cli.train import train
+from passerby.cli.verbosity import Verbosity, get_verbosity, set_verbosity
 from passerby.errors import PasserbyError
 
 __all__ = ["app", "main"]
@@ -36,7 +39,7 @@ app = typer.Typer(
     help="Recognise attributes of persons in images: prepare data, train, evaluate, predict.",
     no_args_is_help=True,
     rich_markup_mode=None,  # plain help takes a third of the time of rich help
-    add_completion=False,
+    add_completion=True,
     pretty_exceptions_enable=False,
 )
 COMMANDS: dict[Callable[..., None], str] = {
@@ -61,7 +64,7 @@ COMMANDS: dict[Callable[..., None], str] = {
 """Commands in the order of use, with their line in `passerby --help`."""
 
 for command, summary in COMMANDS.items():
-    app.command(short_help=summary)(command)
+    app.command(cls=Command, short_help=summary)(command)
 
 
 def _show_version(value: bool) -> None:
@@ -76,15 +79,28 @@ def _options(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
     ] = False,
+    quiet: Annotated[
+        bool,
+        typer.Option("--quiet", "-q", help="Print results, warnings and errors only; also after COMMAND."),
+    ] = False,
+    verbose: Annotated[
+        bool,
+        typer.Option("--verbose", "-v", help="Print log records and tracebacks, too; also after COMMAND."),
+    ] = False,
 ) -> None:
     del version
+    if quiet and verbose:
+        raise typer.BadParameter("give either --quiet or --verbose, not both")
+    set_verbosity(Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL)
 
 
 def main() -> None:
     """Run the command line; errors of the package are printed without a traceback, exit status 2."""
     warnings.filterwarnings("ignore", module=r"PIL\.")  # they name no file; unreadable ones are reported
     try:
-        app()
+        app(prog_name="passerby")  # also for `python -m passerby`, in usage and completion
     except PasserbyError as error:
+        if get_verbosity() is Verbosity.VERBOSE:
+            traceback.print_exc()
         print(f"passerby: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)

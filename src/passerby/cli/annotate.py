@@ -11,6 +11,7 @@ import typer
 
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import DeviceOption
+from passerby.cli.output import JsonOption, print_json, print_note
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -125,6 +126,7 @@ class OutputOptions:
     redo: Annotated[
         bool, typer.Option("--redo", help="Discard the results of earlier runs in the folder.")
     ] = False
+    as_json: JsonOption = False
 
 
 @expand_option_groups
@@ -158,7 +160,9 @@ def annotate(
     check_classes(plan, parsing.parsing_classes)
     from passerby.annotators.annotate import annotate as run_annotators
     from passerby.data.manifest import Manifest
+    from passerby.devices import check_device
 
+    check_device(device)
     if output.contact_sheet is not None:
         from passerby.visualization.figure_file import check_figure
 
@@ -187,9 +191,6 @@ def _finish(
     out: Path,
 ) -> None:
     """Measure the quality, apply the policy, write and print the results."""
-    from rich.console import Console
-    from rich.markup import escape
-
     from passerby.annotators.annotate import describe_annotators, order_annotators
     from passerby.annotators.policy import apply_policy
     from passerby.annotators.quality import measure_quality
@@ -219,7 +220,9 @@ def _finish(
 
         save_figure(output.contact_sheet, draw_contact_sheet(rows))
         written.append(str(output.contact_sheet))
-    console = Console()
-    print_quality(quality, policy, counts, console)
+    if output.as_json:
+        print_json({"manifest": str(out), **content})
+    else:
+        print_quality(quality, policy, counts)
     for line in written:
-        console.print(f"Wrote {escape(line)}", highlight=False, soft_wrap=True)
+        print_note(f"Wrote {line}")

@@ -10,8 +10,10 @@ import typer
 
 from passerby.cli.attributes import split_attributes
 from passerby.cli.auxiliary import AuxiliaryOptions
+from passerby.cli.domain import load_for_images
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, DeviceOption, FigureOptions, PicturesArgument, split_list
+from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.progress import show_progress
 
@@ -84,7 +86,7 @@ def attention(
         raise typer.BadParameter("give either --attributes or --by-task, not both")
     out = Path("attention.png") if output.out is None and output.raw is None else output.out
 
-    from passerby.bundle import load
+    from passerby.cli.inputs import inspect_bundle
     from passerby.inference.sources import find_images
     from passerby.visualization.figure_file import check_figure
 
@@ -92,8 +94,10 @@ def attention(
     if out is not None:
         check_outputs([out], paths)
         check_figure(out, count=len(paths), height_px=output.height)
-    model = load(bundle, device=device)
-    chosen = None if attributes is None else split_attributes(attributes, model.schema)
+    auxiliary.check()
+    facts = inspect_bundle(bundle, device)
+    chosen = None if attributes is None else split_attributes(attributes, facts.schema)
+    model = load_for_images(facts)
     names = split_list(maps)
     inputs = auxiliary.create(model, true_parsing=true_parsing)
     kept, read = _compute(model, paths, names=names, raw=output.raw, keep=out is not None, auxiliary=inputs)
@@ -101,7 +105,7 @@ def attention(
         schema = model.schema if output.by_task else None
         _draw(kept, out, attributes=chosen, names=names, by_task=schema, output=output)
     if output.raw is not None and read:
-        typer.echo(f"{output.raw}: {read} file(s)")
+        print_note(f"{output.raw}: {read} file(s)")
     if read < len(paths):
         typer.echo(f"passerby: skipped {len(paths) - read} of {len(paths)} images", err=True)
         raise typer.Exit(1)
@@ -128,7 +132,7 @@ def _draw(
         height_px=output.height,
     )
     save_figure(out, figure)
-    typer.echo(f"{out}: {len(maps)} image(s), {figure.width} × {figure.height} pixels")
+    print_note(f"{out}: {len(maps)} image(s), {figure.width} × {figure.height} pixels")
 
 
 def _compute(

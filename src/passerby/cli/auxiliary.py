@@ -38,6 +38,25 @@ class AuxiliaryOptions:
         ),
     ] = None
 
+    def check(self) -> None:
+        """Refuse a source that is neither a method nor a folder with such files, before a model is loaded.
+
+        Raises:
+            ConfigError: If there is one.
+        """
+        given = {kind: source for kind, source in self._sources.items() if source is not None}
+        if not given:
+            return
+        from passerby.annotators.factory import METHODS, create_annotator
+
+        for kind, source in given.items():
+            if source.partition("=")[0] not in METHODS[kind]:
+                create_annotator(kind, source, device="cpu")
+
+    @property
+    def _sources(self) -> dict[Kind, str | None]:
+        return {"masks": self.masks, "keypoints": self.keypoints}
+
     def create(self, bundle: Bundle, *, true_parsing: Path | None = None) -> AuxiliaryInputs | None:
         """The source of auxiliary inputs, None if no option was given.
 
@@ -50,9 +69,10 @@ class AuxiliaryOptions:
         """
         from passerby.inference.auxiliary import AuxiliaryInputs
 
-        sources: dict[Kind, str | None] = {"masks": self.masks, "keypoints": self.keypoints}
         annotators = [
-            _create_annotator(bundle, kind, source) for kind, source in sources.items() if source is not None
+            _create_annotator(bundle, kind, source)
+            for kind, source in self._sources.items()
+            if source is not None
         ]
         if true_parsing is not None:
             annotators.append(_read_true_parsing(bundle, true_parsing))

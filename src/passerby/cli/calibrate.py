@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, LoadingOptions, PartitionOption, Split, SplitOption
+from passerby.cli.output import JsonOption, print_json, print_note
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
+    from passerby.bundle import Bundle
     from passerby.evaluation.evaluation import Evaluation
 
 __all__ = ["calibrate"]
@@ -35,38 +37,60 @@ def calibrate(
     partition: PartitionOption = None,
     split: SplitOption = Split.val,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
+    as_json: JsonOption = False,
 ) -> None:
     """Choose a threshold for each attribute on samples outside the training and test splits.
 
     `passerby evaluate` and `passerby predict` use the thresholds of the new bundle.
     """
-    from passerby.evaluation import evaluate
     from passerby.evaluation.calibration import calibrate as run_calibration
-    from passerby.evaluation.calibration import check_calibration
+    from passerby.evaluation.calibration import check_calibration, describe_uncalibrated
+    from passerby.evaluation.evaluate import evaluate, match_attributes
 
-    loaded, manifest, name = loading.open(bundle, data, partition)
-    check_calibration(loaded, manifest.dataset, name, split.value)  # before the long work
+    inputs = loading.check(bundle, data, partition, split.value)  # errors come before the long work
+    check_calibration(inputs.bundle.metadata, inputs.manifest.dataset, inputs.partition, split.value)
+    match_attributes(inputs.bundle.schema.names, inputs.manifest, None)
+    loaded = inputs.bundle.load()
     with show_progress("predicting") as progress:
         evaluation = evaluate(
-            loaded, manifest, partition=name, split=split.value, loading=loading.create(batch_size, progress)
+            loaded,
+            inputs.manifest,
+            partition=inputs.partition,
+            split=split.value,
+            loading=loading.create(batch_size, progress),
         )
     new = run_calibration(loaded, evaluation, goal=goal.value, rename=True)
     new.save(out)
-    _print_thresholds(evaluation, new.thresholds)
-    typer.echo(f"{new.metadata['calibration']}; saved in {out}")
+    if as_json:
+        print_json(_describe(evaluation, new))
+    else:
+        _print_thresholds(evaluation, new.thresholds)
+    if line := describe_uncalibrated(evaluation):
+        print_note(line)
+    print_note(f"{new.metadata['calibration']}; saved in {out}")
+
+
+def _describe(evaluation: Evaluation, new: Bundle) -> dict[str, Any]:
+    """The new and the former threshold of each attribute, as plain values for JSON."""
+    scores = evaluation.metrics()["per_attribute"]
+    thresholds = zip(evaluation.schema.names, new.thresholds, evaluation.thresholds, strict=True)
+    return {
+        "calibration": new.metadata["calibration"],
+        "per_attribute": {
+            name: {"positives": scores[name]["positives"], "threshold": after, "before": before}
+            for name, after, before in thresholds
+        },
+    }
 
 
 def _print_thresholds(evaluation: Evaluation, thresholds: tuple[float, ...]) -> None:
-    from rich import box
-    from rich.console import Console
-    from rich.markup import escape
-    from rich.table import Table
+    from passerby.cli.tables import Line, print_lines
 
-    table = Table(box=box.SIMPLE_HEAD)
-    table.add_column("attribute", no_wrap=True)
-    for heading in ("positives", "threshold", "before"):
-        table.add_column(heading, justify="right")
     scores = evaluation.metrics()["per_attribute"]
-    for name, after, before in zip(evaluation.schema.names, thresholds, evaluation.thresholds, strict=True):
-        table.add_row(escape(name), f"{scores[name]['positives']:,}", f"{after:.3f}", f"{before:.3f}")
-    Console().print(table)
+    lines = [
+        Line.of(name, (f"{scores[name]['positives']:,}", f"{after:.3f}", f"{before:.3f}"))
+        for name, after, before in zip(
+            evaluation.schema.names, thresholds, evaluation.thresholds, strict=True
+        )
+    ]
+    print_lines(lines, ("attribute", "positives", "threshold", "before"))

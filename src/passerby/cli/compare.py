@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
+from passerby.cli.comparisons import print_comparison
+from passerby.cli.output import JsonOption
 from passerby.cli.progress import show_progress
-
-if TYPE_CHECKING:
-    from passerby.comparison.run_comparison import Comparison
 
 __all__ = [
     "BaselineOption",
@@ -19,6 +18,7 @@ __all__ = [
     "ResamplesOption",
     "SeedOption",
     "check_alone",
+    "check_form",
     "compare",
 ]
 
@@ -53,7 +53,7 @@ def compare(
     paths: Annotated[
         list[Path],
         typer.Argument(
-            help="Score files, folders of score files, evaluation folders; or one stored comparison."
+            help="Score files, evaluation folders, run folders, or folders of these; or a stored comparison."
         ),
     ],
     baseline: BaselineOption = None,
@@ -68,6 +68,7 @@ def compare(
     ] = Unit.image,
     seed: SeedOption = 0,
     markdown: MarkdownOption = False,
+    as_json: JsonOption = False,
     out: Annotated[
         Path | None, typer.Option(help="File to write; its name must end in .comparison.json.")
     ] = None,
@@ -76,6 +77,7 @@ def compare(
 
     Averages over seeds and computes paired bootstrap intervals of the differences.
     """
+    check_form(markdown, as_json)
     from passerby.comparison.comparison_file import check_comparison_path
     from passerby.comparison.paired_scores import DEFAULT_METRICS
     from passerby.comparison.paired_scores import compare as run_comparison
@@ -83,9 +85,10 @@ def compare(
     from passerby.errors import ConfigError
     from passerby.evaluation.score_files import COMPARISON_SUFFIX
 
-    if any(path.name.endswith(COMPARISON_SUFFIX) for path in paths):
+    stored = any(path.name.endswith(COMPARISON_SUFFIX) for path in paths)
+    if stored and (len(paths) == 1 or baseline is None):
         check_alone(context, paths)
-        _print(Comparison.load(paths[0]), markdown)
+        print_comparison(Comparison.load(paths[0]), markdown=markdown, as_json=as_json)
         return
     if baseline is None:
         raise ConfigError(
@@ -107,14 +110,14 @@ def compare(
         )
     if out is not None:
         comparison.write(out)
-    _print(comparison, markdown)
+    print_comparison(comparison, markdown=markdown, as_json=as_json)
 
 
 def check_alone(context: typer.Context, paths: list[Path]) -> None:
     """Refuse options that would change a stored comparison."""
     from passerby.errors import ConfigError
 
-    names = [name for name in context.params if name not in ("paths", "markdown")]
+    names = [name for name in context.params if name not in ("paths", "markdown", "as_json")]
     given = [
         f"--{name}"
         for name in names
@@ -122,25 +125,12 @@ def check_alone(context: typer.Context, paths: list[Path]) -> None:
     ]
     if len(paths) > 1 or given:
         extra = ", ".join(given) or f"{len(paths)} paths"
-        raise ConfigError(f"expected one stored comparison and no option but --markdown, got {extra}")
+        raise ConfigError(
+            f"expected one stored comparison and no option but --markdown or --json, got {extra}"
+        )
 
 
-def _print(comparison: Comparison, markdown: bool) -> None:
-    if markdown:
-        typer.echo(comparison.format_markdown(), nl=False)
-        return
-    from passerby.cli.tables import print_table
-
-    shared, names = comparison.name_runs()
-    table = comparison.create_table(names, with_costs=False)
-    print_table(table, above=(shared, comparison.describe()), level=comparison.level)
-    for name, run in zip(names, comparison.runs, strict=True):
-        if run.parsing:
-            found = ", ".join(run.format_parsing())
-            typer.echo(
-                f"IoU of the parsing maps (mean; of masks, the person's), in per cent: {name}: {found}"
-            )
-    for name, run in zip(names, comparison.runs, strict=True):
-        if run.costs:
-            pairs = zip(comparison.cost_names, comparison.format_costs(run), strict=True)
-            typer.echo(f"{name}: {', '.join(' '.join(pair) for pair in pairs)}")
+def check_form(markdown: bool, as_json: bool) -> None:
+    """Refuse two forms of the result."""
+    if markdown and as_json:
+        raise typer.BadParameter("give either --markdown or --json, not both")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
@@ -13,11 +13,11 @@ from passerby.cli.compare import (
     ResamplesOption,
     SeedOption,
     check_alone,
+    check_form,
 )
+from passerby.cli.comparisons import print_comparison
+from passerby.cli.output import JsonOption
 from passerby.cli.progress import show_progress
-
-if TYPE_CHECKING:
-    from passerby.comparison.localization_comparison import LocalizationComparison
 
 __all__ = ["compare_localization"]
 
@@ -42,6 +42,7 @@ def compare_localization(
     resamples: ResamplesOption = 1000,
     seed: SeedOption = 0,
     markdown: MarkdownOption = False,
+    as_json: JsonOption = False,
     out: Annotated[
         Path | None, typer.Option(help="File to write; its name must end in .localization-comparison.json.")
     ] = None,
@@ -51,6 +52,7 @@ def compare_localization(
     Prints means over attributes, and scores by attribute (SSPNet, Table 10). Averages over seeds and
     computes paired bootstrap intervals of the differences.
     """
+    check_form(markdown, as_json)
     from passerby.comparison.comparison_file import check_comparison_path
     from passerby.comparison.localization_comparison import LocalizationComparison
     from passerby.comparison.localization_runs import load_localizations
@@ -60,7 +62,7 @@ def compare_localization(
 
     if any(path.name.endswith(LOCALIZATION_COMPARISON_SUFFIX) for path in paths):
         check_alone(context, paths)
-        _print(LocalizationComparison.load(paths[0]), markdown)
+        print_comparison(LocalizationComparison.load(paths[0]), markdown=markdown, as_json=as_json)
         return
     if baseline is None:
         raise ConfigError(
@@ -79,29 +81,4 @@ def compare_localization(
         )
     if out is not None:
         comparison.write(out)
-    _print(comparison, markdown)
-
-
-def _print(comparison: LocalizationComparison, markdown: bool) -> None:
-    if markdown:
-        from passerby.comparison.localization_tables import format_markdown
-
-        typer.echo(format_markdown(comparison), nl=False)
-        return
-    from passerby.cli.tables import print_table
-    from passerby.comparison.localization_tables import (
-        create_attribute_table,
-        create_mean_table,
-        describe,
-        name_runs,
-        name_score,
-    )
-    from passerby.evaluation.localization.estimates import LEVEL
-
-    shared, names = name_runs(comparison)
-    numbers = [str(i) for i in range(1, len(names) + 1)]
-    numbered = [f"{number} · {name}" for number, name in zip(numbers, names, strict=True)]
-    print_table(create_mean_table(comparison, numbered), above=(shared, describe(comparison)), level=LEVEL)
-    for score in comparison.scores:
-        above = (f"{name_score(score)} by attribute of the runs above:",)
-        print_table(create_attribute_table(comparison, score, numbers), above=above, level=LEVEL)
+    print_comparison(comparison, markdown=markdown, as_json=as_json)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.completion import complete_label_maps
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import (
     BundleArgument,
@@ -18,11 +19,12 @@ from passerby.cli.options import (
     Split,
     SplitOption,
 )
+from passerby.cli.output import JsonOption, print_json, print_note
 from passerby.cli.progress import show_progress
+from passerby.cli.tables import Line, print_lines
 
 if TYPE_CHECKING:
-    from rich.console import Console
-    from rich.table import Table
+    from collections.abc import Iterator
 
     from passerby.evaluation.evaluation import Evaluation
 
@@ -43,7 +45,8 @@ class OutputOptions:
     variant: Annotated[
         str | None,
         typer.Option(
-            help="Variant in the score file, instead of the bundle's; --five-crops appends -five-crops."
+            help="Variant in the score file, instead of the bundle's; --five-crops appends -five-crops, "
+            "--limit -limit-<number>."
         ),
     ] = None
 
@@ -76,113 +79,105 @@ def evaluate(
             "peta-to-pa100k (peta, pa100k, rap1, rap2, upar, market1501, wider, ccp); or a JSON or YAML "
             "file.",
             show_default="attributes of the same name",
+            autocompletion=complete_label_maps,
         ),
     ] = None,
     protocol: Annotated[
         str,
-        typer.Option(help="Scoring rules: default, threshold-0.45, unknown-negative; combine with '+'."),
+        typer.Option(
+            help="Scoring rules: default, threshold-0.45, unknown-negative, count-unmeasurable; combine "
+            "with '+'."
+        ),
     ] = "default",
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
+    limit: Annotated[
+        int | None,
+        typer.Option(min=1, help="Score at most so many samples, drawn at random, always the same ones."),
+    ] = None,
+    as_json: JsonOption = False,
 ) -> None:
     """Score a bundle on one split.
 
     Prints a table; --out writes scores as JSON and predictions as Parquet.
     """
-    from rich.console import Console
-
     from passerby.data.label_map import LabelMap
-    from passerby.evaluation import evaluate as run_evaluation
+    from passerby.evaluation.evaluate import evaluate as run_evaluation
+    from passerby.evaluation.evaluate import match_attributes
     from passerby.evaluation.protocols import load_protocol
 
-    load_protocol(protocol)  # an unknown name is an error before the long work
+    load_protocol(protocol)  # errors come before the long work
     labels = None if label_map is None else LabelMap.load(label_map)
-    loaded, manifest, name = loading.open(bundle, data, partition)
+    inputs = loading.check(bundle, data, partition, split.value)
+    match_attributes(inputs.bundle.schema.names, inputs.manifest, labels)
+    loaded = inputs.bundle.load()
     with show_progress("evaluating") as progress:
         evaluation = run_evaluation(
             loaded,
-            manifest,
-            partition=name,
+            inputs.manifest,
+            partition=inputs.partition,
             split=split.value,
             protocol=protocol,
             tta=("five-crops",) if five_crops else (),
             label_map=labels,
+            limit=limit,
             loading=loading.create(batch_size, progress),
         )
-    console = Console()
-    _print_scores(console, evaluation)
+    if as_json:
+        print_json(evaluation.to_dict())
+    else:
+        _print_scores(evaluation)
     classes = loaded.model.parsing_classes
     if classes and not evaluation.parsing:
-        console.print(
+        print_note(
             f"The parsing maps are not scored: these rows have no maps of {', '.join(classes)} to compare "
-            "with.",
-            highlight=False,
+            "with."
         )
+    for image, reason in evaluation.skipped:
+        typer.echo(f"passerby: skipped {image}: {reason}", err=True)
     for line in output.write(evaluation):
-        console.print(line, highlight=False)
+        print_note(line)
 
 
-def _print_scores(console: Console, evaluation: Evaluation) -> None:
-    from rich.markup import escape
+def _print_scores(evaluation: Evaluation) -> None:
+    lines, heads = _list_attributes(evaluation)
+    print_lines(lines, heads, above=("Attributes (n: positives), in per cent",))
+    height, width = evaluation.input_size
+    where = f"{evaluation.dataset}, {evaluation.partition}, {evaluation.split}"
+    body_parts = ", ".join(
+        f"{name} {_format(value, 2)}" for name, value in evaluation.mean_accuracy_per_body_part.items()
+    )
+    summary = evaluation.summary()
+    print_lines(
+        [Line.of("all attributes", [_format(value, 2) for value in summary.values()])],
+        ("", *summary),
+        above=(f"{where}: {len(evaluation):,} samples, input {height}×{width}, in per cent",),
+        below=(f"mA by body part: {body_parts}", *_list_remarks(evaluation)),
+    )
 
-    console.print(_draw_attributes(evaluation))
-    console.print(_draw_summary(evaluation))
+
+def _list_remarks(evaluation: Evaluation) -> Iterator[str]:
+    """Lines below the scores."""
     if evaluation.parsing:
         from passerby.parsing import MASK_CLASSES
 
         masks = all(tuple(scores.iou) == MASK_CLASSES for scores in evaluation.parsing.values())
         title = "IoU of the person mask" if masks else "Mean IoU of the parsing maps"
         each = (f"{stage} {100 * scores.score:.2f}" for stage, scores in evaluation.parsing.items())
-        console.print(f"{title}: {', '.join(each)} per cent.", highlight=False)
-    console.print(escape(f"Protocol {evaluation.protocol_line}."), highlight=False)
-    if evaluation.scores.degenerate:
-        console.print(
-            f"{evaluation.scores.degenerate} of {len(evaluation.schema)} attributes lack positives or "
-            "negatives; the half of mA that cannot be measured counts as 0.",
-            highlight=False,
-        )
-    for image, reason in evaluation.skipped:
-        console.print(escape(f"skipped {image}: {reason}"), highlight=False, style="yellow")
+        yield f"{title}: {', '.join(each)} per cent."
+    yield f"Protocol {evaluation.protocol_line}."
+    yield from evaluation.describe_unmeasured()
 
 
-def _draw_summary(evaluation: Evaluation) -> Table:
-    from rich.table import Table
-
-    height, width = evaluation.input_size
-    where = f"{evaluation.dataset}, {evaluation.partition}, {evaluation.split}"
-    table = Table(
-        title=f"{where}: {len(evaluation):,} samples, input {height}×{width}, in per cent",
-        title_justify="left",
-    )
-    summary = evaluation.summary()
-    for name in summary:
-        table.add_column(name, justify="right", style="bold" if name in ("mA", "f1") else None)
-    table.add_row(*("–" if isnan(value) else f"{100 * value:.2f}" for value in summary.values()))
-    body_parts = (
-        f"{name} {100 * value:.2f}" for name, value in evaluation.mean_accuracy_per_body_part.items()
-    )
-    table.caption, table.caption_justify = f"mA by body part: {', '.join(body_parts)}", "left"
-    return table
+def _list_attributes(evaluation: Evaluation) -> tuple[list[Line], tuple[str, ...]]:
+    """The scores of each attribute, and their headings."""
+    names = ("mA", "tpr", "tnr", "f1", "precision", "recall", "AP")
+    headings = ("attribute", "n", "mA", "TPR", "TNR", "F1", "prec", "rec", "AP")
+    lines = [
+        Line.of(name, [f"{scores['positives']:,}", *(_format(scores[each], 1) for each in names)])
+        for name, scores in evaluation.metrics()["per_attribute"].items()
+    ]
+    return lines, headings
 
 
-def _draw_attributes(evaluation: Evaluation) -> Table:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
-    headings = ("mA", "TPR", "TNR", "F1", "prec", "rec", "AP")
-    columns = dict(zip(("mA", "tpr", "tnr", "f1", "precision", "recall", "AP"), headings, strict=True))
-    table = Table(
-        title="Attributes (n: positives), in per cent",
-        title_justify="left",
-        box=box.SIMPLE_HEAD,
-        pad_edge=False,
-    )
-    table.add_column("attribute", overflow="fold")
-    table.add_column("n", justify="right", no_wrap=True)
-    for name, heading in columns.items():
-        style = "bold" if name == "mA" else None
-        table.add_column(heading, justify="right", no_wrap=True, style=style)
-    for name, scores in evaluation.metrics()["per_attribute"].items():
-        cells = ("–" if scores[c] is None else f"{100 * scores[c]:.1f}" for c in columns)
-        table.add_row(escape(name), f"{scores['positives']:,}", *cells)
-    return table
+def _format(share: float | None, digits: int) -> str:
+    return "–" if share is None or isnan(share) else f"{100 * share:.{digits}f}"

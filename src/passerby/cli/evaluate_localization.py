@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from passerby.cli.completion import complete_label_maps
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import (
     BundleArgument,
@@ -20,17 +21,16 @@ from passerby.cli.options import (
     SplitOption,
     split_list,
 )
+from passerby.cli.output import JsonOption, print_json, print_note
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from rich.console import Console
-    from rich.table import Table
+    from collections.abc import Mapping, Sequence
 
     from passerby.evaluation.localization.estimates import Estimate
     from passerby.evaluation.localization.scores import LocalizationScores
     from passerby.evaluation.localization.settings import HeatMapSettings, SamplingSettings
+    from passerby.evaluation.localization.true_region import TruthKind
 
 __all__ = ["evaluate_localization"]
 
@@ -143,6 +143,7 @@ def evaluate_localization(
             help="Classes of the ground truth for each attribute: <model's data set>-to-<this data set>, "
             "such as peta-to-ccp, or a JSON or YAML file.",
             show_default="classes of the same name",
+            autocompletion=complete_label_maps,
         ),
     ] = None,
     truth: Annotated[
@@ -152,37 +153,52 @@ def evaluate_localization(
         ),
     ] = None,
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 16,
+    as_json: JsonOption = False,
 ) -> None:
     """Score how well heat maps locate attributes.
 
     Compares boxes and masks with the ground truth (SSPNet, Table 10), with confidence intervals.
     """
-    from rich.console import Console
-
     from passerby.data.label_map import LabelMap
-    from passerby.evaluation.localization.evaluator import evaluate_localization as run_evaluation
+    from passerby.evaluation.localization.sample_selection import check_truth
 
-    settings = _create_settings(heat_maps)  # check options before the long work
+    settings, chosen = _create_settings(heat_maps), sampling.create()  # errors come before the long work
     output.check()
     labels = None if label_map is None else LabelMap.load_truth(label_map)
-    loaded, manifest, name = loading.open(bundle, data, partition)
+    kind: TruthKind | None = None if truth is None else truth.value
+    inputs = loading.check(bundle, data, partition, split.value)
+    check_truth(
+        inputs.manifest.select_split(inputs.partition, split.value),
+        inputs.bundle.preprocess,
+        attributes=inputs.bundle.schema.names,
+        label_map=labels,
+        kind=kind,
+        boxes=settings.boxes,
+        exclude_from_mean=chosen.exclude_from_mean,
+    )
+    from passerby.evaluation.localization.evaluator import evaluate_localization as run_evaluation
+
     with show_progress("evaluating") as progress:
         scores = run_evaluation(
-            loaded,
-            manifest,
-            partition=name,
+            inputs.bundle.load(),
+            inputs.manifest,
+            partition=inputs.partition,
             split=split.value,
             label_map=labels,
-            truth=None if truth is None else truth.value,
+            truth=kind,
             heat_maps=settings,
-            sampling=sampling.create(),
+            sampling=chosen,
             loading=loading.create(batch_size, progress),
         )
-    console = Console()
-    _print_scores(console, scores)
+    if as_json:
+        print_json(scores.to_dict())
+    else:
+        _print_scores(scores)
+    for image, reason in scores.skipped:
+        typer.echo(f"passerby: skipped {image}: {reason}", err=True)
     for target in (output.out, output.result):
         if target is not None:
-            console.print(f"Scores in {scores.write(target)}", highlight=False)
+            print_note(f"Scores in {scores.write(target)}")
 
 
 def _create_settings(options: HeatMapOptions) -> HeatMapSettings:
@@ -196,63 +212,59 @@ def _create_settings(options: HeatMapOptions) -> HeatMapSettings:
     )
 
 
-def _print_scores(console: Console, scores: LocalizationScores) -> None:
-    from rich.markup import escape
-
+def _print_scores(scores: LocalizationScores) -> None:
     where = f"{scores.dataset}, {scores.partition}, {scores.split}"
-    title = f"{where}: {len(scores.samples):,} samples, in per cent"
-    console.print(escape(title), highlight=False)
-    console.print(_draw_table(scores, _COLUMNS))
-    if count := scores.protocol.insertion_deletion:
-        title = f"Areas under the curves, at most {count:,} samples per attribute, in per cent"
-        console.print(title, highlight=False)
-        console.print(_draw_table(scores, _CURVE_COLUMNS))
-    console.print(escape(f"Rules: {scores.protocol.describe()}."), highlight=False)
-    console.print(_LEGEND, highlight=False)
     height, width = scores.input_size
     drawn = "identities or images" if any(scores.samples.identities) else "images"
-    console.print(
+    remarks = [
+        f"Rules: {scores.protocol.describe()}.",
+        _LEGEND,
         f"Input {height}×{width}; {scores.resamples:,} resamples of {scores.n_clusters:,} {drawn}.",
-        highlight=False,
-    )
+    ]
     if scores.exclude_from_mean:
-        console.print(escape(f"Not in the mean: {', '.join(scores.exclude_from_mean)}."), highlight=False)
+        remarks.append(f"Not in the mean: {', '.join(scores.exclude_from_mean)}.")
     if small := sum(scores.too_small.values()):
-        console.print(f"{small:,} samples are too small to count.", highlight=False)
-    if none := [name for name, count in scores.counts.items() if not count]:
-        console.print(escape(f"Without samples: {', '.join(none)}."), highlight=False)
-    for image, reason in scores.skipped:
-        console.print(escape(f"skipped {image}: {reason}"), highlight=False, style="yellow")
+        remarks.append(f"{small:,} samples are too small to count.")
+    if none := [name for name, number in scores.counts.items() if not number]:
+        remarks.append(f"Without samples: {', '.join(none)}.")
+    count = scores.protocol.insertion_deletion
+    _print_columns(
+        scores,
+        _COLUMNS,
+        above=f"{where}: {len(scores.samples):,} samples, in per cent",
+        below=() if count else remarks,
+    )
+    if count:
+        _print_columns(
+            scores,
+            _CURVE_COLUMNS,
+            above=f"Areas under the curves, at most {count:,} samples per attribute, in per cent",
+            below=remarks,
+        )
 
 
-def _draw_table(scores: LocalizationScores, columns: Mapping[str, str]) -> Table:
-    from rich import box
-    from rich.markup import escape
-    from rich.table import Table
-
+def _print_columns(
+    scores: LocalizationScores, columns: Mapping[str, str], *, above: str, below: Sequence[str]
+) -> None:
+    """Print some scores of each attribute and their means, without those that no attribute has."""
+    from passerby.cli.tables import Line, print_lines
     from passerby.evaluation.localization.samples import SCORES
 
     every = scores.per_attribute
     missing = {key for key in SCORES if all(isnan(found[key].value) for found in every.values())}
     shown = [key for key in columns if key not in missing]
     counts = dict(zip(scores.counts, scores.samples.count_known(next(iter(columns))).tolist(), strict=True))
-    table = Table(box=box.SIMPLE_HEAD, pad_edge=False, padding=(0, 1, 0, 0))
-    table.add_column("attribute", overflow="fold")
-    table.add_column("n", justify="right", no_wrap=True)
-    for key in shown:
-        style = "bold" if key == "box_iou" else None
-        table.add_column(columns[key], justify="right", no_wrap=True, style=style)
     last = list(every)[-1]
+    lines = []
     for name, found in every.items():
         mark = " (excluded)" if name in scores.exclude_from_mean else ""
-        cells = (_format(found, key) for key in shown)
-        table.add_row(escape(name + mark), f"{counts[name]:,}", *cells, end_section=name == last)
+        cells = (f"{counts[name]:,}", *(_format(found, key) for key in shown))
+        lines.append(Line.of(name + mark, cells, ends_section=name == last))
     means = {f"mean of {len(scores.mean_of)}": scores.mean}
     if scores.mean_of_paper is not None:
         means[f"{len(set(scores.mean_of) & set(scores.of_paper))} of SSPNet's"] = scores.mean_of_paper
-    for name, mean in means.items():
-        table.add_row(name, "", *(_format(mean, key) for key in shown))
-    return table
+    lines += [Line.of(name, ("", *(_format(mean, key) for key in shown))) for name, mean in means.items()]
+    print_lines(lines, ("attribute", "n", *(columns[key] for key in shown)), above=(above,), below=below)
 
 
 def _format(found: Mapping[str, Estimate], key: str) -> str:

@@ -15,8 +15,10 @@ import typer
 
 from passerby.cli.attributes import name_files, split_attributes
 from passerby.cli.auxiliary import AuxiliaryOptions
+from passerby.cli.domain import load_for_images
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, DeviceOption, FigureOptions, HeatMapOptions, PicturesArgument
+from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.progress import show_progress
 
@@ -28,6 +30,8 @@ if TYPE_CHECKING:
     from passerby.inference.batches import Skipped
 
 __all__ = ["localize"]
+
+STANDARD_OUTPUT = Path("-")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,7 +48,12 @@ class OutputOptions(FigureOptions):
     ] = None
     json_file: Annotated[
         Path | None,
-        typer.Option("--json", help="File for the boxes: one line of JSON per image.", dir_okay=False),
+        typer.Option(
+            "--json",
+            help="File for the boxes: one line of JSON per image; - is standard output.",
+            dir_okay=False,
+            allow_dash=True,
+        ),
     ] = None
 
     def check(self, paths: Sequence[Path], *, attributes: int | None) -> None:
@@ -84,21 +93,24 @@ def localize(
     if output.out is not None and output.out == output.json_file:
         raise typer.BadParameter("--out and --json are the same file; change one, for example to boxes.jsonl")
 
-    from passerby.bundle import load
+    from passerby.cli.inputs import inspect_bundle
     from passerby.explain.boxes import Binarization
-    from passerby.explain.localization import localize_many
     from passerby.inference.sources import find_images
 
     binarization = Binarization.parse(heat_maps.binarize)
     paths = find_images(pictures)
     check_outputs([path for path in (output.out, output.json_file) if path is not None], paths)
     output.check(paths, attributes=None)
-    model = load(bundle, device=device)
-    chosen = None if attributes is None else split_attributes(attributes, model.schema)
+    auxiliary.check()
+    facts = inspect_bundle(bundle, device)
+    chosen = None if attributes is None else split_attributes(attributes, facts.schema)
     if chosen is not None:
         output.check(paths, attributes=len(set(chosen)))
-    names = chosen or model.schema.names
+    names = chosen or facts.schema.names
     drawings = None if output.folder is None else _name_drawings(output.folder, paths, names)
+    from passerby.explain.localization import localize_many
+
+    model = load_for_images(facts)
     items = localize_many(
         model,
         paths,
@@ -127,7 +139,8 @@ def _write(
 
     if drawings is not None:
         found = _draw_each(found, drawings, counts, height_px=output.height)
-    with nullcontext() if output.json_file is None else open_output(output.json_file) as stream:
+    json_file = None if output.json_file == STANDARD_OUTPUT else output.json_file
+    with nullcontext() if output.json_file is None else open_output(json_file) as stream:
         if stream is not None:
             found = _write_lines(found, stream)
         if output.out is not None:
@@ -136,7 +149,7 @@ def _write(
             write_boxes(found, sys.stdout)
         else:
             deque(found, maxlen=0)
-    counts.print(output.folder, output.json_file)
+    counts.print(output.folder, json_file)
 
 
 def _name_drawings(folder: Path, paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict[str, Path]]:
@@ -166,9 +179,9 @@ class _Counts:
 
     def print(self, folder: Path | None, json_file: Path | None) -> None:
         if folder is not None:
-            typer.echo(f"{folder}: {self.drawn} file(s)")
+            print_note(f"{folder}: {self.drawn} file(s)")
         if json_file is not None:
-            typer.echo(f"{json_file}: {self.read} image(s)")
+            print_note(f"{json_file}: {self.read} image(s)")
 
 
 def _report(items: Iterator[Localization | Skipped], count: int, counts: _Counts) -> Iterator[Localization]:
@@ -220,4 +233,4 @@ def _draw_figure(found: Iterator[Localization], out: Path, *, columns: int, heig
     if first is not None:
         figure = draw_localizations(chain([first], found), columns=columns, height_px=height_px)
         save_figure(out, figure)
-        typer.echo(f"{out}: {figure.width} × {figure.height} pixels")
+        print_note(f"{out}: {figure.width} × {figure.height} pixels")

@@ -8,6 +8,8 @@ from contextlib import contextmanager
 
 import typer
 
+from passerby.cli.verbosity import get_verbosity
+
 __all__ = ["show_logs"]
 
 
@@ -15,7 +17,7 @@ class _EchoHandler(logging.Handler):
     """Prints messages without level or time."""
 
     def __init__(self, *, err: bool) -> None:
-        super().__init__(logging.INFO)
+        super().__init__()
         self.err = err
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -24,15 +26,18 @@ class _EchoHandler(logging.Handler):
 
 @contextmanager
 def show_logs(*, err: bool = False) -> Iterator[None]:
-    """Print what `passerby` logs (level INFO and above), one line per record.
+    """Print what `passerby` logs, one line per record, from the level that the verbosity states.
 
     Args:
-        err: Print to stderr instead of stdout.
+        err: Print to stderr instead of stdout. With `--verbose`, all records go to stderr already.
     """
     logger = logging.getLogger("passerby")
+    if any(isinstance(handler, _EchoHandler) for handler in logger.handlers):
+        yield
+        return
     handler, level = _EchoHandler(err=err), logger.level
     logger.addHandler(handler)
-    logger.setLevel(logging.INFO)
+    logger.setLevel(get_verbosity().log_level)
     try:
         yield
     finally:

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import json
+import sys
 import textwrap
-from typing import TYPE_CHECKING, Annotated
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from passerby.cli.output import JsonOption, print_json
+from passerby.terminal import choose_width
 
-    from passerby.models.complexity import Count
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
 
 __all__ = ["models"]
+
+STORED = Path(__file__).parents[1] / "models" / "counts.json"
+"""Counts at the settings of the papers, from `passerby models --recount --json`; without them, the command
+would import timm and count for half a minute."""
 
 UNIT = "1 GMAC = 2 GFLOPs"
 HEADINGS: tuple[str, ...] = (
@@ -21,15 +28,19 @@ HEADINGS: tuple[str, ...] = (
     *("input", "GMACs", "paper", "ratio", "over baseline", "figures of"),
 )
 TEXTS = ("model", "backbone", "figures of")
-_BASELINES, _MODELS = (12, 2, 7, 3, 4, 5, 8, 9, 10), (0, 2, 7, 3, 4, 6, 8, 9, 11)
-"""Columns on the terminal, as indices of `HEADINGS`; the backbone is a line above its rows."""
+_ALL = (0, 2, 7, 3, 4, 5, 6, 8, 9, 10, 11, 12)
+_BASELINES, _OTHERS = (12, 2, 7, 3, 4, 5, 8, 9, 10), (0, 2, 7, 3, 4, 6, 8, 9, 11)
+"""Columns on a wide and on a narrow terminal, as indices of `HEADINGS`; the backbone is above its rows."""
 _FIRST_COLUMN = 19
-"""Characters after which the first column on the terminal wraps."""
+"""Characters after which the first column wraps on a narrow terminal."""
 _TWO_LINES = {
     "attributes": ("attri-", "butes"),
     "params, M": ("params,", "M"),
     "over baseline": ("over", "baseline"),
 }
+
+Count = dict[str, Any]
+"""The values of `passerby.models.complexity.Count.to_dict`."""
 
 
 def models(
@@ -42,34 +53,55 @@ def models(
     markdown: Annotated[
         bool, typer.Option("--markdown", help="Print one Markdown table with all columns.")
     ] = False,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: JsonOption = False,
+    recount: Annotated[
+        bool, typer.Option("--recount", help="Count the papers' settings again, with the installed timm.")
+    ] = False,
 ) -> None:
     """Print parameters and GMACs of every model, next to the papers' figures.
 
-    By default, each paper's settings; 224x224 and 35 attributes where a paper has none.
-    Only convolutions and matrix products are counted; nothing is trained or downloaded.
+    By default, each paper's settings, whose counts are stored; 224x224 and 35 attributes where a paper has
+    none. Only convolutions and matrix products are counted; nothing is trained or downloaded.
     """
-    counts, refused = _count(model, backbone, size, attributes)
+    from passerby.cli.compare import check_form
+
+    check_form(markdown, as_json)
+    size_px = None if size is None else _parse_size(size)
+    found = None
+    if size_px is None and attributes is None and not recount:
+        found = _select_stored(model, backbone)
+    if found is None:
+        found = _count(model, backbone, size_px, attributes)
     if as_json:
-        typer.echo(json.dumps({"counts": [c.to_dict() for c in counts], "refused": refused}, indent=1))
-        return
-    if markdown:
-        typer.echo("\n".join(_format_markdown(counts)))
+        print_json(found)
+    elif markdown:
+        typer.echo("\n".join(_format_markdown(found["counts"])))
     else:
-        baselines = [c for c in counts if c.setting.model == "baseline"]
-        others = [c for c in counts if c.setting.model != "baseline"]
-        if baselines:
-            typer.echo("\n".join(_format_table("Baselines", baselines, _BASELINES)))
-        if others:
-            typer.echo("\n".join(_format_table("Models compared with their baseline", others, _MODELS)))
-    for line in refused:
+        baselines = [count for count in found["counts"] if count["model"] == "baseline"]
+        others = [count for count in found["counts"] if count["model"] != "baseline"]
+        width = choose_width(sys.stdout)
+        lines = _format_table("Baselines", baselines, _BASELINES, width)
+        lines += _format_table("Models compared with their baseline", others, _OTHERS, width)
+        typer.echo("\n".join(lines))
+    for line in found["refused"]:
         typer.echo(f"not counted: {line}", err=True)
 
 
+def _select_stored(model: str | None, backbone: str | None) -> dict[str, Any] | None:
+    """The stored counts of a model and a backbone (None: all); None if those of a model are not stored."""
+    stored: dict[str, Any] = json.loads(STORED.read_text(encoding="utf-8"))
+    counts = [count for count in stored["counts"] if model in (None, count["model"])]
+    chosen = [count for count in counts if backbone in (None, count["backbone"])]
+    complete = {count["model"] for count in chosen} == {count["model"] for count in counts}
+    return {**stored, "counts": chosen} if chosen and complete else None
+
+
 def _count(
-    model: str | None, backbone: str | None, size: str | None, attributes: int | None
-) -> tuple[list[Count], list[str]]:
+    model: str | None, backbone: str | None, size_px: tuple[int, int] | None, attributes: int | None
+) -> dict[str, Any]:
     """Counts, and which models cannot use the backbone; an error if none can."""
+    import timm
+
     from passerby.errors import ModelError
     from passerby.models import MODELS, check_model_name
     from passerby.models.complexity import count_setting
@@ -78,21 +110,18 @@ def _count(
     if model is not None:
         check_model_name(model)
     settings = select_settings(
-        (model,) if model else tuple(MODELS),
-        backbone=backbone,
-        size_px=_parse_size(size) if size else None,
-        attributes=attributes,
+        (model,) if model else tuple(MODELS), backbone=backbone, size_px=size_px, attributes=attributes
     )
     counts: list[Count] = []
     refused: list[str] = []
     for setting in settings:
         try:
-            counts.append(count_setting(setting))
+            counts.append(count_setting(setting).to_dict())
         except ModelError as error:
             if len(settings) == 1 or (not counts and setting is settings[-1]):
                 raise
             refused.append(f"{setting.variant or setting.model} on {setting.backbone}: {error}")
-    return counts, refused
+    return {"timm": timm.__version__, "counts": counts, "refused": refused}
 
 
 def _parse_size(text: str) -> tuple[int, int]:
@@ -105,23 +134,22 @@ def _parse_size(text: str) -> tuple[int, int]:
     return int(sides[0]), int(sides[1])
 
 
-def _cells(count: Count) -> tuple[str, ...]:
+def _cells(count: Mapping[str, Any]) -> tuple[str, ...]:
     """One line of the table, in the order of `HEADINGS`."""
-    setting = count.setting
     return (
-        setting.variant or setting.model,
-        setting.backbone or "–",
-        str(setting.attributes),
-        f"{count.counted.parameters / 1e6:.2f}",
-        _format(setting.parameters, ".2f"),
-        _format(count.parameters_ratio, ".3f"),
-        _format(count.parameters_overhead, "+.2%"),
-        "×".join(map(str, setting.size_px)),
-        f"{count.counted.macs / 1e9:.3f}",
-        _format(setting.gmacs, ".2f"),
-        _format(count.gmacs_ratio, ".3f"),
-        _format(count.gmacs_overhead, "+.2%"),
-        setting.source or "–",
+        count["variant"] or count["model"],
+        count["backbone"] or "–",
+        str(count["attributes"]),
+        f"{count['parameters'] / 1e6:.2f}",
+        _format(count["published_parameters"], ".2f"),
+        _format(count["parameters_ratio"], ".3f"),
+        _format(count["parameters_overhead"], "+.2%"),
+        "×".join(map(str, count["size_px"])),
+        f"{count['macs'] / 1e9:.3f}",
+        _format(count["published_gmacs"], ".2f"),
+        _format(count["gmacs_ratio"], ".3f"),
+        _format(count["gmacs_overhead"], "+.2%"),
+        count["source"] or "–",
     )
 
 
@@ -135,9 +163,19 @@ def _format_markdown(counts: Sequence[Count]) -> list[str]:
     return ["| " + " | ".join(row) + " |" for row in rows] + ["", f"{UNIT}; ratio = count / paper."]
 
 
-def _format_table(title: str, counts: Sequence[Count], columns: Sequence[int]) -> list[str]:
-    """Lines of at most 80 characters, in blocks by backbone; columns without any value are left out."""
+def _format_table(title: str, counts: Sequence[Count], narrow: Sequence[int], width: int) -> list[str]:
+    """Lines in blocks by backbone: all columns if they fit in `width`, else the narrow ones in 80."""
+    if not counts:
+        return []
     rows = [_cells(count) for count in counts]
+    wide = _format_columns(rows, _ALL, max(len(row[0]) for row in rows))
+    fits = max(map(len, wide)) <= width
+    lines = wide if fits else _format_columns(rows, narrow, _FIRST_COLUMN)
+    return [f"{title} ({UNIT})", "", *lines, ""]
+
+
+def _format_columns(rows: Sequence[tuple[str, ...]], columns: Sequence[int], first_width: int) -> list[str]:
+    """Lines with headings; columns without any value are left out."""
     first, *others = columns
     others = [i for i in others if any(row[i] != "–" for row in rows)]
     headings = [_TWO_LINES.get(HEADINGS[i], ("", HEADINGS[i])) for i in others]
@@ -148,14 +186,14 @@ def _format_table(title: str, counts: Sequence[Count], columns: Sequence[int]) -
 
     def join(start: str, cells: Sequence[str]) -> str:
         padded = [cell.rjust(width) for cell, width in zip(cells, widths, strict=True)]
-        return " ".join([start.ljust(_FIRST_COLUMN), *padded]).rstrip()
+        return " ".join([start.ljust(first_width), *padded]).rstrip()
 
-    lines = [f"{title} ({UNIT})", "", join("", [upper for upper, _ in headings])]
+    lines = [join("", [upper for upper, _ in headings])]
     lines.append(join(HEADINGS[first], [lower for _, lower in headings]))
     for backbone in dict.fromkeys(row[1] for row in rows):
         lines += ["", f"[{backbone}]"]
         for row in rows:
             if row[1] == backbone:
-                start, *rest = textwrap.wrap(row[first], _FIRST_COLUMN)
+                start, *rest = textwrap.wrap(row[first], first_width)
                 lines += [join(start, [row[i] for i in others]), *rest]
-    return [*lines, ""]
+    return lines

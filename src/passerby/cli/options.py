@@ -12,8 +12,7 @@ import typer
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from passerby.bundle import Bundle
-    from passerby.data.manifest import Manifest
+    from passerby.cli.inputs import Inputs
     from passerby.evaluation.loading import Loading
 
 __all__ = [
@@ -26,6 +25,7 @@ __all__ = [
     "LoadingOptions",
     "MethodChoice",
     "OnUnreadable",
+    "OptionalPicturesArgument",
     "PartitionOption",
     "PicturesArgument",
     "Split",
@@ -70,10 +70,9 @@ class BoxChoice(StrEnum):
 BundleArgument = Annotated[
     str, typer.Argument(help="Bundle: folder, .zip file, or owner/name on the Hugging Face Hub.")
 ]
-PicturesArgument = Annotated[
-    list[str],
-    typer.Argument(help="Images of one person each: files, folders (searched recursively), patterns."),
-]
+_PICTURES = typer.Argument(help="Images of one person each: files, folders (searched recursively), patterns.")
+PicturesArgument = Annotated[list[str], _PICTURES]
+OptionalPicturesArgument = Annotated[list[str] | None, _PICTURES]
 PartitionOption = Annotated[
     str | None, typer.Option(help="Name of the partition; optional if the manifest has only one.")
 ]
@@ -103,22 +102,30 @@ class LoadingOptions:
         OnUnreadable, typer.Option(help="Raise an error for an unreadable image, or skip it.")
     ] = OnUnreadable.raise_
 
-    def open(self, bundle: str, data: Path, partition: str | None) -> tuple[Bundle, Manifest, str]:
-        """The bundle on its device, the manifest, and the name of the partition: by default the only one.
+    def check(self, bundle: str, data: Path, partition: str | None, split: str) -> Inputs:
+        """Check bundle, device, manifest and split before anything slow, without importing torch.
+
+        Args:
+            partition: Name of the partition; None for the only one.
 
         Raises:
-            ManifestError: If no partition is chosen and the manifest has several, or none.
+            BundleError: If there is no bundle.
+            ManifestError: If there is no manifest, the partition or the split does not exist, or no partition
+                is chosen and the manifest has several, or none.
+            ConfigError: If this machine lacks the device.
         """
-        from passerby.bundle import Bundle
+        from passerby.cli.inputs import Inputs, inspect_bundle
         from passerby.data.manifest import Manifest
         from passerby.errors import ManifestError
 
+        facts = inspect_bundle(bundle, self.device)
         manifest = Manifest.load(data, root=self.root)
         names = manifest.partition_names if partition is None else (partition,)
         if len(names) != 1:
             have = ", ".join(names) or "none"
             raise ManifestError(f"choose a partition with --partition; the manifest has {have}")
-        return Bundle.load(bundle, device=self.device), manifest, names[0]
+        manifest.split_rows(names[0], split)
+        return Inputs(facts, manifest, names[0])
 
     def create(self, batch_size: int, progress: Callable[[int, int], None]) -> Loading:
         """The loading options of the library."""

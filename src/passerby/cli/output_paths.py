@@ -37,19 +37,19 @@ def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix:
     return files
 
 
-def check_outputs(files: Iterable[Path], pictures: Iterable[Path]) -> None:
-    """Refuse to overwrite input images.
+def check_outputs(files: Iterable[Path], inputs: Iterable[Path]) -> None:
+    """Refuse to overwrite input files.
 
     Raises:
-        ConfigError: If one of the files is one of the images, possibly under another name.
+        ConfigError: If one of the files is one of the inputs, possibly under another name.
     """
     from passerby.errors import ConfigError
 
-    taken = {(stat.st_dev, stat.st_ino): path for path in pictures if (stat := _stat(path)) is not None}
+    taken = {(stat.st_dev, stat.st_ino): path for path in inputs if (stat := _stat(path)) is not None}
     for file in files:
         stat = _stat(file)
         if stat is not None and (stat.st_dev, stat.st_ino) in taken:
-            raise ConfigError(f"{file} is one of the input images; choose another output path")
+            raise ConfigError(f"{file} is one of the input files; choose another output path")
 
 
 def _stat(path: Path) -> os.stat_result | None:

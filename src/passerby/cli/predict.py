@@ -2,24 +2,31 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import hashlib
+import json
+from dataclasses import dataclass, replace
 from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any, TextIO
 
 import typer
 
 from passerby.cli.auxiliary import AuxiliaryOptions
+from passerby.cli.domain import load_for_images
+from passerby.cli.inputs import inspect_bundle
 from passerby.cli.option_groups import expand_option_groups
-from passerby.cli.options import BundleArgument, DeviceOption, FiveCropsOption, PicturesArgument
-from passerby.cli.output_paths import place_below
+from passerby.cli.options import BundleArgument, DeviceOption, FiveCropsOption, OptionalPicturesArgument
+from passerby.cli.output import print_note
+from passerby.cli.output_paths import check_outputs, place_below
+from passerby.cli.persons import TableOptions
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
 
-    from passerby.inference.batches import Skipped
     from passerby.inference.predictor import Predictor
+    from passerby.inference.resume import ResumableOutput
+    from passerby.inference.sources import Source
     from passerby.inference.tta import TTA
     from passerby.types import Prediction
 
@@ -42,6 +49,13 @@ class OutputOptions:
     out: Annotated[
         Path | None, typer.Option(help="File to write instead of standard output.", dir_okay=False)
     ] = None
+    resume: Annotated[
+        bool,
+        typer.Option(
+            "--resume",
+            help="Continue the file of an interrupted run; begin it if there is none. jsonl and csv only.",
+        ),
+    ] = False
     parsing: Annotated[
         Path | None,
         typer.Option(
@@ -65,18 +79,52 @@ class OutputOptions:
             raise typer.BadParameter(
                 f"--all and --top apply to the table; {self.form.value} always contains all attributes"
             )
+        if self.resume and (self.out is None or self.form is Format.table):
+            raise typer.BadParameter(
+                "--resume continues an --out file of --format jsonl or csv; a table is written in one piece"
+            )
 
-    def write(self, predictions: Iterator[Prediction], names: Sequence[str]) -> None:
+    def find_resumable(self) -> ResumableOutput | None:
+        """The file that keeps its rows if the run is interrupted; None for another output."""
+        from passerby.inference.resume import ResumableOutput
+
+        if self.out is None or self.form is Format.table:
+            return None
+        return ResumableOutput(
+            self.out, form="csv" if self.form is Format.csv else "jsonl", resume=self.resume
+        )
+
+    def name_maps(self, sources: Sequence[Source]) -> dict[_Person, Path]:
+        """The file of the parsing map of each person; none unless they are requested."""
+        from passerby.bundle import source_of
+
+        if self.parsing is None:
+            return {}
+        names = [
+            each.path if each.row is None else each.path.with_stem(f"{each.path.stem}_row{each.row}")
+            for each in sources
+        ]
+        files = place_below(self.parsing, names, ".png", keep_suffix=False)
+        return {(source_of(each.path), each.row): file for each, file in zip(sources, files, strict=True)}
+
+    def write(
+        self,
+        predictions: Iterator[Prediction],
+        stream: TextIO,
+        *,
+        names: Sequence[str],
+        with_boxes: bool,
+        header: bool,
+    ) -> None:
         """Write the predictions in the chosen format."""
-        from passerby.inference.writers import open_output, write_csv, write_jsonl, write_table
+        from passerby.inference.writers import write_csv, write_jsonl, write_table
 
-        with open_output(self.out) as stream:
-            if self.form is Format.table:
-                write_table(predictions, stream, top=self.top, everything=self.everything)
-            elif self.form is Format.csv:
-                write_csv(predictions, stream, names=names)
-            else:
-                write_jsonl(predictions, stream)
+        if self.form is Format.table:
+            write_table(predictions, stream, top=self.top, everything=self.everything)
+        elif self.form is Format.csv:
+            write_csv(predictions, stream, names=names, with_boxes=with_boxes, header=header)
+        else:
+            write_jsonl(predictions, stream)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,8 +132,9 @@ class PredictorOptions:
     """How the images are predicted."""
 
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 32
-    threads: Annotated[
-        int | None, typer.Option(min=1, help="Decoding threads; by default one per processor, at most 8.")
+    workers: Annotated[
+        int | None,
+        typer.Option(min=1, help="Threads that decode images.", show_default="one per processor, at most 8"),
     ] = None
     device: DeviceOption = "auto"
     flip: Annotated[bool, typer.Option("--flip", help="Average with the mirrored image.")] = False
@@ -98,62 +147,128 @@ class PredictorOptions:
         return [name for name, wanted in chosen.items() if wanted]
 
 
+_Person = tuple[str, int | None]
+"""The source of an image and the row of the person in a table, which identify a prediction."""
+
+
 @expand_option_groups
 def predict(
     bundle: BundleArgument,
-    pictures: PicturesArgument,
     output: OutputOptions,
     options: PredictorOptions,
     auxiliary: AuxiliaryOptions,
+    table: TableOptions,
+    pictures: OptionalPicturesArgument = None,
 ) -> None:
     """Predict the attributes of the persons in images.
 
     Exit status: 0 if all images were read, 1 if some were skipped (listed on standard error), 2 after any
-    other error in the input or the options.
+    other error in the input or the options, 130 after Ctrl-C.
     """
     output.check()
+    sources = table.find(pictures)
+    if output.out is not None:
+        tables = [] if table.table is None else [table.table]
+        check_outputs([output.out], [*(each.path for each in sources), *tables])
+    resumable = output.find_resumable()
+    done = 0 if resumable is None else resumable.count_done(sources)
+    files = output.name_maps(sources)
+    if output.parsing is not None and not done:
+        _check_free(output.parsing, list(files.values()))
 
-    from passerby.bundle import load, source_of
+    auxiliary.check()
+    facts = inspect_bundle(bundle, options.device)
+
     from passerby.inference.predictor import Predictor
-    from passerby.inference.sources import find_images
+    from passerby.inference.writers import open_output
 
-    paths = find_images(pictures)
-    files: dict[str, Path] = {}
-    if output.parsing is not None:
-        targets = place_below(output.parsing, paths, ".png", keep_suffix=False)
-        _check_free(output.parsing, targets)
-        files = {source_of(path): target for path, target in zip(paths, targets, strict=True)}
-    model = load(bundle, device=options.device)
+    model = load_for_images(facts)
     predictor = Predictor(
         model,
         batch_size=options.batch_size,
-        threads=options.threads,
+        threads=options.workers,
         tta=options.tta,
         auxiliary=auxiliary.create(model),
         parse=output.parsing is not None,
     )
-    skipped: list[Skipped] = []
-    predictions = _predict(predictor, paths, skipped)
+    before = 0 if resumable is None else done - resumable.rows
+    run = _Run(predictor, sources, done, skipped=before)
+    predictions = run.predict()
     if output.parsing is not None:
         predictions = _draw_parsing(predictions, output.parsing, files, model.model.parsing_classes)
-    output.write(predictions, predictor.bundle.schema.names)
-    if skipped:
-        typer.echo(f"passerby: skipped {len(skipped)} of {len(paths)} images", err=True)
+    if resumable is None:
+        target = open_output(output.out)
+    else:
+        target = resumable.open(_describe(run, output, auxiliary))
+    try:
+        with target as stream:
+            output.write(
+                predictions,
+                stream,
+                names=model.schema.names,
+                with_boxes=table.table is not None,
+                header=resumable is None or not resumable.rows,
+            )
+    except KeyboardInterrupt:
+        kept = "" if resumable is None else f"; {resumable.explain_rest()}"
+        typer.echo(f"passerby: interrupted{kept}", err=True)
+        raise typer.Exit(130) from None
+    if run.skipped:
+        typer.echo(f"passerby: skipped {run.skipped} of {len(sources)} images", err=True)
         raise typer.Exit(1)
 
 
-def _predict(predictor: Predictor, paths: list[Path], skipped: list[Skipped]) -> Iterator[Prediction]:
-    """Yield the predictions with a progress bar on a terminal; report skipped images at once."""
-    from passerby.inference.batches import Skipped
+@dataclass
+class _Run:
+    """The persons to predict, and how far the prediction is.
 
-    with show_progress("predicting", hidden=len(paths) <= predictor.batch_size) as progress:
-        for done, item in enumerate(predictor.stream(paths), start=1):
-            progress(done, len(paths))
-            if isinstance(item, Skipped):
-                skipped.append(item)
-                typer.echo(f"passerby: skipped: {item.reason}", err=True)
-            else:
-                yield item
+    Args:
+        sources: All persons.
+        done: Number of them that an interrupted run finished.
+        skipped: Number of images without a result so far.
+    """
+
+    predictor: Predictor
+    sources: Sequence[Source]
+    done: int
+    skipped: int
+
+    def predict(self) -> Iterator[Prediction]:
+        """Yield the predictions with a progress bar on a terminal; report skipped images at once."""
+        from passerby.inference.batches import Skipped
+
+        todo, count = self.sources[self.done :], len(self.sources)
+        if self.done:
+            earlier = f"; {self.skipped} of these were skipped" if self.skipped else ""
+            typer.echo(f"passerby: continuing after {self.done} of {count} images{earlier}", err=True)
+        boxes = [source.box for source in todo]
+        stream = self.predictor.stream([source.path for source in todo], boxes=boxes if any(boxes) else None)
+        with show_progress("predicting", hidden=len(todo) <= self.predictor.batch_size) as progress:
+            for number, (source, item) in enumerate(zip(todo, stream, strict=True), start=self.done + 1):
+                progress(number, count)
+                if isinstance(item, Skipped):
+                    self.skipped += 1
+                    row = "" if source.row is None else f"row {source.row}: "
+                    typer.echo(f"passerby: skipped: {row}{item.reason}", err=True)
+                else:
+                    yield replace(item, row=source.row)
+
+
+def _describe(run: _Run, output: OutputOptions, auxiliary: AuxiliaryOptions) -> dict[str, Any]:
+    """All that the rows of a file depend on."""
+    digest = hashlib.sha256()
+    for source in run.sources:
+        box = None if source.box is None else source.box.as_xyxy()
+        digest.update(json.dumps((str(source.path), source.row, box)).encode())
+    return {
+        "bundle": run.predictor.bundle.fingerprint,
+        "images": {"count": len(run.sources), "hash": digest.hexdigest()[:16]},
+        "--format": output.form.value,
+        "--flip, --five-crops": list(run.predictor.tta),
+        "--masks": auxiliary.masks,
+        "--keypoints": auxiliary.keypoints,
+        "--parsing": None if output.parsing is None else str(output.parsing),
+    }
 
 
 def _check_free(folder: Path, targets: list[Path]) -> None:
@@ -167,7 +282,7 @@ def _check_free(folder: Path, targets: list[Path]) -> None:
 
 
 def _draw_parsing(
-    predictions: Iterator[Prediction], folder: Path, files: Mapping[str, Path], classes: tuple[str, ...]
+    predictions: Iterator[Prediction], folder: Path, files: Mapping[_Person, Path], classes: tuple[str, ...]
 ) -> Iterator[Prediction]:
     """Pass the predictions on, and write the parsing map of each."""
     from passerby.inference.writers import write_class_names, write_parsing
@@ -176,7 +291,7 @@ def _draw_parsing(
     drawn = 0
     for prediction in predictions:
         if prediction.parsing is not None:
-            write_parsing(files[prediction.source], prediction.parsing)
+            write_parsing(files[prediction.source, prediction.row], prediction.parsing)
             drawn += 1
         yield prediction
-    typer.echo(f"{folder}: {drawn} parsing map(s)", err=True)
+    print_note(f"{folder}: {drawn} parsing map(s)")

@@ -5,23 +5,23 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from passerby.cli.completion import complete_datasets
 from passerby.cli.option_groups import expand_option_groups
+from passerby.cli.output import JsonOption, create_console, print_json, print_note
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from rich.console import Console
-
+    from passerby.data.image_check import ImageCheck
     from passerby.data.manifest import Manifest
-    from passerby.data.summary import ImageCheck
 
 __all__ = ["prepare"]
 
@@ -44,7 +44,36 @@ class FormatOptions:
         ),
     ] = None
     table: Annotated[
-        Path | None, typer.Option(help="table: the CSV or Parquet file, needed if the root has several.")
+        list[Path] | None,
+        typer.Option(
+            help="table: the CSV, Excel, ODS or Parquet file, needed if the root has several. May be "
+            "repeated: train.csv, val.csv, … are the splits."
+        ),
+    ] = None
+    worksheet: Annotated[
+        str | None, typer.Option(help="table: sheet of a spreadsheet.", show_default="the first")
+    ] = None
+    attribute_names: Annotated[
+        Path | None,
+        typer.Option(help="table: names of the labels, one per line, if the table has no header."),
+    ] = None
+    image_column: Annotated[
+        str | None,
+        typer.Option(help="table: column of the paths.", show_default="image, filename, path and the like"),
+    ] = None
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(help="table: columns to leave out, comma-separated; may be repeated."),
+    ] = None
+    unknown: Annotated[
+        list[str] | None,
+        typer.Option(help="table: labels that mean unknown, such as 2, comma-separated; may be repeated."),
+    ] = None
+    categorical: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="table: columns that become one attribute for each value, comma-separated; may be repeated."
+        ),
     ] = None
     schema: Annotated[Path | None, typer.Option(help="table: CSV that describes the attributes.")] = None
     name: Annotated[
@@ -79,13 +108,18 @@ class PartitionOptions:
         int, typer.Option(help="identity-disjoint: minimum size of the test split.")
     ] = 300
 
+    def get_name(self, kind: PartitionKind) -> str:
+        """Name of the partition to create."""
+        return f"{kind.value}-{self.seed}"
+
 
 @expand_option_groups
 def prepare(
     dataset: Annotated[
         str,
         typer.Argument(
-            help="peta, pa100k, rap1, rap2, wider, market1501, upar, ccp, or table for your own data."
+            help="peta, pa100k, rap1, rap2, wider, market1501, mars, upar, ccp, or table for your own data.",
+            autocompletion=complete_datasets,
         ),
     ],
     root: Annotated[
@@ -97,34 +131,51 @@ def prepare(
         Path | None, typer.Option(help="Manifest to write.", show_default="<dataset>.parquet")
     ] = None,
     allow_missing: Annotated[bool, typer.Option(help="Skip rows whose image is missing.")] = False,
+    domain: Annotated[
+        str | None,
+        typer.Option(
+            help="What the images show in a few words. Models trained on them state it, and `predict` warns "
+            "of one that begins with synthetic.",
+            show_default="that of a data set drawn by `synth`",
+        ),
+    ] = None,
     check_images: Annotated[
-        bool, typer.Option(help="Decode every image to find unreadable ones and exact duplicates.")
+        bool, typer.Option(help="Decode every image to find unreadable ones, copies and wrong boxes.")
     ] = True,
+    as_json: JsonOption = False,
 ) -> None:
     """Convert the files of a data set into a manifest."""
-    from rich.console import Console
-
-    from passerby.cli.summary import print_summary
     from passerby.data.summary import summarise
 
-    console = Console()
-    with _print_warnings(console):
+    with _print_warnings():
         manifest = _read(dataset, root, allow_missing, format_options.to_arguments())
-    for kind in dict.fromkeys(partitions.partition or []):
-        manifest = _add_partition(manifest, kind, partitions)
+    if domain is not None:
+        manifest = replace(manifest, domain=domain)
+    kinds = list(dict.fromkeys(partitions.partition or []))
+    _check_new_partitions(manifest, kinds, partitions)
     check = _check(manifest) if check_images else None
-    print_summary(summarise(manifest, check=check), console)
+    for kind in kinds:
+        manifest = _add_partition(manifest, kind, partitions, check)
+    summary = summarise(manifest, check=check)
     path = out or Path(f"{dataset}.parquet")
     manifest.write(path)
-    console.print(f"Wrote [bold]{path}[/] ({len(manifest):,} rows).", highlight=False, soft_wrap=True)
+    if as_json:
+        print_json({"manifest": str(path), **asdict(summary)})
+    else:
+        from passerby.cli.summary import print_summary
+
+        print_summary(summary, create_console())
+    print_note(f"Wrote {path} ({len(manifest):,} rows).")
 
 
 def _read(dataset: str, root: Path, allow_missing: bool, given: dict[str, Any]) -> Manifest:
     import inspect
 
     from passerby.data.formats import FORMATS
+    from passerby.data.formats.withdrawn import check_not_withdrawn
     from passerby.errors import ConfigError
 
+    check_not_withdrawn(dataset=dataset, root=root.resolve())
     if dataset not in FORMATS:
         raise ConfigError(f"no data set {dataset!r}; expected one of {', '.join(FORMATS)}")
     if not root.exists():
@@ -132,13 +183,20 @@ def _read(dataset: str, root: Path, allow_missing: bool, given: dict[str, Any]) 
     accepted = inspect.signature(FORMATS[dataset]).parameters
     for option in given:
         if option not in accepted:
-            raise ConfigError(f"--{option} is not an option of {dataset}; leave it out")
+            raise ConfigError(f"--{option.replace('_', '-')} is not an option of {dataset}; leave it out")
     _check_choice(given, "labels", ("mat", "text"))
     if dataset == "table" and "attributes" in given:
-        given["attributes"] = [a.strip() for a in given["attributes"].split(",")]
+        given["attributes"] = _split_names([given["attributes"]])
     else:
         _check_choice(given, "attributes", ("evaluated", "all"))
+    for option in ("ignore", "unknown", "categorical"):
+        if option in given:
+            given[option] = _split_names(given[option])
     return FORMATS[dataset](root, allow_missing=allow_missing, **given)
+
+
+def _split_names(values: Sequence[str]) -> list[str]:
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
 def _check_choice(given: Mapping[str, Any], option: str, choices: tuple[str, ...]) -> None:
@@ -148,35 +206,51 @@ def _check_choice(given: Mapping[str, Any], option: str, choices: tuple[str, ...
         raise ConfigError(f"--{option}: expected {' or '.join(choices)}, got {given[option]!r}")
 
 
-def _add_partition(manifest: Manifest, kind: PartitionKind, options: PartitionOptions) -> Manifest:
+def _check_new_partitions(
+    manifest: Manifest, kinds: Sequence[PartitionKind], options: PartitionOptions
+) -> None:
+    """Find out before the images are read whether partitions can be added."""
+    from passerby.data.partitions import check_identities
+
+    for kind in kinds:
+        manifest.check_new_partition(options.get_name(kind))
+        if kind is PartitionKind.identity_disjoint:
+            check_identities(manifest)
+
+
+def _add_partition(
+    manifest: Manifest, kind: PartitionKind, options: PartitionOptions, check: ImageCheck | None
+) -> Manifest:
     from passerby.data.partitions import identity_disjoint_partition, random_partition
 
+    digests = check.digests if check else None
     if kind is PartitionKind.random:
-        splits: Sequence[str | None] = random_partition(len(manifest), seed=options.seed)
+        splits: Sequence[str | None] = random_partition(manifest, digests=digests, seed=options.seed)
     else:
         splits = identity_disjoint_partition(
             manifest,
+            digests=digests,
             seed=options.seed,
             max_drift=options.max_drift,
             min_test_images=options.min_test_images,
         )
-    return manifest.with_partition(f"{kind.value}-{options.seed}", splits)
+    return manifest.with_partition(options.get_name(kind), splits)
 
 
 def _check(manifest: Manifest) -> ImageCheck:
-    from passerby.data.summary import check_images
+    from passerby.data.image_check import check_images
 
     with show_progress("reading images") as progress:
         return check_images(manifest, progress=progress)
 
 
 @contextmanager
-def _print_warnings(console: Console) -> Iterator[None]:
+def _print_warnings() -> Iterator[None]:
     """Print the warnings that the readers log."""
 
     class Handler(logging.Handler):
         def emit(self, record: logging.LogRecord) -> None:
-            console.print(f"[yellow]Note:[/] {record.getMessage()}", highlight=False, soft_wrap=True)
+            typer.echo(f"Note: {record.getMessage()}", err=True)
 
     logger = logging.getLogger("passerby.data")
     handler = Handler(logging.WARNING)

@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
+from passerby.cli.tables import Line, print_lines
 
 if TYPE_CHECKING:
     from passerby.annotators.quality import Quality
@@ -22,22 +20,18 @@ _OUTCOMES = {
 }
 
 
-def print_quality(quality: Quality, policy: str | None, counts: Mapping[str, int], console: Console) -> None:
+def print_quality(quality: Quality, policy: str | None, counts: Mapping[str, int]) -> None:
     """Print the quality figures, and the number of rows that a policy for missing masks changed."""
-    table = Table(title="Quality", title_justify="left", show_header=False, pad_edge=False, box=None)
-    table.add_column(style="bold")
-    table.add_column()
-    table.add_column(justify="right")
-    for kind, name, value in _list_figures(quality):
-        table.add_row(kind, escape(name), value)
-    console.print(table)
+    lines = [Line.of(name, (value,)) for name, value in _list_figures(quality)]
+    below = []
     if policy is not None:
         outcomes = ", ".join(f"{n:,} {_OUTCOMES[name]}" for name, n in counts.items() if n)
-        console.print(f"Rows by --missing {policy}: {outcomes or 'none'}.", highlight=False, soft_wrap=True)
+        below.append(f"Rows by --missing {policy}: {outcomes or 'none'}.")
+    print_lines(lines, ("Quality", ""), below=below)
 
 
-def _list_figures(quality: Quality) -> list[tuple[str, str, str]]:
-    """Kind (in its first line only), figure and value; one line for a kind that no row has."""
+def _list_figures(quality: Quality) -> list[tuple[str, str]]:
+    """Name and value of each figure; one line for a kind that no row has."""
     masks, parsing, keypoints = quality.masks, quality.parsing, quality.keypoints
     outside = _percent(keypoints.share_outside)
     figures = {
@@ -62,8 +56,8 @@ def _list_figures(quality: Quality) -> list[tuple[str, str, str]]:
     }
     lines = []
     for kind, found in (("masks", masks), ("parsing", parsing), ("keypoints", keypoints)):
-        lines.append((kind, f"rows with {kind}", f"{found.present:,} of {quality.rows:,}"))
-        lines += [("", name, value) for name, value in figures[kind]] if found.present else []
+        lines.append((f"rows with {kind}", f"{found.present:,} of {quality.rows:,}"))
+        lines += [(f"  {name}", value) for name, value in figures[kind]] if found.present else []
     return lines
 
 

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
-import json
+import sys
 import textwrap
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
+
+from passerby.cli.completion import complete_recipes
+from passerby.cli.output import JsonOption, print_json, print_note
+from passerby.terminal import choose_width
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -24,10 +28,13 @@ ABLATIONS = "/ablations/"
 def recipes(
     name: Annotated[
         str | None,
-        typer.Argument(help="A recipe to show, such as baseline/own, or a folder to list, such as man."),
+        typer.Argument(
+            help="A recipe to show, such as baseline/own, or a folder to list, such as man.",
+            autocompletion=complete_recipes,
+        ),
     ] = None,
     out: Annotated[Path | None, typer.Option(help="Copy the recipe to this new file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print the list as JSON.")] = False,
+    as_json: JsonOption = False,
 ) -> None:
     """List the recipes and suites of the package, show one, or copy one.
 
@@ -43,13 +50,13 @@ def recipes(
             typer.echo(text, nl=False)
         else:
             _write_new(out, text)
-            typer.echo(f"wrote {out}")
+            print_note(f"Wrote {out}")
         return
     if out is not None:
         raise ConfigError(f"--out: expected the name of one recipe, got {name}; `passerby recipes` lists all")
     chosen = _select(list(packaged.values()), name)
     if as_json:
-        typer.echo(json.dumps([_to_dict(each) for each in chosen], indent=1, ensure_ascii=False))
+        print_json([_to_dict(each) for each in chosen])
         return
     typer.echo("\n".join(_format(chosen, folded=name is None)))
 
@@ -91,7 +98,7 @@ def _to_dict(recipe: PackagedRecipe) -> dict[str, str]:
 
 
 def _format(chosen: Sequence[PackagedRecipe], *, folded: bool) -> Iterator[str]:
-    """Lines of at most `WIDTH` characters; `folded` counts the ablations instead of listing them."""
+    """Lines as wide as the terminal, at least `WIDTH`; `folded` counts ablations instead of listing them."""
     from passerby.config.packaged import COMMANDS
 
     shown = [each for each in chosen if not (folded and ABLATIONS in each.name)]
@@ -110,6 +117,7 @@ def _format(chosen: Sequence[PackagedRecipe], *, folded: bool) -> Iterator[str]:
 def _format_line(recipe: PackagedRecipe) -> str:
     """Name and description; after a long name, the description is on the next line."""
     indent = NAME_WIDTH + 4
-    text = textwrap.shorten(recipe.describe(), WIDTH - indent, placeholder=" …", break_on_hyphens=False)
+    width = max(WIDTH, choose_width(sys.stdout)) - indent
+    text = textwrap.shorten(recipe.describe(), width, placeholder=" …", break_on_hyphens=False)
     separator = "\n" + " " * indent if len(recipe.name) > NAME_WIDTH else "  "
     return f"  {recipe.name:{NAME_WIDTH}}{separator}{text}"

@@ -7,6 +7,8 @@ from typing import Annotated
 
 import typer
 
+from passerby.cli.output import print_note
+
 __all__ = ["report"]
 
 
@@ -15,15 +17,15 @@ def report(
         list[Path],
         typer.Argument(
             help="Run folders, evaluation folders (of `evaluate --out` and `evaluate-localization --out`), "
-            "folders that contain them, and comparison files (of `compare --out` and "
-            "`compare-localization --out`)."
+            "score files, comparison files (of `compare --out` and `compare-localization --out`), and "
+            "folders that contain them."
         ),
     ],
     out: Annotated[Path, typer.Option(help="HTML file to write.")] = Path("report.html"),
     title: Annotated[
         str | None, typer.Option(help="Heading of the page [default: name of the model].")
     ] = None,
-    images: Annotated[
+    root: Annotated[
         Path | None, typer.Option(help="Folder of the images, if they have moved since the evaluation.")
     ] = None,
     samples: Annotated[int, typer.Option(min=0, max=200, help="Number of samples in each gallery.")] = 12,
@@ -35,14 +37,16 @@ def report(
     It shows scores, scores by attribute, training curves, correct and wrong predictions, and heat maps.
     """
     from passerby.report.inputs import load_sources
+
+    sources = load_sources(paths, images=root)
     from passerby.report.page import create_report, write_report
 
-    sources = load_sources(paths, images=images)
     html = create_report(
         sources.runs,
         sources.evaluations,
         sources.localizations,
         comparisons=sources.comparisons,
+        results=sources.results,
         title=title,
         pictures=0 if no_images else samples,
         seed=seed,
@@ -52,4 +56,5 @@ def report(
     counts = f"{len(sources.evaluations)} evaluation(s), {len(sources.runs)} run(s)"
     counts += f", {len(sources.localizations)} localisation(s)" if sources.localizations else ""
     counts += f", {len(sources.comparisons)} comparison(s)" if sources.comparisons else ""
-    typer.echo(f"{out} ({size:.1f} MB): {counts}")
+    counts += f", {len(sources.results)} score file(s)" if sources.results else ""
+    print_note(f"{out} ({size:.1f} MB): {counts}")

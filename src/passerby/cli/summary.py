@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Sequence
+from typing import TypeAlias
+
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from passerby.data.crop_check import MIN_CROP_PX
 from passerby.data.manifest import SPLITS
 from passerby.data.summary import Summary
 
 __all__ = ["print_summary"]
 
 SHOWN = 5
-"""Number of missing, unreadable or duplicate images that are listed."""
+"""Number of cases that are listed for each problem, and of names in a line."""
 BAR_WIDTH = 20
 
 
@@ -52,12 +56,10 @@ def _counts(summary: Summary) -> Table:
 
 def _attributes(summary: Summary) -> Table:
     table = Table(title="Attributes", title_justify="left", header_style="bold", pad_edge=False, box=None)
-    table.add_column("attribute")
-    table.add_column("present", justify="right")
-    table.add_column("absent", justify="right")
-    table.add_column("unknown", justify="right")
-    table.add_column("% present", justify="right")
-    table.add_column("")
+    table.add_column("attribute", overflow="fold")
+    for head in ("present", "absent", "unknown", "% present"):
+        table.add_column(head, justify="right", no_wrap=True)
+    table.add_column("", no_wrap=True)
     for a in summary.attributes:
         style = "yellow" if not (a.positives and a.negatives) else None
         bar = "█" * round(BAR_WIDTH * a.positive_ratio) or ("▏" if a.positives else "")
@@ -84,31 +86,109 @@ def _partitions(summary: Summary) -> Table:
 
 
 def _print_problems(summary: Summary, console: Console) -> None:
+    for title, lines in _label_problems(summary):
+        _print_list(console, title, lines)
+    problems = [*_split_problems(summary), *_image_problems(summary)]
+    for title, lines in problems:
+        _print_list(console, title, lines)
+    if summary.check is None:
+        console.print(
+            "[dim]Images were not read: unreadable images, copies, near-duplicates and boxes that leave "
+            "their image are not reported.[/]"
+        )
+    elif not problems:
+        state = "readable, distinct and in one split only" if summary.splits else "readable and distinct"
+        console.print(f"[green]All images in the manifest are {state}.[/]")
+
+
+Problem: TypeAlias = tuple[str, list[str]]
+"""What is wrong, and the cases."""
+
+
+def _label_problems(summary: Summary) -> Iterator[Problem]:
     degenerate = [a.name for a in summary.attributes if not (a.positives and a.negatives)]
     if degenerate:
-        _print_list(
-            console, f"Attributes that are never present or never absent ({len(degenerate)})", degenerate
-        )
+        yield f"Attributes that are never present or never absent ({len(degenerate)})", degenerate
+    for partition, splits in summary.unmeasurable.items():
+        lines = [
+            f"{split}: "
+            + "; ".join(
+                f"{what} {_shorten(names, ', ')}"
+                for what, names in (
+                    ("never present", found.never_present),
+                    ("never absent", found.never_absent),
+                    ("no known label of", found.unknown),
+                )
+                if names
+            )
+            for split, found in splits.items()
+        ]
+        if lines:
+            yield f"Attributes of {partition} that cannot be measured, left out of mA on this split", lines
+    lines = [
+        f"{partition}: {shared.identities:,} identities"
+        for partition, shared in summary.shared.items()
+        if shared.identities
+    ]
+    if lines:
+        yield "Identities in several splits; --partition identity-disjoint separates them", lines
+
+
+def _split_problems(summary: Summary) -> Iterator[Problem]:
+    for partition, overlaps in summary.overlaps.items():
+        if overlaps:
+            lines = [f"{_shorten(o.images, ' = ')}: {', '.join(o.splits)}" for o in overlaps]
+            yield (
+                f"Images of {partition} in several splits ({len(overlaps):,}); correct the splits, or add "
+                "--partition random",
+                lines,
+            )
+    for partition, near in summary.near_duplicates.items():
+        if near.images:
+            lines = [f"{p.images[0]} ({p.splits[0]}) ≈ {p.images[1]} ({p.splits[1]})" for p in near.examples]
+            yield (
+                f"Images of {partition} that look like one in another split, by perceptual hash "
+                f"({near.images:,}), such as",
+                lines,
+            )
+
+
+def _image_problems(summary: Summary) -> Iterator[Problem]:
     if summary.missing:
-        _print_list(console, f"Missing images ({len(summary.missing):,})", summary.missing)
+        yield f"Missing images ({len(summary.missing):,})", summary.missing
+    if summary.contradictions:
+        lines = [
+            f"{_shorten(c.images, ' = ')}: {_shorten(c.attributes, ', ')}" for c in summary.contradictions
+        ]
+        yield f"Same image and box, but contradictory labels ({len(lines):,})", lines
+    if summary.repeated_rows:
+        yield f"Rows with the image and box of an earlier row: {summary.repeated_rows:,}", []
     if summary.check is None:
-        console.print("[dim]Images were not read: unreadable images and duplicates are not reported.[/]")
         return
-    unreadable, duplicates = summary.check.unreadable, summary.check.duplicates
+    unreadable, duplicates, crops = summary.check.unreadable, summary.check.duplicates, summary.check.crops
     if unreadable:
-        _print_list(
-            console, f"Unreadable images ({len(unreadable):,})", [f"{p}: {why}" for p, why in unreadable]
-        )
+        yield f"Unreadable images ({len(unreadable):,})", [f"{p}: {why}" for p, why in unreadable]
     if duplicates:
         extra = sum(len(g) - 1 for g in duplicates)
-        lines = [" = ".join(g[:SHOWN]) for g in duplicates]
-        _print_list(console, f"Images identical to another one byte by byte ({extra:,})", lines)
-    if not (unreadable or duplicates or summary.missing):
-        console.print("[green]All images in the manifest are readable and distinct.[/]")
+        lines = [_shorten(g, " = ") for g in duplicates]
+        yield f"Images identical to another one byte by byte ({extra:,})", lines
+    for title, lines in (
+        ("Boxes outside the image, whose rows cannot be used", crops.outside),
+        ("Boxes partly outside the image, clipped to it", crops.clipped),
+        (f"Crops with a side below {MIN_CROP_PX} pixels", crops.small),
+    ):
+        if lines:
+            yield f"{title} ({len(lines):,})", lines
+
+
+def _shorten(names: Sequence[str], separator: str) -> str:
+    """The first names, and the number of the others."""
+    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+    return separator.join(names[:SHOWN]) + more
 
 
 def _print_list(console: Console, title: str, lines: list[str]) -> None:
-    console.print(f"[yellow]{escape(title)}:[/]", highlight=False, soft_wrap=True)
+    console.print(f"[yellow]{escape(title)}{':' if lines else '.'}[/]", highlight=False, soft_wrap=True)
     for line in lines[:SHOWN]:
         console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
     if len(lines) > SHOWN:

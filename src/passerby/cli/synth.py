@@ -10,6 +10,7 @@ from typing import Annotated
 import typer
 
 from passerby.cli.option_groups import expand_option_groups
+from passerby.cli.output import print_note
 from passerby.cli.progress import show_progress
 
 __all__ = ["synth"]
@@ -97,5 +98,5 @@ def synth(
             progress=progress,
         )
     identities = -(-count // scene.views)
-    typer.echo(f"Wrote {count:,} images of {identities:,} identities to {out}.")
-    typer.echo(f"Next: passerby prepare table --root {out}")
+    print_note(f"Wrote {count:,} images of {identities:,} identities to {out}.")
+    print_note(f"Next: passerby prepare table --root {out}")

@@ -7,12 +7,18 @@ from typing import Annotated
 
 import typer
 
+from passerby.cli.completion import complete_recipes
+
 __all__ = ["train"]
 
 
 def train(
     recipe: Annotated[
-        Path, typer.Argument(help="YAML file, or name of a packaged recipe such as baseline/own.")
+        Path,
+        typer.Argument(
+            help="YAML file, or name of a packaged recipe such as baseline/own.",
+            autocompletion=complete_recipes,
+        ),
     ],
     data: Annotated[Path | None, typer.Option(help="Manifest to train on instead of the recipe's.")] = None,
     out: Annotated[Path | None, typer.Option(help="Run folder [default: runs/<name of the recipe>].")] = None,
@@ -20,7 +26,12 @@ def train(
         list[str] | None, typer.Option("--set", help="Override a recipe value, e.g. --set optimizer.lr=1e-4.")
     ] = None,
     seeds: Annotated[str | None, typer.Option(help="Train one run per seed, e.g. --seeds 0,1,2.")] = None,
-    resume: Annotated[bool, typer.Option(help="Resume an interrupted run.")] = False,
+    resume: Annotated[
+        bool,
+        typer.Option(
+            help="Resume an interrupted run, or extend a finished one with --set training.epochs=…."
+        ),
+    ] = False,
     test: Annotated[bool, typer.Option(help="Score the best bundle on the test split at the end.")] = False,
     results: Annotated[Path, typer.Option(help="Folder for the score files of --test.")] = Path("results"),
 ) -> None:
@@ -31,22 +42,22 @@ def train(
     from passerby.cli.logs import show_logs
     from passerby.config import load_recipe
     from passerby.config.packaged import find_recipe
+    from passerby.training.plan import parse_seeds, plan_runs
 
     changes = list(overrides or [])
     if data is not None:
         changes.append(f"data.manifest={data}")
     path = find_recipe(recipe)
-    loaded = load_recipe(path, changes)  # errors in the recipe come before the slow import of torch
-    from passerby.training.seeds import parse_seeds, train_seeds
+    loaded = load_recipe(path, changes)
+    run = out or Path("runs") / _name_run(path)
+    chosen = parse_seeds(seeds) if seeds else (loaded.seed,)
+    plan_runs(
+        loaded, run, chosen, resume=resume, test=test
+    )  # wrong paths are errors before torch is imported
+    from passerby.training.seeds import train_seeds
 
     with show_logs():
-        train_seeds(
-            loaded,
-            out or Path("runs") / _name_run(path),
-            seeds=parse_seeds(seeds) if seeds else (loaded.seed,),
-            resume=resume,
-            results=results if test else None,
-        )
+        train_seeds(loaded, run, seeds=chosen, resume=resume, results=results if test else None)
 
 
 def _name_run(recipe: Path) -> str:

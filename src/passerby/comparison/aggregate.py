@@ -9,12 +9,22 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
+from passerby.comparison.intervals import compute_deviation, format_mean
 from passerby.comparison.run_names import name_run, select_rules
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.results import Result
-from passerby.metrics.functional import METRICS
+from passerby.evaluation.scoring import format_percent
+from passerby.metrics.names import METRICS
 
-__all__ = ["COLUMNS", "Aggregate", "aggregate", "format_markdown", "identify_recipe", "select_variants"]
+__all__ = [
+    "COLUMNS",
+    "Aggregate",
+    "aggregate",
+    "describe_unmeasured",
+    "format_markdown",
+    "identify_recipe",
+    "select_variants",
+]
 
 DEFAULT_COLUMNS = ("data", "recipe", "training", "protocol", "seeds", *METRICS)
 COLUMNS = ("data", "recipe", "model", "backbone", "variant", "training", "protocol", "seeds", *METRICS)
@@ -45,14 +55,34 @@ class Aggregate:
         """Model, backbone and variant in one line."""
         return name_run(self.first)
 
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the fields that the seeds have in common, the seeds, mean and sd."""
+        first = self.first
+        shared = (
+            "model",
+            "backbone",
+            "variant",
+            "pretraining",
+            "dataset",
+            "partition",
+            "split",
+            "input_size",
+        )
+        return {
+            **{name: getattr(first, name) for name in (*shared, "epochs")},
+            "protocol": select_rules(first.protocol),
+            "seeds": [result.seed for result in self.results],
+            "mean": dict(self.mean),
+            "sd": None if self.sd is None else dict(self.sd),
+        }
+
     def format(self, metric: str) -> str:
         """A metric in per cent: `81.52 ± 0.21`, or `81.52` for a single seed."""
         return " ".join(self.format_parts(metric)).strip()
 
     def format_parts(self, metric: str) -> tuple[str, str]:
         """Mean and standard deviation separately: `81.52` and `± 0.21`, which is empty for a single seed."""
-        spread = "" if self.sd is None else f"± {100 * self.sd[metric]:.2f}"
-        return f"{100 * self.mean[metric]:.2f}", spread
+        return format_mean([result.get_score(metric) for result in self.results])
 
 
 def aggregate(results: Sequence[Result]) -> list[Aggregate]:
@@ -87,10 +117,16 @@ def _aggregate_seeds(group: list[Result]) -> Aggregate:
     group = sorted(group, key=lambda result: result.seed)
     seeds = [result.seed for result in group]
     if len(set(seeds)) < len(seeds):
-        raise DataError(f"{group[0].path.name}: the same recipe has seeds {seeds}; expected each seed once")
-    columns = {name: [float(result.metrics[name]) for result in group] for name in METRICS}
+        twice = next(seed for seed in seeds if seeds.count(seed) > 1)
+        different = [result for result in group if result.seed == twice]
+        found = ", ".join(f"mA {format_percent(r.get_score('mA'))} of commit {r.commit}" for r in different)
+        raise DataError(
+            f"{group[0].path.name}: expected each seed once, got {len(different)} different evaluations with "
+            f"seed {twice} ({found}); pass one of them, or evaluate one again with another --variant"
+        )
+    columns = {name: [result.get_score(name) for result in group] for name in METRICS}
     mean = {name: statistics.fmean(column) for name, column in columns.items()}
-    sd = {name: statistics.stdev(column) for name, column in columns.items()} if len(group) > 1 else None
+    sd = {name: compute_deviation(column) for name, column in columns.items()} if len(group) > 1 else None
     return Aggregate(tuple(group), mean, sd)
 
 
@@ -107,8 +143,21 @@ def select_variants(rows: Sequence[Aggregate], variants: Sequence[str]) -> list[
     return [row for name in variants for row in rows if row.first.variant == name]
 
 
+def describe_unmeasured(rows: Sequence[Aggregate]) -> list[str]:
+    """State for each data set and protocol which attributes cannot be measured."""
+    found: dict[str, None] = {}
+    for row in rows:
+        first = row.first
+        if text := first.describe_unmeasured():
+            name = f"{first.dataset} {first.partition}/{first.split}, protocol {first.protocol['name']}"
+            found[f"{name}: {text}"] = None
+    return list(found)
+
+
 def format_markdown(rows: Sequence[Aggregate], columns: Sequence[str] = DEFAULT_COLUMNS) -> str:
     """A Markdown table with one row per recipe; metrics in per cent, mean ± standard deviation over seeds.
+
+    Below it stands which attributes cannot be measured.
 
     Args:
         columns: Some of `COLUMNS`.
@@ -123,13 +172,14 @@ def format_markdown(rows: Sequence[Aggregate], columns: Sequence[str] = DEFAULT_
     for row in rows:
         cells = _describe(row)
         lines.append("| " + " | ".join(cells[name] for name in columns) + " |")
-    return "\n".join(lines) + "\n"
+    remarks = describe_unmeasured(rows) if "mA" in columns else []
+    return "\n".join([*lines, *(line for text in remarks for line in ("", text))]) + "\n"
 
 
 def _describe(row: Aggregate) -> dict[str, str]:
     """The cell of each of `COLUMNS`."""
     first = row.first
-    keys = ("name", "crops", "calibration", "source", "label_map")
+    keys = ("name", "crops", "calibration", "source", "label_map", "train_subset", "limit")
     return {
         "data": f"{first.dataset}, {first.partition}/{first.split}",
         "recipe": row.title,

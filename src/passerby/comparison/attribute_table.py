@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from math import isnan, nan
 from statistics import fmean
 from typing import Any
 
-from passerby.comparison.aggregate import Aggregate
+from passerby.comparison.aggregate import Aggregate, describe_unmeasured
 from passerby.comparison.run_names import describe_facts, name_rows
 from passerby.errors import DataError
+from passerby.evaluation.scoring import format_percent, restore_nan
 
 __all__ = ["AttributeTable", "create_attribute_table"]
 
@@ -25,6 +27,8 @@ class AttributeTable:
     correct for all samples without it, while its mA is 0.5. So the table has both, and the accuracy of always
     predicting no.
 
+    A value that the labels cannot measure is NaN, and the mean is over the others.
+
     Args:
         shared: The facts that all runs share, in words.
         runs: Names of the runs.
@@ -32,6 +36,7 @@ class AttributeTable:
         positives: Share of samples with the attribute.
         always_no: Accuracy of always predicting no.
         values: For each run and metric (`accuracy`, `mA`) one number per attribute.
+        remarks: Which attributes cannot be measured.
     """
 
     shared: str
@@ -40,6 +45,7 @@ class AttributeTable:
     positives: tuple[float, ...]
     always_no: tuple[float, ...]
     values: tuple[Mapping[str, tuple[float, ...]], ...]
+    remarks: tuple[str, ...] = ()
 
     @property
     def header(self) -> tuple[str, ...]:
@@ -52,13 +58,33 @@ class AttributeTable:
         """The cells of each attribute in per cent, then of their mean."""
         columns = [self.positives, self.always_no, *(run[m] for run in self.values for m in METRICS)]
         for i, name in enumerate(self.attributes):
-            yield (name, *(f"{100 * column[i]:.1f}" for column in columns))
-        yield ("mean", *(f"{100 * fmean(column):.1f}" for column in columns))
+            yield (name, *(format_percent(column[i], digits=1, unit="") for column in columns))
+        means = (_average([value for value in column if not isnan(value)]) for column in columns)
+        yield ("mean", *(format_percent(mean, digits=1, unit="") for mean in means))
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: one object for each attribute, with the scores of each run by its name."""
+        return {
+            "shared": self.shared,
+            "attributes": [
+                {
+                    "name": name,
+                    "positives": self.positives[i],
+                    "always_no": self.always_no[i],
+                    "runs": {
+                        run: {metric: values[metric][i] for metric in METRICS}
+                        for run, values in zip(self.runs, self.values, strict=True)
+                    },
+                }
+                for i, name in enumerate(self.attributes)
+            ],
+        }
 
     def format_markdown(self) -> str:
         """The table in Markdown."""
         heads = ["| " + " | ".join(self.header) + " |", "|---|" + "---:|" * (len(self.header) - 1)]
-        return "\n".join([*heads, *("| " + " | ".join(line) + " |" for line in self.lines())]) + "\n"
+        lines = [*heads, *("| " + " | ".join(line) + " |" for line in self.lines())]
+        return "\n".join([*lines, *(line for text in self.remarks for line in ("", text))]) + "\n"
 
 
 def create_attribute_table(rows: Sequence[Aggregate]) -> AttributeTable:
@@ -83,12 +109,13 @@ def create_attribute_table(rows: Sequence[Aggregate]) -> AttributeTable:
         for result in row.results:
             _check(result.metrics["per_attribute"], attributes, what=row.title)
     counts = [first.metrics["per_attribute"][name] for name in attributes]
-    positives = tuple(c["positives"] / max(1, c["positives"] + c["negatives"]) for c in counts)
+    known = [c["positives"] + c["negatives"] for c in counts]
+    positives = tuple(c["positives"] / n if n else nan for c, n in zip(counts, known, strict=True))
     shared, names = name_rows([describe_facts(row.first, seeds=len(row.results)) for row in rows])
-    values = tuple({metric: _average(row, metric, attributes) for metric in METRICS} for row in rows)
-    return AttributeTable(
-        shared, names, attributes, positives, tuple(1 - share for share in positives), values
-    )
+    values = tuple({metric: _collect(row, metric, attributes) for metric in METRICS} for row in rows)
+    always_no = tuple(1 - share for share in positives)
+    remarks = tuple(describe_unmeasured(rows))
+    return AttributeTable(shared, names, attributes, positives, always_no, values, remarks)
 
 
 def _name_data(row: Aggregate) -> str:
@@ -99,10 +126,16 @@ def _check(found: Mapping[str, Mapping[str, Any]], attributes: Sequence[str], *,
     if tuple(found) != tuple(attributes):
         raise DataError(f"{what}: expected the attributes {', '.join(attributes)}, got {', '.join(found)}")
     for name, scores in found.items():
-        missing = [m for m in (*METRICS, "positives", "negatives") if scores.get(m) is None]
+        missing = [m for m in (*METRICS, "positives", "negatives") if m not in scores]
         if missing:
             raise DataError(f"{what}: no {missing[0]} of {name}; create the score file again")
 
 
-def _average(row: Aggregate, metric: str, attributes: Sequence[str]) -> tuple[float, ...]:
-    return tuple(fmean(r.metrics["per_attribute"][name][metric] for r in row.results) for name in attributes)
+def _collect(row: Aggregate, metric: str, attributes: Sequence[str]) -> tuple[float, ...]:
+    """The mean over the seeds of each attribute."""
+    columns = [[r.metrics["per_attribute"][name][metric] for r in row.results] for name in attributes]
+    return tuple(_average(list(map(restore_nan, column))) for column in columns)
+
+
+def _average(values: Sequence[float]) -> float:
+    return fmean(values) if values else nan

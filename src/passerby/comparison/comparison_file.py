@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -12,7 +12,13 @@ from passerby.evaluation.score_files import COMPARISON_SUFFIX
 from passerby.io import read_json, write_json
 from passerby.migration import upgrade
 
-__all__ = ["ComparisonKind", "check_comparison_path", "load_comparison_file", "write_comparison_file"]
+__all__ = [
+    "VERSION",
+    "ComparisonKind",
+    "check_comparison_path",
+    "load_comparison_file",
+    "write_comparison_file",
+]
 
 VERSION = 1
 T = TypeVar("T")
@@ -46,7 +52,7 @@ def write_comparison_file(path: Path, values: Mapping[str, Any], kind: Compariso
         ConfigError: If the name does not end in the suffix of the kind.
     """
     check_comparison_path(path, kind.suffix)
-    write_json(Path(path), {"version": VERSION, **values})
+    write_json(Path(path), values)
 
 
 def load_comparison_file(
@@ -75,9 +81,12 @@ def load_comparison_file(
 
 
 def _check_fields(values: dict[str, Any], cls: type) -> None:
-    """Remove the version; raise ValueError unless it and the fields are as expected."""
+    """Remove the version and complete older files; raise ValueError unless the fields are as expected."""
     names = [field.name for field in fields(cls)]
     if values.pop("version") != VERSION:
         raise ValueError(f"expected version {VERSION}")
+    for field in fields(cls):
+        if field.default is not MISSING:  # added after passerby 0.2
+            values.setdefault(field.name, field.default)
     if set(values) != set(names):
         raise ValueError(f"expected the fields {', '.join(names)}")

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-__all__ = ["Interval", "format_mean"]
+__all__ = ["Interval", "compute_deviation", "format_mean"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,9 +43,22 @@ class Interval:
 def format_mean(values: Sequence[float], *, factor: float = 100, digits: int = 2) -> tuple[str, str]:
     """Mean and standard deviation, by default in per cent; the latter is empty for a single value.
 
+    Values that cannot be measured give a dash.
+
     Example:
         >>> format_mean([0.12, 0.14]), format_mean([0.5], factor=1, digits=3)
         (('13.00', '± 1.41'), ('0.500', ''))
     """
-    spread = f"± {factor * statistics.stdev(values):.{digits}f}" if len(values) > 1 else ""
-    return f"{factor * statistics.fmean(values):.{digits}f}", spread
+    mean, deviation = statistics.fmean(values), compute_deviation(values)
+    spread = "" if math.isnan(deviation) else f"± {factor * deviation:.{digits}f}"
+    return "–" if math.isnan(mean) else f"{factor * mean:.{digits}f}", spread
+
+
+def compute_deviation(values: Sequence[float]) -> float:
+    """The standard deviation (n − 1 in the denominator); NaN for a single value, and if one is NaN.
+
+    Example:
+        >>> compute_deviation([0.25, 0.75]), compute_deviation([0.5])
+        (0.3535533905932738, nan)
+    """
+    return statistics.stdev(values) if len(values) > 1 and not any(map(math.isnan, values)) else math.nan

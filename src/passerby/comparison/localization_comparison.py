@@ -9,7 +9,12 @@ from dataclasses import asdict, dataclass, fields
 from pathlib import Path
 from typing import Any, Self
 
-from passerby.comparison.comparison_file import ComparisonKind, load_comparison_file, write_comparison_file
+from passerby.comparison.comparison_file import (
+    VERSION,
+    ComparisonKind,
+    load_comparison_file,
+    write_comparison_file,
+)
 from passerby.comparison.intervals import Interval
 from passerby.comparison.run_names import RunFacts, restore_facts
 from passerby.evaluation.localization.samples import SCORES
@@ -143,8 +148,12 @@ class LocalizationComparison:
         Raises:
             ConfigError: If the name does not end in `.localization-comparison.json`.
         """
+        write_comparison_file(path, self.to_dict(), KIND)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the content of the file that `write` writes."""
         values = {field.name: getattr(self, field.name) for field in fields(self)}
-        write_comparison_file(path, {**values, "runs": [run.to_dict() for run in self.runs]}, KIND)
+        return {"version": VERSION, **values, "runs": [run.to_dict() for run in self.runs]}
 
     @classmethod
     def load(cls, path: Path) -> LocalizationComparison:

@@ -18,13 +18,14 @@ from passerby.comparison.run_names import describe_facts, find_run, name_rows, s
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.commit import find_commit
 from passerby.evaluation.predictions import Predictions
-from passerby.metrics import ParsingScores
 from passerby.metrics.bootstrap import draw_multiplicities, number_clusters
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 
 __all__ = ["DEFAULT_METRICS", "compare"]
 
 DEFAULT_METRICS = ("mA", "f1", "mAP")
+MAX_LOST = 0.05
+"""Largest share of resamples that intervals may leave out because their labels measure no attribute."""
 
 Progress = Callable[[int, int], None]
 Samples = Mapping[str, NDArray[np.float64]]
@@ -68,7 +69,7 @@ def compare(
         ConfigError: If an option is out of range, not exactly one run has the name of the baseline, or
             protocols or thresholds differ.
         DataError: If predictions are missing or damaged, or the runs were not scored on the same samples and
-            attributes.
+            attributes, or too many resamples have labels that measure no attribute.
     """
     _check_options(metrics, resamples, level)
     sources = pair_sources(find_sources(paths, skip_missing=skip_missing))
@@ -94,6 +95,9 @@ def compare(
         seed=seed,
         n_samples=len(clusters),
         n_clusters=int(clusters.max()) + 1,
+        unmeasured=tuple(sorted({name for run in runs for name in run.first.unmeasured})),
+        n_attributes=len(sources[0].thresholds),
+        lost=_count_lost(means[0]),
         incomplete=_count_incomplete(sources[0], clusters, resamples=resamples, seed=seed),
         commit=find_commit(),
     )
@@ -151,13 +155,20 @@ def _resample(
     draws = draw_multiplicities(clusters, resamples=resamples, seed=seed)
     chunks = [weighted.compute(multiplicities) for multiplicities in draws]
     samples = {name: np.concatenate([chunk[name] for chunk in chunks]) for name in metrics}
-    lost = max(int(np.isnan(values).sum()) for values in samples.values())
-    if lost:
+    lost = _count_lost(samples)
+    if lost > MAX_LOST * resamples:
+        name = next(name for name, values in samples.items() if np.isnan(values).sum() == lost)
         raise DataError(
-            f"in {lost:,} of {resamples:,} resamples no attribute has a positive, so that mAP cannot be "
-            "measured; use a larger test set, or --metric without mAP"
+            f"in {lost:,} of {resamples:,} resamples the labels cannot measure {name}: no attribute has "
+            f"{'a positive' if name == 'mAP' else 'positives and negatives'}; use a larger test set, or "
+            f"--metric without {name}"
         )
     return samples
+
+
+def _count_lost(samples: Samples) -> int:
+    """The number of resamples whose labels cannot measure a metric."""
+    return max(int(np.isnan(values).sum()) for values in samples.values())
 
 
 def _count_incomplete(source: Source, clusters: NDArray[np.int64], *, resamples: int, seed: int) -> int:
@@ -173,6 +184,7 @@ def _average(samples: Sequence[Samples], metrics: Sequence[str]) -> Samples:
 
 
 def _measure(difference: float, samples: NDArray[np.float64], level: float) -> Interval:
+    samples = samples[~np.isnan(samples)]
     low, high = np.quantile(samples, [(1 - level) / 2, (1 + level) / 2])
     return Interval(difference, float(low), float(high), float((samples <= 0).mean()))
 
@@ -192,7 +204,7 @@ def _describe_run(run: Aggregate, differences: Mapping[str, Interval] | None) ->
         protocol=select_rules(first.protocol),
         seeds=tuple(result.seed for result in run.results),
         commits=tuple(result.commit for result in run.results),
-        scores={name: tuple(float(result.metrics[name]) for result in run.results) for name in METRICS},
+        scores={name: tuple(result.get_score(name) for result in run.results) for name in METRICS},
         differences=differences,
         parsing=_collect_parsing(run),
     )
@@ -200,6 +212,8 @@ def _describe_run(run: Aggregate, differences: Mapping[str, Interval] | None) ->
 
 def _collect_parsing(run: Aggregate) -> dict[str, tuple[float, ...]]:
     """`ParsingScores.score` of each stage and seed, for the stages that all seeds have."""
+    from passerby.metrics import ParsingScores
+
     seeds = [
         {k: ParsingScores.from_dict(v) for k, v in result.metrics.get("parsing", {}).items()}
         for result in run.results

@@ -13,15 +13,20 @@ import numpy as np
 from passerby.comparison.aggregate import identify_recipe
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.predictions import Predictions
-from passerby.evaluation.protocols import load_protocol
+from passerby.evaluation.protocols import COUNT_UNMEASURABLE, load_protocol
 from passerby.evaluation.results import EVALUATION_FILE, Result
-from passerby.evaluation.score_files import find_score_files, find_unique_files, locate_predictions
+from passerby.evaluation.score_files import locate_predictions, read_results
+from passerby.evaluation.scoring import are_close
 from passerby.metrics.bootstrap import WeightedMetrics
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 
 __all__ = ["Source", "find_sources", "pair_sources"]
 
 _TOLERANCE = 1e-5
+_EXPLAIN_OLD = (
+    f" (score files of passerby up to 0.2 follow {COUNT_UNMEASURABLE} if an attribute lacks positives or "
+    "negatives)"
+)
 logger = logging.getLogger(__name__)
 
 
@@ -57,8 +62,8 @@ class Source:
         object.__setattr__(self, "thresholds", values)
         found = self.weigh(METRICS).compute(np.ones((len(self.predictions), 1)))
         for name in METRICS:
-            stored, value = self.result.metrics[name], float(found[name][0])
-            if not abs(stored - value) <= _TOLERANCE:
+            stored, value = self.result.get_score(name), float(found[name][0])
+            if not are_close(stored, value, tolerance=_TOLERANCE):
                 raise DataError(
                     f"{self.path} states {name} {stored:.6f}, its predictions give {value:.6f}; the files do "
                     "not belong together, evaluate the bundle again"
@@ -66,17 +71,19 @@ class Source:
 
     def weigh(self, metrics: Sequence[str]) -> WeightedMetrics:
         """The metrics of the predictions under multiplicities."""
+        protocol = load_protocol(self.result.protocol["name"])
         return WeightedMetrics(
             self.predictions.probs,
             self.predictions.labels,
             thresholds=[self.thresholds[name] for name in self.predictions.names],
-            unknown=load_protocol(self.result.protocol["name"]).unknown,
+            unknown=protocol.unknown,
+            degenerate=protocol.degenerate,
             metrics=metrics,
         )
 
 
 def find_sources(paths: Sequence[Path], *, skip_missing: bool = False) -> list[Source]:
-    """Read score files, folders of score files and evaluation folders, each once.
+    """Read score files, evaluation folders, run folders and folders of these, each evaluation once.
 
     Args:
         paths: The paths.
@@ -86,7 +93,7 @@ def find_sources(paths: Sequence[Path], *, skip_missing: bool = False) -> list[S
     Raises:
         DataError: If a path contains no score, predictions are missing, or a file is damaged.
     """
-    results = {file: Result.load(file) for file in find_unique_files(paths, find_score_files)}
+    results = read_results(paths)
     missing = [file for file in results if not locate_predictions(file).is_file()]
     if missing:
         message = _describe_missing(missing, results[missing[0]])
@@ -98,7 +105,7 @@ def find_sources(paths: Sequence[Path], *, skip_missing: bool = False) -> list[S
         ):
             raise DataError(message)
         _check_complete_runs(missing, results)
-        logger.info("left out: %s", message)
+        logger.warning("left out: %s", message)
     return [
         Source(file, result, Predictions.load(locate_predictions(file)).sort())
         for file, result in results.items()
@@ -119,6 +126,8 @@ def _describe_missing(files: Sequence[Path], result: Result) -> str:
     first = files[0]
     words = ["--partition", result.partition, "--split", result.split, "--protocol", result.protocol["name"]]
     words += ["--five-crops"] * ("crops" in result.protocol)
+    if "limit" in result.protocol:
+        words += ["--limit", result.protocol["limit"].split()[0].replace(",", "")]
     words += ["--out", str(first.parent)] if first.name == EVALUATION_FILE else ["--result", str(first)]
     others = "".join(f", {locate_predictions(file)}" for file in files[1:])
     return (
@@ -168,11 +177,16 @@ def _pair(first: Source, other: Source) -> Source:
     if a.protocol["name"] != b.protocol["name"]:
         raise ConfigError(
             f"{both} have different protocols: {a.protocol['name']} and {b.protocol['name']}; evaluate both "
-            "under one"
+            f"under one{_EXPLAIN_OLD if _counts(a) != _counts(b) else ''}"
         )
     paired = Source(other.path, b, other.predictions.select(first.predictions.names))
     _check_samples(first.predictions, paired.predictions, both)
     return paired
+
+
+def _counts(result: Result) -> bool:
+    """Whether attributes that cannot be measured count as 0."""
+    return load_protocol(result.protocol["name"]).degenerate == "zero"
 
 
 def _check_samples(a: Predictions, b: Predictions, both: str) -> None:

@@ -8,12 +8,21 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Self
 
-from passerby.comparison.comparison_file import ComparisonKind, load_comparison_file, write_comparison_file
+from passerby.comparison.comparison_file import (
+    VERSION,
+    ComparisonKind,
+    load_comparison_file,
+    write_comparison_file,
+)
 from passerby.comparison.intervals import Interval, format_mean
 from passerby.comparison.run_names import SHORT_NAMES, RunFacts, describe_facts, name_rows, restore_facts
 from passerby.comparison.score_table import Cell, ScoreTable
+from passerby.evaluation.protocols import load_protocol
 from passerby.evaluation.score_files import COMPARISON_SUFFIX
-from passerby.metrics.functional import METRICS
+from passerby.evaluation.scoring import restore_nan
+from passerby.evaluation.unmeasured import describe_unmeasured
+from passerby.io import replace_nan
+from passerby.metrics.names import METRICS
 
 __all__ = ["ComparedRun", "Comparison"]
 
@@ -52,7 +61,7 @@ class ComparedRun(RunFacts):
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
         """Create a run from the plain values of a file."""
-        scores = {name: tuple(float(v) for v in values["scores"][name]) for name in METRICS}
+        scores = {name: tuple(map(restore_nan, values["scores"][name])) for name in METRICS}
         if any(len(column) != len(values["seeds"]) or not column for column in scores.values()):
             raise ValueError("expected one score per seed")
         differences = values["differences"]
@@ -91,6 +100,9 @@ class Comparison:
         n_clusters: Number of images or identities drawn in each resample.
         incomplete: Number of resamples in which an attribute lost all its positives or all its negatives.
         commit: Commit of the code.
+        n_attributes: Number of attributes; None in a file of passerby up to 0.2, which does not state it.
+        unmeasured: The attributes without positives or without negatives in the test set; None likewise.
+        lost: Number of resamples that the intervals leave out, as their labels measure no attribute.
     """
 
     runs: tuple[ComparedRun, ...]
@@ -103,6 +115,9 @@ class Comparison:
     n_clusters: int
     incomplete: int
     commit: str | None
+    n_attributes: int | None = None
+    unmeasured: tuple[str, ...] | None = None
+    lost: int = 0
 
     # ------------------------------------------------------------------ text
 
@@ -136,9 +151,26 @@ class Comparison:
             f"({self.n_samples:,} samples, seed {self.seed}), and the share of resamples in which it is 0 or "
             "less."
         )
-        if not self.incomplete:
-            return text
-        return f"{text} In {self.incomplete:,} resamples an attribute had no positives or no negatives left."
+        if self.incomplete:
+            drops = load_protocol(self._protocol).degenerate == "drop" and self.unmeasured is not None
+            text += f" In {self.incomplete:,} resamples an attribute had no positives or no negatives left"
+            text += ", and was left out of mA there." if drops else "."
+        if self.lost:
+            text += f" In {self.lost:,} of them no attribute could be measured; the intervals leave them out."
+        return " ".join(filter(None, (text, self.describe_unmeasured())))
+
+    @property
+    def _protocol(self) -> str:
+        return str(self.runs[0].protocol.get("name", "default"))
+
+    def describe_unmeasured(self) -> str:
+        """State which attributes cannot be measured; empty if there is none."""
+        if self.unmeasured is None or self.n_attributes is None:
+            return (
+                "The file is of passerby up to 0.2: attributes without positives or without negatives, if "
+                "any, count as 0 in mA."
+            )
+        return describe_unmeasured(self.unmeasured, self.n_attributes, protocol=self._protocol)
 
     def format_markdown(self) -> str:
         """The table in Markdown, one row per run, with its explanation."""
@@ -173,7 +205,12 @@ class Comparison:
         Raises:
             ConfigError: If the name does not end in `.comparison.json`.
         """
-        write_comparison_file(path, asdict(self), KIND)
+        write_comparison_file(path, self.to_dict(), KIND)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the content of the file that `write` writes."""
+        values: dict[str, Any] = replace_nan({"version": VERSION, **asdict(self)})
+        return values
 
     @classmethod
     def load(cls, path: Path) -> Comparison:
@@ -185,7 +222,12 @@ class Comparison:
 
         def create(values: dict[str, Any]) -> Comparison:
             runs = tuple(ComparedRun.from_dict(run) for run in values["runs"])
-            comparison = cls(**{**values, "runs": runs, "metrics": tuple(values["metrics"])})
+            names = values["unmeasured"]
+            tuples = {
+                "metrics": tuple(values["metrics"]),
+                "unmeasured": names if names is None else tuple(names),
+            }
+            comparison = cls(**{**values, **tuples, "runs": runs})
             comparison.check()
             return comparison
 

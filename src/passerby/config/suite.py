@@ -157,9 +157,9 @@ def _check_runs(runs: Sequence[SuiteRun], path: Path) -> None:
             ("data.on_unreadable", {recipe.data.on_unreadable for recipe in recipes}),
         ):
             if len(values) > 1:
+                found = ", ".join(sorted(map(str, values)))
                 raise ConfigError(
-                    f"{path}: models that are compared need the same {key}, got {', '.join(sorted(values))}; "
-                    "set it in defaults"
+                    f"{path}: models that are compared need the same {key}, got {found}; set it in defaults"
                 )
 
 

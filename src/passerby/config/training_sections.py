@@ -79,7 +79,7 @@ class TrainingSection(Section):
             split, as by `passerby calibrate`; null keeps 0.5.
         checkpoint_every_steps: Steps between checkpoints within an epoch; null for one checkpoint per epoch.
         channels_last: Memory layout, which is faster for convolutions on most CPUs and GPUs.
-        accelerator: Type of device; `auto` uses a GPU if there is one.
+        accelerator: Type of device; `auto` uses a GPU if there is one, `cuda` is a GPU by NVIDIA.
         devices: Number of devices.
         workers: Number of threads that load batches, and that pack the images before the first epoch.
         device_cache: Keep the images on the device and augment them there. The batches are the same. It is
@@ -102,7 +102,7 @@ class TrainingSection(Section):
     calibrate: Goal | None = None
     checkpoint_every_steps: Annotated[int, Field(ge=1)] | None = None
     channels_last: bool = True
-    accelerator: Literal["auto", "cpu", "gpu", "mps"] = "auto"
+    accelerator: Literal["auto", "cpu", "gpu", "cuda", "mps"] = "auto"
     devices: Annotated[int, Field(ge=1)] = 1
     workers: Annotated[int, Field(ge=0)] = 2
     device_cache: bool = False

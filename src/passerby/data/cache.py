@@ -33,6 +33,7 @@ from numpy.typing import NDArray
 
 from passerby.data.packing import PackingJob, Progress, pack
 from passerby.errors import DataError, ImageError
+from passerby.images.missing_files import describe_missing
 
 if TYPE_CHECKING:
     from passerby.data.manifest import Manifest
@@ -97,6 +98,12 @@ class PackedCache:
         except (OSError, EOFError, ValueError, KeyError, TypeError, AttributeError) as error:
             raise DataError(f"{path} is not a complete image cache ({error}); delete this folder") from error
 
+    @staticmethod
+    def locate(manifest: Manifest, preprocess: Preprocess, folder: Path) -> Path:
+        """The folder of the cache of a manifest and an input size, which need not exist."""
+        name = f"{manifest.fingerprint}-{preprocess.height}x{preprocess.width}-{preprocess.resize}"
+        return Path(folder) / name
+
     @classmethod
     def build(
         cls,
@@ -127,8 +134,7 @@ class PackedCache:
                 cache, so a second call with `skip` returns immediately.
             DataError: If none of the images exist, or the disk space is too small.
         """
-        name = f"{manifest.fingerprint}-{preprocess.height}x{preprocess.width}-{preprocess.resize}"
-        path = Path(folder) / name
+        path = cls.locate(manifest, preprocess, folder)
         sizes = _file_sizes(manifest)
         cache = _open_if_fresh(path, sizes)
         if cache is None:
@@ -177,7 +183,7 @@ def _open_if_fresh(path: Path, sizes: NDArray[np.int64]) -> PackedCache | None:
 
 def _describe(unreadable: list[tuple[str, str]], root: Path) -> str:
     advice = "repair them, or skip them (data.on_unreadable=skip, --on-unreadable skip)"
-    lines = [f"{len(unreadable)} files of {root} cannot be read; {advice}:"]
+    lines = [f"{len(unreadable)} rows of {root} cannot be used; {advice}:"]
     lines += [f"  {reason}" for _, reason in unreadable[:20]]
     if len(unreadable) > 20:
         lines.append(f"  … and {len(unreadable) - 20} more")
@@ -186,8 +192,10 @@ def _describe(unreadable: list[tuple[str, str]], root: Path) -> str:
 
 def _check_any_exists(manifest: Manifest, sizes: NDArray[np.int64]) -> None:
     if len(sizes) and (sizes[:, 0] < 0).all():
-        first = manifest.root / manifest.images[0]
-        raise DataError(f"none of the {len(sizes)} images exists, for example {first}; check the root folder")
+        missing = describe_missing(manifest.root, manifest.images)
+        raise DataError(
+            f"none of the {len(sizes)} images exists under {manifest.root}; check the root folder:{missing}"
+        )
 
 
 def _build(job: PackingJob, path: Path, sizes: NDArray[np.int64]) -> None:

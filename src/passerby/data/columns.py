@@ -138,7 +138,7 @@ def check_paths(name: str, values: Sequence[str | None] | None, n: int) -> list[
 
 
 def check_lists(name: str, values: Sequence[Any] | None, n: int, length: int) -> list[Any]:
-    """Check that lists have a fixed length, and boxes a positive area."""
+    """Check that lists have a fixed length, and boxes a positive area in pixels."""
     column = check_length(name, values, n)
     for row, value in enumerate(column):
         if value is None:
@@ -149,4 +149,18 @@ def check_lists(name: str, values: Sequence[Any] | None, n: int, length: int) ->
             raise ManifestError(
                 f"row {row}: expected a box (left, top, right, bottom) of positive area, got {list(value)}"
             )
+    if name == "box":
+        _refuse_fractions(column)
     return column
+
+
+def _refuse_fractions(boxes: Sequence[Sequence[float] | None]) -> None:
+    known = [(row, box) for row, box in enumerate(boxes) if box is not None]
+    fractions = [(row, box) for row, box in known if max(map(abs, box)) <= 1]
+    if fractions:
+        row, box = fractions[0]
+        raise ManifestError(
+            f"row {row}: expected a box (left, top, right, bottom) in pixels, got {list(box)}; "
+            f"{len(fractions):,} of {len(known):,} boxes look like fractions of the image: multiply left and "
+            "right by its width, top and bottom by its height"
+        )

@@ -13,8 +13,8 @@ Columns:
 | `keypoints` | list of 51 float32, or null | COCO-17, (x px, y px, score) each, in pixels of the image |
 
 The metadata of the file (key `passerby`) contains the schema, the name of the data set, the class names of
-the parsing maps if known, and the root relative to the folder of the manifest, so that a folder with data
-and manifest can be moved.
+the parsing maps and the domain if known, and the root relative to the folder of the manifest, so that a
+folder with data and manifest can be moved.
 """
 
 from __future__ import annotations
@@ -62,6 +62,7 @@ class Manifest:
         table: The columns above.
         root: Folder that the paths are relative to.
         parsing_classes: Names of the classes 0, 1, … in the parsing maps; empty if unknown.
+        domain: What the images show in a few words, such as `synthetic people`; None if unknown.
 
     Example:
         >>> from passerby.schema import Attribute, AttributeSchema
@@ -77,12 +78,13 @@ class Manifest:
     table: pa.Table
     root: Path
     parsing_classes: tuple[str, ...] = ()
+    domain: str | None = None
 
     @classmethod
     def create(
         cls,
         dataset: str,
-        schema: AttributeSchema,
+        schema: AttributeSchema | Sequence[str],
         *,
         root: Path,
         images: Sequence[str],
@@ -98,6 +100,7 @@ class Manifest:
         """Check all columns and combine them in a table.
 
         Args:
+            schema: The attributes or their names.
             labels: (N, A) in {1, 0, −1}, columns in schema order.
             partitions: By name of the partition, `train`, `val`, `test` or None for each row.
             keypoints: 51 numbers per row: 17 × (x px, y px, score), COCO order.
@@ -105,6 +108,7 @@ class Manifest:
         Raises:
             ManifestError: If a column has a wrong length or an invalid value.
         """
+        schema = AttributeSchema.from_names(schema, name=dataset)
         values = np.asarray(labels)
         n = len(images)
         if values.shape != (n, len(schema)):
@@ -210,14 +214,22 @@ class Manifest:
         """The rows of one split (`train`, `val`, `test`) of a partition."""
         return self.take(self.split_rows(partition, split))
 
+    def check_new_partition(self, name: str) -> None:
+        """Check that a partition can be added under a name.
+
+        Raises:
+            ManifestError: If a partition of this name exists.
+        """
+        if name in self.partition_names:
+            raise ManifestError(f"partition {name!r} exists already; use another name or seed")
+
     def with_partition(self, name: str, splits: Sequence[str | None]) -> Manifest:
         """A copy with an additional partition.
 
         Raises:
             ManifestError: If a partition of this name exists, or a split has another name.
         """
-        if name in self.partition_names:
-            raise ManifestError(f"partition {name!r} exists already; use another name or seed")
+        self.check_new_partition(name)
         column = check_partition(name, splits, len(self))
         return replace(self, table=self.table.append_column(f"split:{name}", column))
 
@@ -262,12 +274,17 @@ class Manifest:
 
     @property
     def fingerprint(self) -> str:
-        """A hash of 16 hexadecimal digits over all cells, names and their order; independent of the root."""
+        """A hash of 16 hexadecimal digits over all cells, names and their order; independent of the root.
+
+        The domain is left out, so that fingerprints of older manifests stay valid.
+        """
         return compute_fingerprint(self.dataset, self.schema, self.table, self.parsing_classes)
 
     def write(self, path: Path) -> None:
         """Write a Parquet file atomically."""
-        content = ManifestFile(self.dataset, self.schema, self.table, self.root, self.parsing_classes)
+        content = ManifestFile(
+            self.dataset, self.schema, self.table, self.root, self.parsing_classes, self.domain
+        )
         write_manifest_file(Path(path), content)
 
     @classmethod
@@ -284,4 +301,4 @@ class Manifest:
         """
         found = read_manifest_file(Path(path))
         folder = Path(root) if root else found.root
-        return cls(found.dataset, found.schema, found.table, folder, found.parsing_classes)
+        return cls(found.dataset, found.schema, found.table, folder, found.parsing_classes, found.domain)

@@ -30,6 +30,7 @@ class ManifestFile:
     table: pa.Table
     root: Path
     parsing_classes: tuple[str, ...]
+    domain: str | None = None
 
 
 def write_manifest_file(path: Path, content: ManifestFile) -> None:
@@ -43,6 +44,8 @@ def write_manifest_file(path: Path, content: ManifestFile) -> None:
     }
     if content.parsing_classes:
         meta["parsing_classes"] = content.parsing_classes
+    if content.domain:
+        meta["domain"] = content.domain
     with replace_file(path) as temporary:
         pq.write_table(content.table.replace_schema_metadata({"passerby": json.dumps(meta)}), temporary)
 
@@ -59,6 +62,7 @@ def read_manifest_file(path: Path) -> ManifestFile:
         version, dataset, root = meta["version"], str(meta["dataset"]), str(meta["root"])
         schema = AttributeSchema.from_dict(meta["schema"])
         classes = check_classes(meta.get("parsing_classes", ()))
+        domain = None if meta.get("domain") is None else str(meta["domain"])
     except FileNotFoundError:
         raise ManifestError(f"no manifest at {path}; create one with `passerby prepare`") from None
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, SchemaError) as error:
@@ -73,7 +77,7 @@ def read_manifest_file(path: Path) -> ManifestFile:
         )
     table = table.replace_schema_metadata(None)
     check_table(path, table, schema)
-    return ManifestFile(dataset, schema, table, (path.resolve().parent / root).resolve(), classes)
+    return ManifestFile(dataset, schema, table, (path.resolve().parent / root).resolve(), classes, domain)
 
 
 def compute_fingerprint(

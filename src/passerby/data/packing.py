@@ -131,7 +131,7 @@ class _Packer:
         try:
             placement = compute_placement(image.size, preprocess, box)
         except DataError as error:
-            raise ImageError(f"cannot use the image {path}: {error}") from error
+            raise DataError(f"{path}: {error}") from error
         self.arrays["images"][row] = resize_image(image, preprocess, box)
         for name, paths in self.maps.items():
             relative = paths[row]

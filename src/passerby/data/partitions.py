@@ -2,16 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.data.copies import hash_images, join_rows
 from passerby.data.manifest import SPLITS, Manifest
+from passerby.data.stratification import stratify
 from passerby.errors import DataError
 
-__all__ = ["compute_drift", "identity_disjoint_partition", "random_partition"]
+__all__ = [
+    "check_identities",
+    "compute_drift",
+    "identity_disjoint_partition",
+    "random_partition",
+    "shuffled_partition",
+]
 
 RESTARTS = 5
 """Number of random initial assignments before the search gives up."""
@@ -21,11 +29,11 @@ CANDIDATES = 128
 """Number of random swaps that are compared in each step."""
 
 
-def random_partition(count: int, *, ratios: Sequence[float] = (0.7, 0.1, 0.2), seed: int = 0) -> list[str]:
-    """Assign rows to train, val and test at random.
+def shuffled_partition(count: int, *, ratios: Sequence[float] = (0.7, 0.1, 0.2), seed: int = 0) -> list[str]:
+    """Assign items to train, val and test at random, without regard to what they show.
 
     Args:
-        count: Number of rows.
+        count: Number of items.
         ratios: Fractions of train, val and test, which sum to 1; a fraction of 0 leaves a split empty.
         seed: Seed of the assignment; 0 or more.
 
@@ -34,7 +42,7 @@ def random_partition(count: int, *, ratios: Sequence[float] = (0.7, 0.1, 0.2), s
             would be empty.
 
     Example:
-        >>> random_partition(5, ratios=(0.6, 0.2, 0.2), seed=1)
+        >>> shuffled_partition(5, ratios=(0.6, 0.2, 0.2), seed=1)
         ['train', 'train', 'val', 'test', 'train']
     """
     ends = _split_ends(count, ratios, what="rows")
@@ -45,9 +53,51 @@ def random_partition(count: int, *, ratios: Sequence[float] = (0.7, 0.1, 0.2), s
     return [str(p) for p in splits]
 
 
+def random_partition(
+    manifest: Manifest,
+    *,
+    digests: Mapping[str, str] | None = None,
+    ratios: Sequence[float] = (0.7, 0.1, 0.2),
+    seed: int = 0,
+) -> list[str]:
+    """Assign images with all their rows to train, val and test, at random and with similar label frequencies.
+
+    All rows of an image, and of files with the same bytes, are in one split. `stratify` divides these groups:
+    each label keeps its share in every split, and a rare one is in every split if enough groups have it.
+
+    Args:
+        manifest: Rows of any data set. Identities are ignored, see `identity_disjoint_partition`.
+        digests: Hash of the bytes of each image, as from `check_images`; by default the existing files are
+            hashed.
+        ratios: Fractions of train, val and test among the rows, which sum to 1; a fraction of 0 leaves a
+            split empty.
+        seed: Seed of the assignment; 0 or more.
+
+    Raises:
+        DataError: If the seed is negative, the ratios do not sum to 1, or there are too few images for a
+            split with a positive fraction.
+
+    Example:
+        >>> from pathlib import Path
+        >>> from passerby.schema import Attribute, AttributeSchema
+        >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
+        >>> m = Manifest.create("toy", schema, root=Path("."), images=[f"{i // 2}.jpg" for i in range(10)],
+        ...                     labels=[[i % 2] for i in range(10)], partitions={})
+        >>> random_partition(m, ratios=(0.6, 0.2, 0.2))
+        ['val', 'val', 'test', 'test', 'train', 'train', 'train', 'train', 'train', 'train']
+    """
+    rng = _create_rng(seed)
+    digests = hash_images(manifest) if digests is None else digests
+    groups = join_rows([digests.get(image, image) for image in manifest.images])
+    _split_ends(int(groups.max(initial=-1)) + 1, ratios, what="different images")
+    assignment = stratify(groups, manifest.labels, ratios=ratios, rng=rng)
+    return [SPLITS[split] for split in assignment[groups]]
+
+
 def identity_disjoint_partition(
     manifest: Manifest,
     *,
+    digests: Mapping[str, str] | None = None,
     ratios: Sequence[float] = (0.6, 0.2, 0.2),
     seed: int = 0,
     max_drift: float = 0.03,
@@ -60,9 +110,11 @@ def identity_disjoint_partition(
     frequencies in all splits. Its index files are not used, and the search is our own: starting from a
     random assignment, it swaps pairs of identities between splits as long as this makes the splits more
     similar. Partitions are therefore comparable with PETA-zs and RAP-zs in kind, not image by image.
+    Identities that share an image, or files with the same bytes, count as one.
 
     Args:
         manifest: Rows without identity are not in the partition (None).
+        digests: As in `random_partition`.
         ratios: Fractions of train, val and test among the identities; among the images, they hold within one
             hundredth (or the images of one identity).
         seed: Seed of the search; 0 or more.
@@ -83,13 +135,12 @@ def identity_disjoint_partition(
         >>> identity_disjoint_partition(m, min_test_images=2)[:6]
         ['val', 'val', 'test', 'test', 'train', 'train']
     """
+    check_identities(manifest)
     identities = manifest.identities
     rows = np.array([i for i, identity in enumerate(identities) if identity is not None], dtype=np.int64)
-    if not len(rows):
-        raise DataError(f"manifest {manifest.dataset!r} has no identities; use a random partition instead")
-    groups = np.unique([str(identities[i]) for i in rows], return_inverse=True)[1].reshape(-1)
+    groups = _join_identities(manifest.take(rows), hash_images(manifest) if digests is None else digests)
     counts = _count(groups, manifest.labels[rows])
-    ends = _split_ends(len(counts.images), ratios, what="identities")
+    ends = _split_ends(len(counts.images), ratios, what="identities (those that share an image count as one)")
     rng = _create_rng(seed)
     best = (np.inf, 0)
     for _ in range(RESTARTS):
@@ -109,6 +160,26 @@ def identity_disjoint_partition(
         f"{min_test_images} test images; the closest had {best[0]:.3f} and {best[1]}; raise "
         "max_drift (--max-drift), lower min_test_images (--min-test-images), or try another seed (--seed)"
     )
+
+
+def check_identities(manifest: Manifest) -> None:
+    """Check that an identity-disjoint partition is possible.
+
+    Raises:
+        DataError: If no row has an identity.
+    """
+    if not any(identity is not None for identity in manifest.identities):
+        raise DataError(f"manifest {manifest.dataset!r} has no identities; use a random partition instead")
+
+
+def _join_identities(manifest: Manifest, digests: Mapping[str, str]) -> NDArray[np.int64]:
+    """Group of each row: identities that share an image or a copy; ordered by the first identity by name."""
+    names = np.unique([str(identity) for identity in manifest.identities], return_inverse=True)[1].reshape(-1)
+    joined = join_rows(names.tolist(), [digests.get(image, image) for image in manifest.images])
+    first = np.full(int(joined.max()) + 1, len(names), np.int64)
+    np.minimum.at(first, joined, names)
+    groups: NDArray[np.int64] = np.unique(first[joined], return_inverse=True)[1].reshape(-1)
+    return groups
 
 
 def compute_drift(labels: NDArray[np.int8], splits: Sequence[str | None]) -> float:

@@ -1,23 +1,20 @@
-"""Summary of a manifest: counts, shared identities, missing and unreadable images, duplicates."""
+"""Summary of a manifest: counts, labels by split, identities and images in several splits, image faults."""
 
 from __future__ import annotations
 
-import hashlib
-import os
-from collections import Counter, defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
-from pathlib import Path
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
+import numpy as np
+
+from passerby.data.copies import Contradiction, Overlap, find_contradictions, find_overlaps
+from passerby.data.crop_check import CropCheck, check_crops
+from passerby.data.image_check import ImageCheck
 from passerby.data.manifest import SPLITS, Manifest
-from passerby.errors import DataError, ImageError
-from passerby.images.decode import read_image
-from passerby.images.limits import limit_decoding, read_bytes
-from passerby.images.placement import compute_placement
-from passerby.types import Preprocess
+from passerby.data.near_duplicates import NearDuplicates, SimilarImages
 
-__all__ = ["AttributeCount", "ImageCheck", "SharedIdentities", "Summary", "check_images", "summarise"]
+__all__ = ["AttributeCount", "ImageFaults", "SharedIdentities", "Summary", "Unmeasurable", "summarise"]
 
 
 @dataclass(frozen=True)
@@ -52,16 +49,33 @@ class SharedIdentities:
 
 
 @dataclass(frozen=True)
-class ImageCheck:
-    """Result of reading every image.
+class Unmeasurable:
+    """Attributes whose accuracy cannot be measured on a split.
+
+    Args:
+        never_present: Attributes without a positive, but with negatives.
+        never_absent: Attributes without a negative, but with positives.
+        unknown: Attributes without any known label.
+    """
+
+    never_present: tuple[str, ...]
+    never_absent: tuple[str, ...]
+    unknown: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class ImageFaults:
+    """What is wrong with the images of a manifest, from reading all.
 
     Args:
         unreadable: Image and reason.
         duplicates: Groups of images whose files are identical, largest group first.
+        crops: Questionable crops.
     """
 
-    unreadable: list[tuple[str, str]] = field(default_factory=list)
-    duplicates: list[list[str]] = field(default_factory=list)
+    unreadable: list[tuple[str, str]]
+    duplicates: list[list[str]]
+    crops: CropCheck
 
 
 @dataclass(frozen=True)
@@ -74,6 +88,13 @@ class Summary:
         attributes: In schema order.
         splits: Rows by split, by partition.
         shared: By partition; empty if no identity is known.
+        unmeasurable: By partition, then by split; only splits with such an attribute.
+        overlaps: By partition, images in several splits; copies only if the images were read.
+        near_duplicates: By partition, images that look like one in another split; empty if the images were
+            not read.
+        contradictions: Rows of the same image and box with different labels; with copies if the images were
+            read.
+        repeated_rows: Number of rows with the image and box of an earlier row.
         identities: Number of different identities.
         without_identity: Number of rows whose identity is unknown.
         cameras: Number of different cameras.
@@ -88,20 +109,25 @@ class Summary:
     attributes: list[AttributeCount]
     splits: dict[str, dict[str, int]]
     shared: dict[str, SharedIdentities]
+    unmeasurable: dict[str, dict[str, Unmeasurable]]
+    overlaps: dict[str, list[Overlap]]
+    near_duplicates: dict[str, NearDuplicates]
+    contradictions: list[Contradiction]
+    repeated_rows: int
     identities: int
     without_identity: int
     cameras: int
     guidance: dict[str, int]
     missing: list[str]
-    check: ImageCheck | None
+    check: ImageFaults | None
 
 
 def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary:
-    """Count rows, labels, identities and auxiliary inputs of a manifest, and check which images exist.
+    """Count rows, labels, identities and auxiliary inputs of a manifest, and compare its splits and images.
 
     Args:
         manifest: Any manifest.
-        check: Result of `check_images`, to include in the summary.
+        check: Result of `check_images`; without it, copies, near-duplicates and crops are not checked.
 
     Example:
         >>> from pathlib import Path
@@ -114,8 +140,9 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
         (AttributeCount(name='Hat', positives=1, negatives=0, unknown=1), ['a.jpg', 'b.jpg'])
     """
     labels = manifest.labels
-    identities = manifest.identities
-    pictures = list(dict.fromkeys(manifest.images))
+    images, identities = manifest.images, manifest.identities
+    unique = list(dict.fromkeys(images))
+    digests = check.digests if check else {}
     partitions = {
         name: manifest.table.column(f"split:{name}").to_pylist() for name in manifest.partition_names
     }
@@ -123,7 +150,7 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
     return Summary(
         dataset=manifest.dataset,
         rows=len(manifest),
-        images=len(pictures),
+        images=len(unique),
         attributes=[
             AttributeCount(n, *(int((labels[:, i] == v).sum()) for v in (1, 0, -1)))
             for i, n in enumerate(manifest.schema.names)
@@ -132,6 +159,11 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
         shared={
             name: _count_shared(splits, identities) for name, splits in partitions.items() if any(identities)
         },
+        unmeasurable={n: _find_unmeasurable(manifest, splits) for n, splits in partitions.items()},
+        overlaps={n: find_overlaps(images, splits, digests) for n, splits in partitions.items()},
+        near_duplicates=_find_near_duplicates(images, partitions, check) if check else {},
+        contradictions=find_contradictions(manifest, digests),
+        repeated_rows=len(manifest) - len(set(zip(images, manifest.boxes(), strict=True))),
         identities=len({i for i in identities if i is not None}),
         without_identity=sum(i is None for i in identities),
         cameras=len({c for c in cameras if c is not None}),
@@ -139,61 +171,30 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
             name: len(manifest) - manifest.table.column(name).null_count
             for name in ("box", "mask", "parsing", "keypoints")
         },
-        missing=[p for p in pictures if not (manifest.root / p).is_file()],
-        check=check,
+        missing=[p for p in unique if not (manifest.root / p).is_file()],
+        check=ImageFaults(check.unreadable, check.duplicates, check_crops(manifest, check.sizes))
+        if check
+        else None,
     )
 
 
-def check_images(
-    manifest: Manifest, *, workers: int | None = None, progress: Callable[[int, int], None] | None = None
-) -> ImageCheck:
-    """Decode every existing image to find unreadable ones and exact duplicates.
-
-    An image counts as unreadable, too, if one of its boxes lies outside of it.
-
-    Args:
-        manifest: Any manifest; an image of several persons is read once.
-        workers: Number of threads; by default one per core.
-        progress: Called with the number of images done and the total.
-    """
-    pictures = [p for p in dict.fromkeys(manifest.images) if (manifest.root / p).is_file()]
-    unreadable: list[tuple[str, str]] = []
-    by_hash: defaultdict[bytes, list[str]] = defaultdict(list)
-    boxes: defaultdict[str, list[tuple[float, float, float, float]]] = defaultdict(list)
-    for picture, box in zip(manifest.images, manifest.boxes(), strict=True):
-        if box is not None:
-            boxes[picture].append(box)
-
-    def read(picture: str) -> tuple[bytes, str | None]:
-        return _read(manifest.root / picture, boxes.get(picture, ()))
-
-    with ThreadPoolExecutor(workers or os.cpu_count()) as pool:
-        for done, (picture, (digest, reason)) in enumerate(
-            zip(pictures, pool.map(read, pictures), strict=True), 1
-        ):
-            if reason is not None:
-                unreadable.append((picture, reason))
-            else:
-                by_hash[digest].append(picture)
-            if progress is not None:
-                progress(done, len(pictures))
-    duplicates = sorted((g for g in by_hash.values() if len(g) > 1), key=len, reverse=True)
-    return ImageCheck(unreadable, duplicates)
+def _find_near_duplicates(
+    images: Sequence[str], partitions: Mapping[str, Sequence[str | None]], check: ImageCheck
+) -> dict[str, NearDuplicates]:
+    similar = SimilarImages(check.hashes, check.digests)
+    return {name: similar.find(images, splits) for name, splits in partitions.items()}
 
 
-@limit_decoding()
-def _read(path: Path, boxes: Sequence[tuple[float, float, float, float]]) -> tuple[bytes, str | None]:
-    """Digest of a file, and the reason if it or one of its boxes cannot be used."""
-    try:
-        content = read_bytes(path)
-        image = read_image(content)
-        for box in boxes:
-            compute_placement(image.size, Preprocess(), box)
-    except ImageError as error:
-        return b"", str(error).partition(": ")[2]
-    except (OSError, DataError) as error:
-        return b"", str(error)
-    return hashlib.blake2b(content, digest_size=16).digest(), None
+def _find_unmeasurable(manifest: Manifest, splits: Sequence[str | None]) -> dict[str, Unmeasurable]:
+    names, labels = np.array(manifest.schema.names), manifest.labels
+    found = {}
+    for split in SPLITS:
+        rows = np.array([s == split for s in splits], np.bool_)
+        positives, negatives = ((labels[rows] == value).any(axis=0) for value in (1, 0))
+        if rows.any() and not (positives & negatives).all():
+            cases = (~positives & negatives, positives & ~negatives, ~positives & ~negatives)
+            found[split] = Unmeasurable(*(tuple(names[case].tolist()) for case in cases))
+    return found
 
 
 def _count_splits(splits: Sequence[str | None]) -> dict[str, int]:

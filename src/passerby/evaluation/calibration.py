@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,10 +14,22 @@ from passerby.bundle import Bundle
 from passerby.errors import ConfigError, DataError
 from passerby.evaluation.evaluation import Evaluation
 
-__all__ = ["GOALS", "Goal", "calibrate", "check_calibration", "choose_thresholds", "name_calibrated"]
+__all__ = [
+    "GOALS",
+    "MIN_COUNT",
+    "Goal",
+    "calibrate",
+    "check_calibration",
+    "choose_thresholds",
+    "describe_uncalibrated",
+    "name_calibrated",
+]
 
 Goal = Literal["mA", "f1"]
 Array = NDArray[np.float64]
+
+MIN_COUNT = 10
+"""An attribute with fewer positives or fewer negatives keeps its threshold."""
 
 SMALLEST = 1e-6
 """Least distance of probabilities from 0 and 1, as thresholds are searched among their logits."""
@@ -46,7 +58,7 @@ def choose_thresholds(
     labels: NDArray[np.int8],
     *,
     goal: Goal,
-    min_count: int = 10,
+    min_count: int = MIN_COUNT,
     resamples: int = 50,
     seed: int = 0,
 ) -> NDArray[np.float64]:
@@ -88,7 +100,7 @@ def choose_thresholds(
     logits = np.log(clipped / (1 - clipped))
     draws = np.random.default_rng(seed).integers(0, len(probs), (resamples, len(probs)))
     weights = np.stack([np.bincount(draw, minlength=len(probs)) for draw in draws])  # (B, N)
-    counts = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    counts = _count_fewer(labels)
     means = [
         _find_mean_cut(logits[:, a], labels[:, a], weights, GOALS[goal])
         if count >= max(1, min_count)
@@ -97,6 +109,24 @@ def choose_thresholds(
     ]
     thresholds: Array = 1 / (1 + np.exp(-np.asarray(means)))
     return thresholds
+
+
+def _count_fewer(labels: NDArray[np.int8]) -> NDArray[np.int64]:
+    """The number of positives or of negatives of each attribute, whichever is smaller."""
+    counts: NDArray[np.int64] = np.minimum((labels == 1).sum(axis=0), (labels == 0).sum(axis=0))
+    return counts
+
+
+def describe_uncalibrated(evaluation: Evaluation) -> str:
+    """State which attributes `calibrate` leaves at their thresholds; empty if there is none."""
+    counts = _count_fewer(evaluation.labels)
+    kept = [name for name, n in zip(evaluation.schema.names, counts, strict=True) if n < MIN_COUNT]
+    if not kept:
+        return ""
+    return (
+        f"{len(kept)} of {len(evaluation.schema)} attributes have fewer than {MIN_COUNT} positives or "
+        f"negatives and keep their thresholds: {', '.join(kept)}"
+    )
 
 
 def _find_mean_cut(
@@ -133,14 +163,17 @@ def _find_cut(logits: Array, scores: Array) -> float:
     return float(above + below) / 2
 
 
-def check_calibration(bundle: Bundle, dataset: str, partition: str, split: str) -> None:
-    """Refuse samples on which the bundle was trained or will be tested.
+def check_calibration(metadata: Mapping[str, Any], dataset: str, partition: str, split: str) -> None:
+    """Refuse samples on which a bundle was trained or will be tested.
+
+    Args:
+        metadata: Of the bundle.
+        dataset, partition, split: Of the samples.
 
     Raises:
         DataError: If the split is the test split or a training split, or the data set is that of the bundle
             under another partition, whose splits contain samples of both.
     """
-    metadata = bundle.metadata
     if split == "test":
         raise DataError("thresholds chosen on the test split flatter every later score; use val")
     if dataset != metadata.get("dataset"):
@@ -179,7 +212,7 @@ def calibrate(bundle: Bundle, evaluation: Evaluation, *, goal: Goal, rename: boo
     """
     if evaluation.schema.names != bundle.schema.names:
         raise DataError("expected an evaluation of this bundle, got one with other attributes")
-    check_calibration(bundle, evaluation.dataset, evaluation.partition, evaluation.split)
+    check_calibration(bundle.metadata, evaluation.dataset, evaluation.partition, evaluation.split)
     chosen = choose_thresholds(evaluation.probs, evaluation.labels, goal=goal)
     thresholds = np.where(np.isnan(chosen), bundle.thresholds, chosen)
     note = f"thresholds for the best {goal} on {evaluation.dataset} {evaluation.partition}/{evaluation.split}"

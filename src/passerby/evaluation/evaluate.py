@@ -10,15 +10,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.label_map import LabelMap
+from passerby.data.label_map import BoundLabelMap, LabelMap
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, SchemaError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.loading import Loading
 from passerby.evaluation.protocols import load_protocol
-from passerby.evaluation.split_batches import load_rows
 from passerby.inference.predictor import Predictor
-from passerby.metrics import ParsingScores, count_parsing
 from passerby.parsing import MASK_CLASSES, are_within, read_masks
 from passerby.types import Batch
 
@@ -26,8 +24,9 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from passerby.bundle import Bundle
+    from passerby.metrics import ParsingScores
 
-__all__ = ["evaluate"]
+__all__ = ["evaluate", "match_attributes"]
 
 DEFAULT_LOADING = Loading()
 FIVE_CROPS = "five-crops"
@@ -42,6 +41,7 @@ def evaluate(
     protocol: str = "default",
     tta: Sequence[str] = (),
     label_map: LabelMap | None = None,
+    limit: int | None = None,
     loading: Loading = DEFAULT_LOADING,
 ) -> Evaluation:
     """Predict all samples of one split and score the predictions.
@@ -60,6 +60,8 @@ def evaluate(
             `passerby.Predictor`; parsing maps are those of the uncropped images. The evaluation records it.
         label_map: For a model of another data set: how the manifest's attributes follow from the model's.
             Only the attributes that it maps are scored.
+        limit: Score at most so many samples of the split, drawn at random and always the same ones, for a
+            first look. The evaluation records it.
         loading: How images are loaded. Without a cache they are packed in a temporary folder if the model
             takes auxiliary inputs, or its parsing maps are scored.
 
@@ -68,13 +70,12 @@ def evaluate(
         ManifestError: If there is no such partition, or its split is empty.
         ImageError: If an image cannot be read and `loading.on_unreadable` is `raise`.
         DataError: If no image can be read.
-        ConfigError: If there is no such protocol or test-time augmentation.
+        ConfigError: If there is no such protocol or test-time augmentation, or the limit is below 1.
     """
     rules = load_protocol(protocol)
-    bound = None if label_map is None else label_map.bind(bundle.schema.names, manifest.schema.names)
-    manifest = _fit_attributes(manifest, bundle.schema.names if bound is None else bound.names)
+    bound, manifest = match_attributes(bundle.schema.names, manifest, label_map)
     thresholds = rules.choose_thresholds(bundle.thresholds)
-    rows = manifest.split_rows(partition, split)
+    rows, part = _draw_rows(manifest.split_rows(partition, split), limit)
     if loading.device is not None:
         bundle.to(loading.device)
     predictor = _create_predictor(bundle, tta)
@@ -104,8 +105,37 @@ def evaluate(
         skipped=skipped,
         parsing=parsing,
         five_crops=FIVE_CROPS in predictor.tta,
-        metadata=_describe_provenance(bundle) | ({} if bound is None else {"label_map": bound.title}),
+        metadata=_describe_provenance(bundle) | ({} if bound is None else {"label_map": bound.title}) | part,
     )
+
+
+def _draw_rows(
+    rows: NDArray[np.int64], limit: int | None
+) -> tuple[NDArray[np.int64], dict[str, dict[str, int]]]:
+    """At most `limit` of the rows, ascending, and what to record of it; nothing if these are all."""
+    if limit is None or limit >= len(rows):
+        return rows, {}
+    if limit < 1:
+        raise ConfigError(f"expected a limit of at least 1 sample, got {limit}")
+    chosen = np.random.default_rng(0).permutation(rows)[:limit]
+    return np.sort(chosen), {"limit": {"samples": limit, "of": len(rows)}}
+
+
+def match_attributes(
+    names: tuple[str, ...], manifest: Manifest, label_map: LabelMap | None
+) -> tuple[BoundLabelMap | None, Manifest]:
+    """Bind a label map to the attributes of a model, and restrict a manifest to those that can be scored.
+
+    Args:
+        names: Attributes of the model.
+
+    Raises:
+        SchemaError: If the manifest lacks an attribute, or the label map does not fit.
+    """
+    if label_map is None:
+        return None, _fit_attributes(manifest, names)
+    bound = label_map.bind(names, manifest.schema.names)
+    return bound, _fit_attributes(manifest, bound.names)
 
 
 def _create_predictor(bundle: Bundle, tta: Sequence[str]) -> Predictor:
@@ -161,6 +191,9 @@ def _predict(
     skipped: list[tuple[str, str]],
 ) -> tuple[NDArray[np.int64], NDArray[np.float32], dict[str, ParsingScores]]:
     """Rows of the readable images, their probabilities, and the scores of the parsing maps by stage."""
+    from passerby.evaluation.split_batches import load_rows
+    from passerby.metrics import ParsingScores
+
     model = predictor.bundle.model
     truth = _find_truth(predictor.bundle, manifest.take(rows))
     guidance = tuple(dict.fromkeys((*model.guidance, *([truth] if truth else []))))
@@ -198,6 +231,8 @@ def _count_pixels(
     counts: dict[str, Tensor], maps: dict[str, Tensor], batch: Batch, truth: str, *, classes: int
 ) -> None:
     """Add the confusion counts of a batch of parsing maps, by stage."""
+    from passerby.metrics import count_parsing
+
     true = getattr(batch.guidance, truth)
     true = read_masks(true) if truth == "masks" else true  # (N, H, W)
     for stage, predicted in maps.items():

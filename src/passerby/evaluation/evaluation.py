@@ -9,7 +9,6 @@ FOLDER/
 
 from __future__ import annotations
 
-import math
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -24,13 +23,18 @@ from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.protocols import Protocol, load_protocol
 from passerby.evaluation.provenance import describe_protocol_line, describe_result
 from passerby.evaluation.results import EVALUATION_FILE, PREDICTIONS_FILE, Result, read_score_file
-from passerby.evaluation.scoring import compute_scores, describe_attributes
-from passerby.io import write_json
-from passerby.metrics import ParsingScores
+from passerby.evaluation.scoring import (
+    are_close,
+    compute_scores,
+    describe_attributes,
+    restore_nan,
+)
+from passerby.evaluation.unmeasured import UNMEASURED, describe_unmeasured
+from passerby.io import replace_nan, write_json
 from passerby.schema import AttributeSchema
 
 if TYPE_CHECKING:
-    from passerby.metrics import AttributeScores
+    from passerby.metrics import AttributeScores, ParsingScores
 
 __all__ = ["Evaluation"]
 
@@ -122,29 +126,48 @@ class Evaluation:
         )
 
     def summary(self) -> dict[str, float]:
-        """The overall metrics by name, in [0, 1]; mAP is NaN if no attribute has a positive."""
+        """The overall metrics by name, in [0, 1]; NaN if the labels cannot measure one."""
         return {**self.scores.summary(), "mAP": self.mAP}
 
     @property
     def mean_accuracy_per_body_part(self) -> dict[str, float]:
-        """The mean mA of the attributes of each body part, in [0, 1] (SSPNet's Table 1)."""
+        """The mean mA of the attributes of each body part, in [0, 1] (SSPNet's Table 1); NaN without any."""
+        from passerby.metrics.functional import average_measured
+
         values = self.scores.per_attribute_mA
         return {
-            body_part: float(values[list(members)].mean())
+            body_part: average_measured(values[list(members)])
             for body_part, members in self.schema.group_by("body_part").items()
         }
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """The attributes without positives or without negatives."""
+        pairs = zip(self.schema.names, self.scores.measurable.tolist(), strict=True)
+        return tuple(name for name, measurable in pairs if not measurable)
+
+    def describe_unmeasured(self) -> list[str]:
+        """State which attributes and how many samples the scores leave out, or count as 0."""
+        found = describe_unmeasured(self.unmeasured, len(self.schema), protocol=self.protocol.name)
+        blank = 0
+        if self.protocol.unknown == "ignore" and self.protocol.degenerate == "drop":
+            blank = int((self.labels < 0).all(axis=1).sum())
+        left_out = f"{blank:,} of {len(self):,} samples have no known label and are left out of all scores."
+        return [*filter(None, [found]), *[left_out] * bool(blank)]
 
     def metrics(self) -> dict[str, Any]:
         """Overall metrics, `per_attribute` and `mA_per_body_part`, in [0, 1]; None if not measurable.
 
+        `unmeasured` has the names of the attributes without positives or without negatives.
         If parsing maps were scored, `parsing` has the `mIoU` and `IoU` by class of each stage.
         """
         return {
-            **{name: None if math.isnan(value) else value for name, value in self.summary().items()},
+            **{name: replace_nan(value) for name, value in self.summary().items()},
+            UNMEASURED: list(self.unmeasured),
             "per_attribute": describe_attributes(
                 self.schema.names, self.scores, self.average_precision, self.thresholds
             ),
-            "mA_per_body_part": self.mean_accuracy_per_body_part,
+            "mA_per_body_part": {k: replace_nan(v) for k, v in self.mean_accuracy_per_body_part.items()},
             **({"parsing": {k: v.to_dict() for k, v in self.parsing.items()}} if self.parsing else {}),
         }
 
@@ -158,6 +181,23 @@ class Evaluation:
             DataError: If a field is in neither, or a value is out of range; the message names the field.
         """
         return Result(**{**self._describe(), **facts})
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the content of `evaluation.json`, without the folder of the images."""
+        return {**self._describe(), "details": self._describe_details()}
+
+    def _describe_details(self) -> dict[str, Any]:
+        return {
+            "n_samples": len(self),
+            "protocol_line": self.protocol_line,
+            "degenerate": self.scores.degenerate,
+            "five_crops": self.five_crops,
+            "device": self.device,
+            "seconds": self.seconds,
+            "skipped": [list(pair) for pair in self.skipped],
+            "metadata": dict(self.metadata),
+            "schema": self.schema.to_dict(),
+        }
 
     def _describe(self) -> dict[str, Any]:
         return describe_result(
@@ -186,18 +226,8 @@ class Evaluation:
         """Write `predictions.parquet`, then `evaluation.json`, so that a folder with it is complete."""
         folder = Path(folder)
         self.predictions.write(folder / PREDICTIONS_FILE)
-        details = {
-            "n_samples": len(self),
-            "protocol_line": self.protocol_line,
-            "degenerate": self.scores.degenerate,
-            "five_crops": self.five_crops,
-            "device": self.device,
-            "seconds": self.seconds,
-            "skipped": [list(pair) for pair in self.skipped],
-            "root": Path(os.path.relpath(self.root.resolve(), folder.resolve())).as_posix(),
-            "metadata": dict(self.metadata),
-            "schema": self.schema.to_dict(),
-        }
+        root = Path(os.path.relpath(self.root.resolve(), folder.resolve())).as_posix()
+        details = {**self._describe_details(), "root": root}
         write_json(folder / EVALUATION_FILE, {**self._describe(), "details": details})
 
     def write_result(self, target: Path, **facts: Any) -> Path:
@@ -235,13 +265,13 @@ class Evaluation:
             schema = AttributeSchema.from_dict(details["schema"])
             predictions = Predictions.load(folder / PREDICTIONS_FILE).select(schema.names)
             evaluation = cls._from_values(values, schema, predictions, root or folder / details["root"])
-            stored = float(values["metrics"]["mA"])
+            stored = restore_nan(values["metrics"]["mA"])
         except (DataError, KeyError, ValueError, TypeError, SchemaError) as error:
             raise DataError(
                 f"{folder} is not a complete evaluation ({error}); create it again with "
                 "`passerby evaluate … --out`"
             ) from error
-        if abs(stored - evaluation.scores.mA) > 1e-6:
+        if not are_close(stored, evaluation.scores.mA, tolerance=1e-6):
             raise DataError(
                 f"{folder}: {EVALUATION_FILE} states mA {stored:.6f}, the predictions give "
                 f"{evaluation.scores.mA:.6f}; the files do not belong together, run `passerby evaluate` again"
@@ -252,6 +282,8 @@ class Evaluation:
     def _from_values(
         cls, values: Mapping[str, Any], schema: AttributeSchema, predictions: Predictions, root: Path
     ) -> Evaluation:
+        from passerby.metrics import ParsingScores
+
         details, metrics = values["details"], values["metrics"]
         return cls(
             dataset=values["dataset"],

@@ -14,20 +14,25 @@ from typing import Literal
 
 from passerby.errors import ConfigError
 
-__all__ = ["PROTOCOLS", "Protocol", "load_protocol"]
+__all__ = ["COUNT_UNMEASURABLE", "PROTOCOLS", "Protocol", "add_rule", "load_protocol"]
+
+COUNT_UNMEASURABLE = "count-unmeasurable"
+"""The protocol of the literature, and of passerby up to 0.2, for attributes that cannot be measured."""
 
 _THRESHOLD = re.compile(r"threshold-(0?\.\d+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How probabilities become decisions and what happens to unknown labels.
+    """How probabilities become decisions, and what happens to unknown labels and unmeasurable attributes.
 
     Args:
         name: Name, printed with the score.
         threshold: One threshold for all attributes; None for the thresholds of the bundle, which are 0.5
             unless they were calibrated on the validation split.
         unknown: Whether an unknown label (−1) is left out or counts as "no".
+        degenerate: Whether an attribute without positives or without negatives is left out of mA (`drop`), or
+            the half that cannot be measured counts as 0 (`zero`); see `passerby.metrics.compute_scores`.
 
     Example:
         >>> load_protocol("default").describe((0.5, 0.5))
@@ -37,6 +42,7 @@ class Protocol:
     name: str
     threshold: float | None = None
     unknown: Literal["ignore", "negative"] = "ignore"
+    degenerate: Literal["drop", "zero"] = "drop"
 
     def choose_thresholds(self, of_bundle: Sequence[float]) -> tuple[float, ...]:
         """The threshold of each attribute under this protocol, given those of the bundle."""
@@ -46,7 +52,9 @@ class Protocol:
 
     def describe(self, thresholds: Sequence[float]) -> str:
         """The rules in one line; `thresholds` are those of the score."""
-        return f"{self.name}: positive if {self.describe_threshold(thresholds)}, {self.describe_unknown()}"
+        counted = ", unmeasurable attributes counted as 0" if self.degenerate == "zero" else ""
+        decision = self.describe_threshold(thresholds)
+        return f"{self.name}: positive if {decision}, {self.describe_unknown()}{counted}"
 
     def describe_threshold(self, thresholds: Sequence[float]) -> str:
         """The rule that turns a probability into a decision."""
@@ -66,6 +74,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         "threshold-0.5": Protocol("threshold-0.5", threshold=0.5),
         "threshold-0.45": Protocol("threshold-0.45", threshold=0.45),
         "unknown-negative": Protocol("unknown-negative", unknown="negative"),
+        COUNT_UNMEASURABLE: Protocol(COUNT_UNMEASURABLE, degenerate="zero"),
         "select-on-test": Protocol("select-on-test"),  # as `default`; a recipe with `val: test` requires it
     }
 )
@@ -79,8 +88,9 @@ def load_protocol(name: str) -> Protocol:
         ConfigError: If there is no such protocol; the message lists the available ones.
 
     Example:
-        >>> load_protocol("threshold-0.45+unknown-negative")
-        Protocol(name='threshold-0.45+unknown-negative', threshold=0.45, unknown='negative')
+        >>> protocol = load_protocol("threshold-0.45+unknown-negative")
+        >>> protocol.threshold, protocol.unknown, protocol.degenerate
+        (0.45, 'negative', 'drop')
     """
     protocol = Protocol(name)
     for word in name.split("+"):
@@ -92,7 +102,19 @@ def load_protocol(name: str) -> Protocol:
             protocol = replace(protocol, threshold=one.threshold)
         if one.unknown != "ignore":
             protocol = replace(protocol, unknown=one.unknown)
+        if one.degenerate != "drop":
+            protocol = replace(protocol, degenerate=one.degenerate)
     return protocol
+
+
+def add_rule(name: str, rule: str) -> str:
+    """The name of a protocol with one more rule.
+
+    Example:
+        >>> add_rule("default", "count-unmeasurable"), add_rule("threshold-0.5", "count-unmeasurable")
+        ('count-unmeasurable', 'threshold-0.5+count-unmeasurable')
+    """
+    return rule if name == "default" else f"{name}+{rule}"
 
 
 def _read_threshold(word: str) -> Protocol | None:

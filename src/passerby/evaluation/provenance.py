@@ -39,12 +39,16 @@ def describe_result(
         metrics: The scores.
         five_crops: Whether probabilities are means over five crops; the variant is `<variant>-five-crops`.
         skipped: Number of unreadable images.
+
+    If not all samples were scored, the variant ends in `-limit-<number>`.
     """
     environment = metadata.get("environment") or {}
-    variant = metadata.get("variant")
+    variant, limit = metadata.get("variant"), metadata.get("limit")
+    if variant:
+        variant += ("-five-crops" if five_crops else "") + (f"-limit-{limit['samples']}" if limit else "")
     return {
         "model": metadata.get("model"),
-        "variant": f"{variant}-five-crops" if variant and five_crops else variant,
+        "variant": variant,
         "backbone": metadata.get("backbone"),
         "pretraining": metadata.get("pretraining"),
         "dataset": dataset,
@@ -56,6 +60,7 @@ def describe_result(
             "skipped_images": skipped,
             **({"crops": FIVE_CROPS} if five_crops else {}),
             **_describe_source(metadata, dataset),
+            **_describe_parts(metadata),
         },
         "seed": metadata.get("seed"),
         "epochs": metadata.get("epochs"),
@@ -98,6 +103,16 @@ def _describe_source(metadata: Mapping[str, Any], dataset: str) -> dict[str, str
     }
 
 
+def _describe_parts(metadata: Mapping[str, Any]) -> dict[str, str]:
+    """The part of the training images and of the samples of the split that were used, if not all were."""
+    subset, limit = metadata.get("train_subset"), metadata.get("limit")
+    parts = {
+        "train_subset": subset,
+        "limit": f"{limit['samples']:,} of {limit['of']:,} samples, drawn at random" if limit else None,
+    }
+    return {name: text for name, text in parts.items() if text}
+
+
 def describe_protocol_line(
     metadata: Mapping[str, Any], protocol: Protocol, thresholds: Sequence[float], *, five_crops: bool
 ) -> str:
@@ -108,7 +123,8 @@ def describe_protocol_line(
         f"epoch chosen by {selection}" if selection else "how the epoch was chosen is not recorded",
     )
     ema = f"EMA {average:g}" if isinstance(average, int | float) else "no EMA"
-    return f"{'; '.join(parts)}, {ema}" + (f"; {FIVE_CROPS}" if five_crops else "")
+    further = ([FIVE_CROPS] if five_crops else []) + list(_describe_parts(metadata).values())
+    return "; ".join((f"{'; '.join(parts)}, {ema}", *further))
 
 
 def convert_evaluation(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -7,6 +7,7 @@ lacks are null there. Metrics are fractions in [0, 1] in files and per cent in t
 
 from __future__ import annotations
 
+import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields
@@ -15,8 +16,10 @@ from typing import Any, Self
 
 from passerby.errors import DataError
 from passerby.evaluation.provenance import convert_evaluation
+from passerby.evaluation.scoring import restore_nan
+from passerby.evaluation.unmeasured import UNMEASURED, describe_unmeasured, state_old_rule
 from passerby.io import read_json, slugify, write_json
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 from passerby.migration import upgrade
 
 __all__ = [
@@ -24,6 +27,7 @@ __all__ = [
     "PREDICTIONS_FILE",
     "Result",
     "check_field",
+    "identify_evaluation",
     "name_score_file",
     "read_score_file",
 ]
@@ -71,7 +75,9 @@ class Result:
         epochs: Epochs of the recipe; early stopping may have ended the run before.
         device: Device of the training run.
         commit: Commit of the code, None outside a checkout.
-        metrics: mA, accuracy, precision, recall, f1, mAP in [0, 1]; per_attribute by attribute name.
+        metrics: mA, accuracy, precision, recall, f1, mAP in [0, 1]; per_attribute by attribute name;
+            unmeasured, the names of the attributes without positives or without negatives. None for a score
+            that the labels cannot measure.
         seconds: Duration of the training run.
         details: Further values of an evaluation folder, see `Evaluation`; None for a score file.
 
@@ -119,6 +125,20 @@ class Result:
             self.dataset, model=self.model, backbone=self.backbone, variant=self.variant, seed=self.seed
         )
 
+    def get_score(self, metric: str) -> float:
+        """An overall metric, NaN if the labels cannot measure it."""
+        return restore_nan(self.metrics[metric])
+
+    @property
+    def unmeasured(self) -> tuple[str, ...]:
+        """The attributes without positives or without negatives."""
+        return tuple(self.metrics.get(UNMEASURED, ()))
+
+    def describe_unmeasured(self) -> str:
+        """State how many attributes cannot be measured, and which; empty if there is none."""
+        total = len(self.metrics["per_attribute"])
+        return describe_unmeasured(self.unmeasured, total, protocol=self.protocol["name"])
+
     def write(self, target: Path) -> Path:
         """Write the score file, without the details, through a temporary name.
 
@@ -162,20 +182,36 @@ class Result:
 
 
 def read_score_file(path: Path) -> dict[str, Any]:
-    """The values of a score file or an `evaluation.json`, of passerby 0.1 as well, in the current format.
+    """The values of a score file or an `evaluation.json`, of older versions as well, in the current format.
 
     Raises:
         DataError: If it is missing, no JSON, or a damaged evaluation.
     """
     values: dict[str, Any] = upgrade(read_json(path))
     if "metadata" not in values or "details" in values:
-        return values
+        return state_old_rule(values)
     try:
-        return convert_evaluation(values)
+        return state_old_rule(convert_evaluation(values))
     except (KeyError, TypeError, AttributeError) as error:
         raise DataError(
             f"{path} is not a complete evaluation ({error}); evaluate the bundle again"
         ) from error
+
+
+def identify_evaluation(values: Mapping[str, Any]) -> str:
+    """A key that two files of one evaluation share, such as `RUN/test` and its score file.
+
+    It has all fields of `Result` but device, seconds and details: model, variant, backbone, pretraining, data
+    set, partition, split, input size, protocol, seed, epochs, commit, and of the metrics the overall ones and
+    those by attribute.
+
+    Args:
+        values: The fields of `Result`, as `read_score_file` returns them.
+    """
+    key = {name: values.get(name) for name in _KINDS if name not in ("device", "seconds")}
+    metrics = values.get("metrics") or {}
+    key["metrics"] = {name: metrics.get(name) for name in (*METRICS, "per_attribute")}
+    return json.dumps(key, sort_keys=True, default=dict)
 
 
 def name_score_file(dataset: str, *, model: str, backbone: str, variant: str, seed: int) -> Path:
@@ -198,15 +234,18 @@ def check_field(name: str, value: object) -> None:
 
 def _check_metrics(metrics: Mapping[str, Any]) -> None:
     for name in METRICS:
-        value = metrics.get(name)
-        if not _is_fraction(value):
-            raise DataError(f"metric {name!r}: expected a fraction in [0, 1] (not per cent), got {value!r}")
+        value = metrics.get(name, "nothing")
+        if value is not None and not _is_fraction(value):
+            raise DataError(
+                f"metric {name!r}: expected a fraction in [0, 1] (not per cent), or null, got {value!r}"
+            )
     per_attribute = metrics.get("per_attribute")
     if not isinstance(per_attribute, Mapping) or not per_attribute:
         raise DataError("metric 'per_attribute': expected an object with one entry per attribute")
     for attribute, scores in per_attribute.items():
-        if not isinstance(scores, Mapping) or not _is_fraction(scores.get("mA")):
-            raise DataError(f"per_attribute {attribute!r}: expected 'mA' in [0, 1], got {scores!r}")
+        value = scores.get("mA", "nothing") if isinstance(scores, Mapping) else "nothing"
+        if value is not None and not _is_fraction(value):
+            raise DataError(f"per_attribute {attribute!r}: expected 'mA' in [0, 1], or null, got {scores!r}")
 
 
 def _is_fraction(value: object) -> bool:

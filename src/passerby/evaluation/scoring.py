@@ -10,11 +10,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.evaluation.protocols import Protocol
+from passerby.io import replace_nan
 
 if TYPE_CHECKING:
     from passerby.metrics import AttributeScores
 
-__all__ = ["compute_scores", "describe_attributes"]
+__all__ = [
+    "are_close",
+    "compute_scores",
+    "describe_attributes",
+    "format_percent",
+    "restore_nan",
+]
 
 PER_ATTRIBUTE = ("mA", "tpr", "tnr", "accuracy", "precision", "recall", "f1")
 
@@ -31,7 +38,12 @@ def compute_scores(
 
     from passerby.metrics import AttributeMetrics, MeanAveragePrecision
 
-    metrics = AttributeMetrics(probs.shape[1], thresholds=list(thresholds), unknown=protocol.unknown)
+    metrics = AttributeMetrics(
+        probs.shape[1],
+        thresholds=list(thresholds),
+        unknown=protocol.unknown,
+        degenerate=protocol.degenerate,
+    )
     precision = MeanAveragePrecision(probs.shape[1], unknown=protocol.unknown)
     tensors = torch.from_numpy(np.ascontiguousarray(probs)), torch.from_numpy(np.ascontiguousarray(labels))
     metrics.update(*tensors)
@@ -46,17 +58,37 @@ def describe_attributes(
     average_precision: NDArray[np.float64],
     thresholds: Sequence[float],
 ) -> dict[str, dict[str, Any]]:
-    """The scores of each attribute as JSON values, None for an average precision of NaN."""
+    """The scores of each attribute as JSON values, None for those that cannot be measured."""
     columns: dict[str, list[float]] = {
         metric: getattr(scores, f"per_attribute_{metric}").tolist() for metric in PER_ATTRIBUTE
     }
     return {
         name: {
-            **{metric: column[i] for metric, column in columns.items()},
-            "AP": None if math.isnan(average_precision[i]) else float(average_precision[i]),
+            **{metric: replace_nan(column[i]) for metric, column in columns.items()},
+            "AP": replace_nan(float(average_precision[i])),
             "positives": int(scores.positives[i]),
             "negatives": int(scores.negatives[i]),
             "threshold": thresholds[i],
         }
         for i, name in enumerate(names)
     }
+
+
+def restore_nan(value: float | None) -> float:
+    """The inverse of `passerby.io.replace_nan`."""
+    return math.nan if value is None else float(value)
+
+
+def are_close(stored: float, found: float, *, tolerance: float) -> bool:
+    """Whether two scores agree; two that cannot be measured do."""
+    return abs(stored - found) <= tolerance or (math.isnan(stored) and math.isnan(found))
+
+
+def format_percent(value: float, *, digits: int = 2, unit: str = "%") -> str:
+    """A score in per cent, or a dash for one that cannot be measured.
+
+    Example:
+        >>> format_percent(0.8152), format_percent(0.8152, digits=1, unit=""), format_percent(math.nan)
+        ('81.52%', '81.5', '–')
+    """
+    return "–" if math.isnan(value) else f"{100 * value:.{digits}f}{unit}"

@@ -16,6 +16,7 @@ from PIL import Image, UnidentifiedImageError
 from passerby.errors import ImageError
 from passerby.images import limits
 from passerby.images.limits import FORMATS, check_file, check_pixels, limit_decoding, read_bytes
+from passerby.images.missing_files import describe_similar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -76,7 +77,6 @@ def read_image(
         >>> read_image(Image.new("L", (4, 6), 128)).getpixel((0, 0))
         (128, 128, 128)
     """
-    name = _name_of(source)
     try:
         with limit_decoding():
             if isinstance(source, Image.Image):
@@ -84,7 +84,7 @@ def read_image(
             with _open(source if isinstance(source, bytes) else read_bytes(source)) as image:
                 return _to_upright_rgb(image, background)
     except Exception as error:  # decoders raise arbitrary exceptions for damaged files
-        raise ImageError(f"cannot read the image {name}: {_reason(error)}") from error
+        raise ImageError(f"cannot read the image {_name_of(source)}: {_reason(error, source)}") from error
 
 
 def read_size(path: str | Path) -> tuple[int, int]:
@@ -100,7 +100,7 @@ def read_size(path: str | Path) -> tuple[int, int]:
                 return image.size
             return image.size[::-1] if _find_turn(image) in _SWAPPING else image.size
     except Exception as error:  # as in read_image
-        raise ImageError(f"cannot read the image {path}: {_reason(error)}") from error
+        raise ImageError(f"cannot read the image {path}: {_reason(error, path)}") from error
 
 
 def count_pixels(path: str | Path) -> int:
@@ -119,9 +119,10 @@ def _name_of(source: object) -> str:
     return str(getattr(source, "filename", "") or "<image>")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, source: object) -> str:
     if isinstance(error, FileNotFoundError):
-        return "the file does not exist"
+        hint = describe_similar(source) if isinstance(source, (str, Path)) else ""
+        return f"the file does not exist{hint}"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
         return f"it has more than {limits.MAX_PIXELS} pixels; scale it down first"
     if isinstance(error, UnidentifiedImageError):
@@ -212,7 +213,7 @@ def load_map(path: str | Path) -> NDArray[np.uint8]:
                     raise ImageError(f"expected one number per pixel (mode 1, L or P), got mode {image.mode}")
                 return np.asarray(image).astype(np.uint8)
     except Exception as error:  # as in read_image
-        raise ImageError(f"cannot read the map {path}: {_reason(error)}") from error
+        raise ImageError(f"cannot read the map {path}: {_reason(error, path)}") from error
 
 
 def _load_matrix(content: bytes) -> NDArray[np.uint8]:

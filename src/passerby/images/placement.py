@@ -16,12 +16,15 @@ from PIL import Image
 from passerby.errors import DataError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from numpy.typing import NDArray
 
     from passerby.types import Preprocess
 
 __all__ = [
     "Placement",
+    "clip_box",
     "compute_placement",
     "resize_image",
     "resize_map",
@@ -64,6 +67,30 @@ class Placement:
         return mapped
 
 
+def clip_box(size: tuple[int, int], box: Sequence[float]) -> BoxTuple:
+    """The part of a box that is inside the image.
+
+    Args:
+        size: Width and height of the image in pixels.
+        box: Left, top, right, bottom in pixels.
+
+    Raises:
+        DataError: If the box is outside the image.
+
+    Example:
+        >>> clip_box((40, 100), (-3, 10.5, 20.2, 160))
+        (0.0, 10.5, 20.2, 100)
+    """
+    x0, y0, x1, y1 = box
+    clipped = (max(x0, 0.0), max(y0, 0.0), min(x1, size[0]), min(y1, size[1]))
+    if not (clipped[2] > clipped[0] and clipped[3] > clipped[1]):
+        raise DataError(
+            f"box outside the image: expected a box that overlaps the image of {size[0]} × {size[1]} pixels, "
+            f"got {tuple(box)}; correct or remove it"
+        )
+    return clipped
+
+
 def compute_placement(
     size: tuple[int, int], preprocess: Preprocess, box: BoxTuple | None = None
 ) -> Placement:
@@ -84,11 +111,7 @@ def compute_placement(
         >>> compute_placement((100, 100), Preprocess(256, 192, resize="pad")).target
         (0, 32, 192, 224)
     """
-    width, height = size
-    x0, y0, x1, y1 = (0.0, 0.0, width, height) if box is None else box
-    source = (max(x0, 0.0), max(y0, 0.0), min(x1, width), min(y1, height))
-    if not (source[2] > source[0] and source[3] > source[1]):
-        raise DataError(f"expected a box that overlaps the image of {width} × {height} pixels, got {box}")
+    source = clip_box(size, (0.0, 0.0, *size) if box is None else box)
     if preprocess.resize == "stretch":
         return Placement(source, (0, 0, preprocess.width, preprocess.height))
     w, h = source[2] - source[0], source[3] - source[1]

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from passerby.errors import DataError
+from passerby.errors import ConfigError, DataError
 from passerby.images.placement import compute_placement, resize_map
 from passerby.parsing import UNKNOWN_CLASS
 from passerby.types import Guidance, Preprocess
@@ -68,6 +68,19 @@ class AuxiliaryInputs:
     def kinds(self) -> tuple[Kind, ...]:
         """The kinds that the annotators find."""
         return tuple(annotator.kind for annotator in self.annotators)
+
+    def check_boxes(self) -> None:
+        """Refuse to work on boxes in images if an annotator reads files, which exist once for each image.
+
+        Raises:
+            ConfigError: If there is such an annotator.
+        """
+        for annotator in self.annotators:
+            if annotator.name == "files":
+                raise ConfigError(
+                    f"expected {annotator.kind} from a network for boxes in images, got a folder with one "
+                    "file for each image; choose a method such as mask-rcnn or vitpose, or leave them out"
+                )
 
     def find(
         self,

@@ -11,7 +11,7 @@ from passerby.bundle.pictures import Picture
 from passerby.errors import DataError
 from passerby.images.placement import restore_map
 from passerby.inference.auxiliary import AuxiliaryInputs, find_inputs
-from passerby.inference.batches import PictureBatch, Skipped, count_threads, load_batches
+from passerby.inference.batches import BoxLike, PictureBatch, Skipped, count_threads, load_batches
 from passerby.inference.tta import average_views, check_tta
 from passerby.types import Guidance, Prediction
 
@@ -95,16 +95,24 @@ class Predictor:
                 raise DataError(f"expected {name} of at least 1, got {getattr(self, name)}")
 
     def __call__(
-        self, pictures: Iterable[Picture], *, progress: Callable[[int], None] | None = None
+        self,
+        pictures: Iterable[Picture],
+        *,
+        boxes: Iterable[BoxLike | None] | None = None,
+        progress: Callable[[int], None] | None = None,
     ) -> PredictionResult:
         """Predict for all images.
 
         Args:
             pictures: Paths or images in memory; see `Picture`.
+            boxes: As for `stream`.
             progress: Called with the number of images done so far.
+
+        Raises:
+            ConfigError, DataError: As `stream`.
         """
         predictions, skipped = [], []
-        for done, item in enumerate(self.stream(pictures), start=1):
+        for done, item in enumerate(self.stream(pictures, boxes=boxes), start=1):
             if isinstance(item, Skipped):
                 skipped.append(item)
             else:
@@ -113,19 +121,36 @@ class Predictor:
                 progress(done)
         return PredictionResult(tuple(predictions), tuple(skipped))
 
-    def stream(self, pictures: Iterable[Picture]) -> Iterator[Prediction | Skipped]:
+    def stream(
+        self, pictures: Iterable[Picture], *, boxes: Iterable[BoxLike | None] | None = None
+    ) -> Iterator[Prediction | Skipped]:
         """Predict one by one in the order given, for lists too long for memory.
 
         At most two batches are held at a time, and images are taken from the iterable as they are needed.
-        An unreadable image yields `Skipped`; any other error ends the stream.
+        An unreadable image or an impossible box yields `Skipped`; any other error ends the stream.
+
+        Args:
+            pictures: Paths or images in memory; an image with several persons is repeated.
+            boxes: The person's box in each image: left, top, right, bottom in pixels of the upright image;
+                None for the full image. Boxes are clipped to the image.
+
+        Raises:
+            ConfigError: If boxes come with auxiliary inputs from files, which exist once for each image.
+            DataError: If there are more images than boxes, or fewer.
         """
+        if boxes is not None and self.auxiliary is not None:
+            self.auxiliary.check_boxes()
         batches = load_batches(
             pictures,
             self.bundle.preprocess,
+            boxes=boxes,
             batch_size=self.batch_size,
             threads=self.threads,
             keep_originals=self.auxiliary is not None or self.parse,
         )
+        return self._stream(batches)
+
+    def _stream(self, batches: Iterable[PictureBatch]) -> Iterator[Prediction | Skipped]:
         for batch in batches:
             yield from batch.merge(self._predict(batch) if len(batch) else ())
 
@@ -167,7 +192,7 @@ class Predictor:
             probs, maps = self.parse_batch(batch.inputs, found.guidance, warn=False)
         else:
             probs = self.predict_batch(batch.inputs, found.guidance, warn=False)
-        predictions = self.bundle.describe(probs, batch.sources, missing=found.missing)
+        predictions = self.bundle.describe(probs, batch.sources, missing=found.missing, boxes=batch.boxes)
         if maps:
             best = list(maps.values())[-1].cpu().numpy()  # (N, H, W)
             predictions = [

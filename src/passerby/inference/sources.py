@@ -1,4 +1,4 @@
-"""Expand files, folders and patterns into a list of image files."""
+"""Expand files, folders, patterns and tables into a list of persons to predict."""
 
 from __future__ import annotations
 
@@ -6,15 +6,33 @@ import glob
 import logging
 import os
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from passerby.errors import DataError
+from passerby.errors import ConfigError, DataError
 from passerby.images.limits import IMAGE_SUFFIXES
+from passerby.images.missing_files import describe_similar
+from passerby.types import Box
 
-__all__ = ["IMAGE_SUFFIXES", "find_images"]
+__all__ = ["IMAGE_SUFFIXES", "Source", "find_images", "read_sources"]
 
 logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """A person to predict.
+
+    Args:
+        path: The image.
+        box: The person's box in it; None for the full image.
+        row: The person's row in a table.
+    """
+
+    path: Path
+    box: Box | None = None
+    row: int | None = None
 
 
 def find_images(sources: Iterable[str | Path]) -> list[Path]:
@@ -49,7 +67,7 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
     for source in given:
         files = list(_expand(source, roots))
         if not files:
-            empty.append(source)
+            empty.append(f"{source}{describe_similar(Path(source).expanduser())}")
         for path in files:  # a file may be reached through several links to folders
             found.setdefault((resolve(path.parent), path.name), path)
     if empty:
@@ -117,3 +135,83 @@ def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
 
 def _is_picture(name: str) -> bool:
     return Path(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def read_sources(
+    table: Path, *, root: Path | None = None, partition: str | None = None, split: str | None = None
+) -> list[Source]:
+    """List the persons of a table with images and boxes, or of a manifest, in the order of the rows.
+
+    Args:
+        table: A CSV or Parquet file with a column `image` and the columns `x0`, `y0`, `x1`, `y1` (empty for
+            the full image), or a manifest.
+        root: Folder that the paths are relative to; by default the folder of the table, or the root of the
+            manifest.
+        partition: Partition of a manifest; by default the only one.
+        split: Choose one split of a manifest.
+
+    Returns:
+        Rows of a table are numbered as in a spreadsheet (the header is row 1), those of a manifest from 0 as
+        in `predictions.parquet`.
+
+    Raises:
+        DataError: If the table cannot be read, a box is impossible, or none of the images exists.
+        ConfigError: If a partition or split is chosen that there is not, or of a table without partitions.
+    """
+    if _is_manifest(table):
+        found = _read_manifest(table, root, partition, split)
+    elif partition is not None or split is not None:
+        raise ConfigError(
+            f"{table} is not a manifest and has no partitions; leave --partition and --split out"
+        )
+    else:
+        from passerby.data.formats.table import read_persons
+
+        folder = table.parent if root is None else root
+        found = [Source(folder / image, box, row) for row, image, box in read_persons(table, folder)]
+    if not any(source.path.exists() for source in found):
+        raise DataError(
+            f"none of the {len(found):,} images of {table} exists, such as {found[0].path}; give the folder "
+            "that the paths are relative to with --root"
+        )
+    return found
+
+
+def _is_manifest(table: Path) -> bool:
+    if table.suffix.lower() != ".parquet":
+        return False
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        return b"passerby" in (pq.read_schema(table).metadata or {})
+    except (pa.ArrowException, OSError):
+        return False  # reading it as a table explains the reason
+
+
+def _read_manifest(path: Path, root: Path | None, partition: str | None, split: str | None) -> list[Source]:
+    from passerby.data.manifest import Manifest
+
+    manifest = Manifest.load(path, root=root)
+    if split is None and partition is not None:
+        raise ConfigError(f"expected a split of partition {partition}; add --split, or leave --partition out")
+    rows: Iterable[int] = range(len(manifest))
+    if split is not None:
+        names = manifest.partition_names if partition is None else (partition,)
+        if len(names) != 1:
+            raise ConfigError(
+                f"choose a partition with --partition; the manifest has {', '.join(names) or 'none'}"
+            )
+        rows = manifest.split_rows(names[0], split).tolist()
+    images, boxes = manifest.images, manifest.boxes()
+    found = []
+    for row in rows:
+        sides = boxes[row]
+        try:
+            box = None if sides is None else Box.from_xyxy(sides)
+        except DataError as error:
+            raise DataError(f"{path}, row {row}: {error}") from error
+        found.append(Source(manifest.root / images[row], box, row))
+    if not found:
+        raise DataError(f"expected at least one row in {path}, found none")
+    return found

@@ -21,6 +21,7 @@ from rich.text import Text
 from passerby.errors import DataError
 from passerby.io import replace_file
 from passerby.parsing import get_palette
+from passerby.terminal import choose_width
 from passerby.types import Prediction
 
 __all__ = [
@@ -33,9 +34,14 @@ __all__ = [
     "write_table",
 ]
 
+_PLACE = ("row", "x0", "y0", "x1", "y1")
+"""Columns of a person's place: the row in the table of images, and the box."""
+
 
 def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
     """Write one JSON object per line: `source`, `present`, `probabilities` (six decimals), `notes` if any.
+
+    The `row` and the `box` of a person follow the source if there are any.
 
     Each line is flushed as soon as its prediction is available.
     """
@@ -46,21 +52,38 @@ def write_jsonl(predictions: Iterable[Prediction], stream: TextIO) -> None:
         stream.flush()
 
 
-def write_csv(predictions: Iterable[Prediction], stream: TextIO, *, names: Sequence[str]) -> None:
+def write_csv(
+    predictions: Iterable[Prediction],
+    stream: TextIO,
+    *,
+    names: Sequence[str],
+    with_boxes: bool = False,
+    header: bool = True,
+) -> None:
     """Write a header and one row per image: `source`, `present`, each probability, `notes`.
 
     Present attributes are joined by `; `, as are notes.
 
     Args:
         names: The attributes, in the order of the predictions; the header is written before the first one.
+        with_boxes: Also write `row`, `x0`, `y0`, `x1` and `y1` of each person, after the source.
+        header: Write the header.
     """
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(("source", "present", *names, "notes"))
+    if header:
+        writer.writerow(("source", *(_PLACE if with_boxes else ()), "present", *names, "notes"))
     for prediction in predictions:
+        place = _list_place(prediction) if with_boxes else ()
         probabilities = (f"{p:.6f}" for p in prediction.probabilities)
         notes = "; ".join(prediction.notes)
-        writer.writerow((prediction.source, "; ".join(prediction.present), *probabilities, notes))
+        writer.writerow((prediction.source, *place, "; ".join(prediction.present), *probabilities, notes))
         stream.flush()
+
+
+def _list_place(prediction: Prediction) -> tuple[str, ...]:
+    """The cells of `_PLACE`; empty where a person has no row or box."""
+    sides = ("",) * 4 if prediction.box is None else (f"{side:.9g}" for side in prediction.box.as_xyxy())
+    return ("" if prediction.row is None else str(prediction.row), *sides)
 
 
 def write_parsing(path: Path, parsing: NDArray[np.uint8]) -> None:
@@ -121,19 +144,23 @@ def write_table(
         raise DataError("expected either `top` or `everything`, got both; leave one out")
     if top is not None and top < 1:
         raise DataError(f"expected top of at least 1, got {top}")
+    shown = list(predictions)
+    with_rows = any(prediction.row is not None for prediction in shown)
     table = Table(box=None, pad_edge=False, header_style="bold")
-    table.add_column("image", overflow="fold")
-    table.add_column("attributes", overflow="fold")
+    for column in (*(("row", "box") if with_rows else ()), "image", "attributes"):
+        table.add_column(column, overflow="fold")
     notes: Counter[str] = Counter()
-    for prediction in predictions:
+    for prediction in shown:
         notes.update(prediction.notes)
-        table.add_row(Text(prediction.source), _attributes(prediction, top=top, everything=everything))
+        place = (str(prediction.row), str(prediction.box or "all")) if with_rows else ()
+        attributes = _attributes(prediction, top=top, everything=everything)
+        table.add_row(*place, Text(prediction.source), attributes)
     print_with_notes(table, notes, stream)
 
 
 def print_with_notes(table: Table, notes: Mapping[str, int], stream: TextIO) -> None:
     """Print a table, then each note with the number of images it applies to."""
-    console = Console(file=stream, soft_wrap=False, width=None if stream.isatty() else 160)
+    console = Console(file=stream, soft_wrap=False, width=choose_width(stream))
     console.print(table)
     for note, count in notes.items():
         console.print(Text(f"{count} image(s): {note}", style="yellow"))

@@ -1,19 +1,21 @@
 """Losses: `create_loss(name, positive_ratio=…)` builds one of `LOSSES`.
 
-A loss is a module that takes the output of a model and the labels, and returns named scalar terms; training
-minimises `total`. To add a loss, write its module, one line in `LOSSES`, its test and its row in the docs.
+A loss is a module that takes the output of a model, or its logits, and the labels, and returns named scalar
+terms; training minimises `total`. To add a loss, write its module, one line in `LOSSES`, its test and its row
+in the docs.
 """
 
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any
 
 from torch import Tensor, nn
 
 from passerby.errors import ConfigError
+from passerby.losses.base import AttributeLoss
 from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
 from passerby.losses.category import CategoryWeighted
 from passerby.losses.da_har import DaHARLoss
@@ -34,6 +36,7 @@ from passerby.schema import AttributeSchema
 
 __all__ = [
     "LOSSES",
+    "AttributeLoss",
     "BinaryCrossEntropy",
     "CategoryWeighted",
     "DIAALoss",
@@ -83,7 +86,7 @@ def create_loss(
     *,
     positive_ratio: Tensor,
     rows: Tensor | None = None,
-    schema: AttributeSchema | None = None,
+    schema: AttributeSchema | Sequence[str] | None = None,
     **kwargs: Any,
 ) -> nn.Module:
     """Build a loss by name.
@@ -93,14 +96,15 @@ def create_loss(
         positive_ratio: Fraction of positives of each attribute in the training split; unknown labels are left
             out, or counted as negative by a loss with `unknown: negative`.
         rows: Manifest rows of the training samples, for a loss that keeps a history of each sample.
-        schema: The attributes, for a loss that handles groups of them separately.
+        schema: The attributes or their names, for a loss that handles groups of them separately.
         kwargs: Keyword arguments of that loss.
 
     Shape:
         positive_ratio: (A,) float in [0, 1]; rows: (S,) int64, ascending.
 
     Returns:
-        A module called as `criterion(output, labels, batch)`; it returns scalar terms by name, with `total`.
+        A module called as `criterion(output, labels, batch)`, see `AttributeLoss`; it returns scalar terms by
+        name, with `total`. Losses that need no more than logits take these in place of the output.
 
     Raises:
         ConfigError: If there is no loss of that name, it has no such argument (the message lists the valid
@@ -113,6 +117,7 @@ def create_loss(
     """
     if name not in LOSSES:
         raise ConfigError(f"no loss {name!r}; choose one of {', '.join(sorted(LOSSES))}")
+    schema = None if schema is None else AttributeSchema.from_names(schema)
     given = {"positive_ratio": positive_ratio, "rows": rows, "schema": schema}
     parameters = inspect.signature(LOSSES[name]).parameters
     valid: list[str] = []

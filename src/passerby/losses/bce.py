@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import TypedDict
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
+from passerby.losses.base import AttributeLoss
 from passerby.losses.functional import Reduction, compute_binary_cross_entropy, reduce_terms
 from passerby.losses.label_weights import Unknown, Weighting, compute_label_weights
 from passerby.types import Batch, Output
@@ -23,7 +24,7 @@ class CrossEntropyOptions(TypedDict, total=False):
     unknown: Unknown
 
 
-class BinaryCrossEntropy(nn.Module):
+class BinaryCrossEntropy(AttributeLoss):
     """Binary cross-entropy over all attributes, with the weightings and reductions of the literature.
 
     Paper:

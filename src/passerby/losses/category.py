@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Literal, Unpack, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from passerby.errors import ConfigError
+from passerby.losses.base import AttributeLoss
 from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
 from passerby.losses.focal import WeightedFocal
 from passerby.losses.label_weights import check_ratio_count
@@ -19,7 +20,7 @@ __all__ = ["CategoryWeighted"]
 Base = Literal["bce", "focal"]
 
 
-class CategoryWeighted(nn.Module):
+class CategoryWeighted(AttributeLoss):
     """Binary cross-entropy or focal loss in which each attribute has the weight 1/R.
 
     R is the number of classes of the attribute's category (`Attribute.classes`), 2 for a single binary

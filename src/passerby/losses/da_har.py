@@ -5,9 +5,10 @@ from __future__ import annotations
 from typing import Unpack
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
+from passerby.losses.base import AttributeLoss
 from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
 from passerby.losses.mtms import compute_parsing_loss
 from passerby.parsing import read_masks
@@ -16,7 +17,7 @@ from passerby.types import Batch, Output
 __all__ = ["DaHARLoss"]
 
 
-class DaHARLoss(nn.Module):
+class DaHARLoss(AttributeLoss):
     """Binary cross-entropy of the averaged prediction, and of the mask of the side branch.
 
     Paper: Da-HAR (AAAI 2020), Eq. 1 (`weighting: none`, the *o* of its Table 2) and Eq. 2 (`wpal`, its *w*).

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
+from passerby.losses.base import AttributeLoss
 from passerby.losses.bce import BinaryCrossEntropy
 from passerby.losses.focal import WeightedFocal
 from passerby.losses.functional import Reduction
@@ -16,7 +17,7 @@ from passerby.types import Batch, Output
 __all__ = ["DIAALoss"]
 
 
-class DIAALoss(nn.Module):
+class DIAALoss(AttributeLoss):
     """L = L_w(ŷp) + Σ_i (1 + std(H)) · L_b(ŷa_i).
 
     The primary logits have the weighted focal loss. The logits of each attention module have the binary
@@ -103,7 +104,8 @@ class DIAALoss(nn.Module):
         if "primary" not in output.branches or not others:
             raise ConfigError(
                 "loss 'diaa' needs the branches primary and attention…, which the model 'diaa' has; "
-                f"got {', '.join(output.branches) or 'none'}; for a plain network use the loss 'focal'"
+                f"got {', '.join(output.branches) or 'none'}; pass the Output of that model, not its logits "
+                "alone, and for a plain network use the loss 'focal'"
             )
         factors = self._weigh(output.logits, batch) if self.training else None
         terms = {"primary": self.primary.compute(output.branches["primary"], labels)}

@@ -9,13 +9,14 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from passerby.errors import ConfigError, DataError
+from passerby.losses.base import AttributeLoss
 from passerby.losses.bce import BinaryCrossEntropy
 from passerby.types import Batch, Output
 
 __all__ = ["Distilled"]
 
 
-class Distilled(nn.Module):
+class Distilled(AttributeLoss):
     """A criterion plus the cross-entropy to the probabilities of teachers.
 
     total = (1 − weight) · the criterion's total + weight · the binary cross-entropy between the probabilities
@@ -89,11 +90,19 @@ class Distilled(nn.Module):
         if (set_epoch := getattr(self.criterion, "set_epoch", None)) is not None:
             set_epoch(epoch)
 
-    def forward(self, output: Output, labels: Tensor, batch: Batch) -> dict[str, Tensor]:
-        """The criterion's terms, `teachers`, and their weighted `total`."""
+    def forward(self, output: Output, labels: Tensor, batch: Batch | None = None) -> dict[str, Tensor]:
+        """The criterion's terms, `teachers`, and their weighted `total`.
+
+        Raises:
+            DataError: If the batch is missing in training.
+        """
         terms: dict[str, Tensor] = self.criterion(output, labels, batch)
         if not self.training:
             return terms
+        if batch is None:
+            raise DataError(
+                "distillation finds the teacher predictions by the rows of the batch; call the loss with it"
+            )
         soft = self.soft[torch.searchsorted(self.rows, batch.rows)]
         distance = self._compute_distance(output, soft)
         total = (1 - self.weight) * terms["total"] + self.weight * distance

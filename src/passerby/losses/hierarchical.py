@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from passerby.errors import DataError
+from passerby.losses.base import AttributeLoss
 from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
 from passerby.losses.label_weights import check_ratio_count
 from passerby.schema import AttributeSchema
@@ -16,7 +17,7 @@ from passerby.types import Batch, Output
 __all__ = ["HierarchicalLoss"]
 
 
-class HierarchicalLoss(nn.Module):
+class HierarchicalLoss(AttributeLoss):
     """Sum of the weighted binary cross-entropies of the groups of attributes.
 
     The groups are the body parts of the schema. Each attribute is in one group, so with reduction `sum` the

@@ -6,9 +6,10 @@ from typing import Unpack
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
+from passerby.losses.base import AttributeLoss
 from passerby.losses.bce import BinaryCrossEntropy, CrossEntropyOptions
 from passerby.losses.functional import Reduction
 from passerby.parsing import MASK_CLASSES, UNKNOWN_CLASS, check_classes, read_masks
@@ -17,7 +18,7 @@ from passerby.types import Batch, Guidance, Output
 __all__ = ["StagedMultiTask", "compute_parsing_loss"]
 
 
-class StagedMultiTask(nn.Module):
+class StagedMultiTask(AttributeLoss):
     """J = Σ over the stages of λ_a · attributes + λ_p · parsing; only stage I in the first epochs.
 
     Paper: MTMS (2019), Eq. 1–3 and 5, λ_a = 1, λ_p = 1.5e-4; Eq. 1–3 lack their minus. "Then, the subnetwork
@@ -87,8 +88,8 @@ class StagedMultiTask(nn.Module):
         if not trained or "stage2" not in output.branches:
             raise ConfigError(
                 f"expected a model with the branches stage1 and stage2, now training {' and '.join(stages)}, "
-                f"got {', '.join(output.branches) or 'none'}; use the model mtms, and first_epochs: 0 for "
-                "one stage"
+                f"got {', '.join(output.branches) or 'none'}; use the model mtms and pass its Output, not "
+                "its logits alone, and first_epochs: 0 for one stage"
             )
         truth = None
         if self.factors["parsing"] and output.parsing:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any
 
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from passerby.metrics.counting import Counts, Unknown, check_unknown, compute_counts, create_thresholds
@@ -22,7 +23,8 @@ class AttributeMetrics(StreamingMetric):
     among processes.
 
     Paper:
-        See `compute_scores`; the defaults are those of SB (Jia et al., arXiv 2107.03576).
+        See `compute_scores`; with `degenerate="zero"` the edge cases are those of SB (Jia et al., arXiv
+        2107.03576).
 
     Args:
         num_attributes: A.
@@ -40,7 +42,7 @@ class AttributeMetrics(StreamingMetric):
         >>> import torch
         >>> metric = AttributeMetrics(2)
         >>> metric.update(torch.tensor([[0.9, 0.2]]), torch.tensor([[1, 0]]))
-        >>> metric.update(torch.tensor([[0.3, 0.6]]), torch.tensor([[0, 1]]))
+        >>> metric.update([[0.3, 0.6]], [[False, True]])
         >>> metric.compute().summary()
         {'mA': 1.0, 'accuracy': 1.0, 'precision': 1.0, 'recall': 1.0, 'f1': 1.0}
     """
@@ -52,7 +54,7 @@ class AttributeMetrics(StreamingMetric):
         thresholds: float | Sequence[float] = 0.5,
         unknown: Unknown = "ignore",
         empty_rows: EmptyRows = "zero",
-        degenerate: Degenerate = "zero",
+        degenerate: Degenerate = "drop",
         **kwargs: Any,
     ) -> None:
         super().__init__(num_attributes, **kwargs)
@@ -72,13 +74,17 @@ class AttributeMetrics(StreamingMetric):
         """The counts so far, of this process."""
         return Counts(*(getattr(self, f.name) for f in fields(Counts)))
 
-    def update(self, probs: Tensor, labels: Tensor) -> None:
+    def update(self, probs: Tensor | ArrayLike, labels: Tensor | ArrayLike) -> None:
         """Add a batch.
 
+        Args:
+            probs: Tensor, array or nested lists.
+            labels: Likewise.
+
         Shape:
-            probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1 yes, 0 no, −1 unknown}.
+            probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1 yes, 0 no, −1 unknown}, or booleans.
         """
-        self._check_attributes(probs, labels)
+        probs, labels = self._convert(probs, labels)
         total = self.counts + compute_counts(probs, labels, thresholds=self.thresholds, unknown=self.unknown)
         for f in fields(Counts):
             setattr(self, f.name, getattr(total, f.name))

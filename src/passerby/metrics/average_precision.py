@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torchmetrics.utilities import dim_zero_cat
 
@@ -35,7 +36,7 @@ class MeanAveragePrecision(StreamingMetric):
 
     Example:
         >>> metric = MeanAveragePrecision(1)
-        >>> metric.update(torch.tensor([[0.9], [0.8]]), torch.tensor([[0], [1]]))
+        >>> metric.update([[0.9], [0.8]], [[0], [1]])
         >>> metric.compute()
         (0.5, tensor([0.5000], dtype=torch.float64))
     """
@@ -53,13 +54,17 @@ class MeanAveragePrecision(StreamingMetric):
         self.add_state("probs", [], dist_reduce_fx="cat")
         self.add_state("labels", [], dist_reduce_fx="cat")
 
-    def update(self, probs: Tensor, labels: Tensor) -> None:
+    def update(self, probs: Tensor | ArrayLike, labels: Tensor | ArrayLike) -> None:
         """Add a batch.
 
+        Args:
+            probs: Tensor, array or nested lists.
+            labels: Likewise.
+
         Shape:
-            probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1 yes, 0 no, −1 unknown}.
+            probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1 yes, 0 no, −1 unknown}, or booleans.
         """
-        self._check_attributes(probs, labels)
+        probs, labels = self._convert(probs, labels)
         check_values(probs, labels)
         self._append(probs.detach().float(), labels.to(torch.int8))
 

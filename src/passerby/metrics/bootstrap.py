@@ -13,12 +13,13 @@ from typing import TYPE_CHECKING
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.metrics.functional import METRICS
+from passerby.metrics.names import METRICS
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from passerby.metrics.counting import Unknown
+    from passerby.metrics.functional import Degenerate
 
 __all__ = ["WeightedMetrics", "draw_multiplicities", "number_clusters"]
 
@@ -72,14 +73,16 @@ class WeightedMetrics:
     """The overall metrics of weighted predictions.
 
     They equal the metrics of `passerby.metrics` on repeated rows. So an attribute that loses all its
-    positives in a resample counts 0 in that half of mA, for every model alike, and is left out of mAP.
+    positives or negatives in a resample is left out of mA there (or counts 0), and one without positives of
+    mAP, for every model alike.
 
     Args:
         probs: Probabilities.
         labels: Labels.
         thresholds: One per attribute; a positive is strictly above it.
         unknown: `ignore` leaves unknown labels out, `negative` counts them as no.
-        metrics: Which of `passerby.metrics.functional.METRICS` to compute.
+        degenerate: See `passerby.metrics.compute_scores`.
+        metrics: Which of `METRICS` to compute.
 
     Shape:
         probs: (N, A) float32 in [0, 1]; labels: (N, A) int8 in {1, 0, −1}.
@@ -98,6 +101,7 @@ class WeightedMetrics:
         *,
         thresholds: Sequence[float],
         unknown: Unknown,
+        degenerate: Degenerate = "drop",
         metrics: Sequence[str] = METRICS,
     ) -> None:
         known = labels >= 0 if unknown == "ignore" else np.ones(labels.shape, np.bool_)
@@ -105,6 +109,10 @@ class WeightedMetrics:
         predicted: Flags = (probs > np.asarray(thresholds, np.float32)) & known
         hits = predicted & positive
         self.metrics = tuple(metrics)
+        self.degenerate = degenerate
+        self._kept_rows = np.ones(len(known))
+        if degenerate == "drop":
+            self._kept_rows *= known.any(axis=1)
         flags = (hits, predicted & ~positive, positive, known & ~positive)
         self._counted = np.concatenate(flags, axis=1).T.astype(np.float64)  # (4 A, N)
         self._shares = _compute_shares(hits, predicted, positive)
@@ -114,7 +122,7 @@ class WeightedMetrics:
             self._precisions = [_WeightedPrecision(*column) for column in columns if column[1].any()]
 
     def compute(self, multiplicities: Floats) -> dict[str, Floats]:
-        """Compute the metrics of each resample, in [0, 1]; mAP is NaN if no attribute has a positive.
+        """Compute the metrics of each resample, in [0, 1]; NaN where the drawn labels cannot measure it.
 
         Shape:
             multiplicities: (N, B) numbers of 0 or more; returns: (B,) float64 each.
@@ -138,12 +146,17 @@ class WeightedMetrics:
         hits, alarms, positives, negatives = np.split(self._counted @ multiplicities, 4)  # (A, B) each
         tpr = hits / np.maximum(positives, 1)
         tnr = (negatives - alarms) / np.maximum(negatives, 1)
-        return np.asarray((tpr + tnr).mean(axis=0) / 2, np.float64)
+        kept = np.ones(tpr.shape, np.bool_)
+        if self.degenerate == "drop":
+            kept = (positives > 0) & (negatives > 0)
+        return _divide(np.where(kept, tpr + tnr, 0).sum(axis=0), kept.sum(axis=0)) / 2
 
     def _compute_instances(self, multiplicities: Floats) -> Mapping[str, Floats]:
-        accuracy, precision, recall = self._shares @ multiplicities / multiplicities.sum(axis=0)
+        accuracy, precision, recall = _divide(
+            self._shares @ multiplicities, (self._kept_rows @ multiplicities)[np.newaxis]
+        )
         both = precision + recall
-        f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both > 0)
+        f1 = np.divide(2 * precision * recall, both, out=np.zeros_like(both), where=both != 0)  # keeps NaN
         return {"accuracy": accuracy, "precision": precision, "recall": recall, "f1": f1}
 
     def _compute_mean_precision(self, multiplicities: Floats) -> Floats:
@@ -154,7 +167,13 @@ class WeightedMetrics:
             known = ~np.isnan(value)
             total[known] += value[known]
             number += known
-        return np.divide(total, number, out=np.full_like(total, np.nan), where=number > 0)
+        return _divide(total, number)
+
+
+def _divide(total: Floats, number: Floats | NDArray[np.int64]) -> Floats:
+    """Quotient; NaN where the number is 0."""
+    where = np.broadcast_to(number > 0, total.shape)
+    return np.asarray(np.divide(total, number, out=np.full_like(total, np.nan), where=where))
 
 
 def _compute_shares(hits: Flags, predicted: Flags, positive: Flags) -> Floats:
@@ -189,7 +208,7 @@ class _WeightedPrecision:
         precision = np.maximum.accumulate(precision[::-1], axis=0)[::-1]
         total = hits[-1]
         area = np.einsum("kb,kb->b", gained, precision)
-        return np.asarray(np.divide(area, total, out=np.full_like(area, np.nan), where=total > 0))
+        return _divide(area, total)
 
 
 def _create_sums(rows: NDArray[np.int64], ends: NDArray[np.int64], number: int) -> csr_array:

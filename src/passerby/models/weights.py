@@ -1,70 +1,193 @@
-"""Checks of weights files for backbones."""
+"""Weights files for backbones: reading without unpickling, prefixes of names, checks against a network."""
 
 from __future__ import annotations
 
+import argparse
+import logging
+import pickle
+import warnings
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
-from safetensors import SafetensorError, safe_open
-from torch import nn
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file
+from torch import Tensor
 
 from passerby.errors import ModelError
 
-__all__ = ["check_coverage", "check_weights_path", "explain_failure"]
+__all__ = ["explain_failure", "fit_names", "list_first", "read_weights"]
+
+logger = logging.getLogger(__name__)
+
+_ENTRIES = (
+    *("state_dict_ema", "model_ema"),  # averaged weights come first, as in timm
+    *("state_dict", "model_state_dict", "state_dicts", "model", "net", "network", "weights", "params"),
+)
+"""Entries under which training scripts save the weights, next to the epoch and the optimiser."""
 
 
-def check_weights_path(path: str | Path) -> Path:
-    """The path of an existing `.safetensors` file.
+def read_weights(path: Path) -> dict[str, Tensor]:
+    """Read the tensors of a weights file; only tensors are loaded, nothing is unpickled.
 
-    Raises:
-        ModelError: If there is no such file, or it has another format.
-    """
-    path = Path(path).expanduser()
-    if not path.is_file():
-        raise ModelError(
-            f"no weights at {path}; give the path of a .safetensors file, True (timm's weights) or False"
-        )
-    if path.suffix != ".safetensors":
-        raise ModelError(
-            f"expected weights as .safetensors, got {path.name}: other formats can run code when loaded; "
-            "convert them with safetensors.torch.save_file(model.state_dict(), …)"
-        )
-    return path
-
-
-def check_coverage(network: nn.Module, path: Path, name: str) -> None:
-    """Refuse a file without all parameters: timm does not check this when the classes differ.
+    A file of `torch.save` may contain them directly or in an entry such as `state_dict` or `model`.
 
     Raises:
-        ModelError: If the file is damaged or lacks tensors.
+        ModelError: If the file is damaged, contains no tensors by name, or would have to be unpickled.
     """
+    if path.suffix.lower() == ".safetensors":
+        try:
+            return load_file(path)
+        except (SafetensorError, OSError) as error:
+            raise ModelError(
+                f"{path} is damaged or not a safetensors file ({error}); download it again"
+            ) from error
+    content = _load_tensors(path)
+    for entry in _ENTRIES:
+        if isinstance(content, Mapping) and isinstance(content.get(entry), Mapping):
+            content = content[entry]
+            logger.info("%s: reading its entry %s", path.name, entry)
+            break
+    tensors = (
+        {str(name): value for name, value in content.items() if isinstance(value, Tensor)}
+        if isinstance(content, Mapping)
+        else {}
+    )
+    if not tensors:
+        kind = ", ".join(map(str, content)) if isinstance(content, Mapping) else type(content).__name__
+        raise ModelError(
+            f"{path.name} contains no tensors by name (it has {kind or 'no entries'}); save the weights with "
+            "torch.save(model.state_dict(), …)"
+        )
+    return tensors
+
+
+def _load_tensors(path: Path) -> Any:
     try:
-        with safe_open(path, framework="pt") as file:
-            present = set(file.keys())
-    except (SafetensorError, OSError) as error:
+        # Training scripts often save their command line, which is harmless.
+        with torch.serialization.safe_globals([argparse.Namespace]), warnings.catch_warnings():
+            warnings.filterwarnings("ignore", message=".*TorchScript archive")  # refused below
+            return torch.load(path, map_location="cpu", weights_only=True)
+    except pickle.UnpicklingError as error:
         raise ModelError(
-            f"{path} is damaged or not a safetensors file ({error}); download it again"
+            f"{path.name} contains more than tensors{_name_objects(path)}, and reading that could run code; "
+            "if you trust it, save the tensors alone where the model's code is installed:\n"
+            f"  import torch; content = torch.load({path.name!r}, weights_only=False)\n"
+            "  torch.save(content.state_dict(), 'weights.pth')       # if the content is a model\n"
+            "  torch.save(content['state_dict'], 'weights.pth')      # if it is a dictionary with the weights"
         ) from error
-    parameters = [key for key, _ in network.named_parameters()]
-    missing = [key for key in parameters if key not in present]
+    except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
+        raise ModelError(
+            f"{path.name} is damaged or not a file of torch.save ({_read_first_line(error)}); copy it again; "
+            "for a TorchScript file save torch.jit.load(…).state_dict() with torch.save"
+        ) from error
+
+
+def _name_objects(path: Path) -> str:
+    """The objects of a file that are not tensors, in parentheses, if torch can tell."""
+    try:
+        names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
+    except Exception:  # of a file that is no zip archive, or damaged
+        return ""
+    return f" ({list_first(sorted(names))})" if names else ""
+
+
+def fit_names(
+    tensors: Mapping[str, Tensor],
+    expected: Mapping[str, Tensor],
+    *,
+    file: str,
+    network: str,
+    classifier: Sequence[str] = (),
+) -> dict[str, Tensor]:
+    """The tensors that a network needs, under its own names; the log states what differs.
+
+    A prefix such as `module.` or `backbone.` is the one under which most names are those of the network.
+
+    Args:
+        tensors: The content of a weights file.
+        expected: The state of the network without its classifier.
+        file: Name of the file, for messages.
+        network: Name of the network, for messages.
+        classifier: Names of the layers that timm removes as the classifier, such as `fc`.
+
+    Raises:
+        ModelError: If a floating-point tensor is missing.
+
+    Example:
+        >>> fit_names({"module.a.weight": torch.ones(1)}, {"a.weight": torch.zeros(1)}, file="x", network="y")
+        {'a.weight': tensor([1.])}
+    """
+    prefix = _find_prefix(tensors, expected)
+    named = {name.removeprefix(prefix): value for name, value in tensors.items() if name.startswith(prefix)}
+    needed = [name for name, value in expected.items() if value.is_floating_point()]
+    missing = [name for name in needed if name not in named]
+    if len(missing) == len(needed):
+        raise ModelError(
+            f"{file} contains no weights for {network}: none of its {len(tensors)} tensors (first: "
+            f"{list_first(tensors)}) has the name of one of {network} (first: {list_first(needed)}); "
+            f"expected the state_dict of timm's {network}"
+        )
     if missing:
         raise ModelError(
-            f"{path.name} lacks {len(missing)} of {len(parameters)} tensors of {name} (first: {missing[0]}); "
-            f"expected the state_dict of timm's {name} with the same backbone_arguments"
+            f"{file} lacks {len(missing)} of {len(needed)} tensors of {network} (first: "
+            f"{list_first(missing)}); expected the state_dict of timm's {network} with the same "
+            "backbone_arguments"
         )
+    if prefix:
+        logger.info("%s: the weights of %s have the prefix %s", file, network, prefix)
+    outside = [name for name in tensors if not name.startswith(prefix)]
+    others = [name for name in named if name not in expected]
+    head = [name for name in others if name.rpartition(".")[0] in classifier]
+    if head:
+        sizes = dict.fromkeys(len(named[name]) for name in head)
+        logger.info(
+            "%s: left out its classifier (%s; %s outputs)",
+            file,
+            ", ".join(head),
+            ", ".join(f"{n:,}" for n in sizes),
+        )
+    if rest := [*(name for name in others if name not in head), *outside]:
+        logger.info(
+            "%s: left out %d tensors that %s lacks (first: %s)", file, len(rest), network, list_first(rest)
+        )
+    return {name: named[name] for name in expected if name in named}
+
+
+def _find_prefix(tensors: Iterable[str], expected: Mapping[str, Tensor]) -> str:
+    """The prefix under which most names are expected ones; the shortest of equals."""
+    counts: Counter[str] = Counter()
+    for name in tensors:
+        words = name.split(".")
+        for i in range(len(words)):
+            if ".".join(words[i:]) in expected:
+                counts["".join(f"{word}." for word in words[:i])] += 1
+    return max(counts, key=lambda prefix: (counts[prefix], -len(prefix)), default="")
+
+
+def list_first(names: Iterable[str], *, count: int = 5) -> str:
+    """The first names, separated by commas.
+
+    Example:
+        >>> list_first(["a", "b", "c"], count=2)
+        'a, b, …'
+    """
+    names = list(names)
+    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
 
 
 def explain_failure(name: str, pretrained: bool | str | Path, error: Exception) -> str:
     """Message for a network that timm could not create, by the kind of weights."""
-    reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+    reason = _read_first_line(error)
     if pretrained is True:
         return (
-            f"the weights of {name} are not available ({reason}); "
-            "go online, give a local .safetensors file (pretrained=path) or train from scratch "
-            "(pretrained=False)"
-        )
-    if pretrained:
-        return (
-            f"{pretrained} contains no weights for {name} ({reason}); "
-            f"expected the state_dict of timm's {name}"
+            f"the weights of {name} are not available ({reason}); go online, give a weights file "
+            "(pretrained=path) or train from scratch (pretrained=False)"
         )
     return f"{name} could not be created ({reason}); check its backbone_arguments"
+
+
+def _read_first_line(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}".strip().splitlines()[0]

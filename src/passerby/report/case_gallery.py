@@ -168,8 +168,8 @@ def open_picture(path: Path) -> Image.Image:
         return read_image(path)
     except ImageError as error:
         raise DataError(
-            f"cannot show the images of the report: {error}; give their folder with --images, or leave them "
-            "out with --no-pictures"
+            f"cannot show the images of the report: {error}; give their folder with --root, or leave them "
+            "out with --no-images"
         ) from error
 
 

@@ -7,7 +7,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+from passerby.comparison.intervals import compute_deviation
 from passerby.evaluation.evaluation import Evaluation
+from passerby.io import replace_nan
 from passerby.report.case_gallery import (
     Card,
     Confusion,
@@ -101,6 +103,7 @@ def create_evaluation_section(
     """
     summary = evaluation.metrics()
     rows = _create_rows(evaluation)
+    measured = [(row.share / 100, mA / 100) for row in rows if (mA := row.values["mA"]) is not None]
     height, width = evaluation.input_size
     count = f"{len(evaluation):,} {'sample' if len(evaluation) == 1 else 'samples'}"
     return EvaluationSection(
@@ -120,11 +123,7 @@ def create_evaluation_section(
         tiles=[Tile(title, _to_percent(summary[n]), text) for n, (title, text) in METRICS.items()],
         rows=rows,
         charts=[
-            draw_rarity(
-                f"{anchor}-rarity",
-                [row.share / 100 for row in rows],
-                [(row.values["mA"] or 0.0) / 100 for row in rows],
-            ),
+            *([draw_rarity(f"{anchor}-rarity", *zip(*measured, strict=True))] if measured else []),
             draw_reliability(f"{anchor}-calibration", evaluation.probs, evaluation.labels),
         ],
         random=create_cards(evaluation, choose_random(evaluation, pictures, seed=seed)),
@@ -134,7 +133,7 @@ def create_evaluation_section(
     )
 
 
-def compute_spread(evaluations: Sequence[Evaluation]) -> list[tuple[float, float]]:
+def compute_spread(evaluations: Sequence[Evaluation]) -> list[tuple[float | None, float | None]]:
     """Mean and standard deviation of each metric in per cent, if only the seeds of the evaluations differ."""
     keys = {
         (e.dataset, e.partition, e.split, e.protocol, e.input_size, e.five_crops, describe_model(e.metadata))
@@ -144,7 +143,8 @@ def compute_spread(evaluations: Sequence[Evaluation]) -> list[tuple[float, float
     if len(keys) > 1 or len(seeds) < len(evaluations) or len(evaluations) < 2:
         return []
     columns = [[100 * e.summary()[name] for e in evaluations] for name in METRICS]
-    return [(statistics.fmean(column), statistics.stdev(column)) for column in columns]
+    spreads = [(statistics.fmean(column), compute_deviation(column)) for column in columns]
+    return [(replace_nan(mean), replace_nan(deviation)) for mean, deviation in spreads]
 
 
 def _create_remarks(evaluation: Evaluation) -> list[str]:
@@ -156,13 +156,9 @@ def _create_remarks(evaluation: Evaluation) -> list[str]:
     selection = str(evaluation.metadata.get("selection") or "")
     if selection.endswith(f" {split}"):
         remarks.append(f"The epoch was selected on this split ({selection}), so the scores are optimistic.")
-    if evaluation.scores.degenerate:
-        remarks.append(
-            f"{evaluation.scores.degenerate} of {len(evaluation.schema)} attributes have no positive or no "
-            "negative sample in this split; the half of mA that cannot be measured counts as 0."
-        )
+    remarks += evaluation.describe_unmeasured()
     if evaluation.skipped:
-        remarks.append(f"{len(evaluation.skipped)} images could not be read and are not part of the score.")
+        remarks.append(f"{len(evaluation.skipped)} images could not be used and are not part of the score.")
     unknown = int((evaluation.labels == -1).sum())
     if unknown:
         remarks.append(f"{unknown:,} of {evaluation.labels.size:,} labels are unknown.")
@@ -179,7 +175,7 @@ def _create_rows(evaluation: Evaluation) -> list[AttributeRow]:
         known = scores["positives"] + scores["negatives"]
         share = 100 * scores["positives"] / max(1, known)
         rows.append(AttributeRow(attribute.name, attribute.description, scores["positives"], share, values))
-    return sorted(rows, key=lambda row: -(row.values["mA"] or 0.0))
+    return sorted(rows, key=lambda row: -1.0 if (mA := row.values["mA"]) is None else -mA - 2)
 
 
 def _to_percent(fraction: float | None) -> float | None:

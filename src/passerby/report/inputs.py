@@ -1,13 +1,14 @@
-"""The inputs of a report: run folders, evaluation folders and stored comparisons."""
+"""The inputs of a report: run folders, evaluation folders, score files and stored comparisons."""
 
 from __future__ import annotations
 
 import csv
+import logging
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, Literal, NamedTuple, get_args
 
 from passerby.comparison.localization_comparison import LocalizationComparison
 from passerby.comparison.run_comparison import Comparison
@@ -15,11 +16,27 @@ from passerby.comparison.stored import load_comparison
 from passerby.errors import DataError
 from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.localization.scores import LOCALIZATION_FILE, LocalizationScores
-from passerby.evaluation.results import EVALUATION_FILE
-from passerby.evaluation.score_files import COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX
+from passerby.evaluation.results import EVALUATION_FILE, Result, identify_evaluation, read_score_file
+from passerby.evaluation.score_files import (
+    COMPARISON_SUFFIX,
+    LOCALIZATION_COMPARISON_SUFFIX,
+    LOCALIZATION_SUFFIX,
+    TEACHER_PREDICTIONS,
+    is_score_file,
+    read_results,
+)
 from passerby.io import read_json
 
 __all__ = ["Run", "Sources", "load_sources"]
+
+logger = logging.getLogger(__name__)
+
+_Kind = Literal["run", "evaluation", "localization", "comparison", "score"]
+_EXPECTED = (
+    "expected a folder of `passerby train` (logs/metrics.csv), `passerby evaluate --out` (evaluation.json) "
+    "or `passerby evaluate-localization --out` (localization.json), a score file, a stored comparison, or a "
+    "folder with some of these below it"
+)
 
 
 @dataclass(frozen=True)
@@ -88,48 +105,81 @@ class Sources(NamedTuple):
     evaluations: list[Evaluation]
     localizations: list[LocalizationScores]
     comparisons: list[Comparison | LocalizationComparison]
+    results: list[Result]
+    """Score files of other evaluations, which have no predictions to show."""
 
 
 def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Sources:
-    """Read run folders, evaluation folders and comparison files; folders are searched recursively.
+    """Read everything that a report shows, each evaluation once; folders are searched recursively.
 
     Args:
-        paths: Run folders, folders of `passerby evaluate` and `passerby evaluate-localization`, folders that
-            contain them, and stored comparisons.
+        paths: Run folders, folders of `passerby evaluate` and `passerby evaluate-localization`, score files,
+            stored comparisons, and folders that contain them. Other files in a folder are skipped; those
+            among the paths are skipped with a warning.
         images: Folder of the images, if not the stored one.
 
     Raises:
-        DataError: If a path is none of these, or is damaged.
+        DataError: If a path does not exist, there is nothing to report, or a file is damaged.
     """
-    runs: list[Run] = []
-    scored: dict[str, list[Path]] = {EVALUATION_FILE: [], LOCALIZATION_FILE: []}
-    suffixes = (COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX)
-    stored = [Path(path) for path in paths if str(path).endswith(suffixes)]
-    for path in (Path(path) for path in paths if Path(path) not in stored):
-        logs, found = _search(path)
-        if not logs and not any(found.values()):
-            raise DataError(
-                "expected a folder of `passerby train` (logs/metrics.csv), `passerby evaluate --out` "
-                "(evaluation.json) or `passerby evaluate-localization --out` (localization.json), but found "
-                f"none of these files below {path}"
-            )
-        runs += [Run.load(log.parent.parent) for log in logs]
-        for name, files in found.items():
-            scored[name] += [file.parent.resolve() for file in files]
-    evaluations, localizations = (list(dict.fromkeys(folders)) for folders in scored.values())
+    found: dict[Path, _Kind] = {}
+    foreign: list[str] = []
+    for path in map(Path, paths):
+        below = _search(path)
+        found |= {file.resolve(): kind for file, kind in below if file.resolve() not in found}
+        foreign += [] if below else [f"{path}: {_EXPECTED}"]
+    if not found:
+        raise DataError("; ".join(foreign) or "a report needs at least one path, got none")
+    for reason in foreign:
+        logger.warning("left out: %s", reason)
+    files = {each: [file for file, kind in found.items() if kind == each] for each in get_args(_Kind)}
+    evaluations: dict[str, Path] = {}
+    for file in files["evaluation"]:
+        evaluations.setdefault(_identify(file), file.parent)
+    results = read_results(files["score"]) if files["score"] else {}
     return Sources(
-        runs,
-        [Evaluation.load(folder, root=images) for folder in evaluations],
-        [LocalizationScores.load(folder, root=images) for folder in localizations],
-        [load_comparison(path) for path in stored],
+        [Run.load(log.parent.parent) for log in files["run"]],
+        [Evaluation.load(folder, root=images) for folder in evaluations.values()],
+        [LocalizationScores.load(file, root=images) for file in files["localization"]],
+        [load_comparison(file) for file in files["comparison"]],
+        [result for file, result in results.items() if _identify(file) not in evaluations],
     )
 
 
-def _search(path: Path) -> tuple[list[Path], dict[str, list[Path]]]:
-    """Logs of runs, and files of evaluations by name: those in the folder, or else all below it."""
-    names = (EVALUATION_FILE, LOCALIZATION_FILE)
-    direct = {name: [path / name] if (path / name).is_file() else [] for name in names}
-    if any(direct.values()):
-        return [], direct
-    below = {name: [file for file in sorted(path.rglob(name)) if file.is_file()] for name in names}
-    return sorted(path.rglob("logs/metrics.csv")), below
+def _identify(file: Path) -> str:
+    return identify_evaluation(read_score_file(file))
+
+
+def _search(path: Path) -> list[tuple[Path, _Kind]]:
+    """The files to report: the path itself, those of an evaluation folder, or else all below a folder.
+
+    Raises:
+        DataError: If there is no such path, or a JSON file is damaged.
+    """
+    if not path.exists():
+        raise DataError(f"no file or folder at {path}; {_EXPECTED}")
+    if not path.is_dir():
+        kind = _classify(path, named=True)
+        return [(path, kind)] if kind else []
+    direct = [path / name for name in (EVALUATION_FILE, LOCALIZATION_FILE) if (path / name).is_file()]
+    files = direct or sorted(
+        file
+        for pattern in ("*.json", "metrics.csv")
+        for file in path.rglob(pattern)
+        if TEACHER_PREDICTIONS not in file.relative_to(path).parts and file.is_file()
+    )
+    kinds = ((file, _classify(file, named=False)) for file in files)
+    return [(file, kind) for file, kind in kinds if kind]
+
+
+def _classify(file: Path, *, named: bool) -> _Kind | None:
+    """The kind of a file; None if a report does not show it."""
+    if file.name.endswith((COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX)):
+        return "comparison"
+    if file.name.endswith(LOCALIZATION_SUFFIX):
+        with_samples = named or file.name == LOCALIZATION_FILE or file.with_suffix(".parquet").is_file()
+        return "localization" if with_samples else None
+    if file.parts[-2:] == ("logs", "metrics.csv"):
+        return "run"
+    if file.name == EVALUATION_FILE:
+        return "evaluation"
+    return "score" if is_score_file(file, named=named) else None

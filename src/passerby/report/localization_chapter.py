@@ -141,7 +141,7 @@ def _create_remarks(scores: LocalizationScores) -> list[str]:
     if none := [name for name, count in scores.counts.items() if not count]:
         remarks.append(f"No samples: {', '.join(none)}.")
     if scores.skipped:
-        remarks.append(f"{len(scores.skipped)} images could not be read and are not part of the score.")
+        remarks.append(f"{len(scores.skipped)} images could not be used and are not part of the score.")
     return remarks
 
 

@@ -41,7 +41,7 @@ def check_data(suite: Suite, recipe: Recipe, manifest: Manifest) -> None:
     """
     data = recipe.data
     for split in (*data.train, data.val, "test"):
-        manifest.split_rows(data.partition, split)
+        manifest.split_rows(data.partition_name, split)
     if suite.by == "identity" and not any(manifest.identities):
         raise ConfigError(f"by: identity, but {data.manifest} has no identities; set by: image")
     if suite.calibrate and load_protocol(recipe.protocol).threshold is not None:

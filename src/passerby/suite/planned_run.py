@@ -15,8 +15,10 @@ from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, TrainingError
 from passerby.evaluation.calibration import name_calibrated
 from passerby.evaluation.results import name_score_file
-from passerby.models import list_arguments
+from passerby.evaluation.score_files import TEACHER_PREDICTIONS
 from passerby.suite.checks import check_data, check_teacher, check_tests, describe_test_split
+from passerby.training.checks import load_manifest, resolve_partition
+from passerby.training.resuming import fill_open
 
 Split = Literal["train", "val", "test"]
 
@@ -66,12 +68,12 @@ class PlannedRun:
 
     def find_teacher_predictions(self, split: Split) -> Path:
         """File of this run's predictions for a split, if students are trained on them."""
-        return self.folder / "teacher-predictions" / split / "predictions.parquet"
+        return self.folder / TEACHER_PREDICTIONS / split / "predictions.parquet"
 
     def select_split(self, split: Split) -> TestSection:
         """A split of the run's own partition."""
         data = self.recipe.data
-        return TestSection(manifest=data.manifest, root=data.root, partition=data.partition, split=split)
+        return TestSection(manifest=data.manifest, root=data.root, partition=data.partition_name, split=split)
 
     def check_existing(self) -> None:
         """Refuse a run folder that was created from another recipe or other data.
@@ -81,7 +83,7 @@ class PlannedRun:
         """
         recipe, config = self.folder / "recipe.yaml", self.bundle / CONFIG
         remedy = f"undo the change, remove {self.folder} to train again, or choose another folder with --out"
-        if recipe.is_file() and load_recipe(recipe) != self.recipe:
+        if recipe.is_file() and fill_open(self.recipe, recorded := load_recipe(recipe)) != recorded:
             raise TrainingError(f"{recipe} differs from the recipe that the suite defines; {remedy}")
         if config.is_file():
             trained = json.loads(config.read_text(encoding="utf-8"))["metadata"].get("manifest")
@@ -110,8 +112,10 @@ def plan_runs(suite: Suite, out: Path, results: Path) -> list[PlannedRun]:
         data = definition.recipe.data
         key = data.model_dump_json(include={"manifest", "root", "attributes"})
         if key not in manifests:
-            manifests[key] = _load_manifest(definition.recipe)
+            manifests[key] = load_manifest(definition.recipe)
             check_tests(suite, manifests[key])
+        resolved = resolve_partition(definition.recipe, manifests[key])
+        definition = dataclasses.replace(definition, recipe=resolved)
         check_data(suite, definition.recipe, manifests[key])
         runs.append(_create_run(suite, definition, manifests[key], out, results))
     by_name = {run.name: run for run in runs}
@@ -125,15 +129,11 @@ def plan_runs(suite: Suite, out: Path, results: Path) -> list[PlannedRun]:
     return runs
 
 
-def _load_manifest(recipe: Recipe) -> Manifest:
-    manifest = Manifest.load(recipe.data.manifest, root=recipe.data.root)
-    names = recipe.data.attributes
-    return manifest if names is None else manifest.select_attributes(names)
-
-
 def _create_run(
     suite: Suite, definition: SuiteRun, manifest: Manifest, out: Path, results: Path
 ) -> PlannedRun:
+    from passerby.models import list_arguments  # here because it loads torch
+
     recipe = definition.recipe
     default = list_arguments(recipe.model.name).get("backbone", "none")
 
@@ -184,7 +184,7 @@ def _check_test_splits(runs: Iterable[PlannedRun]) -> None:
         other = first.setdefault(run.definition.data, run)
         if run.manifest is other.manifest:
             continue
-        a, b = (describe_test_split(each.manifest, each.recipe.data.partition) for each in (run, other))
+        a, b = (describe_test_split(each.manifest, each.recipe.data.partition_name) for each in (run, other))
         if differing := [name for name in a if a[name] != b[name]]:
             raise ConfigError(
                 "models can only be compared on the same test split, but that of "

@@ -15,13 +15,11 @@ from passerby.config import Suite
 from passerby.data.cache import PackedCache
 from passerby.errors import TrainingError
 from passerby.io import replace_file
-from passerby.report.page import create_report, write_report
 from passerby.suite.jobs import Job
 from passerby.suite.planned_run import PlannedRun, plan_runs
 from passerby.suite.runner import run_jobs
 from passerby.suite.steps import create_job
 from passerby.suite.tables import write_tables
-from passerby.types import Preprocess
 
 __all__ = ["plan_suite", "run_suite"]
 
@@ -89,6 +87,8 @@ def run_suite(
         shutil.rmtree(partial, ignore_errors=True)  # of an earlier call
         tables = write_tables(suite, complete, partial if failed else results, timing_s=timing_s)
         if tables:
+            from passerby.report.page import create_report, write_report  # here: it loads matplotlib
+
             comparisons = [load_comparison(path) for path in tables]
             write_report(
                 out / "report.html", create_report([], [], comparisons=comparisons, title=suite.name)
@@ -120,7 +120,7 @@ def _pack_images(runs: Iterable[PlannedRun]) -> None:
     packed = set()
     for run in runs:
         data = run.recipe.data
-        preprocess = Preprocess(**run.recipe.input.model_dump())
+        preprocess = run.recipe.input.create_preprocess()
         key = (run.manifest.fingerprint, preprocess, data.cache)
         if key in packed:
             continue

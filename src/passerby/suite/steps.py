@@ -10,7 +10,7 @@ from passerby.bundle.storage import CARD, CONFIG, WEIGHTS
 from passerby.config import Suite, TestSection
 from passerby.suite.jobs import Job, Step
 from passerby.suite.planned_run import PlannedRun, Split
-from passerby.training.teachers import find_predictions
+from passerby.training.checks import find_predictions
 
 __all__ = ["create_job"]
 

@@ -16,7 +16,6 @@ from passerby.evaluation.calibration import name_calibrated
 from passerby.evaluation.predictions import Predictions
 from passerby.evaluation.results import Result
 from passerby.evaluation.score_files import COMPARISON_SUFFIX, LOCALIZATION_COMPARISON_SUFFIX
-from passerby.suite.costs import measure_costs
 from passerby.suite.planned_run import PlannedRun
 
 __all__ = ["write_tables"]
@@ -61,6 +60,8 @@ class _Group:
 
     def compare_models(self, timing_s: float) -> Path:
         """All models on the test split of their data, with their costs."""
+        from passerby.suite.costs import measure_costs  # here because it loads torch
+
         comparison = compare([run.result for run in self.runs], baseline=self.baseline, by=self.suite.by)
         first = {run.recipe.variant: run for run in reversed(self.runs)}
         bundles = {variant: Bundle.load(run.bundle) for variant, run in first.items()}

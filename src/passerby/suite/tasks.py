@@ -36,7 +36,9 @@ def train(*, recipe: str, run: str, results: str) -> None:
     loaded = load_recipe(recipe)
     from passerby.training.seeds import train_seeds  # after a wrong recipe is reported
 
-    train_seeds(loaded, Path(run), seeds=(loaded.seed,), resume=True, results=Path(results))
+    train_seeds(
+        loaded, Path(run), seeds=(loaded.seed,), resume=True, start_missing=True, results=Path(results)
+    )
 
 
 def evaluate(
@@ -125,7 +127,7 @@ def calibrate(
 
     section, loaded = TestSection.model_validate(test), Bundle.load(bundle)
     dataset = Manifest.load(section.manifest, root=section.root).dataset
-    check_calibration(loaded, dataset, section.partition, section.split)
+    check_calibration(loaded.metadata, dataset, section.partition, section.split)
     calibrated = run_calibration(loaded, _evaluate(loaded, section, loading), goal=goal, rename=True)
     calibrated.save(Path(out))
     logger.info("%s; saved in %s", calibrated.metadata["calibration"], out)

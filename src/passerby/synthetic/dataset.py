@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 from PIL import Image
 
+from passerby.data.domain import ABOUT_FILE, SYNTHETIC_PEOPLE
 from passerby.data.formats.dataset_files import CLASSES_FILE
 from passerby.errors import ConfigError, DataError
 from passerby.parsing import LIP_CLASSES
@@ -60,8 +61,8 @@ def write_dataset(
     unknown, mask, parsing, 51 numbers of COCO keypoints), `images/`, `masks/` (8-bit PNG, 0 and 255),
     `parsing/` (8-bit PNG, Look-Into-Person class 0 … 19, named in `classes.txt`), `boxes.json` (tight
     box of each visible attribute: left, top, right, bottom), `keypoints_mpii.json` (16 × x, y, score) and
-    `synth.json` (seed and options). It is written under a temporary name and renamed when complete, so an
-    interrupted run leaves no partial data set.
+    `synth.json` (seed, options and domain). It is written under a temporary name and renamed when complete,
+    so an interrupted run leaves no partial data set.
 
     Args:
         out: The folder; must be absent or empty unless `overwrite`.
@@ -105,12 +106,13 @@ def write_dataset(
         (temporary / "parsing" / CLASSES_FILE).write_text("\n".join(LIP_CLASSES) + "\n", encoding="utf-8")
         about = {
             "generator": 1,
+            "domain": SYNTHETIC_PEOPLE,
             "seed": seed,
             "count": count,
             "config": asdict(config),
             "attributes": ATTRIBUTES,
         }
-        (temporary / "synth.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+        (temporary / ABOUT_FILE).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
         if out.exists():
             shutil.rmtree(out)
         temporary.rename(out)
@@ -122,7 +124,7 @@ def write_dataset(
 def _check_replaceable(out: Path, overwrite: bool) -> None:
     if not out.exists() or (out.is_dir() and not any(out.iterdir())):
         return
-    if not (overwrite and (out / "synth.json").is_file()):
+    if not (overwrite and (out / ABOUT_FILE).is_file()):
         raise DataError(
             f"expected a new or empty folder, but {out} contains files; choose another, "
             f"or replace a data set written by synth with --overwrite"

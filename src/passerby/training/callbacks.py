@@ -17,6 +17,7 @@ from lightning.pytorch.callbacks import Callback, Checkpoint, EarlyStopping, Wei
 from torch import nn
 from torch.optim.swa_utils import AveragedModel
 
+from passerby.evaluation.scoring import format_percent
 from passerby.io import replace_file
 from passerby.training.task import AttributeTask, check_weights
 
@@ -156,7 +157,8 @@ class EpochLog(Callback):
         left = sum(r["seconds"] for r in self.rows) / done * (self.epochs - done)
         logger.info(
             f"epoch {done}/{self.epochs}  loss {row['train_loss']:.3f}  val: loss {row['val_loss']:.3f}  "
-            f"mA {row['val_mA']:.2%}  F1 {row['val_f1']:.2%}  mAP {row['val_mAP']:.2%}  "
+            f"mA {format_percent(row['val_mA'])}  F1 {format_percent(row['val_f1'])}  "
+            f"mAP {format_percent(row['val_mAP'])}  "
             f"{row['seconds']:.0f} s, {left / 60:.1f} min to go"
         )
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
@@ -23,9 +22,12 @@ from passerby.errors import TrainingError
 from passerby.losses import compute_positive_ratio
 from passerby.models import AttributeModel
 from passerby.parsing import are_within
+from passerby.training.checks import select_training_rows
+from passerby.training.progress import show_packing
+from passerby.training.selection import check_selection
 from passerby.types import Preprocess
 
-__all__ = ["TrainingData"]
+__all__ = ["TrainingData", "check_batches", "check_guidance"]
 
 logger = logging.getLogger(__name__)
 
@@ -49,32 +51,34 @@ class TrainingData:
     val_rows: NDArray[np.int64]
 
     @classmethod
-    def load(cls, recipe: Recipe, preprocess: Preprocess) -> TrainingData:
-        """Read the manifest and pack its images; logs the progress and the skipped images.
+    def load(cls, recipe: Recipe, preprocess: Preprocess, manifest: Manifest) -> TrainingData:
+        """Pack the images of a manifest; shows the progress and logs the skipped images.
+
+        Args:
+            recipe: Its partition must be resolved, see `resolve_partition`.
+            preprocess: Size of the input.
+            manifest: See `load_manifest`.
 
         Raises:
-            ManifestError: If the manifest or its partition does not fit the recipe.
+            ManifestError: If a split has no rows.
             DataError: If an image cannot be read and the recipe sets `on_unreadable: raise`.
+            TrainingError: If the validation labels cannot measure the score that selects the epoch.
         """
         section = recipe.data
-        manifest = Manifest.load(section.manifest, root=section.root)
-        if section.attributes is not None:
-            manifest = manifest.select_attributes(section.attributes)
-        workers = max(1, recipe.training.workers)
-        cache = PackedCache.build(
-            manifest,
-            preprocess,
-            section.cache,
-            on_unreadable=section.on_unreadable,
-            workers=workers,
-            progress=_log_tenths(),
-        )
+        check_selection(recipe, manifest)
+        with show_packing() as progress:
+            cache = PackedCache.build(
+                manifest,
+                preprocess,
+                section.cache,
+                on_unreadable=section.on_unreadable,
+                workers=max(1, recipe.training.workers),
+                progress=progress,
+            )
         for image, reason in cache.unreadable:
             logger.warning("skipped %s: %s", image, reason)
-        train_rows = np.sort(
-            np.concatenate([manifest.split_rows(section.partition, split) for split in section.train])
-        )
-        val_rows = manifest.split_rows(section.partition, section.val)
+        train_rows = select_training_rows(recipe, manifest)
+        val_rows = manifest.split_rows(section.partition_name, section.val)
         usable = np.asarray(cache.valid)
         return cls(
             manifest, cache, manifest.labels, train_rows[usable[train_rows]], val_rows[usable[val_rows]]
@@ -97,17 +101,10 @@ class TrainingData:
 
         Raises:
             DataError: If the device lacks the memory for the images.
-            TrainingError: If the training rows do not fill one batch per process, no row has an auxiliary
-                input that the model needs, or the parsing maps have other classes than the model.
+            TrainingError: If the training rows do not fill one batch per process.
         """
+        check_batches(recipe, len(self.train_rows), world_size)
         guidance = tuple(dict.fromkeys((*model.guidance, *model.supervision)))
-        if missing := [kind for kind in guidance if getattr(self.cache, kind) is None]:
-            raise TrainingError(
-                f"training {recipe.model.name} needs {', '.join(missing)}, and no row of "
-                f"{recipe.data.manifest} has any; `passerby prepare` reads those stored next to the images, "
-                "`passerby annotate` predicts them"
-            )
-        self._check_supervision(recipe, model)
         t = recipe.training
         create: Callable[..., BatchLoader] = (
             partial(DeviceCacheLoader, device=device)
@@ -137,56 +134,70 @@ class TrainingData:
             drop_last=False,
             guidance=model.guidance,
         )
-        if not len(training):
-            raise TrainingError(
-                f"{len(self.train_rows)} training images do not fill a batch of {t.batch_size} on "
-                f"{world_size} process(es); lower training.batch_size"
-            )
         return training, validation
-
-    def _check_supervision(self, recipe: Recipe, model: AttributeModel) -> None:
-        """Refuse data without the masks or parsing maps that the loss needs, or with other classes."""
-        classes, expected = self.manifest.parsing_classes, model.parsing_classes
-        manifest = recipe.data.manifest
-        if "parsing" in model.supervision and not are_within(classes, expected):
-            found = f"have {', '.join(classes)}" if classes else "have no class names"
-            source = "relabel" if classes else "files"
-            raise TrainingError(
-                f"model {model.name} predicts the parsing classes {', '.join(expected)}, and the maps of "
-                f"{manifest} {found}; set the model's parsing_classes, or use `passerby annotate "
-                f"--parsing-from {source} --parsing-classes …`"
-            )
-        for kind in model.supervision:
-            if self._count_missing(kind) == len(self.train_rows):
-                raise TrainingError(
-                    f"model {model.name} is trained with {kind}, and none of the {len(self.train_rows)} "
-                    f"training rows of {manifest} has any; create them with `passerby annotate --{kind}`"
-                )
 
     def describe_missing(self, model: AttributeModel) -> list[str]:
         """How many training rows lack the masks or parsing maps that a model uses, one line per kind."""
         return [
             f"{missing:,} of {len(self.train_rows):,} training images have no {kind}"
             for kind in dict.fromkeys((*model.guidance, *model.supervision))
-            if kind != "keypoints" and (missing := self._count_missing(kind))
+            if kind != "keypoints" and (missing := _count_missing(self.manifest, self.train_rows, kind))
         ]
 
-    def _count_missing(self, kind: str) -> int:
-        """Number of training rows without a map of a kind, `masks` or `parsing`."""
-        paths = self.manifest.paths("mask" if kind == "masks" else "parsing")
-        return sum(paths[row] is None for row in self.train_rows)
+
+def check_guidance(recipe: Recipe, model: AttributeModel, manifest: Manifest) -> None:
+    """Refuse data without the masks, parsing maps or keypoints that the model needs, or with other classes.
+
+    Raises:
+        TrainingError: If no row, or no training row, has an auxiliary input that the model needs, or the
+            parsing maps have other classes than the model.
+    """
+    name, path = model.name, recipe.data.manifest
+    kinds = tuple(dict.fromkeys((*model.guidance, *model.supervision)))
+    if missing := [kind for kind in kinds if not _has_any(manifest, kind)]:
+        raise TrainingError(
+            f"training {name} needs {', '.join(missing)}, and no row of {path} has any; `passerby prepare` "
+            "reads those stored next to the images, `passerby annotate` predicts them"
+        )
+    classes, expected = manifest.parsing_classes, model.parsing_classes
+    if "parsing" in model.supervision and not are_within(classes, expected):
+        found = f"have {', '.join(classes)}" if classes else "have no class names"
+        source = "relabel" if classes else "files"
+        raise TrainingError(
+            f"model {name} predicts the parsing classes {', '.join(expected)}, and the maps of {path} "
+            f"{found}; set the model's parsing_classes, or use `passerby annotate --parsing-from {source} "
+            "--parsing-classes …`"
+        )
+    rows = select_training_rows(recipe, manifest)
+    for kind in model.supervision:
+        if _count_missing(manifest, rows, kind) == len(rows):
+            raise TrainingError(
+                f"model {name} is trained with {kind}, and none of the {len(rows)} training rows of {path} "
+                f"has any; create them with `passerby annotate --{kind}`"
+            )
 
 
-def _log_tenths() -> Callable[[int, int], None]:
-    """A progress callback for packing that logs every tenth, with the estimated remaining time."""
-    start, logged = time.monotonic(), 0
+def check_batches(recipe: Recipe, samples: int, world_size: int) -> None:
+    """Refuse training samples that do not fill one batch on each process.
 
-    def progress(done: int, total: int) -> None:
-        nonlocal logged
-        tenths = 10 * done // max(1, total)
-        if tenths > logged:
-            logged = tenths
-            left_s = (time.monotonic() - start) / done * (total - done)
-            logger.info(f"packing images: {done:,} of {total:,}, {left_s:.0f} s to go")
+    Raises:
+        TrainingError: If so.
+    """
+    size = recipe.training.batch_size
+    if -(-samples // world_size) < size:
+        raise TrainingError(
+            f"{samples} training images do not fill a batch of {size} on {world_size} process(es); lower "
+            "training.batch_size"
+        )
 
-    return progress
+
+def _has_any(manifest: Manifest, kind: str) -> bool:
+    if kind == "keypoints":
+        return manifest.keypoints() is not None
+    return any(path is not None for path in manifest.paths("mask" if kind == "masks" else "parsing"))
+
+
+def _count_missing(manifest: Manifest, rows: NDArray[np.int64], kind: str) -> int:
+    """Number of rows without a map of a kind, `masks` or `parsing`."""
+    paths = manifest.paths("mask" if kind == "masks" else "parsing")
+    return sum(paths[row] is None for row in rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -21,10 +20,12 @@ from passerby.bundle import Bundle
 from passerby.config import Recipe
 from passerby.data.crops import scale_side
 from passerby.data.loader import BatchLoader
+from passerby.data.manifest import Manifest
 from passerby.errors import ModelError, TrainingError
-from passerby.evaluation.calibration import calibrate
+from passerby.evaluation.calibration import calibrate, describe_uncalibrated
 from passerby.evaluation.protocols import load_protocol
 from passerby.losses import Distilled, create_loss
+from passerby.models.backbones import Backbone
 from passerby.models.base import AttributeModel, evaluating
 from passerby.schema import AttributeSchema
 from passerby.training.callbacks import (
@@ -34,14 +35,15 @@ from passerby.training.callbacks import (
     LastingEarlyStopping,
     create_ema,
 )
-from passerby.training.data import TrainingData
+from passerby.training.checks import check_inputs, load_manifest, select_training_rows
+from passerby.training.data import TrainingData, check_batches, check_guidance
 from passerby.training.initialization import initialize_model
+from passerby.training.progress import EpochProgress
 from passerby.training.provenance import describe_provenance
 from passerby.training.run_folder import RunFolder, TrainingOutcome
 from passerby.training.scoring import evaluate_split
 from passerby.training.task import AttributeTask
 from passerby.training.teachers import load_soft_labels
-from passerby.types import Preprocess
 
 __all__ = ["train"]
 
@@ -57,53 +59,100 @@ def train(recipe: Recipe, run: Path, *, resume: bool = False) -> TrainingOutcome
     Args:
         recipe: See `passerby.config.load_recipe`.
         run: Run folder. It must not exist yet, unless `resume` is set.
-        resume: Continue from `checkpoints/last.ckpt`. A finished run is returned unchanged.
+        resume: Continue from `checkpoints/last.ckpt`, or start if there is no run. A finished run is returned
+            unchanged, or extended if `training.epochs` is larger than it was.
 
     Raises:
-        TrainingError: If the folder exists (without `resume`) or contains another recipe (with it), the loss
-            is not finite, or the run was interrupted; the message then names the checkpoint to resume from.
+        TrainingError: If the folder exists (without `resume`) or contains another recipe (with it), the
+            device is missing, the loss is not finite, or the run was interrupted; the message then names the
+            checkpoint to resume from.
         ConfigError: If the recipe names an unknown protocol or loss.
+        ManifestError, DataError, ModelError, BundleError: If files or rows are missing; see `check_inputs`.
     """
     load_protocol(recipe.protocol)  # raises for an unknown name before any work
     folder = RunFolder(Path(run))
-    finished = folder.open(recipe, resume=resume)
+    recipe = folder.match(recipe, resume=resume)
+    finished = folder.find_outcome(recipe)
     if finished is not None:
         logger.info("%s is already finished", run)
         return finished
+    recipe = check_inputs(recipe)
+    manifest = load_manifest(recipe)
     seed_everything(recipe.seed, verbose=False)
-    preprocess = Preprocess(**recipe.input.model_dump())
-    data = TrainingData.load(recipe, preprocess)
-    model = initialize_model(recipe.model, data.manifest.schema)
+    model = initialize_model(recipe.model, manifest.schema)
+    recipe = _resolve_normalisation(recipe, model)
     _check_crops(recipe, model)
-    criterion = _create_criterion(recipe, data, model.schema)
+    check_guidance(recipe, model, manifest)
     log = EpochLog(folder.path / "logs" / "metrics.csv", epochs=recipe.training.epochs)
-    provenance = describe_provenance(recipe, data)  # before training: files may be deleted meanwhile
     with _quiet_lightning():
         trainer = _create_trainer(recipe, folder, log, unused_parameters=bool(model.supervision))
-        device = trainer.strategy.root_device
-        loaders = data.create_loaders(
-            recipe, model=model, rank=trainer.global_rank, world_size=trainer.world_size, device=device
-        )
-        for line in data.describe_missing(model):
-            logger.info(line)
-        task = AttributeTask(
-            model,
-            criterion,
-            recipe=recipe,
-            preprocess=preprocess,
-            steps_per_epoch=len(loaders[0]),
-            image_names=data.manifest.images,
-        ).to(device)  # before fitting: otherwise the moving average stays on the CPU
-        _fit(trainer, task, loaders, folder=folder, resume=resume)
-    outcome = folder.finish(
+        check_batches(recipe, len(select_training_rows(recipe, manifest)), trainer.world_size)
+        folder.start(recipe)
+        outcome = _train(recipe, model, manifest, trainer=trainer, folder=folder, log=log, resume=resume)
+    trainer.strategy.barrier("bundle")
+    return outcome
+
+
+def _train(
+    recipe: Recipe,
+    model: AttributeModel,
+    manifest: Manifest,
+    *,
+    trainer: Trainer,
+    folder: RunFolder,
+    log: EpochLog,
+    resume: bool,
+) -> TrainingOutcome:
+    """Pack the images, fit the model and save the bundle, after all checks."""
+    preprocess = recipe.input.create_preprocess()
+    data = TrainingData.load(recipe, preprocess, manifest)
+    criterion = _create_criterion(recipe, data, model.schema)
+    provenance = describe_provenance(recipe, data)  # before training: files may be deleted meanwhile
+    loaders = data.create_loaders(
+        recipe,
+        model=model,
+        rank=trainer.global_rank,
+        world_size=trainer.world_size,
+        device=trainer.strategy.root_device,
+    )
+    for line in data.describe_missing(model):
+        logger.info(line)
+    task = AttributeTask(
+        model,
+        criterion,
+        recipe=recipe,
+        preprocess=preprocess,
+        steps_per_epoch=len(loaders[0]),
+        image_names=data.manifest.images,
+    ).to(trainer.strategy.root_device)  # before fitting: otherwise the moving average stays on the CPU
+    _fit(trainer, task, loaders, folder=folder, resume=resume)
+    return folder.finish(
         task.model,
         preprocess=preprocess,
         provenance=provenance,
         rows=log.rows,
+        epochs=recipe.training.epochs,
         calibrate=partial(_calibrate, recipe) if recipe.training.calibrate else None,
     )
-    trainer.strategy.barrier("bundle")
-    return outcome
+
+
+def _resolve_normalisation(recipe: Recipe, model: AttributeModel) -> Recipe:
+    """The recipe with the mean and standard deviation of its initial weights, unless it states them."""
+    section = recipe.input
+    if section.mean is not None and section.std is not None:
+        return recipe
+    preprocess = section.create_preprocess()
+    mean, std, source = preprocess.mean, preprocess.std, None
+    backbone = getattr(model, "backbone", None)
+    if recipe.model.init_from is not None:
+        trained = Bundle.load(recipe.model.init_from).preprocess
+        mean, std, source = trained.mean, trained.std, str(recipe.model.init_from)
+    elif recipe.model.pretrained and isinstance(backbone, Backbone):
+        mean, std, source = backbone.input_mean, backbone.input_std, f"timm for {model.arguments['backbone']}"
+    section = section.model_copy(update={"mean": section.mean or mean, "std": section.std or std})
+    if source is not None:
+        logger.info("input.mean %s and input.std %s, from %s", section.mean, section.std, source)
+    return recipe.model_copy(update={"input": section})
 
 
 def _create_criterion(recipe: Recipe, data: TrainingData, schema: AttributeSchema) -> nn.Module:
@@ -134,7 +183,10 @@ def _calibrate(recipe: Recipe, bundle: Bundle) -> Bundle:
     goal = recipe.training.calibrate
     if goal is None:
         return bundle
-    return calibrate(bundle, evaluate_split(bundle, recipe, recipe.data.val), goal=goal)
+    evaluation = evaluate_split(bundle, recipe, recipe.data.val)
+    if line := describe_uncalibrated(evaluation):
+        logger.info(line)
+    return calibrate(bundle, evaluation, goal=goal)
 
 
 def _check_crops(recipe: Recipe, model: AttributeModel) -> None:
@@ -173,6 +225,7 @@ def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog, *, unused_
             enable_version_counter=False,
         ),
         LastCheckpoint(folder.last, every_steps=t.checkpoint_every_steps),
+        EpochProgress(t.epochs),
     ]
     if t.ema is not None:
         callbacks.append(create_ema(t.ema))
@@ -193,7 +246,7 @@ def _create_trainer(recipe: Recipe, folder: RunFolder, log: EpochLog, *, unused_
             num_sanity_val_steps=0,
             log_every_n_steps=10,
             enable_model_summary=False,
-            enable_progress_bar=sys.stderr.isatty(),
+            enable_progress_bar=False,
         )
     except MisconfigurationException as error:
         raise TrainingError(

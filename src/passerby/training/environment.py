@@ -11,14 +11,14 @@ import torch
 
 from passerby.evaluation.commit import find_commit
 
-__all__ = ["describe_environment", "is_other_process"]
+__all__ = ["describe_environment"]
 
 
 def describe_environment(accelerator: str) -> dict[str, Any]:
     """Versions, device and commit, as plain values without host names and paths.
 
     Args:
-        accelerator: The recipe's `training.accelerator`: `auto`, `cpu`, `gpu` or `mps`.
+        accelerator: The recipe's `training.accelerator`: `auto`, `cpu`, `gpu`, `cuda` or `mps`.
     """
     return {
         "passerby": version("passerby"),
@@ -36,11 +36,6 @@ def describe_environment(accelerator: str) -> dict[str, Any]:
 
 def _describe_device(accelerator: str) -> str:
     """The device that Lightning chooses for an accelerator."""
-    if accelerator in ("auto", "gpu") and torch.cuda.is_available():
+    if accelerator in ("auto", "gpu", "cuda") and torch.cuda.is_available():
         return torch.cuda.get_device_name()
     return "mps" if accelerator != "cpu" and torch.backends.mps.is_available() else "cpu"
-
-
-def is_other_process() -> bool:
-    """Whether this is one of the additional processes that Lightning starts for several devices."""
-    return int(os.environ.get("LOCAL_RANK", "0")) > 0

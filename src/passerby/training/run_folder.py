@@ -18,23 +18,24 @@ students are trained on) and `calibrated-<goal>/` (the bundle with calibrated th
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
-
-from passerby.bundle import Bundle
 from passerby.config import Recipe, load_recipe
 from passerby.errors import TrainingError
 from passerby.io import hash_file, replace_file
-from passerby.models.base import AttributeModel
-from passerby.training.environment import describe_environment, is_other_process
-from passerby.training.teachers import find_predictions
-from passerby.types import Preprocess
+from passerby.training.checks import find_predictions
+from passerby.training.resuming import match_recipe
 
-__all__ = ["RunFolder", "TrainingOutcome"]
+if TYPE_CHECKING:
+    from passerby.bundle import Bundle
+    from passerby.models.base import AttributeModel
+    from passerby.types import Preprocess
+
+__all__ = ["RunFolder", "TrainingOutcome", "is_other_process"]
 
 
 @dataclass(frozen=True)
@@ -81,42 +82,56 @@ class RunFolder:
         """Folder of the model with the best weights, once the run is finished."""
         return self.path / "bundle"
 
-    def open(self, recipe: Recipe, *, resume: bool) -> TrainingOutcome | None:
-        """Create the folder, or check that the run to resume matches; return the outcome of a finished run.
+    @property
+    def is_started(self) -> bool:
+        """Whether the folder has a run to resume."""
+        return (self.path / "recipe.yaml").is_file()
 
-        The folder of a run that failed before its first step is used again.
+    def match(self, recipe: Recipe, *, resume: bool) -> Recipe:
+        """Check that the folder is free, or has a run of this recipe; see `match_recipe`.
+
+        The folder of a run that failed before its first step is free.
 
         Raises:
             TrainingError: If the folder exists (without `resume`), or contains another recipe or was trained
                 on other teacher predictions (with it).
             ConfigError: If the recipe in it cannot be read.
         """
-        if is_other_process():
-            return None
         if not resume:
             names = {entry.name for entry in self.path.iterdir()} if self.path.exists() else set()
-            if names - {"recipe.yaml", "environment.json", "teachers.json"}:
+            if not is_other_process() and names - {"recipe.yaml", "environment.json", "teachers.json"}:
                 raise TrainingError(
                     f"{self.path} already exists; choose another folder with --out, or continue the run in "
                     "it with --resume"
                 )
-        elif (self.path / "recipe.yaml").is_file():
-            if load_recipe(self.path / "recipe.yaml") != recipe:
-                raise TrainingError(
-                    f"{self.path}/recipe.yaml differs from the given recipe; resume with the same recipe and "
-                    "overrides, or start a new run in another folder"
-                )
+        elif self.is_started:
+            recipe = match_recipe(load_recipe(self.path / "recipe.yaml"), recipe, run=self.path)
             self._check_teachers(recipe)
-            if (self.path / "outcome.json").is_file():
-                values = json.loads((self.path / "outcome.json").read_text(encoding="utf-8"))
-                return TrainingOutcome(self.path, self.bundle, **values)
+        return recipe
+
+    def find_outcome(self, recipe: Recipe) -> TrainingOutcome | None:
+        """The outcome of a run that has finished all epochs of the recipe."""
+        if is_other_process() or not (self.path / "outcome.json").is_file():
+            return None
+        values = json.loads((self.path / "outcome.json").read_text(encoding="utf-8"))
+        # The outcome of a shorter run stays until the extended one has finished.
+        epochs = values.pop("epochs", None) or self._read_epochs()
+        if epochs not in (None, recipe.training.epochs):
+            return None
+        return TrainingOutcome(self.path, self.bundle, **values)
+
+    def start(self, recipe: Recipe) -> None:
+        """Write the recipe, the environment and the hashes of teacher predictions."""
+        if is_other_process():
+            return
+        from passerby.training.environment import describe_environment
+
         environment = describe_environment(recipe.training.accelerator)
         self._write("recipe.yaml", recipe.to_yaml())
         self._write("environment.json", json.dumps(environment, indent=2) + "\n")
         if recipe.loss.teachers:
             hashes = {**self._read_teachers(), **_hash_teachers(recipe)}
             self._write("teachers.json", json.dumps(hashes, indent=2) + "\n")
-        return None
 
     def _check_teachers(self, recipe: Recipe) -> None:
         """Refuse to resume if teacher predictions have changed."""
@@ -127,6 +142,15 @@ class RunFolder:
                     f"{path} has changed since the training in {self.path} began; remove {self.path} to "
                     "train again, or start a new run in another folder"
                 )
+
+    def _read_epochs(self) -> int | None:
+        """The epochs of the recipe of the bundle, which outcomes of passerby 0.2 do not state."""
+        config = self.bundle / "config.json"
+        if not config.is_file():
+            return None
+        metadata = json.loads(config.read_text(encoding="utf-8")).get("metadata") or {}
+        epochs: int | None = metadata.get("epochs")
+        return epochs
 
     def _read_teachers(self) -> dict[str, str]:
         path = self.path / "teachers.json"
@@ -139,6 +163,7 @@ class RunFolder:
         preprocess: Preprocess,
         provenance: Mapping[str, Any],
         rows: list[dict[str, float]],
+        epochs: int,
         calibrate: Callable[[Bundle], Bundle] | None = None,
     ) -> TrainingOutcome:
         """Save the best checkpoint as a bundle, and write the outcome.
@@ -148,8 +173,13 @@ class RunFolder:
             preprocess: Size and normalisation of the input.
             provenance: Metadata for the bundle; the outcome and the environment are added.
             rows: The log, one row per epoch.
+            epochs: Epochs of the recipe; early stopping may have ended the run before.
             calibrate: Returns the bundle with calibrated thresholds.
         """
+        import torch
+
+        from passerby.bundle import Bundle
+
         checkpoint = torch.load(self.best, map_location="cpu", weights_only=True)
         weights = {
             name.removeprefix("model."): value
@@ -173,7 +203,7 @@ class RunFolder:
             if calibrate is not None:
                 bundle = calibrate(bundle)
             bundle.save(self.bundle)
-            self._write("outcome.json", json.dumps(values, indent=2) + "\n")
+            self._write("outcome.json", json.dumps({**values, "epochs": epochs}, indent=2) + "\n")
         return outcome
 
     def _environment(self) -> dict[str, Any]:
@@ -190,3 +220,8 @@ def _hash_teachers(recipe: Recipe) -> dict[str, str]:
     """SHA-256 of each existing file of teacher predictions."""
     files = map(find_predictions, recipe.loss.teachers)
     return {str(file): hash_file(file) for file in files if file.is_file()}
+
+
+def is_other_process() -> bool:
+    """Whether this is one of the additional processes that Lightning starts for several devices."""
+    return int(os.environ.get("LOCAL_RANK", "0")) > 0

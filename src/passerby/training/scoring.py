@@ -24,7 +24,7 @@ def evaluate_split(bundle: Bundle, recipe: Recipe, split: str, *, protocol: str 
     return evaluate(
         bundle.to("cpu" if recipe.training.accelerator == "cpu" else "auto"),
         Manifest.load(data.manifest, root=data.root),
-        partition=data.partition,
+        partition=data.partition_name,
         split=split,
         protocol=protocol,
         loading=Loading(

@@ -10,32 +10,15 @@ import numpy as np
 
 from passerby.bundle import Bundle
 from passerby.config import Recipe
-from passerby.errors import ConfigError
+from passerby.evaluation.scoring import format_percent
 from passerby.training.engine import train
-from passerby.training.environment import is_other_process
-from passerby.training.run_folder import TrainingOutcome
+from passerby.training.plan import plan_runs
+from passerby.training.run_folder import TrainingOutcome, is_other_process
 from passerby.training.scoring import evaluate_split
 
-__all__ = ["parse_seeds", "train_seeds"]
+__all__ = ["train_seeds"]
 
 logger = logging.getLogger(__name__)
-
-
-def parse_seeds(text: str) -> tuple[int, ...]:
-    """Read `0,1,2`.
-
-    Raises:
-        ConfigError: If the text is not a list of different integers from 0 to 2³² − 1.
-
-    Example:
-        >>> parse_seeds("0,1,2")
-        (0, 1, 2)
-    """
-    words = [word.strip() for word in text.split(",")]
-    seeds = tuple(int(word) if word.isdecimal() else -1 for word in words)
-    if not all(0 <= seed < 2**32 for seed in seeds) or len(set(seeds)) != len(seeds):
-        raise ConfigError(f"expected distinct seeds such as 0,1,2; got {text!r}")
-    return seeds
 
 
 def train_seeds(
@@ -44,6 +27,7 @@ def train_seeds(
     *,
     seeds: Sequence[int],
     resume: bool = False,
+    start_missing: bool = False,
     results: Path | None = None,
 ) -> list[TrainingOutcome]:
     """Train a recipe with each seed, in `out` for one seed, in `out/seed<k>` for several.
@@ -51,22 +35,18 @@ def train_seeds(
     Logs one line per epoch, the scores, and their mean ± standard deviation over the seeds.
 
     Args:
-        resume: Resume unfinished seeds, and start the missing ones.
+        resume: Resume unfinished seeds, and start the missing ones of several.
+        start_missing: With `resume`, start as well if there is no run at all.
         results: If set, the best bundle of each seed is evaluated once on the test split, and the score file
             is written to this folder.
 
     Raises:
         ConfigError: For several seeds on several devices; train those seeds one by one.
-        TrainingError: See `passerby.training.train`.
+        TrainingError: If there is nothing to resume; and see `passerby.training.train`.
     """
-    if len(seeds) > 1 and recipe.training.devices > 1:
-        raise ConfigError(
-            "several seeds need training.devices=1; on several devices train the seeds one by one"
-        )
+    plan = plan_runs(recipe, out, seeds, resume=resume, start_missing=start_missing, test=results is not None)
     outcomes, test_scores = [], []
-    for seed in seeds:
-        run = out if len(seeds) == 1 else out / f"seed{seed}"
-        seeded = recipe.model_copy(update={"seed": seed})
+    for run, seeded in plan.items():
         outcome = train(seeded, run, resume=resume)
         outcomes.append(outcome)
         if is_other_process():
@@ -93,6 +73,8 @@ def _test(recipe: Recipe, outcome: TrainingOutcome, results: Path) -> dict[str, 
     evaluation = evaluate_split(Bundle.load(outcome.bundle), recipe, "test", protocol=recipe.protocol)
     evaluation.write(outcome.run / "test")
     path = evaluation.write_result(results)
-    summary = "  ".join(f"{name} {value:.2%}" for name, value in evaluation.summary().items())
+    summary = "  ".join(f"{name} {format_percent(value)}" for name, value in evaluation.summary().items())
     logger.info("%s/test: %s  →  %s", recipe.data.partition, summary, path)
+    for line in evaluation.describe_unmeasured():
+        logger.info(line)
     return evaluation.summary()

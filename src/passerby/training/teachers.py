@@ -12,18 +12,9 @@ from numpy.typing import NDArray
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError
 from passerby.evaluation.predictions import Predictions
+from passerby.training.checks import find_predictions
 
-__all__ = ["find_predictions", "load_soft_labels"]
-
-
-def find_predictions(path: Path) -> Path:
-    """The file of predictions: the path itself, or the file that `passerby evaluate` wrote to a folder.
-
-    Example:
-        >>> find_predictions(Path("teachers/man.parquet")).name, find_predictions(Path("teachers/man")).name
-        ('man.parquet', 'predictions.parquet')
-    """
-    return path if path.suffix == ".parquet" else path / "predictions.parquet"
+__all__ = ["load_soft_labels"]
 
 
 def load_soft_labels(paths: Sequence[Path], manifest: Manifest, rows: NDArray[np.int64]) -> torch.Tensor:

@@ -7,19 +7,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from itertools import repeat
 from math import ceil
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from PIL import Image
 
 from passerby.errors import DataError
 from passerby.explain.boxes import Binarization
-from passerby.explain.localization import Localization, Region
-from passerby.explain.scores import compute_box_iou
 from passerby.types import Box
 from passerby.visualization.figure_file import check_figure, check_sides
 from passerby.visualization.overlay import draw_bar, draw_boxes, draw_overlay
 from passerby.visualization.panel_grid import LegendEntry, Panel, compose_grid, split_evenly
 from passerby.visualization.typography import BACKGROUND, MUTED, compute_text_px
+
+if TYPE_CHECKING:
+    from passerby.explain.localization import Localization, Region
 
 __all__ = ["check_grid_size", "draw_localization", "draw_localizations"]
 
@@ -48,6 +50,7 @@ def draw_localization(
         DataError: If `height_px` is below 64 or above `passerby.visualization.figure_file.MAX_SIDE_PX`.
 
     Example:
+        >>> from passerby.explain import Localization, Region
         >>> picture, heat = np.zeros((80, 40, 3), np.uint8), np.ones((1, 80, 40), np.float32)
         >>> regions = ((Region(Box(0, 0, 40, 20), 0.25),),)
         >>> found = Localization("a.jpg", picture, ("Hat",), (0.9,), (0.5,), heat, regions)
@@ -85,6 +88,7 @@ def draw_localizations(
             would exceed `passerby.visualization.figure_file.MAX_SIDE_PX`.
 
     Example:
+        >>> from passerby.explain import Localization
         >>> picture, heat = np.zeros((80, 40, 3), np.uint8), np.ones((1, 80, 40), np.float32)
         >>> found = Localization("a.jpg", picture, ("Hat",), (0.9,), (0.5,), heat, ((),))
         >>> draw_localizations([found, found], height_px=160).mode
@@ -186,6 +190,8 @@ def _describe_boxes(regions: Sequence[Region], truth: Sequence[Box]) -> str:
     shares = ", ".join(f"{100 * region.share:.0f} %" for region in regions)
     text = f"{shares} of heat" if regions else "no heat"
     if truth:
+        from passerby.explain.scores import compute_box_iou  # here because it loads torch
+
         text = f"{text}, IoU {compute_box_iou([region.box for region in regions], truth):.2f}"
     return text
 

@@ -15,12 +15,10 @@ from collections.abc import Iterable, Iterator
 from functools import lru_cache
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 
 from passerby.errors import DataError
-from passerby.explain.native import enlarge_maps
 from passerby.types import Box
 
 __all__ = ["compute_scale", "draw_bar", "draw_boxes", "draw_overlay"]
@@ -72,6 +70,10 @@ def draw_overlay(
         >>> draw_overlay(np.zeros((64, 48, 3), np.uint8), np.eye(4, 3, dtype=np.float32)).size
         (48, 64)
     """
+    import torch
+
+    from passerby.explain.native import enlarge_maps
+
     if picture.dtype != np.uint8 or picture.ndim != 3 or picture.shape[2] != 3:
         raise DataError(f"expected an image (H, W, 3) of uint8, got {picture.dtype} {picture.shape}")
     if values.ndim != 2 or not values.size:

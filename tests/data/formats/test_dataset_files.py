@@ -28,7 +28,18 @@ def write_keypoints(root: Path, content: object) -> None:
 
 
 def test_formats_names_every_data_set_and_is_read_only():
-    assert list(FORMATS) == ["peta", "pa100k", "rap1", "rap2", "wider", "market1501", "upar", "ccp", "table"]
+    assert list(FORMATS) == [
+        "peta",
+        "pa100k",
+        "rap1",
+        "rap2",
+        "wider",
+        "market1501",
+        "mars",
+        "upar",
+        "ccp",
+        "table",
+    ]
     with pytest.raises(TypeError):
         FORMATS["mine"] = FORMATS["peta"]  # type: ignore[index]
 
@@ -78,17 +89,55 @@ def test_find_images_lists_the_suffixes_that_prediction_does(tmp_path):
 
 
 def test_keep_present_refuses_missing_by_default(tmp_path, caplog):
-    images = ["a.jpg", None, "c.jpg"]
-    with pytest.raises(FormatError, match=r"Toy: 1 of 3 images are missing under .*--allow-missing"):
-        keep_present(images, dataset="Toy", where=tmp_path, allow_missing=False)
+    toy = {"images": ["a.jpg", None, "c.jpg"], "expected": ["a.jpg", "b.jpg", "c.jpg"], "dataset": "Toy"}
+    with pytest.raises(
+        FormatError, match=r"Toy: 1 of 3 images are missing under .*--allow-missing\. Missing:\n  b\.jpg$"
+    ):
+        keep_present(**toy, where=tmp_path, allow_missing=False)
     with caplog.at_level(logging.WARNING):
-        assert keep_present(images, dataset="Toy", where=tmp_path, allow_missing=True) == [0, 2]
-    assert "1 of 3 images are missing" in caplog.text
+        assert keep_present(**toy, where=tmp_path, allow_missing=True) == [0, 2]
+    assert caplog.messages == [
+        f"Toy: 1 of 3 images are missing under {tmp_path}; continuing with the other 2. Missing:\n  b.jpg"
+    ]
+
+
+def test_keep_present_lists_ten_missing_images_and_counts_similar_names(tmp_path):
+    """Line breaks of the message: the list, the rest, and the hint."""
+    (tmp_path / "IMG_1.JPG").touch()
+    expected = ["ok.jpg", *(f"img_{i}.jpg" for i in range(12))]
+    images = ["ok.jpg", *[None] * 12]
+    with pytest.raises(FormatError) as caught:
+        keep_present(images, expected=expected, dataset="Toy", where=tmp_path, allow_missing=False)
+    lines = str(caught.value).splitlines()
+    assert lines[0] == (
+        f"Toy: 12 of 13 images are missing under {tmp_path}; add them, or continue with the other 1 with "
+        "--allow-missing. Missing:"
+    )
+    assert lines[1] == "  img_0.jpg"
+    assert lines[2] == "  img_1.jpg (found IMG_1.JPG: same name in another letter case)"
+    assert lines[11:] == [
+        "  … and 2 more",
+        "  1 of 12 found under a similar name (1 in another letter case); rename them or correct the paths",
+    ]
+
+
+def test_a_table_of_the_data_set_under_another_case_is_named(tmp_path):
+    (tmp_path / "peta.mat").touch()
+    with pytest.raises(
+        FormatError, match=r"found no PETA\.mat .* \(found peta\.mat: same name in another letter"
+    ):
+        find_file(tmp_path, "PETA.mat", "PETA/PETA.mat")
 
 
 def test_keep_present_refuses_an_empty_folder_even_with_allow_missing(tmp_path):
     with pytest.raises(FormatError, match=r"3 of 3 images are missing.*check --root"):
-        keep_present([None] * 3, dataset="Toy", where=tmp_path, allow_missing=True)
+        keep_present(
+            [None] * 3,
+            expected=["1.jpg", "2.jpg", "3.jpg"],
+            dataset="Toy",
+            where=tmp_path,
+            allow_missing=True,
+        )
 
 
 def test_find_guidance_goes_by_stem(tmp_path):
@@ -155,3 +204,14 @@ def test_keypoints_of_a_image_outside_the_root_are_refused(tmp_path):
     write_keypoints(tmp_path, [{"image": "../a.jpg", "keypoints": POINTS}])
     with pytest.raises(ManifestError, match="below the root"):
         load_keypoints(tmp_path)
+
+
+@pytest.mark.parametrize("name", FORMATS)
+@pytest.mark.parametrize("inside", [True, False], ids=["in the root", "as the root"])
+def test_no_format_opens_a_pickle(tmp_path, name, inside):
+    path = tmp_path / "dataset_all.pkl"
+    path.write_bytes(b"\x80\x04cos\nsystem\n")
+    with pytest.raises(
+        FormatError, match=r"dataset_all\.pkl is a Python pickle.*never\s+does.*#export-a-pickle"
+    ):
+        FORMATS[name](tmp_path if inside else path)

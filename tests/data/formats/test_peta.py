@@ -201,6 +201,16 @@ def test_original_layout_goes_by_number_not_by_line(archive_root):
     assert manifest.table.column("camera").to_pylist() == [None, "GRID-2", "VIPeR-2"]
 
 
+@pytest.mark.parametrize("folder", [".", ".."])
+def test_the_mapping_file_under_its_other_name(archive_root, folder):
+    expected = peta.read(archive_root, allow_missing=True)
+    (archive_root / "file_mapping.txt").rename(archive_root / folder / "peta_file_mapping.txt")
+    manifest = peta.read(archive_root, allow_missing=True)
+    assert manifest.images == expected.images
+    assert manifest.table.column("camera").to_pylist() == expected.table.column("camera").to_pylist()
+    (archive_root / folder / "peta_file_mapping.txt").unlink()
+
+
 def test_original_layout_below_a_peta_folder(archive_root):
     (archive_root / "PETA").mkdir()
     (archive_root / "PETA dataset").rename(archive_root / "PETA" / "PETA dataset")

@@ -8,10 +8,14 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.io import savemat
 
 from passerby.data.formats import rap, rap1, rap2
 from passerby.errors import FormatError
+from passerby.losses import compute_positive_ratio, create_loss
+from passerby.metrics.counting import compute_counts
+from passerby.types import Output
 
 V1, V2 = 41_585, 84_928
 
@@ -160,6 +164,32 @@ def test_v1_labels_unknowns_identities_and_partitions(v1_root):
     assert manifest.partition_names == tuple(f"official-{k}" for k in range(1, 6))
     assert manifest.table.column("split:official-1").to_pylist() == ["train", "train", "train", "test"]
     assert manifest.table.column("split:official-2").to_pylist() == ["test", "train", "train", "train"]
+
+
+def test_v1_cells_that_are_neither_0_nor_1_are_ignored_by_default(tmp_path):
+    """The file has 125 of them, all of `Female`; the default loss and the default scores leave them out."""
+    content = make_v1()
+    content["label"][1000:1125, 0] = 2
+    content["label"][2, 0] = 0
+    write_rap(tmp_path, content)
+    add_images(tmp_path, content["imagesname"], list(range(900, 1200)))
+    manifest = rap1.read(tmp_path, allow_missing=True)
+    unknown = manifest.labels < 0
+    assert unknown.sum(axis=0).tolist() == [125, *[0] * 50]
+    assert manifest.schema.names[0] == "Female"
+
+    labels = torch.from_numpy(manifest.labels)
+    ratio = compute_positive_ratio(labels)
+    assert ratio[0].item() == pytest.approx((labels[:, 0] == 1).sum().item() / 175)
+    logits = torch.zeros(labels.shape, requires_grad=True)
+    criterion = create_loss("bce", positive_ratio=ratio, schema=manifest.schema)
+    loss = criterion(Output(logits), labels)["total"]
+    loss.backward()
+    assert loss.isfinite()
+    assert logits.grad is not None
+    assert (logits.grad == 0).numpy().tolist() == unknown.tolist()
+    counts = compute_counts(logits.detach().sigmoid(), labels)
+    assert (counts.positives + counts.negatives).tolist() == [175, *[300] * 50]
 
 
 def test_v1_all_attributes_on_demand(v1_root):

@@ -20,6 +20,7 @@ EVALUATED = {
     "rap2": 54,
     "wider": 14,
     "market1501": 30,
+    "mars": 32,
     "upar": 40,
     "ccp": 58,
 }

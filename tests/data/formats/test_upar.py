@@ -14,6 +14,7 @@ from passerby.errors import FormatError, ManifestError
 HEADERS = {
     "with image": ",".join(["# image", *upar.SCHEMA.names]),
     "without image": ",".join(["", "# Age-Young", *upar.SCHEMA.names[1:]]),
+    "without its cell": ",".join(["# Age-Young", *upar.SCHEMA.names[1:]]),
 }
 IMAGES = [
     "Market1501/bounding_box_train/0002_c1s1_000801_01.jpg",
@@ -55,6 +56,65 @@ def test_file_names_state_the_split(tmp_path: Path) -> None:
     touch(tmp_path, *IMAGES)
     manifest = upar.read(tmp_path)
     assert manifest.table.column("split:official").to_pylist() == ["train", "val", "val"]
+
+
+@pytest.mark.parametrize(
+    ("root", "annotations"),
+    [
+        (".", "phase1"),
+        (".", "annotations"),
+        (".", "annotations/phase1"),
+        ("phase1", "phase1"),
+        ("annotations/phase1", "annotations/phase1"),
+        ("phase1/train", "phase1"),
+    ],
+)
+def test_folders_of_the_challenge(tmp_path: Path, root: str, annotations: str) -> None:
+    """Nested CSV files, other names of the data sets' folders, and lists of images without labels."""
+    train = tmp_path / annotations / "train"
+    train.mkdir(parents=True)
+    (train / "train.csv").write_text(table(IMAGES, header=HEADERS["without its cell"]))
+    images = [
+        "MARKET/bounding_box_train/0002_c1s1_000801_01.jpg",
+        "PETA/images/00001.png",
+        "pa100k/data/000001.jpg",
+    ]
+    touch(tmp_path, *images)
+    manifest = upar.read(tmp_path / root)
+    assert manifest.root.resolve() == tmp_path.resolve()
+    assert manifest.images == images
+    assert manifest.identities == ["market1501-0002", None, None]
+
+
+@pytest.mark.parametrize("header", ["", "# image\n", HEADERS["with image"] + "\n"])
+def test_lists_without_labels_are_left_out(
+    tmp_path: Path, header: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    for folder in ("train", "val_task1"):
+        (tmp_path / "phase1" / folder).mkdir(parents=True)
+    (tmp_path / "phase1/train/train.csv").write_text(table(IMAGES[:2]))
+    (tmp_path / "phase1/val_task1/val.csv").write_text(header + f"{IMAGES[2]}\n")
+    touch(tmp_path, *IMAGES)
+    with caplog.at_level(logging.WARNING):
+        manifest = upar.read(tmp_path)
+    assert manifest.table.column("split:official").to_pylist() == ["train", "train"]
+    assert "val.csv lists 1 images without labels, which are left out" in caplog.text
+    (tmp_path / "phase1/val_gt").mkdir()
+    (tmp_path / "phase1/val_gt/val_gt.csv").write_text(table(IMAGES[2:]))
+    assert upar.read(tmp_path).table.column("split:official").to_pylist() == ["train", "train", "val"]
+
+
+def test_only_lists_without_labels_or_the_folds_of_2023(tmp_path: Path) -> None:
+    (tmp_path / "val.csv").write_text("\n".join(IMAGES))
+    with pytest.raises(FormatError, match="have no labels"):
+        upar.read(tmp_path)
+    (tmp_path / "val.csv").unlink()
+    (tmp_path / "phase1/train").mkdir(parents=True)
+    (tmp_path / "phase1/train/train_0.csv").write_text(table(IMAGES))
+    with pytest.raises(
+        FormatError, match=r"found train_0\.csv .*the folds of the challenge of 2023; copy one"
+    ):
+        upar.read(tmp_path)
 
 
 def test_windows_line_ends_and_byte_order_mark_are_read(tmp_path: Path) -> None:
@@ -144,8 +204,9 @@ def real_root() -> Path:
 
 
 @pytest.mark.realdata
-def test_real_rows_have_the_known_counts() -> None:
-    manifest = upar.read(real_root(), allow_missing=True)
+def test_real_rows_have_the_known_counts(tmp_path: Path) -> None:
+    (tmp_path / "val.csv").symlink_to(real_root() / "val.csv")  # away from the images next to it
+    manifest = upar.read(tmp_path, allow_missing=True)
     assert manifest.labels[manifest.split_rows("official", "val")].shape == (19_534, 40)
     sources = [image.split("/")[0] for image in manifest.images]
     assert {s: sources.count(s) for s in set(sources)} == {
@@ -157,7 +218,7 @@ def test_real_rows_have_the_known_counts() -> None:
 
 
 @pytest.mark.realdata
-def test_mapped_attributes_agree_with_pa100k_where_both_label_a_image() -> None:
+def test_mapped_attributes_agree_with_pa100k_where_both_label_a_image(tmp_path: Path) -> None:
     """Where UPAR took over the labels of PA-100K, all of them are equal."""
     import scipy.io
 
@@ -171,7 +232,8 @@ def test_mapped_attributes_agree_with_pa100k_where_both_label_a_image() -> None:
         for split in ("train", "val", "test")
         for name, row in zip(content[f"{split}_images_name"], content[f"{split}_label"], strict=True)
     }
-    manifest = upar.read(root, allow_missing=True)
+    (tmp_path / "val.csv").symlink_to(root / "val.csv")
+    manifest = upar.read(tmp_path, allow_missing=True)
     images, labels = manifest.images, manifest.labels
     rows = [i for i, image in enumerate(images) if image.startswith("PA100k/")]
     other = np.stack([theirs[images[i].rsplit("/", 1)[1]] for i in rows])

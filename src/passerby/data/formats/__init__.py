@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 
-from passerby.data.formats import ccp, market1501, pa100k, peta, rap1, rap2, table, upar, wider
+from passerby.data.formats import ccp, market1501, mars, pa100k, peta, rap1, rap2, table, upar, wider
 from passerby.data.manifest import Manifest
 
 __all__ = ["FORMATS", "list_formats"]
@@ -18,6 +18,7 @@ FORMATS: Mapping[str, Callable[..., Manifest]] = MappingProxyType(
         "rap2": rap2.read,
         "wider": wider.read,
         "market1501": market1501.read,
+        "mars": mars.read,
         "upar": upar.read,
         "ccp": ccp.read,
         "table": table.read,

@@ -38,7 +38,7 @@ from passerby.data.formats.dataset_files import (
 )
 from passerby.data.formats.matlab import check_strings, load_mat, unpack_integers
 from passerby.data.manifest import Manifest
-from passerby.data.partitions import random_partition
+from passerby.data.partitions import shuffled_partition
 from passerby.errors import FormatError
 from passerby.images.decode import read_size
 from passerby.parsing import COARSE_CLASSES, LIP_CLASSES, UNKNOWN_CLASS
@@ -97,13 +97,17 @@ def read(root: Path, *, allow_missing: bool = False, seed: int = 0) -> Manifest:
     pixels = [f"{ANNOTATIONS}/{number}.mat" for number in numbers]
     images = [found.get(n) if (root / p).is_file() else None for n, p in zip(numbers, pixels, strict=True)]
     rows = keep_present(
-        images, dataset="CCP (photos with annotation)", where=root, allow_missing=allow_missing
+        images,
+        expected=[p if n in found else f"photos/{n}.jpg" for n, p in zip(numbers, pixels, strict=True)],
+        dataset="CCP (photos with annotation)",
+        where=root,
+        allow_missing=allow_missing,
     )
     paths = [image for image in images if image is not None]
     labels = np.zeros((len(rows), len(SCHEMA)), np.int8)
     for i, row in enumerate(rows):
         labels[i, _find_tags(root, image=paths[i], pixels=pixels[row])] = 1
-    splits = random_partition(PHOTOS, seed=seed)
+    splits = shuffled_partition(PHOTOS, seed=seed)
     guidance = find_guidance(root, (numbers[row] for row in rows))
     manifest = Manifest.create(
         "ccp",

@@ -9,29 +9,40 @@ import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import NoReturn
 
 from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import FormatError
 from passerby.images.limits import IMAGE_SUFFIXES
+from passerby.images.missing_files import describe_missing, describe_similar
 from passerby.schema import AttributeSchema
 
 __all__ = [
     "CLASSES_FILE",
     "IMAGE_EXTENSIONS",
+    "PICKLES",
     "GuidancePaths",
     "add_guidance_files",
     "find_file",
     "find_guidance",
     "find_images",
+    "find_pickle",
     "keep_present",
     "load_classes",
     "load_keypoints",
     "load_schema",
     "read_classes",
+    "refuse_pickle",
 ]
 
 IMAGE_EXTENSIONS = IMAGE_SUFFIXES
 """Extensions of image files, in lower case: those that prediction lists in folders."""
+
+PICKLES = frozenset({".pkl", ".pickle"})
+"""Extensions of Python pickles, in lower case."""
+
+PICKLE_RECIPE = "docs/reference/data-formats.md#export-a-pickle"
+"""Where the documentation shows how to export a pickle to CSV."""
 
 CLASSES_FILE = "classes.txt"
 """File in the folder of parsing maps with the names of their classes 0, 1, …, one per line."""
@@ -48,12 +59,35 @@ def find_file(root: Path, *candidates: str) -> Path:
     """The first existing path of several candidates.
 
     Raises:
-        FormatError: If none exists; the message lists all.
+        FormatError: If none exists; the message lists all. A Python pickle in their place is refused.
     """
     for candidate in candidates:
         if (root / candidate).is_file():
             return root / candidate
-    raise FormatError(f"found no {' or '.join(candidates)} under {root}; check --root")
+    if pickle := find_pickle(root):
+        refuse_pickle(pickle)
+    similar = "".join(map(describe_similar, (root / candidate for candidate in candidates)))
+    raise FormatError(f"found no {' or '.join(candidates)} under {root}{similar}; check --root")
+
+
+def find_pickle(root: Path) -> Path | None:
+    """The first Python pickle in a folder, or the path itself if it is one; None if there is none."""
+    paths = sorted(root.iterdir()) if root.is_dir() else [root]
+    return next((path for path in paths if path.suffix.lower() in PICKLES and path.is_file()), None)
+
+
+def refuse_pickle(path: Path) -> NoReturn:
+    """State why a Python pickle is not read, and how to export it.
+
+    Raises:
+        FormatError: Always.
+    """
+    raise FormatError(
+        f"{path} is a Python pickle. Opening one can run any code that its author put in it, so passerby "
+        f"never does. If you trust it, export it once in the environment that it came from, to a CSV file "
+        f"with the columns image, split and one per attribute (an example: {PICKLE_RECIPE}), and read that "
+        f"with `passerby prepare table`"
+    )
 
 
 def find_images(root: Path, *folders: str) -> dict[str, str]:
@@ -95,34 +129,44 @@ def _is_regular_file(entry: os.DirEntry[str]) -> bool:
 
 
 def keep_present(
-    images: Sequence[str | None], *, dataset: str, where: Path, allow_missing: bool
+    images: Sequence[str | None],
+    *,
+    expected: Sequence[str],
+    dataset: str,
+    where: Path,
+    allow_missing: bool,
 ) -> list[int]:
     """Select the rows whose image exists.
 
     Args:
         images: One path per row, None for a missing file.
+        expected: Path of each row's image relative to `where`, for the message.
         dataset: Name of the data set, for the message.
         where: Folder that was searched, for the message.
-        allow_missing: Continue with the other rows and log the number of missing images as a warning.
+        allow_missing: Continue with the other rows and log the missing images as a warning.
 
     Returns:
         Numbers of the rows whose image exists.
 
     Raises:
-        FormatError: If images are missing and `allow_missing` is false, or if all are missing.
+        FormatError: If images are missing and `allow_missing` is false, or if all are missing. The message
+            lists the first ones, and files of similar names.
     """
     rows = [row for row, image in enumerate(images) if image is not None]
     missing = len(images) - len(rows)
     if not missing:
         return rows
     message = f"{dataset}: {missing:,} of {len(images):,} images are missing under {where}"
+    paths = [path for path, image in zip(expected, images, strict=True) if image is None]
+    listed = describe_missing(where, paths)
     if not rows:
-        raise FormatError(f"{message}; check --root and the folder names")
+        raise FormatError(f"{message}; check --root and the folder names. Missing:{listed}")
     if not allow_missing:
         raise FormatError(
-            f"{message}; add them, or continue with the other {len(rows):,} with --allow-missing"
+            f"{message}; add them, or continue with the other {len(rows):,} with --allow-missing. "
+            f"Missing:{listed}"
         )
-    logger.warning("%s; continuing with the other %s", message, f"{len(rows):,}")
+    logger.warning("%s; continuing with the other %s. Missing:%s", message, f"{len(rows):,}", listed)
     return rows
 
 

@@ -23,6 +23,7 @@ __all__ = ["SCHEMA", "read"]
 SCHEMA = load_schema("pa100k")
 """The 26 attributes, in the order of the file."""
 
+FOLDERS = ("data", "release_data/release_data", "release_data")
 SPLIT_SIZES = {"train": 80_000, "val": 10_000, "test": 10_000}
 
 
@@ -59,9 +60,11 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
             f"{path}: expected every image once, {len(files) - len(set(files))} are repeated; copy it again"
         )
     stems = [PurePosixPath(f).stem for f in files]
-    found = find_images(root, "data", "release_data/release_data", "release_data")
+    found = find_images(root, *FOLDERS)
     images = [found.get(s) for s in stems]
-    rows = keep_present(images, dataset="PA-100K", where=root, allow_missing=allow_missing)
+    folder = next((name for name in FOLDERS if (root / name).is_dir()), FOLDERS[0])
+    expected = [f"{folder}/{file}" for file in files]
+    rows = keep_present(images, expected=expected, dataset="PA-100K", where=root, allow_missing=allow_missing)
     manifest = Manifest.create(
         "pa100k",
         SCHEMA,

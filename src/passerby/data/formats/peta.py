@@ -36,6 +36,9 @@ SCHEMA = load_schema("peta")
 EVALUATED = SCHEMA.names[:35]
 """Names of the attributes that published results evaluate."""
 
+MAPPINGS = ("file_mapping.txt", "peta_file_mapping.txt")
+"""Names under which the mapping file circulates."""
+
 ROWS = 19_000
 ID_COLUMNS = 4
 PARTITION_SIZES = {"train": 9_500, "val": 1_900, "test": 7_600}
@@ -53,7 +56,8 @@ def read(
     """Read PETA: `PETA.mat` with `images/NNNNN.*`, or with the original `PETA dataset/<subset>/archive/…`.
 
     Args:
-        root: Folder of `PETA.mat`. The original layout, and cameras, also require `file_mapping.txt` there.
+        root: Folder of `PETA.mat`. The original layout, and cameras, also require the mapping file there or
+            in the folder above: `file_mapping.txt` or `peta_file_mapping.txt`.
         allow_missing: Continue without missing images.
         attributes: The 35 evaluated ones or all 105.
         labels: From `PETA.mat`, as published results; or from the `Label.txt` files of the original layout,
@@ -68,16 +72,15 @@ def read(
     """
     root = Path(root)
     content = _load_annotation(find_file(root, "PETA.mat", "PETA/PETA.mat"))
-    mapping = next(
-        (p for p in (root / "file_mapping.txt", root / "PETA/file_mapping.txt") if p.is_file()), None
-    )
+    mapping = _find_mapping(root)
     archive = load_archive(mapping, count=ROWS) if mapping else Archive({})
     if labels == "text":
         content = _replace_labels(content, root, archive)
     stems = [f"{number:05d}" for number in range(1, ROWS + 1)]
     found = find_images(root, "images", "PETA/images")
     images = [found.get(s) or archive.find_original(root, n) for n, s in enumerate(stems, start=1)]
-    rows = keep_present(images, dataset="PETA", where=root, allow_missing=allow_missing)
+    expected = [f"images/{stem}.png" for stem in stems]
+    rows = keep_present(images, expected=expected, dataset="PETA", where=root, allow_missing=allow_missing)
     names = [archive.names.get(r + 1) for r in rows]
     manifest = Manifest.create(
         "peta",
@@ -91,6 +94,12 @@ def read(
     )
     manifest = add_guidance_files(manifest, (stems[r] for r in rows))
     return manifest if attributes == "all" else manifest.select_attributes(EVALUATED)
+
+
+def _find_mapping(root: Path) -> Path | None:
+    folders = (root, root / "PETA", root.resolve().parent)
+    paths = (folder / name for folder in folders for name in MAPPINGS)
+    return next((path for path in paths if path.is_file()), None)
 
 
 @dataclass(frozen=True)
@@ -136,7 +145,7 @@ def _load_annotation(path: Path) -> _Annotation:
 def _replace_labels(content: _Annotation, root: Path, archive: Archive) -> _Annotation:
     if len(archive.names) != ROWS:
         raise FormatError(
-            f"labels from Label.txt require file_mapping.txt with {ROWS} lines under {root}, "
+            f"labels from Label.txt require {' or '.join(MAPPINGS)} with {ROWS} lines under {root}, "
             f"got {len(archive.names)}"
         )
     positives = load_label_files(root, archive, frozenset(SCHEMA.names))

@@ -76,7 +76,10 @@ def create_manifest(
     paths = find_images(root, *FOLDERS)
     stems = [PurePosixPath(name).stem for name in found.names]
     images = [paths.get(stem) for stem in stems]
-    rows = keep_present(images, dataset=version, where=root / FOLDERS[0], allow_missing=allow_missing)
+    folder = next((name for name in FOLDERS if (root / name).is_dir()), FOLDERS[0])
+    rows = keep_present(
+        images, expected=found.names, dataset=version, where=root / folder, allow_missing=allow_missing
+    )
     manifest = Manifest.create(
         schema.name,
         schema,

@@ -1,4 +1,7 @@
-"""Custom data: a CSV or Parquet table with one row per person and one column per attribute.
+"""Custom data: a table with one row per person and one column per attribute.
+
+It may be a CSV file in the variants that spreadsheets write, an Excel or ODS spreadsheet, a Parquet file, or
+a list without header; several files are the splits of one data set.
 
 | column | meaning |
 |---|---|
@@ -8,54 +11,77 @@
 | `split` | `train`, `val`, `test` or empty; becomes the partition `own` (`split:<name>`: `<name>`) |
 | `mask`, `parsing` | path relative to the root, or empty; `classes.txt` in the folder names the classes |
 | `keypoints` | 17 × (x px, y px, score) in COCO order: 51 numbers separated by blanks, or a list |
-| any other | an attribute: 1 present, 0 absent, empty or −1 unknown |
+| any other | an attribute: 1 present, 0 absent, empty or −1 unknown; or several values, exclusive |
+
+`table_columns` lists other names of these columns, `table_labels` other forms of labels.
 """
 
 from __future__ import annotations
 
-import csv
-import math
-import re
-from collections.abc import Callable, Sequence
-from pathlib import Path
-from typing import Any
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path, PurePosixPath
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
-from passerby.data.formats.dataset_files import keep_present, load_classes, load_schema
-from passerby.data.manifest import Manifest, check_relative_path
-from passerby.errors import DataError, FormatError, ManifestError
-from passerby.schema import Attribute, AttributeSchema
+from passerby.data.domain import read_domain
+from passerby.data.formats.dataset_files import (
+    IMAGE_EXTENSIONS,
+    find_images,
+    keep_present,
+    load_classes,
+    load_schema,
+)
+from passerby.data.formats.table_cells import Cells
+from passerby.data.formats.table_columns import Columns, find_columns, read_splits
+from passerby.data.formats.table_files import Table, load_table, read_names
+from passerby.data.formats.table_labels import Labels, read_labels
+from passerby.data.formats.table_sources import find_tables, join_tables
+from passerby.data.formats.withdrawn import check_not_withdrawn
+from passerby.data.manifest import Manifest
+from passerby.errors import DataError, FormatError
+from passerby.schema import AttributeSchema
+from passerby.types import Box
 
-__all__ = ["read"]
+__all__ = ["read", "read_persons"]
 
-BOX = ("x0", "y0", "x1", "y1")
-RESERVED = frozenset({"image", *BOX, "identity", "camera", "split", "mask", "parsing", "keypoints"})
-KNOWN_SCHEMAS = ("pa100k", "peta", "rap1", "rap2", "wider", "market1501", "upar", "ccp")
-LABELS = {"1": 1, "0": 0, "-1": -1, "": -1, "1.0": 1, "0.0": 0, "-1.0": -1, "true": 1, "false": 0}
+KNOWN_SCHEMAS = ("pa100k", "peta", "rap1", "rap2", "wider", "market1501", "upar", "ccp", "mars")
 
 
 def read(
     root: Path,
     *,
     allow_missing: bool = False,
-    table: Path | None = None,
+    table: Path | Sequence[Path] | None = None,
     schema: Path | None = None,
     attributes: Sequence[str] | None = None,
+    ignore: Sequence[str] = (),
     name: str | None = None,
+    image_column: str | None = None,
+    attribute_names: Path | None = None,
+    worksheet: str | None = None,
+    unknown: Sequence[str] = (),
+    categorical: Sequence[str] = (),
 ) -> Manifest:
     """Read a custom table.
 
     Args:
         root: Folder that the paths in the table are relative to, or the table itself.
         allow_missing: Continue without missing images.
-        table: The CSV or Parquet file; by default the only CSV (or else only Parquet) file in the root.
+        table: The file, or several files with the same columns, whose names contain their split
+            (`train.csv`, `labels_val.csv`); by default the only CSV file or spreadsheet (or else Parquet
+            file) in the root, or all of them if each is named after a split.
         schema: CSV file with the fields of `passerby.schema.Attribute`, which describes the attributes.
-        attributes: Names of the attribute columns; by default those of the schema, or else all columns that
+        attributes: Names of the label columns; by default those of the schema, or else all columns that
             have no other meaning.
-        name: Name of the data set; by default the stem of the table.
+        ignore: Names of columns to leave out.
+        name: Name of the data set; by default the stem of the table, or the root's name for several.
+        image_column: Name of the column of the paths, if it is not found by default.
+        attribute_names: File with the names of the labels, one per line, of a list without header:
+            rows of a path and its labels, separated by blanks or as a CSV file.
+        worksheet: Name of the sheet of a spreadsheet; by default the first one.
+        unknown: Cells that mean an unknown label, in addition to empty ones, −1, `nan`, `?` and the like.
+        categorical: Columns that become one attribute for each of their values, such as `age` = 0, 1, 2.
 
     Returns:
         A manifest whose schema is the given one, or that of a known data set if it contains all attributes,
@@ -65,220 +91,153 @@ def read(
         FormatError: If a column is missing or a cell is invalid; the message names the row.
         ManifestError: If a path is not below the root.
         SchemaError: If the schema lacks an attribute or the table has none.
+        DataError: If the images are those of a data set that was withdrawn.
     """
     root = Path(root)
-    file = Path(table) if table else _find_table(root)
+    files = find_tables(root, table or None, other=[Path(p) for p in (schema, attribute_names) if p])
     root = root.parent if root.is_file() else root
-    columns = _load_parquet(file) if file.suffix.lower() == ".parquet" else _load_csv(file)
-    cells = _Cells(file, columns)
-    resolved = _resolve_schema(cells, schema, attributes, name or file.stem)
-    images = cells.map("image", cells.to_image)
+    names = read_names(attribute_names) if attribute_names else None
+    content = join_tables([load_table(file, names=names, worksheet=worksheet) for file in files], files)
+    columns = find_columns(content, image=image_column, ignore=ignore, labels=attributes or ())
+    dataset = name or (files[0].stem if len(files) == 1 else root.resolve().name)
+    cells = Cells(content, root)
+    images = _resolve_stems(root, cells.map(columns.image, cells.to_image))
+    check_not_withdrawn(root=root.resolve(), images=images)
+    given = AttributeSchema.from_csv(Path(schema), name=dataset) if schema else None
+    chosen = _choose_columns(content, columns.others, attributes or (given.names if given else ()))
+    labels = read_labels(content, chosen, unknown=unknown, categorical=categorical)
+    if given:
+        labels = _apply_schema(labels, given.select(attributes or given.names))
+    else:
+        labels = _recognise(labels.select(attributes) if attributes else labels)
     rows = keep_present(
-        [p if (root / p).is_file() else None for p in images],
-        dataset=name or file.stem,
+        [image if (root / image).is_file() else None for image in images],
+        expected=images,
+        dataset=dataset,
         where=root,
         allow_missing=allow_missing,
     )
-    cells = cells.take(rows)
-    labels = [cells.map(n, cells.to_label) for n in resolved.names]
-    partitions = {
-        "own" if c == "split" else c[6:]: cells.map(c, cells.to_text) for c in columns if _is_split(c)
-    }
-    parsing = _read_paths(cells, "parsing", root)
+    cells = Cells(content.take(rows), root)
+    parsing = cells.read_files(columns.parsing)
     manifest = Manifest.create(
-        name or file.stem,
-        resolved,
+        dataset,
+        AttributeSchema(dataset, labels.attributes),
         root=root,
-        images=[images[r] for r in rows],
-        labels=np.array(labels, dtype=np.int8).T,
-        partitions=partitions,
-        boxes=_read_boxes(cells),
-        identities=cells.map("identity", cells.to_text),
-        cameras=cells.map("camera", cells.to_text),
-        masks=_read_paths(cells, "mask", root),
+        images=[images[row] for row in rows],
+        labels=labels.values[rows],
+        partitions={key: read_splits(cells.table, column) for key, column in columns.partitions.items()},
+        boxes=_read_boxes(cells, columns),
+        identities=cells.map(columns.identity, cells.to_text),
+        cameras=cells.map(columns.camera, cells.to_text),
+        masks=cells.read_files(columns.mask),
         parsing=parsing,
-        keypoints=cells.map("keypoints", cells.to_keypoints),
+        keypoints=cells.map(columns.keypoints, cells.to_keypoints),
     )
-    return manifest.with_guidance(parsing_classes=load_classes(root, parsing))
+    manifest = manifest.with_guidance(parsing_classes=load_classes(root, parsing))
+    return replace(manifest, domain=read_domain(root, files[0].parent))
 
 
-class _Cells:
-    """The columns of a table, and conversions of their cells; errors name file, row and column."""
+def read_persons(file: Path, root: Path) -> list[tuple[int, str, Box | None]]:
+    """Read the row number, the image and the box of each row of a table, for prediction.
 
-    def __init__(
-        self, file: Path, columns: dict[str, list[Any]], numbers: Sequence[int] | None = None
-    ) -> None:
-        self.file = file
-        self.columns = columns
-        count = len(columns.get("image", []))
-        self.numbers = range(1, count + 1) if numbers is None else numbers  # from 1, without the header
+    Columns are found as by `read`; labels and others are ignored. Paths of images may be absolute.
 
-    def take(self, rows: Sequence[int]) -> _Cells:
-        columns = {k: [v[r] for r in rows] for k, v in self.columns.items()}
-        return _Cells(self.file, columns, [self.numbers[r] for r in rows])
+    Args:
+        file: The table.
+        root: Folder that the paths are relative to.
 
-    def map(self, column: str, convert: Callable[[Any], Any]) -> list[Any]:
-        if column not in self.columns:
-            return [None] * len(self.numbers)
-        values = []
-        for number, cell in zip(self.numbers, self.columns[column], strict=True):
-            try:
-                values.append(convert(cell))
-            except (ValueError, TypeError) as error:
-                raise FormatError(f"{self.file.name}, row {number}, column {column!r}: {error}") from error
-            except ManifestError as error:
-                raise ManifestError(f"{self.file.name}, row {number}, column {column!r}: {error}") from error
-        return values
-
-    @staticmethod
-    def to_text(cell: Any) -> str | None:
-        text = "" if cell is None else str(cell).strip()
-        return text or None
-
-    @staticmethod
-    def to_path(cell: Any) -> str | None:
-        text = _Cells.to_text(cell)
-        return check_relative_path(text) if text else None
-
-    @staticmethod
-    def to_image(cell: Any) -> str:
-        path = _Cells.to_path(cell)
-        if path is None:
-            raise ValueError("expected the path of an image, got nothing")
-        return path
-
-    @staticmethod
-    def to_label(cell: Any) -> int:
-        text = "" if cell is None or cell != cell else str(cell).strip().lower()  # NaN is unknown
-        if text not in LABELS:
-            raise ValueError(f"expected 1, 0 or nothing (unknown), got {cell!r}")
-        return LABELS[text]
-
-    @staticmethod
-    def to_number(cell: Any) -> float | None:
-        if cell is None or (isinstance(cell, str) and not cell.strip()):
-            return None
+    Raises:
+        FormatError: If there is no row, a column is missing or a box is impossible; the message names the
+            row.
+    """
+    content = load_table(file)
+    columns = find_columns(content)
+    cells = Cells(content, root)
+    if not content.places:
+        raise FormatError(f"expected at least one row in {file}, found none")
+    images = cells.map(columns.image, cells.to_text)
+    sides = _read_boxes(cells, columns) or [None] * len(images)
+    boxes: list[Box | None] = []
+    for place, image, box in zip(content.places, images, sides, strict=True):
+        if image is None:
+            raise FormatError(f"{place}: expected the path of an image, got nothing")
         try:
-            number = float(cell)
-        except (TypeError, ValueError):
-            number = math.nan
-        if not math.isfinite(number):
-            raise ValueError(f"expected a finite number of pixels, got {cell!r}")
-        return number
-
-    @staticmethod
-    def to_keypoints(cell: Any) -> list[float] | None:
-        values = re.split(r"[\s,;]+", cell.strip().strip("[]").strip()) if isinstance(cell, str) else cell
-        if values is None or list(values) == [""]:
-            return None
-        numbers = [_Cells.to_number(v) for v in values]
-        if len(numbers) != 51 or None in numbers:
-            raise ValueError(f"expected 51 numbers (17 × x, y, score), got {len(numbers)}")
-        return [n for n in numbers if n is not None]
+            boxes.append(None if box is None else Box.from_xyxy(box))
+        except DataError as error:
+            raise FormatError(f"{place}: {error}") from error
+    return list(zip(content.rows, _resolve_stems(root, images), boxes, strict=True))
 
 
-def _is_split(column: str) -> bool:
-    return column == "split" or column.startswith("split:")
+def _resolve_stems(root: Path, images: Sequence[str]) -> list[str]:
+    """Add the extension to names without one, such as the numbers of a column `image_id`."""
+    by_folder: dict[str, dict[str, str]] = {}
+    resolved = []
+    for image in images:
+        path = PurePosixPath(image)
+        if path.suffix.lower() in IMAGE_EXTENSIONS:
+            resolved.append(image)
+            continue
+        folder = path.parent.as_posix()
+        if folder not in by_folder:
+            by_folder[folder] = find_images(root, folder)
+        resolved.append(by_folder[folder].get(path.name, image))
+    return resolved
 
 
-def _find_table(root: Path) -> Path:
-    if root.is_file():
-        return root
-    if not root.is_dir():
-        raise FormatError(f"expected a folder with a table at {root}, which does not exist; check --root")
-    for pattern in ("*.csv", "*.parquet"):
-        found = sorted(root.glob(pattern))
-        if len(found) == 1:
-            return found[0]
-        if found:
-            names = ", ".join(p.name for p in found[:5])
-            raise FormatError(f"expected one table in {root}, found {names}; choose one with --table")
-    raise FormatError(f"expected a CSV or Parquet table in {root}, found none; give its path with --table")
-
-
-def _load_csv(file: Path) -> dict[str, list[Any]]:
-    try:
-        with file.open(newline="", encoding="utf-8-sig") as stream:
-            reader = csv.reader(stream, strict=True)
-            header = [h.strip() for h in next(reader, [])]
-            rows = [row for row in reader if row]
-    except FileNotFoundError:
-        raise FormatError(f"expected a table at {file}, which does not exist; check --table") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise FormatError(f"{file} is not a CSV file in UTF-8 ({error}); save it as such") from error
-    _check_header(file, header)
-    for number, row in enumerate(rows, start=1):
-        if len(row) != len(header):
-            raise FormatError(
-                f"{file.name}, row {number}: expected {len(header)} cells, got {len(row)}; check the commas"
-            )
-    return {name: [row[i] for row in rows] for i, name in enumerate(header)}
-
-
-def _load_parquet(file: Path) -> dict[str, list[Any]]:
-    try:
-        table = pq.read_table(file)
-    except FileNotFoundError:
-        raise FormatError(f"expected a table at {file}, which does not exist; check --table") from None
-    except (pa.ArrowException, OSError) as error:
-        raise FormatError(f"{file} is truncated or not a Parquet file ({error}); write it again") from error
-    _check_header(file, table.column_names)
-    return {name: table.column(name).to_pylist() for name in table.column_names}
-
-
-def _check_header(file: Path, header: Sequence[str]) -> None:
-    repeated = sorted({h for h in header if header.count(h) > 1})
-    if repeated or "" in header:
-        raise FormatError(
-            f"{file.name}: expected columns with different names, got {repeated or 'one without a name'}"
-        )
-    if "image" not in header:
-        raise FormatError(f"{file.name}: expected a column `image`, got {', '.join(header[:8]) or 'nothing'}")
-    sides = [b for b in BOX if b in header]
-    if sides and len(sides) != len(BOX):
-        raise FormatError(f"{file.name}: a box needs the columns x0, y0, x1, y1; got only {', '.join(sides)}")
-
-
-def _resolve_schema(
-    cells: _Cells, schema: Path | None, attributes: Sequence[str] | None, name: str
-) -> AttributeSchema:
-    columns = [c for c in cells.columns if c not in RESERVED and not _is_split(c)]
-    given = AttributeSchema.from_csv(Path(schema), name=name) if schema else None
-    names = list(attributes) if attributes else list(given.names) if given else columns
-    missing = [n for n in names if n not in columns]
-    if missing or not names:
+def _choose_columns(table: Table, others: Sequence[str], names: Sequence[str]) -> list[str]:
+    """The columns of the named attributes, such as `colour` for `colour=red`; by default all."""
+    chosen: dict[str, None] = {}
+    missing = []
+    for name in names or others:
+        column = name if name in others else next((o for o in others if name.startswith(f"{o}=")), None)
+        if column is None:
+            missing.append(name)
+        else:
+            chosen[column] = None
+    if missing or not chosen:
         wanted = f"columns for {', '.join(missing)}" if missing else "attribute columns"
-        raise FormatError(f"{cells.file.name}: expected {wanted}; it has {', '.join(columns) or 'none'}")
-    if given:
-        return given.select(names)
+        raise FormatError(f"{table.name}: expected {wanted}; it has {', '.join(others) or 'none'}")
+    return list(chosen)
+
+
+def _apply_schema(labels: Labels, schema: AttributeSchema) -> Labels:
+    """The labels of the attributes of a schema; a value that does not occur in its column is absent."""
+    positions = {attribute.name: i for i, attribute in enumerate(labels.attributes)}
+    values = []
+    for name in schema.names:
+        same = [
+            i for i, a in enumerate(labels.attributes) if a.category and name.startswith(f"{a.category}=")
+        ]
+        if name in positions:
+            values.append(labels.values[:, positions[name]])
+        elif same:
+            values.append(np.where(labels.values[:, same[0]] < 0, -1, 0).astype(np.int8))
+        else:
+            found = ", ".join(a.name for a in labels.attributes if a.category == name)
+            raise FormatError(f"the column {name!r} has several values: describe {found} in the schema")
+    return Labels(schema.attributes, np.stack(values, axis=1))
+
+
+def _recognise(labels: Labels) -> Labels:
+    """The labels with the descriptions of a known data set, if it has all the attributes."""
+    names = [attribute.name for attribute in labels.attributes]
     for known in map(load_schema, KNOWN_SCHEMAS):
         if set(names) <= set(known.names):
-            return AttributeSchema(name, known.select(names).attributes)
-    return AttributeSchema(name, tuple(Attribute(n, f"has the attribute {n!r}") for n in names))
+            return Labels(known.select(names).attributes, labels.values)
+    return labels
 
 
-def _read_boxes(cells: _Cells) -> list[tuple[float, ...] | None] | None:
-    if BOX[0] not in cells.columns:
+def _read_boxes(cells: Cells, columns: Columns) -> list[tuple[float, ...] | None] | None:
+    if not columns.box:
         return None
     boxes: list[tuple[float, ...] | None] = []
-    sides = zip(*(cells.map(b, cells.to_number) for b in BOX), strict=True)
-    for number, box in zip(cells.numbers, sides, strict=True):
-        known = [v for v in box if v is not None]
+    sides = zip(*(cells.map(name, cells.to_number) for name in columns.box), strict=True)
+    for place, box in zip(cells.table.places, sides, strict=True):
+        known = [side for side in box if side is not None]
+        if len(known) == 4 and columns.box_has_size:
+            box = (*box[:2], box[0] + box[2], box[1] + box[3])
         if known and not (len(known) == 4 and box[2] > box[0] and box[3] > box[1]):
-            raise FormatError(
-                f"{cells.file.name}, row {number}: expected x1 > x0 and y1 > y0, or empty cells, got {box}"
-            )
+            wanted = "a width and height above 0" if columns.box_has_size else "x1 > x0 and y1 > y0"
+            raise FormatError(f"{place}: expected {wanted}, or empty cells, got {box}")
         boxes.append(box if known else None)
     return boxes
-
-
-def _read_paths(cells: _Cells, column: str, root: Path) -> list[str | None]:
-    """The masks or parsing maps, which must exist."""
-    paths: list[str | None] = cells.map(column, cells.to_path)
-    for number, path in zip(cells.numbers, paths, strict=True):
-        if path and not (root / path).is_file():
-            raise DataError(
-                f"{cells.file.name}, row {number}: {column} {path} does not exist under {root}; "
-                f"add it or clear the cell"
-            )
-    return paths

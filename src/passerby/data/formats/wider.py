@@ -71,6 +71,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
     sizes = {image: read_size(path) if path.is_file() else None for image, path in paths.items()}
     kept = keep_present(
         [p.image if sizes[p.image] else None for p in persons],
+        expected=[p.image for p in persons],
         dataset="WIDER-Attribute (counted by person)",
         where=root / folder,
         allow_missing=allow_missing,

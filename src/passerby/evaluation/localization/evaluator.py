@@ -31,7 +31,12 @@ from passerby.evaluation.loading import Loading, Progress
 from passerby.evaluation.localization.ground_truth import Truth, TruthKind, create_truth
 from passerby.evaluation.localization.measure import Measurer
 from passerby.evaluation.localization.protocol import LocalizationProtocol
-from passerby.evaluation.localization.sample_selection import SampleSelection, choose_excluded, select_samples
+from passerby.evaluation.localization.sample_selection import (
+    SampleSelection,
+    check_truth,
+    choose_excluded,
+    select_samples,
+)
 from passerby.evaluation.localization.samples import MEASURES, LocalizationSamples, Measurement
 from passerby.evaluation.localization.scores import LocalizationScores
 from passerby.evaluation.localization.settings import HeatMapSettings, SamplingSettings
@@ -116,6 +121,15 @@ class _Evaluation:
     ) -> LocalizationScores:
         start = time.monotonic()
         rows = manifest.split_rows(partition, split)
+        check_truth(
+            manifest.take(rows),
+            self.bundle.preprocess,
+            attributes=self.bundle.schema.names,
+            label_map=label_map,
+            kind=kind,
+            boxes=self.heat_maps.boxes,
+            exclude_from_mean=self.sampling.exclude_from_mean,
+        )
         with ExitStack() as stack:
             data = pack_split(manifest, rows, self.bundle.preprocess, self.loading, stack)
             truth = self._create_truth(data, label_map, kind)

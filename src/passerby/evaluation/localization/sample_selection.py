@@ -5,16 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from collections.abc import Set as AbstractSet
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError, SchemaError
-from passerby.evaluation.localization.ground_truth import Truth
+from passerby.evaluation.localization.ground_truth import Truth, create_truth
 from passerby.evaluation.localization.settings import SamplingSettings
 
-__all__ = ["SampleSelection", "choose_excluded", "select_samples"]
+if TYPE_CHECKING:
+    from passerby.data.label_map import LabelMap
+    from passerby.evaluation.localization.true_region import TruthKind
+    from passerby.explain.boxes import BoxMode
+    from passerby.types import Preprocess
+
+__all__ = ["SampleSelection", "check_truth", "choose_excluded", "select_samples"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -85,6 +92,40 @@ def _draw_insertion_deletion(
         for attribute, rows in rows_of.items()
         for row in np.random.default_rng([seed, attribute]).permutation(rows)[:limit]
     )
+
+
+def check_truth(
+    manifest: Manifest,
+    preprocess: Preprocess,
+    *,
+    attributes: Sequence[str],
+    label_map: LabelMap | None,
+    kind: TruthKind | None,
+    boxes: BoxMode,
+    exclude_from_mean: Sequence[str] | None,
+) -> None:
+    """Check, without reading an image, that rows have a ground truth that all options fit.
+
+    Args:
+        manifest: Manifest of the rows.
+        attributes: Attributes of the model.
+        label_map, kind, boxes: As for `create_truth`.
+        exclude_from_mean: As for `choose_excluded`.
+
+    Raises:
+        ManifestError, ConfigError, SchemaError: As `create_truth` and `choose_excluded`.
+    """
+    has_maps = any(manifest.paths("parsing"))
+    truth = create_truth(
+        manifest,
+        preprocess,
+        parsing=np.zeros((0, preprocess.height, preprocess.width), np.uint8) if has_maps else None,
+        attributes=attributes,
+        label_map=label_map,
+        boxes=boxes,
+        kind=kind,
+    )
+    choose_excluded(truth, exclude_from_mean)
 
 
 def choose_excluded(truth: Truth, exclude_from_mean: Sequence[str] | None) -> tuple[str, ...]:

@@ -167,10 +167,11 @@ class LocalizationScores:
             else:
                 self.cases.write(folder)
         self.samples.write(path.with_suffix(".parquet"))
-        write_json(path, self._to_dict())
+        write_json(path, self.to_dict())
         return path
 
-    def _to_dict(self) -> dict[str, Any]:
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values for JSON: the content of the file that `write` writes."""
         paper = self.mean_of_paper
         return {
             "version": VERSION,

@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from passerby.errors import ConfigError
 from passerby.explain.boxes import Binarization, BoxMode
-from passerby.explain.heat import Method
+
+if TYPE_CHECKING:
+    from passerby.explain.heat import Method
 
 __all__ = ["HeatMapSettings", "SamplingSettings"]
 

@@ -114,10 +114,11 @@ class SparseLocations(Locations):
     ) -> dict[str, Tensor]:
         """Sample at the points and pool."""
         del keypoints
+        rows, columns = (int(side) for side in features.shape[2:])  # a tensor while the model is traced
         grids = {
             group: [
                 torch.tensor(indices, device=features.device)
-                for indices in self.find_points(group, features.shape[2], features.shape[3])
+                for indices in self.find_points(group, rows, columns)
             ]
             for group in groups
         }

@@ -1,0 +1,55 @@
+"""The persons to predict: from image files, or from the rows of a table."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from passerby.cli.options import Split
+
+if TYPE_CHECKING:
+    from passerby.inference.sources import Source
+
+__all__ = ["TableOptions"]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableOptions:
+    """A table of images instead of files."""
+
+    table: Annotated[
+        Path | None,
+        typer.Option(
+            help="Predict the rows of a table instead of files: CSV or Parquet with a column image and the "
+            "box of each person in pixels (x0, y0, x1, y1), or a manifest.",
+            dir_okay=False,
+        ),
+    ] = None
+    root: Annotated[
+        Path | None,
+        typer.Option(
+            help="Folder that the paths in the table are relative to.", show_default="the table's folder"
+        ),
+    ] = None
+    partition: Annotated[
+        str | None, typer.Option(help="Partition, if the table is a manifest.", show_default="the only one")
+    ] = None
+    split: Annotated[
+        Split | None, typer.Option(help="Split, if the table is a manifest.", show_default="all rows")
+    ] = None
+
+    def find(self, pictures: list[str] | None) -> list[Source]:
+        """The persons of the table, or of the image files: whichever is given."""
+        from passerby.inference.sources import Source, find_images, read_sources
+
+        if bool(pictures) == (self.table is not None):
+            raise typer.BadParameter("give either images or --table")
+        if self.table is not None:
+            split = None if self.split is None else self.split.value
+            return read_sources(self.table, root=self.root, partition=self.partition, split=split)
+        if self.root is not None or self.partition is not None or self.split is not None:
+            raise typer.BadParameter("--root, --partition and --split belong to --table; leave them out")
+        return [Source(path) for path in find_images(pictures or [])]

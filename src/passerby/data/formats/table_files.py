@@ -1,0 +1,326 @@
+"""Files of tables: CSV in the variants that spreadsheets write, lists without header, Excel, ODS, Parquet.
+
+The cells are not interpreted here; `passerby.data.formats.table_columns` and `table_labels` do that.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import logging
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from passerby.data.formats.dataset_files import IMAGE_EXTENSIONS, PICKLES, refuse_pickle
+from passerby.errors import FormatError
+
+__all__ = ["SPREADSHEETS", "TEXTS", "Table", "is_image_name", "load_table", "normalise_cell", "read_names"]
+
+TEXTS = frozenset({".csv", ".tsv", ".tab", ".txt", ".lst"})
+"""Extensions of text tables, in lower case."""
+
+SPREADSHEETS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
+"""Extensions of spreadsheets, in lower case."""
+
+LISTS = frozenset({".txt", ".lst"})
+"""Extensions of text tables that blanks may separate."""
+
+DELIMITERS = (",", ";", "\t", "|")
+SNIFFED_ROWS = 50
+INDEX_NAMES = re.compile(r"(unnamed: \d+(\.\d+)?|index|id|#|no\.?|nr\.?|row)?", re.IGNORECASE)
+"""Names of a column that numbers the rows; pandas writes `Unnamed: 0` or no name."""
+
+logger = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Table:
+    """The cells of a file.
+
+    Args:
+        columns: Cells by name of the column; text, or the values of a spreadsheet or Parquet file.
+        places: File and row of each row, for messages: `labels.csv, row 2`. Rows are numbered as a
+            spreadsheet shows them: the header is row 1, and a cell with line breaks is one row.
+        decimal_comma: Whether numbers are written as `12,5`.
+    """
+
+    columns: dict[str, list[Any]]
+    places: list[str]
+    decimal_comma: bool = False
+
+    @property
+    def name(self) -> str:
+        """Name of the file, or of the first of several."""
+        return self.places[0].rsplit(", row", 1)[0]
+
+    @property
+    def rows(self) -> list[int]:
+        """Number of each row in its file."""
+        return [int(place.rsplit(", row ", 1)[1]) for place in self.places]
+
+    def take(self, rows: Sequence[int]) -> Table:
+        """The given rows, in the given order."""
+        columns = {name: [cells[row] for row in rows] for name, cells in self.columns.items()}
+        return Table(columns, [self.places[row] for row in rows], self.decimal_comma)
+
+
+def load_table(file: Path, *, names: Sequence[str] | None = None, worksheet: str | None = None) -> Table:
+    """Read a table.
+
+    Args:
+        file: CSV (separated by commas, semicolons, tabs or vertical bars), a list (also separated by blanks),
+            a spreadsheet, or Parquet.
+        names: Names of the labels in a file without header; the first column contains the image.
+        worksheet: Name of the sheet of a spreadsheet; by default the first one.
+
+    Raises:
+        FormatError: If the file does not exist, is of another kind, or its rows do not fit its header.
+    """
+    kind = file.suffix.lower()
+    if kind in PICKLES:
+        refuse_pickle(file)
+    if kind not in TEXTS | SPREADSHEETS | {".parquet"}:
+        raise FormatError(f"expected a CSV, Excel, ODS or Parquet table, got {file.name}; export it as CSV")
+    if not file.is_file():
+        raise FormatError(f"expected a table at {file}, which does not exist; check --table")
+    if worksheet is not None and kind not in SPREADSHEETS:
+        raise FormatError(f"{file.name} has no sheets; leave out --worksheet")
+    if kind == ".parquet":
+        return _load_parquet(file)
+    if kind in SPREADSHEETS:
+        return _make_table(file, _load_spreadsheet(file, worksheet), names=names)
+    text = _decode(file)
+    records, delimiter = _split_records(file, text, count=None if names is None else 1 + len(names))
+    return _make_table(file, records, names=names, decimal_comma=delimiter != ",")
+
+
+def read_names(file: Path) -> list[str]:
+    """Read the names of the labels of a list without header: one per line.
+
+    Raises:
+        FormatError: If the file does not exist, is empty, or contains a name twice.
+    """
+    if not file.is_file():
+        raise FormatError(f"expected a file of attribute names at {file}; check --attribute-names")
+    names = [line.strip() for line in _decode(file).splitlines() if line.strip()]
+    repeated = sorted({name for name in names if names.count(name) > 1})
+    if repeated or not names:
+        got = f"{', '.join(repeated)} twice" if repeated else "none"
+        raise FormatError(f"{file.name}: expected one attribute name per line, each once, got {got}")
+    return names
+
+
+def is_image_name(cell: Any) -> bool:
+    """Whether a cell is the name of an image file, by its extension."""
+    return isinstance(cell, str) and PurePosixPath(cell.strip()).suffix.lower() in IMAGE_EXTENSIONS
+
+
+def normalise_cell(cell: Any) -> str:
+    """The text of a cell, as a person reads it: no blanks around it, no `.0`, nothing for NaN.
+
+    Example:
+        >>> [normalise_cell(cell) for cell in (" Red ", 3.0, "2,0", True, float("nan"), None)]
+        ['Red', '3', '2', 'true', '', '']
+    """
+    if cell is None or cell != cell:  # NaN
+        return ""
+    if isinstance(cell, bool):
+        return str(cell).lower()
+    if isinstance(cell, float) and math.isfinite(cell) and cell == int(cell):
+        return str(int(cell))
+    text = str(cell).strip()
+    return re.sub(r"^([+-]?\d+)[.,]0+$", r"\1", text)
+
+
+def _decode(file: Path) -> str:
+    """The text of a file in UTF-8, UTF-16 or Windows-1252."""
+    content = file.read_bytes()
+    if content.startswith(b"PK\x03\x04"):
+        raise FormatError(f"{file.name} is an Excel or ODS file; rename it to .xlsx or .ods")
+    encodings = ["utf-8-sig"]
+    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
+        encodings = ["utf-16"]
+    elif b"\0" in content[:2]:
+        encodings = ["utf-16-le" if content[1:2] == b"\0" else "utf-16-be"]
+    elif b"\0" not in content:
+        encodings.append("cp1252")
+    for encoding in encodings:
+        try:
+            text = content.decode(encoding)
+        except UnicodeDecodeError:
+            continue
+        if encoding == "cp1252":
+            logger.warning(
+                "%s is not in UTF-8; read as Windows-1252 (Western Europe). If letters are wrong, save it as "
+                "'CSV UTF-8'",
+                file.name,
+            )
+        return text
+    raise FormatError(f"{file} is not a text table in UTF-8, UTF-16 or Windows-1252; save it as CSV UTF-8")
+
+
+def _split_records(file: Path, text: str, *, count: int | None) -> tuple[list[list[Any]], str]:
+    """Rows of cells, and what separates them; `count` cells per row if there is no header."""
+    first, _, rest = text.partition("\n")
+    if declared := re.fullmatch(r"sep=(.)", first.strip().strip('"')):  # Excel's own declaration
+        return _parse(file, rest, declared[1]), declared[1]
+    delimiter = _find_delimiter(text)
+    if count is None and delimiter is None and file.suffix.lower() in LISTS:
+        count = len(first.split())  # a header
+    if count is not None:
+        blanks = [line.rsplit(None, count - 1) for line in text.splitlines()]
+        if delimiter is None or (blanks and len(blanks[0]) == count):
+            return blanks, " "
+    return _parse(file, text, delimiter or ","), delimiter or ","
+
+
+def _find_delimiter(text: str) -> str | None:
+    """The delimiter that divides the first rows into most cells, the same number in each."""
+    best, found = (0.0, 1), None
+    for delimiter in DELIMITERS:
+        try:
+            rows = list(islice(csv.reader(io.StringIO(text), delimiter=delimiter), SNIFFED_ROWS))
+        except csv.Error:
+            continue
+        rows = [row for row in rows if any(cell.strip() for cell in row)]
+        if not rows or len(rows[0]) < 2:
+            continue
+        score = (sum(len(row) == len(rows[0]) for row in rows) / len(rows), len(rows[0]))
+        if score > best:
+            best, found = score, delimiter
+    return found
+
+
+def _parse(file: Path, text: str, delimiter: str) -> list[list[Any]]:
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
+    except csv.Error as error:
+        raise FormatError(
+            f"{file} is not a CSV file ({error}); is a quotation mark not closed? Save it as CSV again"
+        ) from error
+
+
+def _load_spreadsheet(file: Path, worksheet: str | None) -> list[list[Any]]:
+    from python_calamine import CalamineError, CalamineWorkbook
+
+    try:
+        with CalamineWorkbook.from_path(file) as workbook:
+            names = workbook.sheet_names
+            if worksheet is not None and worksheet not in names:
+                raise FormatError(
+                    f"{file.name} has no sheet {worksheet!r}; --worksheet is one of {', '.join(names)}"
+                )
+            found = workbook.get_sheet_by_name(names[0] if worksheet is None else worksheet)
+            rows: list[list[Any]] = found.to_python(skip_empty_area=False)
+    except (CalamineError, OSError, IndexError) as error:
+        raise FormatError(f"{file} is damaged or not a spreadsheet ({error}); save it again") from error
+    if worksheet is None and len(names) > 1:
+        logger.warning(
+            "%s: read the sheet %r; others: %s (--worksheet)", file.name, names[0], ", ".join(names[1:])
+        )
+    return rows
+
+
+def _load_parquet(file: Path) -> Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file)
+    except (pa.ArrowException, OSError) as error:
+        raise FormatError(f"{file} is truncated or not a Parquet file ({error}); write it again") from error
+    _check_names(file, table.column_names)
+    columns = {name: table.column(name).to_pylist() for name in table.column_names}
+    columns.pop("__index_level_0__", None)  # the index of pandas
+    if not table.num_rows:
+        raise FormatError(f"{file.name}: expected rows, got none; write it again")
+    return Table(columns, [f"{file.name}, row {number}" for number in range(1, table.num_rows + 1)])
+
+
+def _make_table(
+    file: Path, records: list[list[Any]], *, names: Sequence[str] | None, decimal_comma: bool = False
+) -> Table:
+    """Check the cells of all rows against the header; rows and columns without any cell are left out."""
+    numbered = [
+        (number, row)
+        for number, row in enumerate(records, start=1)
+        if any(normalise_cell(cell) for cell in row)
+    ]
+    if names is not None:
+        header = ["image", *names]
+        if numbered and set(names) & set(map(normalise_cell, numbered[0][1])):
+            raise FormatError(f"{file.name}: row 1 is a header; leave out --attribute-names")
+    else:
+        if not numbered:
+            raise FormatError(f"{file.name}: expected a header with a column `image`, got nothing")
+        header = [re.sub(r"^#\s*(?=.)", "", normalise_cell(cell)) for cell in numbered.pop(0)[1]]
+        _check_is_header(file, header)
+    if not numbered:
+        raise FormatError(f"{file.name}: expected rows below the header, got none; is it truncated?")
+    rows = [_fit(file, number, row, header) for number, row in numbered]
+    columns = _name_columns(file, header, [[row[i] for row in rows] for i in range(len(header))])
+    return Table(columns, [f"{file.name}, row {number}" for number, _ in numbered], decimal_comma)
+
+
+def _check_is_header(file: Path, header: Sequence[str]) -> None:
+    if any(map(is_image_name, re.split(r"[\s,;|]", header[0]))):
+        raise FormatError(
+            f"{file.name}, row 1: expected a header, got the image {header[0]!r}; add a header, or give a "
+            f"file with the names of the labels, one per line, with --attribute-names"
+        )
+
+
+def _fit(file: Path, number: int, row: list[Any], header: Sequence[str]) -> list[Any]:
+    count = len(header)
+    extra = [cell for cell in row[count:] if normalise_cell(cell)]
+    if len(row) < count or extra:
+        raise FormatError(
+            f"{file.name}, row {number}: expected {count} cells, got {len(row)}; check the delimiters, and "
+            f"quote cells that contain one"
+        )
+    return row[:count]
+
+
+def _name_columns(file: Path, header: Sequence[str], cells: Sequence[list[Any]]) -> dict[str, list[Any]]:
+    """Columns by name, without empty ones and row numbers; an unnamed column of images is `image`."""
+    columns: list[tuple[str, list[Any]]] = []
+    for position, (name, column) in enumerate(zip(header, cells, strict=True)):
+        unnamed = not name or name.lower().startswith("unnamed:")
+        if unnamed and not any(map(normalise_cell, column)):
+            continue
+        if INDEX_NAMES.fullmatch(name) and (position == 0 or name) and _is_numbering(column):
+            logger.warning(
+                "%s: left out column %d (%s), which only numbers the rows",
+                file.name,
+                position + 1,
+                name or "no name",
+            )
+            continue
+        is_image = unnamed and position == 0 and column and all(map(is_image_name, column))
+        if is_image:
+            logger.warning("%s: read the first column, which has no name, as `image`", file.name)
+        columns.append(("image" if is_image else name, column))
+    _check_names(file, [name for name, _ in columns])
+    return dict(columns)
+
+
+def _is_numbering(column: Sequence[Any]) -> bool:
+    """Whether the cells are different numbers, as those of rows are, also of selected rows."""
+    texts = [normalise_cell(cell) for cell in column]
+    return all(text.isdecimal() for text in texts) and len(set(texts)) == len(texts)
+
+
+def _check_names(file: Path, names: Sequence[str]) -> None:
+    repeated = sorted({name for name in names if name and names.count(name) > 1})
+    if repeated:
+        raise FormatError(
+            f"{file.name}: expected columns with different names, got {', '.join(repeated)} twice; rename one"
+        )
+    if "" in names:
+        number = list(names).index("") + 1
+        raise FormatError(f"{file.name}: column {number} has cells but no name; name or remove it")

@@ -1,0 +1,96 @@
+"""Attributes that the labels of a split cannot measure: those that lack positives or negatives."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from passerby.evaluation.protocols import COUNT_UNMEASURABLE, Protocol, add_rule, load_protocol
+
+__all__ = ["UNMEASURED", "count_labels", "describe_unmeasured", "find_unmeasured", "state_old_rule"]
+
+UNMEASURED = "unmeasured"
+"""Key of their names in the metrics of a score file."""
+
+_SHOWN = 5
+
+
+def find_unmeasured(per_attribute: Mapping[str, Mapping[str, Any]]) -> list[str]:
+    """The attributes without positives or without negatives, from the scores by attribute of a score file.
+
+    Example:
+        >>> find_unmeasured({"Hat": {"positives": 3, "negatives": 9}, "Bag": {"positives": 0}})
+        ['Bag']
+    """
+    return [
+        name for name, scores in per_attribute.items() if 0 in map(scores.get, ("positives", "negatives"))
+    ]
+
+
+def count_labels(labels: NDArray[np.int8], protocol: Protocol) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+    """Numbers of positives and negatives of each attribute under a protocol.
+
+    Shape:
+        labels: (N, A) in {1, 0, −1}; returns: (A,) each.
+    """
+    positives = np.count_nonzero(labels == 1, axis=0)
+    negatives = labels <= 0 if protocol.unknown == "negative" else labels == 0
+    return positives, np.count_nonzero(negatives, axis=0)
+
+
+def describe_unmeasured(names: Sequence[str], total: int, *, protocol: str) -> str:
+    """State how many attributes cannot be measured, which, and what follows; empty if there is none.
+
+    Args:
+        names: The attributes.
+        total: Number of all attributes.
+        protocol: Name of the protocol.
+
+    Example:
+        >>> describe_unmeasured(["Bag", "Clogs"], 58, protocol="default")
+        '2 of 58 attributes lack positives or negatives and are left out of mA: Bag, Clogs.'
+        >>> describe_unmeasured([], 58, protocol="default")
+        ''
+    """
+    if not names:
+        return ""
+    counted = load_protocol(protocol).degenerate == "zero"
+    effect = "; what cannot be measured counts as 0 in mA" if counted else " and are left out of mA"
+    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
+    lack = "attributes lack" if total > 1 else "attribute lacks"
+    return (
+        f"{len(names)} of {total} {lack} positives or negatives{effect}: {', '.join(names[:_SHOWN])}{more}."
+    )
+
+
+def state_old_rule(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Name the rule by which passerby up to 0.2 scored what cannot be measured: it counted as 0.
+
+    Such a file lacks `unmeasured` in its metrics. If it has such attributes, its protocol becomes
+    `count-unmeasurable`, so that it is not averaged or compared with scores of the current `default`.
+
+    Args:
+        values: The values of a score file.
+
+    Example:
+        >>> counts = {"Bag": {"positives": 0, "negatives": 9}}
+        >>> old = {"protocol": {"name": "default"}, "metrics": {"mA": 0.5, "per_attribute": counts}}
+        >>> new = state_old_rule(old)
+        >>> new["protocol"], new["metrics"]["unmeasured"]
+        ({'name': 'count-unmeasurable'}, ['Bag'])
+    """
+    metrics, protocol = values.get("metrics"), values.get("protocol")
+    if not isinstance(metrics, Mapping) or UNMEASURED in metrics or not isinstance(protocol, Mapping):
+        return dict(values)
+    per_attribute = metrics.get("per_attribute")
+    if not isinstance(per_attribute, Mapping) or not all(
+        isinstance(v, Mapping) for v in per_attribute.values()
+    ):
+        return dict(values)
+    names = find_unmeasured(per_attribute)
+    if names and isinstance(protocol.get("name"), str):
+        protocol = {**protocol, "name": add_rule(protocol["name"], COUNT_UNMEASURABLE)}
+    return {**values, "protocol": protocol, "metrics": {**metrics, UNMEASURED: names}}

@@ -1,0 +1,129 @@
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pytest
+
+from passerby.data.formats.table_columns import find_columns, read_splits
+from passerby.data.formats.table_files import Table
+from passerby.errors import FormatError
+
+
+def make_table(**columns: list[Any]) -> Table:
+    count = len(next(iter(columns.values())))
+    return Table(dict(columns), [f"t.csv, row {number}" for number in range(2, 2 + count)])
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("image", "Image", "IMAGE", "image_id", "imageId", "image_path", "Image Path", "image_name"),
+        *("img", "img_path", "file", "filename", "file_name", "FileName", "filepath", "path"),
+        *("photo", "Photo", "picture", "pic"),
+    ],
+)
+def test_the_image_by_its_usual_names(name):
+    assert find_columns(make_table(**{"Hat": ["1"], name: ["a.jpg"]})).image == name
+
+
+def test_the_image_by_option_or_by_its_cells(caplog):
+    table = make_table(image_id=["17"], crop=["c.jpg"], file_name=["a.jpg"], Hat=["1"])
+    with caplog.at_level(logging.WARNING):
+        columns = find_columns(table)
+    assert columns.image == "file_name"
+    assert columns.others == ("crop", "Hat")
+    assert "left out the column image_id, because another one is the image" in caplog.text
+    assert find_columns(table, image="crop").image == "crop"
+    assert find_columns(table, image="crop").others == ("Hat",)
+    assert find_columns(table, image="crop", labels=["image_id"]).others == ("image_id", "Hat")
+    with pytest.raises(FormatError, match="--image-column: no column crops; the table has image_id, crop"):
+        find_columns(table, image="crops")
+
+
+def test_no_image_or_several_name_the_option():
+    with pytest.raises(
+        FormatError,
+        match=r"t\.csv: expected a column `image` .*got portrait, Hat; name it with --image-column portrait",
+    ):
+        find_columns(make_table(portrait=["a.jpg"], Hat=["1"]))
+    with pytest.raises(FormatError, match=r"path, file may all be the image; .*--image-column path"):
+        find_columns(make_table(path=["a.jpg"], file=["b.jpg"]))
+
+
+@pytest.mark.parametrize(
+    ("names", "has_size"),
+    [
+        (("x0", "y0", "x1", "y1"), False),
+        (("x1", "y1", "x2", "y2"), False),
+        (("xmin", "ymin", "xmax", "ymax"), False),
+        (("x_min", "y_min", "x_max", "y_max"), False),
+        (("Left", "Top", "Right", "Bottom"), False),
+        (("bbox_x1", "bbox_y1", "bbox_x2", "bbox_y2"), False),
+        (("x", "y", "w", "h"), True),
+        (("x", "y", "width", "height"), True),
+        (("left", "top", "width", "height"), True),
+    ],
+)
+def test_boxes_by_their_usual_names(names, has_size):
+    columns = find_columns(make_table(image=["a.jpg"], **{name: ["1"] for name in reversed(names)}))
+    assert columns.box == names
+    assert columns.box_has_size is has_size
+    assert columns.others == ()
+
+
+def test_single_words_of_a_box_are_attributes():
+    columns = find_columns(make_table(image=["a.jpg"], top=["1"], bottom=["0"], width=["3"]))
+    assert columns.box == ()
+    assert columns.others == ("top", "bottom", "width")
+
+
+def test_a_box_in_one_cell_is_ambiguous():
+    with pytest.raises(FormatError, match=r"t\.csv: column 'bbox': four numbers .*--ignore bbox"):
+        find_columns(make_table(image=["a.jpg"], bbox=["1 2 3 4"]))
+    assert find_columns(make_table(image=["a.jpg"], bbox=["1 2 3 4"]), ignore=["bbox"]).others == ()
+
+
+def test_other_columns_by_their_usual_names(caplog):
+    table = make_table(image=["a.jpg"], PID=["7"], cam_id=["2"], subset=["dev"], Hat=["1"])
+    with caplog.at_level(logging.WARNING):
+        columns = find_columns(table)
+    assert (columns.identity, columns.camera, columns.partitions) == ("PID", "cam_id", {"own": "subset"})
+    assert columns.others == ("Hat",)
+    assert "read the column 'PID' as identity; 'cam_id' as camera; 'subset' as split" in caplog.text
+
+
+def test_a_set_that_is_no_split_is_an_attribute():
+    assert find_columns(make_table(image=["a.jpg"], set=["red"])).others == ("set",)
+    assert find_columns(make_table(image=["a.jpg"], Mask=["1"])).others == ("Mask",)  # a mask on the face
+
+
+def test_ignored_columns_are_left_out():
+    table = make_table(image=["a.jpg"], identity=["x"], Hat=["1"])
+    assert find_columns(table, ignore=["identity"]).identity is None
+    with pytest.raises(FormatError, match="--ignore: no column Cap; the table has image, identity, Hat"):
+        find_columns(table, ignore=["Cap"])
+
+
+def test_splits(caplog):
+    names = [
+        "Train",
+        "training",
+        "VAL",
+        "valid",
+        "Validation",
+        "dev",
+        "TEST",
+        "testing",
+        "train+val",
+        "",
+        None,
+    ]
+    with caplog.at_level(logging.WARNING):
+        splits = read_splits(make_table(split=names), "split")
+    assert splits == [*["train"] * 2, *["val"] * 4, *["test"] * 2, "train", None, None]
+    assert caplog.messages == ["rows of trainval are in the split train (1)"]
+    with pytest.raises(
+        FormatError, match=r"t\.csv, row 3, column 'split': expected train, val, test .*'day'"
+    ):
+        read_splits(make_table(split=["train", "day"]), "split")

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+import datetime
+import logging
+from typing import Any
+
+import pytest
+
+from passerby.data.formats.table_files import Table
+from passerby.data.formats.table_labels import read_labels
+from passerby.errors import FormatError
+
+UNKNOWN = [
+    "",
+    None,
+    float("nan"),
+    "NaN",
+    "nan",
+    "null",
+    "None",
+    "N/A",
+    "NA",
+    "?",
+    "-",
+    "-1",
+    -1,
+    -1.0,
+    "unknown",
+]
+
+
+def read(columns: dict[str, list[Any]], **options: Any) -> dict[str, list[int]]:
+    count = len(next(iter(columns.values())))
+    table = Table(columns, [f"t.csv, row {number}" for number in range(2, 2 + count)])
+    labels = read_labels(table, list(columns), **options)
+    return {a.name: column.tolist() for a, column in zip(labels.attributes, labels.values.T, strict=True)}
+
+
+@pytest.mark.parametrize(
+    ("yes", "no"),
+    [
+        *((1, 0), ("1", "0"), (1.0, 0.0), ("1.0", "0.0"), ("1,0", "0,0"), (True, False)),
+        *(("yes", "no"), ("Y", "N"), ("TRUE", "False"), ("t", "f"), ("Present", "absent"), ("x", "0")),
+    ],
+)
+def test_words_for_labels(yes, no):
+    assert read({"Hat": [yes, no, ""]}) == {"Hat": [1, 0, -1]}
+
+
+@pytest.mark.parametrize("cell", UNKNOWN, ids=repr)
+def test_unknown_labels(cell):
+    assert read({"Hat": [1, 0, cell]}) == {"Hat": [1, 0, -1]}
+    assert read({"colour": ["red", "red", "blue", cell]}) == {
+        "colour=blue": [0, 0, 1, -1],
+        "colour=red": [1, 1, 0, -1],
+    }
+
+
+def test_declared_unknowns():
+    assert read({"Hat": [1, 0, 2, 9]}, unknown=["2", "9"]) == {"Hat": [1, 0, -1, -1]}
+    assert read({"Hat": ["yes", "no", "Unsure"]}, unknown=["unsure"]) == {"Hat": [1, 0, -1]}
+    colours = ["red", "blue", "red", "unsure"]
+    assert read({"colour": colours}, unknown=["unsure"])["colour=red"] == [1, 0, 1, -1]
+
+
+def test_a_declared_number_does_not_remove_values_of_other_columns(caplog):
+    columns: dict[str, list[Any]] = {"Hat": [1, 0, 2, 1], "age": [2, 3, 4, 2]}
+    with caplog.at_level(logging.WARNING):
+        assert read(columns, unknown=["2"]) == {
+            "Hat": [1, 0, -1, 1],
+            "age=2": [1, 0, 0, 1],
+            "age=3": [0, 1, 0, 0],
+            "age=4": [0, 0, 1, 0],
+        }
+    assert "2 is a value of column 'age', which has several; if it means unknown there: --unknown age=2" in (
+        caplog.text
+    )
+    assert read(columns, unknown=["2", "age=2"]) == {
+        "Hat": [1, 0, -1, 1],
+        "age=3": [-1, 1, 0, -1],
+        "age=4": [-1, 0, 1, -1],
+    }
+
+
+def test_values_exclude_each_other_and_are_sorted(caplog):
+    with caplog.at_level(logging.WARNING):
+        labels = read({"colour": ["Red", "blue", "red", "Red", ""], "age": [10, 2, 10, 2, 3]})
+    assert labels == {
+        "colour=blue": [0, 1, 0, 0, -1],
+        "colour=Red": [1, 0, 1, 1, -1],  # the commonest spelling
+        "age=2": [0, 1, 0, 1, 0],
+        "age=3": [0, 0, 0, 0, 1],
+        "age=10": [1, 0, 1, 0, 0],
+    }
+    assert caplog.messages == [
+        "column 'colour' has 2 values and became one attribute for each: blue, Red",
+        "column 'age' has 3 values and became one attribute for each: 2, 3, 10",
+    ]
+
+
+def test_female_is_not_false():
+    assert read({"sex": ["f", "m", "f", "m"]}) == {"sex=f": [1, 0, 1, 0], "sex=m": [0, 1, 0, 1]}
+    with pytest.raises(FormatError, match="sex: a single value, such as 'f'"):
+        read({"sex": ["f", "f"]})
+
+
+def test_none_among_values_is_logged(caplog):
+    with caplog.at_level(logging.WARNING):
+        assert read({"bag": ["none", "big", "big", "small"]})["bag=big"] == [-1, 1, 1, 0]
+    assert "'none' counts as unknown, write another word if it is a value" in caplog.text
+
+
+@pytest.mark.parametrize("cells", [[0, 1, 2], [0, 2, 2], ["1", "2", "1"], [1.0, 0.0, 9.0]])
+def test_a_third_number_is_ambiguous(cells):
+    code = str(int(max(map(float, cells))))
+    with pytest.raises(FormatError, match=rf"--unknown {code} if that means unknown, --categorical age if"):
+        read({"age": cells})
+    assert list(read({"age": cells}, categorical=["age"]))[-1] == f"age={code}"
+
+
+def test_a_word_next_to_labels_is_named():
+    with pytest.raises(
+        FormatError, match=r"Hat: 0 and 1 next to other text, such as 'maybe' in t.csv, row 3; --unk"
+    ):
+        read({"Hat": [1, "maybe", 0]})
+    values = read({"glasses": ["no", "sun", "normal"]}, categorical=["glasses"])
+    assert list(values) == ["glasses=no", "glasses=normal", "glasses=sun"]
+
+
+def test_all_columns_that_are_no_labels_are_in_one_message():
+    day = datetime.date(2024, 5, 1)
+    columns = {
+        "Hat": [1, 0, 1],
+        "notes": ["too dark", "fine", "cut off"],
+        "taken": ["2024-05-01", "01.05.2024", ""],
+        "excel_date": [day, day, None],
+        "weight": ["71,5", "80", ""],
+        "year": [1980, 1980, 2001],
+        "Bag": [0, 1, 2],
+        "crossed": ["x", "", ""],
+    }
+    with pytest.raises(FormatError) as caught:
+        read(columns)
+    assert str(caught.value).splitlines() == [
+        "t.csv: 7 columns are not plain labels (1 or 0, yes or no, true or false; nothing if unknown):",
+        "  notes: text with 3 values, such as 'too dark' in t.csv, row 2",
+        "  taken: dates or times, such as '2024-05-01' in t.csv, row 2",
+        "  excel_date: dates or times, such as '2024-05-01' in t.csv, row 2",
+        "  weight: numbers, such as '71,5' in t.csv, row 2",
+        "  year: numbers, such as '2001' in t.csv, row 4; --categorical year if each is a value",
+        "  Bag: the numbers 0, 1 and 2, such as '2' in t.csv, row 4; --unknown 2 if that means unknown, "
+        "--categorical Bag if it is a value",
+        "  crossed: only x and empty cells, such as 'x' in t.csv, row 2; write 0 where an empty cell means "
+        "absent",
+        "leave out columns with --ignore notes,taken,excel_date,weight,year, or name the columns of "
+        "labels with --attributes Hat,Bag,crossed",
+    ]
+
+
+def test_text_with_many_values_is_no_category():
+    words = [f"word {i % 21}" for i in range(60)]
+    with pytest.raises(FormatError, match=r"text with 21 values, .*--categorical tag if each is a value"):
+        read({"tag": words})
+    assert len(read({"tag": words}, categorical=["tag"])) == 21
+
+
+def test_forced_categories_need_two_values():
+    with pytest.raises(FormatError, match="age: no category, because it has fewer than two values"):
+        read({"age": [1, 1]}, categorical=["age"])
+    with pytest.raises(FormatError, match="--categorical: no column height; it has age"):
+        read({"age": [1, 2]}, categorical=["height"])
+
+
+def test_minus_one_without_zero_is_logged(caplog):
+    """Lists such as those of CelebA write -1 for absent."""
+    with caplog.at_level(logging.WARNING):
+        assert read({"Hat": [1, -1], "Bag": [-1, 1]}) == {"Hat": [1, -1], "Bag": [-1, 1]}
+    assert caplog.messages == ["no label is 0, and -1 counts as unknown; if -1 means absent, write 0"]
+
+
+def test_codes_that_no_cell_has_are_logged(caplog):
+    with caplog.at_level(logging.WARNING):
+        read({"Hat": [1, 0, 2], "Bag": [1, 0, 0]}, unknown=["2", "9", "Bag=3", "Coat=4"])
+    assert caplog.messages == ["--unknown 9,coat=4,Bag=3: no cell of these columns has it"]

@@ -1,0 +1,152 @@
+"""A file of predictions that was cut anywhere is continued to the same file."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import pytest
+
+from passerby.errors import ConfigError, DataError
+from passerby.inference.resume import ResumableOutput
+from passerby.inference.sources import Source
+from passerby.inference.writers import write_csv, write_jsonl
+from passerby.types import Box, Prediction
+
+Form: TypeAlias = Literal["jsonl", "csv"]
+
+NAMES = ("Hat", "row")
+DESCRIPTION = {"bundle": "0123", "images": {"count": 4}, "--masks": None}
+SOURCES = [Source(Path(name)) for name in ("a.jpg", "gone.jpg", 'odd "name",\n[b].jpg', "ü.jpg")]
+TABLE = [Source(Path("a.jpg"), Box(0, 0, 5, 5 + row), row) for row in range(4)]
+
+
+def predict(sources: Sequence[Source]) -> list[Prediction]:
+    """A prediction for each readable source."""
+    return [
+        Prediction(str(s.path), NAMES, (0.9, 0.1), (0.5, 0.5), ("no mask",), box=s.box, row=s.row)
+        for s in sources
+        if s.path.name != "gone.jpg"
+    ]
+
+
+def write(
+    path: Path, form: Form, sources: Sequence[Source], *, resume: bool = False, **changes: Any
+) -> ResumableOutput:
+    """What `passerby predict` does."""
+    output = ResumableOutput(path, form=form, resume=resume)
+    todo = sources[output.count_done(sources) :]
+    with output.open({**DESCRIPTION, **changes}) as stream:
+        if form == "csv":
+            header, with_boxes = not output.rows, sources[0].row is not None
+            write_csv(predict(todo), stream, names=NAMES, with_boxes=with_boxes, header=header)
+        else:
+            write_jsonl(predict(todo), stream)
+    return output
+
+
+def cut(path: Path, form: Form, sources: Sequence[Source], *, size: int) -> bytes:
+    """Write a file, and leave what a process leaves that is killed after `size` bytes; return the whole."""
+    write(path, form, sources)
+    content = path.read_bytes()
+    path.unlink()
+    path.with_name(f"{path.name}.partial").write_bytes(content[:size])
+    about = json.dumps({"version": 1, **DESCRIPTION})
+    path.with_name(f"{path.name}.partial.json").write_text(about)
+    return content
+
+
+@pytest.mark.parametrize("sources", [SOURCES, TABLE], ids=["files", "table"])
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_a_file_cut_at_any_byte_is_continued(tmp_path: Path, form: Form, sources: Sequence[Source]) -> None:
+    path = tmp_path / "out.txt"
+    size = len(cut(path, form, sources, size=0))
+    for end in range(size + 1):
+        content = cut(path, form, sources, size=end)
+        write(path, form, sources, resume=True)
+        assert path.read_bytes() == content
+        assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_rows_of_an_interrupted_run_are_not_overwritten(tmp_path: Path, form: Form) -> None:
+    path = tmp_path / "out.txt"
+    size = len(cut(path, form, SOURCES, size=0))
+    cut(path, form, SOURCES, size=size - 3)
+    with pytest.raises(
+        ConfigError, match=r"out\.txt\.partial has 2 row\(s\) .* continue it with --resume, or"
+    ):
+        write(path, form, SOURCES)
+    (tmp_path / "out.txt.partial").unlink()
+    assert write(path, form, SOURCES).count_done(SOURCES) == 0
+
+
+@pytest.mark.parametrize("resume", [False, True])
+def test_without_rows_a_run_begins(tmp_path: Path, *, resume: bool) -> None:
+    path = tmp_path / "out.csv"
+    content = cut(path, "csv", SOURCES, size=25)
+    write(path, "csv", SOURCES, resume=resume, bundle="another")
+    assert path.read_bytes() == content
+    write(path, "csv", SOURCES[:2], resume=resume)  # replaces a complete file
+    assert path.read_bytes() != content
+
+
+def test_another_run_does_not_continue_it(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    size = len(cut(path, "csv", SOURCES, size=0)) - 1
+    cut(path, "csv", SOURCES, size=size)
+    before = {file: file.read_bytes() for file in tmp_path.iterdir()}
+    for changes, message in (
+        ({"bundle": "4567"}, 'begun with other settings: bundle: "0123" before, "4567" now'),
+        ({"--masks": "mask-rcnn"}, '--masks: nothing before, "mask-rcnn" now'),
+        ({"images": {"count": 5}}, r"images\.count: 4 before, 5 now"),
+    ):
+        with pytest.raises(ConfigError, match=message):
+            write(path, "csv", SOURCES, resume=True, **changes)
+    with pytest.raises(
+        ConfigError, match=r"(?s)its last row is of odd .*, which is not among the images now"
+    ):
+        write(path, "csv", SOURCES[:2], resume=True)
+    assert {file: file.read_bytes() for file in tmp_path.iterdir()} == before
+    (tmp_path / "out.csv.partial.json").unlink()
+    with pytest.raises(ConfigError, match=r"out\.csv\.partial\.json is missing or damaged"):
+        write(path, "csv", SOURCES, resume=True)
+
+
+@pytest.mark.parametrize(
+    ("form", "content"),
+    [("jsonl", "{\n"), ("jsonl", '{"present": []}\n'), ("jsonl", "3\n"), ("csv", 'source\na"b"\n"x"y\n')],
+)
+def test_damaged_rows_are_not_continued(tmp_path: Path, form: Form, content: str) -> None:
+    (tmp_path / "out.txt.partial").write_text(content)
+    with pytest.raises(ConfigError, match=r"row \d is damaged .* remove the file to begin again"):
+        ResumableOutput(tmp_path / "out.txt", form=form, resume=True)
+
+
+def write_and_fail(output: ResumableOutput, text: str) -> None:
+    with output.open(DESCRIPTION) as stream:
+        stream.write(text)
+        raise KeyboardInterrupt
+
+
+def test_an_error_keeps_rows_and_leaves_no_file_without_any(tmp_path: Path) -> None:
+    output = ResumableOutput(tmp_path / "out.jsonl", form="jsonl", resume=False)
+    with pytest.raises(KeyboardInterrupt):
+        write_and_fail(output, '{"source": "a.j')
+    assert list(tmp_path.iterdir()) == []
+    assert output.explain_rest() == "no row was finished"
+    with pytest.raises(KeyboardInterrupt):
+        write_and_fail(output, '{"source": "a.jpg"}\n{"sou')
+    assert {file.name for file in tmp_path.iterdir()} == {"out.jsonl.partial", "out.jsonl.partial.json"}
+    assert output.explain_rest() == (
+        f"{tmp_path / 'out.jsonl.partial'} keeps 1 row(s); continue with the same command and --resume"
+    )
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    output = ResumableOutput(tmp_path / "file" / "out.csv", form="csv", resume=False)
+    with pytest.raises(DataError, match="cannot write"), output.open(DESCRIPTION):
+        pass

@@ -1,0 +1,26 @@
+from __future__ import annotations
+
+import io
+import os
+
+import pytest
+
+from passerby.terminal import UNLIMITED, choose_width
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+@pytest.mark.parametrize(("columns", "expected"), [("97", 97), ("0", UNLIMITED), ("wide", UNLIMITED)])
+def test_columns_of_the_environment(monkeypatch: pytest.MonkeyPatch, columns: str, expected: int) -> None:
+    monkeypatch.setenv("COLUMNS", columns)
+    assert choose_width(io.StringIO()) == expected
+
+
+def test_a_terminal_states_its_width(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
+    monkeypatch.setattr("shutil.get_terminal_size", lambda: os.terminal_size((132, 40)))
+    assert choose_width(Terminal()) == 132
+    assert choose_width(io.StringIO()) == UNLIMITED
