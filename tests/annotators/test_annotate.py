@@ -16,6 +16,7 @@ from passerby.annotators import annotate, find_existing
 from passerby.cli import app
 from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError, ModelError
+from passerby.images import limits
 from passerby.images.decode import load_map
 
 
@@ -80,6 +81,21 @@ def test_boxes_are_cut_out_and_put_back(crowd, make_toy):
     assert new.keypoints()[0, 0, :2].tolist() == [7, 12]
     assert new.keypoints()[1, 16, :2].tolist() == [35, 20]
     assert new.keypoints()[4, 5, :2].tolist() == [35, 20]
+
+
+def test_batches_of_large_images_are_smaller(people, make_toy, monkeypatch):
+    monkeypatch.setattr(limits, "MAX_PIXELS", 2 * 24 * 12)
+    masks, sizes = make_toy("masks"), []
+    find = masks.annotate
+
+    def count(samples):
+        sizes.append(len(samples))
+        return find(samples)
+
+    monkeypatch.setattr(masks, "annotate", count)
+    new = annotate(people, [masks], batch_size=16)
+    assert sizes == [2] * 5
+    assert None not in new.paths("mask")
 
 
 def test_images_of_the_same_name_do_not_share_a_map(people, make_toy):

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -45,6 +46,16 @@ def test_images_are_hashed_by_content(tmp_path):
     digests = hash_images(manifest)
     assert list(digests) == ["a.jpg", "b.jpg", "c.jpg"]
     assert digests["a.jpg"] == digests["b.jpg"] != digests["c.jpg"]
+
+
+def test_what_is_no_regular_file_is_not_hashed(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"x")
+    os.mkfifo(tmp_path / "b.png")
+    (tmp_path / "c.png").symlink_to("/dev/zero")
+    manifest = Manifest.create(
+        "toy", SCHEMA, root=tmp_path, images=["a.png", "b.png", "c.png"], labels=[[0, 0]] * 3, partitions={}
+    )
+    assert list(hash_images(manifest)) == ["a.png"]
 
 
 def test_overlaps_of_splits_by_path_and_by_content():

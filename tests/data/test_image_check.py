@@ -7,6 +7,7 @@ from PIL import Image
 
 from passerby.data.image_check import check_images
 from passerby.data.manifest import Manifest
+from passerby.images import limits
 from passerby.schema import Attribute, AttributeSchema
 
 SCHEMA = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
@@ -78,3 +79,13 @@ def test_an_image_with_a_box_outside_is_readable(root):
     check = check_images(make_manifest(root, "a.png", boxes=[(9, 9, 12, 12)]))
     assert check.unreadable == []
     assert check.sizes == {"a.png": (4, 5)}
+
+
+def test_the_reason_is_stated_without_the_root(root, monkeypatch):
+    (root / "a.png").write_bytes(b"")
+    (root / "c.png").write_bytes(b"no image")
+    monkeypatch.setattr(limits, "MAX_FILE_BYTES", 100)
+    reasons = dict(check_images(make_manifest(root, "a.png", "c.png", "gradient.png")).unreadable)
+    assert reasons["a.png"] == "the file is empty"
+    assert reasons["c.png"].startswith("it is damaged")
+    assert reasons["gradient.png"].startswith("expected a file of at most 100 bytes")

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 from scipy.io import savemat
 from torchvision.transforms import v2
 
@@ -192,6 +193,73 @@ def test_exif_orientation(tmp_path: Path, orientation: int, suffix: str) -> None
     assert np.abs(corner(row_side, opposite[column_side]) - (0, 255, 0)).max() < 30
 
 
+def test_the_result_has_no_metadata(tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    xmp = b'<x tiff:Orientation="6"/>'
+    path = saved(smooth_photo(), tmp_path / "a.jpg", exif=exif, xmp=xmp, dpi=(9, 9), comment="hello")
+    with Image.open(path) as opened:
+        for source in (path, opened, opened.convert("L")):
+            result = read_image(source)
+            assert result.size == (90, 60)
+            assert result.info == {}
+            assert dict(result.getexif()) == {}
+        assert opened.getexif()[0x0112] == 6  # the caller's is not changed
+        assert opened.size == (60, 90)
+    assert read_image(read_image(path)).size == (90, 60)
+
+
+def damage_exif(content: bytes) -> dict[str, bytes]:
+    """Damaged versions of EXIF data; all begin as Pillow expects."""
+    entry = content.index(b"\x01\x12")
+    return {
+        "cut in the header": content[:9],
+        "cut in the entry": content[: entry + 6],
+        "no TIFF header": content[:6] + b"XX" + content[8:],
+        "offset outside": content[:10] + b"\xff\xff\xff\xf0" + content[14:],
+        "wrong type": content[: entry + 2] + b"\x00\x02" + content[entry + 4 :],
+        "unknown type": content[: entry + 2] + b"\xff\xff" + content[entry + 4 :],
+        "orientation 0": content[: entry + 8] + b"\x00\x00" + content[entry + 10 :],
+        "orientation 9": content[: entry + 8] + b"\x00\x09" + content[entry + 10 :],
+        "noise": content[:6] + bytes(range(7, 200, 3)),
+    }
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+@pytest.mark.parametrize("kind", ["JPEG", "MPO", "PNG", "WEBP"])
+def test_damaged_exif_counts_as_orientation_1(kind: str) -> None:
+    tag = Image.Exif()
+    tag.endian = ">"
+    tag[0x0112] = 6
+    options = {"lossless": True} if kind == "WEBP" else {}
+    if kind == "MPO":
+        options = {"save_all": True, "append_images": [smooth_photo()]}
+
+    def write(exif: bytes) -> bytes:
+        buffer = io.BytesIO()
+        smooth_photo().save(buffer, kind, exif=exif, **options)
+        return buffer.getvalue()
+
+    intact = tag.tobytes()
+    assert intact.startswith(b"Exif\0\0MM")
+    assert read_image(write(intact)).size == (90, 60)
+    want = np.asarray(read_image(write(b"")))
+    for name, exif in damage_exif(intact).items():
+        content = write(exif)
+        assert exif[6:] in content, name
+        got = read_image(content)
+        np.testing.assert_array_equal(np.asarray(got), want, err_msg=name)
+
+
+def test_damaged_exif_in_a_text_of_a_png_counts_as_orientation_1(tmp_path: Path) -> None:
+    texts = PngInfo()
+    texts.add_text("Raw profile type exif", "\nexif\n  8\nno digits\n")
+    path = saved(smooth_photo(), tmp_path / "a.png", pnginfo=texts)
+    assert read_image(path).size == read_size(path) == (60, 90)
+    with Image.open(path) as opened:
+        assert read_image(opened).size == (60, 90)
+
+
 # ---------------------------------------------------------------------- damaged files
 
 
@@ -211,7 +279,7 @@ def png_bytes() -> bytes:
     ("content", "reason"),
     [
         (b"", "empty"),
-        (b"not an image at all", "not an image format"),
+        (b"not an image at all", "in a format other than AVIF, BMP"),
         (jpeg_bytes()[: len(jpeg_bytes()) // 2], "truncated"),
         (jpeg_bytes()[:40], "cannot read"),
         (png_bytes()[: len(png_bytes()) // 2], "truncated"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,7 @@ from PIL import Image
 
 from passerby.bundle import Picture, open_picture
 from passerby.errors import DataError, ImageError
+from passerby.images import limits
 from passerby.images.decode import read_image
 from passerby.images.placement import resize_image
 from passerby.inference.batches import Skipped, load_batches, load_picture
@@ -136,6 +138,33 @@ def test_one_batch_is_read_ahead(paths: list[Path]) -> None:
     for count in (1, 2, 3):
         next(batches)
         assert taken == 3 * (count + 1)
+
+
+def test_special_files_are_skipped_at_once(paths: list[Path], tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    (tmp_path / "device.jpg").symlink_to("/dev/zero")
+    images = [paths[0], tmp_path / "pipe.jpg", tmp_path / "device.jpg", paths[1]]
+    for keep_originals in (False, True):
+        (batch,) = load_batches(images, SIZE, batch_size=4, keep_originals=keep_originals)
+        assert batch.indices == (0, 3)
+        assert [skipped.reason.partition(": ")[2] for skipped in batch.skipped.values()] == [
+            "expected a regular file, got a named pipe",
+            "expected a regular file, got a device",
+        ]
+
+
+def test_batches_that_keep_large_originals_end_early(
+    paths: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(limits, "MAX_PIXELS", 23 * 13)  # as many as the largest of the images has
+    images = [*paths, *paths[:2]]
+
+    def count(**options: bool) -> list[int]:
+        batches = load_batches(images, SIZE, batch_size=5, **options)
+        return [len(batch) + len(batch.skipped) for batch in batches]
+
+    assert count() == [5, 2]
+    assert count(keep_originals=True) == [2, 2, 3]  # 200 + 231, unreadable + 299, unreadable + 200 + 231
 
 
 @pytest.mark.parametrize("wrong", [{"batch_size": 0}, {"batch_size": 1, "threads": 0}])

@@ -66,9 +66,74 @@ def test_a_source_of_a_similar_name_is_named(tree: Path) -> None:
         find_images(["B.JPG"])
 
 
-def test_circular_links(tree: Path) -> None:
-    (tree / "sub" / "round").symlink_to(tree / "sub")
-    assert len(find_images(["sub"])) == 2
+def test_links_to_folders_are_entered_only_if_named(tree: Path) -> None:
+    (tree / "elsewhere").symlink_to(tree / "sub")
+    inside = ["sub/d.jpeg", "sub/deep/c.webp"]
+    assert not [path for path in find_images(["."]) if "elsewhere" in path.parts]
+    assert [str(path) for path in find_images(["**/*.webp"])] == ["sub/deep/c.webp"]
+    assert [str(path) for path in find_images(["elsewhere"])] == ["elsewhere/d.jpeg", "elsewhere/deep/c.webp"]
+    assert [str(path) for path in find_images(["elsewhere/*"])] == [
+        "elsewhere/d.jpeg",
+        "elsewhere/deep/c.webp",
+    ]
+    assert [str(path) for path in find_images(["sub", "elsewhere", "else*/d.jpeg"])] == inside  # once
+
+
+@pytest.mark.parametrize("source", ["sub", "sub/**", "**/sub/**/*.*", "sub/*", "sub/round/*", "sub/*/*"])
+def test_loops_of_links_end_and_each_image_is_listed_once(tree: Path, source: str) -> None:
+    for name in ("round", "other"):  # two loops: 2⁴⁰ ways before the operating system refuses
+        (tree / "sub" / name).symlink_to(tree / "sub")
+        (tree / "sub" / "deep" / name).symlink_to("..")
+    names = [path.name for path in find_images([source])]
+    assert sorted(names) == ["c.webp", "d.jpeg"]
+
+
+def test_relative_sources_follow_the_working_folder(tree: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert find_images(["sub/d.jpeg", "."])[0] == Path("sub/d.jpeg")
+    monkeypatch.chdir(tree / "sub")
+    assert find_images([".", tree / "sub"]) == [Path("d.jpeg"), Path("deep/c.webp")]
+
+
+def test_a_link_to_itself_is_listed_for_its_error(tree: Path) -> None:
+    (tree / "sub" / "loop.jpg").symlink_to("loop.jpg")
+    assert [path.name for path in find_images(["sub"])] == ["d.jpeg", "loop.jpg", "c.webp"]
+
+
+def test_links_to_files_below_a_folder_stay_inside_the_folders_given(
+    tree: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    (tree / "sub" / "same.jpg").symlink_to("d.jpeg")
+    (tree / "sub" / "out.jpg").symlink_to(tree / "b.jpg")
+    (tree / "sub" / "device.jpg").symlink_to("/dev/zero")
+    inside = ["sub/d.jpeg", "sub/same.jpg", "sub/deep/c.webp"]
+    assert [str(path) for path in find_images(["sub"])] == inside
+    message = "sub: left out links to files outside of it: 2; a pattern includes them (sub/**/*.jpg)"
+    assert [record.getMessage() for record in caplog.records] == [message]
+    assert "sub/out.jpg" in [str(path) for path in find_images(["sub", "."])]
+    assert [str(path) for path in find_images(["sub/out.jpg"])] == ["sub/out.jpg"]
+    assert [str(path) for path in find_images(["sub/**/o*.jpg"])] == ["sub/out.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("pattern", "expected"),
+    [
+        ("**", ["a.PNG", "b.jpg", "odd[1].jpg", "sub/d.jpeg", "sub/deep/c.webp"]),
+        ("sub/**", ["sub/d.jpeg", "sub/deep/c.webp"]),
+        ("**/deep/*", ["sub/deep/c.webp"]),
+        ("**/*.jp*", ["b.jpg", "odd[1].jpg", "sub/d.jpeg"]),
+        ("s*/**/**/*.webp", ["sub/deep/c.webp"]),
+        ("**/sub/**/c.*", ["sub/deep/c.webp"]),
+        ("[s]ub/**/d.jpeg", ["sub/d.jpeg"]),
+    ],
+)
+def test_patterns_with_two_stars(tree: Path, pattern: str, expected: list[str]) -> None:
+    assert [str(path) for path in find_images([pattern])] == expected
+    assert find_images([str(tree / pattern)]) == [tree / path for path in expected]
+
+
+def test_two_stars_in_a_folder_with_brackets_in_its_name(tree: Path) -> None:
+    (tree / "sub").rename(tree / "[sub]")
+    assert [str(path) for path in find_images(["**/*.webp"])] == ["[sub]/deep/c.webp"]
 
 
 # ---------------------------------------------------------------------- tables

@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from passerby.annotators.journal import Key
-from passerby.errors import DataError
+from passerby.errors import DataError, ImageError
+from passerby.images.limits import read_bytes
 from passerby.io import replace_file
 
 __all__ = ["explain_write_errors", "hash_content", "name_maps", "save_map"]
@@ -21,8 +22,8 @@ __all__ = ["explain_write_errors", "hash_content", "name_maps", "save_map"]
 def hash_content(path: Path | None) -> bytes:
     """SHA-256 of the content of a file; empty without a file, or for an unreadable one."""
     try:
-        return b"" if path is None else hashlib.sha256(path.read_bytes()).digest()
-    except OSError:
+        return b"" if path is None else hashlib.sha256(read_bytes(path)).digest()
+    except (OSError, ImageError):
         return b""
 
 

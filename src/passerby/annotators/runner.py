@@ -22,7 +22,8 @@ from passerby.annotators.crops import Crop, compute_crop, load_cut_map, paste_ma
 from passerby.annotators.files import explain_write_errors, hash_content, name_maps, save_map
 from passerby.annotators.journal import Entry, Journal, Key
 from passerby.errors import DataError, ModelError
-from passerby.images.decode import read_image
+from passerby.images import limits
+from passerby.images.decode import count_pixels, read_image
 from passerby.parsing import find_unnamed
 
 if TYPE_CHECKING:
@@ -110,7 +111,7 @@ class Runner:
                     progress(1)
                     continue
                 batch.append(item)
-                if len(batch) == batch_size:
+                if len(batch) == batch_size or _count_pixels(batch) >= limits.MAX_PIXELS:
                     progress(self._annotate_batch(batch))
                     batch = []
         if batch:
@@ -140,13 +141,19 @@ class Runner:
     def _read_ahead(
         self, persons: Sequence[Person], *, ahead: int
     ) -> Generator[_Cropped | _Unreadable, None, None]:
-        """Crop all persons in order while threads decode the next images; each image is read once."""
+        """Crop all persons in order while threads decode the next images; each image is read once.
+
+        No more than `ahead` images, and than `limits.MAX_PIXELS` pixels, are read ahead.
+        """
         pending_reads: deque[Future[list[_Cropped | _Unreadable]]] = deque()
+        pixels: deque[int] = deque()
         with ThreadPoolExecutor(_THREADS, thread_name_prefix="passerby-annotate") as pool:
             try:
                 for image, group in groupby(persons, key=lambda person: person.key.image):
                     pending_reads.append(pool.submit(self._read, self.root / image, list(group)))
-                    if len(pending_reads) > ahead:
+                    pixels.append(count_pixels(self.root / image))
+                    while len(pending_reads) > ahead or sum(pixels) > limits.MAX_PIXELS:
+                        pixels.popleft()
                         yield from pending_reads.popleft().result()
                 while pending_reads:
                     yield from pending_reads.popleft().result()
@@ -154,6 +161,7 @@ class Runner:
                 for future in pending_reads:
                     future.cancel()
 
+    @limits.limit_decoding()
     def _read(self, path: Path, persons: list[Person]) -> list[_Cropped | _Unreadable]:
         try:
             image = read_image(path)
@@ -227,3 +235,8 @@ class Runner:
                 f"annotator {self.annotator.name!r}, {cropped.person.key.image}: {problem}; "
                 "fix its annotate()"
             )
+
+
+def _count_pixels(batch: Sequence[_Cropped]) -> int:
+    sizes = (cropped.sample.image.size for cropped in batch)
+    return sum(width * height for width, height in sizes)

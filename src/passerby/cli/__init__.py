@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 import traceback
+import warnings
 from collections.abc import Callable
 from typing import Annotated
 
@@ -95,6 +96,7 @@ def _options(
 
 def main() -> None:
     """Run the command line; errors of the package are printed without a traceback, exit status 2."""
+    warnings.filterwarnings("ignore", module=r"PIL\.")  # they name no file; unreadable ones are reported
     try:
         app(prog_name="passerby")  # also for `python -m passerby`, in usage and completion
     except PasserbyError as error:

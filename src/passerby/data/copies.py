@@ -12,6 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.data.manifest import SPLITS, Manifest
+from passerby.errors import ImageError
+from passerby.images.limits import read_bytes
 
 __all__ = [
     "Contradiction",
@@ -59,8 +61,8 @@ def hash_images(manifest: Manifest) -> dict[str, str]:
     """`hash_content` of each existing image, by path."""
     digests = {}
     for image in dict.fromkeys(manifest.images):
-        with suppress(OSError):
-            digests[image] = hash_content((manifest.root / image).read_bytes())
+        with suppress(OSError, ImageError):
+            digests[image] = hash_content(read_bytes(manifest.root / image))
     return digests
 
 

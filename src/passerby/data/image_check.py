@@ -14,6 +14,7 @@ from passerby.data.manifest import Manifest
 from passerby.data.near_duplicates import compute_perceptual_hash
 from passerby.errors import ImageError
 from passerby.images.decode import read_image
+from passerby.images.limits import limit_decoding, read_bytes
 
 __all__ = ["ImageCheck", "check_images"]
 
@@ -76,13 +77,15 @@ class _Read:
     perceptual_hash: int | None
 
 
+@limit_decoding()
 def _read(path: Path) -> _Read | str:
     """The properties of an image, or the reason if it cannot be read."""
     try:
-        content = path.read_bytes()
+        content = read_bytes(path)
+    except (ImageError, OSError) as error:
+        return str(error)
+    try:
         image = read_image(content)
     except ImageError as error:
         return str(error).partition(": ")[2]
-    except OSError as error:
-        return str(error)
     return _Read(hash_content(content), image.size, compute_perceptual_hash(image))

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from passerby.errors import DataError, ImageError
 from passerby.images.decode import load_map, read_image
+from passerby.images.limits import limit_decoding
 from passerby.images.placement import compute_placement, resize_image, resize_map
 from passerby.parsing import UNKNOWN_CLASS
 
@@ -123,6 +124,7 @@ class _Packer:
                     array[row] = 0
         return unreadable
 
+    @limit_decoding()
     def _pack_row(self, row: int) -> None:
         path, box, preprocess = self.root / self.images[row], self.boxes[row], self.job.preprocess
         image = read_image(path)

@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import io
+import os
+from collections.abc import Callable
+from functools import partial
+from math import prod
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,15 +14,18 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from passerby.errors import ImageError
+from passerby.images import limits
+from passerby.images.limits import FORMATS, check_file, check_pixels, limit_decoding, read_bytes
 from passerby.images.missing_files import describe_similar
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from PIL.ImageFile import ImageFile
 
 
 __all__ = [
     "BACKGROUND",
-    "MAX_PIXELS",
+    "count_pixels",
     "load_map",
     "read_image",
     "read_size",
@@ -26,9 +33,6 @@ __all__ = [
 
 BACKGROUND = (255, 255, 255)
 """Default colour (RGB) behind transparent pixels: white."""
-
-MAX_PIXELS = 80_000_000
-"""Images with more pixels are refused before they are decompressed (Pillow itself warns slightly later)."""
 
 _ORIENTATION_TAG = 0x0112
 _UPRIGHT = {
@@ -40,6 +44,14 @@ _UPRIGHT = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+_SWAPPING = {_UPRIGHT[orientation] for orientation in (5, 6, 7, 8)}
+"""Turns that exchange width and height."""
+_STRIP_PIXELS = 2**20
+"""Pixels that are converted at a time where a conversion needs several copies."""
+
+if "PILLOW_BLOCK_SIZE" not in os.environ:
+    # The threads keep freed blocks of Pillow's 16 MiB; larger ones go back to the operating system.
+    Image.core.set_block_size(64 * 2**20)  # type: ignore[attr-defined]  # not in the types
 
 
 def read_image(
@@ -48,29 +60,29 @@ def read_image(
     """Read an image of any common mode as upright RGB.
 
     Greyscale and palettes are expanded, 16-bit grey is scaled (not clipped) to 8 bits, CMYK is converted,
-    transparency is composited on `background`, EXIF orientation is applied, and the first frame of an
-    animation is used. A PIL image passed as source is not changed.
+    transparency is composited on `background`, EXIF orientation is applied (a damaged one is ignored), and
+    the first frame of an animation is used. A PIL image passed as source is not changed. The result has no
+    metadata, so that its orientation is not applied again.
 
     Args:
         source: A path, the bytes of a file, or a PIL image.
         background: Colour behind transparent pixels.
 
     Raises:
-        ImageError: If the file is missing, empty, truncated, corrupt, of an unknown format or larger than
-            `MAX_PIXELS`; the message states the file and the reason.
+        ImageError: If the file is missing, no regular file, empty, truncated, corrupt, of a format other
+            than in `limits.FORMATS`, or has more bytes than `limits.MAX_FILE_BYTES` or more pixels than
+            `limits.MAX_PIXELS`; the message states the file and the reason.
 
     Example:
         >>> read_image(Image.new("L", (4, 6), 128)).getpixel((0, 0))
         (128, 128, 128)
     """
     try:
-        if isinstance(source, Image.Image):
-            return _to_upright_rgb(source, background)
-        content = source if isinstance(source, bytes) else Path(source).read_bytes()
-        if not content:
-            raise ImageError("the file is empty")
-        with Image.open(io.BytesIO(content)) as image:
-            return _to_upright_rgb(image, background)
+        with limit_decoding():
+            if isinstance(source, Image.Image):
+                return _to_upright_rgb(source, background)
+            with _open(source if isinstance(source, bytes) else read_bytes(source)) as image:
+                return _to_upright_rgb(image, background)
     except Exception as error:  # decoders raise arbitrary exceptions for damaged files
         raise ImageError(f"cannot read the image {_name_of(source)}: {_reason(error, source)}") from error
 
@@ -79,16 +91,24 @@ def read_size(path: str | Path) -> tuple[int, int]:
     """Width and height in pixels of the upright image that `read_image` returns, without decoding it.
 
     Raises:
-        ImageError: If the file is missing, empty, corrupt or of an unknown format; the message states it.
+        ImageError: As `read_image`, but not for many pixels or for damage that only decoding finds.
     """
     try:
-        with Image.open(path) as image:
-            is_rotated = image.getexif().get(_ORIENTATION_TAG) in (5, 6, 7, 8)
-            if is_rotated and image.format != "TIFF":  # for TIFF, Pillow returns the upright size
-                return image.height, image.width
-            return image.size
+        check_file(path)
+        with Image.open(path, formats=FORMATS) as image:
+            if image.format == "TIFF":  # Pillow returns the upright size
+                return image.size
+            return image.size[::-1] if _find_turn(image) in _SWAPPING else image.size
     except Exception as error:  # as in read_image
         raise ImageError(f"cannot read the image {path}: {_reason(error, path)}") from error
+
+
+def count_pixels(path: str | Path) -> int:
+    """Number of pixels of an image file; 0 if it is unreadable, which `read_image` will report."""
+    try:
+        return prod(read_size(path))
+    except ImageError:
+        return 0
 
 
 def _name_of(source: object) -> str:
@@ -104,36 +124,59 @@ def _reason(error: Exception, source: object) -> str:
         hint = describe_similar(source) if isinstance(source, (str, Path)) else ""
         return f"the file does not exist{hint}"
     if isinstance(error, (Image.DecompressionBombError, Image.DecompressionBombWarning)):
-        return f"it has more than {MAX_PIXELS} pixels; scale it down first"
+        return f"it has more than {limits.MAX_PIXELS} pixels; scale it down first"
     if isinstance(error, UnidentifiedImageError):
-        return "it is damaged, or not an image format that Pillow supports"
+        return f"it is damaged, or in a format other than {', '.join(FORMATS)}"
     return str(error) or type(error).__name__
 
 
+def _open(content: bytes) -> ImageFile:
+    if not content:
+        raise ImageError("the file is empty")
+    return Image.open(io.BytesIO(content), formats=FORMATS)
+
+
 def _to_upright_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
-    if image.width * image.height > MAX_PIXELS:
-        size = f"{image.width} × {image.height}"
-        raise ImageError(f"it has {size} pixels, more than the {MAX_PIXELS} allowed; scale it down first")
-    if not image.width * image.height:
-        raise ImageError("it has no pixels")
+    check_pixels(image.width, image.height)
     image.load()
-    turn = _UPRIGHT.get(image.getexif().get(_ORIENTATION_TAG, 1))
-    rgb = _to_rgb(image, background)
+    rgb, turn = _to_rgb(image, background), _find_turn(image)
     if turn is not None:
-        return rgb.transpose(turn)
-    return rgb.copy() if rgb is image else rgb
+        rgb = rgb.transpose(turn)
+    elif rgb is image:
+        rgb = rgb.copy()
+    rgb.info = {}
+    return rgb
+
+
+def _find_turn(image: Image.Image) -> Image.Transpose | None:
+    """What makes an image upright by its EXIF orientation; None if that is damaged or missing."""
+    try:
+        return _UPRIGHT.get(image.getexif().get(_ORIENTATION_TAG, 1))
+    except Exception:  # parsers raise arbitrary exceptions for damaged data
+        return None
 
 
 def _to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
     if image.mode.startswith("I"):
-        return _from_16_bit(image).convert("RGB")
+        return _convert_strips(image, _from_16_bit)
     if image.mode == "F":
         raise ImageError("it contains floating-point numbers of unknown range; convert it to 8 bits first")
     if image.has_transparency_data:
-        rgba = image.convert("RGBA")
-        behind = Image.new("RGBA", image.size, (*background, 255))
-        return Image.alpha_composite(behind, rgba).convert("RGB")
+        return _convert_strips(image, partial(_composite, background=background))
     return image if image.mode == "RGB" else image.convert("RGB")
+
+
+def _convert_strips(image: Image.Image, convert: Callable[[Image.Image], Image.Image]) -> Image.Image:
+    """Convert some rows at a time, which bounds the memory for copies."""
+    out, rows = Image.new("RGB", image.size), max(_STRIP_PIXELS // image.width, 1)
+    for top in range(0, image.height, rows):
+        out.paste(convert(image.crop((0, top, image.width, min(top + rows, image.height)))), (0, top))
+    return out
+
+
+def _composite(image: Image.Image, *, background: tuple[int, int, int]) -> Image.Image:
+    behind = Image.new("RGBA", image.size, (*background, 255))
+    return Image.alpha_composite(behind, image.convert("RGBA")).convert("RGB")
 
 
 def _from_16_bit(image: Image.Image) -> Image.Image:
@@ -141,7 +184,8 @@ def _from_16_bit(image: Image.Image) -> Image.Image:
     if values.min() < 0 or values.max() > 65535:
         extent = f"{values.min()} … {values.max()}"
         raise ImageError(f"expected grey values 0 … 65535, got {extent}; scale it to 8 or 16 bits first")
-    return Image.fromarray(((values + 128) // 257).astype(np.uint8))  # 65535 = 255 × 257, rounded
+    values = (values + 128) // 257  # 65535 = 255 × 257, rounded
+    return Image.fromarray(values.astype(np.uint8)).convert("RGB")
 
 
 def load_map(path: str | Path) -> NDArray[np.uint8]:
@@ -159,27 +203,30 @@ def load_map(path: str | Path) -> NDArray[np.uint8]:
     """
     path = Path(path)
     try:
-        if path.suffix.lower() == ".mat":
-            values = _load_matrix(path)
-        else:
-            with Image.open(path) as image:
+        with limit_decoding():
+            content = read_bytes(path)
+            if path.suffix.lower() == ".mat":
+                return _load_matrix(content)
+            with _open(content) as image:
+                check_pixels(image.width, image.height)
                 if image.mode not in ("1", "L", "P"):
                     raise ImageError(f"expected one number per pixel (mode 1, L or P), got mode {image.mode}")
-                values = np.asarray(image)
+                return np.asarray(image).astype(np.uint8)
     except Exception as error:  # as in read_image
         raise ImageError(f"cannot read the map {path}: {_reason(error, path)}") from error
-    return values.astype(np.uint8)
 
 
-def _load_matrix(path: Path) -> NDArray[Any]:
-    from scipy.io import loadmat
+def _load_matrix(content: bytes) -> NDArray[np.uint8]:
+    from scipy.io import loadmat, whosmat
 
-    content = loadmat(path, variable_names=["groundtruth"])
-    if "groundtruth" not in content:
+    file: Any = io.BytesIO(content)  # accepted by SciPy, but not stated in its types
+    shapes = {name: shape for name, shape, _ in whosmat(file)}
+    if "groundtruth" not in shapes:
         raise ImageError("expected a matrix named 'groundtruth'")
-    values: NDArray[Any] = np.asarray(content["groundtruth"])
+    check_pixels(prod(shapes["groundtruth"]), 1)
+    values: NDArray[Any] = np.asarray(loadmat(file, variable_names=["groundtruth"])["groundtruth"])
     if values.ndim != 2 or values.dtype.kind not in "biu":
         raise ImageError(f"expected a matrix of integers, got {values.dtype} of shape {values.shape}")
     if values.size and (values.min() < 0 or values.max() > 255):
         raise ImageError(f"expected numbers 0 … 255, got {values.min()} … {values.max()}")
-    return values
+    return values.astype(np.uint8)

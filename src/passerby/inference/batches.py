@@ -17,6 +17,8 @@ from PIL import Image
 
 from passerby.bundle.pictures import Picture, open_picture, source_of
 from passerby.errors import DataError
+from passerby.images import limits
+from passerby.images.decode import count_pixels
 from passerby.images.placement import resize_image
 from passerby.types import Box, Preprocess
 
@@ -107,7 +109,8 @@ def load_batches(
             Boxes are clipped to the image.
         batch_size: Images per batch, unreadable ones included.
         threads: Number of decoding threads; by default one per processor, at most 8.
-        keep_originals: Also keep the images, or what their boxes contain, in their original sizes.
+        keep_originals: Also keep the images, or what their boxes contain, in their original sizes. A batch
+            then ends early, once its image files have `limits.MAX_PIXELS` pixels.
         on_unreadable: An unreadable image, or an impossible box, is reported in `PictureBatch.skipped`
             (`skip`), or its error ends the iteration (`raise`). Any other error always does.
 
@@ -139,7 +142,7 @@ def load_batches(
                             crops,
                             pool.submit(_decode, picture, crops, preprocess, keep_originals),
                         )
-                        for picture, crops in _group(islice(persons, batch_size))
+                        for picture, crops in _group(_take(persons, batch_size, originals=keep_originals))
                     ]
                 )
             jobs = waiting.popleft()
@@ -149,6 +152,19 @@ def load_batches(
             start += sum(len(job.boxes) for job in jobs)
     finally:
         pool.shutdown(wait=True, cancel_futures=True)
+
+
+def _take(
+    persons: Iterator[tuple[Picture, BoxLike | None]], batch_size: int, *, originals: bool
+) -> Iterator[tuple[Picture, BoxLike | None]]:
+    """The persons of the next batch; fewer of large images, if these are kept."""
+    pixels, last = 0, None
+    for picture, box in islice(persons, batch_size):
+        yield picture, box
+        if originals and isinstance(picture, str | Path) and picture != last:
+            pixels, last = pixels + count_pixels(picture), picture
+            if pixels >= limits.MAX_PIXELS:
+                return
 
 
 def load_picture(picture: Picture, preprocess: Preprocess) -> PictureBatch:
@@ -209,6 +225,7 @@ def _identify(picture: Picture) -> str | int:
     return str(picture) if isinstance(picture, str | Path) else id(picture)
 
 
+@limits.limit_decoding()
 def _decode(
     picture: Picture, boxes: Sequence[BoxLike | None], preprocess: Preprocess, keep_original: bool
 ) -> list[_Decoded | DataError]:

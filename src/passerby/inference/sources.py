@@ -3,35 +3,21 @@
 from __future__ import annotations
 
 import glob
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from passerby.errors import ConfigError, DataError
+from passerby.images.limits import IMAGE_SUFFIXES
 from passerby.images.missing_files import describe_similar
 from passerby.types import Box
 
 __all__ = ["IMAGE_SUFFIXES", "Source", "find_images", "read_sources"]
 
-IMAGE_SUFFIXES = frozenset(
-    (
-        ".avif",
-        ".bmp",
-        ".gif",
-        ".jfif",
-        ".jpe",
-        ".jpeg",
-        ".jpg",
-        ".pgm",
-        ".png",
-        ".ppm",
-        ".tif",
-        ".tiff",
-        ".webp",
-    )
-)
-"""Suffixes of images in folders and patterns, in lower case; a file given by its path may have any."""
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +42,10 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
     `?`, `[…]`, `**`) stands for the matching images and folders. Each file is listed once, at its first
     occurrence.
 
+    Links: a source and a match of a pattern may be one. Below a folder, links to folders are not entered, by
+    `**` neither, so loops of links end; a link to a file is listed if it leads into a folder among the
+    sources, and otherwise left out with a warning.
+
     Args:
         sources: Paths or patterns, in the desired order.
 
@@ -68,38 +58,79 @@ def find_images(sources: Iterable[str | Path]) -> list[Path]:
         Traceback (most recent call last):
         passerby.errors.DataError: no images at: no/such/folder; give files, folders or patterns (a/*.jpg)
     """
-    found: dict[Path, None] = {}
+    given = [str(source) for source in sources]
+    folders = [path for source in given if (path := Path(source).expanduser()).is_dir()]
+    roots = tuple(os.path.realpath(folder) for folder in folders)
+    found: dict[tuple[str, str], Path] = {}
+    resolve = lru_cache(maxsize=1)(os.path.realpath)  # the files of a folder follow each other
     empty = []
-    for source in sources:
-        files = list(_expand(str(source)))
+    for source in given:
+        files = list(_expand(source, roots))
         if not files:
             empty.append(f"{source}{describe_similar(Path(source).expanduser())}")
-        found.update(dict.fromkeys(files))
+        for path in files:  # a file may be reached through several links to folders
+            found.setdefault((resolve(path.parent), path.name), path)
     if empty:
         raise DataError(f"no images at: {', '.join(empty)}; give files, folders or patterns (a/*.jpg)")
-    return list(found)
+    return list(found.values())
 
 
-def _expand(source: str) -> Iterator[Path]:
+def _expand(source: str, roots: tuple[str, ...]) -> Iterator[Path]:
     path = Path(source).expanduser()
     if path.is_dir():
-        yield from _walk(path)
+        yield from _list_below(path, roots)
     elif path.exists():
         yield path
     elif glob.has_magic(source):
-        for match in sorted(glob.glob(str(path), recursive=True)):  # noqa: PTH207  (takes absolute patterns)
+        for match in sorted(set(_match(str(path)))):
             if Path(match).is_dir():
-                yield from _walk(Path(match))
+                yield from _list_below(Path(match), roots)
             elif _is_picture(match):
                 yield Path(match)
 
 
-def _walk(folder: Path) -> Iterator[Path]:
+def _match(pattern: str) -> Iterator[str]:
+    """The paths that match a pattern; unlike in `glob.glob`, `**` does not enter linked folders."""
+    parts = Path(pattern).parts
+    if "**" not in parts:
+        yield from glob.glob(pattern)  # noqa: PTH207  (takes absolute patterns)
+        return
+    at = parts.index("**")
+    for start in _match(str(Path(*parts[:at]))):
+        if not parts[at + 1 :]:
+            yield start  # a folder stands for all images below it
+            continue
+        for folder, _ in _walk(Path(start)):
+            yield from _match(str(Path(glob.escape(str(folder)), *parts[at + 1 :])))
+
+
+def _list_below(folder: Path, roots: tuple[str, ...]) -> Iterator[Path]:
+    roots, outside = (os.path.realpath(folder), *roots), 0
+    for parent, names in _walk(folder):
+        for path in (parent / name for name in names if _is_picture(name)):
+            if path.is_symlink() and not _is_inside(path, roots):
+                outside += 1
+            else:
+                yield path
+    if outside:
+        logger.warning(
+            "%s: left out links to files outside of it: %s; a pattern includes them (%s)",
+            folder,
+            f"{outside:,}",
+            folder / "**" / "*.jpg",
+        )
+
+
+def _is_inside(link: Path, roots: Iterable[str]) -> bool:
+    target = Path(os.path.realpath(link))
+    return any(target.is_relative_to(root) for root in roots)
+
+
+def _walk(folder: Path) -> Iterator[tuple[Path, list[str]]]:
+    """Each folder that is not hidden, without following links, and the sorted names of its files."""
     for parent, folders, files in os.walk(folder):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
-        yield from (
-            Path(parent, name) for name in sorted(files) if not name.startswith(".") and _is_picture(name)
-        )
+        yield Path(parent), sorted(name for name in files if not name.startswith("."))
 
 
 def _is_picture(name: str) -> bool:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import json
 import logging
+import os
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,7 @@ from passerby.data.formats.dataset_files import (
     load_schema,
 )
 from passerby.errors import FormatError, ManifestError
+from passerby.images.limits import IMAGE_SUFFIXES
 
 POINTS = [float(i) for i in range(51)]
 
@@ -64,6 +66,26 @@ def test_find_images_takes_any_extension_and_the_first_folder(tmp_path):
         for name in names:
             (tmp_path / folder / name).touch()
     assert find_images(tmp_path, "a", "not-there", "b") == {"1": "a/1.JPG", "2": "a/2.bmp", "3": "b/3.jpeg"}
+
+
+def test_find_images_lists_regular_files_and_links_to_them_only(tmp_path):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    (tmp_path / "store").touch()
+    (folder / "1.jpg").touch()
+    (folder / "2.jpg").symlink_to(tmp_path / "store")
+    (folder / "3.jpg").symlink_to("gone.jpg")
+    (folder / "4.jpg").symlink_to("4.jpg")
+    (folder / "5.jpg").symlink_to("/dev/zero")
+    (folder / "6.jpg").mkdir()
+    os.mkfifo(folder / "7.jpg")
+    assert find_images(tmp_path, "images") == {"1": "images/1.jpg", "2": "images/2.jpg"}
+
+
+def test_find_images_lists_the_suffixes_that_prediction_does(tmp_path):
+    for suffix in IMAGE_SUFFIXES:
+        (tmp_path / f"x{suffix[1:]}{suffix}").touch()
+    assert len(find_images(tmp_path, ".")) == len(IMAGE_SUFFIXES)
 
 
 def test_keep_present_refuses_missing_by_default(tmp_path, caplog):

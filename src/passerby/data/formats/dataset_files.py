@@ -13,6 +13,7 @@ from typing import NoReturn
 
 from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import FormatError
+from passerby.images.limits import IMAGE_SUFFIXES
 from passerby.images.missing_files import describe_missing, describe_similar
 from passerby.schema import AttributeSchema
 
@@ -34,8 +35,8 @@ __all__ = [
     "refuse_pickle",
 ]
 
-IMAGE_EXTENSIONS = frozenset({".jpg", ".jpeg", ".png", ".bmp", ".webp", ".tif", ".tiff", ".gif", ".ppm"})
-"""Extensions of image files, in lower case."""
+IMAGE_EXTENSIONS = IMAGE_SUFFIXES
+"""Extensions of image files, in lower case: those that prediction lists in folders."""
 
 PICKLES = frozenset({".pkl", ".pickle"})
 """Extensions of Python pickles, in lower case."""
@@ -92,6 +93,8 @@ def refuse_pickle(path: Path) -> NoReturn:
 def find_images(root: Path, *folders: str) -> dict[str, str]:
     """Index the images of some folders (without subfolders).
 
+    A link to a file counts as one, wherever it leads; what is not a regular file is left out.
+
     Args:
         root: Root of the data set.
         folders: Relative to the root; missing ones are skipped, earlier ones have priority.
@@ -112,12 +115,17 @@ def find_images(root: Path, *folders: str) -> dict[str, str]:
         if not (root / folder).is_dir():
             continue
         with os.scandir(root / folder) as entries:
-            names = sorted(e.name for e in entries if e.is_file())
+            names = sorted(e.name for e in entries if _is_regular_file(e))
         for name in names:
             path = PurePosixPath(name)
             if path.suffix.lower() in IMAGE_EXTENSIONS:
                 found.setdefault(path.stem, (Path(folder) / name).as_posix())
     return found
+
+
+def _is_regular_file(entry: os.DirEntry[str]) -> bool:
+    # Only Path.is_file accepts links that lead to themselves; it is slower.
+    return entry.is_file(follow_symlinks=False) or (entry.is_symlink() and Path(entry).is_file())
 
 
 def keep_present(
