@@ -176,7 +176,7 @@ def test_a_table_elsewhere_needs_its_root(people: Path, tmp_path_factory: pytest
         ("image,x0,y0,x1,y1\na.jpg,nan,2,5,9\n", "expected a finite number"),
         ("image,x0,y0,x1\na.jpg,1,2,5\n", "a box needs the columns"),
         ("image,x0,y0,x1,y1\n,1,2,5,9\n", "expected the path of an image"),
-        ("image\n", "expected at least one row"),
+        ("image\n", "expected rows below the header, got none"),
     ],
 )
 def test_impossible_tables(people: Path, text: str, message: str) -> None:

@@ -45,7 +45,14 @@ class Format(StrEnum):
 class OutputOptions:
     """Form of the result."""
 
-    form: Annotated[Format, typer.Option("--format", help="Format of the result.")] = Format.table
+    given_form: Annotated[
+        Format | None,
+        typer.Option(
+            "--format",
+            help="Format of the result.",
+            show_default="by the suffix of --out (.csv, .jsonl), else table",
+        ),
+    ] = None
     out: Annotated[
         Path | None, typer.Option(help="File to write instead of standard output.", dir_okay=False)
     ] = None
@@ -70,6 +77,14 @@ class OutputOptions:
     top: Annotated[
         int | None, typer.Option(min=1, help="Table: list only the N most probable attributes.")
     ] = None
+
+    @property
+    def form(self) -> Format:
+        """The format that was given, or that of the suffix of the file."""
+        if self.given_form is not None:
+            return self.given_form
+        suffix = "" if self.out is None else self.out.suffix.lower()
+        return {".csv": Format.csv, ".jsonl": Format.jsonl}.get(suffix, Format.table)
 
     def check(self) -> None:
         """Refuse options that contradict each other."""

@@ -153,8 +153,6 @@ def read_persons(file: Path, root: Path) -> list[tuple[int, str, Box | None]]:
     content = load_table(file)
     columns = find_columns(content)
     cells = Cells(content, root)
-    if not content.places:
-        raise FormatError(f"expected at least one row in {file}, found none")
     images = cells.map(columns.image, cells.to_text)
     sides = _read_boxes(cells, columns) or [None] * len(images)
     boxes: list[Box | None] = []
