@@ -1,4 +1,4 @@
-"""Commands that read images of the user say that a model knows synthetic people only."""
+"""Commands that read images of the user state that a model was trained on synthetic people only."""
 
 from __future__ import annotations
 
@@ -33,4 +33,5 @@ def test_one_line_on_stderr(tmp_path: Path, command: str, *, metadata: dict[str,
         app, [command, str(tmp_path / "bundle"), str(tmp_path / "photo.png"), "--device", "cpu", *out]
     )
     assert result.exit_code == 0, result.output
-    assert result.stderr == expected
+    assert result.stderr.startswith(expected)
+    assert ("synthetic" in result.stderr) == bool(expected)

@@ -188,7 +188,7 @@ def _shorten(names: Sequence[str], separator: str) -> str:
 
 
 def _print_list(console: Console, title: str, lines: list[str]) -> None:
-    console.print(f"[yellow]{escape(title)}{':' if lines else '.'}[/]", highlight=False, soft_wrap=True)
+    console.print(f"[yellow]{escape(title)}{':' if lines else '.'}[/]", highlight=False)
     for line in lines[:SHOWN]:
         console.print(f"  {escape(line)}", highlight=False, soft_wrap=True)
     if len(lines) > SHOWN:
