@@ -283,10 +283,9 @@ def test_the_baseline_is_named_by_variant_model_or_title(make: Make) -> None:
         found = compare_localization(scores, baseline=name, resamples=2)
         assert found.runs[0].variant == variant
         assert len(found.runs) == 3
-    for name in ("man", "other"):
-        with pytest.raises(
-            ConfigError, match=rf"'{name}' is not that of exactly one\. Available: baseline ·"
-        ):
+    for name, matches in {"man": "several runs", "other": "no run"}.items():
+        message = rf"'{name}' is the name of {matches}\. Available: 'baseline · net · sb', 'man"
+        with pytest.raises(ConfigError, match=message):
             compare_localization(scores, baseline=name)
     with pytest.raises(DataError, match=r"at least two runs to compare, got 1 \(baseline · net · sb\)"):
         compare_localization([make(LOW), make(HIGH, seed=1)])

@@ -373,6 +373,11 @@ def test_absent_truncated_and_foreign_files_are_refused(tmp_path):
         Manifest.load(path)
     make_manifest(tmp_path).write(path)
     path.write_bytes(path.read_bytes()[:-30])
+    (tmp_path / "labels.csv").write_text("image,Hat\na.jpg,1\n")
+    with pytest.raises(
+        ManifestError, match=r"got the table .*`passerby prepare table --root .*labels\.parquet`"
+    ):
+        Manifest.load(tmp_path / "labels.csv")
     with pytest.raises(ManifestError, match="not a manifest of passerby, or is damaged"):
         Manifest.load(path)
     path.write_text("image,label\n")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -129,13 +130,17 @@ def find_run(name: str, runs: Sequence[Result] | Sequence[RunFacts], labels: Seq
     found = {names.index(name) for names in names_of if names.count(name) == 1}
     if len(found) == 1:
         return found.pop()
-    have = "; ".join(
-        title if label in title else f"{title} ({label})" for title, label in zip(titles, labels, strict=True)
-    )
+    matches = "several runs" if any(name in names for names in names_of) else "no run"
+    available = (_name_uniquely(index, titles, labels) for index in range(len(titles)))
     raise ConfigError(
-        f"expected the variant, the model or the full name of one run as baseline; {name!r} is "
-        f"{'that of several' if found else 'not that of exactly one'}. Available: {have}"
+        f"expected the variant, the model or the full name of one run as baseline; {name!r} is the name of "
+        f"{matches}. Available: {', '.join(map(shlex.quote, available))}"
     )
+
+
+def _name_uniquely(index: int, titles: Sequence[str], labels: Sequence[str]) -> str:
+    """The title of a run if no other run has it, else its label."""
+    return titles[index] if titles.count(titles[index]) == 1 else labels[index]
 
 
 def _join(facts: Mapping[str, str], keys: Sequence[str]) -> str:

@@ -30,6 +30,7 @@ RENAMED = {
         "augmentation.erase": "",
         "model.start_from": "init_from",
         "training.resident": "device_cache",
+        "training.device": "accelerator",
         "protocol: honest": "default",
     },
     "SuiteSection": {
@@ -44,8 +45,8 @@ RENAMED = {
         "localization.*.method: own": "native",
     },
 }
-"""Keys, or keys with values, of passerby 0.1 and their present names, by section: `*` stands for
-a name, an empty string for a removed key."""
+"""Keys, or keys with values, of passerby 0.1 or of other tools and their present names, by section: `*`
+stands for a name, an empty string for a removed key."""
 
 EXPECTED = {
     "bool_parsing": "true or false",

@@ -20,6 +20,9 @@ __all__ = ["ManifestFile", "compute_fingerprint", "read_manifest_file", "write_m
 
 FORMAT_VERSION = 1
 
+_TABLES = frozenset({".csv", ".tsv", ".txt", ".xlsx", ".xls", ".ods"})
+"""Suffixes of tables that `passerby prepare table` reads."""
+
 
 @dataclass(frozen=True, slots=True)
 class ManifestFile:
@@ -66,6 +69,11 @@ def read_manifest_file(path: Path) -> ManifestFile:
     except FileNotFoundError:
         raise ManifestError(f"no manifest at {path}; create one with `passerby prepare`") from None
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, SchemaError) as error:
+        if path.suffix.lower() in _TABLES:
+            raise ManifestError(
+                f"expected a manifest, got the table {path}; convert it with `passerby prepare table --root "
+                f"{path.parent} --table {path} --out {path.stem}.parquet`"
+            ) from error
         raise ManifestError(
             f"{path} is not a manifest of passerby, or is damaged ({type(error).__name__}: {error}); "
             "create one with `passerby prepare`"

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import re
+import shlex
+from types import SimpleNamespace
+
+import pytest
+
+from passerby.comparison.run_names import find_run
+from passerby.errors import ConfigError
+
+
+def test_every_name_that_the_message_lists_is_accepted() -> None:
+    runs = [
+        SimpleNamespace(model=m, backbone="net", variant=v)
+        for m, v in (("a", "own"), ("a", "own"), ("b", "x"))
+    ]
+    labels = ["2 epochs · ours", "5 epochs", "b · x"]
+    with pytest.raises(ConfigError, match="'own' is the name of several runs") as error:
+        find_run("own", runs, labels)  # type: ignore[arg-type]
+    listed = re.split(r", (?=')|, (?=\w)", str(error.value).partition("Available: ")[2])
+    names = [shlex.split(name)[0] for name in listed]
+    assert names == ["2 epochs · ours", "5 epochs", "b · net · x"]
+    assert [find_run(name, runs, labels) for name in names] == [0, 1, 2]  # type: ignore[arg-type]
