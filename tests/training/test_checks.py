@@ -12,7 +12,15 @@ import pytest
 
 from passerby.config import Recipe
 from passerby.data.manifest import Manifest
-from passerby.errors import BundleError, DataError, ManifestError, ModelError, PasserbyError, TrainingError
+from passerby.errors import (
+    BundleError,
+    ConfigError,
+    DataError,
+    ManifestError,
+    ModelError,
+    PasserbyError,
+    TrainingError,
+)
 from passerby.training import checks, train
 from passerby.training.checks import check_inputs, load_manifest, select_training_rows
 from passerby.training.run_folder import RunFolder
@@ -181,11 +189,11 @@ def test_an_absent_gpu_is_an_error_before_anything_is_read(
 ) -> None:
     monkeypatch.setattr(checks, "explain_missing_cuda", lambda: "there is no driver")
     monkeypatch.setattr(sys, "platform", "linux")
-    message = (
-        rf"^training\.accelerator={accelerator}: no GPU, because there is no driver; set it to auto or cpu$"
-    )
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises(TrainingError) as caught:
         check_inputs(make_recipe(training={"accelerator": accelerator}, data={"manifest": "none.parquet"}))
+    assert str(caught.value) == (
+        f"training.accelerator={accelerator}: no GPU, because there is no driver; set it to auto or cpu"
+    )
 
 
 @pytest.mark.parametrize(
@@ -196,12 +204,11 @@ def test_an_absent_gpu_is_an_error_before_anything_is_read(
         {"training": {"batch_size": 64}},
         {"loss": {"arguments": {"weight": "sb"}}},
         {"loss": {"name": "mtms", "arguments": {"first_epochs": 3}}},
-        {"loss": {"teachers": ["{folder}"]}},
         {"data": {"partition": None, "train": ("test",), "val": "train"}, "training": {"batch_size": 9}},
     ],
-    ids=["weights", "backbone", "batch", "loss", "first-epochs", "teacher", "batch-of-a-small-split"],
+    ids=["weights", "backbone", "batch", "loss", "first-epochs", "batch-of-a-small-split"],
 )
-def test_nothing_is_packed_before_model_weights_and_batches_are_checked(
+def test_nothing_is_packed_before_model_weights_loss_and_batches_are_checked(
     make_recipe: MakeRecipe, tmp_path: Path, sections: dict[str, dict[str, object]]
 ) -> None:
     (tmp_path / "weights.pth").write_bytes(b"damaged")
@@ -209,7 +216,7 @@ def test_nothing_is_packed_before_model_weights_and_batches_are_checked(
         name: {k: v.format(folder=tmp_path) if isinstance(v, str) else v for k, v in section.items()}
         for name, section in sections.items()
     }
-    with pytest.raises((ModelError, TrainingError)):
+    with pytest.raises((ModelError, TrainingError, ConfigError)):
         train(make_recipe(**filled), tmp_path / "run")
     assert not (tmp_path / "cache").exists()
     assert not (tmp_path / "run").exists()

@@ -83,14 +83,14 @@ def test_the_command_trains_tests_and_resumes(
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
     assert re.search(r"^epoch 1/1 .* mA \d+\.\d\d%", done.stderr, re.MULTILINE)
-    assert (tmp_path / "results" / "tiny" / "baseline-test_resnet-default-seed0.json").is_file()
+    score_file = tmp_path / "results" / "tiny" / "baseline-test_resnet-default-seed0.json"
+    assert score_file.is_file()
     again = CliRunner().invoke(app, [*words, "--resume"])
     assert "is already finished" in again.stderr
-    run, score_file = (
-        tmp_path / "r",
-        tmp_path / "results" / "tiny" / "baseline-test_resnet-default-seed0.json",
-    )
-    for result in (done, again, *(CliRunner().invoke(app, [*words, "--resume", f]) for f in ("-q", "-v"))):
+    run = tmp_path / "r"
+    quiet, verbose = (CliRunner().invoke(app, [*words, "--resume", f]) for f in ("--quiet", "--verbose"))
+    assert quiet.stderr == ""
+    for result in (done, again, quiet, verbose):
         first, second, *others = result.stdout.splitlines()
         assert first == f"{run}: best epoch 1, bundle in {run / 'bundle'}"
         scores, _, path = second.partition("  →  ")

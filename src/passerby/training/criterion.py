@@ -29,10 +29,9 @@ def check_criterion(recipe: Recipe, manifest: Manifest) -> None:
         DataError: If predictions of teachers are damaged or incomplete.
     """
     rows = select_training_rows(recipe, manifest)
-    if recipe.data.on_unreadable == "skip":
-        _create_loss(recipe, manifest, rows)
-    else:
-        create_criterion(recipe, manifest, rows)
+    _create_loss(recipe, manifest, rows)
+    if recipe.loss.teachers and recipe.data.on_unreadable != "skip":
+        load_soft_labels(recipe.loss.teachers, manifest, rows)
 
 
 def create_criterion(recipe: Recipe, manifest: Manifest, rows: NDArray[np.int64]) -> nn.Module:
