@@ -11,7 +11,7 @@ from pathlib import Path
 
 from passerby.errors import ConfigError
 
-__all__ = ["check_device"]
+__all__ = ["check_device", "explain_missing_cuda"]
 
 _DEVICE = re.compile(r"auto|(cpu|cuda|mps|xpu|hpu|mtia|meta)(:\d+)?")
 
@@ -34,12 +34,12 @@ def check_device(device: str) -> None:
     if not _DEVICE.fullmatch(device):
         raise ConfigError(f"expected a device such as auto, cpu or cuda:0, got {device!r}")
     kind = device.partition(":")[0]
-    reason = _explain_missing_cuda() if kind == "cuda" else _explain_missing_mps() if kind == "mps" else ""
+    reason = explain_missing_cuda() if kind == "cuda" else _explain_missing_mps() if kind == "mps" else ""
     if reason:
         raise ConfigError(f"no GPU for the device {device!r}: {reason}; use cpu, or auto")
 
 
-def _explain_missing_cuda() -> str:
+def explain_missing_cuda() -> str:
     """Why torch cannot use CUDA (or ROCm, which has the same name); empty if it may."""
     cuda, rocm = _read_build()
     if not (cuda or rocm):

@@ -1,16 +1,20 @@
 from __future__ import annotations
 
+import io
 import json
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
+from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from passerby.cli import app, main
+from passerby.cli.summary import print_summary
 from passerby.data.formats import FORMATS, pa100k
 from passerby.data.manifest import Manifest
+from passerby.data.summary import summarise
 from passerby.errors import ConfigError, DataError, FormatError, ManifestError
 from spreadsheets import write_xlsx
 
@@ -436,3 +440,16 @@ def test_domain_is_that_of_synth_or_the_option(root, tmp_path, about, given, exp
     result = run("table", "--root", root, *given)
     assert result.exit_code == 0, result.output
     assert Manifest.load(tmp_path / "table.parquet").domain == expected
+
+
+def test_missing_images_are_listed_with_files_of_a_similar_name(root):
+    run("table", "--root", root, "--out", root / "m.parquet")
+    (root / "05.png").rename(root / "05.PNG")
+    (root / "07.png").unlink()
+    console = Console(width=160, record=True, file=io.StringIO())
+    print_summary(summarise(Manifest.load(root / "m.parquet")), console)
+    assert (
+        "Missing images (2); 1 found under a similar name: rename them or correct the paths:\n"
+        "  05.png (found 05.PNG)\n"
+        "  07.png\n"
+    ) in console.export_text()

@@ -13,7 +13,7 @@ from typer.testing import CliRunner
 from passerby.cli import app, main
 from passerby.cli.logs import show_logs
 from passerby.cli.output import print_note
-from passerby.cli.progress import format_rate, show_progress
+from passerby.cli.progress import show_progress
 from passerby.cli.verbosity import Verbosity, get_verbosity, set_verbosity
 from passerby.errors import ConfigError
 
@@ -50,16 +50,6 @@ def test_no_bar_in_a_pipe_or_if_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     assert draw(monkeypatch, io.StringIO()) == ""
     set_verbosity(Verbosity.QUIET)
     assert draw(monkeypatch, Terminal()) == ""
-
-
-def test_rates_below_one_a_second_are_per_minute() -> None:
-    assert [format_rate(value) for value in (0, None, 0.5, 1, 1234.5)] == [
-        "",
-        "",
-        "30.0/min",
-        "1.0/s",
-        "1,234/s",
-    ]
 
 
 @pytest.mark.parametrize(

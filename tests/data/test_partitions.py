@@ -146,13 +146,35 @@ def test_ratios_must_sum_to_one(ratios):
 
 
 def test_too_few_images_raise_an_error():
-    with pytest.raises(DataError, match=r"3 rows are too few .*: val would be empty"):
-        shuffled_partition(3, ratios=(0.7, 0.1, 0.2))
-    photos = make_photos(["a.jpg", "b.jpg", "c.jpg"] * 30)
-    with pytest.raises(DataError, match=r"3 different images are too few .*: val would be empty"):
+    with pytest.raises(DataError, match=r"2 rows are too few .*at least 3, one for each of train, val, test"):
+        shuffled_partition(2, ratios=(0.7, 0.1, 0.2))
+    photos = make_photos(["a.jpg", "b.jpg"] * 30)
+    with pytest.raises(
+        DataError, match=r"2 different images are too few .*at least 3, one for each of train"
+    ):
         random_partition(photos)
+    with pytest.raises(DataError, match=r"1 different images .* at least 2, one for each of train, test"):
+        random_partition(make_photos(["a.jpg"]), ratios=(0.5, 0, 0.5))
     with pytest.raises(DataError, match="0 different images are too few"):
         random_partition(photos.take([]))
+
+
+@pytest.mark.parametrize("count", range(3, 13))
+@pytest.mark.parametrize("seed", range(3))
+def test_three_images_suffice_for_three_splits(count, seed):
+    photos = make_photos([f"{i}.jpg" for i in range(count)], positives=count // 2)
+    assert set(random_partition(photos, seed=seed)) == {"train", "val", "test"}
+    assert set(random_partition(photos, ratios=(0.98, 0.01, 0.01), seed=seed)) == {"train", "val", "test"}
+    assert set(shuffled_partition(count, seed=seed)) == {"train", "val", "test"}
+
+
+def test_a_small_split_takes_an_image_from_the_largest():
+    assert Counter(shuffled_partition(8)) == {"train": 5, "val": 1, "test": 2}
+    assert Counter(random_partition(make_photos([f"{i}.jpg" for i in range(8)]))) == {
+        "train": 5,
+        "val": 1,
+        "test": 2,
+    }
 
 
 # ---------------------------------------------------------------------- drift

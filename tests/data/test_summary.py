@@ -45,7 +45,9 @@ def test_counts(root):
     assert summary.splits == {"official": {"train": 3, "test": 1}}
     assert (summary.identities, summary.without_identity, summary.cameras) == (2, 2, 2)
     assert summary.guidance == {"box": 2, "mask": 0, "parsing": 0, "keypoints": 0}
-    assert summary.missing == ["gone.png"]
+    assert (summary.missing, summary.similar) == (["gone.png"], {})
+    (root / "Gone.jpg").touch()
+    assert summarise(make_manifest(root)).similar == {"gone.png": "Gone.jpg"}
     assert summary.check is None
 
 

@@ -164,8 +164,23 @@ def test_a_table_elsewhere_needs_its_root(people: Path, tmp_path_factory: pytest
     table = tmp_path_factory.mktemp("tables") / "boxes.csv"
     table.write_text("image\na.jpg\nb/b.png\n")
     assert [s.path for s in read_sources(table, root=people)] == [people / "a.jpg", people / "b/b.png"]
-    with pytest.raises(DataError, match=r"none of the 2 images of .* exists, such as .*a\.jpg; .* --root"):
+    with pytest.raises(DataError, match=r"none of the 2 images of .* exists; .* --root:\n  .*a\.jpg\n"):
         read_sources(table)
+
+
+def test_renamed_images_are_found_and_no_other_root_is_proposed(
+    people: Path, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    table = tmp_path_factory.mktemp("tables") / "boxes.csv"
+    table.write_text("image\na.JPG\nb/b.PNG\na.JPG\n")
+    with pytest.raises(DataError) as caught:
+        read_sources(table, root=people)
+    assert str(caught.value).splitlines() == [
+        f"none of the 2 images of {table} exists:",
+        f"  {people}/a.JPG (found {people}/a.jpg: same name in another letter case)",
+        f"  {people}/b/b.PNG (found {people}/b/b.png: same name in another letter case)",
+        "  2 of 2 found under a similar name (2 in another letter case); rename them or correct the paths",
+    ]
 
 
 @pytest.mark.parametrize(

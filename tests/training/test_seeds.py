@@ -82,10 +82,21 @@ def test_the_command_trains_tests_and_resumes(
     words += ["--set", "training.epochs=1", "--test", "--results", str(tmp_path / "results")]
     done = CliRunner().invoke(app, words)
     assert done.exit_code == 0, done.output
-    assert re.search(r"^epoch 1/1 .* mA \d+\.\d\d%", done.output, re.MULTILINE)
-    assert (tmp_path / "results" / "tiny" / "baseline-test_resnet-default-seed0.json").is_file()
+    assert re.search(r"^epoch 1/1 .* mA \d+\.\d\d%", done.stderr, re.MULTILINE)
+    score_file = tmp_path / "results" / "tiny" / "baseline-test_resnet-default-seed0.json"
+    assert score_file.is_file()
     again = CliRunner().invoke(app, [*words, "--resume"])
-    assert "is already finished" in again.output
+    assert "is already finished" in again.stderr
+    run = tmp_path / "r"
+    quiet, verbose = (CliRunner().invoke(app, [*words, "--resume", f]) for f in ("--quiet", "--verbose"))
+    assert quiet.stderr == ""
+    for result in (done, again, quiet, verbose):
+        first, second, *others = result.stdout.splitlines()
+        assert first == f"{run}: best epoch 1, bundle in {run / 'bundle'}"
+        scores, _, path = second.partition("  →  ")
+        assert re.match(rf"own/test: mA {100 * Result.load(score_file).metrics['mA']:.2f}", scores)
+        assert path == str(score_file)
+        assert not others
 
 
 def test_a_run_on_a_part_of_the_data_says_so_everywhere(make_recipe: MakeRecipe, tmp_path: Path) -> None:

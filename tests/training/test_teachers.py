@@ -89,7 +89,7 @@ def test_the_distillation_settings_reach_the_loss_and_the_bundle(
         created.append(Distilled(*arguments, **options))
         return created[-1]
 
-    monkeypatch.setattr("passerby.training.engine.Distilled", create)
+    monkeypatch.setattr("passerby.training.criterion.Distilled", create)
     loss = {
         "teachers": (run_teacher(make_recipe, tmp_path, 0),),
         "teacher_weight": 0.9,

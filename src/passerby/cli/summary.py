@@ -155,7 +155,14 @@ def _split_problems(summary: Summary) -> Iterator[Problem]:
 
 def _image_problems(summary: Summary) -> Iterator[Problem]:
     if summary.missing:
-        yield f"Missing images ({len(summary.missing):,})", summary.missing
+        similar = summary.similar
+        hint = (
+            f"; {len(similar):,} found under a similar name: rename them or correct the paths"
+            if similar
+            else ""
+        )
+        lines = [f"{p} (found {similar[p]})" if p in similar else p for p in summary.missing]
+        yield f"Missing images ({len(lines):,}){hint}", lines
     if summary.contradictions:
         lines = [
             f"{_shorten(c.images, ' = ')}: {_shorten(c.attributes, ', ')}" for c in summary.contradictions

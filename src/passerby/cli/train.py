@@ -55,8 +55,15 @@ def train(
     plan_runs(loaded, run, chosen, resume=resume, test=test)
     from passerby.training.seeds import train_seeds
 
-    with show_logs():
-        train_seeds(loaded, run, seeds=chosen, resume=resume, results=results if test else None)
+    with show_logs(err=True):
+        train_seeds(
+            loaded,
+            run,
+            seeds=chosen,
+            resume=resume,
+            results=results if test else None,
+            report=typer.echo,
+        )
 
 
 def _name_run(recipe: Path) -> str:

@@ -38,8 +38,8 @@ def shuffled_partition(count: int, *, ratios: Sequence[float] = (0.7, 0.1, 0.2),
         seed: Seed of the assignment; 0 or more.
 
     Raises:
-        DataError: If the seed is negative, the ratios do not sum to 1, or a split with a positive fraction
-            would be empty.
+        DataError: If the seed is negative, the ratios do not sum to 1, or there are fewer items than splits
+            with a positive fraction.
 
     Example:
         >>> shuffled_partition(5, ratios=(0.6, 0.2, 0.2), seed=1)
@@ -74,8 +74,8 @@ def random_partition(
         seed: Seed of the assignment; 0 or more.
 
     Raises:
-        DataError: If the seed is negative, the ratios do not sum to 1, or there are too few images for a
-            split with a positive fraction.
+        DataError: If the seed is negative, the ratios do not sum to 1, or there are fewer different images
+            than splits with a positive fraction.
 
     Example:
         >>> from pathlib import Path
@@ -314,14 +314,19 @@ def _create_rng(seed: int) -> np.random.Generator:
 
 
 def _split_ends(count: int, ratios: Sequence[float], *, what: str) -> list[int]:
-    """Ends of train and val when `count` items are divided by ratio."""
+    """Ends of train and val when `count` items are divided by ratio; each split with a ratio has an item."""
     if len(ratios) != len(SPLITS) or min(ratios) < 0 or abs(sum(ratios) - 1) > 1e-6:
         raise DataError(f"expected three fractions (train, val, test) that sum to 1, got {tuple(ratios)}")
+    wanted = [split for split, ratio in zip(SPLITS, ratios, strict=True) if ratio > 0]
+    if count < len(wanted):
+        raise DataError(
+            f"{count} {what} are too few for fractions of {tuple(ratios)}; expected at least {len(wanted)}, "
+            f"one for each of {', '.join(wanted)}"
+        )
     ends = [round(count * ratios[0]), round(count * (ratios[0] + ratios[1]))]
-    sizes = (ends[0], ends[1] - ends[0], count - ends[1])
-    for split, size, ratio in zip(SPLITS, sizes, ratios, strict=True):
-        if ratio > 0 and not size:
-            raise DataError(
-                f"{count} {what} are too few for fractions of {tuple(ratios)}: {split} would be empty"
-            )
-    return ends
+    sizes = [ends[0], ends[1] - ends[0], count - ends[1]]
+    for split, ratio in enumerate(ratios):
+        if ratio > 0 and not sizes[split]:
+            sizes[sizes.index(max(sizes))] -= 1
+            sizes[split] = 1
+    return [sizes[0], sizes[0] + sizes[1]]

@@ -30,6 +30,7 @@ def stratify(
     - If a label has only as many remaining groups as splits that are still without it, these splits come
       first, so that each split contains a rare label if enough groups have it and the split has room. The
       paper would put three examples of a label into two splits of 70 %, 10 % and 20 %.
+    - The last groups go to the splits that would otherwise be empty.
 
     Args:
         ratios: Fraction of the rows of each split, in sum 1. A split with fraction 0 stays empty.
@@ -45,11 +46,11 @@ def stratify(
         >>> sorted(splits[:3].tolist()), np.bincount(splits).tolist()
         ([0, 1, 2], [6, 2, 2])
     """
-    dealer = _Dealer(_count_labels(groups, labels), np.asarray(ratios, dtype=np.float64), rng)
-    while (label := dealer.find_rarest_label()) is not None:
-        for group in dealer.find_groups(label):
-            dealer.assign(group, label)
-    return dealer.splits
+    state = _Assignment(_count_labels(groups, labels), np.asarray(ratios, dtype=np.float64), rng)
+    while (label := state.find_rarest_label()) is not None:
+        for group in state.find_groups(label):
+            state.assign(group, label)
+    return state.splits
 
 
 def _count_labels(groups: NDArray[np.int64], labels: NDArray[np.int8]) -> NDArray[np.int32]:
@@ -60,7 +61,7 @@ def _count_labels(groups: NDArray[np.int64], labels: NDArray[np.int8]) -> NDArra
     return counts
 
 
-class _Dealer:
+class _Assignment:
     """Groups and what each split still lacks. Label 0 stands for any row, so every group has it.
 
     Args:
@@ -99,6 +100,9 @@ class _Dealer:
         rows = self._wanted[:, 0]
         room = self._open[rows[self._open] >= counts[0] / 2]
         candidates = room if len(room) else self._open[rows[self._open] == rows[self._open].max()]
+        empty = self._open[self._without[self._open, 0]]
+        if self._remaining[0] <= len(empty):
+            candidates = empty
         scarce = has & (self._remaining <= self._without.sum(axis=0))
         if scarce.any():
             candidates = _keep_largest(candidates, self._without[:, scarce].sum(axis=1))

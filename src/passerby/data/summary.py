@@ -13,6 +13,7 @@ from passerby.data.crop_check import CropCheck, check_crops
 from passerby.data.image_check import ImageCheck
 from passerby.data.manifest import SPLITS, Manifest
 from passerby.data.near_duplicates import NearDuplicates, SimilarImages
+from passerby.images.missing_files import find_all_similar
 
 __all__ = ["AttributeCount", "ImageFaults", "SharedIdentities", "Summary", "Unmeasurable", "summarise"]
 
@@ -100,6 +101,7 @@ class Summary:
         cameras: Number of different cameras.
         guidance: Number of rows with a box, mask, parsing map, keypoints.
         missing: Images that do not exist.
+        similar: For each of these, the file of a similar name that exists instead, if any.
         check: None if the images were not read.
     """
 
@@ -119,6 +121,7 @@ class Summary:
     cameras: int
     guidance: dict[str, int]
     missing: list[str]
+    similar: dict[str, str]
     check: ImageFaults | None
 
 
@@ -147,6 +150,7 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
         name: manifest.table.column(f"split:{name}").to_pylist() for name in manifest.partition_names
     }
     cameras = manifest.table.column("camera").to_pylist()
+    missing = [image for image in unique if not (manifest.root / image).is_file()]
     return Summary(
         dataset=manifest.dataset,
         rows=len(manifest),
@@ -171,7 +175,8 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
             name: len(manifest) - manifest.table.column(name).null_count
             for name in ("box", "mask", "parsing", "keypoints")
         },
-        missing=[p for p in unique if not (manifest.root / p).is_file()],
+        missing=missing,
+        similar={p: str(file) for p, (file, _) in find_all_similar(manifest.root, missing).items()},
         check=ImageFaults(check.unreadable, check.duplicates, check_crops(manifest, check.sizes))
         if check
         else None,

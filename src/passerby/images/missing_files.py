@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import unicodedata
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
 from PIL import Image
 
-__all__ = ["describe_missing", "describe_similar", "find_similar"]
+__all__ = ["describe_missing", "describe_similar", "find_all_similar", "find_similar"]
 
 LISTED = 10
 """Number of missing files that a message lists."""
@@ -113,6 +113,21 @@ def describe_similar(path: str | Path) -> str:
     return f" (found {shown}: same name {found[1]})"
 
 
+def find_all_similar(root: Path, paths: Iterable[str]) -> dict[str, tuple[Path, str]]:
+    """For each missing file, the one of a similar name, if any, and how the names differ; see `find_similar`.
+
+    Args:
+        root: Folder that the paths are relative to, as are the found ones below it.
+        paths: The missing files.
+    """
+    found = {path: find_similar(root / path) for path in paths}
+    return {
+        path: (hit[0].relative_to(root) if hit[0].is_relative_to(root) else hit[0], hit[1])
+        for path, hit in found.items()
+        if hit
+    }
+
+
 def describe_missing(root: Path, paths: Sequence[str]) -> str:
     """List the first ten missing files, and files of a similar name that exist instead.
 
@@ -124,14 +139,14 @@ def describe_missing(root: Path, paths: Sequence[str]) -> str:
         Indented lines, each after a line break; the last one counts the files of a similar name, if any.
     """
     unique = list(dict.fromkeys(paths))
-    found = {path: find_similar(root / path) for path in unique}
+    found = find_all_similar(root, unique)
     lines = []
     for path in unique[:LISTED]:
-        hit = found[path]
-        lines.append(f"{path} (found {hit[0].relative_to(root)}: same name {hit[1]})" if hit else path)
+        hit = found.get(path)
+        lines.append(f"{path} (found {hit[0]}: same name {hit[1]})" if hit else path)
     if len(unique) > LISTED:
         lines.append(f"… and {len(unique) - LISTED:,} more")
-    counts = Counter(hit[1] for hit in found.values() if hit)
+    counts = Counter(difference for _, difference in found.values())
     if counts:
         kinds = ", ".join(f"{counts[each]:,} {each}" for each in DIFFERENCES if counts[each])
         lines.append(

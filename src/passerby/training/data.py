@@ -6,7 +6,6 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
 
 import numpy as np
 import torch
@@ -19,7 +18,6 @@ from passerby.data.device_cache import DeviceCacheLoader
 from passerby.data.loader import BatchLoader
 from passerby.data.manifest import Manifest
 from passerby.errors import TrainingError
-from passerby.losses import compute_positive_ratio
 from passerby.models import AttributeModel
 from passerby.parsing import are_within
 from passerby.training.checks import select_training_rows
@@ -83,10 +81,6 @@ class TrainingData:
         return cls(
             manifest, cache, manifest.labels, train_rows[usable[train_rows]], val_rows[usable[val_rows]]
         )
-
-    def compute_positive_ratio(self, *, unknown: Literal["ignore", "negative"]) -> torch.Tensor:
-        """Share of positives among the training labels, (A,) in [0, 1]."""
-        return compute_positive_ratio(torch.from_numpy(self.labels[self.train_rows]), unknown=unknown)
 
     def create_loaders(
         self, recipe: Recipe, *, model: AttributeModel, rank: int, world_size: int, device: torch.device

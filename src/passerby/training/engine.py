@@ -14,7 +14,6 @@ from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Trainer, seed_everything
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 from lightning.pytorch.loggers import TensorBoardLogger
-from torch import nn
 
 from passerby.bundle import Bundle
 from passerby.config import Recipe
@@ -24,10 +23,8 @@ from passerby.data.manifest import Manifest
 from passerby.errors import ModelError, TrainingError
 from passerby.evaluation.calibration import calibrate, describe_uncalibrated
 from passerby.evaluation.protocols import load_protocol
-from passerby.losses import Distilled, create_loss
 from passerby.models.backbones import Backbone
 from passerby.models.base import AttributeModel, evaluating
-from passerby.schema import AttributeSchema
 from passerby.training.callbacks import (
     EpochLog,
     InterruptedRunError,
@@ -36,6 +33,7 @@ from passerby.training.callbacks import (
     create_ema,
 )
 from passerby.training.checks import check_inputs, load_manifest, select_training_rows
+from passerby.training.criterion import check_criterion, create_criterion
 from passerby.training.data import TrainingData, check_batches, check_guidance
 from passerby.training.initialization import initialize_model
 from passerby.training.progress import EpochProgress
@@ -43,7 +41,6 @@ from passerby.training.provenance import describe_provenance
 from passerby.training.run_folder import RunFolder, TrainingOutcome
 from passerby.training.scoring import evaluate_split
 from passerby.training.task import AttributeTask
-from passerby.training.teachers import load_soft_labels
 
 __all__ = ["train"]
 
@@ -87,6 +84,7 @@ def train(recipe: Recipe, run: Path, *, resume: bool = False) -> TrainingOutcome
     with _quiet_lightning():
         trainer = _create_trainer(recipe, folder, log, unused_parameters=bool(model.supervision))
         check_batches(recipe, len(select_training_rows(recipe, manifest)), trainer.world_size)
+        check_criterion(recipe, manifest)
         folder.start(recipe)
         outcome = _train(recipe, model, manifest, trainer=trainer, folder=folder, log=log, resume=resume)
     trainer.strategy.barrier("bundle")
@@ -106,7 +104,7 @@ def _train(
     """Pack the images, fit the model and save the bundle, after all checks."""
     preprocess = recipe.input.create_preprocess()
     data = TrainingData.load(recipe, preprocess, manifest)
-    criterion = _create_criterion(recipe, data, model.schema)
+    criterion = create_criterion(recipe, manifest, data.train_rows)
     provenance = describe_provenance(recipe, data)  # before training: files may be deleted meanwhile
     loaders = data.create_loaders(
         recipe,
@@ -153,29 +151,6 @@ def _resolve_normalisation(recipe: Recipe, model: AttributeModel) -> Recipe:
     if source is not None:
         logger.info("input.mean %s and input.std %s, from %s", section.mean, section.std, source)
     return recipe.model_copy(update={"input": section})
-
-
-def _create_criterion(recipe: Recipe, data: TrainingData, schema: AttributeSchema) -> nn.Module:
-    """The recipe's loss, with distillation if it names teachers."""
-    section = recipe.loss
-    ratio = data.compute_positive_ratio(unknown=section.arguments.get("unknown", "ignore"))
-    rows = torch.from_numpy(data.train_rows)
-    criterion = create_loss(section.name, positive_ratio=ratio, rows=rows, schema=schema, **section.arguments)
-    if (first := getattr(criterion, "first_epochs", 0)) >= recipe.training.epochs:
-        raise TrainingError(
-            f"expected loss.arguments.first_epochs below training.epochs ({recipe.training.epochs}), got "
-            f"{first}; stage II would not be trained"
-        )
-    if not section.teachers:
-        return criterion
-    soft = load_soft_labels(section.teachers, data.manifest, data.train_rows)
-    return Distilled(
-        criterion,
-        rows=rows,
-        soft=soft,
-        weight=section.teacher_weight,
-        as_labels=section.teachers_as_labels,
-    )
 
 
 def _calibrate(recipe: Recipe, bundle: Bundle) -> Bundle:

@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING, Any
 from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.callbacks import Callback
 
+from passerby.terminal import create_bars, format_rate
+
 if TYPE_CHECKING:
     from rich.progress import Progress
 
@@ -44,36 +46,9 @@ def _shows_bars() -> bool:
 
 
 def _create_bars() -> Progress:
-    """A bar with count, rate, time left and a note, removed at its end."""
     from rich.console import Console
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        ProgressColumn,
-        Task,
-        TextColumn,
-        TimeRemainingColumn,
-    )
-    from rich.text import Text
 
-    class Rate(ProgressColumn):
-        """Steps per second."""
-
-        def render(self, task: Task) -> Text:
-            return Text("" if task.speed is None else f"{task.speed:.1f}/s")
-
-    return Progress(
-        TextColumn("{task.description}"),
-        BarColumn(bar_width=20),
-        MofNCompleteColumn(),
-        Rate(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-        console=Console(stderr=True),
-        transient=True,
-        redirect_stdout=sys.stdout.isatty(),  # messages in a file stay there
-    )
+    return create_bars(Console(stderr=True))
 
 
 def _log_tenths() -> Callable[[int, int], None]:
@@ -86,7 +61,7 @@ def _log_tenths() -> Callable[[int, int], None]:
         if tenths > logged:
             logged = tenths
             left_s = (time.monotonic() - start) / done * (total - done)
-            logger.info(f"packing images: {done:,} of {total:,}, {left_s:.0f} s to go")
+            logger.info(f"packing images: {done:,} of {total:,}, {left_s:.0f} s left")
 
     return progress
 
@@ -142,8 +117,8 @@ class EpochProgress(Callback):
         rate = (done - self._first) / (now - self._start)
         self._line = now
         logger.info(
-            f"{self._name(trainer)}: {done:,} of {total:,} batches, {rate:.1f}/s, "
-            f"{(total - done) / rate:.0f} s to go, {note}"
+            f"{self._name(trainer)}: {done:,} of {total:,} batches, {format_rate(rate)}, "
+            f"{(total - done) / rate:.0f} s left, {note}"
         )
 
     def on_validation_start(self, trainer: Trainer, pl_module: LightningModule) -> None:

@@ -8,9 +8,9 @@ from typing import Any
 from passerby.bundle import Bundle
 from passerby.config import Recipe
 from passerby.io import WEIGHTS_SUFFIXES
-from passerby.models.weight_packages import PYPI
 from passerby.training.data import TrainingData
 from passerby.training.selection import find_unmeasured
+from passerby.weight_packages import PYPI
 
 __all__ = ["describe_provenance"]
 

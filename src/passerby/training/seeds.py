@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from passerby.bundle import Bundle
 from passerby.config import Recipe
+from passerby.evaluation.evaluation import Evaluation
 from passerby.evaluation.scoring import format_percent
 from passerby.training.engine import train
 from passerby.training.plan import plan_runs
@@ -29,16 +30,19 @@ def train_seeds(
     resume: bool = False,
     start_missing: bool = False,
     results: Path | None = None,
+    report: Callable[[str], None] = logger.info,
 ) -> list[TrainingOutcome]:
     """Train a recipe with each seed, in `out` for one seed, in `out/seed<k>` for several.
 
-    Logs one line per epoch, the scores, and their mean ± standard deviation over the seeds.
+    Logs one line per epoch. Reports the best epoch, the test scores, and the mean ± standard deviation of the
+    scores over the seeds.
 
     Args:
         resume: Resume unfinished seeds, and start the missing ones of several.
         start_missing: With `resume`, start as well if there is no run at all.
         results: If set, the best bundle of each seed is evaluated once on the test split, and the score file
             is written to this folder.
+        report: Takes each line about the results; by default, they are logged.
 
     Raises:
         ConfigError: For several seeds on several devices; train those seeds one by one.
@@ -51,30 +55,32 @@ def train_seeds(
         outcomes.append(outcome)
         if is_other_process():
             continue
-        logger.info("%s: best epoch %d, bundle in %s", run, outcome.best_epoch, outcome.bundle)
+        report(f"{run}: best epoch {outcome.best_epoch}, bundle in {outcome.bundle}")
         if results is not None:
-            test_scores.append(_test(seeded, outcome, results))
-    _log_spread(recipe.data.val, [outcome.val_scores for outcome in outcomes])
-    _log_spread("test", test_scores)
+            evaluation = _test(seeded, outcome)
+            test_scores.append(evaluation.summary())
+            path = evaluation.write_result(results)
+            scores = "  ".join(f"{name} {format_percent(value)}" for name, value in test_scores[-1].items())
+            report(f"{seeded.data.partition}/test: {scores}  →  {path}")
+            for line in evaluation.describe_unmeasured():
+                report(line)
+    val_scores = [outcome.val_scores for outcome in outcomes]
+    for line in (*_describe_spread(recipe.data.val, val_scores), *_describe_spread("test", test_scores)):
+        report(line)
     return outcomes
 
 
-def _log_spread(split: str, scores: Sequence[Mapping[str, float]]) -> None:
-    """Log mean ± standard deviation (n − 1 in the denominator) of each score over the seeds."""
+def _describe_spread(split: str, scores: Sequence[Mapping[str, float]]) -> Iterator[str]:
+    """Mean ± standard deviation (n − 1 in the denominator) of each score over the seeds."""
     if len(scores) < 2:
         return
     for name in scores[0]:
         values = [each[name] for each in scores]
-        mean, deviation = np.mean(values), np.std(values, ddof=1)
-        logger.info("%s %s: %.4f ± %.4f (%d seeds)", split, name, mean, deviation, len(values))
+        yield f"{split} {name}: {np.mean(values):.4f} ± {np.std(values, ddof=1):.4f} ({len(values)} seeds)"
 
 
-def _test(recipe: Recipe, outcome: TrainingOutcome, results: Path) -> dict[str, float]:
+def _test(recipe: Recipe, outcome: TrainingOutcome) -> Evaluation:
+    """The scores and predictions of the test split, which are written to the run folder."""
     evaluation = evaluate_split(Bundle.load(outcome.bundle), recipe, "test", protocol=recipe.protocol)
     evaluation.write(outcome.run / "test")
-    path = evaluation.write_result(results)
-    summary = "  ".join(f"{name} {format_percent(value)}" for name, value in evaluation.summary().items())
-    logger.info("%s/test: %s  →  %s", recipe.data.partition, summary, path)
-    for line in evaluation.describe_unmeasured():
-        logger.info(line)
-    return evaluation.summary()
+    return evaluation

