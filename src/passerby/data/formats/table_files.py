@@ -10,14 +10,15 @@ import io
 import logging
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from passerby.data.formats.dataset_files import IMAGE_EXTENSIONS, PICKLES, refuse_pickle
+from passerby.data.formats.dataset_files import PICKLES, refuse_pickle
 from passerby.errors import FormatError
+from passerby.images.limits import IMAGE_SUFFIXES
 
 __all__ = ["SPREADSHEETS", "TEXTS", "Table", "is_image_name", "load_table", "normalise_cell", "read_names"]
 
@@ -35,6 +36,14 @@ SNIFFED_ROWS = 50
 INDEX_NAMES = re.compile(r"(unnamed: \d+(\.\d+)?|index|id|#|no\.?|nr\.?|row)?", re.IGNORECASE)
 """Names of a column that numbers the rows; pandas writes `Unnamed: 0` or no name."""
 
+_INTEGER_AS_FRACTION = re.compile(r"^([+-]?(?:\d+(?![.,]000$)|0))[.,]0+$")
+"""An integer such as `2.0`; not `2,000`, which may be two thousand."""
+
+_FRACTION = re.compile(
+    r"(?<![\w.,])[+-]?(?:\d+([.,])(?:\d{1,2}|\d{4,})|0([.,])\d+|\d{4,}([.,])\d+)(?![\w.,])"
+)
+"""A number whose separator cannot be one of thousands."""
+
 logger = logging.getLogger(__name__)
 
 
@@ -46,12 +55,14 @@ class Table:
         columns: Cells by name of the column; text, or the values of a spreadsheet or Parquet file.
         places: File and row of each row, for messages: `labels.csv, row 2`. Rows are numbered as a
             spreadsheet shows them: the header is row 1, and a cell with line breaks is one row.
-        decimal_comma: Whether numbers are written as `12,5`.
+        decimal: The decimal separator of text, `.` or `,`; empty if the file does not show which.
+        numbering: Names of columns that only number the rows, unless an option names them.
     """
 
     columns: dict[str, list[Any]]
     places: list[str]
-    decimal_comma: bool = False
+    decimal: str = "."
+    numbering: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -66,7 +77,7 @@ class Table:
     def take(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""
         columns = {name: [cells[row] for row in rows] for name, cells in self.columns.items()}
-        return Table(columns, [self.places[row] for row in rows], self.decimal_comma)
+        return replace(self, columns=columns, places=[self.places[row] for row in rows])
 
 
 def load_table(file: Path, *, names: Sequence[str] | None = None, worksheet: str | None = None) -> Table:
@@ -96,7 +107,7 @@ def load_table(file: Path, *, names: Sequence[str] | None = None, worksheet: str
         return _make_table(file, _load_spreadsheet(file, worksheet), names=names)
     text = _decode(file)
     records, delimiter = _split_records(file, text, count=None if names is None else 1 + len(names))
-    return _make_table(file, records, names=names, decimal_comma=delimiter != ",")
+    return _make_table(file, records, names=names, decimal="." if delimiter == "," else _find_decimal(text))
 
 
 def read_names(file: Path) -> list[str]:
@@ -117,15 +128,15 @@ def read_names(file: Path) -> list[str]:
 
 def is_image_name(cell: Any) -> bool:
     """Whether a cell is the name of an image file, by its extension."""
-    return isinstance(cell, str) and PurePosixPath(cell.strip()).suffix.lower() in IMAGE_EXTENSIONS
+    return isinstance(cell, str) and PurePosixPath(cell.strip()).suffix.lower() in IMAGE_SUFFIXES
 
 
 def normalise_cell(cell: Any) -> str:
     """The text of a cell, as a person reads it: no blanks around it, no `.0`, nothing for NaN.
 
     Example:
-        >>> [normalise_cell(cell) for cell in (" Red ", 3.0, "2,0", True, float("nan"), None)]
-        ['Red', '3', '2', 'true', '', '']
+        >>> [normalise_cell(cell) for cell in (" Red ", 3.0, "2,0", "2,000", True, float("nan"), None)]
+        ['Red', '3', '2', '2,000', 'true', '', '']
     """
     if cell is None or cell != cell:  # NaN
         return ""
@@ -134,7 +145,7 @@ def normalise_cell(cell: Any) -> str:
     if isinstance(cell, float) and math.isfinite(cell) and cell == int(cell):
         return str(int(cell))
     text = str(cell).strip()
-    return re.sub(r"^([+-]?\d+)[.,]0+$", r"\1", text)
+    return _INTEGER_AS_FRACTION.sub(r"\1", text)
 
 
 def _decode(file: Path) -> str:
@@ -172,11 +183,18 @@ def _split_records(file: Path, text: str, *, count: int | None) -> tuple[list[li
     delimiter = _find_delimiter(text)
     if count is None and delimiter is None and file.suffix.lower() in LISTS:
         count = len(first.split())  # a header
-    if count is not None:
-        blanks = [line.rsplit(None, count - 1) for line in text.splitlines()]
-        if delimiter is None or (blanks and len(blanks[0]) == count):
-            return blanks, " "
-    return _parse(file, text, delimiter or ","), delimiter or ","
+    if count is None or (delimiter and len(next(csv.reader([first], delimiter=delimiter), [])) == count):
+        return _parse(file, text, delimiter or ","), delimiter or ","
+    blanks = [line.rsplit(None, count - 1) for line in text.splitlines()]
+    if delimiter is None or (blanks and len(blanks[0]) == count):
+        return blanks, " "
+    return _parse(file, text, delimiter), delimiter
+
+
+def _find_decimal(text: str) -> str:
+    """The decimal separator, empty if no number shows it, or several differ."""
+    found = {"".join(groups) for groups in _FRACTION.findall(text)}
+    return found.pop() if len(found) == 1 else ""
 
 
 def _find_delimiter(text: str) -> str | None:
@@ -239,11 +257,12 @@ def _load_parquet(file: Path) -> Table:
     columns.pop("__index_level_0__", None)  # the index of pandas
     if not table.num_rows:
         raise FormatError(f"{file.name}: expected rows, got none; write it again")
-    return Table(columns, [f"{file.name}, row {number}" for number in range(1, table.num_rows + 1)])
+    places = [f"{file.name}, row {number}" for number in range(1, table.num_rows + 1)]
+    return Table(columns, places, numbering=_find_numbering(columns))
 
 
 def _make_table(
-    file: Path, records: list[list[Any]], *, names: Sequence[str] | None, decimal_comma: bool = False
+    file: Path, records: list[list[Any]], *, names: Sequence[str] | None, decimal: str = "."
 ) -> Table:
     """Check the cells of all rows against the header; rows and columns without any cell are left out."""
     numbered = [
@@ -264,7 +283,8 @@ def _make_table(
         raise FormatError(f"{file.name}: expected rows below the header, got none; is it truncated?")
     rows = [_fit(file, number, row, header) for number, row in numbered]
     columns = _name_columns(file, header, [[row[i] for row in rows] for i in range(len(header))])
-    return Table(columns, [f"{file.name}, row {number}" for number, _ in numbered], decimal_comma)
+    places = [f"{file.name}, row {number}" for number, _ in numbered]
+    return Table(columns, places, decimal, _find_numbering(columns))
 
 
 def _check_is_header(file: Path, header: Sequence[str]) -> None:
@@ -287,19 +307,17 @@ def _fit(file: Path, number: int, row: list[Any], header: Sequence[str]) -> list
 
 
 def _name_columns(file: Path, header: Sequence[str], cells: Sequence[list[Any]]) -> dict[str, list[Any]]:
-    """Columns by name, without empty ones and row numbers; an unnamed column of images is `image`."""
+    """Columns by name, without unnamed ones that are empty or number the rows.
+
+    A first column of images without name is `image`.
+    """
     columns: list[tuple[str, list[Any]]] = []
     for position, (name, column) in enumerate(zip(header, cells, strict=True)):
         unnamed = not name or name.lower().startswith("unnamed:")
         if unnamed and not any(map(normalise_cell, column)):
             continue
-        if INDEX_NAMES.fullmatch(name) and (position == 0 or name) and _is_numbering(column):
-            logger.warning(
-                "%s: left out column %d (%s), which only numbers the rows",
-                file.name,
-                position + 1,
-                name or "no name",
-            )
+        if not name and position == 0 and _is_index(column):
+            logger.warning("%s: left out column 1 (no name), which only numbers the rows", file.name)
             continue
         is_image = unnamed and position == 0 and column and all(map(is_image_name, column))
         if is_image:
@@ -307,6 +325,18 @@ def _name_columns(file: Path, header: Sequence[str], cells: Sequence[list[Any]])
         columns.append(("image" if is_image else name, column))
     _check_names(file, [name for name, _ in columns])
     return dict(columns)
+
+
+def _find_numbering(columns: Mapping[str, Sequence[Any]]) -> frozenset[str]:
+    return frozenset(
+        name for name, cells in columns.items() if INDEX_NAMES.fullmatch(name) and _is_numbering(cells)
+    )
+
+
+def _is_index(column: Sequence[Any]) -> bool:
+    """Whether the cells are numbers, not all 0 or 1; pandas repeats those of rows that were joined."""
+    texts = [normalise_cell(cell) for cell in column]
+    return all(text.isdecimal() for text in texts) and (_is_numbering(column) or max(map(int, texts)) > 1)
 
 
 def _is_numbering(column: Sequence[Any]) -> bool:
