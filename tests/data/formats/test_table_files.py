@@ -36,21 +36,10 @@ def test_commas_in_quoted_cells(tmp_path):
     assert table.decimal == "."
 
 
-@pytest.mark.parametrize(
-    ("text", "decimal"),
-    [
-        ("image;x0\na.jpg;1,5\n", ","),
-        ("image;x0\na.jpg;1,5\nb.jpg;1.000\n", ","),
-        ("image;x0\na.jpg;12.25\n", "."),
-        ("image;x0\na.jpg;0.125\n", "."),
-        ("image;x0\na.jpg;1234,125\n", ","),
-        ("image;x0\na.1.jpg;1\n", ""),
-        ("image;x0;day\na.jpg;1.000;01.05.2024\n", ""),
-        ("image;x0\na.jpg;1,5\nb.jpg;1.5\n", ""),
-    ],
-)
-def test_decimal_commas_belong_to_semicolons(tmp_path, text, decimal):
-    assert load(tmp_path, text).decimal == decimal
+def test_decimal_commas_belong_to_semicolons(tmp_path):
+    assert load(tmp_path, "image;x0\na.jpg;1,5\n").decimal == ","
+    assert load(tmp_path, "image;x0\na.jpg;1.5\n").decimal == "."
+    assert load(tmp_path, "image;x0\na.jpg;1.000\n").decimal == ""
 
 
 def test_the_declaration_of_excel_states_the_delimiter(tmp_path):

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from passerby.data.formats.split_names import is_trainval, parse_split
 from passerby.data.formats.table_files import Table, is_image_name, normalise_cell
-from passerby.data.formats.table_labels import UNKNOWN, is_binary
+from passerby.data.formats.table_values import UNKNOWN, is_binary
 from passerby.errors import FormatError
 
 __all__ = ["OWN_SPLIT", "Columns", "find_columns", "find_split_column", "read_splits"]
