@@ -162,7 +162,7 @@ def read_persons(
     Raises:
         FormatError: If there is no row, a column is missing or a box is impossible; the message names the
             row.
-        ManifestError: If an absolute path of another system is not below the root.
+        ManifestError: If an absolute path of Windows, read elsewhere, is not below the root.
     """
     names = read_names(attribute_names) if attribute_names else None
     content = load_table(file, names=names, worksheet=worksheet)

@@ -67,7 +67,7 @@ class Cells:
         return path
 
     def to_source(self, cell: Any) -> str:
-        """A path relative to the root, or an absolute one of this system, which may be anywhere."""
+        """A path relative to the root, or an absolute one, which may be anywhere."""
         text = self.to_text(cell)
         if text is None:
             raise ValueError("expected the path of an image, got nothing")
