@@ -137,6 +137,7 @@ def test_labels_under_the_name_of_another_column(caplog):
     paths = make_table(image=["a.jpg", "b.jpg"], mask=["m/a.png", ""], camera=["1", "2"])
     assert (find_columns(paths).mask, find_columns(paths).camera) == ("mask", "camera")
     assert find_columns(make_table(image=["a.jpg"], mask=[""])).mask == "mask"
+    assert find_columns(make_table(image=["a.jpg"], camera=["1"])).camera == "camera"
     assert not caplog.messages
 
 

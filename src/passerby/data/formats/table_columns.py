@@ -117,7 +117,7 @@ def find_columns(
         others=tuple(name for name in rest if name not in taken),
     )
     _log_names(columns, unused=unused, numbering=numbering)
-    if camera is not None and _has_labels(table, camera):
+    if camera is not None and _has_labels(table, camera, at_least=2):
         logger.warning(
             "the column %r was read as the number of the camera, but has only labels; if it is an attribute, "
             "name all columns of labels with --attributes",
@@ -213,10 +213,10 @@ def find_split_column(table: Table, names: Sequence[str]) -> str | None:
     return None
 
 
-def _has_labels(table: Table, name: str) -> bool:
+def _has_labels(table: Table, name: str, *, at_least: int = 1) -> bool:
     """Whether all known cells of a column are labels such as 1 and 0, not paths or names."""
     values = {normalise_cell(cell).lower() for cell in table.columns[name]} - UNKNOWN
-    return bool(values) and is_binary(values)
+    return len(values) >= at_least and is_binary(values)
 
 
 def _log_names(columns: Columns, *, unused: Sequence[str], numbering: Sequence[str]) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from passerby.data.columns import SPLITS
@@ -113,7 +114,6 @@ def join_tables(tables: Sequence[Table], files: Sequence[Path], *, other: Sequen
                 f"cannot tell the split of {', '.join(unnamed)} by its name; rename it to train…, val… or "
                 f"test…, or add a column `split` to all tables"
             )
-        columns[OWN_SPLIT] = [
-            split for split, table in zip(splits, tables, strict=True) for _ in table.places
-        ]
+        own = [split for split, table in zip(splits, tables, strict=True) for _ in table.places]
+        return replace(joined, columns={**columns, OWN_SPLIT: own})
     return joined
