@@ -15,7 +15,7 @@ from passerby.cli.summary import print_summary
 from passerby.data.formats import FORMATS, pa100k
 from passerby.data.manifest import Manifest
 from passerby.data.summary import summarise
-from passerby.errors import ConfigError, DataError, FormatError, ManifestError
+from passerby.errors import ConfigError, DataError, FormatError
 from spreadsheets import write_xlsx
 
 
@@ -203,8 +203,8 @@ def test_boxes_are_compared_with_their_images(root):
 def test_boxes_in_fractions_are_refused(root):
     write_table(root, "00.png,1,0.1,0.1,0.5,0.9,,", "01.png,0,0,0,1,1,,")
     result = run("table", "--root", root)
-    assert isinstance(result.exception, ManifestError)
-    assert "2 of 2 boxes look like fractions of the image: multiply left and right" in str(result.exception)
+    assert isinstance(result.exception, FormatError)
+    assert "mine.csv, row 2: expected a box in pixels, got the fractions" in str(result.exception)
 
 
 def test_attributes_that_cannot_be_measured_are_listed_by_split(root):
@@ -325,6 +325,15 @@ def test_options_for_tables_as_people_have_them(root, tmp_path):
     assert manifest.labels[:4].tolist() == [[0, 0, 1, 0], [1, 1, 0, 1], [0, -1, 1, 0], [1, 0, 0, 1]]
     assert manifest.table.column("split:own").to_pylist() == ["train"] * 30 + ["val"] * 5 + ["test"] * 5
     assert "Note: column 'age' has 2 values and became one attribute for each: 0, 1" in result.output
+
+
+def test_labels_that_mean_absent(root, tmp_path):
+    (root / "mine.csv").write_text("image,Hat,Coat,face\n00.png,x,-1,none\n01.png,,1,beard\n")
+    result = run("table", "--root", root, "--absent", "-1,none", "--absent", "")
+    assert result.exit_code == 0, result.output
+    manifest = Manifest.load(tmp_path / "table.parquet")
+    assert manifest.schema.names == ("Hat", "Coat", "face=beard")
+    assert manifest.labels.tolist() == [[1, 0, 0], [0, 1, 1]]
 
 
 def test_notes_show_values_as_they_are(root):

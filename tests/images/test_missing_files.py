@@ -34,7 +34,15 @@ def test_a_similar_name_is_found(tmp_path: Path, existing: str, expected: str, d
     assert find_similar(tmp_path / expected) == (file, difference)
 
 
-@pytest.mark.parametrize("existing", ["b.jpg", "a.txt", "a.jpg/inside.jpg", "x/a.jpg", "aa.jpg"])
+def test_other_files_of_the_same_name_do_not_hide_the_image(tmp_path: Path) -> None:
+    for name in ("a.json", "a.mpg", "a.pdf", "a.png"):
+        (tmp_path / name).touch()
+    assert find_similar(tmp_path / "a.jpg") == (tmp_path / "a.png", "with another extension")
+
+
+@pytest.mark.parametrize(
+    "existing", ["b.jpg", "a.pdf", "a.mpg", "a.txt", "a.jpg/inside.jpg", "x/a.jpg", "aa.jpg"]
+)
 def test_other_names_are_not_similar(tmp_path: Path, existing: str) -> None:
     file = tmp_path / existing
     file.parent.mkdir(parents=True, exist_ok=True)

@@ -10,6 +10,7 @@ from passerby.data.manifest import Manifest
 from passerby.errors import ConfigError, DataError
 from passerby.inference.sources import find_images, read_sources
 from passerby.types import Box
+from spreadsheets import write_xlsx
 
 
 @pytest.fixture
@@ -236,3 +237,32 @@ def test_a_parquet_table_is_no_manifest(people: Path) -> None:
     (people / "t.parquet").write_text("no table")
     with pytest.raises(DataError, match="not a Parquet file"):
         read_sources(people / "t.parquet")
+
+
+def test_paths_of_windows(people: Path) -> None:
+    (people / "boxes.csv").write_text("image\nb\\b.png\n.\\a.jpg\n")
+    assert [s.path for s in read_sources(people / "boxes.csv")] == [people / "b/b.png", people / "a.jpg"]
+    (people / "boxes.csv").write_text("image\nC:\\photos\\b.png\n")
+    with pytest.raises(DataError, match=r"boxes\.csv, row 2, column 'image': expected a path below the root"):
+        read_sources(people / "boxes.csv")
+
+
+def test_options_of_a_table(people: Path) -> None:
+    path = people / "boxes.xlsx"
+    write_xlsx(
+        path, {"notes": [["x"], ["y"]], "boxes": [["Portrait", "image", "bbox"], ["a.jpg", "z", "1 2"]]}
+    )
+    (source,) = read_sources(path, worksheet="boxes", image_column="Portrait", ignore=["bbox"])
+    assert source.path == people / "a.jpg"
+    (people / "list.txt").write_text("a.jpg 1 0\nb/b.png 0 1\n")
+    (people / "names.txt").write_text("Hat\nBag\n")
+    found = read_sources(people / "list.txt", attribute_names=people / "names.txt")
+    assert [source.path for source in found] == [people / "a.jpg", people / "b/b.png"]
+
+
+def test_options_of_a_table_are_none_of_a_manifest(people: Path) -> None:
+    Manifest.create("toy", ["Hat"], root=people, images=["a.jpg"], labels=[[1]], partitions={}).write(
+        people / "m.parquet"
+    )
+    with pytest.raises(ConfigError, match=r"m\.parquet is a manifest; leave out --image-column"):
+        read_sources(people / "m.parquet", image_column="image")

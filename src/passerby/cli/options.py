@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from passerby.cli.inputs import Inputs
     from passerby.evaluation.loading import Loading
@@ -31,6 +31,7 @@ __all__ = [
     "Split",
     "SplitOption",
     "split_list",
+    "split_names",
 ]
 
 
@@ -178,3 +179,13 @@ def split_list(text: str | None) -> list[str] | None:
         (['Hat', 'Boots'], None)
     """
     return None if text is None else [item.strip() for item in text.split(",")]
+
+
+def split_names(values: Sequence[str]) -> list[str]:
+    """The items of a comma-separated option that may be repeated.
+
+    Example:
+        >>> split_names(["notes, date", "weight,"])
+        ['notes', 'date', 'weight']
+    """
+    return [name.strip() for value in values for name in value.split(",") if name.strip()]

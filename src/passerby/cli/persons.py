@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.options import Split
+from passerby.cli.options import Split, split_names
 
 if TYPE_CHECKING:
     from passerby.inference.sources import Source
@@ -23,8 +23,8 @@ class TableOptions:
     table: Annotated[
         Path | None,
         typer.Option(
-            help="Predict the rows of a table instead of files: CSV or Parquet with a column image and the "
-            "box of each person in pixels (x0, y0, x1, y1), or a manifest.",
+            help="Predict the rows of a table instead of files: CSV, Excel, ODS or Parquet with a column "
+            "image and the box of each person in pixels (x0, y0, x1, y1), or a manifest.",
             dir_okay=False,
         ),
     ] = None
@@ -40,6 +40,23 @@ class TableOptions:
     split: Annotated[
         Split | None, typer.Option(help="Split, if the table is a manifest.", show_default="all rows")
     ] = None
+    image_column: Annotated[
+        str | None,
+        typer.Option(
+            help="Column of the paths in the table.", show_default="image, filename, path and the like"
+        ),
+    ] = None
+    ignore: Annotated[
+        list[str] | None,
+        typer.Option(help="Columns of the table to leave out, comma-separated; may be repeated."),
+    ] = None
+    attribute_names: Annotated[
+        Path | None,
+        typer.Option(help="File with the names of the labels, one per line, for a table without a header."),
+    ] = None
+    worksheet: Annotated[
+        str | None, typer.Option(help="Sheet of the spreadsheet.", show_default="the first")
+    ] = None
 
     def find(self, pictures: list[str] | None) -> list[Source]:
         """The persons of the table, or of the image files: whichever is given."""
@@ -49,7 +66,17 @@ class TableOptions:
             raise typer.BadParameter("give either images or --table")
         if self.table is not None:
             split = None if self.split is None else self.split.value
-            return read_sources(self.table, root=self.root, partition=self.partition, split=split)
-        if self.root is not None or self.partition is not None or self.split is not None:
-            raise typer.BadParameter("--root, --partition and --split belong to --table; leave them out")
+            return read_sources(
+                self.table,
+                root=self.root,
+                partition=self.partition,
+                split=split,
+                image_column=self.image_column,
+                ignore=split_names(self.ignore or []),
+                attribute_names=self.attribute_names,
+                worksheet=self.worksheet,
+            )
+        given = [f"--{name.replace('_', '-')}" for name, value in asdict(self).items() if value]
+        if given:
+            raise typer.BadParameter(f"without --table, leave out {', '.join(given)}")
         return [Source(path) for path in find_images(pictures or [])]

@@ -207,7 +207,8 @@ def predict(
         parse=output.parsing is not None,
     )
     before = 0 if resumable is None else done - resumable.rows
-    run = _Run(predictor, sources, done, skipped=before)
+    what = "images" if table.table is None else "persons"
+    run = _Run(predictor, sources, done, skipped=before, what=what)
     predictions = run.predict()
     if output.parsing is not None:
         predictions = _draw_parsing(predictions, output.parsing, files, model.model.parsing_classes)
@@ -229,7 +230,7 @@ def predict(
         typer.echo(f"passerby: interrupted{kept}", err=True)
         raise typer.Exit(130) from None
     if run.skipped:
-        typer.echo(f"passerby: skipped {run.skipped} of {len(sources)} images", err=True)
+        typer.echo(f"passerby: skipped {run.skipped} of {len(sources)} {what}", err=True)
         raise typer.Exit(1)
 
 
@@ -240,13 +241,15 @@ class _Run:
     Args:
         sources: All persons.
         done: Number of them that an interrupted run finished.
-        skipped: Number of images without a result so far.
+        skipped: Number of them without a result so far.
+        what: What they are called in messages.
     """
 
     predictor: Predictor
     sources: Sequence[Source]
     done: int
     skipped: int
+    what: str
 
     def predict(self) -> Iterator[Prediction]:
         """Yield the predictions with a progress bar on a terminal; report skipped images at once."""
@@ -255,7 +258,7 @@ class _Run:
         todo, count = self.sources[self.done :], len(self.sources)
         if self.done:
             earlier = f"; {self.skipped} of these were skipped" if self.skipped else ""
-            typer.echo(f"passerby: continuing after {self.done} of {count} images{earlier}", err=True)
+            typer.echo(f"passerby: continuing after {self.done} of {count} {self.what}{earlier}", err=True)
         boxes = [source.box for source in todo]
         stream = self.predictor.stream([source.path for source in todo], boxes=boxes if any(boxes) else None)
         with show_progress("predicting", hidden=len(todo) <= self.predictor.batch_size) as progress:

@@ -14,6 +14,7 @@ import typer
 
 from passerby.cli.completion import complete_datasets
 from passerby.cli.option_groups import expand_option_groups
+from passerby.cli.options import split_names
 from passerby.cli.output import JsonOption, create_console, print_json, print_note
 from passerby.cli.progress import show_progress
 
@@ -55,7 +56,9 @@ class FormatOptions:
     ] = None
     attribute_names: Annotated[
         Path | None,
-        typer.Option(help="table: names of the labels, one per line, if the table has no header."),
+        typer.Option(
+            help="table: file with the names of the labels, one per line, for a table without a header."
+        ),
     ] = None
     image_column: Annotated[
         str | None,
@@ -68,6 +71,13 @@ class FormatOptions:
     unknown: Annotated[
         list[str] | None,
         typer.Option(help="table: labels that mean unknown, such as 2, comma-separated; may be repeated."),
+    ] = None
+    absent: Annotated[
+        list[str] | None,
+        typer.Option(
+            help="table: labels that mean absent, such as none, comma-separated; may be repeated. "
+            '"": empty cells.'
+        ),
     ] = None
     categorical: Annotated[
         list[str] | None,
@@ -186,17 +196,15 @@ def _read(dataset: str, root: Path, allow_missing: bool, given: dict[str, Any]) 
             raise ConfigError(f"--{option.replace('_', '-')} is not an option of {dataset}; leave it out")
     _check_choice(given, "labels", ("mat", "text"))
     if dataset == "table" and "attributes" in given:
-        given["attributes"] = _split_names([given["attributes"]])
+        given["attributes"] = split_names([given["attributes"]])
     else:
         _check_choice(given, "attributes", ("evaluated", "all"))
     for option in ("ignore", "unknown", "categorical"):
         if option in given:
-            given[option] = _split_names(given[option])
+            given[option] = split_names(given[option])
+    if "absent" in given:
+        given["absent"] = split_names(given["absent"]) + [""] * ("" in given["absent"])
     return FORMATS[dataset](root, allow_missing=allow_missing, **given)
-
-
-def _split_names(values: Sequence[str]) -> list[str]:
-    return [name.strip() for value in values for name in value.split(",") if name.strip()]
 
 
 def _check_choice(given: Mapping[str, Any], option: str, choices: tuple[str, ...]) -> None:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
-from PIL import Image
+from passerby.images.limits import IMAGE_SUFFIXES
 
 __all__ = ["describe_missing", "describe_similar", "find_all_similar", "find_similar"]
 
@@ -89,9 +89,11 @@ def _match(folder: Path, name: str, *, is_file: bool) -> tuple[str, int] | None:
 def _list(folder: Path, _changed_ns: int) -> _Folder:
     """List a folder; again only once it has changed, because thousands of its files may be missing."""
     names = sorted(file.name for file in folder.iterdir())
-    forms = {difference: {form(n): n for n in reversed(names)} for difference, form in _FORMS.items()}
-    images = Image.registered_extensions()
-    forms[EXTENSION] = {k: n for k, n in forms[EXTENSION].items() if Path(n).suffix.lower() in images}
+    images = [name for name in names if Path(name).suffix.lower() in IMAGE_SUFFIXES]
+    forms = {
+        difference: {form(n): n for n in reversed(images if difference == EXTENSION else names)}
+        for difference, form in _FORMS.items()
+    }
     return _Folder(frozenset(names), forms)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import glob
 import logging
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -138,17 +138,29 @@ def _is_picture(name: str) -> bool:
 
 
 def read_sources(
-    table: Path, *, root: Path | None = None, partition: str | None = None, split: str | None = None
+    table: Path,
+    *,
+    root: Path | None = None,
+    partition: str | None = None,
+    split: str | None = None,
+    image_column: str | None = None,
+    ignore: Sequence[str] = (),
+    attribute_names: Path | None = None,
+    worksheet: str | None = None,
 ) -> list[Source]:
     """List the persons of a table with images and boxes, or of a manifest, in the order of the rows.
 
     Args:
-        table: A CSV or Parquet file with a column `image` and the columns `x0`, `y0`, `x1`, `y1` (empty for
-            the full image), or a manifest.
+        table: A CSV, Excel, ODS or Parquet file with a column `image` and the columns `x0`, `y0`, `x1`, `y1`
+            (empty for the full image), or a manifest.
         root: Folder that the paths are relative to; by default the folder of the table, or the root of the
             manifest.
         partition: Partition of a manifest; by default the only one.
         split: Choose one split of a manifest.
+        image_column: Name of the column of the paths in a table, if it is not found by default.
+        ignore: Names of columns of a table to leave out.
+        attribute_names: File with the names of the labels, one per line, of a table without header.
+        worksheet: Name of the sheet of a spreadsheet; by default the first one.
 
     Returns:
         Rows of a table are numbered as in a spreadsheet (the header is row 1), those of a manifest from 0 as
@@ -159,6 +171,10 @@ def read_sources(
         ConfigError: If a partition or split is chosen that there is not, or of a table without partitions.
     """
     if _is_manifest(table):
+        if image_column is not None or ignore or attribute_names is not None or worksheet is not None:
+            raise ConfigError(
+                f"{table} is a manifest; leave out --image-column, --ignore, --attribute-names, --worksheet"
+            )
         found = _read_manifest(table, root, partition, split)
     elif partition is not None or split is not None:
         raise ConfigError(
@@ -168,7 +184,15 @@ def read_sources(
         from passerby.data.formats.table import read_persons
 
         folder = table.parent if root is None else root
-        found = [Source(folder / image, box, row) for row, image, box in read_persons(table, folder)]
+        persons = read_persons(
+            table,
+            folder,
+            image_column=image_column,
+            ignore=ignore,
+            attribute_names=attribute_names,
+            worksheet=worksheet,
+        )
+        found = [Source(folder / image, box, row) for row, image, box in persons]
     if not any(source.path.exists() for source in found):
         images = list(dict.fromkeys(str(source.path) for source in found))
         similar = find_all_similar(Path(), images)

@@ -189,7 +189,7 @@ def test_schema_that_does_not_fit_is_refused(root, schema, error, message):
         (
             "image,Hat\na.jpg,1\na.jpg,2\n",
             FormatError,
-            "Hat: the numbers 1 and 2, such as '2' in mine.csv, row 3; --unknown 2 if",
+            "Hat: the numbers 1 and 2, such as '2' in mine.csv, row 3; --absent 2 if",
         ),
         ("image,Hat\na.jpg,often\n", FormatError, "Hat: a single value, such as 'often' in mine.csv, row 2"),
         ("image,Hat\n../a.jpg,1\n", ManifestError, "row 2, column 'image': .*below the root"),
@@ -278,7 +278,7 @@ def test_a_spreadsheet_of_a_newcomer_is_read_without_an_edit(root, caplog):
     assert manifest.labels.tolist() == [[1, 1, 0, 1], [0, 0, 1, 0], [-1, -1, 0, 1], [-1, -1, -1, -1]]
     assert manifest.boxes()[0] == (1.5, 2, 30.5, 70)
     assert manifest.identities == ["p1", "p1", "p2", "7"]
-    assert "read the column 'Filename' as image; 'PersonID' as identity" in caplog.text
+    assert "read the columns 'Filename' as image, 'PersonID' as identity" in caplog.text
     assert "column 'upper_colour' has 2 values and became one attribute for each: blue, Red" in caplog.text
 
 
@@ -342,6 +342,79 @@ def test_a_column_split_takes_precedence_over_names_of_files(root):
     write(root, "image,split,Hat\na.jpg,train,1\n", "more.csv")
     manifest = table.read(root, table=[root / "train.csv", root / "more.csv"])
     assert manifest.table.column("split:own").to_pylist() == ["test", "train"]
+
+
+@pytest.mark.parametrize("column", ["Split", "set", "Subset", "split:own"])
+def test_a_column_of_splits_by_another_name_takes_precedence_too(root, column):
+    write(root, f"image,{column},Hat\na.jpg,test,1\n", "train.csv")
+    write(root, f"image,{column},Hat\na.jpg,train,1\n", "val.csv")
+    files = [root / "train.csv", root / "val.csv"]
+    manifest = table.read(root, table=files)
+    assert manifest.schema.names == ("Hat",)
+    assert manifest.table.column("split:own").to_pylist() == ["test", "train"]
+    manifest = table.read(root, table=files, ignore=[column])
+    if column != "split:own":
+        assert manifest.table.column("split:own").to_pylist() == ["train", "val"]
+
+
+def test_numbers_of_rows_in_one_of_several_files(root, caplog):
+    write(root, "id,image,Hat\n1,a.jpg,1\n2,a.jpg,0\n", "train.csv")
+    write(root, "id,image,Hat\n3,a.jpg,1\n3,a.jpg,0\n", "val.csv")
+    files = [root / "train.csv", root / "val.csv"]
+    assert table.read(root, table=files, ignore=["id"]).schema.names == ("Hat",)
+    write(root, "id,image,Hat\n1,a.jpg,1\n2,a.jpg,0\n", "val.csv")
+    with caplog.at_level(logging.WARNING):
+        assert table.read(root, table=files).schema.names == ("Hat",)
+    assert caplog.messages == ["left out the column 'id', which only numbers the rows"]
+
+
+def test_the_numbers_may_be_the_names_of_images(root):
+    for name in "12":
+        (root / f"{name}.jpg").touch()
+    manifest = read_csv(root, "Hat,id\n1,1\n0,2\n", image_column="id")
+    assert manifest.images == ["1.jpg", "2.jpg"]
+
+
+def test_columns_of_the_schema_are_labels(root):
+    write(root, "name,description\ncamera,carries a camera\n", "schema.csv")
+    manifest = read_csv(root, "image,camera\na.jpg,1\n", table=root / "mine.csv", schema=root / "schema.csv")
+    assert manifest.labels.tolist() == [[1]]
+    assert manifest.table.column("camera").to_pylist() == [None]
+
+
+@pytest.mark.parametrize(
+    ("text", "box"),
+    [
+        ('image,x0,y0,x1,y1,Hat\na.jpg,0,0,"1,000","2,000",1\n', None),
+        ('image,x0,y0,x1,y1,Hat\na.jpg,0,0,"1,234",20,1\n', None),
+        ("image,x0,y0,x1,y1,Hat\na.jpg,0,0,12.000,23.125,1\n", (0, 0, 12, 23.125)),
+        ("image;x0;y0;x1;y1;Hat\na.jpg;0;0;1.000;2.000;1\n", None),
+        ("image;x0;y0;x1;y1;Hat\na.jpg;0;0;1,000;2,000;1\n", None),
+        ("image;x0;y0;x1;y1;Hat\na.jpg;0,5;0;1.234;20;1\n", None),
+        ("image;x0;y0;x1;y1;Hat\na.jpg;0,5;0;12,125;20,000;1\n", (0.5, 0, 12.125, 20)),
+        ("image;x0;y0;x1;y1;Hat\na.jpg;0.5;0;12.125;20;1\n", (0.5, 0, 12.125, 20)),
+        ("image;x0;y0;x1;y1;Hat\na.jpg;0,5;0;12,5;20;1\n", (0.5, 0, 12.5, 20)),
+    ],
+)
+def test_thousands_are_not_read_as_fractions(root, text, box):
+    if box is None:
+        with pytest.raises(
+            FormatError, match=r"row 2, column 'x1': expected .*write it without a separator of"
+        ):
+            read_csv(root, text)
+    else:
+        assert read_csv(root, text).boxes() == [box]
+
+
+def test_boxes_in_fractions_are_named_by_their_row(root):
+    with pytest.raises(FormatError, match=r"mine\.csv, row 3: expected a box in pixels, got the fractions"):
+        read_csv(root, "image,x0,y0,x1,y1,Hat\na.jpg,1,2,3,4,1\na.jpg,0.1,0.2,0.5,0.9,0\n")
+
+
+def test_labels_that_mean_absent(root):
+    manifest = read_csv(root, "image,Hat,face\na.jpg,x,none\na.jpg,,beard\n", absent=["", "none"])
+    assert manifest.schema.names == ("Hat", "face=beard")
+    assert manifest.labels.tolist() == [[1, 0], [0, 1]]
 
 
 @pytest.mark.parametrize(

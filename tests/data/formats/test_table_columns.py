@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import logging
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -33,7 +34,7 @@ def test_the_image_by_option_or_by_its_cells(caplog):
         columns = find_columns(table)
     assert columns.image == "file_name"
     assert columns.others == ("crop", "Hat")
-    assert "left out the column image_id, because another one is the image" in caplog.text
+    assert "left out the column image_id: another column has the images" in caplog.text
     assert find_columns(table, image="crop").image == "crop"
     assert find_columns(table, image="crop").others == ("Hat",)
     assert find_columns(table, image="crop", labels=["image_id"]).others == ("image_id", "Hat")
@@ -90,11 +91,60 @@ def test_other_columns_by_their_usual_names(caplog):
         columns = find_columns(table)
     assert (columns.identity, columns.camera, columns.partitions) == ("PID", "cam_id", {"own": "subset"})
     assert columns.others == ("Hat",)
-    assert "read the column 'PID' as identity; 'cam_id' as camera; 'subset' as split" in caplog.text
+    assert "read the columns 'PID' as identity, 'cam_id' as camera, 'subset' as split" in caplog.text
+
+
+def test_what_was_read_is_logged_in_the_right_number(caplog):
+    table = make_table(
+        image=["a.jpg"], path=["b"], file=["c"], x=["1"], y=["2"], w=["3"], h=["4"], pid=["7"], Hat=["1"]
+    )
+    with caplog.at_level(logging.WARNING):
+        find_columns(table)
+    assert caplog.messages == [
+        "read the column 'pid' as identity",
+        "read the columns 'x', 'y', 'w', 'h' as the box (left, top, width, height, in pixels)",
+        "left out the columns path, file: another column has the images",
+    ]
+
+
+@pytest.mark.parametrize("position", [0, 1, 2])
+def test_numbers_of_rows_are_left_out_unless_named(caplog, position):
+    columns = {"image": ["a.jpg", "b.jpg"], "Hat": ["1", "0"]}
+    items = list(columns.items())
+    items.insert(position, ("id", ["1", "2"]))
+    table = replace(make_table(**dict(items)), numbering=frozenset({"id"}))
+    assert find_columns(table, ignore=["id"]).others == ("Hat",)
+    assert find_columns(table, image="id").image == "id"
+    assert sorted(find_columns(table, labels=["id"]).others) == ["Hat", "id"]
+    assert "numbers the rows" not in caplog.text
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        assert find_columns(table).others == ("Hat",)
+    assert caplog.messages == ["left out the column 'id', which only numbers the rows"]
+
+
+def test_labels_under_the_name_of_another_column(caplog):
+    table = make_table(image=["a.jpg", "b.jpg"], mask=["1", "0"], camera=["0", "1"])
+    with caplog.at_level(logging.WARNING):
+        columns = find_columns(table)
+    assert (columns.mask, columns.camera, columns.others) == (None, "camera", ("mask",))
+    assert caplog.messages == [
+        "the column 'camera' was read as the number of the camera, but has only labels; if it is an "
+        "attribute, name all columns of labels with --attributes"
+    ]
+    caplog.clear()
+    assert find_columns(table, labels=["camera", "mask"]).others == ("mask", "camera")
+    paths = make_table(image=["a.jpg", "b.jpg"], mask=["m/a.png", ""], camera=["1", "2"])
+    assert (find_columns(paths).mask, find_columns(paths).camera) == ("mask", "camera")
+    assert find_columns(make_table(image=["a.jpg"], mask=[""])).mask == "mask"
+    assert find_columns(make_table(image=["a.jpg"], camera=["1"])).camera == "camera"
+    assert not caplog.messages
 
 
 def test_a_set_that_is_no_split_is_an_attribute():
     assert find_columns(make_table(image=["a.jpg"], set=["red"])).others == ("set",)
+    both = find_columns(make_table(image=["a.jpg"], subset=["red"], set=["dev"]))
+    assert (both.partitions, both.others) == ({"own": "set"}, ("subset",))
     assert find_columns(make_table(image=["a.jpg"], Mask=["1"])).others == ("Mask",)  # a mask on the face
 
 

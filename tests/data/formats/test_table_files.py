@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from passerby.data.formats.table_files import load_table, read_names
+from passerby.data.formats.table_files import load_table, normalise_cell, read_names
 from passerby.errors import FormatError
 from spreadsheets import write_ods, write_xlsx
 
@@ -33,11 +33,13 @@ def test_delimiters_and_encodings_are_found(tmp_path, delimiter, encoding, end):
 def test_commas_in_quoted_cells(tmp_path):
     table = load(tmp_path, 'image,Hat,Note\na.jpg,1,"wide, dark"\nb.jpg,0,fine\n')
     assert table.columns == COLUMNS
-    assert not table.decimal_comma
+    assert table.decimal == "."
 
 
 def test_decimal_commas_belong_to_semicolons(tmp_path):
-    assert load(tmp_path, "image;x0\na.jpg;1,5\n").decimal_comma
+    assert load(tmp_path, "image;x0\na.jpg;1,5\n").decimal == ","
+    assert load(tmp_path, "image;x0\na.jpg;1.5\n").decimal == "."
+    assert load(tmp_path, "image;x0\na.jpg;1.000\n").decimal == ""
 
 
 def test_the_declaration_of_excel_states_the_delimiter(tmp_path):
@@ -66,13 +68,23 @@ def test_empty_columns_and_rows_at_the_end_are_left_out(tmp_path):
 
 @pytest.mark.parametrize(
     ("name", "numbers"),
-    [("Unnamed: 0", "01"), ("", "12"), ("", ["17", "5"]), ("index", "01"), ("#", "12"), ("id", ["40", "7"])],
+    [("Unnamed: 0", "01"), ("index", "01"), ("#", "12"), ("id", ["40", "7"])],
 )
-def test_numbers_of_rows_are_left_out(tmp_path, caplog, name, numbers):
+def test_numbers_of_rows_are_marked(tmp_path, name, numbers):
+    table = load(tmp_path, f"{name},image,Hat\n{numbers[0]},a.jpg,1\n{numbers[1]},b.jpg,0\n")
+    assert list(table.columns) == [name, "image", "Hat"]
+    assert table.numbering == {name}
+    assert not load(tmp_path, f"{name},image\n7,a.jpg\n7,b.jpg\n").numbering
+
+
+@pytest.mark.parametrize("numbers", ["12", ["17", "5"], "22"])
+def test_numbers_of_rows_without_a_name_are_left_out(tmp_path, caplog, numbers):
     with caplog.at_level(logging.WARNING):
-        table = load(tmp_path, f"{name},image,Hat\n{numbers[0]},a.jpg,1\n{numbers[1]},b.jpg,0\n")
+        table = load(tmp_path, f",image,Hat\n{numbers[0]},a.jpg,1\n{numbers[1]},b.jpg,0\n")
     assert list(table.columns) == ["image", "Hat"]
-    assert f"left out column 1 ({name or 'no name'}), which only numbers the rows" in caplog.text
+    assert "left out column 1 (no name), which only numbers the rows" in caplog.text
+    with pytest.raises(FormatError, match="column 1 has cells but no name"):
+        load(tmp_path, ",image\n1,a.jpg\n1,b.jpg\n")
 
 
 def test_the_mark_of_a_comment_before_the_header(tmp_path):
@@ -161,3 +173,23 @@ def test_names_of_a_list(tmp_path):
         read_names(tmp_path / "names.txt")
     with pytest.raises(FormatError, match="check --attribute-names"):
         read_names(tmp_path / "nowhere.txt")
+
+
+@pytest.mark.parametrize("name", ["t.txt", "t.csv"])
+def test_a_list_with_delimiters_and_blanks(tmp_path, name):
+    table = load(tmp_path, "1.jpg, 1, 0\nmy photo.jpg, 0, -1\n", name=name, names=["Hat", "Bag"])
+    assert [list(map(normalise_cell, cells)) for cells in table.columns.values()] == [
+        ["1.jpg", "my photo.jpg"],
+        ["1", "0"],
+        ["0", "-1"],
+    ]
+    table = load(tmp_path, "a,b.jpg 1 0\nc,d.jpg 0 1\n", name=name, names=["Hat", "Bag"])
+    assert table.columns == {"image": ["a,b.jpg", "c,d.jpg"], "Hat": ["1", "0"], "Bag": ["0", "1"]}
+
+
+def test_integers_as_fractions():
+    cells = ["1.0", "1,00", "1.0000", "0.000", "-1.0", "10,0", "1,000", "1.000", "12,000", "1.5"]
+    assert list(map(normalise_cell, cells)) == [
+        *("1", "1", "1", "0", "-1", "10"),
+        *("1,000", "1.000", "12,000", "1.5"),  # perhaps thousands
+    ]

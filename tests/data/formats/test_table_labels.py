@@ -105,9 +105,86 @@ def test_female_is_not_false():
 
 
 def test_none_among_values_is_logged(caplog):
+    columns: dict[str, list[Any]] = {"bag": ["none", "big", "big", "small"]}
     with caplog.at_level(logging.WARNING):
-        assert read({"bag": ["none", "big", "big", "small"]})["bag=big"] == [-1, 1, 1, 0]
-    assert "'none' counts as unknown, write another word if it is a value" in caplog.text
+        assert read(columns)["bag=big"] == [-1, 1, 1, 0]
+    assert caplog.messages == [
+        "column 'bag' has 2 values and became one attribute for each: big, small; 'none' counts as unknown: "
+        "--absent bag=none if it means that all are absent, --categorical bag if it is a value"
+    ]
+    caplog.clear()
+    with caplog.at_level(logging.WARNING):
+        assert read(columns, absent=["bag=none"]) == {"bag=big": [0, 1, 1, 0], "bag=small": [0, 0, 0, 1]}
+        assert read(columns, absent=["None"]) == read(columns, absent=["bag=none"])
+        assert list(read(columns, categorical=["bag"])) == ["bag=big", "bag=none", "bag=small"]
+    assert "unknown" not in caplog.text
+    assert read(columns, categorical=["bag"], unknown=["bag=none"]) == read(columns)
+
+
+def test_a_single_value_next_to_none():
+    columns: dict[str, list[Any]] = {"face": ["none", "beard", "none", "beard"]}
+    with pytest.raises(FormatError) as caught:
+        read(columns)
+    assert str(caught.value).splitlines()[1:] == [
+        "  face: a single value and none, such as 'beard' in t.csv, row 3; --absent face=none if none means "
+        "absent, --categorical face if it is a value"
+    ]
+    assert read(columns, absent=["none"]) == {"face=beard": [0, 1, 0, 1]}
+    assert read(columns, categorical=["face"]) == {"face=beard": [0, 1, 0, 1], "face=none": [1, 0, 1, 0]}
+    gaps: dict[str, list[Any]] = {"face": ["", "beard", "?", ""]}
+    with pytest.raises(FormatError, match="--absent face= if an empty cell means absent"):
+        read(gaps)
+    assert read(gaps, absent=["face="]) == {"face=beard": [0, 1, -1, 0]}
+
+
+def test_a_value_next_to_absent_ones_counts_as_two_classes():
+    table = Table({"face": ["none", "beard"]}, ["t.csv, row 2", "t.csv, row 3"])
+    (attribute,) = read_labels(table, ["face"], absent=["none"]).attributes
+    assert (attribute.category, attribute.classes) == ("face", 2)
+
+
+def test_declared_absent_labels(caplog):
+    crossed: dict[str, list[Any]] = {"Hat": ["x", "", None], "Bag": ["", "", ""], "Coat": ["yes", "", "no"]}
+    assert read(crossed, absent=[""]) == {"Hat": [1, 0, 0], "Bag": [0, 0, 0], "Coat": [1, 0, 0]}
+    assert read(crossed, absent=["Hat="]) == {"Hat": [1, 0, 0], "Bag": [-1, -1, -1], "Coat": [1, -1, 0]}
+    with caplog.at_level(logging.WARNING):
+        assert read({"Hat": [1, -1], "Bag": [-1, 1]}, absent=["-1"]) == {"Hat": [1, 0], "Bag": [0, 1]}
+        assert read({"Hat": [1, 2, 1], "Bag": [2, "", 1]}, absent=["2"]) == {
+            "Hat": [1, 0, 1],
+            "Bag": [0, -1, 1],
+        }
+    assert not caplog.messages
+
+
+def test_a_declared_absent_number_does_not_remove_values_of_other_columns(caplog):
+    columns: dict[str, list[Any]] = {
+        "Hat": [1, 2, 2, 1],
+        "age": [2, 3, 4, 2],
+        "colour": ["red", "red", "tan", ""],
+    }
+    with caplog.at_level(logging.WARNING):
+        labels = read(columns, absent=["2", ""])
+    assert labels["Hat"] == [1, 0, 0, 1]
+    assert labels["age=2"] == [1, 0, 0, 1]
+    assert labels["colour=red"] == [1, 1, 0, -1]
+    assert "2 is a value of column 'age', which has several; if it means absent there: --absent age=2" in (
+        caplog.text
+    )
+    caplog.clear()
+    read({"Hat": [1, 0]}, absent=["9"])
+    assert caplog.messages == ["--absent 9: no cell of these columns has it"]
+
+
+def test_codes_1_and_2_may_mean_absent():
+    with pytest.raises(
+        FormatError,
+        match="--absent 2 if that means absent, --unknown 2 if that means unknown, --categorical Hat",
+    ):
+        read({"Hat": [1, 2, 1]})
+    with pytest.raises(FormatError, match=r"maybe' in t\.csv, row 3; --unknown maybe"):
+        read({"Hat": ["none", "maybe", "yes"]}, absent=["none"])
+    with pytest.raises(FormatError, match=r"numbers, such as '2\.5' in t\.csv, row 3"):
+        read({"Hat": ["none", "2.5", "3"]}, absent=["none"])
 
 
 @pytest.mark.parametrize("cells", [[0, 1, 2], [0, 2, 2], ["1", "2", "1"], [1.0, 0.0, 9.0]])
@@ -150,8 +227,8 @@ def test_all_columns_that_are_no_labels_are_in_one_message():
         "  year: numbers, such as '2001' in t.csv, row 4; --categorical year if each is a value",
         "  Bag: the numbers 0, 1 and 2, such as '2' in t.csv, row 4; --unknown 2 if that means unknown, "
         "--categorical Bag if it is a value",
-        "  crossed: only x and empty cells, such as 'x' in t.csv, row 2; write 0 where an empty cell means "
-        "absent",
+        "  crossed: only x and empty cells, such as 'x' in t.csv, row 2; --absent \"\" if an empty cell "
+        "means absent",
         "leave out columns with --ignore notes,taken,excel_date,weight,year, or name the columns of "
         "labels with --attributes Hat,Bag,crossed",
     ]
@@ -175,7 +252,7 @@ def test_minus_one_without_zero_is_logged(caplog):
     """Lists such as those of CelebA write -1 for absent."""
     with caplog.at_level(logging.WARNING):
         assert read({"Hat": [1, -1], "Bag": [-1, 1]}) == {"Hat": [1, -1], "Bag": [-1, 1]}
-    assert caplog.messages == ["no label is 0, and -1 counts as unknown; if -1 means absent, write 0"]
+    assert caplog.messages == ["no label is 0, and -1 counts as unknown; if -1 means absent: --absent -1"]
 
 
 def test_codes_that_no_cell_has_are_logged(caplog):

@@ -19,7 +19,6 @@ from passerby.schema import AttributeSchema
 
 __all__ = [
     "CLASSES_FILE",
-    "IMAGE_EXTENSIONS",
     "PICKLES",
     "GuidancePaths",
     "add_guidance_files",
@@ -34,9 +33,6 @@ __all__ = [
     "read_classes",
     "refuse_pickle",
 ]
-
-IMAGE_EXTENSIONS = IMAGE_SUFFIXES
-"""Extensions of image files, in lower case: those that prediction lists in folders."""
 
 PICKLES = frozenset({".pkl", ".pickle"})
 """Extensions of Python pickles, in lower case."""
@@ -118,7 +114,7 @@ def find_images(root: Path, *folders: str) -> dict[str, str]:
             names = sorted(e.name for e in entries if _is_regular_file(e))
         for name in names:
             path = PurePosixPath(name)
-            if path.suffix.lower() in IMAGE_EXTENSIONS:
+            if path.suffix.lower() in IMAGE_SUFFIXES:
                 found.setdefault(path.stem, (Path(folder) / name).as_posix())
     return found
 

@@ -65,7 +65,7 @@ def load_tracklets(path: Path) -> dict[Tracklet, NDArray[np.int8]]:
         FormatError: If the file is missing, of another version, or a value is out of range.
     """
     table = load_table(path)
-    names = list(table.columns)
+    names = [name for name in table.columns if name not in table.numbering]
     ids = [re.sub(r"[^a-z]", "", name.lower()) for name in names[:3]]
     if len(names) not in WIDTHS or any(i not in known for i, known in zip(ids, IDS, strict=False)):
         raise FormatError(

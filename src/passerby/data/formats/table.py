@@ -26,7 +26,6 @@ import numpy as np
 
 from passerby.data.domain import read_domain
 from passerby.data.formats.dataset_files import (
-    IMAGE_EXTENSIONS,
     find_images,
     keep_present,
     load_classes,
@@ -40,6 +39,7 @@ from passerby.data.formats.table_sources import find_tables, join_tables
 from passerby.data.formats.withdrawn import check_not_withdrawn
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError, FormatError
+from passerby.images.limits import IMAGE_SUFFIXES
 from passerby.schema import AttributeSchema
 from passerby.types import Box
 
@@ -61,6 +61,7 @@ def read(
     attribute_names: Path | None = None,
     worksheet: str | None = None,
     unknown: Sequence[str] = (),
+    absent: Sequence[str] = (),
     categorical: Sequence[str] = (),
 ) -> Manifest:
     """Read a custom table.
@@ -81,6 +82,7 @@ def read(
             rows of a path and its labels, separated by blanks or as a CSV file.
         worksheet: Name of the sheet of a spreadsheet; by default the first one.
         unknown: Cells that mean an unknown label, in addition to empty ones, −1, `nan`, `?` and the like.
+        absent: Cells that mean an absent label, such as `none`; the empty text stands for empty cells.
         categorical: Columns that become one attribute for each of their values, such as `age` = 0, 1, 2.
 
     Returns:
@@ -97,15 +99,17 @@ def read(
     files = find_tables(root, table or None, other=[Path(p) for p in (schema, attribute_names) if p])
     root = root.parent if root.is_file() else root
     names = read_names(attribute_names) if attribute_names else None
-    content = join_tables([load_table(file, names=names, worksheet=worksheet) for file in files], files)
-    columns = find_columns(content, image=image_column, ignore=ignore, labels=attributes or ())
     dataset = name or (files[0].stem if len(files) == 1 else root.resolve().name)
+    given = AttributeSchema.from_csv(Path(schema), name=dataset) if schema else None
+    wanted = tuple(attributes or (given.names if given else ()))
+    tables = [load_table(file, names=names, worksheet=worksheet) for file in files]
+    content = join_tables(tables, files, other=[*ignore, *wanted])
+    columns = find_columns(content, image=image_column, ignore=ignore, labels=wanted)
     cells = Cells(content, root)
     images = _resolve_stems(root, cells.map(columns.image, cells.to_image))
     check_not_withdrawn(root=root.resolve(), images=images)
-    given = AttributeSchema.from_csv(Path(schema), name=dataset) if schema else None
-    chosen = _choose_columns(content, columns.others, attributes or (given.names if given else ()))
-    labels = read_labels(content, chosen, unknown=unknown, categorical=categorical)
+    chosen = _choose_columns(content, columns.others, wanted)
+    labels = read_labels(content, chosen, unknown=unknown, absent=absent, categorical=categorical)
     if given:
         labels = _apply_schema(labels, given.select(attributes or given.names))
     else:
@@ -126,7 +130,7 @@ def read(
         images=[images[row] for row in rows],
         labels=labels.values[rows],
         partitions={key: read_splits(cells.table, column) for key, column in columns.partitions.items()},
-        boxes=_read_boxes(cells, columns),
+        boxes=[None if box is None else box.as_xyxy() for box in _read_boxes(cells, columns)],
         identities=cells.map(columns.identity, cells.to_text),
         cameras=cells.map(columns.camera, cells.to_text),
         masks=cells.read_files(columns.mask),
@@ -137,7 +141,15 @@ def read(
     return replace(manifest, domain=read_domain(root, files[0].parent))
 
 
-def read_persons(file: Path, root: Path) -> list[tuple[int, str, Box | None]]:
+def read_persons(
+    file: Path,
+    root: Path,
+    *,
+    image_column: str | None = None,
+    ignore: Sequence[str] = (),
+    attribute_names: Path | None = None,
+    worksheet: str | None = None,
+) -> list[tuple[int, str, Box | None]]:
     """Read the row number, the image and the box of each row of a table, for prediction.
 
     Columns are found as by `read`; labels and others are ignored. Paths of images may be absolute.
@@ -145,25 +157,19 @@ def read_persons(file: Path, root: Path) -> list[tuple[int, str, Box | None]]:
     Args:
         file: The table.
         root: Folder that the paths are relative to.
+        image_column, ignore, attribute_names, worksheet: As in `read`.
 
     Raises:
         FormatError: If there is no row, a column is missing or a box is impossible; the message names the
             row.
+        ManifestError: If an absolute path of Windows, read elsewhere, is not below the root.
     """
-    content = load_table(file)
-    columns = find_columns(content)
+    names = read_names(attribute_names) if attribute_names else None
+    content = load_table(file, names=names, worksheet=worksheet)
+    columns = find_columns(content, image=image_column, ignore=ignore)
     cells = Cells(content, root)
-    images = cells.map(columns.image, cells.to_text)
-    sides = _read_boxes(cells, columns) or [None] * len(images)
-    boxes: list[Box | None] = []
-    for place, image, box in zip(content.places, images, sides, strict=True):
-        if image is None:
-            raise FormatError(f"{place}: expected the path of an image, got nothing")
-        try:
-            boxes.append(None if box is None else Box.from_xyxy(box))
-        except DataError as error:
-            raise FormatError(f"{place}: {error}") from error
-    return list(zip(content.rows, _resolve_stems(root, images), boxes, strict=True))
+    images = _resolve_stems(root, cells.map(columns.image, cells.to_source))
+    return list(zip(content.rows, images, _read_boxes(cells, columns), strict=True))
 
 
 def _resolve_stems(root: Path, images: Sequence[str]) -> list[str]:
@@ -172,7 +178,7 @@ def _resolve_stems(root: Path, images: Sequence[str]) -> list[str]:
     resolved = []
     for image in images:
         path = PurePosixPath(image)
-        if path.suffix.lower() in IMAGE_EXTENSIONS:
+        if path.suffix.lower() in IMAGE_SUFFIXES:
             resolved.append(image)
             continue
         folder = path.parent.as_posix()
@@ -225,10 +231,10 @@ def _recognise(labels: Labels) -> Labels:
     return labels
 
 
-def _read_boxes(cells: Cells, columns: Columns) -> list[tuple[float, ...] | None] | None:
+def _read_boxes(cells: Cells, columns: Columns) -> list[Box | None]:
     if not columns.box:
-        return None
-    boxes: list[tuple[float, ...] | None] = []
+        return [None] * len(cells.table.places)
+    boxes: list[Box | None] = []
     sides = zip(*(cells.map(name, cells.to_number) for name in columns.box), strict=True)
     for place, box in zip(cells.table.places, sides, strict=True):
         known = [side for side in box if side is not None]
@@ -237,5 +243,8 @@ def _read_boxes(cells: Cells, columns: Columns) -> list[tuple[float, ...] | None
         if known and not (len(known) == 4 and box[2] > box[0] and box[3] > box[1]):
             wanted = "a width and height above 0" if columns.box_has_size else "x1 > x0 and y1 > y0"
             raise FormatError(f"{place}: expected {wanted}, or empty cells, got {box}")
-        boxes.append(box if known else None)
+        try:
+            boxes.append(Box.from_xyxy(box) if known else None)
+        except DataError as error:
+            raise FormatError(f"{place}: {error}") from error
     return boxes

@@ -14,6 +14,9 @@ from passerby.errors import DataError, FormatError, ManifestError
 
 __all__ = ["Cells", "make_relative"]
 
+_GROUPED = re.compile(r"[+-]?[1-9]\d{0,2}(?:([.,])\d{3})+")
+"""A number whose separator may be one of thousands, such as `1,000`."""
+
 
 class Cells:
     """Conversions of the cells of a table; errors name file, row and column."""
@@ -63,15 +66,30 @@ class Cells:
             raise ValueError("expected the path of an image, got nothing")
         return path
 
+    def to_source(self, cell: Any) -> str:
+        """A path relative to the root, or an absolute one, which may be anywhere."""
+        text = self.to_text(cell)
+        if text is None:
+            raise ValueError("expected the path of an image, got nothing")
+        if Path(text).is_absolute():
+            return text
+        return make_relative(text, self.root).replace("\\", "/")
+
     def to_number(self, cell: Any) -> float | None:
         """A number of pixels, None if empty."""
-        text = normalise_cell(cell)
+        text = cell.strip() if isinstance(cell, str) else normalise_cell(cell)
+        grouped, decimal = _GROUPED.fullmatch(text), self.table.decimal
+        if grouped and grouped[1] != decimal:
+            raise ValueError(
+                f"expected a number of pixels, got {cell!r}, which may be in thousands; write it without a "
+                f"separator of thousands"
+            )
         if not text:
             if isinstance(cell, float):
                 raise ValueError(f"expected a finite number of pixels, got {cell!r}")
             return None
         try:
-            number = float(text.replace(",", ".") if self.table.decimal_comma else text)
+            number = float(text if decimal == "." else text.replace(",", "."))
         except ValueError:
             number = math.nan
         if not math.isfinite(number):

@@ -13,9 +13,10 @@ from dataclasses import dataclass, field
 
 from passerby.data.formats.split_names import is_trainval, parse_split
 from passerby.data.formats.table_files import Table, is_image_name, normalise_cell
+from passerby.data.formats.table_values import UNKNOWN, is_binary
 from passerby.errors import FormatError
 
-__all__ = ["Columns", "find_columns", "read_splits"]
+__all__ = ["OWN_SPLIT", "Columns", "find_columns", "find_split_column", "read_splits"]
 
 IMAGE = (
     *("image", "imagepath", "imagefile", "imagefilename", "imagename", "imageid"),
@@ -27,6 +28,8 @@ IDENTITY = ("identity", "identityid", "personid", "pid", "subjectid")
 CAMERA = ("camera", "cameraid", "cam", "camid", "camname", "cameraname")
 SPLIT = ("split", "subset", "partition", "set")
 EXACT = ("mask", "parsing", "keypoints")
+OWN_SPLIT = "split:own"
+"""Name of a column of the partition `own` that is always read as such."""
 
 CORNERS = (
     ("x0", "y0", "x1", "y1"),
@@ -91,15 +94,17 @@ def find_columns(
     _check_exist(names, ignore, "--ignore")
     rest = [name for name in names if name not in ignore]
     found = image or _find_image(table, rest)
+    numbering = [name for name in rest if name in table.numbering and name not in (found, *labels)]
+    rest = [name for name in rest if name not in numbering]
     unused = [name for name in rest if _normalise(name) in IMAGE and name not in (found, *labels)]
     rest = [name for name in rest if name not in (found, *unused)]
     free = [name for name in rest if name not in labels]
     box, has_size = _find_box(table.name, free)
     identity, camera = _find_one(free, IDENTITY), _find_one(free, CAMERA)
     partitions = {name.removeprefix("split:"): name for name in free if name.startswith("split:")}
-    if split := _find_split(table, free):
+    if OWN_SPLIT not in free and (split := find_split_column(table, free)):
         partitions = {"own": split, **partitions}
-    auxiliary = {name: name for name in EXACT if name in free}
+    auxiliary = {name: name for name in EXACT if name in free and not _has_labels(table, name)}
     taken = {*box, identity, camera, *partitions.values(), *auxiliary}
     columns = Columns(
         image=found,
@@ -111,7 +116,13 @@ def find_columns(
         **auxiliary,
         others=tuple(name for name in rest if name not in taken),
     )
-    _log_names(columns, unused=unused)
+    _log_names(columns, unused=unused, numbering=numbering)
+    if camera is not None and _has_labels(table, camera, at_least=2):
+        logger.warning(
+            "the column %r was read as the number of the camera, but has only labels; if it is an attribute, "
+            "name all columns of labels with --attributes",
+            camera,
+        )
     return columns
 
 
@@ -183,30 +194,54 @@ def _find_one(names: Sequence[str], aliases: Sequence[str]) -> str | None:
     return next((by_key[alias] for alias in aliases if alias in by_key), None)
 
 
-def _find_split(table: Table, names: Sequence[str]) -> str | None:
-    """The column `split`, or one of another name if all its cells are names of splits."""
-    found = _find_one(names, SPLIT)
-    if found is None or _normalise(found) == "split":
-        return found
-    cells = {normalise_cell(cell) for cell in table.columns[found]} - {""}
-    return found if cells and all(parse_split(cell) for cell in cells) else None
+def find_split_column(table: Table, names: Sequence[str]) -> str | None:
+    """The column of the splits: `split`, or one of another name if all its cells are names of splits.
+
+    Args:
+        table: The table.
+        names: The columns to search.
+    """
+    for name in (OWN_SPLIT, _find_one(names, SPLIT[:1])):
+        if name in names:
+            return name
+    for alias in SPLIT[1:]:
+        found = _find_one(names, [alias])
+        if found is not None:
+            cells = {normalise_cell(cell) for cell in table.columns[found]} - {""}
+            if cells and all(map(parse_split, cells)):
+                return found
+    return None
 
 
-def _log_names(columns: Columns, *, unused: Sequence[str]) -> None:
+def _has_labels(table: Table, name: str, *, at_least: int = 1) -> bool:
+    """Whether all known cells of a column are labels such as 1 and 0, not paths or names."""
+    values = {normalise_cell(cell).lower() for cell in table.columns[name]} - UNKNOWN
+    return len(values) >= at_least and is_binary(values)
+
+
+def _log_names(columns: Columns, *, unused: Sequence[str], numbering: Sequence[str]) -> None:
     roles = {
         "image": columns.image,
         "identity": columns.identity,
         "camera": columns.camera,
         "split": columns.partitions.get("own"),
     }
-    taken = [f"{name!r} as {role}" for role, name in roles.items() if name not in (None, role)]
+    taken = [f"{name!r} as {role}" for role, name in roles.items() if name not in (None, role, OWN_SPLIT)]
+    if taken:
+        logger.warning("read the column%s %s", "s" * (len(taken) > 1), ", ".join(taken))
     if columns.box and columns.box != CORNERS[0]:
         kind = "left, top, width, height" if columns.box_has_size else "left, top, right, bottom"
-        taken.append(f"{', '.join(map(repr, columns.box))} as the box ({kind}, in pixels)")
-    if taken:
-        logger.warning("read the column %s", "; ".join(taken))
+        logger.warning(
+            "read the columns %s as the box (%s, in pixels)", ", ".join(map(repr, columns.box)), kind
+        )
     if unused:
-        logger.warning("left out the column %s, because another one is the image", ", ".join(unused))
+        logger.warning(
+            "left out the column%s %s: another column has the images",
+            "s" * (len(unused) > 1),
+            ", ".join(unused),
+        )
+    for name in numbering:
+        logger.warning("left out the column %r, which only numbers the rows", name)
 
 
 def _check_exist(names: Sequence[str], given: Sequence[str], option: str) -> None:

@@ -5,19 +5,18 @@ The cells are not interpreted here; `passerby.data.formats.table_columns` and `t
 
 from __future__ import annotations
 
-import csv
-import io
 import logging
 import math
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from itertools import islice
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from passerby.data.formats.dataset_files import IMAGE_EXTENSIONS, PICKLES, refuse_pickle
+from passerby.data.formats.dataset_files import PICKLES, refuse_pickle
+from passerby.data.formats.table_text import decode, find_decimal, split_records
 from passerby.errors import FormatError
+from passerby.images.limits import IMAGE_SUFFIXES
 
 __all__ = ["SPREADSHEETS", "TEXTS", "Table", "is_image_name", "load_table", "normalise_cell", "read_names"]
 
@@ -27,13 +26,11 @@ TEXTS = frozenset({".csv", ".tsv", ".tab", ".txt", ".lst"})
 SPREADSHEETS = frozenset({".xlsx", ".xlsm", ".xlsb", ".xls", ".ods"})
 """Extensions of spreadsheets, in lower case."""
 
-LISTS = frozenset({".txt", ".lst"})
-"""Extensions of text tables that blanks may separate."""
-
-DELIMITERS = (",", ";", "\t", "|")
-SNIFFED_ROWS = 50
 INDEX_NAMES = re.compile(r"(unnamed: \d+(\.\d+)?|index|id|#|no\.?|nr\.?|row)?", re.IGNORECASE)
 """Names of a column that numbers the rows; pandas writes `Unnamed: 0` or no name."""
+
+_INTEGER_AS_FRACTION = re.compile(r"^([+-]?(?:\d+(?![.,]000$)|0))[.,]0+$")
+"""An integer such as `2.0`; not `2,000`, which may be two thousand."""
 
 logger = logging.getLogger(__name__)
 
@@ -46,12 +43,14 @@ class Table:
         columns: Cells by name of the column; text, or the values of a spreadsheet or Parquet file.
         places: File and row of each row, for messages: `labels.csv, row 2`. Rows are numbered as a
             spreadsheet shows them: the header is row 1, and a cell with line breaks is one row.
-        decimal_comma: Whether numbers are written as `12,5`.
+        decimal: The decimal separator of text, `.` or `,`; empty if the file does not show which.
+        numbering: Names of columns that only number the rows, unless an option names them.
     """
 
     columns: dict[str, list[Any]]
     places: list[str]
-    decimal_comma: bool = False
+    decimal: str = "."
+    numbering: frozenset[str] = frozenset()
 
     @property
     def name(self) -> str:
@@ -66,7 +65,7 @@ class Table:
     def take(self, rows: Sequence[int]) -> Table:
         """The given rows, in the given order."""
         columns = {name: [cells[row] for row in rows] for name, cells in self.columns.items()}
-        return Table(columns, [self.places[row] for row in rows], self.decimal_comma)
+        return replace(self, columns=columns, places=[self.places[row] for row in rows])
 
 
 def load_table(file: Path, *, names: Sequence[str] | None = None, worksheet: str | None = None) -> Table:
@@ -94,9 +93,9 @@ def load_table(file: Path, *, names: Sequence[str] | None = None, worksheet: str
         return _load_parquet(file)
     if kind in SPREADSHEETS:
         return _make_table(file, _load_spreadsheet(file, worksheet), names=names)
-    text = _decode(file)
-    records, delimiter = _split_records(file, text, count=None if names is None else 1 + len(names))
-    return _make_table(file, records, names=names, decimal_comma=delimiter != ",")
+    text = decode(file)
+    records, delimiter = split_records(file, text, count=None if names is None else 1 + len(names))
+    return _make_table(file, records, names=names, decimal="." if delimiter == "," else find_decimal(text))
 
 
 def read_names(file: Path) -> list[str]:
@@ -107,7 +106,7 @@ def read_names(file: Path) -> list[str]:
     """
     if not file.is_file():
         raise FormatError(f"expected a file of attribute names at {file}; check --attribute-names")
-    names = [line.strip() for line in _decode(file).splitlines() if line.strip()]
+    names = [line.strip() for line in decode(file).splitlines() if line.strip()]
     repeated = sorted({name for name in names if names.count(name) > 1})
     if repeated or not names:
         got = f"{', '.join(repeated)} twice" if repeated else "none"
@@ -117,15 +116,15 @@ def read_names(file: Path) -> list[str]:
 
 def is_image_name(cell: Any) -> bool:
     """Whether a cell is the name of an image file, by its extension."""
-    return isinstance(cell, str) and PurePosixPath(cell.strip()).suffix.lower() in IMAGE_EXTENSIONS
+    return isinstance(cell, str) and PurePosixPath(cell.strip()).suffix.lower() in IMAGE_SUFFIXES
 
 
 def normalise_cell(cell: Any) -> str:
     """The text of a cell, as a person reads it: no blanks around it, no `.0`, nothing for NaN.
 
     Example:
-        >>> [normalise_cell(cell) for cell in (" Red ", 3.0, "2,0", True, float("nan"), None)]
-        ['Red', '3', '2', 'true', '', '']
+        >>> [normalise_cell(cell) for cell in (" Red ", 3.0, "2,0", "2,000", True, float("nan"), None)]
+        ['Red', '3', '2', '2,000', 'true', '', '']
     """
     if cell is None or cell != cell:  # NaN
         return ""
@@ -134,75 +133,7 @@ def normalise_cell(cell: Any) -> str:
     if isinstance(cell, float) and math.isfinite(cell) and cell == int(cell):
         return str(int(cell))
     text = str(cell).strip()
-    return re.sub(r"^([+-]?\d+)[.,]0+$", r"\1", text)
-
-
-def _decode(file: Path) -> str:
-    """The text of a file in UTF-8, UTF-16 or Windows-1252."""
-    content = file.read_bytes()
-    if content.startswith(b"PK\x03\x04"):
-        raise FormatError(f"{file.name} is an Excel or ODS file; rename it to .xlsx or .ods")
-    encodings = ["utf-8-sig"]
-    if content.startswith((b"\xff\xfe", b"\xfe\xff")):
-        encodings = ["utf-16"]
-    elif b"\0" in content[:2]:
-        encodings = ["utf-16-le" if content[1:2] == b"\0" else "utf-16-be"]
-    elif b"\0" not in content:
-        encodings.append("cp1252")
-    for encoding in encodings:
-        try:
-            text = content.decode(encoding)
-        except UnicodeDecodeError:
-            continue
-        if encoding == "cp1252":
-            logger.warning(
-                "%s is not in UTF-8; read as Windows-1252 (Western Europe). If letters are wrong, save it as "
-                "'CSV UTF-8'",
-                file.name,
-            )
-        return text
-    raise FormatError(f"{file} is not a text table in UTF-8, UTF-16 or Windows-1252; save it as CSV UTF-8")
-
-
-def _split_records(file: Path, text: str, *, count: int | None) -> tuple[list[list[Any]], str]:
-    """Rows of cells, and what separates them; `count` cells per row if there is no header."""
-    first, _, rest = text.partition("\n")
-    if declared := re.fullmatch(r"sep=(.)", first.strip().strip('"')):  # Excel's own declaration
-        return _parse(file, rest, declared[1]), declared[1]
-    delimiter = _find_delimiter(text)
-    if count is None and delimiter is None and file.suffix.lower() in LISTS:
-        count = len(first.split())  # a header
-    if count is not None:
-        blanks = [line.rsplit(None, count - 1) for line in text.splitlines()]
-        if delimiter is None or (blanks and len(blanks[0]) == count):
-            return blanks, " "
-    return _parse(file, text, delimiter or ","), delimiter or ","
-
-
-def _find_delimiter(text: str) -> str | None:
-    """The delimiter that divides the first rows into most cells, the same number in each."""
-    best, found = (0.0, 1), None
-    for delimiter in DELIMITERS:
-        try:
-            rows = list(islice(csv.reader(io.StringIO(text), delimiter=delimiter), SNIFFED_ROWS))
-        except csv.Error:
-            continue
-        rows = [row for row in rows if any(cell.strip() for cell in row)]
-        if not rows or len(rows[0]) < 2:
-            continue
-        score = (sum(len(row) == len(rows[0]) for row in rows) / len(rows), len(rows[0]))
-        if score > best:
-            best, found = score, delimiter
-    return found
-
-
-def _parse(file: Path, text: str, delimiter: str) -> list[list[Any]]:
-    try:
-        return list(csv.reader(io.StringIO(text, newline=""), delimiter=delimiter, strict=True))
-    except csv.Error as error:
-        raise FormatError(
-            f"{file} is not a CSV file ({error}); is a quotation mark not closed? Save it as CSV again"
-        ) from error
+    return _INTEGER_AS_FRACTION.sub(r"\1", text)
 
 
 def _load_spreadsheet(file: Path, worksheet: str | None) -> list[list[Any]]:
@@ -239,11 +170,12 @@ def _load_parquet(file: Path) -> Table:
     columns.pop("__index_level_0__", None)  # the index of pandas
     if not table.num_rows:
         raise FormatError(f"{file.name}: expected rows, got none; write it again")
-    return Table(columns, [f"{file.name}, row {number}" for number in range(1, table.num_rows + 1)])
+    places = [f"{file.name}, row {number}" for number in range(1, table.num_rows + 1)]
+    return Table(columns, places, numbering=_find_numbering(columns))
 
 
 def _make_table(
-    file: Path, records: list[list[Any]], *, names: Sequence[str] | None, decimal_comma: bool = False
+    file: Path, records: list[list[Any]], *, names: Sequence[str] | None, decimal: str = "."
 ) -> Table:
     """Check the cells of all rows against the header; rows and columns without any cell are left out."""
     numbered = [
@@ -264,7 +196,8 @@ def _make_table(
         raise FormatError(f"{file.name}: expected rows below the header, got none; is it truncated?")
     rows = [_fit(file, number, row, header) for number, row in numbered]
     columns = _name_columns(file, header, [[row[i] for row in rows] for i in range(len(header))])
-    return Table(columns, [f"{file.name}, row {number}" for number, _ in numbered], decimal_comma)
+    places = [f"{file.name}, row {number}" for number, _ in numbered]
+    return Table(columns, places, decimal, _find_numbering(columns))
 
 
 def _check_is_header(file: Path, header: Sequence[str]) -> None:
@@ -287,19 +220,17 @@ def _fit(file: Path, number: int, row: list[Any], header: Sequence[str]) -> list
 
 
 def _name_columns(file: Path, header: Sequence[str], cells: Sequence[list[Any]]) -> dict[str, list[Any]]:
-    """Columns by name, without empty ones and row numbers; an unnamed column of images is `image`."""
+    """Columns by name, without unnamed ones that are empty or number the rows.
+
+    A first column of images without name is `image`.
+    """
     columns: list[tuple[str, list[Any]]] = []
     for position, (name, column) in enumerate(zip(header, cells, strict=True)):
         unnamed = not name or name.lower().startswith("unnamed:")
         if unnamed and not any(map(normalise_cell, column)):
             continue
-        if INDEX_NAMES.fullmatch(name) and (position == 0 or name) and _is_numbering(column):
-            logger.warning(
-                "%s: left out column %d (%s), which only numbers the rows",
-                file.name,
-                position + 1,
-                name or "no name",
-            )
+        if not name and position == 0 and _is_index(column):
+            logger.warning("%s: left out column 1 (no name), which only numbers the rows", file.name)
             continue
         is_image = unnamed and position == 0 and column and all(map(is_image_name, column))
         if is_image:
@@ -307,6 +238,18 @@ def _name_columns(file: Path, header: Sequence[str], cells: Sequence[list[Any]])
         columns.append(("image" if is_image else name, column))
     _check_names(file, [name for name, _ in columns])
     return dict(columns)
+
+
+def _find_numbering(columns: Mapping[str, Sequence[Any]]) -> frozenset[str]:
+    return frozenset(
+        name for name, cells in columns.items() if INDEX_NAMES.fullmatch(name) and _is_numbering(cells)
+    )
+
+
+def _is_index(column: Sequence[Any]) -> bool:
+    """Whether the cells are numbers, not all 0 or 1; pandas repeats those of rows that were joined."""
+    texts = [normalise_cell(cell) for cell in column]
+    return all(text.isdecimal() for text in texts) and (_is_numbering(column) or max(map(int, texts)) > 1)
 
 
 def _is_numbering(column: Sequence[Any]) -> bool:

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from passerby.data.columns import SPLITS
 from passerby.data.formats.dataset_files import find_pickle, refuse_pickle
 from passerby.data.formats.split_names import find_split, parse_split
+from passerby.data.formats.table_columns import OWN_SPLIT, find_split_column
 from passerby.data.formats.table_files import SPREADSHEETS, Table
 from passerby.errors import FormatError
 
 __all__ = ["find_tables", "join_tables"]
-
-SPLIT_COLUMN = "split"
 
 logger = logging.getLogger(__name__)
 
@@ -74,8 +74,13 @@ def _order_files(files: Sequence[Path]) -> list[Path]:
     )
 
 
-def join_tables(tables: Sequence[Table], files: Sequence[Path]) -> Table:
-    """The rows of all tables, with a column `split` by the names of the files if there are several.
+def join_tables(tables: Sequence[Table], files: Sequence[Path], *, other: Sequence[str] = ()) -> Table:
+    """The rows of all tables; if there are several without a column of splits, the names of the files are it.
+
+    Args:
+        tables: The tables.
+        files: Their files.
+        other: Names of columns that are no splits: labels, and columns to leave out.
 
     Raises:
         FormatError: If the columns of the tables differ, or the split of one is not known.
@@ -94,15 +99,21 @@ def join_tables(tables: Sequence[Table], files: Sequence[Path]) -> Table:
                 f"rename or remove columns so that all tables agree"
             )
     columns = {name: [cell for table in tables for cell in table.columns[name]] for name in first}
-    if SPLIT_COLUMN not in columns:
+    places = [place for table in tables for place in table.places]
+    decimals = {table.decimal for table in tables} - {""}
+    joined = Table(
+        columns,
+        places,
+        decimals.pop() if len(decimals) == 1 else "",
+        frozenset.intersection(*(table.numbering for table in tables)),
+    )
+    if find_split_column(joined, [name for name in columns if name not in other]) is None:
         splits = [find_split(file.stem) for file in files]
         if unnamed := [file.name for file, split in zip(files, splits, strict=True) if split is None]:
             raise FormatError(
                 f"cannot tell the split of {', '.join(unnamed)} by its name; rename it to train…, val… or "
                 f"test…, or add a column `split` to all tables"
             )
-        columns[SPLIT_COLUMN] = [
-            split for split, table in zip(splits, tables, strict=True) for _ in table.places
-        ]
-    places = [place for table in tables for place in table.places]
-    return Table(columns, places, any(table.decimal_comma for table in tables))
+        own = [split for split, table in zip(splits, tables, strict=True) for _ in table.places]
+        return replace(joined, columns={**columns, OWN_SPLIT: own})
+    return joined
