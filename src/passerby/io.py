@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ __all__ = [
     "find_weights_file",
     "hash_file",
     "list_differences",
+    "list_some",
     "read_json",
     "replace_file",
     "replace_nan",
@@ -155,3 +156,14 @@ def shorten(value: Any) -> str:
     """A JSON value in at most 80 characters; `nothing` for None."""
     text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def list_some(items: Sequence[str], *, separator: str = ", ", count: int = 5) -> str:
+    """The first items, and the number of the others.
+
+    Example:
+        >>> list_some(["a", "b", "c"], count=2), list_some(["a", "b"])
+        ('a, b and 1 more', 'a, b')
+    """
+    more = f" and {len(items) - count:,} more" if len(items) > count else ""
+    return separator.join(items[:count]) + more

@@ -83,7 +83,7 @@ def test_an_attribute_without_positives_has_no_scores_and_is_named(evaluation: E
     measured = [each["mA"] for name, each in metrics["per_attribute"].items() if name != "Umbrella <open>"]
     assert metrics["mA"] == pytest.approx(sum(measured) / 4, abs=1e-12)
     assert evaluation.describe_unmeasured() == [
-        "1 of 5 attributes lack positives or negatives and are left out of mA: Umbrella <open>."
+        "1 of 5 attributes lacks positives or negatives and is left out of mA: Umbrella <open>."
     ]
 
 

@@ -92,7 +92,7 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Score at most so many samples, drawn at random, always the same ones."),
+        typer.Option(min=1, help="Score at most this many samples, drawn at random with a fixed seed."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:

@@ -56,7 +56,7 @@ class Aggregate:
         return name_run(self.first)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: the fields that the seeds have in common, the seeds, mean and sd."""
+        """Plain values for JSON: what the seeds have in common, the seeds, mean and sd."""
         first = self.first
         shared = (
             "model",
@@ -74,6 +74,7 @@ class Aggregate:
             "seeds": [result.seed for result in self.results],
             "mean": dict(self.mean),
             "sd": None if self.sd is None else dict(self.sd),
+            "unmeasured": list(first.unmeasured),
         }
 
     def format(self, metric: str) -> str:

@@ -9,13 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.evaluation.protocols import COUNT_UNMEASURABLE, Protocol, add_rule, load_protocol
+from passerby.io import list_some
 
 __all__ = ["UNMEASURED", "count_labels", "describe_unmeasured", "find_unmeasured", "state_old_rule"]
 
 UNMEASURED = "unmeasured"
 """Key of their names in the metrics of a score file."""
-
-_SHOWN = 5
 
 
 def find_unmeasured(per_attribute: Mapping[str, Mapping[str, Any]]) -> list[str]:
@@ -54,16 +53,16 @@ def describe_unmeasured(names: Sequence[str], total: int, *, protocol: str) -> s
         '2 of 58 attributes lack positives or negatives and are left out of mA: Bag, Clogs.'
         >>> describe_unmeasured([], 58, protocol="default")
         ''
+        >>> describe_unmeasured(["Bag"], 58, protocol="default")
+        '1 of 58 attributes lacks positives or negatives and is left out of mA: Bag.'
     """
     if not names:
         return ""
     counted = load_protocol(protocol).degenerate == "zero"
-    effect = "; what cannot be measured counts as 0 in mA" if counted else " and are left out of mA"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    lack = "attributes lack" if total > 1 else "attribute lacks"
-    return (
-        f"{len(names)} of {total} {lack} positives or negatives{effect}: {', '.join(names[:_SHOWN])}{more}."
-    )
+    lack, are = ("lacks", "is") if len(names) == 1 else ("lack", "are")
+    effect = "; what cannot be measured counts as 0 in mA" if counted else f" and {are} left out of mA"
+    share = f"{len(names)} of {total} {'attribute' if total == 1 else 'attributes'}"
+    return f"{share} {lack} positives or negatives{effect}: {list_some(names)}."
 
 
 def state_old_rule(values: Mapping[str, Any]) -> dict[str, Any]:
