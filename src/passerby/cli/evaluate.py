@@ -165,7 +165,7 @@ def _list_remarks(evaluation: Evaluation) -> Iterator[str]:
         each = (f"{stage} {100 * scores.score:.2f}" for stage, scores in evaluation.parsing.items())
         yield f"{title}: {', '.join(each)} per cent."
     yield f"Protocol {evaluation.protocol_line}."
-    yield from evaluation.describe_unmeasured()
+    yield from evaluation.list_remarks()
 
 
 def _list_attributes(evaluation: Evaluation) -> tuple[list[Line], tuple[str, ...]]:

@@ -112,10 +112,10 @@ Problem: TypeAlias = tuple[str, list[str]]
 
 
 def _label_problems(summary: Summary) -> Iterator[Problem]:
-    degenerate = [a.name for a in summary.attributes if not (a.positives and a.negatives)]
-    if degenerate:
-        yield f"Attributes that are never present or never absent ({len(degenerate)})", degenerate
-    for partition, splits in summary.unmeasurable.items():
+    unmeasured = [a.name for a in summary.attributes if not (a.positives and a.negatives)]
+    if unmeasured:
+        yield f"Attributes that are never present or never absent ({len(unmeasured)})", unmeasured
+    for partition, splits in summary.unmeasured.items():
         lines = [
             f"{split}: "
             + "; ".join(

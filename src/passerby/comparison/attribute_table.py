@@ -8,7 +8,7 @@ from math import isnan, nan
 from statistics import fmean
 from typing import Any
 
-from passerby.comparison.aggregate import Aggregate, describe_unmeasured
+from passerby.comparison.aggregate import Aggregate, list_remarks
 from passerby.comparison.run_names import describe_facts, name_rows
 from passerby.errors import DataError
 from passerby.evaluation.scoring import format_percent, restore_nan
@@ -128,7 +128,7 @@ def create_attribute_table(rows: Sequence[Aggregate]) -> AttributeTable:
         always_no,
         values,
         unmeasured=tuple(name for name in attributes if any(name in row.first.unmeasured for row in rows)),
-        remarks=tuple(describe_unmeasured(rows)),
+        remarks=tuple(list_remarks(rows)),
     )
 
 

@@ -75,6 +75,6 @@ def _test(recipe: Recipe, outcome: TrainingOutcome, results: Path) -> dict[str, 
     path = evaluation.write_result(results)
     summary = "  ".join(f"{name} {format_percent(value)}" for name, value in evaluation.summary().items())
     logger.info("%s/test: %s  →  %s", recipe.data.partition, summary, path)
-    for line in evaluation.describe_unmeasured():
+    for line in evaluation.list_remarks():
         logger.info(line)
     return evaluation.summary()
