@@ -1,4 +1,4 @@
-"""Atomic file writes, JSON files, weights files, file names and hashes."""
+"""Atomic file writes, JSON files, weights files, file names, hashes, and values in messages."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ __all__ = [
     "replace_nan",
     "shorten",
     "slugify",
+    "state_reason",
     "write_json",
 ]
 
@@ -167,3 +168,13 @@ def list_some(items: Sequence[str], *, separator: str = ", ", count: int = 5) ->
     """
     more = f" and {len(items) - count:,} more" if len(items) > count else ""
     return separator.join(items[:count]) + more
+
+
+def state_reason(error: BaseException) -> str:
+    """Kind and first line of an error of another library, for a message.
+
+    Example:
+        >>> state_reason(ValueError("no such file")), state_reason(OSError())
+        ('ValueError: no such file', 'OSError')
+    """
+    return f"{type(error).__name__}: {error}".strip(": \n").splitlines()[0]
