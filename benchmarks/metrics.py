@@ -74,7 +74,7 @@ def score_with_numpy(probs: NDArray[np.float32], labels: NDArray[np.int8]) -> Sc
 
 def score_with_passerby(probs: NDArray[np.float32], labels: NDArray[np.int8]) -> Scores:
     """The same by the streaming metric, including its input checks."""
-    metric = AttributeMetrics(probs.shape[1], thresholds=THRESHOLD, degenerate="zero")  # as NumPy above
+    metric = AttributeMetrics(probs.shape[1], thresholds=THRESHOLD, unmeasured="zero")  # as NumPy above
     metric.update(torch.from_numpy(probs), torch.from_numpy(labels))
     scores = metric.compute()
     names = ("mA", "accuracy", "precision", "recall", "f1")

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from passerby.io import replace_file
+from passerby.io import replace_file, state_reason
 
 
 def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
@@ -30,3 +30,8 @@ def test_after_an_exception_only_the_old_file_is_left(tmp_path: Path) -> None:
         fail()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_reason_is_the_kind_and_the_first_line() -> None:
+    assert state_reason(ValueError("no such layer\n\nSee the manual.")) == "ValueError: no such layer"
+    assert state_reason(RuntimeError("\n")) == "RuntimeError"

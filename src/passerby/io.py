@@ -1,4 +1,4 @@
-"""Atomic file writes, JSON files, weights files, file names and hashes."""
+"""Atomic file writes, JSON files, weights files, file names, hashes, and values in messages."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -19,11 +19,13 @@ __all__ = [
     "find_weights_file",
     "hash_file",
     "list_differences",
+    "list_some",
     "read_json",
     "replace_file",
     "replace_nan",
     "shorten",
     "slugify",
+    "state_reason",
     "write_json",
 ]
 
@@ -155,3 +157,24 @@ def shorten(value: Any) -> str:
     """A JSON value in at most 80 characters; `nothing` for None."""
     text = "nothing" if value is None else json.dumps(value, ensure_ascii=False)
     return text if len(text) <= 80 else f"{text[:77]}…"
+
+
+def list_some(items: Sequence[str], *, separator: str = ", ", count: int = 5) -> str:
+    """The first items, and the number of the others.
+
+    Example:
+        >>> list_some(["a", "b", "c"], count=2), list_some(["a", "b"])
+        ('a, b and 1 more', 'a, b')
+    """
+    more = f" and {len(items) - count:,} more" if len(items) > count else ""
+    return separator.join(items[:count]) + more
+
+
+def state_reason(error: BaseException) -> str:
+    """Kind and first line of an error of another library, for a message.
+
+    Example:
+        >>> state_reason(ValueError("no such file")), state_reason(OSError())
+        ('ValueError: no such file', 'OSError')
+    """
+    return f"{type(error).__name__}: {error}".strip(": \n").splitlines()[0]

@@ -455,7 +455,7 @@ def test_pickled_weights_are_not_read(bundle: Bundle, tmp_path: Path) -> None:
     bundle.save(tmp_path / "b")
     torch.save(bundle.model.state_dict(), tmp_path / "w.pth")
     forge(tmp_path / "b", lambda config: None, (tmp_path / "w.pth").read_bytes())
-    with pytest.raises(BundleError, match="no safetensors file"):
+    with pytest.raises(BundleError, match="not a safetensors file"):
         load(tmp_path / "b")
 
 

@@ -121,7 +121,7 @@ def test_a_drawing_a_picture_and_attribute(bundle: Path, folder: Path) -> None:
 
 
 def test_lines_of_json(bundle: Path, folder: Path) -> None:
-    result = run(bundle, "one.png", "more", "--attributes", "Hat, with a brim", "--json", "new/boxes.jsonl")
+    result = run(bundle, "one.png", "more", "--attributes", "Hat, with a brim", "--jsonl", "new/boxes.jsonl")
     assert result.exit_code == 0, result.output
     assert result.stderr == "new/boxes.jsonl: 3 image(s)\n"
     lines = Path("new/boxes.jsonl").read_text(encoding="utf-8").splitlines()
@@ -133,7 +133,7 @@ def test_lines_of_json(bundle: Path, folder: Path) -> None:
 
 
 def test_everything_at_once(bundle: Path, folder: Path) -> None:
-    result = run(bundle, "more", "--out", "sheet.png", "--folder", "out", "--json", "boxes.jsonl")
+    result = run(bundle, "more", "--out", "sheet.png", "--folder", "out", "--jsonl", "boxes.jsonl")
     assert result.exit_code == 0, result.output
     assert len(list_files(folder / "out")) == 4
     assert len(Path("boxes.jsonl").read_text().splitlines()) == 2
@@ -142,7 +142,7 @@ def test_everything_at_once(bundle: Path, folder: Path) -> None:
 
 def test_unreadable_pictures_are_skipped_and_named(bundle: Path, folder: Path) -> None:
     (folder / "more" / "broken.jpg").write_bytes((folder / "more" / "two.jpg").read_bytes()[:200])
-    result = run(bundle, "more", "--out", "sheet.png", "--json", "boxes.jsonl")
+    result = run(bundle, "more", "--out", "sheet.png", "--jsonl", "boxes.jsonl")
     assert result.exit_code == 1
     assert "broken.jpg" in result.stderr
     assert "skipped 1 of 3 images" in result.stderr
@@ -164,7 +164,7 @@ def test_unreadable_pictures_are_skipped_and_named(bundle: Path, folder: Path) -
         (DataError, "no image format for sheet.txt", ("--out", "sheet.txt")),
         (DataError, "no images at: gone.png", ("gone.png",)),
         (ConfigError, "more/two.jpg is one of the input files", ("more", "--out", "more/two.jpg")),
-        (ConfigError, "more/../one.png is one of the input files", ("--json", "more/../one.png")),
+        (ConfigError, "more/../one.png is one of the input files", ("--jsonl", "more/../one.png")),
     ],
 )
 def test_user_errors_leave_nothing(
@@ -172,7 +172,7 @@ def test_user_errors_leave_nothing(
 ) -> None:
     """`main` prints these and ends with status 2."""
     before = {name: Path(name).read_bytes() for name in list_files(folder)}
-    files = ("--out", "sheet.png", "--folder", "out", "--json", "boxes.jsonl")
+    files = ("--out", "sheet.png", "--folder", "out", "--jsonl", "boxes.jsonl")
     result = run(bundle, "one.png", *files, *options)
     with pytest.raises(error, match=words):
         raise result.exception or RuntimeError(result.output)
@@ -213,13 +213,13 @@ def test_a_figure_that_fails_leaves_the_old_files(
         raise MemoryError
 
     monkeypatch.setattr("passerby.visualization.localization_figure.draw_localizations", fail)
-    assert run(bundle, "one.png", "--out", "sheet.png", "--json", "boxes.jsonl").exit_code == 1
+    assert run(bundle, "one.png", "--out", "sheet.png", "--jsonl", "boxes.jsonl").exit_code == 1
     assert list_files(folder) == before
     assert {(folder / name).read_text() for name in ("sheet.png", "boxes.jsonl")} == {"old"}
 
 
 def test_options_that_are_refused(bundle: Path, folder: Path) -> None:
-    both = run(bundle, "one.png", "--out", "a.png", "--json", "a.png")
+    both = run(bundle, "one.png", "--out", "a.png", "--jsonl", "a.png")
     assert both.exit_code == 2
     assert "the same file" in both.output
     for options in (("--height", "10"), ("--columns", "0"), ("--method", "cam"), ("--boxes", "inner")):
@@ -232,8 +232,8 @@ def test_names_of_files() -> None:
 
 
 def test_lines_of_json_on_standard_output(bundle: Path, folder: Path) -> None:
-    run(bundle, *PICTURES, "--json", "boxes.jsonl")
-    result = run(bundle, *PICTURES, "--json", "-")
+    run(bundle, *PICTURES, "--jsonl", "boxes.jsonl")
+    result = run(bundle, *PICTURES, "--jsonl", "-")
     assert result.exit_code == 0, result.output
     assert result.stdout == Path("boxes.jsonl").read_text(encoding="utf-8")
     assert not Path("-").exists()

@@ -178,7 +178,7 @@ def predict_parsing(folder: Path, name: str, tmp_path: Path, _: pytest.MonkeyPat
 
 
 def localize(folder: Path, name: str, tmp_path: Path, _: pytest.MonkeyPatch) -> None:
-    invoke("localize", folder, str(folder / name), "--json", str(tmp_path / "boxes.jsonl"))
+    invoke("localize", folder, str(folder / name), "--jsonl", str(tmp_path / "boxes.jsonl"))
 
 
 def attention(folder: Path, name: str, tmp_path: Path, _: pytest.MonkeyPatch) -> list[NDArray[Any]]:

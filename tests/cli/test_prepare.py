@@ -63,7 +63,7 @@ def test_summary_lists_problems(root, tmp_path):
     (root / "06.png").unlink()
     result = run("table", "--root", root, "--out", tmp_path / "out" / "m.parquet", "--allow-missing")
     assert result.exit_code == 0, result.output
-    assert "Note: mine: 1 of 40 images are missing" in result.output
+    assert "passerby: mine: 1 of 40 images are missing" in result.output
     assert "Unreadable images (1):" in result.output
     assert "05.png: it is damaged" in result.output
     assert "03.png = 04.png" in result.output
@@ -248,7 +248,7 @@ def test_missing_images_of_similar_names_are_listed(root):
     ]
     result = run("table", "--root", root, "--allow-missing")
     assert result.exit_code == 0, result.output
-    assert "Note: mine: 3 of 40 images are missing under" in result.output
+    assert "passerby: mine: 3 of 40 images are missing under" in result.output
     assert "05.png (found 05.PNG: same name in another letter case)" in result.output
 
 
@@ -324,7 +324,7 @@ def test_options_for_tables_as_people_have_them(root, tmp_path):
     assert manifest.schema.names == ("Hat", "Coat", "age=0", "age=1")
     assert manifest.labels[:4].tolist() == [[0, 0, 1, 0], [1, 1, 0, 1], [0, -1, 1, 0], [1, 0, 0, 1]]
     assert manifest.table.column("split:own").to_pylist() == ["train"] * 30 + ["val"] * 5 + ["test"] * 5
-    assert "Note: column 'age' has 2 values and became one attribute for each: 0, 1" in result.output
+    assert "passerby: column 'age' has 2 values and became one attribute for each: 0, 1" in result.output
 
 
 def test_labels_that_mean_absent(root, tmp_path):
@@ -420,7 +420,7 @@ def test_json(root, tmp_path):
     assert "Wrote table.parquet (40 rows)." in result.stderr
 
 
-@pytest.mark.parametrize("width", [80, 120, 200])
+@pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_the_summary_fits_with_long_names(root, width):
     table = (
         (root / "mine.csv").read_text().replace("Hat", "x" * 90).replace("Cape", "a cape of many words " * 4)

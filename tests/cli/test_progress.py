@@ -8,6 +8,7 @@ import re
 from pathlib import Path
 
 import pytest
+import typer
 from typer.testing import CliRunner
 
 from passerby.cli import app, main
@@ -61,6 +62,8 @@ def test_no_bar_in_a_pipe_or_if_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
         (["recipes", "man", "--quiet"], Verbosity.QUIET),
         (["--verbose", "recipes", "man"], Verbosity.VERBOSE),
         (["recipes", "--verbose", "man"], Verbosity.VERBOSE),
+        (["recipes", "man", "-q"], Verbosity.QUIET),
+        (["recipes", "-v", "man"], Verbosity.VERBOSE),
     ],
 )
 def test_the_level_comes_before_or_after_the_command(words: list[str], level: Verbosity) -> None:
@@ -68,10 +71,33 @@ def test_the_level_comes_before_or_after_the_command(words: list[str], level: Ve
     assert get_verbosity() is level
 
 
-def test_the_levels_exclude_each_other() -> None:
-    result = CliRunner().invoke(app, ["--quiet", "--verbose", "recipes"])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--quiet", "--verbose", "recipes"],
+        ["recipes", "--quiet", "--verbose"],
+        ["recipes", "-v", "-q"],
+        ["-q", "recipes", "-v"],
+        ["--verbose", "recipes", "--quiet"],
+    ],
+)
+def test_the_levels_exclude_each_other(words: list[str]) -> None:
+    result = CliRunner().invoke(app, words)
     assert result.exit_code == 2
     assert "either --quiet or --verbose" in result.stderr
+
+
+def test_the_help_of_every_command_lists_the_levels() -> None:
+    for words in ([], *([name] for name in typer.main.get_command(app).commands)):  # type: ignore[attr-defined]
+        text = CliRunner().invoke(app, [*words, "--help"]).stdout
+        assert "-q, --quiet " in text, words
+        assert "-v, --verbose " in text, words
+
+
+def test_a_file_may_have_the_name_of_a_level() -> None:
+    error = CliRunner().invoke(app, ["recipes", "--", "--quiet"]).exception
+    assert "no recipe, suite or folder --quiet" in str(error)
+    assert get_verbosity() is Verbosity.NORMAL
 
 
 def test_quiet_hides_notes_and_keeps_results(tmp_path: Path) -> None:
@@ -89,20 +115,24 @@ def test_notes_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
 @pytest.mark.parametrize(
     ("level", "expected"),
     [
-        (Verbosity.QUIET, ["warning"]),
-        (Verbosity.NORMAL, ["info", "warning"]),
-        (Verbosity.VERBOSE, ["debug", "info", "warning"]),
+        (Verbosity.QUIET, ("", "passerby: warning\n")),
+        (Verbosity.NORMAL, ("info\n", "passerby: warning\n")),
+        (Verbosity.VERBOSE, ("", "debug\ninfo\npasserby: warning\n")),
     ],
 )
 def test_log_records_by_level(
-    level: Verbosity, expected: list[str], capsys: pytest.CaptureFixture[str]
+    level: Verbosity, expected: tuple[str, str], capsys: pytest.CaptureFixture[str]
 ) -> None:
     set_verbosity(level)
     logger = logging.getLogger("passerby.test")
-    with show_logs():
-        for name in ("debug", "info", "warning"):
-            getattr(logger, name)(name)
-    assert capsys.readouterr().out.split() == expected
+    with show_logs(progress=False):  # as every command does
+        with show_logs():
+            for name in ("debug", "info", "warning"):
+                getattr(logger, name)(name)
+        assert capsys.readouterr() == expected
+        logger.info("of no interest")
+        assert ("of no interest" in capsys.readouterr().err) is (level is Verbosity.VERBOSE)
+    assert not logging.getLogger("passerby").handlers
 
 
 def test_verbose_prints_the_traceback_of_an_error(
@@ -131,8 +161,6 @@ def test_a_renamed_option_names_the_present_one() -> None:
 
 
 def test_no_present_option_is_listed_as_renamed() -> None:
-    import typer
-
     from passerby.cli.command import RENAMED
 
     for name, options in RENAMED.items():

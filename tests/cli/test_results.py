@@ -79,7 +79,7 @@ def test_attributes_that_cannot_be_measured_are_named_below_every_table(tmp_path
     metrics = {**dict.fromkeys(METRICS, 0.75), "unmeasured": ["Bag"]}
     write(tmp_path, seed=0, score=0.5, metrics={**metrics, "per_attribute": {"Hat": score, "Bag": missing}})
     remark = (
-        "peta official-1/test, protocol default: 1 of 2 attributes lack positives or negatives and are left "
+        "peta official-1/test, protocol default: 1 of 2 attributes lacks positives or negatives and is left "
         "out of mA: Bag."
     )
     for options in ([], ["--markdown"], ["--by-attribute"], ["--by-attribute", "--markdown"]):
@@ -97,7 +97,8 @@ def test_a_named_file_of_another_kind_is_left_out_and_mentioned(folder: Path, tm
     )
     assert "50.00" in process.stdout
     assert process.stderr == (
-        f"left out: {tmp_path}/recipe.yaml is no score file, which `passerby evaluate … --result` writes\n"
+        f"passerby: left out: {tmp_path}/recipe.yaml is not a score file, which `passerby evaluate … "
+        "--result` writes\n"
     )
 
 

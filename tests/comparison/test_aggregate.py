@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,6 +36,13 @@ def test_seeds_are_averaged_and_nothing_else_is() -> None:
     assert pair.sd["mA"] == pytest.approx(statistics.stdev([0.80, 0.83]))
     assert pair.format("mA") == "81.50 ± 2.12"
     assert next(row for row in rows if row.mean["mA"] == 0.9).format("f1") == "90.00"
+
+
+def test_json_names_what_cannot_be_measured() -> None:
+    plain = with_score(0.80, seed=0)
+    bare = replace(plain, metrics={**plain.metrics, "unmeasured": ["Bag"]}, dataset="ccp")
+    documents = [row.to_dict() for row in aggregate([plain, bare, replace(bare, seed=1)])]
+    assert [(each["dataset"], each["unmeasured"]) for each in documents] == [("ccp", ["Bag"]), ("peta", [])]
 
 
 def test_the_same_seed_twice_is_refused() -> None:

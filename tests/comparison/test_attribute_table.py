@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -57,6 +58,18 @@ def test_rows_are_those_of_the_score_files() -> None:
     markdown = table.format_markdown().splitlines()
     assert markdown[1] == "|---|---:|---:|---:|---:|---:|---:|"
     assert markdown[2] == "| Hat | 5.0 | 95.0 | 90.0 | 60.0 | 93.0 | 63.0 |"
+
+
+def test_json_has_the_mean_and_what_cannot_be_measured() -> None:
+    result = make("a")
+    per_attribute = result.metrics["per_attribute"]
+    per_attribute["Bag"] = {"accuracy": 0.6, "mA": None, "positives": 0, "negatives": 100}
+    bare = make("a", metrics={**result.metrics, "unmeasured": ["Bag"], "per_attribute": per_attribute})
+    document = create_attribute_table(aggregate([bare, replace(bare, seed=1)])).to_dict()
+    assert document["unmeasured"] == ["Bag"]
+    assert document["mean"] == {
+        "man · resnet50 · a": {"accuracy": pytest.approx(2.2 / 3), "mA": pytest.approx(0.64)}
+    }
 
 
 def test_other_data_and_other_attributes_are_refused() -> None:

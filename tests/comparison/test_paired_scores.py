@@ -97,8 +97,8 @@ def write(folder: Path, *evaluations: Evaluation) -> Path:
 
 @pytest.mark.parametrize("unknown", ["ignore", "negative"])
 @pytest.mark.parametrize("ties", [False, True])
-@pytest.mark.parametrize("degenerate", ["drop", "zero"])
-def test_weights_equal_repeated_rows(unknown: Any, ties: bool, degenerate: Any) -> None:
+@pytest.mark.parametrize("unmeasured", ["drop", "zero"])
+def test_weights_equal_repeated_rows(unknown: Any, ties: bool, unmeasured: Any) -> None:
     rng = np.random.default_rng(3)
     labels = rng.choice([-1, 0, 1], (80, 7), p=[0.1, 0.6, 0.3]).astype(np.int8)
     labels[:, 5] = np.where(labels[:, 5] == 1, 0, labels[:, 5])  # never a positive
@@ -109,13 +109,13 @@ def test_weights_equal_repeated_rows(unknown: Any, ties: bool, degenerate: Any) 
     if ties:
         probs = (np.round(probs * 10) / 10).astype(np.float32)  # also on the thresholds
     thresholds = [0.5, 0.4, 0.3, 0.6, 0.5, 0.5, 0.2]
-    weighted = WeightedMetrics(probs, labels, thresholds=thresholds, unknown=unknown, degenerate=degenerate)
+    weighted = WeightedMetrics(probs, labels, thresholds=thresholds, unknown=unknown, unmeasured=unmeasured)
     multiplicities = np.concatenate(
         list(draw_multiplicities(np.arange(80) // 3, resamples=40, seed=1)), axis=1
     )
     found = weighted.compute(multiplicities)
     assert set(found) == set(METRICS)
-    protocol = replace(load_protocol("default"), unknown=unknown, degenerate=degenerate)
+    protocol = replace(load_protocol("default"), unknown=unknown, unmeasured=unmeasured)
     lost = 0
     for b, counts in enumerate(multiplicities.T.astype(int)):
         rows = np.repeat(np.arange(80), counts)
@@ -129,10 +129,10 @@ def test_weights_equal_repeated_rows(unknown: Any, ties: bool, degenerate: Any) 
     assert 0 < lost < 40
 
 
-@pytest.mark.parametrize(("degenerate", "expected"), [("drop", [np.nan, 1.0]), ("zero", [0.5, 1.0])])
-def test_a_resample_without_positives_has_no_mAP(degenerate: Any, expected: list[float]) -> None:
+@pytest.mark.parametrize(("unmeasured", "expected"), [("drop", [np.nan, 1.0]), ("zero", [0.5, 1.0])])
+def test_a_resample_without_positives_has_no_mAP(unmeasured: Any, expected: list[float]) -> None:
     probs, labels = np.array([[0.9], [0.4]], np.float32), np.array([[1], [0]], np.int8)
-    found = WeightedMetrics(probs, labels, thresholds=[0.5], unknown="ignore", degenerate=degenerate).compute(
+    found = WeightedMetrics(probs, labels, thresholds=[0.5], unknown="ignore", unmeasured=unmeasured).compute(
         np.array([[0.0, 1.0], [2.0, 1.0]])
     )
     assert np.isnan(found["mAP"]).tolist() == [True, False]

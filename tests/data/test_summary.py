@@ -12,7 +12,7 @@ from passerby.data.crop_check import CropCheck
 from passerby.data.formats import FORMATS
 from passerby.data.image_check import check_images
 from passerby.data.manifest import Manifest
-from passerby.data.summary import AttributeCount, SharedIdentities, Unmeasurable, summarise
+from passerby.data.summary import AttributeCount, SharedIdentities, UnmeasuredAttributes, summarise
 from passerby.schema import Attribute, AttributeSchema
 
 SCHEMA = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Male", "is male")))
@@ -132,10 +132,10 @@ def test_repeated_rows_and_contradictory_labels(root):
 def test_attributes_that_cannot_be_measured_by_split(root):
     labels = [[1, 0], [0, -1], [0, 1], [0, -1], [1, -1]]
     partitions = {"own": ["train", "train", "train", "test", "val"], "all": ["train"] * 5}
-    assert summarise(make_manifest(root, labels=labels, partitions=partitions)).unmeasurable == {
+    assert summarise(make_manifest(root, labels=labels, partitions=partitions)).unmeasured == {
         "own": {
-            "val": Unmeasurable((), ("Hat",), ("Male",)),
-            "test": Unmeasurable(("Hat",), (), ("Male",)),
+            "val": UnmeasuredAttributes((), ("Hat",), ("Male",)),
+            "test": UnmeasuredAttributes(("Hat",), (), ("Male",)),
         },
         "all": {},
     }

@@ -82,8 +82,8 @@ def test_an_attribute_without_positives_has_no_scores_and_is_named(evaluation: E
     assert missing == ["mA", "tpr", "precision", "recall", "f1", "AP"]
     measured = [each["mA"] for name, each in metrics["per_attribute"].items() if name != "Umbrella <open>"]
     assert metrics["mA"] == pytest.approx(sum(measured) / 4, abs=1e-12)
-    assert evaluation.describe_unmeasured() == [
-        "1 of 5 attributes lack positives or negatives and are left out of mA: Umbrella <open>."
+    assert evaluation.list_remarks() == [
+        "1 of 5 attributes lacks positives or negatives and is left out of mA: Umbrella <open>."
     ]
 
 
@@ -94,8 +94,8 @@ def test_the_literature_counts_it_as_zero(make: Make) -> None:
     assert each["Umbrella <open>"] == metrics["per_attribute"]["Umbrella <open>"]["tnr"] / 2
     assert metrics["mA"] == pytest.approx(sum(each.values()) / 5, abs=1e-12)
     assert metrics["unmeasured"] == ["Umbrella <open>"]
-    assert "unmeasurable attributes counted as 0" in evaluation.protocol_line
-    assert "counts as 0 in mA: Umbrella <open>." in evaluation.describe_unmeasured()[0]
+    assert "unmeasured attributes counted as 0" in evaluation.protocol_line
+    assert "counts as 0 in mA: Umbrella <open>." in evaluation.list_remarks()[0]
 
 
 def test_an_attribute_and_samples_without_a_known_label_are_left_out(evaluation: Evaluation) -> None:
@@ -113,7 +113,7 @@ def test_an_attribute_and_samples_without_a_known_label_are_left_out(evaluation:
     assert unknown.summary() == rest.summary()
     labels = labels.copy()
     labels[:3] = -1
-    assert replace(evaluation, labels=labels).describe_unmeasured()[1] == (
+    assert replace(evaluation, labels=labels).list_remarks()[1] == (
         "3 of 20 samples have no known label and are left out of all scores."
     )
 

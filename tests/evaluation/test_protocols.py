@@ -28,11 +28,11 @@ def test_names_join() -> None:
 
 
 def test_counting_what_cannot_be_measured_joins_the_other_rules() -> None:
-    assert load_protocol("default").degenerate == "drop"
+    assert load_protocol("default").unmeasured == "drop"
     joined = load_protocol("count-unmeasurable+threshold-0.45+unknown-negative")
-    assert (joined.degenerate, joined.threshold, joined.unknown) == ("zero", 0.45, "negative")
+    assert (joined.unmeasured, joined.threshold, joined.unknown) == ("zero", 0.45, "negative")
     line = load_protocol("count-unmeasurable").describe((0.5,))
-    assert line.endswith("p > 0.5, unknown labels ignored, unmeasurable attributes counted as 0")
+    assert line.endswith("p > 0.5, unknown labels ignored, unmeasured attributes counted as 0")
 
 
 def test_every_named_protocol_carries_its_name() -> None:

@@ -98,7 +98,7 @@ def test_a_named_file_of_another_kind_is_left_out_with_a_message(
         assert message.startswith("left out: ")
         assert str(path) in message
     assert "`passerby compare" in caplog.messages[2]
-    with pytest.raises(DataError, match=r"recipe\.yaml is no score file.*outcome\.json is no score file"):
+    with pytest.raises(DataError, match=r"recipe\.yaml is not a score file.*outcome\.json is not a score"):
         load_results([recipe, outcome])
     with pytest.raises(DataError, match="no file or folder at"):
         load_results([runs, runs / "seed9"])

@@ -34,7 +34,14 @@ def unpack(result: Any) -> list[Any]:
     if isinstance(result, tuple):
         return [result[0], result[1].tolist()]
     tensors = [getattr(result, f"per_attribute_{n}").tolist() for n in TENSORS]
-    return [result.summary(), result.degenerate, result.rows, result.f1_o, tensors, result.positives.tolist()]
+    return [
+        result.summary(),
+        result.n_unmeasured,
+        result.rows,
+        result.f1_o,
+        tensors,
+        result.positives.tolist(),
+    ]
 
 
 @pytest.fixture(params=[AttributeMetrics, MeanAveragePrecision])
@@ -153,7 +160,7 @@ def test_wrong_options_are_refused(create: Any) -> None:
     with pytest.raises(ConfigError, match="expected zero or drop"):
         AttributeMetrics(5, empty_rows="maybe")
     with pytest.raises(ConfigError, match="expected zero or drop"):
-        AttributeMetrics(5, degenerate="maybe")
+        AttributeMetrics(5, unmeasured="maybe")
 
 
 def test_the_mean_leaves_out_attributes_without_positives() -> None:

@@ -74,7 +74,7 @@ def test_by_hand() -> None:
     assert scores.precision == pytest.approx((1 + 0 + 1 + 0) / 4, **CLOSE)
     assert scores.recall == pytest.approx((1 + 0 + 1 / 2 + 0) / 4, **CLOSE)
     assert scores.f1 == pytest.approx(2 * 0.5 * 0.375 / 0.875, **CLOSE)
-    assert (scores.degenerate, scores.rows) == (0, 4)
+    assert (scores.n_unmeasured, scores.rows) == (0, 4)
     assert scores.positives.tolist() == [2, 2, 2]
     assert scores.negatives.tolist() == [2, 2, 2]
     assert list(scores.summary()) == ["mA", "accuracy", "precision", "recall", "f1"]
@@ -176,8 +176,8 @@ def test_an_attribute_without_positives_or_negatives_is_left_out_of_the_means_it
     labels = [[1, 0, 1, -1], [0, 0, 1, -1]]
     scores = compute_scores(compute_counts(probs, labels))
     nan = pytest.approx(math.nan, nan_ok=True)
-    assert scores.measurable.tolist() == [True, False, False, False]
-    assert scores.degenerate == 3
+    assert scores.measured.tolist() == [True, False, False, False]
+    assert scores.n_unmeasured == 3
     assert scores.per_attribute_tpr.tolist() == [1, nan, 0.5, nan]
     assert scores.per_attribute_tnr.tolist() == [1, 0.5, nan, nan]
     assert scores.per_attribute_mA.tolist() == [1, nan, nan, nan]
@@ -193,12 +193,12 @@ def test_an_attribute_without_positives_or_negatives_is_left_out_of_the_means_it
 def test_the_literature_counts_what_cannot_be_measured_as_zero() -> None:
     probs = [[0.9, 0.1, 0.9, 0.9], [0.1, 0.9, 0.2, 0.1]]
     labels = [[1, 0, 1, -1], [0, 0, 1, -1]]
-    scores = compute_scores(compute_counts(probs, labels), degenerate="zero")
+    scores = compute_scores(compute_counts(probs, labels), unmeasured="zero")
     assert scores.per_attribute_mA.tolist() == [1, 0.25, 0.25, 0]
     assert scores.mA == 1.5 / 4
     assert scores.f1_c == pytest.approx((1 + 2 / 3) / 4)
     assert scores.recognition_rate == pytest.approx(2 / 4)
-    assert scores.degenerate == 3
+    assert scores.n_unmeasured == 3
 
 
 def test_an_unknown_attribute_does_not_change_the_scores_by_row() -> None:
@@ -213,14 +213,14 @@ def test_a_row_without_a_known_label_is_part_of_no_score() -> None:
     probs, labels = draw_table(200, 5, unknown=0.1)
     longer = torch.cat([probs, torch.rand(7, 5)]), torch.cat([labels, torch.full((7, 5), -1)])
     assert score(longer).summary() == score((probs, labels)).summary()
-    counted = compute_scores(compute_counts(*longer), degenerate="zero")
+    counted = compute_scores(compute_counts(*longer), unmeasured="zero")
     assert counted.recall == pytest.approx(score((probs, labels)).recall * 200 / 207)
 
 
-@pytest.mark.parametrize("degenerate", ["zero", "drop"])
-def test_where_everything_can_be_measured_both_habits_agree_to_the_last_bit(degenerate: str) -> None:
+@pytest.mark.parametrize("unmeasured", ["zero", "drop"])
+def test_where_everything_can_be_measured_both_habits_agree_to_the_last_bit(unmeasured: str) -> None:
     table = draw_table(300, 7, unknown=0.05)
-    scores, other = score(table), compute_scores(compute_counts(*table), degenerate=degenerate)
+    scores, other = score(table), compute_scores(compute_counts(*table), unmeasured=unmeasured)
     assert other.summary() == scores.summary()
     assert (other.f1_c, other.recognition_rate) == (scores.f1_c, scores.recognition_rate)
     assert scores.mA == float(((scores.per_attribute_tpr + scores.per_attribute_tnr) / 2).mean())
@@ -242,12 +242,12 @@ def test_without_a_known_label_nothing_is_measured() -> None:
     for empty_rows in ("zero", "drop"):
         scores = compute_scores(counts, empty_rows=empty_rows)
         assert all(math.isnan(value) for value in scores.summary().values())
-        assert set(compute_scores(counts, empty_rows=empty_rows, degenerate="zero").summary().values()) == {
+        assert set(compute_scores(counts, empty_rows=empty_rows, unmeasured="zero").summary().values()) == {
             0.0
         }
     assert math.isnan(scores.f1_c)
     assert math.isnan(scores.recognition_rate)
-    assert scores.degenerate == 3
+    assert scores.n_unmeasured == 3
 
 
 def test_no_rows_are_refused() -> None:
@@ -284,7 +284,7 @@ def test_a_wrong_option_lists_the_valid_ones() -> None:
     with pytest.raises(ConfigError, match="expected zero or drop"):
         compute_scores(counts, empty_rows="keep")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="expected zero or drop"):
-        compute_scores(counts, degenerate="keep")  # type: ignore[arg-type]
+        compute_scores(counts, unmeasured="keep")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="expected ignore or negative"):
         compute_counts(*HAND, unknown="keep")  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="expected ignore or negative"):
@@ -317,7 +317,7 @@ def test_counts_equal_numpy(rows: int, attributes: int, unknown: float, threshol
     assert ours == count_with_numpy(probs.numpy(), labels.numpy(), threshold)
     assert int(counts.labelled_rows) == int((labels == 1).any(1).sum())
     assert int(counts.known_rows) == int((labels >= 0).any(1).sum())
-    scores = compute_scores(counts, degenerate="zero")
+    scores = compute_scores(counts, unmeasured="zero")
     assert all(0 <= v <= 1 for v in scores.summary().values())
     assert scores.accuracy <= min(scores.precision, scores.recall) + 1e-9
 
@@ -335,7 +335,7 @@ def test_many_chunks_count_as_one() -> None:
 @pytest.mark.parametrize("attributes", [120, 121])
 def test_full_rows_do_not_overflow(attributes: int) -> None:
     counts = compute_counts(torch.ones(300, attributes), torch.ones(300, attributes, dtype=torch.int8))
-    scores = compute_scores(counts, degenerate="zero")
+    scores = compute_scores(counts, unmeasured="zero")
     assert scores.summary() == {"mA": 0.5, "accuracy": 1.0, "precision": 1.0, "recall": 1.0, "f1": 1.0}
     assert scores.positives.tolist() == [300] * attributes
 

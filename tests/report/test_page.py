@@ -84,7 +84,7 @@ def test_scores_protocol_and_model_are_stated(evaluation: Evaluation, run: Path)
         assert f"{100 * value:.1f}" in html
     assert "positive if p &gt; 0.5, unknown labels ignored; epoch chosen by best mA on val" in html
     assert (
-        "1 of 5 attributes lack positives or negatives and are left out of mA: Umbrella &lt;open&gt;." in html
+        "1 of 5 attributes lacks positives or negatives and is left out of mA: Umbrella &lt;open&gt;." in html
     )
     assert "epoch 9 was selected" in html
     assert "baseline · mobilenetv2_<wbr>100 · sb" in html
@@ -179,7 +179,7 @@ def test_score_files_are_shown_once_and_as_a_table_without_predictions(
     assert '<h2 id="s-h">Score files</h2>' in html
     assert f"{100 * evaluation.scores.mA:.2f}" in html  # seed 4
     assert "80.00" in html  # the other score file
-    assert "drawn official/test, protocol default: 1 of 5 attributes lack positives or negatives" in html
+    assert "drawn official/test, protocol default: 1 of 5 attributes lacks positives or negatives" in html
     only = create_report([], [], results=[make_result(), make_result(seed=1)])
     assert "baseline · mobilenetv2_<wbr>100 · sb</h1>" in only
     assert "80.00 ± 0.00" in only

@@ -18,6 +18,7 @@ from passerby.data.formats.dataset_files import find_guidance
 from passerby.data.manifest import check_relative_path
 from passerby.errors import ConfigError, DataError, ImageError
 from passerby.images.decode import load_map
+from passerby.io import list_some
 from passerby.parsing import UNKNOWN_CLASS, find_unnamed
 
 if TYPE_CHECKING:
@@ -28,9 +29,6 @@ __all__ = ["KINDS", "annotate", "describe_annotators", "find_existing", "list_av
 KINDS: tuple[Kind, ...] = ("masks", "parsing", "keypoints")
 
 _THREADS = 4
-
-_SHOWN = 5
-"""Number of unreadable images that are listed in the log."""
 
 logger = logging.getLogger(__name__)
 
@@ -251,9 +249,8 @@ def _fill(manifest: Manifest, keys: Sequence[Key], *, annotator: Annotator, jour
 
 def _log_unreadable(annotator: Annotator, unreadable: Sequence[tuple[str, str]]) -> None:
     if unreadable:
-        reasons = "; ".join(reason for _, reason in unreadable[:_SHOWN])
-        more = f"; and {len(unreadable) - _SHOWN:,} more" if len(unreadable) > _SHOWN else ""
+        reasons = list_some([reason for _, reason in unreadable], separator="; ")
         logger.warning(
-            "%s: %s images could not be used, their rows get none: %s%s",
-            *(annotator.kind, f"{len(unreadable):,}", reasons, more),
+            "%s: %s images could not be used, their rows get none: %s",
+            *(annotator.kind, f"{len(unreadable):,}", reasons),
         )

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import nn
 
 from passerby.errors import ModelError
+from passerby.io import state_reason
 
 __all__ = ["build_detector", "check_weights_path", "download_detector", "load_weights"]
 
@@ -48,7 +49,7 @@ def download_detector(
         weights = models.get_model_weights(architecture).DEFAULT
         network = build_detector(architecture, network_type, {**options, "weights": weights})
     except Exception as error:  # URLError, OSError, RuntimeError (hash), ValueError (no weights), …
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        reason = state_reason(error)
         raise ModelError(
             f"torchvision's weights of {architecture} could not be downloaded ({reason}); check the "
             "connection, or give the path of a .safetensors or .pth file as weights"
@@ -74,7 +75,7 @@ def load_weights(network: nn.Module, path: Path, architecture: str) -> None:
         else:
             state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # safetensors and torch raise many kinds
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        reason = state_reason(error)
         raise ModelError(
             f"{path} is damaged or contains more than tensors ({reason}); download it again"
         ) from error

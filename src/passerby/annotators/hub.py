@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from passerby.annotators.base import Kind, Sample
 from passerby.annotators.networks import hash_files, prepare_network
 from passerby.errors import ModelError
+from passerby.io import state_reason
 from passerby.parsing import COARSE_CLASSES, LIP_CLASSES, LIP_TO_COARSE
 
 __all__ = ["DEFAULT_SEGFORMER", "DEFAULT_VITPOSE", "SegFormer", "ViTPose"]
@@ -225,7 +226,7 @@ def _load(weights: str, family: str, task: str) -> tuple[Any, Any, dict[str, Any
     except ModelError:
         raise
     except Exception as error:  # the Hub and transformers raise many kinds
-        reason = f"{type(error).__name__}: {error}".strip().splitlines()[0]
+        reason = state_reason(error)
         raise ModelError(
             f"{weights} could not be loaded ({reason}); check the connection, or give a local folder with "
             f"config.json, model.safetensors and preprocessor_config.json of a {family}{task}"

@@ -9,6 +9,7 @@ import torch
 from torch import nn
 
 from passerby.errors import ModelError
+from passerby.io import state_reason
 
 __all__ = ["hash_files", "prepare_network"]
 
@@ -36,7 +37,7 @@ def prepare_network(network: nn.Module, device: str) -> torch.device:
         target = torch.device(device)
         network.eval().requires_grad_(False).to(target)
     except (AssertionError, RuntimeError) as error:  # torch raises both when CUDA is missing
-        reason = str(error).strip().splitlines()[0]
+        reason = state_reason(error)
         raise ModelError(
             f"the device {device!r} cannot be used ({reason}); choose cpu or an available device"
         ) from error

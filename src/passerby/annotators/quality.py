@@ -16,6 +16,7 @@ from passerby.annotators.base import ALMOST_EMPTY, ALMOST_FULL
 from passerby.annotators.crops import compute_crop, load_cut_map, shift_keypoints
 from passerby.errors import DataError
 from passerby.images.decode import read_size
+from passerby.io import list_some
 from passerby.parsing import UNKNOWN_CLASS
 
 if TYPE_CHECKING:
@@ -144,7 +145,9 @@ def measure_quality(
                 progress(len(rows), n)
     problems = [row.problem for row in rows if row.problem]
     if problems:
-        logger.warning("%s maps could not be read: %s", f"{len(problems):,}", "; ".join(problems[:5]))
+        logger.warning(
+            "%s maps could not be read: %s", f"{len(problems):,}", list_some(problems, separator="; ")
+        )
     shares = np.array([np.nan if row.share is None else row.share for row in rows], np.float64)
     with np.errstate(invalid="ignore"):
         good = (shares >= ALMOST_EMPTY) & (shares <= ALMOST_FULL)

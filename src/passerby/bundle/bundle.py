@@ -16,6 +16,7 @@ from passerby.bundle.storage import read_files, write_files
 from passerby.devices import check_device
 from passerby.errors import BundleError, DataError, ModelError, SchemaError
 from passerby.images.placement import resize_image
+from passerby.io import state_reason
 from passerby.migration import upgrade
 from passerby.types import Box, Guidance, Output, Prediction, Preprocess
 
@@ -130,7 +131,7 @@ class Bundle:
         try:
             self.model.to(device)
         except (RuntimeError, AssertionError) as error:
-            reason = str(error).splitlines()[0]
+            reason = state_reason(error)
             raise BundleError(f"device {str(device)!r} is not available ({reason}); use 'cpu'") from error
         return self
 

@@ -93,7 +93,7 @@ def rebuild_model(content: Content, path: Path) -> AttributeModel:
     try:
         state = load_tensors(content.weights)
     except SafetensorError as error:
-        raise BundleError(f"{path}: {WEIGHTS} is no safetensors file ({error})") from error
+        raise BundleError(f"{path}: {WEIGHTS} is not a safetensors file ({error})") from error
     _check_state(state, model.state_dict(), path)
     model.load_state_dict(state)
     return model

@@ -8,6 +8,7 @@ from pathlib import Path
 from passerby._version import __version__
 from passerby.bundle.storage import CARD, CONFIG, WEIGHTS
 from passerby.errors import BundleError
+from passerby.io import state_reason
 
 __all__ = ["download", "locate", "upload"]
 
@@ -46,7 +47,7 @@ def download(name: str, revision: str | None) -> Path:
     except Exception as error:  # of the Hub's client, httpx or the operating system
         raise BundleError(
             f"no bundle at {name} on this machine, and it could not be downloaded from the Hugging Face Hub "
-            f"({_first_line(error)}); check the name, the revision and the connection"
+            f"({state_reason(error)}); check the name, the revision and the connection"
         ) from error
 
 
@@ -66,11 +67,7 @@ def upload(folder: Path, repo_id: str, *, private: bool, revision: str | None, m
         api.upload_folder(repo_id=repo_id, folder_path=folder, revision=revision, commit_message=message)
     except Exception as error:  # as above
         raise BundleError(
-            f"could not push to {repo_id} ({_first_line(error)}); check the name, the connection and "
+            f"could not push to {repo_id} ({state_reason(error)}); check the name, the connection and "
             "that you are logged in (`hf auth login`)"
         ) from error
     return str(url)
-
-
-def _first_line(error: Exception) -> str:
-    return (str(error).strip().splitlines() or [type(error).__name__])[0]

@@ -29,7 +29,14 @@ from passerby.cli.results import results
 from passerby.cli.suite import suite
 from passerby.cli.synth import synth
 from passerby.cli.train import train
-from passerby.cli.verbosity import Verbosity, get_verbosity, set_verbosity
+from passerby.cli.verbosity import (
+    QuietOption,
+    VerboseOption,
+    Verbosity,
+    choose_verbosity,
+    get_verbosity,
+    set_verbosity,
+)
 from passerby.errors import PasserbyError
 
 __all__ = ["app", "main"]
@@ -79,19 +86,12 @@ def _options(
         bool,
         typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version and exit."),
     ] = False,
-    quiet: Annotated[
-        bool,
-        typer.Option("--quiet", "-q", help="Print results, warnings and errors only; also after COMMAND."),
-    ] = False,
-    verbose: Annotated[
-        bool,
-        typer.Option("--verbose", "-v", help="Print log records and tracebacks, too; also after COMMAND."),
-    ] = False,
+    quiet: QuietOption = False,
+    verbose: VerboseOption = False,
 ) -> None:
     del version
-    if quiet and verbose:
-        raise typer.BadParameter("give either --quiet or --verbose, not both")
-    set_verbosity(Verbosity.QUIET if quiet else Verbosity.VERBOSE if verbose else Verbosity.NORMAL)
+    set_verbosity(Verbosity.NORMAL)
+    choose_verbosity(quiet=quiet, verbose=verbose)
 
 
 def main() -> None:

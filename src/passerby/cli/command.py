@@ -1,19 +1,20 @@
-"""The form of every command: levels of output after its name, and hints for options of older versions."""
+"""What all commands share: `--quiet` and `--verbose`, warnings, and hints for options of older versions."""
 
 from __future__ import annotations
 
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
+import typer
 from typer.core import TyperCommand
 
-from passerby.cli.verbosity import Verbosity, get_verbosity, set_verbosity
+from passerby.cli.logs import show_logs
+from passerby.cli.verbosity import QuietOption, VerboseOption, choose_verbosity
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
 __all__ = ["Command"]
-
-_LEVELS = {"--quiet": Verbosity.QUIET, "--verbose": Verbosity.VERBOSE}
 
 RENAMED: Mapping[str, Mapping[str, str]] = {
     "annotate": {"--sheet": "--contact-sheet"},
@@ -28,6 +29,7 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
         "--least-px": "--min-area-px",
         "--least-samples": "--min-samples",
     },
+    "localize": {"--json": "--jsonl"},
     "models": {"--system": "--model"},
     "predict": {"--threads": "--workers"},
     "prepare": {"--split": "--partition"},
@@ -40,30 +42,27 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 class Command(TyperCommand):
     """A command that also takes `--quiet` and `--verbose`, which may come before its name as well."""
 
+    def get_params(self, ctx: Any) -> list[Any]:
+        """The parameters of the command, then those of every command."""
+        return [*super().get_params(ctx), *_create_shared_options()]
+
     def parse_args(self, ctx: Any, args: list[str]) -> list[str]:
         """Read the arguments of the command.
 
         Raises:
             ConfigError: For an option that an older version had; the message states its present name.
         """
-        end = args.index("--") if "--" in args else len(args)
-        for word in args[:end]:
-            if word in _LEVELS:
-                set_verbosity(_LEVELS[word])
-        rest = [word for word in args[:end] if word not in _LEVELS] + args[end:]
         try:
-            return super().parse_args(ctx, rest)
+            rest = super().parse_args(ctx, args)
         except Exception as error:  # typer does not export the class of errors about options
             self._explain_renamed(getattr(error, "option_name", None))
             raise
+        choose_verbosity(quiet=ctx.params.pop("quiet"), verbose=ctx.params.pop("verbose"))
+        return rest
 
     def invoke(self, ctx: Any) -> Any:
-        """Run the command, with all log records on standard error if `--verbose` was given."""
-        if get_verbosity() is not Verbosity.VERBOSE:
-            return super().invoke(ctx)
-        from passerby.cli.logs import show_logs
-
-        with show_logs(err=True):
+        """Run the command, with the library's warnings (with --verbose all its records) on standard error."""
+        with show_logs(progress=False, err=True):
             return super().invoke(ctx)
 
     def _explain_renamed(self, option: str | None) -> None:
@@ -75,3 +74,13 @@ class Command(TyperCommand):
         if new is not None:
             former = " (--split of passerby 0.1 is now --partition)" if option == "--part" else ""
             raise ConfigError(f"the option {option} was renamed; use {new}{former}")
+
+
+@cache
+def _create_shared_options() -> list[Any]:
+    app = typer.Typer(add_completion=False)
+
+    @app.command()
+    def shared(quiet: QuietOption = False, verbose: VerboseOption = False) -> None: ...
+
+    return typer.main.get_command(app).params

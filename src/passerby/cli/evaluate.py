@@ -92,7 +92,7 @@ def evaluate(
     batch_size: Annotated[int, typer.Option(min=1, help="Images per batch.")] = 128,
     limit: Annotated[
         int | None,
-        typer.Option(min=1, help="Score at most so many samples, drawn at random, always the same ones."),
+        typer.Option(min=1, help="Score at most this many samples, drawn at random with a fixed seed."),
     ] = None,
     as_json: JsonOption = False,
 ) -> None:
@@ -165,7 +165,7 @@ def _list_remarks(evaluation: Evaluation) -> Iterator[str]:
         each = (f"{stage} {100 * scores.score:.2f}" for stage, scores in evaluation.parsing.items())
         yield f"{title}: {', '.join(each)} per cent."
     yield f"Protocol {evaluation.protocol_line}."
-    yield from evaluation.describe_unmeasured()
+    yield from evaluation.list_remarks()
 
 
 def _list_attributes(evaluation: Evaluation) -> tuple[list[Line], tuple[str, ...]]:

@@ -49,7 +49,7 @@ class OutputOptions(FigureOptions):
     json_file: Annotated[
         Path | None,
         typer.Option(
-            "--json",
+            "--jsonl",
             help="File for the boxes: one line of JSON per image; - is standard output.",
             dir_okay=False,
             allow_dash=True,
@@ -85,13 +85,13 @@ def localize(
 ) -> None:
     """Show where attributes are in images, as heat maps and boxes.
 
-    Prints a table unless --out, --folder or --json is given.
+    Prints a table unless --out, --folder or --jsonl is given.
 
     Exit status: 0 if all images were read, 1 if some were skipped (listed on standard error), 2 after any
     other error in the input or the options.
     """
     if output.out is not None and output.out == output.json_file:
-        raise typer.BadParameter("--out and --json are the same file; change one, for example to boxes.jsonl")
+        raise typer.BadParameter("--out and --jsonl are the same file; change one, such as to boxes.jsonl")
 
     from passerby.cli.inputs import inspect_bundle
     from passerby.explain.boxes import Binarization

@@ -8,38 +8,40 @@ from contextlib import contextmanager
 
 import typer
 
-from passerby.cli.verbosity import get_verbosity
+from passerby.cli.verbosity import Verbosity, get_verbosity
 
 __all__ = ["show_logs"]
 
 
 class _EchoHandler(logging.Handler):
-    """Prints messages without level or time."""
+    """Prints messages without level or time; warnings on standard error, with the name of the program."""
 
     def __init__(self, *, err: bool) -> None:
         super().__init__()
         self.err = err
 
     def emit(self, record: logging.LogRecord) -> None:
-        typer.echo(self.format(record), err=self.err)
+        text, warns = self.format(record), record.levelno >= logging.WARNING
+        typer.echo(f"passerby: {text}" if warns else text, err=self.err or warns)
 
 
 @contextmanager
-def show_logs(*, err: bool = False) -> Iterator[None]:
+def show_logs(*, progress: bool = True, err: bool = False) -> Iterator[None]:
     """Print what `passerby` logs, one line per record, from the level that the verbosity states.
 
+    Every command prints warnings so, and all records with `--verbose`; a call in it adds the progress.
+
     Args:
-        err: Print to stderr instead of stdout. With `--verbose`, all records go to stderr already.
+        progress: Whether records about progress are printed, unless --quiet.
+        err: Print to stderr instead of stdout. With `--verbose`, all records go to stderr.
     """
-    logger = logging.getLogger("passerby")
-    if any(isinstance(handler, _EchoHandler) for handler in logger.handlers):
-        yield
-        return
-    handler, level = _EchoHandler(err=err), logger.level
-    logger.addHandler(handler)
-    logger.setLevel(get_verbosity().log_level)
+    verbosity, logger = get_verbosity(), logging.getLogger("passerby")
+    level, handlers = logger.level, logger.handlers
+    handler = _EchoHandler(err=err or verbosity is Verbosity.VERBOSE)
+    logger.handlers = [*(each for each in handlers if not isinstance(each, _EchoHandler)), handler]
+    logger.setLevel(verbosity.log_level if progress or verbosity is Verbosity.VERBOSE else logging.WARNING)
     try:
         yield
     finally:
-        logger.removeHandler(handler)
+        logger.handlers = handlers
         logger.setLevel(level)

@@ -14,9 +14,7 @@ if TYPE_CHECKING:
 
 __all__ = ["JsonOption", "create_console", "print_json", "print_note"]
 
-JsonOption = Annotated[
-    bool, typer.Option("--json", help="Print one JSON document instead of text; fractions, not per cent.")
-]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print one JSON document instead of text.")]
 
 
 def create_console() -> Console:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from enum import StrEnum
 from pathlib import Path
@@ -15,7 +13,7 @@ import typer
 from passerby.cli.completion import complete_datasets
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import split_names
-from passerby.cli.output import JsonOption, create_console, print_json, print_note
+from passerby.cli.output import JsonOption, print_json, print_note
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -145,7 +143,7 @@ def prepare(
         str | None,
         typer.Option(
             help="What the images show in a few words. Models trained on them state it, and `predict` warns "
-            "of one that begins with synthetic.",
+            "if it begins with 'synthetic'.",
             show_default="that of a data set drawn by `synth`",
         ),
     ] = None,
@@ -157,8 +155,7 @@ def prepare(
     """Convert the files of a data set into a manifest."""
     from passerby.data.summary import summarise
 
-    with _print_warnings():
-        manifest = _read(dataset, root, allow_missing, format_options.to_arguments())
+    manifest = _read(dataset, root, allow_missing, format_options.to_arguments())
     if domain is not None:
         manifest = replace(manifest, domain=domain)
     kinds = list(dict.fromkeys(partitions.partition or []))
@@ -174,7 +171,7 @@ def prepare(
     else:
         from passerby.cli.summary import print_summary
 
-        print_summary(summary, create_console())
+        print_summary(summary)
     print_note(f"Wrote {path} ({len(manifest):,} rows).")
 
 
@@ -250,22 +247,3 @@ def _check(manifest: Manifest) -> ImageCheck:
 
     with show_progress("reading images") as progress:
         return check_images(manifest, progress=progress)
-
-
-@contextmanager
-def _print_warnings() -> Iterator[None]:
-    """Print the warnings that the readers log."""
-
-    class Handler(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            typer.echo(f"Note: {record.getMessage()}", err=True)
-
-    logger = logging.getLogger("passerby.data")
-    handler = Handler(logging.WARNING)
-    logger.addHandler(handler)
-    propagated, logger.propagate = logger.propagate, False
-    try:
-        yield
-    finally:
-        logger.removeHandler(handler)
-        logger.propagate = propagated

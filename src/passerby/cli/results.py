@@ -43,7 +43,7 @@ def results(
 
     One line per recipe, mean ± standard deviation over its seeds.
     """
-    from passerby.comparison.aggregate import aggregate, describe_unmeasured, format_markdown, select_variants
+    from passerby.comparison.aggregate import aggregate, format_markdown, list_remarks, select_variants
     from passerby.evaluation.score_files import load_results
 
     if columns is not None and (by_attribute or not markdown):
@@ -71,7 +71,7 @@ def results(
         last = i + 1 == len(rows) or rows[i + 1].first.dataset != row.first.dataset
         lines.append(Line(name, [row.format_parts(metric) for metric in SHORT_NAMES], last))
     above = (shared, "In per cent, mean ± standard deviation over seeds.")
-    print_lines(lines, ("run", *SHORT_NAMES.values()), above=above, below=describe_unmeasured(rows))
+    print_lines(lines, ("run", *SHORT_NAMES.values()), above=above, below=list_remarks(rows))
 
 
 def _print_by_attribute(rows: Sequence[Aggregate], *, markdown: bool, as_json: bool) -> None:

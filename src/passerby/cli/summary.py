@@ -2,30 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TypeAlias
 
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from passerby.cli.output import create_console
+from passerby.cli.tables import Line, print_lines
 from passerby.data.crop_check import MIN_CROP_PX
 from passerby.data.manifest import SPLITS
 from passerby.data.summary import Summary
+from passerby.io import list_some
 
 __all__ = ["print_summary"]
 
 SHOWN = 5
-"""Number of cases that are listed for each problem, and of names in a line."""
+"""Number of cases that are listed for each problem."""
 BAR_WIDTH = 20
+WIDE = 80
+"""Characters in a line from which the table of attributes has bars."""
 
 
-def print_summary(summary: Summary, console: Console) -> None:
+def print_summary(summary: Summary) -> None:
     """Print counts, attributes, partitions and problems of a data set."""
+    console = create_console()
     console.print(_counts(summary))
-    console.print(_attributes(summary))
+    console.print(_attributes(summary, bars=console.width >= WIDE))
     if summary.splits:
-        console.print(_partitions(summary))
+        _print_partitions(summary)
     _print_problems(summary, console)
 
 
@@ -54,7 +60,7 @@ def _counts(summary: Summary) -> Table:
     return grid
 
 
-def _attributes(summary: Summary) -> Table:
+def _attributes(summary: Summary, *, bars: bool) -> Table:
     table = Table(title="Attributes", title_justify="left", header_style="bold", pad_edge=False, box=None)
     table.add_column("attribute", overflow="fold")
     for head in ("present", "absent", "unknown", "% present"):
@@ -62,7 +68,7 @@ def _attributes(summary: Summary) -> Table:
     table.add_column("", no_wrap=True)
     for a in summary.attributes:
         style = "yellow" if not (a.positives and a.negatives) else None
-        bar = "█" * round(BAR_WIDTH * a.positive_ratio) or ("▏" if a.positives else "")
+        bar = "█" * round(BAR_WIDTH * a.positive_ratio) or ("▏" if a.positives else "") if bars else ""
         numbers = (f"{a.positives:,}", f"{a.negatives:,}", f"{a.unknown:,}" if a.unknown else "")
         table.add_row(
             escape(a.name), *numbers, f"{100 * a.positive_ratio:.1f}", f"[cyan]{bar}[/]", style=style
@@ -70,19 +76,19 @@ def _attributes(summary: Summary) -> Table:
     return table
 
 
-def _partitions(summary: Summary) -> Table:
-    table = Table(title="Partitions", title_justify="left", header_style="bold", pad_edge=False, box=None)
-    table.add_column("partition", no_wrap=True)
-    for split in SPLITS:
-        table.add_column(split, justify="right")
-    table.add_column("shared identities", justify="right")
-    table.add_column("train rows with a shared identity", justify="right")
+def _print_partitions(summary: Summary) -> None:
+    heads: tuple[str, ...] = ("partition", *SPLITS)
+    if summary.shared:
+        heads += ("shared", "in train")
+    lines = []
     for name, splits in summary.splits.items():
-        shared = summary.shared.get(name)
-        cells = [f"{splits[p]:,}" if p in splits else "–" for p in SPLITS]
-        affected = f"{shared.train_rows:,} ({100 * shared.train_share:.0f} %)" if shared else "unknown"
-        table.add_row(escape(name), *cells, f"{shared.identities:,}" if shared else "unknown", affected)
-    return table
+        cells: list[tuple[str, ...]] = [(f"{splits[p]:,}" if p in splits else "–",) for p in SPLITS]
+        if shared := summary.shared.get(name):
+            share = f"({100 * shared.train_share:.0f} %)"
+            cells += [(f"{shared.identities:,}",), (f"{shared.train_rows:,}", share)]
+        lines.append(Line(name, cells))
+    note = "shared: identities in several splits; in train: training rows of such identities"
+    print_lines(lines, heads, above=("Partitions",), below=(note,) if summary.shared else ())
 
 
 def _print_problems(summary: Summary, console: Console) -> None:
@@ -106,14 +112,14 @@ Problem: TypeAlias = tuple[str, list[str]]
 
 
 def _label_problems(summary: Summary) -> Iterator[Problem]:
-    degenerate = [a.name for a in summary.attributes if not (a.positives and a.negatives)]
-    if degenerate:
-        yield f"Attributes that are never present or never absent ({len(degenerate)})", degenerate
-    for partition, splits in summary.unmeasurable.items():
+    unmeasured = [a.name for a in summary.attributes if not (a.positives and a.negatives)]
+    if unmeasured:
+        yield f"Attributes that are never present or never absent ({len(unmeasured)})", unmeasured
+    for partition, splits in summary.unmeasured.items():
         lines = [
             f"{split}: "
             + "; ".join(
-                f"{what} {_shorten(names, ', ')}"
+                f"{what} {list_some(names)}"
                 for what, names in (
                     ("never present", found.never_present),
                     ("never absent", found.never_absent),
@@ -137,7 +143,7 @@ def _label_problems(summary: Summary) -> Iterator[Problem]:
 def _split_problems(summary: Summary) -> Iterator[Problem]:
     for partition, overlaps in summary.overlaps.items():
         if overlaps:
-            lines = [f"{_shorten(o.images, ' = ')}: {', '.join(o.splits)}" for o in overlaps]
+            lines = [f"{list_some(o.images, separator=' = ')}: {', '.join(o.splits)}" for o in overlaps]
             yield (
                 f"Images of {partition} in several splits ({len(overlaps):,}); correct the splits, or add "
                 "--partition random",
@@ -165,7 +171,8 @@ def _image_problems(summary: Summary) -> Iterator[Problem]:
         yield f"Missing images ({len(lines):,}){hint}", lines
     if summary.contradictions:
         lines = [
-            f"{_shorten(c.images, ' = ')}: {_shorten(c.attributes, ', ')}" for c in summary.contradictions
+            f"{list_some(c.images, separator=' = ')}: {list_some(c.attributes)}"
+            for c in summary.contradictions
         ]
         yield f"Same image and box, but contradictory labels ({len(lines):,})", lines
     if summary.repeated_rows:
@@ -177,7 +184,7 @@ def _image_problems(summary: Summary) -> Iterator[Problem]:
         yield f"Unreadable images ({len(unreadable):,})", [f"{p}: {why}" for p, why in unreadable]
     if duplicates:
         extra = sum(len(g) - 1 for g in duplicates)
-        lines = [_shorten(g, " = ") for g in duplicates]
+        lines = [list_some(g, separator=" = ") for g in duplicates]
         yield f"Images identical to another one byte by byte ({extra:,})", lines
     for title, lines in (
         ("Boxes outside the image, whose rows cannot be used", crops.outside),
@@ -186,12 +193,6 @@ def _image_problems(summary: Summary) -> Iterator[Problem]:
     ):
         if lines:
             yield f"{title} ({len(lines):,})", lines
-
-
-def _shorten(names: Sequence[str], separator: str) -> str:
-    """The first names, and the number of the others."""
-    more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
-    return separator.join(names[:SHOWN]) + more
 
 
 def _print_list(console: Console, title: str, lines: list[str]) -> None:

@@ -20,9 +20,9 @@ __all__ = [
     "COLUMNS",
     "Aggregate",
     "aggregate",
-    "describe_unmeasured",
     "format_markdown",
     "identify_recipe",
+    "list_remarks",
     "select_variants",
 ]
 
@@ -56,7 +56,7 @@ class Aggregate:
         return name_run(self.first)
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: the fields that the seeds have in common, the seeds, mean and sd."""
+        """Plain values for JSON: what the seeds have in common, the seeds, mean and sd."""
         first = self.first
         shared = (
             "model",
@@ -74,6 +74,7 @@ class Aggregate:
             "seeds": [result.seed for result in self.results],
             "mean": dict(self.mean),
             "sd": None if self.sd is None else dict(self.sd),
+            "unmeasured": list(first.unmeasured),
         }
 
     def format(self, metric: str) -> str:
@@ -143,8 +144,8 @@ def select_variants(rows: Sequence[Aggregate], variants: Sequence[str]) -> list[
     return [row for name in variants for row in rows if row.first.variant == name]
 
 
-def describe_unmeasured(rows: Sequence[Aggregate]) -> list[str]:
-    """State for each data set and protocol which attributes cannot be measured."""
+def list_remarks(rows: Sequence[Aggregate]) -> list[str]:
+    """State for each data set and protocol which attributes are unmeasured."""
     found: dict[str, None] = {}
     for row in rows:
         first = row.first
@@ -172,7 +173,7 @@ def format_markdown(rows: Sequence[Aggregate], columns: Sequence[str] = DEFAULT_
     for row in rows:
         cells = _describe(row)
         lines.append("| " + " | ".join(cells[name] for name in columns) + " |")
-    remarks = describe_unmeasured(rows) if "mA" in columns else []
+    remarks = list_remarks(rows) if "mA" in columns else []
     return "\n".join([*lines, *(line for text in remarks for line in ("", text))]) + "\n"
 
 

@@ -8,7 +8,7 @@ from math import isnan, nan
 from statistics import fmean
 from typing import Any
 
-from passerby.comparison.aggregate import Aggregate, describe_unmeasured
+from passerby.comparison.aggregate import Aggregate, list_remarks
 from passerby.comparison.run_names import describe_facts, name_rows
 from passerby.errors import DataError
 from passerby.evaluation.scoring import format_percent, restore_nan
@@ -36,7 +36,8 @@ class AttributeTable:
         positives: Share of samples with the attribute.
         always_no: Accuracy of always predicting no.
         values: For each run and metric (`accuracy`, `mA`) one number per attribute.
-        remarks: Which attributes cannot be measured.
+        unmeasured: The attributes without positives or without negatives, in any run.
+        remarks: The same in words, and what follows.
     """
 
     shared: str
@@ -45,6 +46,7 @@ class AttributeTable:
     positives: tuple[float, ...]
     always_no: tuple[float, ...]
     values: tuple[Mapping[str, tuple[float, ...]], ...]
+    unmeasured: tuple[str, ...] = ()
     remarks: tuple[str, ...] = ()
 
     @property
@@ -59,13 +61,17 @@ class AttributeTable:
         columns = [self.positives, self.always_no, *(run[m] for run in self.values for m in METRICS)]
         for i, name in enumerate(self.attributes):
             yield (name, *(format_percent(column[i], digits=1, unit="") for column in columns))
-        means = (_average([value for value in column if not isnan(value)]) for column in columns)
-        yield ("mean", *(format_percent(mean, digits=1, unit="") for mean in means))
+        yield ("mean", *(format_percent(_average_known(c), digits=1, unit="") for c in columns))
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values for JSON: one object for each attribute, with the scores of each run by its name."""
+        """Plain values for JSON: the mean of each run, and one object for each attribute with its scores."""
         return {
             "shared": self.shared,
+            "mean": {
+                run: {metric: _average_known(values[metric]) for metric in METRICS}
+                for run, values in zip(self.runs, self.values, strict=True)
+            },
+            "unmeasured": list(self.unmeasured),
             "attributes": [
                 {
                     "name": name,
@@ -114,8 +120,16 @@ def create_attribute_table(rows: Sequence[Aggregate]) -> AttributeTable:
     shared, names = name_rows([describe_facts(row.first, seeds=len(row.results)) for row in rows])
     values = tuple({metric: _collect(row, metric, attributes) for metric in METRICS} for row in rows)
     always_no = tuple(1 - share for share in positives)
-    remarks = tuple(describe_unmeasured(rows))
-    return AttributeTable(shared, names, attributes, positives, always_no, values, remarks)
+    return AttributeTable(
+        shared,
+        names,
+        attributes,
+        positives,
+        always_no,
+        values,
+        unmeasured=tuple(name for name in attributes if any(name in row.first.unmeasured for row in rows)),
+        remarks=tuple(list_remarks(rows)),
+    )
 
 
 def _name_data(row: Aggregate) -> str:
@@ -139,3 +153,7 @@ def _collect(row: Aggregate, metric: str, attributes: Sequence[str]) -> tuple[fl
 
 def _average(values: Sequence[float]) -> float:
     return fmean(values) if values else nan
+
+
+def _average_known(values: Sequence[float]) -> float:
+    return _average([value for value in values if not isnan(value)])

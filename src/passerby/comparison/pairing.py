@@ -77,7 +77,7 @@ class Source:
             self.predictions.labels,
             thresholds=[self.thresholds[name] for name in self.predictions.names],
             unknown=protocol.unknown,
-            degenerate=protocol.degenerate,
+            unmeasured=protocol.unmeasured,
             metrics=metrics,
         )
 
@@ -186,7 +186,7 @@ def _pair(first: Source, other: Source) -> Source:
 
 def _counts(result: Result) -> bool:
     """Whether attributes that cannot be measured count as 0."""
-    return load_protocol(result.protocol["name"]).degenerate == "zero"
+    return load_protocol(result.protocol["name"]).unmeasured == "zero"
 
 
 def _check_samples(a: Predictions, b: Predictions, both: str) -> None:

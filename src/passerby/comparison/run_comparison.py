@@ -152,7 +152,7 @@ class Comparison:
             "less."
         )
         if self.incomplete:
-            drops = load_protocol(self._protocol).degenerate == "drop" and self.unmeasured is not None
+            drops = load_protocol(self._protocol).unmeasured == "drop" and self.unmeasured is not None
             text += f" In {self.incomplete:,} resamples an attribute had no positives or no negatives left"
             text += ", and was left out of mA there." if drops else "."
         if self.lost:

@@ -15,7 +15,7 @@ MIN_CROP_PX = 8
 """A crop with a smaller side in pixels shows hardly anything of a person."""
 
 TOLERANCE_PX = 1
-"""A box may exceed its image by so many pixels, from rounding."""
+"""A box may exceed its image by this many pixels, from rounding."""
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,14 @@ from passerby.data.manifest import SPLITS, Manifest
 from passerby.data.near_duplicates import NearDuplicates, SimilarImages
 from passerby.images.missing_files import find_all_similar
 
-__all__ = ["AttributeCount", "ImageFaults", "SharedIdentities", "Summary", "Unmeasurable", "summarise"]
+__all__ = [
+    "AttributeCount",
+    "ImageFaults",
+    "SharedIdentities",
+    "Summary",
+    "UnmeasuredAttributes",
+    "summarise",
+]
 
 
 @dataclass(frozen=True)
@@ -50,7 +57,7 @@ class SharedIdentities:
 
 
 @dataclass(frozen=True)
-class Unmeasurable:
+class UnmeasuredAttributes:
     """Attributes whose accuracy cannot be measured on a split.
 
     Args:
@@ -89,7 +96,7 @@ class Summary:
         attributes: In schema order.
         splits: Rows by split, by partition.
         shared: By partition; empty if no identity is known.
-        unmeasurable: By partition, then by split; only splits with such an attribute.
+        unmeasured: By partition, then by split; only splits with such an attribute.
         overlaps: By partition, images in several splits; copies only if the images were read.
         near_duplicates: By partition, images that look like one in another split; empty if the images were
             not read.
@@ -111,7 +118,7 @@ class Summary:
     attributes: list[AttributeCount]
     splits: dict[str, dict[str, int]]
     shared: dict[str, SharedIdentities]
-    unmeasurable: dict[str, dict[str, Unmeasurable]]
+    unmeasured: dict[str, dict[str, UnmeasuredAttributes]]
     overlaps: dict[str, list[Overlap]]
     near_duplicates: dict[str, NearDuplicates]
     contradictions: list[Contradiction]
@@ -163,7 +170,7 @@ def summarise(manifest: Manifest, *, check: ImageCheck | None = None) -> Summary
         shared={
             name: _count_shared(splits, identities) for name, splits in partitions.items() if any(identities)
         },
-        unmeasurable={n: _find_unmeasurable(manifest, splits) for n, splits in partitions.items()},
+        unmeasured={n: _find_unmeasured(manifest, splits) for n, splits in partitions.items()},
         overlaps={n: find_overlaps(images, splits, digests) for n, splits in partitions.items()},
         near_duplicates=_find_near_duplicates(images, partitions, check) if check else {},
         contradictions=find_contradictions(manifest, digests),
@@ -190,7 +197,7 @@ def _find_near_duplicates(
     return {name: similar.find(images, splits) for name, splits in partitions.items()}
 
 
-def _find_unmeasurable(manifest: Manifest, splits: Sequence[str | None]) -> dict[str, Unmeasurable]:
+def _find_unmeasured(manifest: Manifest, splits: Sequence[str | None]) -> dict[str, UnmeasuredAttributes]:
     names, labels = np.array(manifest.schema.names), manifest.labels
     found = {}
     for split in SPLITS:
@@ -198,7 +205,7 @@ def _find_unmeasurable(manifest: Manifest, splits: Sequence[str | None]) -> dict
         positives, negatives = ((labels[rows] == value).any(axis=0) for value in (1, 0))
         if rows.any() and not (positives & negatives).all():
             cases = (~positives & negatives, positives & ~negatives, ~positives & ~negatives)
-            found[split] = Unmeasurable(*(tuple(names[case].tolist()) for case in cases))
+            found[split] = UnmeasuredAttributes(*(tuple(names[case].tolist()) for case in cases))
     return found
 
 

@@ -60,7 +60,7 @@ def evaluate(
             `passerby.Predictor`; parsing maps are those of the uncropped images. The evaluation records it.
         label_map: For a model of another data set: how the manifest's attributes follow from the model's.
             Only the attributes that it maps are scored.
-        limit: Score at most so many samples of the split, drawn at random and always the same ones, for a
+        limit: Score at most this many samples of the split, drawn at random with a fixed seed, for a
             first look. The evaluation records it.
         loading: How images are loaded. Without a cache they are packed in a temporary folder if the model
             takes auxiliary inputs, or its parsing maps are scored.

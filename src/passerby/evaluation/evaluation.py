@@ -143,20 +143,20 @@ class Evaluation:
     @property
     def unmeasured(self) -> tuple[str, ...]:
         """The attributes without positives or without negatives."""
-        pairs = zip(self.schema.names, self.scores.measurable.tolist(), strict=True)
-        return tuple(name for name, measurable in pairs if not measurable)
+        pairs = zip(self.schema.names, self.scores.measured.tolist(), strict=True)
+        return tuple(name for name, measured in pairs if not measured)
 
-    def describe_unmeasured(self) -> list[str]:
+    def list_remarks(self) -> list[str]:
         """State which attributes and how many samples the scores leave out, or count as 0."""
         found = describe_unmeasured(self.unmeasured, len(self.schema), protocol=self.protocol.name)
         blank = 0
-        if self.protocol.unknown == "ignore" and self.protocol.degenerate == "drop":
+        if self.protocol.unknown == "ignore" and self.protocol.unmeasured == "drop":
             blank = int((self.labels < 0).all(axis=1).sum())
         left_out = f"{blank:,} of {len(self):,} samples have no known label and are left out of all scores."
         return [*filter(None, [found]), *[left_out] * bool(blank)]
 
     def metrics(self) -> dict[str, Any]:
-        """Overall metrics, `per_attribute` and `mA_per_body_part`, in [0, 1]; None if not measurable.
+        """Overall metrics, `per_attribute` and `mA_per_body_part`, in [0, 1]; None if unmeasured.
 
         `unmeasured` has the names of the attributes without positives or without negatives.
         If parsing maps were scored, `parsing` has the `mIoU` and `IoU` by class of each stage.
@@ -190,7 +190,6 @@ class Evaluation:
         return {
             "n_samples": len(self),
             "protocol_line": self.protocol_line,
-            "degenerate": self.scores.degenerate,
             "five_crops": self.five_crops,
             "device": self.device,
             "seconds": self.seconds,

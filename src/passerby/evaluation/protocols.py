@@ -24,14 +24,14 @@ _THRESHOLD = re.compile(r"threshold-(0?\.\d+)")
 
 @dataclass(frozen=True, slots=True)
 class Protocol:
-    """How probabilities become decisions, and what happens to unknown labels and unmeasurable attributes.
+    """How probabilities become decisions, and what happens to unknown labels and unmeasured attributes.
 
     Args:
         name: Name, printed with the score.
         threshold: One threshold for all attributes; None for the thresholds of the bundle, which are 0.5
             unless they were calibrated on the validation split.
         unknown: Whether an unknown label (−1) is left out or counts as "no".
-        degenerate: Whether an attribute without positives or without negatives is left out of mA (`drop`), or
+        unmeasured: Whether an attribute without positives or without negatives is left out of mA (`drop`), or
             the half that cannot be measured counts as 0 (`zero`); see `passerby.metrics.compute_scores`.
 
     Example:
@@ -42,7 +42,7 @@ class Protocol:
     name: str
     threshold: float | None = None
     unknown: Literal["ignore", "negative"] = "ignore"
-    degenerate: Literal["drop", "zero"] = "drop"
+    unmeasured: Literal["drop", "zero"] = "drop"
 
     def choose_thresholds(self, of_bundle: Sequence[float]) -> tuple[float, ...]:
         """The threshold of each attribute under this protocol, given those of the bundle."""
@@ -52,7 +52,7 @@ class Protocol:
 
     def describe(self, thresholds: Sequence[float]) -> str:
         """The rules in one line; `thresholds` are those of the score."""
-        counted = ", unmeasurable attributes counted as 0" if self.degenerate == "zero" else ""
+        counted = ", unmeasured attributes counted as 0" if self.unmeasured == "zero" else ""
         decision = self.describe_threshold(thresholds)
         return f"{self.name}: positive if {decision}, {self.describe_unknown()}{counted}"
 
@@ -74,7 +74,7 @@ PROTOCOLS: Mapping[str, Protocol] = MappingProxyType(
         "threshold-0.5": Protocol("threshold-0.5", threshold=0.5),
         "threshold-0.45": Protocol("threshold-0.45", threshold=0.45),
         "unknown-negative": Protocol("unknown-negative", unknown="negative"),
-        COUNT_UNMEASURABLE: Protocol(COUNT_UNMEASURABLE, degenerate="zero"),
+        COUNT_UNMEASURABLE: Protocol(COUNT_UNMEASURABLE, unmeasured="zero"),
         "select-on-test": Protocol("select-on-test"),  # as `default`; a recipe with `val: test` requires it
     }
 )
@@ -89,7 +89,7 @@ def load_protocol(name: str) -> Protocol:
 
     Example:
         >>> protocol = load_protocol("threshold-0.45+unknown-negative")
-        >>> protocol.threshold, protocol.unknown, protocol.degenerate
+        >>> protocol.threshold, protocol.unknown, protocol.unmeasured
         (0.45, 'negative', 'drop')
     """
     protocol = Protocol(name)
@@ -102,8 +102,8 @@ def load_protocol(name: str) -> Protocol:
             protocol = replace(protocol, threshold=one.threshold)
         if one.unknown != "ignore":
             protocol = replace(protocol, unknown=one.unknown)
-        if one.degenerate != "drop":
-            protocol = replace(protocol, degenerate=one.degenerate)
+        if one.unmeasured != "drop":
+            protocol = replace(protocol, unmeasured=one.unmeasured)
     return protocol
 
 

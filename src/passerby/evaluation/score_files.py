@@ -155,7 +155,7 @@ def _describe_foreign(path: Path) -> str:
     for suffix, command in _COMPARISONS.items():
         if path.name.endswith(suffix):
             return f"{path} is a stored comparison, not a score file; `passerby {command} {path}` prints it"
-    return f"{path} is no score file, which `passerby evaluate … --result` writes"
+    return f"{path} is not a score file, which `passerby evaluate … --result` writes"
 
 
 def find_unique_files(paths: Iterable[Path | str], find: Callable[[Path], list[Path]]) -> list[Path]:

@@ -42,7 +42,7 @@ def compute_scores(
         probs.shape[1],
         thresholds=list(thresholds),
         unknown=protocol.unknown,
-        degenerate=protocol.degenerate,
+        unmeasured=protocol.unmeasured,
     )
     precision = MeanAveragePrecision(probs.shape[1], unknown=protocol.unknown)
     tensors = torch.from_numpy(np.ascontiguousarray(probs)), torch.from_numpy(np.ascontiguousarray(labels))

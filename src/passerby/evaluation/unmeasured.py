@@ -1,33 +1,20 @@
-"""Attributes that the labels of a split cannot measure: those that lack positives or negatives."""
+"""Unmeasured attributes: those that lack positives or negatives among the labels of a split."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from passerby.evaluation.protocols import COUNT_UNMEASURABLE, Protocol, add_rule, load_protocol
+from passerby.io import list_some
 
 __all__ = ["UNMEASURED", "count_labels", "describe_unmeasured", "find_unmeasured", "state_old_rule"]
 
 UNMEASURED = "unmeasured"
 """Key of their names in the metrics of a score file."""
-
-_SHOWN = 5
-
-
-def find_unmeasured(per_attribute: Mapping[str, Mapping[str, Any]]) -> list[str]:
-    """The attributes without positives or without negatives, from the scores by attribute of a score file.
-
-    Example:
-        >>> find_unmeasured({"Hat": {"positives": 3, "negatives": 9}, "Bag": {"positives": 0}})
-        ['Bag']
-    """
-    return [
-        name for name, scores in per_attribute.items() if 0 in map(scores.get, ("positives", "negatives"))
-    ]
 
 
 def count_labels(labels: NDArray[np.int8], protocol: Protocol) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
@@ -39,6 +26,16 @@ def count_labels(labels: NDArray[np.int8], protocol: Protocol) -> tuple[NDArray[
     positives = np.count_nonzero(labels == 1, axis=0)
     negatives = labels <= 0 if protocol.unknown == "negative" else labels == 0
     return positives, np.count_nonzero(negatives, axis=0)
+
+
+def find_unmeasured(names: Iterable[str], positives: Iterable[Any], negatives: Iterable[Any]) -> list[str]:
+    """The attributes whose number of positives or of negatives is 0.
+
+    Example:
+        >>> find_unmeasured(["Hat", "Bag"], [3, 0], [9, 12])
+        ['Bag']
+    """
+    return [name for name, *counts in zip(names, positives, negatives, strict=True) if 0 in counts]
 
 
 def describe_unmeasured(names: Sequence[str], total: int, *, protocol: str) -> str:
@@ -54,16 +51,16 @@ def describe_unmeasured(names: Sequence[str], total: int, *, protocol: str) -> s
         '2 of 58 attributes lack positives or negatives and are left out of mA: Bag, Clogs.'
         >>> describe_unmeasured([], 58, protocol="default")
         ''
+        >>> describe_unmeasured(["Bag"], 58, protocol="default")
+        '1 of 58 attributes lacks positives or negatives and is left out of mA: Bag.'
     """
     if not names:
         return ""
-    counted = load_protocol(protocol).degenerate == "zero"
-    effect = "; what cannot be measured counts as 0 in mA" if counted else " and are left out of mA"
-    more = f" and {len(names) - _SHOWN} more" if len(names) > _SHOWN else ""
-    lack = "attributes lack" if total > 1 else "attribute lacks"
-    return (
-        f"{len(names)} of {total} {lack} positives or negatives{effect}: {', '.join(names[:_SHOWN])}{more}."
-    )
+    counted = load_protocol(protocol).unmeasured == "zero"
+    lack, are = ("lacks", "is") if len(names) == 1 else ("lack", "are")
+    effect = "; what cannot be measured counts as 0 in mA" if counted else f" and {are} left out of mA"
+    share = f"{len(names)} of {total} {'attribute' if total == 1 else 'attributes'}"
+    return f"{share} {lack} positives or negatives{effect}: {list_some(names)}."
 
 
 def state_old_rule(values: Mapping[str, Any]) -> dict[str, Any]:
@@ -90,7 +87,8 @@ def state_old_rule(values: Mapping[str, Any]) -> dict[str, Any]:
         isinstance(v, Mapping) for v in per_attribute.values()
     ):
         return dict(values)
-    names = find_unmeasured(per_attribute)
+    counts = ([v.get(key) for v in per_attribute.values()] for key in ("positives", "negatives"))
+    names = find_unmeasured(per_attribute, *counts)
     if names and isinstance(protocol.get("name"), str):
         protocol = {**protocol, "name": add_rule(protocol["name"], COUNT_UNMEASURABLE)}
     return {**values, "protocol": protocol, "metrics": {**metrics, UNMEASURED: names}}

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from passerby.metrics.counting import Counts, Unknown, check_unknown, compute_counts, create_thresholds
-from passerby.metrics.functional import AttributeScores, Degenerate, EmptyRows, check_choice, compute_scores
+from passerby.metrics.functional import AttributeScores, EmptyRows, Unmeasured, check_choice, compute_scores
 from passerby.metrics.streaming import StreamingMetric
 
 __all__ = ["AttributeMetrics"]
@@ -23,7 +23,7 @@ class AttributeMetrics(StreamingMetric):
     among processes.
 
     Paper:
-        See `compute_scores`; with `degenerate="zero"` the edge cases are those of SB (Jia et al., arXiv
+        See `compute_scores`; with `unmeasured="zero"` the edge cases are those of SB (Jia et al., arXiv
         2107.03576).
 
     Args:
@@ -31,7 +31,7 @@ class AttributeMetrics(StreamingMetric):
         thresholds: A positive is strictly above it; one for all attributes, or one each.
         unknown: `ignore` leaves unknown labels out, `negative` counts them as no.
         empty_rows: See `compute_scores`.
-        degenerate: See `compute_scores`.
+        unmeasured: See `compute_scores`.
         kwargs: Options of `torchmetrics.Metric`.
 
     Raises:
@@ -54,16 +54,16 @@ class AttributeMetrics(StreamingMetric):
         thresholds: float | Sequence[float] = 0.5,
         unknown: Unknown = "ignore",
         empty_rows: EmptyRows = "zero",
-        degenerate: Degenerate = "drop",
+        unmeasured: Unmeasured = "drop",
         **kwargs: Any,
     ) -> None:
         super().__init__(num_attributes, **kwargs)
         check_unknown(unknown)
         check_choice("empty_rows", empty_rows)
-        check_choice("degenerate", degenerate)
+        check_choice("unmeasured", unmeasured)
         self.unknown: Unknown = unknown
         self.empty_rows: EmptyRows = empty_rows
-        self.degenerate: Degenerate = degenerate
+        self.unmeasured: Unmeasured = unmeasured
         self.thresholds: tuple[float, ...] = tuple(create_thresholds(thresholds, num_attributes).tolist())
         empty = Counts.create_empty(num_attributes)
         for f in fields(Counts):
@@ -91,4 +91,4 @@ class AttributeMetrics(StreamingMetric):
 
     def compute(self) -> AttributeScores:
         """The scores of all rows, of all processes."""
-        return compute_scores(self.counts, empty_rows=self.empty_rows, degenerate=self.degenerate)
+        return compute_scores(self.counts, empty_rows=self.empty_rows, unmeasured=self.unmeasured)

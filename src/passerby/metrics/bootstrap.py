@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from scipy.sparse import csr_array
 
     from passerby.metrics.counting import Unknown
-    from passerby.metrics.functional import Degenerate
+    from passerby.metrics.functional import Unmeasured
 
 __all__ = ["WeightedMetrics", "draw_multiplicities", "number_clusters"]
 
@@ -81,7 +81,7 @@ class WeightedMetrics:
         labels: Labels.
         thresholds: One per attribute; a positive is strictly above it.
         unknown: `ignore` leaves unknown labels out, `negative` counts them as no.
-        degenerate: See `passerby.metrics.compute_scores`.
+        unmeasured: See `passerby.metrics.compute_scores`.
         metrics: Which of `METRICS` to compute.
 
     Shape:
@@ -101,7 +101,7 @@ class WeightedMetrics:
         *,
         thresholds: Sequence[float],
         unknown: Unknown,
-        degenerate: Degenerate = "drop",
+        unmeasured: Unmeasured = "drop",
         metrics: Sequence[str] = METRICS,
     ) -> None:
         known = labels >= 0 if unknown == "ignore" else np.ones(labels.shape, np.bool_)
@@ -109,9 +109,9 @@ class WeightedMetrics:
         predicted: Flags = (probs > np.asarray(thresholds, np.float32)) & known
         hits = predicted & positive
         self.metrics = tuple(metrics)
-        self.degenerate = degenerate
+        self.unmeasured = unmeasured
         self._kept_rows = np.ones(len(known))
-        if degenerate == "drop":
+        if unmeasured == "drop":
             self._kept_rows *= known.any(axis=1)
         flags = (hits, predicted & ~positive, positive, known & ~positive)
         self._counted = np.concatenate(flags, axis=1).T.astype(np.float64)  # (4 A, N)
@@ -147,7 +147,7 @@ class WeightedMetrics:
         tpr = hits / np.maximum(positives, 1)
         tnr = (negatives - alarms) / np.maximum(negatives, 1)
         kept = np.ones(tpr.shape, np.bool_)
-        if self.degenerate == "drop":
+        if self.unmeasured == "drop":
             kept = (positives > 0) & (negatives > 0)
         return _divide(np.where(kept, tpr + tnr, 0).sum(axis=0), kept.sum(axis=0)) / 2
 

@@ -26,15 +26,15 @@ __all__ = [
     "METRICS",
     "AttributeScores",
     "Counts",
-    "Degenerate",
     "EmptyRows",
+    "Unmeasured",
     "compute_average_precision",
     "compute_counts",
     "compute_scores",
 ]
 
 EmptyRows = Literal["zero", "drop"]
-Degenerate = Literal["zero", "drop"]
+Unmeasured = Literal["zero", "drop"]
 
 
 @dataclass(slots=True, eq=False)
@@ -42,7 +42,7 @@ class AttributeScores:
     """All threshold metrics of a set of predictions, in [0, 1].
 
     P, N, TP, TN, FP, FN are the counts of an attribute; Y and Ŷ the labelled and the predicted positives of
-    a row. A score that the labels cannot measure is NaN, or 0 with `degenerate="zero"`: TPR, precision,
+    a row. A score that the labels cannot measure is NaN, or 0 with `unmeasured="zero"`: TPR, precision,
     recall and F1 need P > 0, TNR N > 0, mA both, accuracy a known label. Any other division by zero gives 0,
     such as the precision of an attribute that is never predicted. Means are over the attributes that are not
     NaN.
@@ -53,7 +53,6 @@ class AttributeScores:
         precision: Mean over rows of |Y ∩ Ŷ| / |Ŷ|.
         recall: Mean over rows of |Y ∩ Ŷ| / |Y|.
         f1: Harmonic mean of `precision` and `recall`, not the mean of the rows' F1.
-        degenerate: Number of attributes that lack positives or negatives.
         rows: Number of rows.
         per_attribute_tpr: TP / P.
         per_attribute_tnr: TN / N.
@@ -75,7 +74,6 @@ class AttributeScores:
     precision: float
     recall: float
     f1: float
-    degenerate: int
     rows: int
     per_attribute_tpr: Tensor
     per_attribute_tnr: Tensor
@@ -99,9 +97,14 @@ class AttributeScores:
         return average_measured(self.per_attribute_accuracy)
 
     @property
-    def measurable(self) -> Tensor:
+    def measured(self) -> Tensor:
         """Whether each attribute has positives and negatives, as mA requires; (A,) bool."""
         return (self.positives > 0) & (self.negatives > 0)
+
+    @property
+    def n_unmeasured(self) -> int:
+        """Number of attributes that lack positives or negatives."""
+        return int((~self.measured).sum())
 
     def summary(self) -> dict[str, float]:
         """The five metrics of the field's tables by name.
@@ -120,7 +123,7 @@ class AttributeScores:
 
 
 def compute_scores(
-    counts: Counts, *, empty_rows: EmptyRows = "zero", degenerate: Degenerate = "drop"
+    counts: Counts, *, empty_rows: EmptyRows = "zero", unmeasured: Unmeasured = "drop"
 ) -> AttributeScores:
     """Compute scores from counts.
 
@@ -133,7 +136,7 @@ def compute_scores(
         counts: From `compute_counts`.
         empty_rows: A row without a positive label has 0 in accuracy, precision and recall. `zero` keeps it in
             the three means (SB, the usual convention), `drop` leaves it out (DeepMAR's code).
-        degenerate: `drop` leaves out what the labels cannot measure: an attribute without positives or
+        unmeasured: `drop` leaves out what the labels cannot measure: an attribute without positives or
             without negatives is not part of mA, and its undefined scores are NaN; a row without a known label
             is not part of accuracy, precision and recall. A mean over nothing is NaN. `zero` counts all of
             these as 0 (SB, the usual convention).
@@ -145,29 +148,28 @@ def compute_scores(
     Example:
         >>> probs, labels = torch.tensor([[0.9, 0.2], [0.3, 0.1]]), torch.tensor([[1, 0], [0, 0]])
         >>> scores = compute_scores(compute_counts(probs, labels))
-        >>> scores.mA, scores.degenerate, scores.per_attribute_mA.tolist(), scores.recall
+        >>> scores.mA, scores.n_unmeasured, scores.per_attribute_mA.tolist(), scores.recall
         (1.0, 1, [1.0, nan], 0.5)
-        >>> compute_scores(compute_counts(probs, labels), degenerate="zero").mA
+        >>> compute_scores(compute_counts(probs, labels), unmeasured="zero").mA
         0.75
     """
     check_choice("empty_rows", empty_rows)
-    check_choice("degenerate", degenerate)
+    check_choice("unmeasured", unmeasured)
     rows = int(counts.rows)
     if not rows:
         raise DataError("expected at least one row to score, got none; is the split empty?")
     positives, negatives, hits = counts.positives, counts.negatives, counts.hits
     rejected = negatives - (counts.predicted - hits)  # true negatives
-    lacking = torch.nan if degenerate == "drop" else 0.0
+    lacking = torch.nan if unmeasured == "drop" else 0.0
     tpr, tnr = _divide(hits, positives, lacking), _divide(rejected, negatives, lacking)
     balanced = (tpr + tnr) / 2
-    accuracy, precision, recall = _average_rows(counts, empty_rows, degenerate)
+    accuracy, precision, recall = _average_rows(counts, empty_rows, unmeasured)
     return AttributeScores(
         mA=average_measured(balanced),
         accuracy=accuracy,
         precision=precision,
         recall=recall,
         f1=0.0 if precision + recall == 0 else 2 * precision * recall / (precision + recall),
-        degenerate=int(((positives == 0) | (negatives == 0)).sum()),
         rows=rows,
         per_attribute_tpr=tpr,
         per_attribute_tnr=tnr,
@@ -182,11 +184,11 @@ def compute_scores(
     )
 
 
-def _average_rows(counts: Counts, empty_rows: EmptyRows, degenerate: Degenerate) -> tuple[float, ...]:
+def _average_rows(counts: Counts, empty_rows: EmptyRows, unmeasured: Unmeasured) -> tuple[float, ...]:
     """Accuracy, precision and recall."""
-    kept = counts.rows if degenerate == "zero" else counts.known_rows
+    kept = counts.rows if unmeasured == "zero" else counts.known_rows
     number = int(kept if empty_rows == "zero" else counts.labelled_rows)
-    if not number and degenerate == "drop":
+    if not number and unmeasured == "drop":
         return (torch.nan,) * 3
     sums = (counts.accuracy_sum, counts.precision_sum, counts.recall_sum)
     return tuple(int(s) / SHARE_UNIT / max(number, 1) for s in sums)

@@ -15,6 +15,7 @@ from torch.func import functional_call
 from torch.utils.flop_counter import FlopCounterMode
 
 from passerby.errors import ModelError
+from passerby.io import state_reason
 from passerby.models import AttributeModel, create_model
 from passerby.models.base import evaluating
 from passerby.models.published import Setting
@@ -70,7 +71,7 @@ def compute_complexity(network: nn.Module, *, size_px: tuple[int, int]) -> Compl
     except RuntimeError as error:
         raise ModelError(
             f"{type(network).__name__} cannot be counted at {size_px[0]} × {size_px[1]} pixels "
-            f"({str(error).splitlines()[0]}); choose another size"
+            f"({state_reason(error)}); choose another size"
         ) from error
     parameters = sum(parameter.numel() for parameter in network.parameters())
     return Complexity(parameters, counter.get_total_flops() // 2, size_px)

@@ -10,6 +10,7 @@ import timm
 from huggingface_hub.errors import HfHubHTTPError
 
 from passerby.errors import ModelError
+from passerby.io import state_reason
 from passerby.weight_packages import WEIGHT_PACKAGES
 
 __all__ = ["check_hub_weights"]
@@ -48,7 +49,7 @@ def check_hub_weights(name: str, overlay: Mapping[str, Any]) -> None:
     except HfHubHTTPError:
         return  # the Hub answers; timm reports what is wrong
     except Exception as error:  # of the Hub's client, httpx or the operating system
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        reason = state_reason(error)
         raise ModelError(
             f"the ImageNet weights of {name} are not on this machine, and the Hugging Face Hub cannot be "
             f"reached ({reason}); go online, give a weights file (model.pretrained=weights.pth or "

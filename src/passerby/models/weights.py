@@ -17,6 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from passerby.errors import ModelError
+from passerby.io import state_reason
 
 __all__ = ["explain_failure", "fit_names", "list_first", "match_by_order", "read_weights"]
 
@@ -80,7 +81,7 @@ def _load_tensors(path: Path) -> Any:
         ) from error
     except (RuntimeError, OSError, EOFError, ValueError, KeyError) as error:
         raise ModelError(
-            f"{path.name} is damaged or not a file of torch.save ({_read_first_line(error)}); copy it again; "
+            f"{path.name} is damaged or not a file of torch.save ({state_reason(error)}); copy it again; "
             "for a TorchScript file save torch.jit.load(…).state_dict() with torch.save"
         ) from error
 
@@ -206,14 +207,10 @@ def list_first(names: Iterable[str], *, count: int = 5) -> str:
 
 def explain_failure(name: str, pretrained: bool | str | Path, error: Exception) -> str:
     """Message for a network that timm could not create, by the kind of weights."""
-    reason = _read_first_line(error)
+    reason = state_reason(error)
     if pretrained is True:
         return (
             f"the weights of {name} are not available ({reason}); go online, give a weights file "
             "(pretrained=path) or train from scratch (pretrained=False)"
         )
     return f"{name} could not be created ({reason}); check its backbone_arguments"
-
-
-def _read_first_line(error: Exception) -> str:
-    return f"{type(error).__name__}: {error}".strip().splitlines()[0]

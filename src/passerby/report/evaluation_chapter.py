@@ -41,7 +41,7 @@ N_CONFUSIONS = 6
 
 
 class Tile(NamedTuple):
-    """A metric with its value in per cent, None if not measurable."""
+    """A metric with its value in per cent, None if unmeasured."""
 
     name: str
     value: float | None
@@ -57,7 +57,7 @@ class AttributeRow:
         description: Its description.
         positives: Number of positives.
         share: Share of positives among the known labels in per cent.
-        values: Scores in per cent, None if not measurable.
+        values: Scores in per cent, None if unmeasured.
     """
 
     name: str
@@ -156,7 +156,7 @@ def _create_remarks(evaluation: Evaluation) -> list[str]:
     selection = str(evaluation.metadata.get("selection") or "")
     if selection.endswith(f" {split}"):
         remarks.append(f"The epoch was selected on this split ({selection}), so the scores are optimistic.")
-    remarks += evaluation.describe_unmeasured()
+    remarks += evaluation.list_remarks()
     if evaluation.skipped:
         remarks.append(f"{len(evaluation.skipped)} images could not be used and are not part of the score.")
     unknown = int((evaluation.labels == -1).sum())

@@ -58,7 +58,7 @@ class LocalizationRow:
         name: Name of the attribute or the mean.
         remark: Classes of the ground truth, and the reason if the attribute is not in the mean.
         samples: Number of samples, None for a mean.
-        values: Scores in per cent, correlations in [−1, 1], None if not measurable.
+        values: Scores in per cent, correlations in [−1, 1], None if unmeasured.
         low: Lower end of the interval of the box IoU.
         high: Upper end.
     """

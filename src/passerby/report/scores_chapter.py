@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from passerby.comparison.aggregate import aggregate, describe_unmeasured
+from passerby.comparison.aggregate import aggregate, list_remarks
 from passerby.comparison.run_names import SHORT_NAMES, describe_facts, name_rows
 from passerby.comparison.score_table import Cell, ScoreTable
 from passerby.evaluation.results import Result
@@ -34,7 +34,7 @@ def create_scores_section(results: Sequence[Result], *, anchor: str) -> Comparis
         heading="Score files",
         title="; ".join(dict.fromkeys(f"{r.dataset}, {r.partition}/{r.split}" for r in results)),
         shared=shared,
-        note=" ".join([note, *describe_unmeasured(rows)]),
+        note=" ".join([note, *list_remarks(rows)]),
         label="Scores of all score files",
         table=ScoreTable(("run", *SHORT_NAMES.values()), tuple(zip(names, cells, strict=True))),
         charts=(),

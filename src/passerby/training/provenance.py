@@ -9,7 +9,7 @@ from passerby.bundle import Bundle
 from passerby.config import Recipe
 from passerby.io import WEIGHTS_SUFFIXES
 from passerby.training.data import TrainingData
-from passerby.training.selection import find_unmeasured
+from passerby.training.selection import find_val_unmeasured
 from passerby.weight_packages import PYPI
 
 __all__ = ["describe_provenance"]
@@ -31,7 +31,7 @@ def describe_provenance(recipe: Recipe, data: TrainingData) -> dict[str, Any]:
         "manifest": data.manifest.fingerprint,
         "protocol": recipe.protocol,
         "selection": f"best {recipe.training.select} on {recipe.data.val}",
-        "val_unmeasured": find_unmeasured(recipe, data.manifest) or None,
+        "val_unmeasured": find_val_unmeasured(recipe, data.manifest) or None,
         "ema": recipe.training.ema,
         "teacher_files": len(recipe.loss.teachers) or None,
         "teacher_weight": recipe.loss.teacher_weight if recipe.loss.teachers else None,

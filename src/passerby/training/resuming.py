@@ -7,6 +7,7 @@ from typing import Any
 
 from passerby.config import Recipe
 from passerby.errors import TrainingError
+from passerby.io import list_some
 
 __all__ = ["fill_open", "match_recipe"]
 
@@ -30,10 +31,10 @@ def match_recipe(recorded: Recipe, given: Recipe, *, run: Path) -> Recipe:
     before, now = _flatten(recorded), _flatten(given)
     changes = [key for key in now if before.get(key) != now[key] and key not in _FREE]
     if others := [key for key in changes if key != "training.epochs"]:
-        listed = "; ".join(f"{key} is {before.get(key)} there, {now[key]} here" for key in others[:5])
-        more = f" and {len(others) - 5} more" if len(others) > 5 else ""
+        differences = [f"{key} is {before.get(key)} there, {now[key]} here" for key in others]
+        listed = list_some(differences, separator="; ")
         raise TrainingError(
-            f"{run}/recipe.yaml differs from the given recipe: {listed}{more}; resume with the same recipe "
+            f"{run}/recipe.yaml differs from the given recipe: {listed}; resume with the same recipe "
             "and overrides (only training.epochs, training.workers, training.checkpoint_every_steps, "
             "data.root and data.cache may change), or start a new run in another folder"
         )

@@ -50,6 +50,7 @@ def train_seeds(
     """
     plan = plan_runs(recipe, out, seeds, resume=resume, start_missing=start_missing, test=results is not None)
     outcomes, test_scores = [], []
+    remarks: Sequence[str] = ()
     for run, seeded in plan.items():
         outcome = train(seeded, run, resume=resume)
         outcomes.append(outcome)
@@ -62,11 +63,15 @@ def train_seeds(
             path = evaluation.write_result(results)
             scores = "  ".join(f"{name} {format_percent(value)}" for name, value in test_scores[-1].items())
             report(f"{seeded.data.partition}/test: {scores}  →  {path}")
-            for line in evaluation.describe_unmeasured():
+            remarks = evaluation.list_remarks()
+            for line in remarks:
                 report(line)
     val_scores = [outcome.val_scores for outcome in outcomes]
     for line in (*_describe_spread(recipe.data.val, val_scores), *_describe_spread("test", test_scores)):
         report(line)
+    if len(test_scores) > 1:
+        for line in remarks:  # of the mean as well: all seeds have the same labels
+            report(line)
     return outcomes
 
 

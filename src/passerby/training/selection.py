@@ -11,9 +11,9 @@ from passerby.config import Recipe
 from passerby.data.manifest import Manifest
 from passerby.errors import TrainingError
 from passerby.evaluation.protocols import load_protocol
-from passerby.evaluation.unmeasured import count_labels, describe_unmeasured
+from passerby.evaluation.unmeasured import count_labels, describe_unmeasured, find_unmeasured
 
-__all__ = ["check_selection", "find_unmeasured"]
+__all__ = ["check_selection", "find_val_unmeasured"]
 
 logger = logging.getLogger(__name__)
 
@@ -36,20 +36,19 @@ def check_selection(recipe: Recipe, manifest: Manifest) -> None:
         "mA": ("an attribute with positives and negatives", np.minimum(positives, negatives)),
         "mAP": ("an attribute with positives", positives),
     }.get(score, ("a known label", positives + negatives))
-    if not counts.any() and (protocol.degenerate == "drop" or score == "mAP"):
+    if not counts.any() and (protocol.unmeasured == "drop" or score == "mAP"):
         raise TrainingError(
             f"training.select: {score} needs {needed} in the {recipe.data.val} split, and there is none; use "
             "another data.val, another partition, or training.select: f1"
         )
-    names = find_unmeasured(recipe, manifest)
+    names = find_unmeasured(manifest.schema.names, positives, negatives)
     if line := describe_unmeasured(names, len(manifest.schema), protocol=recipe.protocol):
         logger.info("%s split: %s", recipe.data.val, line)
 
 
-def find_unmeasured(recipe: Recipe, manifest: Manifest) -> list[str]:
+def find_val_unmeasured(recipe: Recipe, manifest: Manifest) -> list[str]:
     """The attributes that lack positives or negatives in the validation split."""
-    fewer = np.minimum(*_count(recipe, manifest))
-    return [name for name, count in zip(manifest.schema.names, fewer, strict=True) if not count]
+    return find_unmeasured(manifest.schema.names, *_count(recipe, manifest))
 
 
 def _count(recipe: Recipe, manifest: Manifest) -> Counts:

@@ -91,7 +91,7 @@ class AttributeTask(LightningModule):
             len(model.schema),
             thresholds=protocol.choose_thresholds((0.5,) * len(model.schema)),
             unknown=protocol.unknown,
-            degenerate=protocol.degenerate,
+            unmeasured=protocol.unmeasured,
         )
         self.average_precision = MeanAveragePrecision(len(model.schema), unknown=protocol.unknown)
         self.val_loss = MeanMetric()
