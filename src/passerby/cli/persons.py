@@ -1,19 +1,26 @@
-"""The persons to predict: from image files, or from the rows of a table."""
+"""The persons that a command takes: from image files, or from the rows of a table."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from passerby.cli.options import Split
 
 if TYPE_CHECKING:
-    from passerby.inference.sources import Source
+    from collections.abc import Sequence
 
-__all__ = ["TableOptions"]
+    from passerby.inference.batches import Skipped
+    from passerby.inference.sources import Source
+    from passerby.types import Box
+
+__all__ = ["Person", "TableOptions", "describe_skipped", "list_boxes"]
+
+Person: TypeAlias = tuple[str, int | None]
+"""The source of an image and the row of the person in a table, which identify a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,3 +60,20 @@ class TableOptions:
         if self.root is not None or self.partition is not None or self.split is not None:
             raise typer.BadParameter("--root, --partition and --split belong to --table; leave them out")
         return [Source(path) for path in find_images(pictures or [])]
+
+    @property
+    def unit(self) -> str:
+        """What is counted."""
+        return "images" if self.table is None else "persons"
+
+
+def list_boxes(sources: Sequence[Source]) -> list[Box | None] | None:
+    """The box of each person; None if there is no box at all."""
+    boxes = [source.box for source in sources]
+    return boxes if any(boxes) else None
+
+
+def describe_skipped(source: Source, skipped: Skipped) -> str:
+    """The line that reports a person without a result."""
+    row = "" if source.row is None else f"row {source.row}: "
+    return f"passerby: skipped: {row}{skipped.reason}"
