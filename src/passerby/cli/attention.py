@@ -114,11 +114,11 @@ def attention(
     kept, read = _compute(model, sources, names=names, raw=output.raw, keep=out is not None, auxiliary=inputs)
     if out is not None and kept:
         schema = model.schema if output.by_task else None
-        _draw(kept, out, attributes=chosen, names=names, by_task=schema, output=output)
+        _draw(kept, out, attributes=chosen, names=names, by_task=schema, output=output, unit=table.unit)
     if output.raw is not None and read:
         print_note(f"{output.raw}: {read} file(s)")
     if skipped := len(sources) - read:
-        typer.echo(f"passerby: skipped {skipped} of {len(sources)} {table.unit}", err=True)
+        typer.echo(f"passerby: skipped {skipped} of {len(sources)} {table.unit}s", err=True)
         raise typer.Exit(1)
 
 
@@ -130,6 +130,7 @@ def _draw(
     names: list[str] | None,
     by_task: AttributeSchema | None,
     output: OutputOptions,
+    unit: str,
 ) -> None:
     from passerby.visualization.attention_figure import draw_attention
     from passerby.visualization.figure_file import save_figure
@@ -143,7 +144,7 @@ def _draw(
         height_px=output.height,
     )
     save_figure(out, figure)
-    print_note(f"{out}: {len(maps)} image(s), {figure.width} × {figure.height} pixels")
+    print_note(f"{out}: {len(maps)} {unit}(s), {figure.width} × {figure.height} pixels")
 
 
 def _compute(

@@ -132,10 +132,10 @@ def localize(
         boxes=heat_maps.boxes.value,
         auxiliary=auxiliary.create(model),
     )
-    counts = _Counts()
+    counts = _Counts(table.unit)
     _write(_report(items, sources, counts), output, drawings, counts)
     if counts.skipped:
-        typer.echo(f"passerby: skipped {counts.skipped} of {len(sources)} {table.unit}", err=True)
+        typer.echo(f"passerby: skipped {counts.skipped} of {len(sources)} {table.unit}s", err=True)
         raise typer.Exit(1)
 
 
@@ -184,6 +184,7 @@ def _name_drawings(
 class _Counts:
     """Numbers of persons read and skipped, and of figures drawn."""
 
+    unit: str
     read: int = 0
     skipped: int = 0
     drawn: int = 0
@@ -192,7 +193,7 @@ class _Counts:
         if folder is not None:
             print_note(f"{folder}: {self.drawn} file(s)")
         if json_file is not None:
-            print_note(f"{json_file}: {self.read} image(s)")
+            print_note(f"{json_file}: {self.read} {self.unit}(s)")
 
 
 def _report(

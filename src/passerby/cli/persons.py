@@ -63,8 +63,8 @@ class TableOptions:
 
     @property
     def unit(self) -> str:
-        """What is counted."""
-        return "images" if self.table is None else "persons"
+        """What a result belongs to."""
+        return "image" if self.table is None else "person"
 
 
 def list_boxes(sources: Sequence[Source]) -> list[Box | None] | None:

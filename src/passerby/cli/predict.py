@@ -266,10 +266,10 @@ class _Run:
 def _report_complete(path: Path, rows: int, *, count: int, unit: str) -> None:
     """Say that there is nothing to continue; exit as the run that wrote the file."""
     without = count - rows
-    rest = f"; {without:,} have no row: they could not be read, or are new since then" if without else ""
+    rest = f", {without:,} of them without one (unreadable, or new since then)" if without else ""
     typer.echo(
-        f"passerby: {path} is complete: {rows:,} row(s) for {count:,} {unit}{rest}; nothing was predicted. "
-        "To predict again, for example with another bundle, leave out --resume",
+        f"passerby: {path} is complete: {rows:,} result(s) for {count:,} {unit}(s){rest}; nothing was "
+        "predicted. To predict again, for example with another bundle, leave out --resume",
         err=True,
     )
     if without:

@@ -79,19 +79,20 @@ class ResumableOutput:
             try:
                 for person in _PARSERS[self.form](line.decode() for line in _take(file, end)):
                     if person not in expected:  # also consumes the sources before it, which were skipped
-                        raise self._refuse(f"its row {rows + 1:,} is of {person.source}, out of their order")
+                        place = "" if person.row is None else f", row {person.row}"
+                        raise self._refuse(f"{person.source}{place} is not among them, or in another order")
                     rows += 1
             except (ValueError, LookupError, TypeError, csv.Error) as error:
-                problem = f"row {rows + 1:,} is damaged ({type(error).__name__}: {error})"
+                problem = f"result {rows + 1:,} in it is damaged ({type(error).__name__}: {error})"
                 raise self._refuse(problem) from error
         if cut:
-            raise self._refuse("its last row is cut off")
+            raise self._refuse("the last result in it is cut off")
         return rows
 
     def _refuse(self, problem: str) -> ConfigError:
         return ConfigError(
-            f"{self.path} exists and is not a complete result for the images now: {problem}. Give another "
-            "--out, or leave out --resume to replace it"
+            f"{self.path} exists and is not a complete result for these images: {problem}. Give another "
+            "--out, or leave out --resume to replace the file"
         )
 
     def count_done(self, sources: Sequence[Source]) -> int:
