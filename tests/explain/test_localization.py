@@ -146,7 +146,7 @@ def test_impossible_crops() -> None:
     with pytest.raises(DataError, match="more images than boxes"):
         list(localize_many(bundle, [photo, photo], crops=[None]))
     with pytest.raises(
-        DataError, match="a picture of 5 × 3 pixels, what the box 0 0 5 3 covers, got 96 × 48"
+        DataError, match="a picture of 5 × 3 pixels, what the box 0 0 5 3 covers, got 48 × 96"
     ):
         create_localization(box=Box(0, 0, 5, 3))
 
@@ -337,13 +337,13 @@ def test_table() -> None:
 
 
 def test_table_of_persons() -> None:
-    box = Box(20, 0, 116, 48)
-    region = Region(Box(20, 0, 116, 24), 1.0)
-    person = create_localization(row=4, box=box, image_size=(200, 60), regions=((region,),))
+    box = Box(20, 0, 68, 96)
+    region = Region(Box(20, 0, 68, 48), 1.0)
+    person = create_localization(row=4, box=box, image_size=(200, 100), regions=((region,),))
     stream = io.StringIO()
     write_boxes([person, create_localization(0, row=5)], stream)
     assert [line.split() for line in stream.getvalue().splitlines()] == [
         ["row", "person", "image", "attribute", "probability", "box", "heat", "inside"],
-        ["4", "20", "0", "116", "48", "a.jpg", "attribute", "0", "0.88", "20", "0", "116", "24", "100", "%"],
+        ["4", "20", "0", "68", "96", "a.jpg", "attribute", "0", "0.88", "20", "0", "68", "48", "100", "%"],
         ["5", "all", "a.jpg", "none"],
     ]
