@@ -58,6 +58,15 @@ class Box:
         """The four sides as a tuple."""
         return (self.x0, self.y0, self.x1, self.y1)
 
+    def shift(self, x: float, y: float) -> Box:
+        """The box, moved to the right by `x` and down by `y`.
+
+        Example:
+            >>> Box(2, 3, 12, 23).shift(10, -1)
+            Box(x0=12, y0=2, x1=22, y1=22)
+        """
+        return Box(self.x0 + x, self.y0 + y, self.x1 + x, self.y1 + y)
+
     def __str__(self) -> str:
         return " ".join(f"{side:g}" for side in self.as_xyxy())
 

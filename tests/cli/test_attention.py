@@ -206,3 +206,21 @@ def test_a_column_a_task_and_ready_masks(folder: Path) -> None:
     wrong = run(folder / "man", "one.png", "--by-task", "--attributes", "Hat")
     assert wrong.exit_code == 2
     assert "either --attributes or --by-task" in wrong.output
+
+
+def test_persons_of_a_table(bundles: Path, folder: Path) -> None:
+    rows = ("one.png,10,0,50,128", "one.png,40,8,96,100", "more/two.jpg,,,,", "one.png,200,0,220,60")
+    (folder / "people.csv").write_text("\n".join(("image,x0,y0,x1,y1", *rows)) + "\n")
+    options = ("--out", "figure.png", "--raw", "raw")
+    result = run(bundles / "diaa", "--table", "people.csv", *options)
+    assert result.exit_code == 1
+    assert "skipped: row 5: one.png: box outside the image" in result.stderr
+    assert "skipped 1 of 4 persons" in result.stderr
+    assert "figure.png: 3 person(s)" in result.stderr
+    assert list_files(folder / "raw") == {"one_row2.png.npz", "one_row3.png.npz", "more/two_row4.jpg.npz"}
+    expected = compute_maps(load(bundles / "diaa"), "one.png", crop=(40, 8, 96, 100))
+    with np.load("raw/one_row3.png.npz") as file:
+        assert (int(file["row"]), tuple(file["box"])) == (3, (40, 8, 96, 100))
+        assert (file["picture"] == expected.picture).all()
+        np.testing.assert_allclose(file["map_attention3"], expected.maps["attention3"], atol=1e-5)
+    assert run(bundles / "diaa", "one.png", "--table", "people.csv").exit_code == 2

@@ -248,3 +248,50 @@ def test_the_table_fits_the_terminal(bundle: Path, folder: Path, width: int) -> 
     for name in ("Hat", "Boots"):
         probability = load(bundle)("one.png")[name]
         assert f"{name} {probability:.2f}" in " ".join(output.split())
+
+
+# ---------------------------------------------------------------------- tables
+
+
+def write_people(folder: Path) -> None:
+    rows = ("one.png,10,0,50,128", "one.png,40.5,8,96,100", "more/two.jpg,,,,", "one.png,200,0,220,60")
+    (folder / "people.csv").write_text("\n".join(("image,x0,y0,x1,y1", *rows)) + "\n")
+
+
+def test_persons_of_a_table(bundle: Path, folder: Path) -> None:
+    write_people(folder)
+    before = list_files(folder)
+    options = ("--attributes", "Hat", "--out", "sheet.png", "--folder", "out", "--jsonl", "boxes.jsonl")
+    result = run(bundle, "--table", "people.csv", *options)
+    assert result.exit_code == 1
+    assert "skipped: row 5: one.png: box outside the image: expected a box that overlaps" in result.stderr
+    assert result.stderr.splitlines()[-2:] == [
+        "boxes.jsonl: 3 person(s)",
+        "passerby: skipped 1 of 4 persons",
+    ]
+    made = {f"out/{name}.Hat.png" for name in ("one_row2.png", "one_row3.png", "more/two_row4.jpg")}
+    assert list_files(folder) == before | made | {"sheet.png", "boxes.jsonl"}
+    lines = [json.loads(line) for line in Path("boxes.jsonl").read_text(encoding="utf-8").splitlines()]
+    assert [(line["source"], line["row"], line.get("box")) for line in lines] == [
+        ("one.png", 2, [10, 0, 50, 128]),
+        ("one.png", 3, [40.5, 8, 96, 100]),
+        ("more/two.jpg", 4, None),
+    ]
+    assert {(line["width"], line["height"]) for line in lines} == {(96, 128)}
+    pictures = ["one.png", "one.png", "more/two.jpg"]
+    crops = [(10, 0, 50, 128), (40.5, 8, 96, 100), None]
+    found = list(localize_many(load(bundle), pictures, crops=crops, attributes=["Hat"]))
+    for line, item in zip(lines, found, strict=True):
+        assert {key: value for key, value in line.items() if key != "row"} == item.to_dict()  # type: ignore[union-attr]
+    assert_alike("out/one_row3.png.Hat.png", draw_localization(found[1], "Hat", height_px=256))  # type: ignore[arg-type]
+
+
+def test_a_table_is_given_instead_of_images(bundle: Path, folder: Path) -> None:
+    write_people(folder)
+    for arguments in (("one.png", "--table", "people.csv"), ()):
+        result = run(bundle, *arguments)
+        assert result.exit_code == 2
+        assert "give either images or --table" in result.stderr
+    result = run(bundle, "--table", "people.csv", "--jsonl", "people.csv")
+    assert "people.csv is one of the input files" in str(result.exception)
+    assert run(bundle, "--table", "people.csv").stdout.split()[:3] == ["row", "person", "image"]

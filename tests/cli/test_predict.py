@@ -553,3 +553,32 @@ def test_ctrl_c_without_a_file(bundle: Path, folder: Path, monkeypatch: pytest.M
     result = run(bundle, "one.jpg", "--format", "csv", "--out", "out.csv")
     assert (result.exit_code, result.stderr) == (130, "passerby: interrupted; no row was finished\n")
     assert not list(folder.glob("out*"))
+
+
+@pytest.mark.parametrize("form", ["csv", "jsonl"])
+def test_a_complete_file_is_not_predicted_again(
+    bundle: Path, folder: Path, monkeypatch: pytest.MonkeyPatch, form: str
+) -> None:
+    write_table(folder)
+    out = folder / f"out.{form}"
+    run(bundle, "--table", "boxes.csv", "--out", out.name)
+    run(bundle, "one.jpg", "two.png", "--out", "files.csv")
+    before = out.read_bytes()
+
+    def fail(*arguments: object, **options: object) -> None:
+        raise AssertionError("predicted again")
+
+    monkeypatch.setattr(Predictor, "stream", fail)
+    result = run(bundle, "--table", "boxes.csv", "--out", out.name, "--resume")
+    assert result.exit_code == 1  # as the run that wrote the file
+    assert result.stderr == (
+        f"passerby: out.{form} is complete: 3 result(s) for 4 person(s), 1 of them without one (unreadable, "
+        "or new since then); nothing was predicted. To predict again, for example with another bundle, leave "
+        "out --resume\n"
+    )
+    assert out.read_bytes() == before
+    whole = run(bundle, "one.jpg", "two.png", "--out", "files.csv", "--resume")
+    assert whole.exit_code == 0
+    assert "files.csv is complete: 2 result(s) for 2 image(s); nothing was predicted" in whole.stderr
+    other = run(bundle, "two.png", "one.jpg", "--out", "files.csv", "--resume")
+    assert "files.csv exists and is not a complete result for these images" in str(other.exception)

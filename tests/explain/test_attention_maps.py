@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from passerby.explain.attention_maps import AttentionMaps, compute_maps, save_ma
 from passerby.inference.batches import Skipped
 from passerby.models import MODELS, create_model
 from passerby.synthetic import SynthConfig, draw_person
-from passerby.types import Preprocess
+from passerby.types import Box, Preprocess
 from toy_explanations import CELLS, NAMES, SCHEMA, create_maps, create_spotlight
 
 
@@ -174,3 +175,20 @@ def test_raw_files_round_trip(photo: Image.Image, tmp_path: Path) -> None:
     assert (tmp_path / "new" / "a.npz").read_bytes() == first
     with pytest.raises(DataError, match="cannot write"):
         save_maps(tmp_path / "new" / "a.npz" / "b.npz", maps)
+
+
+def test_persons_in_an_image(photo: Image.Image, tmp_path: Path) -> None:
+    bundle, crop = create_spotlight(), (3, 5, photo.width - 4, photo.height - 6)
+    maps = compute_maps(bundle, photo, crop=crop)
+    alone = compute_maps(bundle, photo.crop(crop))
+    assert maps.box == Box(*crop)
+    assert (maps.picture == alone.picture).all()
+    np.testing.assert_allclose(maps.maps["red"], alone.maps["red"], rtol=1e-5)
+    first, second = stream_maps(bundle, [photo, photo], crops=[crop, None])
+    assert (first.box, second.box) == (Box(*crop), None)  # type: ignore[union-attr]
+    save_maps(tmp_path / "a.npz", replace(maps, row=7))
+    save_maps(tmp_path / "b.npz", alone)
+    with np.load(tmp_path / "a.npz") as file:
+        assert (int(file["row"]), tuple(file["box"])) == (7, crop)
+    with np.load(tmp_path / "b.npz") as file:
+        assert not {"row", "box"} & set(file.files)

@@ -105,6 +105,52 @@ def test_one_box_or_one_per_component() -> None:
     assert one.share + two.share == pytest.approx(outer.share, abs=0.05)
 
 
+def test_boxes_of_persons_are_in_pixels_of_the_whole_image() -> None:
+    spots = [(30, 40, 50, 60), (110, 20, 130, 50)]
+    photo = paint((160, 120), Red=spots)
+    bundle = create_bundle(height=96, width=64)
+    crops = [(20, 20, 84, 116), (99.5, 10, 163, 106), None]
+    found = list(localize_many(bundle, [photo] * 3, attributes=["Red"], crops=crops))
+    for item, crop, spot in zip(found, [(20, 20, 84, 116), (99, 10, 160, 106)], spots, strict=False):
+        assert isinstance(item, Localization)
+        assert item.crop == crop
+        assert item.heat.shape == (1, crop[3] - crop[1], crop[2] - crop[0])
+        assert (item.picture == np.asarray(photo.crop(crop))).all()
+        (region,) = item["Red"]
+        assert np.abs(sides(region) - spot).max() <= 1
+        assert region.share > 0.9
+        assert (item.to_dict()["width"], item.to_dict()["height"]) == (160, 120)
+    assert [item.box for item in found] == [  # type: ignore[union-attr]
+        Box(20, 20, 84, 116),
+        Box(99.5, 10, 163, 106),
+        None,
+    ]
+    assert found[0].to_dict()["box"] == [20, 20, 84, 116]  # type: ignore[union-attr]
+    assert "box" not in found[2].to_dict()  # type: ignore[union-attr]
+    assert found[2].crop == (0, 0, 160, 120)  # type: ignore[union-attr]
+    alone = localize(bundle, photo, attributes=["Red"], crop=(20, 20, 84, 116))
+    assert alone["Red"][0].box == found[0]["Red"][0].box  # type: ignore[index]
+    (prediction,) = bundle(photo, boxes=[(20, 20, 84, 116)])
+    assert alone.probabilities == pytest.approx([prediction["Red"]], abs=1e-6)
+
+
+def test_impossible_crops() -> None:
+    bundle, photo = create_bundle(), paint((40, 30))
+    outside = (50, 50, 60, 60)
+    skipped, found = localize_many(bundle, [photo, photo], crops=[outside, (1, 2, 30, 20)])
+    assert isinstance(skipped, Skipped)
+    assert "box outside the image" in skipped.reason
+    assert isinstance(found, Localization)
+    with pytest.raises(DataError, match="box outside the image"):
+        localize(bundle, photo, crop=outside)
+    with pytest.raises(DataError, match="more images than boxes"):
+        list(localize_many(bundle, [photo, photo], crops=[None]))
+    with pytest.raises(
+        DataError, match="a picture of 5 × 3 pixels, what the box 0 0 5 3 covers, got 48 × 96"
+    ):
+        create_localization(box=Box(0, 0, 5, 3))
+
+
 def test_binarization_and_method_reach_the_boxes() -> None:
     picture = paint((96, 128), Red=[(0, 0, 96, 128)])
     faint = Image.blend(picture, paint((96, 128)), 0.7)
@@ -287,4 +333,17 @@ def test_table() -> None:
         ["attribute", "1", "0.25", "none"],
         ["odd", "[b].jpg", "none"],
         ["1", "image(s):", "no", "mask"],
+    ]
+
+
+def test_table_of_persons() -> None:
+    box = Box(20, 0, 68, 96)
+    region = Region(Box(20, 0, 68, 48), 1.0)
+    person = create_localization(row=4, box=box, image_size=(200, 100), regions=((region,),))
+    stream = io.StringIO()
+    write_boxes([person, create_localization(0, row=5)], stream)
+    assert [line.split() for line in stream.getvalue().splitlines()] == [
+        ["row", "person", "image", "attribute", "probability", "box", "heat", "inside"],
+        ["4", "20", "0", "68", "96", "a.jpg", "attribute", "0", "0.88", "20", "0", "68", "48", "100", "%"],
+        ["5", "all", "a.jpg", "none"],
     ]

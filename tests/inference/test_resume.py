@@ -89,8 +89,32 @@ def test_without_rows_a_run_begins(tmp_path: Path, *, resume: bool) -> None:
     content = cut(path, "csv", SOURCES, size=25)
     write(path, "csv", SOURCES, resume=resume, bundle="another")
     assert path.read_bytes() == content
-    write(path, "csv", SOURCES[:2], resume=resume)  # replaces a complete file
+    write(path, "csv", SOURCES[:2])  # replaces a complete file
     assert path.read_bytes() != content
+
+
+@pytest.mark.parametrize("sources", [SOURCES, TABLE], ids=["files", "table"])
+@pytest.mark.parametrize("form", ["jsonl", "csv"])
+def test_a_complete_file(tmp_path: Path, form: Form, sources: Sequence[Source]) -> None:
+    path = tmp_path / "out.txt"
+    assert ResumableOutput(path, form=form, resume=True).count_complete(sources) is None
+    write(path, form, sources)
+    output = ResumableOutput(path, form=form, resume=True)
+    rows = len(predict(sources))
+    assert output.count_complete(sources) == rows
+    assert output.count_complete([*sources, Source(Path("new.jpg"), row=9)]) == rows
+    assert ResumableOutput(path, form=form, resume=False).count_complete(sources) is None
+    for others in (sources[1:], sources[::-1], []):
+        with pytest.raises(
+            ConfigError, match=r"\.jpg.* is not among them, or in another order\. Give another"
+        ):
+            output.count_complete(others)
+    path.write_bytes(path.read_bytes()[:-3])
+    with pytest.raises(ConfigError, match="the last result in it is cut off"):
+        output.count_complete(sources)
+    path.write_text("{}\n" if form == "jsonl" else 'source,row\n"a"b,c\n')
+    with pytest.raises(ConfigError, match="result 1 in it is damaged"):
+        output.count_complete(sources)
 
 
 def test_another_run_does_not_continue_it(tmp_path: Path) -> None:

@@ -133,9 +133,28 @@ def test_spreadsheet_to_report(newcomer: Newcomer) -> None:
     assert [f["box"] for f in found] == [[float(r[k]) for k in ("x0", "y0", "x1", "y1")] for r in new]
     assert set(found[0]["probabilities"]) == set(manifest.schema.names)
 
-    newcomer.run("localize", "run/bundle", "new/photos", "--attributes", "Hat", "--out", "where.png")
+    localize = ("localize", "run/bundle", "--table", "new/people.csv", "--attributes", "Hat")
+    newcomer.run(*localize, "--out", "where.png", "--jsonl", "where.jsonl", "--folder", "where")
+    lines = (folder / "where.jsonl").read_text(encoding="utf-8").splitlines()
+    boxes: list[object] = []
+    for person, line in zip(found, lines, strict=True):
+        where = json.loads(line)
+        assert [where[key] for key in ("source", "row", "box")] == [
+            person[k] for k in ("source", "row", "box")
+        ]
+        assert (where["width"], where["height"]) == (PERSONS * WIDTH, HEIGHT)
+        hat = where["attributes"]["Hat"]
+        assert hat["probability"] == pytest.approx(person["probabilities"]["Hat"], abs=1e-4)
+        boxes += hat["boxes"]
+        for box in hat["boxes"]:
+            left, top, right, bottom = box["xyxy"]
+            assert person["box"][0] <= left < right <= person["box"][2]
+            assert person["box"][1] <= top < bottom <= person["box"][3]
+    assert boxes
+    drawings = {f"img{i // PERSONS:03d}_row{i + 2}.jpg.Hat.png" for i in range(len(found))}
+    assert {path.name for path in (folder / "where").iterdir()} == drawings
     with Image.open(folder / "where.png") as figure:
-        assert figure.width > WIDTH
+        assert figure.height > len(lines) * 256  # a line for each person, 256 pixels high
 
     newcomer.run("report", "run", "test", "--out", "report.html")
     page = (folder / "report.html").read_text(encoding="utf-8")

@@ -148,3 +148,31 @@ def test_invalid_arguments_are_rejected(tmp_path: Path) -> None:
     for pictures, attributes in ((1000, None), (200, 12), (3, 300)):
         with pytest.raises(DataError, match="give fewer"):
             check_grid_size(tmp_path / "a.png", pictures=pictures, attributes=attributes)
+
+
+def test_a_person_in_an_image() -> None:
+    whole = create_localization()
+    region, box = Region(Box(120, 30, 168, 54), 1.0), Box(120, 30, 168, 126)
+    truth = Box(130, 40, 150, 60)
+    person = replace(whole, box=box, image_size=(200, 150), regions=((region,),))
+    drawn = draw_localization(person, "attribute 0", truth=[truth], height_px=96)
+    expected = draw_localization(
+        replace(whole, regions=((Region(Box(0, 0, 48, 24), 1.0),),)),
+        "attribute 0",
+        truth=[Box(10, 10, 30, 30)],
+        height_px=96,
+    )
+    assert drawn.tobytes() == expected.tobytes()
+
+
+def test_title_of_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    subtitles = []
+
+    def record(lines: Sequence[Sequence[Panel | None]], **options: Any) -> Image.Image:
+        subtitles.extend(line[0].subtitle for line in lines if line[0] is not None)
+        return compose_grid(lines, **options)
+
+    monkeypatch.setattr(figure_module, "compose_grid", record)
+    person = create_localization(row=4, box=Box(20.5, 0, 68, 96), image_size=(200, 96))
+    draw_localizations([person, create_localization(row=5), create_localization()], height_px=64)
+    assert subtitles == ["row 4, box 20.5 0 68 96", "row 5, 48 × 96 pixels", "48 × 96 pixels"]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
@@ -12,15 +12,25 @@ from passerby.cli.attributes import split_attributes
 from passerby.cli.auxiliary import AuxiliaryOptions
 from passerby.cli.domain import load_for_images
 from passerby.cli.option_groups import expand_option_groups
-from passerby.cli.options import BundleArgument, DeviceOption, FigureOptions, PicturesArgument, split_list
+from passerby.cli.options import (
+    BundleArgument,
+    DeviceOption,
+    FigureOptions,
+    OptionalPicturesArgument,
+    split_list,
+)
 from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
+from passerby.cli.persons import TableOptions, describe_skipped, list_boxes
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from passerby.bundle import Bundle
     from passerby.explain.attention_maps import AttentionMaps
     from passerby.inference.auxiliary import AuxiliaryInputs
+    from passerby.inference.sources import Source
     from passerby.schema import AttributeSchema
 
 __all__ = ["attention"]
@@ -40,7 +50,7 @@ class OutputOptions(FigureOptions):
     ] = None
     raw: Annotated[
         Path | None,
-        typer.Option(help="Folder for one .npz file per image, with the maps.", file_okay=False),
+        typer.Option(help="Folder for one .npz file per person, with the maps.", file_okay=False),
     ] = None
     by_task: Annotated[
         bool, typer.Option("--by-task", help="One column per task, with its most probable attribute.")
@@ -50,9 +60,10 @@ class OutputOptions(FigureOptions):
 @expand_option_groups
 def attention(
     bundle: BundleArgument,
-    pictures: PicturesArgument,
     output: OutputOptions,
     auxiliary: AuxiliaryOptions,
+    table: TableOptions,
+    pictures: OptionalPicturesArgument = None,
     attributes: Annotated[
         str | None,
         typer.Option(
@@ -87,27 +98,27 @@ def attention(
     out = Path("attention.png") if output.out is None and output.raw is None else output.out
 
     from passerby.cli.inputs import inspect_bundle
-    from passerby.inference.sources import find_images
     from passerby.visualization.figure_file import check_figure
 
-    paths = find_images(pictures)
+    sources = table.find(pictures)
     if out is not None:
-        check_outputs([out], paths)
-        check_figure(out, count=len(paths), height_px=output.height)
+        tables = [] if table.table is None else [table.table]
+        check_outputs([out], [*(each.path for each in sources), *tables])
+        check_figure(out, count=len(sources), height_px=output.height)
     auxiliary.check()
     facts = inspect_bundle(bundle, device)
     chosen = None if attributes is None else split_attributes(attributes, facts.schema)
     model = load_for_images(facts)
     names = split_list(maps)
     inputs = auxiliary.create(model, true_parsing=true_parsing)
-    kept, read = _compute(model, paths, names=names, raw=output.raw, keep=out is not None, auxiliary=inputs)
+    kept, read = _compute(model, sources, names=names, raw=output.raw, keep=out is not None, auxiliary=inputs)
     if out is not None and kept:
         schema = model.schema if output.by_task else None
-        _draw(kept, out, attributes=chosen, names=names, by_task=schema, output=output)
+        _draw(kept, out, attributes=chosen, names=names, by_task=schema, output=output, unit=table.unit)
     if output.raw is not None and read:
         print_note(f"{output.raw}: {read} file(s)")
-    if read < len(paths):
-        typer.echo(f"passerby: skipped {len(paths) - read} of {len(paths)} images", err=True)
+    if skipped := len(sources) - read:
+        typer.echo(f"passerby: skipped {skipped} of {len(sources)} {table.unit}s", err=True)
         raise typer.Exit(1)
 
 
@@ -119,6 +130,7 @@ def _draw(
     names: list[str] | None,
     by_task: AttributeSchema | None,
     output: OutputOptions,
+    unit: str,
 ) -> None:
     from passerby.visualization.attention_figure import draw_attention
     from passerby.visualization.figure_file import save_figure
@@ -132,31 +144,35 @@ def _draw(
         height_px=output.height,
     )
     save_figure(out, figure)
-    print_note(f"{out}: {len(maps)} image(s), {figure.width} × {figure.height} pixels")
+    print_note(f"{out}: {len(maps)} {unit}(s), {figure.width} × {figure.height} pixels")
 
 
 def _compute(
     model: Bundle,
-    paths: list[Path],
+    sources: Sequence[Source],
     *,
     names: list[str] | None,
     raw: Path | None,
     keep: bool,
     auxiliary: AuxiliaryInputs | None,
 ) -> tuple[list[AttentionMaps], int]:
-    """The maps of all images if `keep`, and the number of images that could be read."""
+    """The maps of all persons if `keep`, and the number of persons that could be read."""
     from passerby.explain.attention_maps import save_maps, stream_maps
     from passerby.inference.batches import Skipped
 
     kept: list[AttentionMaps] = []
     read = 0
-    targets = [] if raw is None else place_below(raw, paths, ".npz", keep_suffix=True)
-    with show_progress("computing maps", hidden=len(paths) <= 16) as progress:
-        for done, item in enumerate(stream_maps(model, paths, auxiliary=auxiliary), start=1):
-            progress(done, len(paths))
-            if isinstance(item, Skipped):
-                typer.echo(f"passerby: skipped: {item.reason}", err=True)
+    targets = [] if raw is None else place_below(raw, sources, ".npz", keep_suffix=True)
+    items = stream_maps(
+        model, [each.path for each in sources], crops=list_boxes(sources), auxiliary=auxiliary
+    )
+    with show_progress("computing maps", hidden=len(sources) <= 16) as progress:
+        for done, (source, found) in enumerate(zip(sources, items, strict=True), start=1):
+            progress(done, len(sources))
+            if isinstance(found, Skipped):
+                typer.echo(describe_skipped(source, found), err=True)
                 continue
+            item = replace(found, row=source.row)
             for note in item.notes:
                 typer.echo(f"passerby: {item.source}: {note}", err=True)
             if not read:

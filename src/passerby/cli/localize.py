@@ -6,7 +6,7 @@ import json
 import sys
 from collections import deque
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -17,9 +17,16 @@ from passerby.cli.attributes import name_files, split_attributes
 from passerby.cli.auxiliary import AuxiliaryOptions
 from passerby.cli.domain import load_for_images
 from passerby.cli.option_groups import expand_option_groups
-from passerby.cli.options import BundleArgument, DeviceOption, FigureOptions, HeatMapOptions, PicturesArgument
+from passerby.cli.options import (
+    BundleArgument,
+    DeviceOption,
+    FigureOptions,
+    HeatMapOptions,
+    OptionalPicturesArgument,
+)
 from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
+from passerby.cli.persons import Person, TableOptions, describe_skipped, list_boxes
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -28,6 +35,7 @@ if TYPE_CHECKING:
 
     from passerby.explain.localization import Localization
     from passerby.inference.batches import Skipped
+    from passerby.inference.sources import Source
 
 __all__ = ["localize"]
 
@@ -44,26 +52,26 @@ class OutputOptions(FigureOptions):
     ] = None
     folder: Annotated[
         Path | None,
-        typer.Option(help="Folder for one figure per image and attribute.", file_okay=False),
+        typer.Option(help="Folder for one figure per person and attribute.", file_okay=False),
     ] = None
     json_file: Annotated[
         Path | None,
         typer.Option(
             "--jsonl",
-            help="File for the boxes: one line of JSON per image; - is standard output.",
+            help="File for the boxes: one line of JSON per person; - is standard output.",
             dir_okay=False,
             allow_dash=True,
         ),
     ] = None
 
-    def check(self, paths: Sequence[Path], *, attributes: int | None) -> None:
+    def check(self, count: int, *, attributes: int | None) -> None:
         """Refuse a figure that would be too large."""
         from passerby.visualization.localization_figure import check_grid_size
 
         if self.out is not None:
             check_grid_size(
                 self.out,
-                pictures=len(paths),
+                pictures=count,
                 attributes=attributes,
                 columns=self.columns,
                 height_px=self.height,
@@ -73,17 +81,18 @@ class OutputOptions(FigureOptions):
 @expand_option_groups
 def localize(
     bundle: BundleArgument,
-    pictures: PicturesArgument,
     heat_maps: HeatMapOptions,
     output: OutputOptions,
     auxiliary: AuxiliaryOptions,
+    table: TableOptions,
+    pictures: OptionalPicturesArgument = None,
     attributes: Annotated[
         str | None,
         typer.Option(help="Attributes, for example Hat,Boots.", show_default="those present in each image"),
     ] = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Show where attributes are in images, as heat maps and boxes.
+    """Show where the attributes of persons are in images, as heat maps and boxes.
 
     Prints a table unless --out, --folder or --jsonl is given.
 
@@ -95,42 +104,45 @@ def localize(
 
     from passerby.cli.inputs import inspect_bundle
     from passerby.explain.boxes import Binarization
-    from passerby.inference.sources import find_images
 
     binarization = Binarization.parse(heat_maps.binarize)
-    paths = find_images(pictures)
-    check_outputs([path for path in (output.out, output.json_file) if path is not None], paths)
-    output.check(paths, attributes=None)
+    sources = table.find(pictures)
+    inputs = [each.path for each in sources] + ([] if table.table is None else [table.table])
+    check_outputs([path for path in (output.out, output.json_file) if path is not None], inputs)
+    output.check(len(sources), attributes=None)
     auxiliary.check()
     facts = inspect_bundle(bundle, device)
     chosen = None if attributes is None else split_attributes(attributes, facts.schema)
     if chosen is not None:
-        output.check(paths, attributes=len(set(chosen)))
-    names = chosen or facts.schema.names
-    drawings = None if output.folder is None else _name_drawings(output.folder, paths, names)
+        output.check(len(sources), attributes=len(set(chosen)))
+    drawings = None
+    if output.folder is not None:
+        drawings = _name_drawings(output.folder, sources, chosen or facts.schema.names)
+        check_outputs(chain.from_iterable(each.values() for each in drawings.values()), inputs)
     from passerby.explain.localization import localize_many
 
     model = load_for_images(facts)
     items = localize_many(
         model,
-        paths,
+        [each.path for each in sources],
+        crops=list_boxes(sources),
         attributes=chosen,
         method=None if heat_maps.method is None else heat_maps.method.value,
         binarization=binarization,
         boxes=heat_maps.boxes.value,
         auxiliary=auxiliary.create(model),
     )
-    counts = _Counts()
-    _write(_report(items, len(paths), counts), output, drawings, counts)
+    counts = _Counts(table.unit)
+    _write(_report(items, sources, counts), output, drawings, counts)
     if counts.skipped:
-        typer.echo(f"passerby: skipped {counts.skipped} of {len(paths)} images", err=True)
+        typer.echo(f"passerby: skipped {counts.skipped} of {len(sources)} {table.unit}s", err=True)
         raise typer.Exit(1)
 
 
 def _write(
     found: Iterator[Localization],
     output: OutputOptions,
-    drawings: Mapping[str, Mapping[str, Path]] | None,
+    drawings: Mapping[Person, Mapping[str, Path]] | None,
     counts: _Counts,
 ) -> None:
     """Write everything that was requested in one pass over the localisations."""
@@ -152,27 +164,27 @@ def _write(
     counts.print(output.folder, json_file)
 
 
-def _name_drawings(folder: Path, paths: Sequence[Path], names: Sequence[str]) -> dict[str, dict[str, Path]]:
-    """The figure file of each attribute of each image, by the source of the image."""
+def _name_drawings(
+    folder: Path, sources: Sequence[Source], names: Sequence[str]
+) -> dict[Person, dict[str, Path]]:
+    """The figure file of each attribute of each person."""
     from passerby.bundle import source_of
 
     suffixes = name_files(names)
-    files = {
-        source_of(path): {
+    targets = place_below(folder, sources, ".png", keep_suffix=True)
+    return {
+        (source_of(source.path), source.row): {
             name: target.with_name(f"{target.stem}.{suffix}.png") for name, suffix in suffixes.items()
         }
-        for path, target in zip(
-            paths, place_below(folder, list(paths), ".png", keep_suffix=True), strict=True
-        )
+        for source, target in zip(sources, targets, strict=True)
     }
-    check_outputs(chain.from_iterable(each.values() for each in files.values()), paths)
-    return files
 
 
 @dataclass
 class _Counts:
-    """Numbers of images read and skipped, and of figures drawn."""
+    """Numbers of persons read and skipped, and of figures drawn."""
 
+    unit: str
     read: int = 0
     skipped: int = 0
     drawn: int = 0
@@ -181,27 +193,29 @@ class _Counts:
         if folder is not None:
             print_note(f"{folder}: {self.drawn} file(s)")
         if json_file is not None:
-            print_note(f"{json_file}: {self.read} image(s)")
+            print_note(f"{json_file}: {self.read} {self.unit}(s)")
 
 
-def _report(items: Iterator[Localization | Skipped], count: int, counts: _Counts) -> Iterator[Localization]:
-    """Yield the localisations with a progress bar on a terminal; report skipped images at once."""
+def _report(
+    items: Iterator[Localization | Skipped], sources: Sequence[Source], counts: _Counts
+) -> Iterator[Localization]:
+    """Yield the localisations with a progress bar on a terminal; report skipped persons at once."""
     from passerby.inference.batches import Skipped
 
-    with show_progress("localizing", hidden=count <= 16) as progress:
-        for done, item in enumerate(items, start=1):
-            progress(done, count)
+    with show_progress("localizing", hidden=len(sources) <= 16) as progress:
+        for done, (source, item) in enumerate(zip(sources, items, strict=True), start=1):
+            progress(done, len(sources))
             if isinstance(item, Skipped):
                 counts.skipped += 1
-                typer.echo(f"passerby: skipped: {item.reason}", err=True)
+                typer.echo(describe_skipped(source, item), err=True)
             else:
                 counts.read += 1
-                yield item
+                yield replace(item, row=source.row)
 
 
 def _draw_each(
     found: Iterator[Localization],
-    files: Mapping[str, Mapping[str, Path]],
+    files: Mapping[Person, Mapping[str, Path]],
     counts: _Counts,
     *,
     height_px: int,
@@ -212,7 +226,9 @@ def _draw_each(
 
     for item in found:
         for name in item.names:
-            save_figure(files[item.source][name], draw_localization(item, name, height_px=height_px))
+            save_figure(
+                files[item.source, item.row][name], draw_localization(item, name, height_px=height_px)
+            )
             counts.drawn += 1
         yield item
 

@@ -4,28 +4,40 @@ from __future__ import annotations
 
 import os
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from passerby.inference.sources import Source
 
 __all__ = ["check_outputs", "place_below"]
 
 
-def place_below(folder: Path, pictures: list[Path], suffix: str, *, keep_suffix: bool) -> list[Path]:
-    """The output file of each image: below `folder`, at the image's path below the common folder of all.
+def place_below(folder: Path, sources: Sequence[Source], suffix: str, *, keep_suffix: bool) -> list[Path]:
+    """The output file of each person: below `folder`, at the image's path below the common folder of all.
+
+    Persons of a table have the name of the image with `_row<row>`.
 
     Args:
         suffix: Suffix of the files.
         keep_suffix: Append it to the suffix of the image instead of replacing that.
 
     Raises:
-        ConfigError: If two images would have the same file.
+        ConfigError: If two persons would have the same file.
 
     Example:
-        >>> place_below(Path("out"), [Path("a/x.jpg"), Path("a/b/y.png")], ".npz", keep_suffix=True)
-        [PosixPath('out/x.jpg.npz'), PosixPath('out/b/y.png.npz')]
+        >>> from passerby.inference.sources import Source
+        >>> sources = [Source(Path("a/x.jpg")), Source(Path("a/b/y.png"), row=2)]
+        >>> place_below(Path("out"), sources, ".npz", keep_suffix=True)
+        [PosixPath('out/x.jpg.npz'), PosixPath('out/b/y_row2.png.npz')]
     """
     from passerby.errors import ConfigError
 
+    pictures = [
+        each.path if each.row is None else each.path.with_stem(f"{each.path.stem}_row{each.row}")
+        for each in sources
+    ]
     full = [os.path.abspath(path) for path in pictures]  # noqa: PTH100  (removes .., keeps links)
     common = os.path.commonpath([os.path.dirname(path) for path in full])  # noqa: PTH120
     below = [Path(os.path.relpath(path, common)) for path in full]

@@ -1,19 +1,26 @@
-"""The persons to predict: from image files, or from the rows of a table."""
+"""The persons that a command takes: from image files, or from the rows of a table."""
 
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, TypeAlias
 
 import typer
 
 from passerby.cli.options import Split, split_names
 
 if TYPE_CHECKING:
-    from passerby.inference.sources import Source
+    from collections.abc import Sequence
 
-__all__ = ["TableOptions"]
+    from passerby.inference.batches import Skipped
+    from passerby.inference.sources import Source
+    from passerby.types import Box
+
+__all__ = ["Person", "TableOptions", "describe_skipped", "list_boxes"]
+
+Person: TypeAlias = tuple[str, int | None]
+"""The source of an image and the row of the person in a table, which identify a result."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,7 +30,7 @@ class TableOptions:
     table: Annotated[
         Path | None,
         typer.Option(
-            help="Predict the rows of a table instead of files: CSV, Excel, ODS or Parquet with a column "
+            help="Take the persons from the rows of a table instead of files: CSV, Excel, ODS or Parquet with a column "
             "image and the box of each person in pixels (x0, y0, x1, y1), or a manifest.",
             dir_okay=False,
         ),
@@ -80,3 +87,20 @@ class TableOptions:
         if given:
             raise typer.BadParameter(f"without --table, leave out {', '.join(given)}")
         return [Source(path) for path in find_images(pictures or [])]
+
+    @property
+    def unit(self) -> str:
+        """What a result belongs to."""
+        return "image" if self.table is None else "person"
+
+
+def list_boxes(sources: Sequence[Source]) -> list[Box | None] | None:
+    """The box of each person; None if there is no box at all."""
+    boxes = [source.box for source in sources]
+    return boxes if any(boxes) else None
+
+
+def describe_skipped(source: Source, skipped: Skipped) -> str:
+    """The line that reports a person without a result."""
+    row = "" if source.row is None else f"row {source.row}: "
+    return f"passerby: skipped: {row}{skipped.reason}"

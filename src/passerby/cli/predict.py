@@ -18,7 +18,7 @@ from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import BundleArgument, DeviceOption, FiveCropsOption, OptionalPicturesArgument
 from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
-from passerby.cli.persons import TableOptions
+from passerby.cli.persons import Person, TableOptions, describe_skipped, list_boxes
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -60,7 +60,8 @@ class OutputOptions:
         bool,
         typer.Option(
             "--resume",
-            help="Continue the file of an interrupted run; begin it if there is none. jsonl and csv only.",
+            help="Continue the file of an interrupted run; begin it if there is none; leave a complete one "
+            "as it is. jsonl and csv only.",
         ),
     ] = False
     parsing: Annotated[
@@ -109,17 +110,13 @@ class OutputOptions:
             self.out, form="csv" if self.form is Format.csv else "jsonl", resume=self.resume
         )
 
-    def name_maps(self, sources: Sequence[Source]) -> dict[_Person, Path]:
+    def name_maps(self, sources: Sequence[Source]) -> dict[Person, Path]:
         """The file of the parsing map of each person; none unless they are requested."""
         from passerby.bundle import source_of
 
         if self.parsing is None:
             return {}
-        names = [
-            each.path if each.row is None else each.path.with_stem(f"{each.path.stem}_row{each.row}")
-            for each in sources
-        ]
-        files = place_below(self.parsing, names, ".png", keep_suffix=False)
+        files = place_below(self.parsing, sources, ".png", keep_suffix=False)
         return {(source_of(each.path), each.row): file for each, file in zip(sources, files, strict=True)}
 
     def write(
@@ -162,10 +159,6 @@ class PredictorOptions:
         return [name for name, wanted in chosen.items() if wanted]
 
 
-_Person = tuple[str, int | None]
-"""The source of an image and the row of the person in a table, which identify a prediction."""
-
-
 @expand_option_groups
 def predict(
     bundle: BundleArgument,
@@ -186,6 +179,9 @@ def predict(
         tables = [] if table.table is None else [table.table]
         check_outputs([output.out], [*(each.path for each in sources), *tables])
     resumable = output.find_resumable()
+    if resumable is not None and (rows := resumable.count_complete(sources)) is not None:
+        _report_complete(resumable.path, rows, count=len(sources), unit=table.unit)
+        return
     done = 0 if resumable is None else resumable.count_done(sources)
     files = output.name_maps(sources)
     if output.parsing is not None and not done:
@@ -259,17 +255,28 @@ class _Run:
         if self.done:
             earlier = f"; {self.skipped} of these were skipped" if self.skipped else ""
             typer.echo(f"passerby: continuing after {self.done} of {count} {self.what}{earlier}", err=True)
-        boxes = [source.box for source in todo]
-        stream = self.predictor.stream([source.path for source in todo], boxes=boxes if any(boxes) else None)
+        stream = self.predictor.stream([source.path for source in todo], boxes=list_boxes(todo))
         with show_progress("predicting", hidden=len(todo) <= self.predictor.batch_size) as progress:
             for number, (source, item) in enumerate(zip(todo, stream, strict=True), start=self.done + 1):
                 progress(number, count)
                 if isinstance(item, Skipped):
                     self.skipped += 1
-                    row = "" if source.row is None else f"row {source.row}: "
-                    typer.echo(f"passerby: skipped: {row}{item.reason}", err=True)
+                    typer.echo(describe_skipped(source, item), err=True)
                 else:
                     yield replace(item, row=source.row)
+
+
+def _report_complete(path: Path, rows: int, *, count: int, unit: str) -> None:
+    """Say that there is nothing to continue; exit as the run that wrote the file."""
+    without = count - rows
+    rest = f", {without:,} of them without one (unreadable, or new since then)" if without else ""
+    typer.echo(
+        f"passerby: {path} is complete: {rows:,} result(s) for {count:,} {unit}(s){rest}; nothing was "
+        "predicted. To predict again, for example with another bundle, leave out --resume",
+        err=True,
+    )
+    if without:
+        raise typer.Exit(1)
 
 
 def _describe(run: _Run, output: OutputOptions, auxiliary: AuxiliaryOptions) -> dict[str, Any]:
@@ -300,7 +307,7 @@ def _check_free(folder: Path, targets: list[Path]) -> None:
 
 
 def _draw_parsing(
-    predictions: Iterator[Prediction], folder: Path, files: Mapping[_Person, Path], classes: tuple[str, ...]
+    predictions: Iterator[Prediction], folder: Path, files: Mapping[Person, Path], classes: tuple[str, ...]
 ) -> Iterator[Prediction]:
     """Pass the predictions on, and write the parsing map of each."""
     from passerby.inference.writers import write_class_names, write_parsing

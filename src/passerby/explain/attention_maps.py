@@ -16,11 +16,11 @@ from passerby.errors import DataError, ModelError
 from passerby.explain.native import combine_maps
 from passerby.explain.streaming import compute_one, normalise_inputs, stream_results
 from passerby.inference.auxiliary import AuxiliaryInputs, FoundInputs
-from passerby.inference.batches import PictureBatch, Skipped
+from passerby.inference.batches import BoxLike, PictureBatch, Skipped
 from passerby.io import replace_file
 from passerby.models import MODELS
 from passerby.models.base import evaluating
-from passerby.types import Output
+from passerby.types import Box, Output
 
 __all__ = ["AttentionMaps", "compute_maps", "save_maps", "stream_maps"]
 
@@ -31,7 +31,7 @@ class AttentionMaps:
 
     Args:
         source: Path of the image, or `<image>` for an image in memory.
-        picture: The input of the network before normalisation.
+        picture: The input of the network before normalisation: the image, or the person's box in it.
         names: Attribute names, in the order of the bundle's schema.
         probabilities: One number in [0, 1] per attribute.
         thresholds: An attribute is present when its probability is strictly above its threshold.
@@ -41,6 +41,8 @@ class AttentionMaps:
         parsing: Parsing maps by name: `truth`, if the auxiliary inputs include one, then those of the model
             in its order.
         parsing_classes: Names of the classes in them.
+        box: The person's box in the image, as given; None for the full image.
+        row: The person's row in a table of images, if there is one.
 
     Shape:
         picture: (H, W, 3) uint8 RGB.
@@ -58,6 +60,8 @@ class AttentionMaps:
     probability_maps: tuple[str, ...] = ()
     parsing: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
     parsing_classes: tuple[str, ...] = ()
+    box: Box | None = None
+    row: int | None = None
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -91,20 +95,28 @@ class AttentionMaps:
 
 
 def compute_maps(
-    bundle: Bundle, image: Picture, *, auxiliary: AuxiliaryInputs | None = None
+    bundle: Bundle,
+    image: Picture,
+    *,
+    crop: BoxLike | None = None,
+    auxiliary: AuxiliaryInputs | None = None,
 ) -> AttentionMaps:
-    """Compute the maps of one image, without gradients and in evaluation mode.
+    """Compute the maps of one image, or of one person in it, without gradients and in evaluation mode.
 
     The model's mode and state stay unchanged.
 
     Args:
         bundle: Its model must output maps (`AttributeModel.has_maps`).
         image: A path or an image in memory; see `Picture`.
+        crop: The person's box in the image: left, top, right, bottom in pixels of the upright image, clipped
+            to it. The model gets this part alone. By default the full image.
         auxiliary: Finds the auxiliary inputs of the model, such as masks, or the true parsing map to show
             next to those of the model.
 
     Raises:
         ImageError: If the image cannot be read.
+        DataError: If `crop` is empty, in fractions or outside the image.
+        ConfigError: If `crop` comes with auxiliary inputs from files, which exist once for each image.
         ModelError: If the model outputs no maps, or maps other than (N, A, h, w) of finite numbers ≥ 0.
 
     Example:
@@ -116,32 +128,34 @@ def compute_maps(
         >>> maps.maps["attention3"].shape, maps.maps["attention4"].shape
         ((1, 4, 3), (1, 2, 2))
     """
-    return compute_one(bundle, image, partial(_compute, bundle), auxiliary=auxiliary)
+    return compute_one(bundle, image, partial(_compute, bundle), crop=crop, auxiliary=auxiliary)
 
 
 def stream_maps(
     bundle: Bundle,
     pictures: Iterable[Picture],
     *,
+    crops: Iterable[BoxLike | None] | None = None,
     batch_size: int = 16,
     auxiliary: AuxiliaryInputs | None = None,
 ) -> Iterator[AttentionMaps | Skipped]:
     """Compute the maps of many images, one by one in the order given.
 
-    An unreadable image yields `Skipped`; any other error ends the stream.
+    An unreadable image or an impossible box yields `Skipped`; any other error ends the stream.
 
     Args:
         bundle: As for `compute_maps`.
-        pictures: Taken as they are needed.
+        pictures: Taken as they are needed; an image with several persons is repeated.
+        crops: For each image the person's box in it, as for `compute_maps`; None for the full image.
         batch_size: Images per batch; at most two batches are held.
         auxiliary: As for `compute_maps`.
 
     Raises:
-        DataError: If `batch_size` is below 1.
-        ModelError: As `compute_maps`.
+        DataError: If `batch_size` is below 1, or there are more images than crops, or fewer.
+        ConfigError, ModelError: As `compute_maps`.
     """
     compute = partial(_compute, bundle)
-    return stream_results(bundle, pictures, compute, batch_size=batch_size, auxiliary=auxiliary)
+    return stream_results(bundle, pictures, compute, crops=crops, batch_size=batch_size, auxiliary=auxiliary)
 
 
 def _compute(bundle: Bundle, batch: PictureBatch, found: FoundInputs) -> list[AttentionMaps]:
@@ -170,6 +184,7 @@ def _compute(bundle: Bundle, batch: PictureBatch, found: FoundInputs) -> list[At
             bundle.model.probability_maps,
             {name: values[i].copy() for name, values in parsing.items() if name != "truth" or has_truth[i]},
             bundle.model.parsing_classes,
+            batch.boxes[i],
         )
         for i, source in enumerate(batch.sources)
     ]
@@ -214,7 +229,8 @@ def save_maps(path: Path, maps: AttentionMaps) -> None:
 
     It contains `source`, `picture` (H, W, 3), `attributes`, `probabilities` and `thresholds` (A,), `maps`
     (the names of the maps) and, for each of these names, `map_<name>` (A, h, w) float32; with parsing maps
-    also `parsing` and `parsing_classes` (their names) and `parsing_<name>` (H, W) uint8.
+    also `parsing` and `parsing_classes` (their names) and `parsing_<name>` (H, W) uint8. The `row` and the
+    `box` (left, top, right, bottom) of a person are included if there are any.
 
     Raises:
         DataError: If the file cannot be written.
@@ -228,6 +244,10 @@ def save_maps(path: Path, maps: AttentionMaps) -> None:
         "maps": np.array(list(maps.maps)),
         **{f"map_{name}": values for name, values in maps.maps.items()},
     }
+    if maps.row is not None:
+        arrays["row"] = np.array(maps.row)
+    if maps.box is not None:
+        arrays["box"] = np.array(maps.box.as_xyxy())
     if maps.parsing:
         arrays |= {
             "parsing": np.array(list(maps.parsing)),

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.annotators.crops import Crop, compute_crop
 from passerby.bundle import Bundle, Picture
 from passerby.errors import DataError, SchemaError
 from passerby.explain.boxes import Binarization, BoxMode, find_boxes
@@ -17,7 +18,7 @@ from passerby.explain.heat import Method, compute_heat_maps
 from passerby.explain.streaming import compute_one, list_notes, normalise_inputs, stream_results
 from passerby.images.placement import restore_heat
 from passerby.inference.auxiliary import AuxiliaryInputs, FoundInputs
-from passerby.inference.batches import PictureBatch, Skipped
+from passerby.inference.batches import BoxLike, PictureBatch, Skipped
 from passerby.types import Box
 
 __all__ = ["Localization", "Region", "localize", "localize_many"]
@@ -28,7 +29,7 @@ class Region:
     """A region of an image that shows an attribute.
 
     Args:
-        box: In pixels of the image.
+        box: In pixels of the image, even if the person has a box in it.
         share: Share of the attribute's heat inside the box, in (0, 1].
     """
 
@@ -42,7 +43,7 @@ class Localization:
 
     Args:
         source: Path of the image, or `<image>` for an image in memory.
-        picture: The original image, upright.
+        picture: The original image, upright; with a box, the crop of it that covers the box.
         names: The localised attributes.
         probabilities: One number in [0, 1] per attribute.
         thresholds: An attribute is present when its probability is strictly above its threshold.
@@ -52,13 +53,18 @@ class Localization:
         binarization: Foreground of a map, which the boxes enclose.
         mode: `outer` for one box per attribute, `components` for one per connected component.
         notes: Limitations of the result, such as a missing mask.
+        box: The person's box in the image, as given; None for the full image.
+        image_size: Width and height of the image; None if `picture` is all of it.
+        row: The person's row in a table of images, if there is one.
 
     Shape:
         picture: (H, W, 3) uint8 RGB.
-        heat: (A', H, W) float32 ≥ 0 for the A' attributes in `names`.
+        heat: (A', H, W) float32 ≥ 0 for the A' attributes in `names`; with a box, its upper left corner is at
+            `crop[:2]` in the image.
 
     Raises:
         SchemaError: From `localization[name]`, if that attribute was not localised.
+        DataError: If `picture` has another size than `crop`.
 
     Example:
         >>> picture, heat = np.zeros((4, 2, 3), np.uint8), np.ones((1, 4, 2), np.float32)
@@ -79,6 +85,35 @@ class Localization:
     binarization: Binarization = field(default_factory=Binarization)
     mode: BoxMode = "outer"
     notes: tuple[str, ...] = ()
+    box: Box | None = None
+    image_size: tuple[int, int] | None = None
+    row: int | None = None
+
+    def __post_init__(self) -> None:
+        left, top, right, bottom = self.crop
+        height, width, _ = self.picture.shape
+        if (right - left, bottom - top) != (width, height):
+            raise DataError(
+                f"expected a picture of {right - left} × {bottom - top} pixels, what the box {self.box} "
+                f"covers, got {width} × {height}; give `image_size`, and the picture within `crop`"
+            )
+
+    @property
+    def crop(self) -> Crop:
+        """Left, top, right and bottom of `picture` and `heat` in the image: the box in whole pixels.
+
+        Example:
+            >>> picture, heat = np.zeros((4, 3, 3), np.uint8), np.ones((1, 4, 3), np.float32)
+            >>> box = Box(7.5, 2, 10, 6)
+            >>> Localization(
+            ...     "a.jpg", picture, ("Hat",), (0.9,), (0.5,), heat, ((),), box=box, image_size=(20, 9)
+            ... ).crop
+            (7, 2, 10, 6)
+        """
+        height, width, _ = self.picture.shape
+        return compute_crop(
+            self.image_size or (width, height), None if self.box is None else self.box.as_xyxy()
+        )
 
     @property
     def present(self) -> tuple[str, ...]:
@@ -103,6 +138,8 @@ class Localization:
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, numbers with six decimals; notes if there are any, no heat maps.
 
+        Width and height are those of the image. Row and box are included if the person has them.
+
         Example:
             >>> picture, heat = np.zeros((4, 2, 3), np.uint8), np.ones((1, 4, 2), np.float32)
             >>> found = Localization("a.jpg", picture, ("Hat",), (0.9,), (0.5,), heat, ((),))
@@ -111,8 +148,11 @@ class Localization:
         """
         rows = zip(self.names, self.probabilities, self.thresholds, self.regions, strict=True)
         height, width, _ = self.picture.shape
+        width, height = self.image_size or (width, height)
         return {
             "source": self.source,
+            **({} if self.row is None else {"row": self.row}),
+            **({} if self.box is None else {"box": list(self.box.as_xyxy())}),
             "width": width,
             "height": height,
             "method": self.method,
@@ -139,9 +179,10 @@ def localize(
     method: Method | None = None,
     binarization: Binarization | None = None,
     boxes: BoxMode = "outer",
+    crop: BoxLike | None = None,
     auxiliary: AuxiliaryInputs | None = None,
 ) -> Localization:
-    """Localise attributes in one image.
+    """Localise attributes in one image, or of one person in it.
 
     The model's mode and state stay unchanged.
 
@@ -152,15 +193,20 @@ def localize(
         binarization: Foreground of a map; by default the pixels with at least half of its maximum.
         boxes: `outer` for one box per attribute, `components` for one per connected component; see
             `find_boxes`.
+        crop: The person's box in the image: left, top, right, bottom in pixels of the upright image, clipped
+            to it. The model gets this part alone; heat maps cover it, enlarged to whole pixels, and regions
+            are in pixels of the image. By default the full image.
         auxiliary: Finds the auxiliary inputs of the model, such as masks. With None the model gets none, and
             the result notes the fallback.
 
     Raises:
         ImageError: If the image cannot be read.
         SchemaError: If there is no attribute of a name.
-        ConfigError: If there is no such method or box mode.
+        ConfigError: If there is no such method or box mode; if `crop` comes with auxiliary inputs from files,
+            which exist once for each image.
         ModelError: If `native` is requested and the model has no native map.
-        DataError: If `attributes` is empty, or a heat map has numbers that are not finite.
+        DataError: If `attributes` is empty, `crop` is empty, in fractions or outside the image, or a heat map
+            has numbers that are not finite.
 
     Example:
         >>> from PIL import Image
@@ -171,11 +217,16 @@ def localize(
         >>> found = localize(Bundle(model, Preprocess(64, 48)), photo, attributes=["Bag"])
         >>> found.names, found.heat.shape
         (('Bag',), (1, 90, 40))
+        >>> person = localize(
+        ...     Bundle(model, Preprocess(64, 48)), photo, attributes=["Bag"], crop=(10.5, 20, 30, 80)
+        ... )
+        >>> person.crop, person.heat.shape
+        ((10, 20, 30, 80), (1, 60, 20))
     """
     compute = partial(
         _compute, bundle, _check_attributes(bundle, attributes), method, binarization or Binarization(), boxes
     )
-    return compute_one(bundle, picture, compute, auxiliary=auxiliary)
+    return compute_one(bundle, picture, compute, crop=crop, auxiliary=auxiliary)
 
 
 def localize_many(
@@ -186,27 +237,30 @@ def localize_many(
     method: Method | None = None,
     binarization: Binarization | None = None,
     boxes: BoxMode = "outer",
+    crops: Iterable[BoxLike | None] | None = None,
     batch_size: int = 16,
     auxiliary: AuxiliaryInputs | None = None,
 ) -> Iterator[Localization | Skipped]:
     """Localise attributes in many images, one by one in the order given.
 
-    An unreadable image yields `Skipped`; any other error ends the stream. Maps are enlarged to the size of
-    the images one image at a time, so that a stream holds those of one image only.
+    An unreadable image or an impossible box yields `Skipped`; any other error ends the stream. Maps are
+    enlarged to the size of the images one image at a time, so that a stream holds those of one image only.
 
     Args:
-        pictures: Taken as they are needed.
+        pictures: Taken as they are needed; an image with several persons is repeated.
         attributes, method, binarization, boxes, auxiliary: As for `localize`.
+        crops: For each image the person's box in it, as for `localize`; None for the full image.
         batch_size: Images per batch; all heat maps of a batch come from one forward pass.
 
     Raises:
         SchemaError: Immediately, if there is no attribute of a name.
-        DataError: If `batch_size` is below 1, and as `localize`.
+        ConfigError: As `localize`.
+        DataError: If `batch_size` is below 1, there are more images than crops or fewer, and as `localize`.
     """
     compute = partial(
         _compute, bundle, _check_attributes(bundle, attributes), method, binarization or Binarization(), boxes
     )
-    return stream_results(bundle, pictures, compute, batch_size=batch_size, auxiliary=auxiliary)
+    return stream_results(bundle, pictures, compute, crops=crops, batch_size=batch_size, auxiliary=auxiliary)
 
 
 def _check_attributes(bundle: Bundle, attributes: Sequence[str] | None) -> tuple[str, ...] | None:
@@ -242,6 +296,8 @@ def _compute(
             rows = [row for row in rows if probs[i][row] > bundle.thresholds[row]]
         numbers = [maps.attributes[row] for row in rows]
         heat = restore_heat(small[i, rows], image.size, bundle.preprocess)  # (A', h, w)
+        box = batch.boxes[i]
+        crop = compute_crop(batch.sizes[i], None if box is None else box.as_xyxy())
         yield Localization(
             source,
             np.asarray(image),
@@ -249,18 +305,25 @@ def _compute(
             tuple(probs[i][j] for j in numbers),
             tuple(bundle.thresholds[j] for j in numbers),
             heat,
-            tuple(_find_regions(each, binarization, boxes) for each in heat),
+            tuple(_find_regions(each, binarization, boxes, crop=crop) for each in heat),
             method or bundle.model.heat_method,
             binarization,
             boxes,
             list_notes(bundle, found, i),
+            box,
+            None if box is None else batch.sizes[i],
         )
 
 
-def _find_regions(heat: NDArray[np.float32], binarization: Binarization, mode: BoxMode) -> tuple[Region, ...]:
+def _find_regions(
+    heat: NDArray[np.float32], binarization: Binarization, mode: BoxMode, *, crop: Crop
+) -> tuple[Region, ...]:
+    """The regions of a heat map that covers a crop, in pixels of the image."""
+    left, top = crop[:2]
     total = float(heat.sum(dtype=np.float64))
     regions = []
     for box in find_boxes(heat, binarization, mode=mode):
         x0, y0, x1, y1 = map(int, box.as_xyxy())
-        regions.append(Region(box, float(heat[y0:y1, x0:x1].sum(dtype=np.float64)) / total))
+        share = float(heat[y0:y1, x0:x1].sum(dtype=np.float64)) / total
+        regions.append(Region(box.shift(left, top), share))
     return tuple(regions)

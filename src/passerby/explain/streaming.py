@@ -10,7 +10,7 @@ from torch import Tensor
 from passerby.bundle import Bundle, Picture
 from passerby.data.normalise import normalise
 from passerby.inference.auxiliary import AuxiliaryInputs, FoundInputs, find_inputs
-from passerby.inference.batches import PictureBatch, Skipped, load_batches, load_picture
+from passerby.inference.batches import BoxLike, PictureBatch, Skipped, load_batches, load_picture
 
 __all__ = ["compute_one", "list_notes", "normalise_inputs", "stream_results"]
 
@@ -20,14 +20,23 @@ Compute: TypeAlias = Callable[[PictureBatch, FoundInputs], Iterable[Result]]
 
 
 def compute_one(
-    bundle: Bundle, picture: Picture, compute: Compute[Result], *, auxiliary: AuxiliaryInputs | None
+    bundle: Bundle,
+    picture: Picture,
+    compute: Compute[Result],
+    *,
+    crop: BoxLike | None,
+    auxiliary: AuxiliaryInputs | None,
 ) -> Result:
-    """The result for one image.
+    """The result for one image, or for the person in a box of it.
 
     Raises:
         ImageError: If the image cannot be read.
+        DataError: If the box is impossible, or outside of the image.
+        ConfigError: If there is a box, and an auxiliary input comes from files.
     """
-    batch = load_picture(picture, bundle.preprocess)
+    if crop is not None and auxiliary is not None:
+        auxiliary.check_boxes()
+    batch = load_picture(picture, bundle.preprocess, box=crop)
     return next(iter(compute(batch, find_inputs(auxiliary, batch, bundle))))
 
 
@@ -36,21 +45,38 @@ def stream_results(
     pictures: Iterable[Picture],
     compute: Compute[Result],
     *,
+    crops: Iterable[BoxLike | None] | None,
     batch_size: int,
     auxiliary: AuxiliaryInputs | None,
 ) -> Iterator[Result | Skipped]:
     """The results for many images, one by one in the order given.
 
-    An unreadable image yields `Skipped`; any other error ends the stream.
+    An unreadable image or an impossible box yields `Skipped`; any other error ends the stream.
 
     Args:
         pictures: Taken as they are needed; at most two batches are held.
         compute: Its results are taken one by one.
+        crops: For each image the person's box in it, None for the full image.
 
     Raises:
-        DataError: If `batch_size` is below 1.
+        DataError: If `batch_size` is below 1, or there are more images than boxes, or fewer.
+        ConfigError: Immediately, if there are boxes, and an auxiliary input comes from files.
     """
-    for batch in load_batches(pictures, bundle.preprocess, batch_size=batch_size, keep_originals=True):
+    if crops is not None and auxiliary is not None:
+        auxiliary.check_boxes()
+    batches = load_batches(
+        pictures, bundle.preprocess, boxes=crops, batch_size=batch_size, keep_originals=True
+    )
+    return _stream(bundle, batches, compute, auxiliary)
+
+
+def _stream(
+    bundle: Bundle,
+    batches: Iterable[PictureBatch],
+    compute: Compute[Result],
+    auxiliary: AuxiliaryInputs | None,
+) -> Iterator[Result | Skipped]:
+    for batch in batches:
         results = compute(batch, find_inputs(auxiliary, batch, bundle)) if len(batch) else ()
         yield from batch.merge(results)
 

@@ -9,7 +9,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import groupby, islice, zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeAlias, TypeVar
+from typing import TYPE_CHECKING, Literal, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,7 @@ from passerby.types import Box, Preprocess
 if TYPE_CHECKING:
     from torch import Tensor
 
-__all__ = ["OnUnreadable", "PictureBatch", "Skipped", "load_batches", "load_picture"]
+__all__ = ["BoxLike", "OnUnreadable", "PictureBatch", "Skipped", "load_batches", "load_picture"]
 
 BoxLike: TypeAlias = Box | Sequence[float]
 """A box, or its left, top, right and bottom in pixels of the upright image."""
@@ -58,6 +58,7 @@ class PictureBatch:
         sources: Where each readable image came from.
         inputs: The readable images at the size of the model's input, before normalisation.
         boxes: The box of each readable image, None for the full image.
+        sizes: Width and height of each readable image, whatever its box.
         originals: The readable images as RGB in their original sizes, or what their boxes contain, in whole
             pixels; empty unless requested.
         skipped: The unreadable images by their position in the list of all images.
@@ -70,6 +71,7 @@ class PictureBatch:
     sources: tuple[str, ...]
     inputs: Tensor
     boxes: tuple[Box | None, ...]
+    sizes: tuple[tuple[int, int], ...]
     originals: tuple[Image.Image, ...]
     skipped: Mapping[int, Skipped]
 
@@ -167,14 +169,21 @@ def _take(
                 return
 
 
-def load_picture(picture: Picture, preprocess: Preprocess) -> PictureBatch:
-    """A batch of one image, with the original.
+def load_picture(picture: Picture, preprocess: Preprocess, *, box: BoxLike | None = None) -> PictureBatch:
+    """A batch of one image, or of a box in it, with the original.
 
     Raises:
         ImageError: If the image cannot be read.
+        DataError: If the box is impossible, or outside of the image.
     """
     (batch,) = load_batches(
-        [picture], preprocess, batch_size=1, threads=1, keep_originals=True, on_unreadable="raise"
+        [picture],
+        preprocess,
+        boxes=[box],
+        batch_size=1,
+        threads=1,
+        keep_originals=True,
+        on_unreadable="raise",
     )
     return batch
 
@@ -184,8 +193,18 @@ def count_threads() -> int:
     return min(8, os.cpu_count() or 1)
 
 
-_Decoded: TypeAlias = tuple[NDArray[np.uint8], Image.Image | None]
-"""An image at the size of the input, (H, W, 3), and in its original size if requested."""
+class _Decoded(NamedTuple):
+    """An image, or what its box contains, that was decoded.
+
+    Args:
+        pixels: At the size of the input, (H, W, 3).
+        size: Width and height of the image.
+        original: In the original size, if requested.
+    """
+
+    pixels: NDArray[np.uint8]
+    size: tuple[int, int]
+    original: Image.Image | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -247,12 +266,12 @@ def _cut(image: Image.Image, box: BoxLike | None, preprocess: Preprocess, keep_o
     crop = None if box is None else Box.from_xyxy(box).as_xyxy()
     pixels = resize_image(image, preprocess, crop)
     if not keep_original:
-        return pixels, None
-    if crop is not None:
-        from passerby.annotators.crops import compute_crop
+        return _Decoded(pixels, image.size, None)
+    if crop is None:
+        return _Decoded(pixels, image.size, image)
+    from passerby.annotators.crops import compute_crop
 
-        image = image.crop(compute_crop(image.size, crop))
-    return pixels, image
+    return _Decoded(pixels, image.size, image.crop(compute_crop(image.size, crop)))
 
 
 def _collect(
@@ -273,13 +292,14 @@ def _collect(
         else:
             skipped[index] = Skipped(source, str(result))
     inputs = np.empty((len(decoded), 3, preprocess.height, preprocess.width), np.uint8)
-    for target, (_, _, (pixels, _)) in zip(inputs, decoded.values(), strict=True):
-        target[:] = pixels.transpose(2, 0, 1)
+    for target, (_, _, each) in zip(inputs, decoded.values(), strict=True):
+        target[:] = each.pixels.transpose(2, 0, 1)
     return PictureBatch(
         tuple(decoded),
         tuple(source for source, _, _ in decoded.values()),
         torch.from_numpy(inputs),
         tuple(box for _, box, _ in decoded.values()),
-        tuple(image for _, _, (_, image) in decoded.values() if image is not None),
+        tuple(each.size for _, _, each in decoded.values()),
+        tuple(each.original for _, _, each in decoded.values() if each.original is not None),
         skipped,
     )

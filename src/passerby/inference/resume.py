@@ -36,7 +36,7 @@ class ResumableOutput:
     Args:
         path: The file, as it is named when it is complete.
         form: Format of the rows.
-        resume: Continue an interrupted run; without one, begin.
+        resume: Continue an interrupted run; without one, begin, unless the file is complete.
 
     Raises:
         ConfigError: If there are rows of an interrupted run and `resume` is False, or they are damaged.
@@ -45,6 +45,7 @@ class ResumableOutput:
     def __init__(self, path: Path, *, form: Literal["jsonl", "csv"], resume: bool) -> None:
         self.path = path
         self.form = form
+        self.resume = resume
         self.partial = path.with_name(f"{path.name}.partial")
         self.about = path.with_name(f"{path.name}.partial.json")
         self._end = 0
@@ -58,6 +59,41 @@ class ResumableOutput:
                 f"{self.partial} has {self.rows:,} row(s) of an interrupted run; continue it with --resume, "
                 "or remove the file to begin again"
             )
+
+    def count_complete(self, sources: Sequence[Source]) -> int | None:
+        """Number of rows of a complete file of these sources; None unless there is one and `resume` is set.
+
+        Rows are compared with the sources alone: a complete file does not state its bundle and options.
+
+        Raises:
+            ConfigError: If there is a complete file, but not of these sources, or it is damaged.
+        """
+        if not self.resume or self.partial.exists() or not self.path.is_file():
+            return None
+        expected = iter(_Person(source_of(each.path), each.row) for each in sources)
+        rows = 0
+        with self.path.open("rb") as file:
+            end = _find_end(file, quoted=self.form == "csv")
+            cut = end < file.tell()
+            file.seek(0)
+            try:
+                for person in _PARSERS[self.form](line.decode() for line in _take(file, end)):
+                    if person not in expected:  # also consumes the sources before it, which were skipped
+                        place = "" if person.row is None else f", row {person.row}"
+                        raise self._refuse(f"{person.source}{place} is not among them, or in another order")
+                    rows += 1
+            except (ValueError, LookupError, TypeError, csv.Error) as error:
+                problem = f"result {rows + 1:,} in it is damaged ({type(error).__name__}: {error})"
+                raise self._refuse(problem) from error
+        if cut:
+            raise self._refuse("the last result in it is cut off")
+        return rows
+
+    def _refuse(self, problem: str) -> ConfigError:
+        return ConfigError(
+            f"{self.path} exists and is not a complete result for these images: {problem}. Give another "
+            "--out, or leave out --resume to replace the file"
+        )
 
     def count_done(self, sources: Sequence[Source]) -> int:
         """Number of sources up to that of the last complete row; those without a row were skipped.

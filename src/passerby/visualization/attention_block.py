@@ -151,7 +151,9 @@ def _index(maps: AttentionMaps, name: str) -> int:
 def _draw_picture(block: Image.Image, content: _Content) -> None:
     """The heading, the image and its parsing maps."""
     draw, maps, layout = ImageDraw.Draw(block), content.maps, content.layout
-    heading = "  ·  ".join((maps.source, *maps.notes))
+    row = () if maps.row is None else (f"row {maps.row}",)
+    box = () if maps.box is None else (f"box {maps.box}",)
+    heading = "  ·  ".join((maps.source, *row, *box, *maps.notes))
     at = (GAP_PX, round(0.6 * layout.text))
     write_line(draw, at, heading, width=block.width - 2 * GAP_PX, size=layout.text)
     picture = Image.fromarray(maps.picture).resize(layout.cell, Image.Resampling.LANCZOS)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from itertools import repeat
 from math import ceil
 from pathlib import Path
@@ -153,7 +154,9 @@ def _create_row(localization: Localization, truth: GroundTruth, height_px: int) 
     """The image, then its attributes, or a note that none is present."""
     height, width, _ = localization.picture.shape
     picture = _resize_picture(localization, height_px)
-    first = Panel(picture, localization.source, f"{width} × {height} pixels", is_path=True)
+    person = [f"row {localization.row}"] if localization.row is not None else []
+    person += [f"{width} × {height} pixels" if localization.box is None else f"box {localization.box}"]
+    first = Panel(picture, localization.source, ", ".join(person), is_path=True)
     panels = [
         _create_panel(localization, i, truth.get(name, ()), picture)
         for i, name in enumerate(localization.names)
@@ -171,19 +174,22 @@ def _resize_picture(localization: Localization, height_px: int) -> Image.Image:
 
 def _create_panel(localization: Localization, i: int, truth: Sequence[Box], picture: Image.Image) -> Panel:
     drawn = draw_overlay(np.asarray(picture), localization.heat[i])
-    scales = (picture.width / localization.picture.shape[1], picture.height / localization.picture.shape[0])
     width_px = max(2, round(max(picture.size) / 128))
     regions = localization.regions[i]
-    drawn = draw_boxes(drawn, [_scale(region.box, scales) for region in regions], width_px=width_px)
-    drawn = draw_boxes(drawn, [_scale(box, scales) for box in truth], width_px=width_px, dashed=True)
+    place = partial(_place, localization=localization, size=picture.size)
+    drawn = draw_boxes(drawn, [place(region.box) for region in regions], width_px=width_px)
+    drawn = draw_boxes(drawn, [place(box) for box in truth], width_px=width_px, dashed=True)
     p, is_present = localization.probabilities[i], localization.names[i] in localization.present
     subtitle = f"{100 * p:.2f} %, {'present' if is_present else 'not present'}"
     return Panel(drawn, localization.names[i], subtitle, _describe_boxes(regions, truth), is_present)
 
 
-def _scale(box: Box, scales: tuple[float, float]) -> Box:
-    x, y = scales
-    return Box(box.x0 * x, box.y0 * y, box.x1 * x, box.y1 * y)
+def _place(box: Box, *, localization: Localization, size: tuple[int, int]) -> Box:
+    """A box in the image as a box in the drawing of `size` (width, height)."""
+    left, top, right, bottom = localization.crop
+    x, y = size[0] / (right - left), size[1] / (bottom - top)
+    moved = box.shift(-left, -top)
+    return Box(moved.x0 * x, moved.y0 * y, moved.x1 * x, moved.y1 * y)
 
 
 def _describe_boxes(regions: Sequence[Region], truth: Sequence[Box]) -> str:
