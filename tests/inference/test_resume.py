@@ -53,7 +53,7 @@ def cut(path: Path, form: Form, sources: Sequence[Source], *, size: int) -> byte
     content = path.read_bytes()
     path.unlink()
     path.with_name(f"{path.name}.partial").write_bytes(content[:size])
-    about = json.dumps({"version": 1, **DESCRIPTION})
+    about = json.dumps({"version": 2, **DESCRIPTION})
     path.with_name(f"{path.name}.partial.json").write_text(about)
     return content
 
