@@ -21,6 +21,7 @@ from passerby.cli.options import BundleArgument, DeviceOption, FigureOptions, He
 from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.progress import show_progress
+from passerby.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -121,7 +122,8 @@ def localize(
         auxiliary=auxiliary.create(model),
     )
     counts = _Counts()
-    _write(_report(items, len(paths), counts), output, drawings, counts)
+    with exit_on_signals():
+        _write(_report(items, len(paths), counts), output, drawings, counts)
     if counts.skipped:
         typer.echo(f"passerby: skipped {counts.skipped} of {len(paths)} images", err=True)
         raise typer.Exit(1)

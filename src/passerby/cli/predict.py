@@ -20,6 +20,7 @@ from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.persons import TableOptions
 from passerby.cli.progress import show_progress
+from passerby.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -216,7 +217,7 @@ def predict(
     else:
         target = resumable.open(_describe(run, output, auxiliary))
     try:
-        with target as stream:
+        with exit_on_signals(), target as stream:
             output.write(
                 predictions,
                 stream,
