@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import errno
+import os
 from pathlib import Path
 
 import pytest
 
-from passerby.io import replace_file, state_reason
+from passerby.errors import DataError
+from passerby.io import is_disk_full, read_json, replace_file, state_reason
 
 
 def test_the_old_file_stays_until_the_new_one_is_complete(tmp_path: Path) -> None:
@@ -35,3 +38,21 @@ def test_after_an_exception_only_the_old_file_is_left(tmp_path: Path) -> None:
 def test_a_reason_is_the_kind_and_the_first_line() -> None:
     assert state_reason(ValueError("no such layer\n\nSee the manual.")) == "ValueError: no such layer"
     assert state_reason(RuntimeError("\n")) == "RuntimeError"
+
+
+def test_an_error_of_a_full_disk_names_the_file(tmp_path: Path) -> None:
+    def fill() -> None:
+        with replace_file(tmp_path / "a.txt"):
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(OSError, match="No space left on device") as caught:
+        fill()
+    assert is_disk_full(caught.value)
+    assert caught.value.filename == str(tmp_path / "a.txt")
+    assert not is_disk_full(FileNotFoundError(errno.ENOENT, ""))
+
+
+def test_deeply_nested_json_is_an_error_of_the_file(tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000)
+    with pytest.raises(DataError, match=r"deep\.json is not readable JSON"):
+        read_json(tmp_path / "deep.json")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import json
 import math
@@ -18,6 +19,7 @@ __all__ = [
     "WEIGHTS_SUFFIXES",
     "find_weights_file",
     "hash_file",
+    "is_disk_full",
     "list_differences",
     "list_some",
     "read_json",
@@ -40,6 +42,9 @@ def replace_file(path: Path) -> Iterator[Path]:
     After an exception the old file is unchanged and the temporary file is removed. Missing parent folders
     are created.
 
+    Raises:
+        OSError: If the disk is full, with `path` as its `filename`.
+
     Example:
         >>> import tempfile
         >>> target = Path(tempfile.mkdtemp()) / "new" / "note.txt"
@@ -54,8 +59,17 @@ def replace_file(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.replace(path)
+    except OSError as error:
+        if is_disk_full(error) and error.filename is None:
+            error.filename = str(path)  # errors of writing do not name the file
+        raise
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def is_disk_full(error: BaseException) -> bool:
+    """Whether there was no space for what should be written, on the disk or in the user's quota."""
+    return isinstance(error, OSError) and error.errno in (errno.ENOSPC, errno.EDQUOT)
 
 
 def hash_file(path: Path) -> str:
@@ -107,7 +121,7 @@ def read_json(path: Path) -> dict[str, Any]:
         raise DataError(
             f"no file or folder at {path}; `passerby evaluate … --result` writes score files"
         ) from None
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise DataError(
             f"{path} is not readable JSON ({error}); write it again with `passerby evaluate`"
         ) from error

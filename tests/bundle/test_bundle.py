@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import hashlib
+import io
 import json
 import os
 import zipfile
@@ -16,7 +17,7 @@ from safetensors.torch import load as load_tensors
 from safetensors.torch import load_file, save
 
 import passerby
-from passerby.bundle import Bundle, load
+from passerby.bundle import Bundle, load, open_picture, source_of
 from passerby.bundle.storage import FORMAT_VERSION, encode_config, read_config
 from passerby.errors import BundleError, ConfigError, DataError, ImageError, ModelError
 from passerby.models import create_model
@@ -818,3 +819,37 @@ def test_the_configuration_is_read_without_the_weights(bundle: Bundle, tmp_path:
 def test_a_missing_device_is_refused_before_the_bundle_is_read(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="expected a device such as auto, cpu or cuda:0, got 'warp'"):
         load(tmp_path / "nothing", device="warp")
+
+
+def test_open_files_are_images() -> None:
+    file = io.BytesIO()
+    Image.new("RGB", (4, 6), (10, 20, 30)).save(file, "PNG")  # leaves the position at the end
+    for _ in range(2):
+        assert open_picture(file).getpixel((0, 0)) == (10, 20, 30)
+    assert source_of(file) == "<image>"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        (None, "expected an image as a path, bytes, open binary file, .* got NoneType; pass one of these"),
+        (0, "expected an image as a path, .* got int; "),
+        ((each for each in "ab"), "got generator; pass one of these, or several in a list"),
+        (io.StringIO("text"), r"opened in binary mode \('rb'\), which reads bytes, got str"),
+    ],
+    ids=["none", "number", "generator", "text"],
+)
+def test_what_is_no_image_is_refused(wrong: Any, message: str) -> None:
+    with pytest.raises(ImageError, match=message):
+        open_picture(wrong)
+
+
+def test_the_folder_of_a_run_is_not_its_bundle(tmp_path: Path) -> None:
+    (tmp_path / "run" / "bundle").mkdir(parents=True)
+    with pytest.raises(BundleError, match=r"run is not a bundle: .* such as <run folder>/bundle$"):
+        load(tmp_path / "run")
+    (tmp_path / "run" / "bundle" / "config.json").touch()
+    with pytest.raises(BundleError, match=rf"run is not a bundle: .*; its bundle is {tmp_path}/run/bundle$"):
+        load(tmp_path / "run")
+    with pytest.raises(BundleError, match=r"no bundle at .*run/nothing: it does not exist; give a folder"):
+        load(tmp_path / "run" / "nothing")

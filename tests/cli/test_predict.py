@@ -9,6 +9,7 @@ import sys
 from collections.abc import Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -23,6 +24,7 @@ from passerby.data.normalise import normalise
 from passerby.errors import BundleError, ConfigError, DataError
 from passerby.inference.batches import PictureBatch, Skipped
 from passerby.inference.predictor import Predictor
+from passerby.inference.resume import ResumableOutput
 from passerby.models import create_model
 from passerby.schema import Attribute, AttributeSchema
 from passerby.types import Prediction, Preprocess
@@ -582,3 +584,41 @@ def test_a_complete_file_is_not_predicted_again(
     assert "files.csv is complete: 2 result(s) for 2 image(s); nothing was predicted" in whole.stderr
     other = run(bundle, "two.png", "one.jpg", "--out", "files.csv", "--resume")
     assert "files.csv exists and is not a complete result for these images" in str(other.exception)
+
+
+def test_a_changed_image_is_noticed_on_resume(bundle: Path, folder: Path) -> None:
+    arguments = ["a.png", "b.png", "--out", "out.csv"]
+    for name in arguments[:2]:
+        smooth().save(folder / name)
+    assert run(bundle, *arguments).exit_code == 0
+    lines = (folder / "out.csv").read_text().splitlines(keepends=True)
+    real = ResumableOutput.open
+    described: list[dict[str, Any]] = []
+
+    def keep(self: ResumableOutput, description: dict[str, Any]) -> Any:
+        described.append(description)
+        return real(self, description)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ResumableOutput, "open", keep)
+        run(bundle, *arguments)
+    (folder / "out.csv.partial").write_text("".join(lines[:2]))
+    (folder / "out.csv.partial.json").write_text(json.dumps({"version": 2, **described[0]}))
+    smooth(height=97).save(folder / "b.png")
+    result = run(bundle, *arguments, "--resume")
+    assert isinstance(result.exception, ConfigError)
+    assert "begun with other settings: images.sizes and times of change: " in str(result.exception)
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs the device /dev/full of Linux")
+def test_a_full_disk_is_reported_without_a_traceback() -> None:
+    with Path("/dev/full").open("w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "passerby", "recipes"],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert done.stderr == "passerby: cannot write the output: the disk is full; free some space\n"

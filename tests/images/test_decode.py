@@ -405,3 +405,17 @@ def test_real_maps_fit_their_photos() -> None:
         values = load_map(path)
         assert values.shape[::-1] == read_image(root / "ccp" / "photos" / f"{path.stem}.jpg").size
         assert 0 < values.max() <= 58
+
+
+@pytest.mark.parametrize("mode", ["I", "I;16", "I;16B"])
+def test_8_bit_values_in_a_16_bit_image_are_warned_of(mode: str, caplog: pytest.LogCaptureFixture) -> None:
+    content = np.array([200, 0], {"I": "=i4", "I;16": "<u2", "I;16B": ">u2"}[mode]).tobytes()
+    assert read_image(Image.frombytes(mode, (2, 1), content)).getpixel((0, 0)) == (1, 1, 1)
+    assert caplog.messages == [
+        "<image>: the highest of its 16-bit values is 200, so it is almost black; if the values are of 8 "
+        "bits, convert it to 8-bit grey (mode L) first"
+    ]
+    caplog.clear()
+    read_image(Image.new(mode, (2, 1)))  # black
+    read_image(Image.frombytes("I;16", (2, 1), np.array([256, 0], "<u2").tobytes()))
+    assert caplog.messages == []

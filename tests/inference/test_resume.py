@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import errno
 import json
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
 
 import pytest
 
+from passerby.bundle import source_of
 from passerby.errors import ConfigError, DataError
 from passerby.inference.resume import ResumableOutput
 from passerby.inference.sources import Source
@@ -53,7 +56,7 @@ def cut(path: Path, form: Form, sources: Sequence[Source], *, size: int) -> byte
     content = path.read_bytes()
     path.unlink()
     path.with_name(f"{path.name}.partial").write_bytes(content[:size])
-    about = json.dumps({"version": 1, **DESCRIPTION})
+    about = json.dumps({"version": 2, **DESCRIPTION})
     path.with_name(f"{path.name}.partial.json").write_text(about)
     return content
 
@@ -174,3 +177,57 @@ def test_a_file_that_cannot_be_written(tmp_path: Path) -> None:
     output = ResumableOutput(tmp_path / "file" / "out.csv", form="csv", resume=False)
     with pytest.raises(DataError, match="cannot write"), output.open(DESCRIPTION):
         pass
+
+
+def test_only_one_process_writes_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "out.csv"
+    first, second = (ResumableOutput(path, form="csv", resume=False) for _ in range(2))
+    message = rf"^another process writes {path}; wait for its end, or give another file$"
+    with first.open(DESCRIPTION) as stream:
+        stream.write("source\na.jpg\n")
+        stream.flush()
+        with pytest.raises(ConfigError, match=message), second.open(DESCRIPTION):
+            pass
+        with pytest.raises(ConfigError, match=message):
+            ResumableOutput(path, form="csv", resume=True)
+    assert path.read_text() == "source\na.jpg\n"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_rows_that_another_process_added_are_not_overwritten(tmp_path: Path) -> None:
+    size = len(cut(tmp_path / "out.csv", "csv", SOURCES, size=0))
+    (tmp_path / "out.csv.partial").unlink()
+    output = ResumableOutput(tmp_path / "out.csv", form="csv", resume=False)
+    cut(tmp_path / "out.csv", "csv", SOURCES, size=size - 3)
+    with (
+        pytest.raises(ConfigError, match=r"another process has changed it from 0 to 2 row\(s\)"),
+        output.open(DESCRIPTION),
+    ):
+        pass
+
+
+def test_names_that_are_no_utf_8_stay_different(tmp_path: Path) -> None:
+    names = [os.fsdecode(name) for name in (b"p\xe9.jpg", b"p\xea.jpg", b"p\xeb.jpg", b"q.jpg")]
+    sources = [Source(Path(name)) for name in names]
+    assert [source_of(s.path) for s in sources] == [r"p\udce9.jpg", r"p\udcea.jpg", r"p\udceb.jpg", "q.jpg"]
+    path = tmp_path / "out.csv.partial"
+    for done, s in enumerate(sources, start=1):
+        path.write_text(f"source,present\n{source_of(s.path)},\n")
+        assert ResumableOutput(tmp_path / "out.csv", form="csv", resume=True).count_done(sources) == done
+
+
+def test_a_full_disk_keeps_the_rows(tmp_path: Path) -> None:
+    path = tmp_path / "out.jsonl"
+    output = ResumableOutput(path, form="jsonl", resume=False)
+
+    def fill() -> None:
+        with output.open(DESCRIPTION) as stream:
+            stream.write('{"source": "a.jpg"}\n{"sou')
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(DataError) as caught:
+        fill()
+    assert str(caught.value) == (
+        f"cannot write {path}.partial: the disk is full; free some space. {path}.partial keeps 1 row(s); "
+        "continue with the same command and --resume"
+    )

@@ -200,6 +200,21 @@ def test_comparisons_in_a_folder_are_shown_and_other_files_are_not(
     assert caplog.messages[0].startswith(f"left out: {run / 'recipe.yaml'}: expected a folder of")
 
 
+def test_a_foreign_file_with_the_name_of_a_comparison_is_left_out(
+    evaluation: Evaluation, run: Path, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    foreign = tmp_path / "folder" / "y.comparison.json"
+    foreign.parent.mkdir()
+    foreign.write_text("{}")
+    with pytest.raises(DataError, match=r"y\.comparison\.json is no comparison"):  # there is nothing else
+        load_sources([foreign.parent])
+    evaluation.write(run / "test")
+    assert [len(each) for each in load_sources([tmp_path])] == [1, 1, 0, 0, 0]
+    assert [message.split(" is no")[0] for message in caplog.messages] == [f"left out: {foreign}"]
+    with pytest.raises(DataError, match=r"y\.comparison\.json is no comparison"):
+        load_sources([run, foreign])
+
+
 def test_other_folders_are_rejected(tmp_path: Path) -> None:
     with pytest.raises(DataError, match="expected a folder of `passerby train`"):
         load_sources([tmp_path])

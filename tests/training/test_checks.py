@@ -124,6 +124,7 @@ def test_a_test_split_is_needed_for_a_test_only(open_recipe: Recipe, manifest_pa
         ({"data": {"root": "nowhere"}}, DataError, r"no folder of images at nowhere; correct data\.root"),
         ({"model": {"pretrained": "w.pth"}}, ModelError, r"no weights at w\.pth; give the path"),
         ({"model": {"init_from": "runs/x/bundle"}}, BundleError, r"no bundle at runs/x/bundle; .*init_from"),
+        ({"model": {"init_from": "."}}, BundleError, r"\. is not a bundle: .* such as <run folder>/bundle"),
         (
             {"loss": {"teachers": ["t/man"]}},
             DataError,

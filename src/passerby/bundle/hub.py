@@ -38,7 +38,8 @@ def download(name: str, revision: str | None) -> Path:
     """
     if not _HUB_ID.fullmatch(name) or name.endswith(".zip") or Path(name.split("/")[0]).exists():
         raise BundleError(
-            f"no bundle at {name}; give a folder, a .zip file, or owner/name on the Hugging Face Hub"
+            f"no bundle at {name}: it does not exist; give a folder, a .zip file, or owner/name on the "
+            "Hugging Face Hub"
         )
     from huggingface_hub import snapshot_download
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, BinaryIO, TypeAlias, TypeGuard
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
 from passerby.errors import ImageError
+from passerby.images import limits
 from passerby.images.decode import read_image
 
 if TYPE_CHECKING:
@@ -18,8 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Picture", "open_picture", "source_of"]
 
-Picture: TypeAlias = "str | Path | bytes | Image.Image | NDArray[np.uint8 | np.floating[Any]] | Tensor"
-"""A path, the bytes of a file, a PIL image, an array, or a tensor.
+Picture: TypeAlias = (
+    "str | Path | bytes | BinaryIO | Image.Image | NDArray[np.uint8 | np.floating[Any]] | Tensor"
+)
+"""A path, the bytes of a file, an open binary file, a PIL image, an array, or a tensor.
 
 An array is RGB (H, W, 3) or grey (H, W) or (H, W, 1); a tensor is RGB (3, H, W) or grey (H, W) or (1, H, W).
 Both contain uint8, or floats in [0, 1]."""
@@ -29,8 +32,7 @@ def open_picture(picture: Picture) -> Image.Image:
     """Open an image of any kind as upright RGB.
 
     Raises:
-        ImageError: If the image cannot be read, or an array or tensor has another shape or type than in
-            `Picture`.
+        ImageError: If the image cannot be read, or it is of another kind, shape or type than in `Picture`.
 
     Example:
         >>> open_picture(np.zeros((6, 4, 3), np.uint8)).size
@@ -40,11 +42,20 @@ def open_picture(picture: Picture) -> Image.Image:
         return read_image(_from_array(picture))
     if _is_tensor(picture):
         return read_image(_from_tensor(picture))
-    return read_image(picture)  # type: ignore[arg-type]  # TypeGuard does not exclude Tensor
+    if isinstance(picture, str | Path | bytes | Image.Image):
+        return read_image(picture)
+    if hasattr(picture, "read"):
+        return read_image(_read_stream(picture))  # type: ignore[arg-type]  # TypeGuard does not exclude Tensor
+    raise ImageError(
+        "expected an image as a path, bytes, open binary file, PIL image, array or tensor, got "
+        f"{type(picture).__name__}; pass one of these, or several in a list"
+    )
 
 
 def source_of(picture: Picture) -> str:
-    """Name of an image in predictions: its path, or `<image>` if it is in memory.
+    r"""Name of an image in predictions: its path, or `<image>` if it is in memory.
+
+    A byte of the path that is no UTF-8, such as E9, becomes `\udce9`: different paths stay different.
 
     Example:
         >>> source_of("a/b.jpg"), source_of(b"")
@@ -52,12 +63,28 @@ def source_of(picture: Picture) -> str:
     """
     if not isinstance(picture, str | Path):
         return "<image>"
-    return str(picture).encode(errors="replace").decode()  # a file name need not be valid Unicode
+    return str(picture).encode(errors="backslashreplace").decode()  # a name need not be valid Unicode
 
 
 def _is_tensor(picture: Picture) -> TypeGuard[Tensor]:
     torch = sys.modules.get("torch")  # no tensor exists before torch is imported
     return torch is not None and isinstance(picture, torch.Tensor)
+
+
+def _read_stream(stream: BinaryIO) -> bytes:
+    """The bytes of an open file from its start, if it can be rewound; else the rest of them."""
+    if getattr(stream, "seekable", bool)():
+        stream.seek(0)
+    content = stream.read(limits.MAX_FILE_BYTES + 1)
+    if not isinstance(content, bytes):
+        raise ImageError(
+            f"expected a file opened in binary mode ('rb'), which reads bytes, got {type(content).__name__}"
+        )
+    if len(content) > limits.MAX_FILE_BYTES:
+        raise ImageError(
+            f"expected an open file of at most {limits.MAX_FILE_BYTES:,} bytes, got more; scale it down"
+        )
+    return content
 
 
 def _from_array(picture: NDArray[Any]) -> Image.Image:

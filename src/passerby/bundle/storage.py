@@ -173,9 +173,13 @@ def _open(path: Path) -> Iterator[_Read]:
 def _read_config(read: _Read, where: str) -> dict[str, Any]:
     text = read(CONFIG, MAX_CONFIG_BYTES)
     if text is None:
-        raise BundleError(
-            f"{where} is not a bundle: it has no {CONFIG}; expected a folder or zip of `Bundle.save`"
+        inner = Path(where) / "bundle"
+        cure = (
+            f"its bundle is {inner}"
+            if (inner / CONFIG).is_file()
+            else "expected a folder or zip of `Bundle.save`, such as <run folder>/bundle"
         )
+        raise BundleError(f"{where} is not a bundle: it has no {CONFIG}; {cure}")
     return _decode_config(text, where)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 import warnings
@@ -38,6 +39,7 @@ from passerby.cli.verbosity import (
     set_verbosity,
 )
 from passerby.errors import PasserbyError
+from passerby.io import is_disk_full
 
 __all__ = ["app", "main"]
 
@@ -104,3 +106,18 @@ def main() -> None:
             traceback.print_exc()
         print(f"passerby: {type(error).__name__}: {error}", file=sys.stderr)
         sys.exit(2)
+    except OSError as error:
+        if not is_disk_full(error) or get_verbosity() is Verbosity.VERBOSE:
+            raise
+        where = error.filename or "the output"
+        print(f"passerby: cannot write {where}: the disk is full; free some space", file=sys.stderr)
+        _drop_output()
+        sys.exit(2)
+
+
+def _drop_output() -> None:
+    """Write what is left of standard output, or drop it if that is impossible."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # the interpreter flushes once more

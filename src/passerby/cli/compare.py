@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, NoReturn
 
 import typer
 
@@ -20,6 +20,7 @@ __all__ = [
     "check_alone",
     "check_form",
     "compare",
+    "refuse_missing_baseline",
 ]
 
 BaselineOption = Annotated[
@@ -82,7 +83,6 @@ def compare(
     from passerby.comparison.paired_scores import DEFAULT_METRICS
     from passerby.comparison.paired_scores import compare as run_comparison
     from passerby.comparison.run_comparison import Comparison
-    from passerby.errors import ConfigError
     from passerby.evaluation.score_files import COMPARISON_SUFFIX
 
     stored = any(path.name.endswith(COMPARISON_SUFFIX) for path in paths)
@@ -91,9 +91,7 @@ def compare(
         print_comparison(Comparison.load(paths[0]), markdown=markdown, as_json=as_json)
         return
     if baseline is None:
-        raise ConfigError(
-            "expected --baseline, got none; give the variant or model of the run to compare with"
-        )
+        refuse_missing_baseline(paths)
     if out is not None:
         check_comparison_path(out)
     with show_progress("resampling") as progress:
@@ -128,6 +126,16 @@ def check_alone(context: typer.Context, paths: list[Path]) -> None:
         raise ConfigError(
             f"expected one stored comparison and no option but --markdown or --json, got {extra}"
         )
+
+
+def refuse_missing_baseline(paths: list[Path]) -> NoReturn:
+    """Raise the error of a comparison without a baseline; one about a path that does not exist goes first."""
+    from passerby.errors import ConfigError, DataError
+
+    for path in paths:
+        if not path.exists():
+            raise DataError(f"no file or folder at {path}; correct the path")
+    raise ConfigError("expected --baseline, got none; give the variant or model of the run to compare with")
 
 
 def check_form(markdown: bool, as_json: bool) -> None:

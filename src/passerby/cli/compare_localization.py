@@ -14,6 +14,7 @@ from passerby.cli.compare import (
     SeedOption,
     check_alone,
     check_form,
+    refuse_missing_baseline,
 )
 from passerby.cli.comparisons import print_comparison
 from passerby.cli.output import JsonOption
@@ -57,7 +58,6 @@ def compare_localization(
     from passerby.comparison.localization_comparison import LocalizationComparison
     from passerby.comparison.localization_runs import load_localizations
     from passerby.comparison.paired_localization import compare_localization as run_comparison
-    from passerby.errors import ConfigError
     from passerby.evaluation.score_files import LOCALIZATION_COMPARISON_SUFFIX
 
     if any(path.name.endswith(LOCALIZATION_COMPARISON_SUFFIX) for path in paths):
@@ -65,9 +65,7 @@ def compare_localization(
         print_comparison(LocalizationComparison.load(paths[0]), markdown=markdown, as_json=as_json)
         return
     if baseline is None:
-        raise ConfigError(
-            "expected --baseline, got none; give the variant or model of the run to compare with"
-        )
+        refuse_missing_baseline(paths)
     if out is not None:
         check_comparison_path(out, LOCALIZATION_COMPARISON_SUFFIX)
     with show_progress("resampling") as progress:

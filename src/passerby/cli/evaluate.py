@@ -41,7 +41,9 @@ class OutputOptions:
     result: Annotated[
         Path | None, typer.Option(help="Score file for `results` and `compare`: a .json path, or a folder.")
     ] = None
-    seed: Annotated[int | None, typer.Option(help="Seed for the score file, if the bundle has none.")] = None
+    seed: Annotated[
+        int | None, typer.Option(min=0, help="Seed for the score file, if the bundle has none.")
+    ] = None
     variant: Annotated[
         str | None,
         typer.Option(

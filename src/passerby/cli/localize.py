@@ -28,6 +28,7 @@ from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.persons import Person, TableOptions, describe_skipped, list_boxes
 from passerby.cli.progress import show_progress
+from passerby.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -133,7 +134,8 @@ def localize(
         auxiliary=auxiliary.create(model),
     )
     counts = _Counts(table.unit)
-    _write(_report(items, sources, counts), output, drawings, counts)
+    with exit_on_signals():
+        _write(_report(items, sources, counts), output, drawings, counts)
     if counts.skipped:
         typer.echo(f"passerby: skipped {counts.skipped} of {len(sources)} {table.unit}s", err=True)
         raise typer.Exit(1)

@@ -30,8 +30,8 @@ class TableOptions:
     table: Annotated[
         Path | None,
         typer.Option(
-            help="Take the persons from the rows of a table instead of files: CSV, Excel, ODS or Parquet with "
-            "a column image and the box of each person in pixels (x0, y0, x1, y1), or a manifest.",
+            help="Take the persons from the rows of a table instead of files: CSV, Excel, ODS or Parquet "
+            "with a column image and the box of each person in pixels (x0, y0, x1, y1), or a manifest.",
             dir_okay=False,
         ),
     ] = None

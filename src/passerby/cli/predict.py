@@ -20,6 +20,7 @@ from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.persons import Person, TableOptions, describe_skipped, list_boxes
 from passerby.cli.progress import show_progress
+from passerby.cli.signals import exit_on_signals
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -213,7 +214,7 @@ def predict(
     else:
         target = resumable.open(_describe(run, output, auxiliary))
     try:
-        with target as stream:
+        with exit_on_signals(), target as stream:
             output.write(
                 predictions,
                 stream,
@@ -281,19 +282,33 @@ def _report_complete(path: Path, rows: int, *, count: int, unit: str) -> None:
 
 def _describe(run: _Run, output: OutputOptions, auxiliary: AuxiliaryOptions) -> dict[str, Any]:
     """All that the rows of a file depend on."""
-    digest = hashlib.sha256()
+    persons, files = hashlib.sha256(), hashlib.sha256()
     for source in run.sources:
         box = None if source.box is None else source.box.as_xyxy()
-        digest.update(json.dumps((str(source.path), source.row, box)).encode())
+        persons.update(json.dumps((str(source.path), source.row, box)).encode())
+        files.update(json.dumps(_describe_file(source.path)).encode())
     return {
         "bundle": run.predictor.bundle.fingerprint,
-        "images": {"count": len(run.sources), "hash": digest.hexdigest()[:16]},
+        "images": {
+            "count": len(run.sources),
+            "paths, rows and boxes": persons.hexdigest()[:16],
+            "sizes and times of change": files.hexdigest()[:16],
+        },
         "--format": output.form.value,
         "--flip, --five-crops": list(run.predictor.tta),
         "--masks": auxiliary.masks,
         "--keypoints": auxiliary.keypoints,
         "--parsing": None if output.parsing is None else str(output.parsing),
     }
+
+
+def _describe_file(path: Path) -> tuple[int, int] | None:
+    """Bytes of a file, and when it was changed; None if it cannot be examined."""
+    try:
+        status = path.stat()
+    except OSError:
+        return None
+    return status.st_size, status.st_mtime_ns
 
 
 def _check_free(folder: Path, targets: list[Path]) -> None:

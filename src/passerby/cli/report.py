@@ -30,7 +30,7 @@ def report(
     ] = None,
     samples: Annotated[int, typer.Option(min=0, max=200, help="Number of samples in each gallery.")] = 12,
     no_images: Annotated[bool, typer.Option("--no-images", help="Leave out images of people.")] = False,
-    seed: Annotated[int, typer.Option(help="Seed of the random samples.")] = 0,
+    seed: Annotated[int, typer.Option(min=0, help="Seed of the random samples.")] = 0,
 ) -> None:
     """Create one self-contained HTML page about runs, evaluations and comparisons.
 

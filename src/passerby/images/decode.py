@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import os
 from collections.abc import Callable
 from functools import partial
@@ -30,6 +31,8 @@ __all__ = [
     "read_image",
     "read_size",
 ]
+
+logger = logging.getLogger(__name__)
 
 BACKGROUND = (255, 255, 255)
 """Default colour (RGB) behind transparent pixels: white."""
@@ -59,7 +62,8 @@ def read_image(
 ) -> Image.Image:
     """Read an image of any common mode as upright RGB.
 
-    Greyscale and palettes are expanded, 16-bit grey is scaled (not clipped) to 8 bits, CMYK is converted,
+    Greyscale and palettes are expanded, 16-bit grey is scaled (not clipped) to 8 bits (with a warning if no
+    value is above 255, as those of 8 bits in a file of 16 bits would be almost black), CMYK is converted,
     transparency is composited on `background`, EXIF orientation is applied (a damaged one is ignored), and
     the first frame of an animation is used. A PIL image passed as source is not changed. The result has no
     metadata, so that its orientation is not applied again.
@@ -80,9 +84,9 @@ def read_image(
     try:
         with limit_decoding():
             if isinstance(source, Image.Image):
-                return _to_upright_rgb(source, background)
+                return _to_upright_rgb(source, background, name=_name_of(source))
             with _open(source if isinstance(source, bytes) else read_bytes(source)) as image:
-                return _to_upright_rgb(image, background)
+                return _to_upright_rgb(image, background, name=_name_of(source))
     except Exception as error:  # decoders raise arbitrary exceptions for damaged files
         raise ImageError(f"cannot read the image {_name_of(source)}: {_reason(error, source)}") from error
 
@@ -136,10 +140,10 @@ def _open(content: bytes) -> ImageFile:
     return Image.open(io.BytesIO(content), formats=FORMATS)
 
 
-def _to_upright_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+def _to_upright_rgb(image: Image.Image, background: tuple[int, int, int], *, name: str) -> Image.Image:
     check_pixels(image.width, image.height)
     image.load()
-    rgb, turn = _to_rgb(image, background), _find_turn(image)
+    rgb, turn = _to_rgb(image, background, name=name), _find_turn(image)
     if turn is not None:
         rgb = rgb.transpose(turn)
     elif rgb is image:
@@ -156,9 +160,18 @@ def _find_turn(image: Image.Image) -> Image.Transpose | None:
         return None
 
 
-def _to_rgb(image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+def _to_rgb(image: Image.Image, background: tuple[int, int, int], *, name: str) -> Image.Image:
     if image.mode.startswith("I"):
-        return _convert_strips(image, _from_16_bit)
+        maxima: list[int] = []
+        rgb = _convert_strips(image, partial(_from_16_bit, maxima=maxima))
+        if 0 < max(maxima) <= 255:
+            logger.warning(
+                "%s: the highest of its 16-bit values is %d, so it is almost black; if the values are of 8 "
+                "bits, convert it to 8-bit grey (mode L) first",
+                name,
+                max(maxima),
+            )
+        return rgb
     if image.mode == "F":
         raise ImageError("it contains floating-point numbers of unknown range; convert it to 8 bits first")
     if image.has_transparency_data:
@@ -179,8 +192,10 @@ def _composite(image: Image.Image, *, background: tuple[int, int, int]) -> Image
     return Image.alpha_composite(behind, image.convert("RGBA")).convert("RGB")
 
 
-def _from_16_bit(image: Image.Image) -> Image.Image:
+def _from_16_bit(image: Image.Image, *, maxima: list[int]) -> Image.Image:
+    """Grey of 16 bits as RGB; the highest value is appended to `maxima`."""
     values = np.asarray(image).astype(np.int64)
+    maxima.append(int(values.max()))
     if values.min() < 0 or values.max() > 65535:
         extent = f"{values.min()} … {values.max()}"
         raise ImageError(f"expected grey values 0 … 65535, got {extent}; scale it to 8 or 16 bits first")

@@ -1,7 +1,7 @@
 """Files of predictions that keep finished rows when a run is interrupted, and that a later run continues.
 
 Rows are appended to `<file>.partial`; `<file>.partial.json` describes all that they depend on. The partial
-file is renamed when it is complete.
+file is renamed when it is complete. `<file>.partial.lock` keeps other processes from writing it.
 """
 
 from __future__ import annotations
@@ -9,18 +9,20 @@ from __future__ import annotations
 import csv
 import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, BinaryIO, Literal, NamedTuple, TextIO
+
+from filelock import FileLock, Timeout
 
 from passerby.bundle.pictures import source_of
 from passerby.errors import ConfigError, DataError
 from passerby.inference.sources import Source
-from passerby.io import list_differences, read_json, write_json
+from passerby.io import is_disk_full, list_differences, read_json, write_json
 
 __all__ = ["ResumableOutput"]
 
-FORMAT_VERSION = 1
+FORMAT_VERSION = 2
 
 
 class _Person(NamedTuple):
@@ -39,7 +41,8 @@ class ResumableOutput:
         resume: Continue an interrupted run; without one, begin, unless the file is complete.
 
     Raises:
-        ConfigError: If there are rows of an interrupted run and `resume` is False, or they are damaged.
+        ConfigError: If there are rows of an interrupted run and `resume` is False, or they are damaged; if
+            another process writes the file.
     """
 
     def __init__(self, path: Path, *, form: Literal["jsonl", "csv"], resume: bool) -> None:
@@ -53,7 +56,9 @@ class ResumableOutput:
         self.rows: int = 0
         """Number of complete rows."""
         self._last: _Person | None = None
-        self._read()
+        if self.partial.exists():
+            with self._lock():
+                self._read()
         if self.rows and not resume:
             raise ConfigError(
                 f"{self.partial} has {self.rows:,} row(s) of an interrupted run; continue it with --resume, "
@@ -124,9 +129,20 @@ class ResumableOutput:
             description: All that the rows depend on, as plain JSON.
 
         Raises:
-            ConfigError: If the interrupted run had another description.
-            DataError: If the file cannot be written.
+            ConfigError: If the interrupted run had another description, or another process writes the file.
+            DataError: If the file cannot be written, or the disk is full.
         """
+        with self._lock():
+            before = self.rows
+            self._read()
+            if self.rows != before:
+                raise self._create_error(
+                    f"another process has changed it from {before:,} to {self.rows:,} row(s)"
+                )
+            yield from self._write(description)
+
+    def _write(self, description: Mapping[str, Any]) -> Iterator[TextIO]:
+        """The part of `open` that needs the lock."""
         description = json.loads(json.dumps({"version": FORMAT_VERSION, **description}))
         if self.rows:
             self._check(description)
@@ -141,14 +157,39 @@ class ResumableOutput:
         try:
             with stream:
                 yield stream
-        except BaseException:
+        except BaseException as error:
             self._read()
             if not self.rows:
                 self.partial.unlink(missing_ok=True)
                 self.about.unlink(missing_ok=True)
+            if is_disk_full(error):
+                raise DataError(
+                    f"cannot write {self.partial}: the disk is full; free some space. {self.explain_rest()}"
+                ) from error
             raise
         self.partial.replace(self.path)
         self.about.unlink(missing_ok=True)
+
+    @contextmanager
+    def _lock(self) -> Iterator[None]:
+        """Keep other processes from the file."""
+        path = self.path.with_name(f"{self.path.name}.partial.lock")
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            lock = FileLock(path)
+            lock.acquire(timeout=0)
+        except Timeout:
+            raise ConfigError(
+                f"another process writes {self.path}; wait for its end, or give another file"
+            ) from None
+        except OSError as error:
+            raise DataError(f"cannot write {path} ({error.strerror}); give another path") from error
+        try:
+            yield
+        finally:
+            with suppress(OSError):  # Windows refuses while it is open; the library removes it there
+                path.unlink()
+            lock.release()
 
     def _read(self) -> None:
         """Find the complete rows."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import logging
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, get_args
@@ -115,7 +115,7 @@ def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Source
     Args:
         paths: Run folders, folders of `passerby evaluate` and `passerby evaluate-localization`, score files,
             stored comparisons, and folders that contain them. Other files in a folder are skipped; those
-            among the paths are skipped with a warning.
+            among the paths, and files that have only the name of a comparison, are skipped with a warning.
         images: Folder of the images, if not the stored one.
 
     Raises:
@@ -136,13 +136,32 @@ def load_sources(paths: Sequence[Path], *, images: Path | None = None) -> Source
     for file in files["evaluation"]:
         evaluations.setdefault(_identify(file), file.parent)
     results = read_results(files["score"]) if files["score"] else {}
+    named = {Path(path).resolve() for path in paths}
+    if set(found.values()) == {"comparison"}:
+        named |= set(found)  # there is nothing else to report
+    comparisons = _load_comparisons(files["comparison"], named=named)
     return Sources(
         [Run.load(log.parent.parent) for log in files["run"]],
         [Evaluation.load(folder, root=images) for folder in evaluations.values()],
         [LocalizationScores.load(file, root=images) for file in files["localization"]],
-        [load_comparison(file) for file in files["comparison"]],
+        comparisons,
         [result for file, result in results.items() if _identify(file) not in evaluations],
     )
+
+
+def _load_comparisons(
+    files: Sequence[Path], *, named: Collection[Path]
+) -> list[Comparison | LocalizationComparison]:
+    """Read comparisons; unless the user named it, a file that is none is left out with a warning."""
+    found = []
+    for file in files:
+        try:
+            found.append(load_comparison(file))
+        except DataError as error:
+            if file in named:
+                raise
+            logger.warning("left out: %s", error)
+    return found
 
 
 def _identify(file: Path) -> str:

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from passerby.bundle.storage import read_config
 from passerby.config import Recipe
 from passerby.data.cache import PackedCache
 from passerby.data.manifest import SPLITS, Manifest
@@ -41,7 +42,7 @@ def check_inputs(recipe: Recipe, *, test: bool = False) -> Recipe:
         ManifestError: If the manifest, the partition or the rows of a split are missing.
         DataError: If the folder of the images or images are missing, or teacher predictions.
         ModelError: If the weights file, or the package of the weights, is missing.
-        BundleError: If the bundle of `model.init_from` is missing.
+        BundleError: If there is no bundle at `model.init_from`, or its configuration is damaged.
         TrainingError: If the device is missing.
     """
     _check_device(recipe)
@@ -192,6 +193,8 @@ def _check_bundle(path: Path) -> None:
         raise BundleError(
             f"no bundle at {path}; correct model.init_from (the bundle of a run is <run folder>/bundle)"
         )
+    if path.exists():
+        read_config(path)
 
 
 def _check_images(recipe: Recipe, manifest: Manifest, rows: NDArray[np.int64]) -> None:
