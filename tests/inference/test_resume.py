@@ -144,7 +144,13 @@ def test_another_run_does_not_continue_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("form", "content"),
-    [("jsonl", "{\n"), ("jsonl", '{"present": []}\n'), ("jsonl", "3\n"), ("csv", 'source\na"b"\n"x"y\n')],
+    [
+        ("jsonl", "{\n"),
+        ("jsonl", '{"present": []}\n'),
+        ("jsonl", "3\n"),
+        ("jsonl", "[" * 100_000 + "\n"),
+        ("csv", 'source\na"b"\n"x"y\n'),
+    ],
 )
 def test_damaged_rows_are_not_continued(tmp_path: Path, form: Form, content: str) -> None:
     (tmp_path / "out.txt.partial").write_text(content)

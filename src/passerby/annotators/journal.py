@@ -170,7 +170,7 @@ class Journal:
         for number, line in enumerate(lines[1:], start=2):
             try:
                 entry = Entry.from_line(line.decode())
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, RecursionError) as error:
                 problem = f"line {number} is damaged ({type(error).__name__}: {error})"
                 raise self._create_error(problem) from error
             self.entries[entry.key] = entry
@@ -180,7 +180,7 @@ class Journal:
         try:
             found = json.loads(line)
             version, description = found["version"], found["description"]
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise self._create_error("it has no header of a passerby journal") from error
         if version != header["version"]:
             raise self._create_error(

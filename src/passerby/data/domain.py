@@ -45,7 +45,7 @@ def read_domain(*folders: Path) -> str | None:
             about = json.loads(path.read_text(encoding="utf-8"))
             if "generator" in about:
                 return str(about.get("domain", SYNTHETIC_PEOPLE))  # passerby 0.2 wrote no domain
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError, TypeError, RecursionError) as error:
             raise FormatError(
                 f"{path} is damaged ({error}); draw the data set again, or remove the file and give the "
                 "domain with --domain"

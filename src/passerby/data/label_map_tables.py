@@ -83,7 +83,7 @@ def read_rows(path: Path) -> Rows:
         values = json.loads(text, object_pairs_hook=_refuse_duplicates) if is_json else _load_yaml(text)
         if not isinstance(values, dict) or not all(_is_row(*pair) for pair in values.items()):
             raise ValueError("other values (YAML reads unquoted numbers, yes and no as such: quote them)")
-    except (OSError, ValueError, TypeError, yaml.YAMLError) as error:
+    except (OSError, ValueError, TypeError, RecursionError, yaml.YAMLError) as error:
         raise DataError(f"{path}: expected JSON or YAML such as {EXAMPLE}, got {error}") from error
     return values
 

@@ -204,7 +204,7 @@ class ResumableOutput:
                 for person in _PARSERS[self.form](lines):
                     self._last = person
                     self.rows += 1
-            except (ValueError, LookupError, TypeError, csv.Error) as error:
+            except (ValueError, LookupError, TypeError, RecursionError, csv.Error) as error:
                 raise self._create_error(
                     f"row {self.rows + 1} is damaged ({type(error).__name__}: {error})"
                 ) from error

@@ -268,7 +268,7 @@ def load_keypoints(root: Path) -> dict[str, list[float]]:
         return {}
     try:
         entries = json.loads(path.read_text(encoding="utf-8"))
-    except (UnicodeDecodeError, json.JSONDecodeError) as error:
+    except (UnicodeDecodeError, json.JSONDecodeError, RecursionError) as error:
         raise FormatError(f"{path} is truncated or not JSON ({error}); copy it again or remove it") from error
     if not isinstance(entries, list):
         raise FormatError(

@@ -92,7 +92,7 @@ def read(root: Path, *, allow_missing: bool = False) -> Manifest:
 def _load_persons(path: Path) -> Iterator[_Person]:
     try:
         images = json.loads(path.read_text(encoding="utf-8"))["images"]
-    except (json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError) as error:
+    except (json.JSONDecodeError, UnicodeDecodeError, RecursionError, KeyError, TypeError) as error:
         raise FormatError(
             f"{path} is truncated or not JSON with a list `images` ({type(error).__name__}: {error}); "
             f"copy it again"
