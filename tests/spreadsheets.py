@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
+from string import ascii_uppercase
 from xml.sax.saxutils import escape
 from zipfile import ZipFile
 
-Cell = str | float | bool | None
+
+@dataclass(frozen=True)
+class Formula:
+    """A formula with its stored value, which may be an error; None if it was not calculated."""
+
+    text: str
+    value: str | None = None
+
+
+Cell = str | float | bool | Formula | None
 Sheets = dict[str, Sequence[Sequence[Cell]]]
 
 MAIN = "http://schemas.openxmlformats.org/spreadsheetml/2006/main"
@@ -40,7 +51,7 @@ def write_xlsx(path: Path, sheets: Sheets) -> None:
         )
         for i, rows in enumerate(sheets.values(), start=1):
             lines = "".join(
-                f'<row r="{r}">{"".join(_xlsx_cell(cell) for cell in row)}</row>'
+                f'<row r="{r}">{"".join(map(_xlsx_cell, row, (f"{c}{r}" for c in ascii_uppercase)))}</row>'
                 for r, row in enumerate(rows, start=1)
             )
             file.writestr(
@@ -49,14 +60,18 @@ def write_xlsx(path: Path, sheets: Sheets) -> None:
             )
 
 
-def _xlsx_cell(cell: Cell) -> str:
+def _xlsx_cell(cell: Cell, reference: str) -> str:
     if cell is None:
         return "<c/>"
+    start = f'<c r="{reference}"'
+    if isinstance(cell, Formula):
+        kind = "" if cell.value is None else ' t="e"' if cell.value.startswith("#") else ' t="str"'
+        return f"{start}{kind}><f>{escape(cell.text)}</f><v>{cell.value or ''}</v></c>"
     if isinstance(cell, bool):
-        return f'<c t="b"><v>{int(cell)}</v></c>'
+        return f'{start} t="b"><v>{int(cell)}</v></c>'
     if isinstance(cell, float | int):
-        return f"<c><v>{cell}</v></c>"
-    return f'<c t="inlineStr"><is><t>{escape(cell)}</t></is></c>'
+        return f"{start}><v>{cell}</v></c>"
+    return f'{start} t="inlineStr"><is><t>{escape(cell)}</t></is></c>'
 
 
 def write_ods(path: Path, sheets: Sheets) -> None:

@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from passerby.data.formats.dataset_files import PICKLES, refuse_pickle
+from passerby.data.formats.table_formulas import fill_errors
 from passerby.data.formats.table_text import decode, find_decimal, split_records
 from passerby.errors import FormatError
 from passerby.images.limits import IMAGE_SUFFIXES
@@ -146,14 +147,15 @@ def _load_spreadsheet(file: Path, worksheet: str | None) -> list[list[Any]]:
                 raise FormatError(
                     f"{file.name} has no sheet {worksheet!r}; --worksheet is one of {', '.join(names)}"
                 )
-            found = workbook.get_sheet_by_name(names[0] if worksheet is None else worksheet)
-            rows: list[list[Any]] = found.to_python(skip_empty_area=False)
+            chosen = names[0] if worksheet is None else worksheet
+            rows: list[list[Any]] = workbook.get_sheet_by_name(chosen).to_python(skip_empty_area=False)
     except (CalamineError, OSError, IndexError) as error:
         raise FormatError(f"{file} is damaged or not a spreadsheet ({error}); save it again") from error
     if worksheet is None and len(names) > 1:
         logger.warning(
             "%s: read the sheet %r; others: %s (--worksheet)", file.name, names[0], ", ".join(names[1:])
         )
+    fill_errors(file, chosen, rows)
     return rows
 
 
