@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shlex
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,9 +71,10 @@ def read_manifest_file(path: Path) -> ManifestFile:
         raise ManifestError(f"no manifest at {path}; create one with `passerby prepare`") from None
     except (pa.ArrowException, OSError, KeyError, TypeError, ValueError, SchemaError) as error:
         if path.suffix.lower() in _TABLES:
+            options = ["--root", str(path.parent), "--table", str(path), "--out", f"{path.stem}.parquet"]
             raise ManifestError(
-                f"expected a manifest, got the table {path}; convert it with `passerby prepare table --root "
-                f"{path.parent} --table {path} --out {path.stem}.parquet`"
+                f"expected a manifest, got the table {path}; convert it with `passerby prepare table "
+                f"{shlex.join(options)}`"
             ) from error
         raise ManifestError(
             f"{path} is not a manifest of passerby, or is damaged ({type(error).__name__}: {error}); "

@@ -220,7 +220,8 @@ def test_all_columns_that_are_no_labels_are_in_one_message():
         read(columns)
     assert str(caught.value).splitlines() == [
         "t.csv: 7 columns are not plain labels (1 or 0, yes or no, true or false; nothing if unknown):",
-        "  notes: text with 3 values, such as 'too dark' in t.csv, row 2",
+        "  notes: text with 3 values, such as 'too dark' in t.csv, row 2; --categorical notes if each is a "
+        "value",
         "  taken: dates or times, such as '2024-05-01' in t.csv, row 2",
         "  excel_date: dates or times, such as '2024-05-01' in t.csv, row 2",
         "  weight: numbers, such as '71,5' in t.csv, row 2",
@@ -253,6 +254,46 @@ def test_minus_one_without_zero_is_logged(caplog):
     with caplog.at_level(logging.WARNING):
         assert read({"Hat": [1, -1], "Bag": [-1, 1]}) == {"Hat": [1, -1], "Bag": [-1, 1]}
     assert caplog.messages == ["no label is 0, and -1 counts as unknown; if -1 means absent: --absent -1"]
+
+
+def test_minus_one_is_decided_for_each_column(caplog):
+    columns = {"Hat": [1, -1, 1], "Bag": [1, 0, -1], "Sun glasses": [-1, 1, 1], "Boots": [1, 0, 1]}
+    with caplog.at_level(logging.WARNING):
+        read(columns)
+    assert caplog.messages == [
+        "no label of Hat, Sun glasses is 0, and -1 counts as unknown; if -1 means absent there: "
+        "--absent 'Hat=-1,Sun glasses=-1'"
+    ]
+    codes = ["Hat=-1", "Sun glasses=-1"]
+    assert read(columns, absent=codes) == {
+        "Hat": [1, 0, 1],
+        "Bag": [1, 0, -1],
+        "Sun glasses": [0, 1, 1],
+        "Boots": [1, 0, 1],
+    }
+
+
+def test_suggested_options_are_quoted_for_a_shell():
+    with pytest.raises(FormatError) as caught:
+        read({"Hat": [1, 0, "#REF!"], "Sun glasses": [1, 0, 1], "my notes": ["too dark", "ok", "blurred"]})
+    assert str(caught.value).splitlines()[1:] == [
+        "  Hat: 0 and 1 next to other text, such as '#REF!' in t.csv, row 4; --unknown '#ref!' if that means "
+        "unknown, --categorical Hat if it is a value",
+        "  my notes: text with 3 values, such as 'too dark' in t.csv, row 2; --categorical 'my notes' if each "
+        "is a value",
+        "leave out columns with --ignore 'my notes', or name the columns of labels with --attributes "
+        "'Hat,Sun glasses'",
+    ]
+
+
+def test_columns_that_make_the_same_attribute_are_named():
+    columns = {"colour=red": [1, 0, 0, 1], "colour": ["red", "blue", "blue", "red"]}
+    with pytest.raises(
+        FormatError,
+        match="the columns 'colour=red' and 'colour' both make the attribute 'colour=red'; rename one, or "
+        "leave one out with --ignore colour$",
+    ):
+        read(columns)
 
 
 def test_codes_that_no_cell_has_are_logged(caplog):

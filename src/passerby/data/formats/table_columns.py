@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from passerby.data.formats.split_names import is_trainval, parse_split
 from passerby.data.formats.table_files import Table, is_image_name, normalise_cell
-from passerby.data.formats.table_values import UNKNOWN, is_binary
+from passerby.data.formats.table_values import UNKNOWN, is_binary, suggest
 from passerby.errors import FormatError
 
 __all__ = ["OWN_SPLIT", "Columns", "find_columns", "find_split_column", "read_splits"]
@@ -161,13 +161,13 @@ def _find_image(table: Table, names: Sequence[str]) -> str:
     if found:
         raise FormatError(
             f"{table.name}: the columns {', '.join(found)} may all be the image; choose one with "
-            f"--image-column {found[0]}"
+            f"{suggest('--image-column', found[0])}"
         )
     likely = next((name for name in names if any(map(is_image_name, table.columns[name]))), None)
     raise FormatError(
         f"{table.name}: expected a column `image` with the paths of the images (also filename, path, "
-        f"photo and the like), got {', '.join(names) or 'nothing'}; name it with --image-column "
-        f"{likely or 'NAME'}"
+        f"photo and the like), got {', '.join(names) or 'nothing'}; name it with "
+        f"{suggest('--image-column', likely or 'NAME')}"
     )
 
 
@@ -183,7 +183,7 @@ def _find_box(file: str, names: Sequence[str]) -> tuple[tuple[str, ...], bool]:
         raise FormatError(
             f"{file}: column {whole[0]!r}: four numbers in a cell may be corners or position and size; "
             f"divide it into the columns x0, y0, x1, y1 or x, y, w, h, or leave it out with "
-            f"--ignore {whole[0]}"
+            f"{suggest('--ignore', whole[0])}"
         )
     return (), False
 

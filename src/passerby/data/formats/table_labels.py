@@ -29,8 +29,10 @@ from passerby.data.formats.table_values import (
     check_codes,
     is_binary,
     read_column,
+    suggest,
 )
 from passerby.errors import FormatError
+from passerby.io import list_some
 from passerby.schema import Attribute
 
 __all__ = ["Labels", "read_labels"]
@@ -104,9 +106,23 @@ def read_labels(
     _log(columns)
     expanded = [_expand(column) if column.has_several else _binarise(column) for column in columns]
     attributes = [attribute for made, _ in expanded for attribute in made]
+    _check_distinct(table.name, attributes)
     values = [labels for _, made in expanded for labels in made]
     empty = np.zeros((len(table.places), 0), np.int8)
     return Labels(tuple(attributes), np.stack(values, axis=1) if values else empty)
+
+
+def _check_distinct(file: str, attributes: Sequence[Attribute]) -> None:
+    """Check that no column is named like a value of another, such as `colour=red` next to `colour`."""
+    columns: dict[str, str] = {}
+    for attribute in attributes:
+        column = attribute.category or attribute.name
+        other = columns.setdefault(attribute.name, column)
+        if other != column:
+            raise FormatError(
+                f"{file}: the columns {other!r} and {column!r} both make the attribute {attribute.name!r}; "
+                f"rename one, or leave one out with {suggest('--ignore', column)}"
+            )
 
 
 def _force(column: Column) -> Column:
@@ -136,7 +152,7 @@ def _ask_about_crosses(column: Column) -> Column:
     if gap is None:
         return replace(column.fail("only x"), is_label=True)
     problem, what = ("only x and empty cells", "an empty cell") if not gap else (f"only x and {gap}", gap)
-    return replace(column.fail(problem, f'--absent "{gap}" if {what} means absent'), is_label=True)
+    return replace(column.fail(problem, f"{suggest('--absent', gap)} if {what} means absent"), is_label=True)
 
 
 def _ask_about_gaps(column: Column) -> Column:
@@ -144,10 +160,10 @@ def _ask_about_gaps(column: Column) -> Column:
     gap, name = column.gap, column.name
     if gap is None:
         return column.fail("a single value")
-    cure = f"--absent {name}={gap} if {gap or 'an empty cell'} means absent"
+    cure = f"{suggest('--absent', f'{name}={gap}')} if {gap or 'an empty cell'} means absent"
     if gap.lower() not in KEPT:
         return column.fail("a single value", cure)
-    cure += f", --categorical {name} if it is a value"
+    cure += f", {suggest('--categorical', name)} if it is a value"
     return replace(column.fail(f"a single value and {gap}", cure), is_label=True)
 
 
@@ -158,7 +174,7 @@ def _classify_integers(column: Column) -> Column:
     if len(codes) == 1 < len(keys):
         return column.ask(f"the numbers {_join(keys)}", codes[0])
     if len(keys) + column.has_absent == 1 or int(keys[0]) < 0 or int(keys[-1]) > MAX_VALUES:
-        cure = f"--categorical {column.name} if each is a value" if len(keys) > 1 else ""
+        cure = f"{suggest('--categorical', column.name)} if each is a value" if len(keys) > 1 else ""
         return column.fail("numbers", cure, key=keys[-1])
     return replace(column, has_several=True)
 
@@ -173,7 +189,7 @@ def _classify_text(column: Column) -> Column:
         return _ask_about_gaps(column)
     repeats = 2 * len(values) <= known if known >= MAX_VALUES else len(values) < known
     if len(values) > MAX_VALUES or not repeats:
-        cure = f"--categorical {column.name} if each is a value" if len(values) < known else ""
+        cure = f"{suggest('--categorical', column.name)} if each is a value"
         return column.fail(f"text with {len(values)} values", cure)
     return replace(column, has_several=True)
 
@@ -217,8 +233,8 @@ def _describe(file: str, columns: Sequence[Column]) -> str:
     )
     text = [f"{file}: {count} (1 or 0, yes or no, true or false; nothing if unknown):", *lines]
     if rest := [column.name for column in wrong if not column.is_label]:
-        keep = f", or name the columns of labels with --attributes {','.join(labels)}" if labels else ""
-        text.append(f"leave out columns with --ignore {','.join(rest)}{keep}")
+        keep = f", or name the columns of labels with {suggest('--attributes', *labels)}" if labels else ""
+        text.append(f"leave out columns with {suggest('--ignore', *rest)}{keep}")
     return "\n".join(text)
 
 
@@ -233,15 +249,32 @@ def _log(columns: Sequence[Column]) -> None:
             len(values),
             "s" * (len(values) > 1),
             ", ".join(values),
-            f"; 'none' counts as unknown: --absent {column.name}=none if it means that all are absent, "
-            f"--categorical {column.name} if it is a value"
+            f"; 'none' counts as unknown: {suggest('--absent', f'{column.name}=none')} if it means that all "
+            f"are absent, {suggest('--categorical', column.name)} if it is a value"
             if lost
             else "",
         )
     binary = [column for column in columns if not column.has_several]
-    cells = {normalise_cell(cell) for column in binary for cell in {cell for cell, _ in column.cells}}
-    if "-1" in cells and not any({*NEGATIVE, ABSENT} & set(column.keys) for column in binary):
-        logger.warning("no label is 0, and -1 counts as unknown; if -1 means absent: --absent -1")
+    _log_minus_one(binary)
+
+
+def _log_minus_one(columns: Sequence[Column]) -> None:
+    """Log the columns of labels where −1, which counts as unknown, may mean absent: those without 0."""
+    found = [
+        column.name
+        for column in columns
+        if not {*NEGATIVE, ABSENT} & set(column.keys)
+        and "-1" in {normalise_cell(cell) for cell in {cell for cell, _ in column.cells}}
+    ]
+    if not found:
+        return
+    others = len(found) < len(columns)
+    logger.warning(
+        "no label%s is 0, and -1 counts as unknown; if -1 means absent%s: %s",
+        f" of {list_some(found)}" if others else "",
+        " there" if others else "",
+        suggest("--absent", *(f"{name}=-1" for name in found) if others else ["-1"]),
+    )
 
 
 def _join(words: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
+import shlex
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -26,6 +27,7 @@ __all__ = [
     "check_codes",
     "is_binary",
     "read_column",
+    "suggest",
 ]
 
 POSITIVE = frozenset({"1", "yes", "y", "true", "t", "present", "x"})
@@ -79,9 +81,12 @@ class Column:
 
     def ask(self, problem: str, key: str) -> Column:
         """The column with a value that is either an unknown label or a value of a category."""
-        cure = f"--unknown {key} if that means unknown, --categorical {self.name} if it is a value"
+        cure = (
+            f"{suggest('--unknown', key)} if that means unknown, {suggest('--categorical', self.name)} if it "
+            f"is a value"
+        )
         if not (self.has_absent or set(self.spelling) & NEGATIVE):
-            cure = f"--absent {key} if that means absent, {cure}"
+            cure = f"{suggest('--absent', key)} if that means absent, {cure}"
         return replace(self.fail(problem, cure, key=key), is_label=True)
 
     def without(self, codes: frozenset[str], instead: str = "") -> Column:
@@ -103,6 +108,17 @@ class Column:
             normalise_cell(cell) for key, (cell, _) in zip(self.keys, self.cells, strict=True) if not key
         )
         return gaps.most_common(1)[0][0] if gaps else None
+
+
+def suggest(option: str, *items: str) -> str:
+    """An option with its items, quoted for a shell where needed.
+
+    Example:
+        >>> print(suggest("--ignore", "notes", "Sun glasses"), suggest("--absent", ""))
+        --ignore 'notes,Sun glasses' --absent ""
+    """
+    text = ",".join(items)
+    return f"{option} {shlex.quote(text)}" if text else f'{option} ""'
 
 
 def is_binary(values: set[str], *, has_absent: bool = False) -> bool:
@@ -163,7 +179,7 @@ def check_codes(option: str, codes: Mapping[str, frozenset[str]], columns: Seque
     own = {(c.name, code) for c in columns for code in codes[c.name] - codes[""] - set(c.spelling)}
     unused = sorted(codes[""] - found) + sorted(f"{name}={code}" for name, code in own)
     if unused:
-        logger.warning("%s %s: no cell of these columns has it", option, ",".join(unused) or '""')
+        logger.warning("%s: no cell of these columns has it", suggest(option, *unused))
 
 
 def apply_codes(
@@ -195,12 +211,10 @@ def apply_codes(
     for option, meaning, codes in (("--unknown", "unknown", numbers), ("--absent", "absent", general)):
         for key in sorted(codes & set(plain.spelling)):
             logger.warning(
-                "%s is a value of column %r, which has several; if it means %s there: %s %s=%s",
+                "%s is a value of column %r, which has several; if it means %s there: %s",
                 key,
                 column.name,
                 meaning,
-                option,
-                column.name,
-                key,
+                suggest(option, f"{column.name}={key}"),
             )
     return plain
