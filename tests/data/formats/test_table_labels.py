@@ -279,8 +279,8 @@ def test_suggested_options_are_quoted_for_a_shell():
     assert str(caught.value).splitlines()[1:] == [
         "  Hat: 0 and 1 next to other text, such as '#REF!' in t.csv, row 4; --unknown '#ref!' if that means "
         "unknown, --categorical Hat if it is a value",
-        "  my notes: text with 3 values, such as 'too dark' in t.csv, row 2; --categorical 'my notes' if each "
-        "is a value",
+        "  my notes: text with 3 values, such as 'too dark' in t.csv, row 2; --categorical 'my notes' if "
+        "each is a value",
         "leave out columns with --ignore 'my notes', or name the columns of labels with --attributes "
         "'Hat,Sun glasses'",
     ]
@@ -290,7 +290,7 @@ def test_columns_that_make_the_same_attribute_are_named():
     columns = {"colour=red": [1, 0, 0, 1], "colour": ["red", "blue", "blue", "red"]}
     with pytest.raises(
         FormatError,
-        match="the columns 'colour=red' and 'colour' both make the attribute 'colour=red'; rename one, or "
+        match=r"the columns 'colour=red' and 'colour' both make the attribute 'colour=red'; rename one, or "
         "leave one out with --ignore colour$",
     ):
         read(columns)

@@ -1,8 +1,12 @@
 from __future__ import annotations
 
+import csv
+from pathlib import Path
+
 import pytest
 
-from passerby.data.formats.table_text import find_decimal
+from passerby.data.formats.table_text import MAX_CHARACTERS, find_decimal, split_records
+from passerby.errors import FormatError
 
 
 @pytest.mark.parametrize(
@@ -23,3 +27,18 @@ from passerby.data.formats.table_text import find_decimal
 )
 def test_the_decimal_separator(text, decimal):
     assert find_decimal(text) == decimal
+
+
+def test_cells_may_be_long():
+    before = csv.field_size_limit()
+    long = "x" * 200_000
+    rows, delimiter = split_records(Path("t.csv"), f"image;notes;Hat\na.jpg;{long};1\n", count=None)
+    assert (rows, delimiter) == ([["image", "notes", "Hat"], ["a.jpg", long, "1"]], ";")
+    assert csv.field_size_limit() == before
+
+
+@pytest.mark.parametrize("length", [200_000, MAX_CHARACTERS + 1])
+def test_a_quotation_mark_that_is_not_closed(length):
+    text = f'image,Hat\na.jpg,"{"x" * length}\n'
+    with pytest.raises(FormatError, match="is a quotation mark not closed"):
+        split_records(Path("t.csv"), text, count=None)

@@ -6,6 +6,8 @@ import csv
 import io
 import logging
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,8 @@ LISTS = frozenset({".txt", ".lst"})
 
 DELIMITERS = (",", ";", "\t", "|")
 SNIFFED_ROWS = 50
+MAX_CHARACTERS = 10_000_000
+"""Length of a cell from which a quotation mark is probably not closed."""
 
 _FRACTION = re.compile(
     r"(?<![\w.,])[+-]?(?:\d+([.,])(?:\d{1,2}|\d{4,})|0([.,])\d+|\d{4,}([.,])\d+)(?![\w.,])"
@@ -57,6 +61,11 @@ def decode(file: Path) -> str:
 
 def split_records(file: Path, text: str, *, count: int | None) -> tuple[list[list[Any]], str]:
     """Rows of cells, and what separates them; `count` cells per row if there is no header."""
+    with _long_cells():
+        return _split_records(file, text, count=count)
+
+
+def _split_records(file: Path, text: str, *, count: int | None) -> tuple[list[list[Any]], str]:
     first, _, rest = text.partition("\n")
     if declared := re.fullmatch(r"sep=(.)", first.strip().strip('"')):  # Excel's own declaration
         return _parse(file, rest, declared[1]), declared[1]
@@ -69,6 +78,16 @@ def split_records(file: Path, text: str, *, count: int | None) -> tuple[list[lis
     if delimiter is None or (blanks and len(blanks[0]) == count):
         return blanks, " "
     return _parse(file, text, delimiter), delimiter
+
+
+@contextmanager
+def _long_cells() -> Iterator[None]:
+    """Raise the limit of the csv module, which is 131,072 characters by default, while a file is read."""
+    before = csv.field_size_limit(MAX_CHARACTERS)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
 
 
 def find_decimal(text: str) -> str:
