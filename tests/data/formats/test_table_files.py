@@ -165,7 +165,7 @@ def test_names_of_a_list(tmp_path):
     table = load(tmp_path, "a b.jpg  1  0\n", name="t.txt", names=["Hat", "Bag"])
     assert table.columns == {"image": ["a b.jpg"], "Hat": ["1"], "Bag": ["0"]}
     with pytest.raises(FormatError, match="row 1: expected 3 cells, got 2"):
-        load(tmp_path, "a.jpg 1\n", name="t.txt", names=["Hat", "Bag"])
+        load(tmp_path, "a 1\n", name="t.txt", names=["Hat", "Bag"])
     with pytest.raises(FormatError, match="row 1 is a header; leave out --attribute-names"):
         load(tmp_path, "image,Hat,Bag\na.jpg,1,0\n", names=["Hat", "Bag"])
     (tmp_path / "names.txt").write_text("Hat\nHat\n")
@@ -173,6 +173,18 @@ def test_names_of_a_list(tmp_path):
         read_names(tmp_path / "names.txt")
     with pytest.raises(FormatError, match="check --attribute-names"):
         read_names(tmp_path / "nowhere.txt")
+
+
+@pytest.mark.parametrize("row", ["my photo.jpg 0 1 0", "0.jpg,0,1,0", "0.jpg, 0, 1, 0"])
+def test_more_or_fewer_names_than_labels(tmp_path, row):
+    expected = "row 1: expected one label for each name in --attribute-names, got 3 labels and"
+    for names in (["Hat"], ["Hat", "Bag"], ["Hat", "Bag", "Coat", "Boots"]):
+        count = f"{len(names)} name{'s' * (len(names) > 1)}$"
+        with pytest.raises(FormatError, match=f"{expected} {count}"):
+            load(tmp_path, f"{row}\n", name="t.txt", names=names)
+    assert list(load(tmp_path, f"{row}\n", name="t.txt", names=["Hat", "Bag", "Coat"]).columns) == [
+        *("image", "Hat", "Bag", "Coat")
+    ]
 
 
 @pytest.mark.parametrize("name", ["t.txt", "t.csv"])

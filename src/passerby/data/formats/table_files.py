@@ -196,6 +196,8 @@ def _make_table(
         _check_is_header(file, header)
     if not numbered:
         raise FormatError(f"{file.name}: expected rows below the header, got none; is it truncated?")
+    if names is not None:
+        _check_label_counts(file, numbered, len(names))
     rows = [_fit(file, number, row, header) for number, row in numbered]
     columns = _name_columns(file, header, [[row[i] for row in rows] for i in range(len(header))])
     places = [f"{file.name}, row {number}" for number, _ in numbered]
@@ -208,6 +210,23 @@ def _check_is_header(file: Path, header: Sequence[str]) -> None:
             f"{file.name}, row 1: expected a header, got the image {header[0]!r}; add a header, or give a "
             f"file with the names of the labels, one per line, with --attribute-names"
         )
+
+
+def _check_label_counts(file: Path, rows: Sequence[tuple[int, list[Any]]], count: int) -> None:
+    """Check that each row of a list has as many labels after the name of the image as there are names."""
+    for number, row in rows:
+        cells = [*re.findall(r"[^\s,;|]+", normalise_cell(row[0])), *map(normalise_cell, row[1:])]
+        images = [position for position, cell in enumerate(cells) if is_image_name(cell)]
+        labels = cells[images[-1] + 1 :] if images else []
+        if images and (len(labels) < count or any(labels[count:])):
+            raise FormatError(
+                f"{file.name}, row {number}: expected one label for each name in --attribute-names, got "
+                f"{_count(len(labels), 'label')} and {_count(count, 'name')}"
+            )
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'s' * (number != 1)}"
 
 
 def _fit(file: Path, number: int, row: list[Any], header: Sequence[str]) -> list[Any]:
