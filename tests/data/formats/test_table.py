@@ -197,9 +197,9 @@ def test_schema_that_does_not_fit_is_refused(root, schema, error, message):
         ("image,mask,Hat\na.jpg,../m.png,1\n", ManifestError, "column 'mask': .*below the root"),
         ("image,mask,Hat\na.jpg,m.png,1\n", DataError, "row 2: mask m.png does not exist under"),
         ("image,x0,y0,x1,y1,Hat\na.jpg,5,5,5,9,1\n", FormatError, "row 2: expected x1 > x0"),
-        ("image,x0,y0,x1,y1,Hat\na.jpg,5,5,,9,1\n", FormatError, "row 2: expected x1 > x0"),
+        ("image,x0,y0,x1,y1,Hat\na.jpg,5,5,,9,1\n", FormatError, "row 2: a box without x1; fill in"),
         (
-            "image,x0,y0,x1,y1,Hat\na.jpg,5,5,nan,9,1\n",
+            "image,x0,y0,x1,y1,Hat\na.jpg,5,5,inf,9,1\n",
             FormatError,
             "column 'x1': expected a finite number of pixels",
         ),
@@ -579,3 +579,24 @@ def test_damaged_file_of_synth(root, about):
     (root / "synth.json").write_text(about)
     with pytest.raises(FormatError, match=r"synth\.json is damaged .* give the domain with --domain"):
         table.read(root)
+
+
+@pytest.mark.parametrize("box", [",,,", "nan,nan,NaN,nan"])
+def test_boxes_without_numbers_are_the_full_image(root, box):
+    write(root, f"image,x,y,w,h,Hat\na.jpg,{box},1\nb/b.png,1,2,3,4,0\n")
+    assert table.read(root).boxes() == [None, (1, 2, 4, 6)]
+
+
+@pytest.mark.parametrize("box", ["1,,3,", "1,nan,3,nan"])
+def test_incomplete_boxes_are_named(root, box):
+    write(root, f"image,x,y,w,h,Hat\na.jpg,{box},1\nb/b.png,1,2,3,4,0\n")
+    message = r"row 2: a box without y, h; fill in these cells, or empty all of x, y, w, h for the full image"
+    with pytest.raises(FormatError, match=message):
+        table.read(root)
+
+
+def test_boxes_of_nan_in_parquet_are_the_full_image(root):
+    nan = float("nan")
+    sides = {"x0": [nan, 1.0], "y0": [nan, 2.0], "x1": [nan, 4.0], "y1": [nan, 6.0]}
+    pq.write_table(pa.table({"image": ["a.jpg", "b/b.png"], **sides, "Hat": [1, 0]}), root / "t.parquet")
+    assert table.read(root, table=root / "t.parquet").boxes() == [None, (1, 2, 4, 6)]

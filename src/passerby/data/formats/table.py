@@ -235,16 +235,25 @@ def _read_boxes(cells: Cells, columns: Columns) -> list[Box | None]:
     if not columns.box:
         return [None] * len(cells.table.places)
     boxes: list[Box | None] = []
-    sides = zip(*(cells.map(name, cells.to_number) for name in columns.box), strict=True)
+    sides = zip(*(cells.map(name, cells.to_side) for name in columns.box), strict=True)
     for place, box in zip(cells.table.places, sides, strict=True):
         known = [side for side in box if side is not None]
-        if len(known) == 4 and columns.box_has_size:
+        if not known:
+            boxes.append(None)
+            continue
+        if len(known) < 4:
+            lacking = [name for name, side in zip(columns.box, box, strict=True) if side is None]
+            raise FormatError(
+                f"{place}: a box without {', '.join(lacking)}; fill in these cells, or empty all of "
+                f"{', '.join(columns.box)} for the full image"
+            )
+        if columns.box_has_size:
             box = (*box[:2], box[0] + box[2], box[1] + box[3])
-        if known and not (len(known) == 4 and box[2] > box[0] and box[3] > box[1]):
+        if not (box[2] > box[0] and box[3] > box[1]):
             wanted = "a width and height above 0" if columns.box_has_size else "x1 > x0 and y1 > y0"
             raise FormatError(f"{place}: expected {wanted}, or empty cells, got {box}")
         try:
-            boxes.append(Box.from_xyxy(box) if known else None)
+            boxes.append(Box.from_xyxy(box))
         except DataError as error:
             raise FormatError(f"{place}: {error}") from error
     return boxes

@@ -96,6 +96,12 @@ class Cells:
             raise ValueError(f"expected a finite number of pixels, got {cell!r}")
         return number
 
+    def to_side(self, cell: Any) -> float | None:
+        """A side of a box in pixels, None if empty or NaN."""
+        if normalise_cell(cell).lower() in ("", "nan"):
+            return None
+        return self.to_number(cell)
+
     def to_keypoints(self, cell: Any) -> list[float] | None:
         """51 numbers, None if empty."""
         values = re.split(r"[\s,;]+", cell.strip().strip("[]").strip()) if isinstance(cell, str) else cell
