@@ -420,6 +420,18 @@ def test_json(root, tmp_path):
     assert "Wrote table.parquet (40 rows)." in result.stderr
 
 
+def test_a_manifest_without_a_partition_is_noted(root):
+    (root / "mine.csv").write_text("image,Hat\n00.png,1\n01.png,0\n02.png,1\n")
+    note = "There is no partition; add --partition random to train and test on these images.\n"
+    result = run("table", "--root", root, "--json")
+    assert result.exit_code == 0, result.output
+    assert result.stderr.endswith(note)
+    assert json.loads(result.stdout)["splits"] == {}
+    result = run("table", "--root", root, "--partition", "random")
+    assert note not in result.output
+    assert "random-0: few rows (val 1, test 1), so scores on them are coarse" in result.stdout
+
+
 @pytest.mark.parametrize("width", [60, 80, 120, 200])
 def test_the_summary_fits_with_long_names(root, width):
     table = (

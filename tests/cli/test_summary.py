@@ -27,3 +27,19 @@ def test_numbers_and_headings_of_partitions_are_whole(width, shown, monkeypatch,
     assert "in train" in table
     assert shown in table
     assert max(map(len, table.splitlines())) <= width
+
+
+def test_splits_of_few_rows_are_noted(capsys):
+    schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"),))
+    toy = Manifest.create("toy", schema, root=Path(), images=["a.png"], labels=[[1]], partitions={})
+    splits = {
+        "[own]": {"train": 50, "val": 4, "test": 99},
+        "random-0": {"train": 700, "val": 99, "test": 200},
+        "large": {"train": 700, "val": 100},
+    }
+    print_summary(replace(summarise(toy), splits=splits))
+    text = capsys.readouterr().out
+    assert [line for line in text.splitlines() if "coarse" in line] == [
+        "[own]: few rows (val 4, test 99), so scores on them are coarse",
+        "random-0: few rows (val 99), so scores on them are coarse",
+    ]

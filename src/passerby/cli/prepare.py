@@ -173,6 +173,8 @@ def prepare(
 
         print_summary(summary)
     print_note(f"Wrote {path} ({len(manifest):,} rows).")
+    if not summary.splits:
+        print_note("There is no partition; add --partition random to train and test on these images.")
 
 
 def _read(dataset: str, root: Path, allow_missing: bool, given: dict[str, Any]) -> Manifest:

@@ -20,6 +20,8 @@ __all__ = ["print_summary"]
 
 SHOWN = 5
 """Number of cases that are listed for each problem."""
+FEW_ROWS = 100
+"""Rows of val or test below which scores are coarse: one row changes an accuracy by over 1 %."""
 BAR_WIDTH = 20
 WIDE = 80
 """Characters in a line from which the table of attributes has bars."""
@@ -32,6 +34,7 @@ def print_summary(summary: Summary) -> None:
     console.print(_attributes(summary, bars=console.width >= WIDE))
     if summary.splits:
         _print_partitions(summary)
+        _print_small_splits(summary, console)
     _print_problems(summary, console)
 
 
@@ -89,6 +92,14 @@ def _print_partitions(summary: Summary) -> None:
         lines.append(Line(name, cells))
     note = "shared: identities in several splits; in train: training rows of such identities"
     print_lines(lines, heads, above=("Partitions",), below=(note,) if summary.shared else ())
+
+
+def _print_small_splits(summary: Summary, console: Console) -> None:
+    for partition, splits in summary.splits.items():
+        small = [f"{split} {splits[split]:,}" for split in SPLITS[1:] if 0 < splits.get(split, 0) < FEW_ROWS]
+        if small:
+            text = f"{partition}: few rows ({', '.join(small)}), so scores on them are coarse"
+            console.print(text, markup=False)
 
 
 def _print_problems(summary: Summary, console: Console) -> None:
