@@ -124,6 +124,14 @@ def test_limit_drop_and_out(path, created, tmp_path):
     assert run(path, "--masks", "--into", "mine", "--masks-weights", "other.pth", "--redo").exit_code == 0
 
 
+def test_a_manifest_has_the_name_of_a_parquet_file(path, created):
+    result = run(path, "--masks", "--out", path.with_name("new.csv"))
+    assert isinstance(result.exception, ConfigError)
+    expected = "--out: a manifest is a Parquet file, got 'new.csv'; name it new.parquet"
+    assert str(result.exception) == expected
+    assert created == []
+
+
 def test_a_trial_keeps_the_complete_result(path, created):
     assert run(path, "--masks").exit_code == 0
     whole = path.with_name("toy-annotated.parquet")

@@ -1,13 +1,11 @@
 from __future__ import annotations
 
-import io
 import json
 import sys
 from pathlib import Path
 
 import pytest
 from PIL import Image
-from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from passerby.cli import app, main
@@ -420,6 +418,15 @@ def test_json(root, tmp_path):
     assert "Wrote table.parquet (40 rows)." in result.stderr
 
 
+@pytest.mark.parametrize("name", ["people.csv", "people"])
+def test_a_manifest_has_the_name_of_a_parquet_file(root, tmp_path, name):
+    result = run("table", "--root", root, "--out", tmp_path / name)
+    assert isinstance(result.exception, ConfigError)
+    expected = f"--out: a manifest is a Parquet file, got {name!r}; name it people.parquet"
+    assert str(result.exception) == expected
+    assert not (tmp_path / name).exists()
+
+
 def test_a_manifest_without_a_partition_is_noted(root):
     (root / "mine.csv").write_text("image,Hat\n00.png,1\n01.png,0\n02.png,1\n")
     note = "There is no partition; add --partition random to train and test on these images.\n"
@@ -463,14 +470,13 @@ def test_domain_is_that_of_synth_or_the_option(root, tmp_path, about, given, exp
     assert Manifest.load(tmp_path / "table.parquet").domain == expected
 
 
-def test_missing_images_are_listed_with_files_of_a_similar_name(root):
+def test_missing_images_are_listed_with_files_of_a_similar_name(root, capsys):
     run("table", "--root", root, "--out", root / "m.parquet")
     (root / "05.png").rename(root / "05.PNG")
     (root / "07.png").unlink()
-    console = Console(width=160, record=True, file=io.StringIO())
-    print_summary(summarise(Manifest.load(root / "m.parquet")), console)
+    print_summary(summarise(Manifest.load(root / "m.parquet")))
     assert (
         "Missing images (2); 1 found under a similar name: rename them or correct the paths:\n"
         "  05.png (found 05.PNG)\n"
         "  07.png\n"
-    ) in console.export_text()
+    ) in capsys.readouterr().out

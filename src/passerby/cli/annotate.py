@@ -12,6 +12,7 @@ import typer
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import DeviceOption
 from passerby.cli.output import JsonOption, print_json, print_note
+from passerby.cli.output_paths import check_manifest_name
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -158,6 +159,8 @@ def annotate(
         }
     )
     check_classes(plan, parsing.parsing_classes)
+    if output.out is not None:
+        check_manifest_name(output.out)
     from passerby.annotators.annotate import annotate as run_annotators
     from passerby.data.manifest import Manifest
     from passerby.devices import check_device

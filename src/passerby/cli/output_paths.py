@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from passerby.inference.sources import Source
 
-__all__ = ["check_outputs", "place_below"]
+__all__ = ["check_manifest_name", "check_outputs", "place_below"]
 
 
 def place_below(folder: Path, sources: Sequence[Source], suffix: str, *, keep_suffix: bool) -> list[Path]:
@@ -62,6 +62,20 @@ def check_outputs(files: Iterable[Path], inputs: Iterable[Path]) -> None:
         stat = _stat(file)
         if stat is not None and (stat.st_dev, stat.st_ino) in taken:
             raise ConfigError(f"{file} is one of the input files; choose another output path")
+
+
+def check_manifest_name(file: Path) -> None:
+    """Refuse a manifest whose name is not that of a Parquet file, such as `data.csv`.
+
+    Raises:
+        ConfigError: If the suffix is not `.parquet`.
+    """
+    from passerby.errors import ConfigError
+
+    if file.suffix.lower() != ".parquet":
+        raise ConfigError(
+            f"--out: a manifest is a Parquet file, got {file.name!r}; name it {file.stem}.parquet"
+        )
 
 
 def _stat(path: Path) -> os.stat_result | None:

@@ -14,6 +14,7 @@ from passerby.cli.completion import complete_datasets
 from passerby.cli.option_groups import expand_option_groups
 from passerby.cli.options import split_names
 from passerby.cli.output import JsonOption, print_json, print_note
+from passerby.cli.output_paths import check_manifest_name
 from passerby.cli.progress import show_progress
 
 if TYPE_CHECKING:
@@ -155,6 +156,8 @@ def prepare(
     """Convert the files of a data set into a manifest."""
     from passerby.data.summary import summarise
 
+    path = out or Path(f"{dataset}.parquet")
+    check_manifest_name(path)
     manifest = _read(dataset, root, allow_missing, format_options.to_arguments())
     if domain is not None:
         manifest = replace(manifest, domain=domain)
@@ -164,7 +167,6 @@ def prepare(
     for kind in kinds:
         manifest = _add_partition(manifest, kind, partitions, check)
     summary = summarise(manifest, check=check)
-    path = out or Path(f"{dataset}.parquet")
     manifest.write(path)
     if as_json:
         print_json({"manifest": str(path), **asdict(summary)})
