@@ -146,11 +146,15 @@ def test_ratios_must_sum_to_one(ratios):
 
 
 def test_too_few_images_raise_an_error():
-    with pytest.raises(DataError, match=r"2 rows are too few .*at least 3, one for each of train, val, test"):
+    with pytest.raises(
+        DataError, match=r"2 rows are too few .*at least 3, one for each of train, val, test; use more$"
+    ):
         shuffled_partition(2, ratios=(0.7, 0.1, 0.2))
     photos = make_photos(["a.jpg", "b.jpg"] * 30)
     with pytest.raises(
-        DataError, match=r"2 different images are too few .*at least 3, one for each of train"
+        DataError,
+        match=r"2 different images are too few .*, test; add images, or state the split of "
+        r"each row in a column `split`$",
     ):
         random_partition(photos)
     with pytest.raises(DataError, match=r"1 different images .* at least 2, one for each of train, test"):
@@ -284,7 +288,9 @@ def test_no_identities_at_all_raise_an_error():
 
 
 def test_too_few_identities_raise_an_error():
-    with pytest.raises(DataError, match=r"2 identities .* are too few"):
+    with pytest.raises(
+        DataError, match=r"2 identities .* are too few.*; add some, or use a random partition"
+    ):
         identity_disjoint_partition(make_manifest(2))
 
 

@@ -45,7 +45,7 @@ def shuffled_partition(count: int, *, ratios: Sequence[float] = (0.7, 0.1, 0.2),
         >>> shuffled_partition(5, ratios=(0.6, 0.2, 0.2), seed=1)
         ['train', 'train', 'val', 'test', 'train']
     """
-    ends = _split_ends(count, ratios, what="rows")
+    ends = _split_ends(count, ratios, what="rows", cure="use more")
     order = _create_rng(seed).permutation(count)
     splits = np.empty(count, dtype=object)
     for split, rows in zip(SPLITS, np.split(order, ends), strict=True):
@@ -89,7 +89,12 @@ def random_partition(
     rng = _create_rng(seed)
     digests = hash_images(manifest) if digests is None else digests
     groups = join_rows([digests.get(image, image) for image in manifest.images])
-    _split_ends(int(groups.max(initial=-1)) + 1, ratios, what="different images")
+    _split_ends(
+        int(groups.max(initial=-1)) + 1,
+        ratios,
+        what="different images",
+        cure="add images, or state the split of each row in a column `split`",
+    )
     assignment = stratify(groups, manifest.labels, ratios=ratios, rng=rng)
     return [SPLITS[split] for split in assignment[groups]]
 
@@ -140,7 +145,12 @@ def identity_disjoint_partition(
     rows = np.array([i for i, identity in enumerate(identities) if identity is not None], dtype=np.int64)
     groups = _join_identities(manifest.take(rows), hash_images(manifest) if digests is None else digests)
     counts = _count(groups, manifest.labels[rows])
-    ends = _split_ends(len(counts.images), ratios, what="identities (those that share an image count as one)")
+    ends = _split_ends(
+        len(counts.images),
+        ratios,
+        what="identities (those that share an image count as one)",
+        cure="add some, or use a random partition (--partition random)",
+    )
     rng = _create_rng(seed)
     best = (np.inf, 0)
     for _ in range(RESTARTS):
@@ -313,7 +323,7 @@ def _create_rng(seed: int) -> np.random.Generator:
     return np.random.default_rng(seed)
 
 
-def _split_ends(count: int, ratios: Sequence[float], *, what: str) -> list[int]:
+def _split_ends(count: int, ratios: Sequence[float], *, what: str, cure: str) -> list[int]:
     """Ends of train and val when `count` items are divided by ratio; each split with a ratio has an item."""
     if len(ratios) != len(SPLITS) or min(ratios) < 0 or abs(sum(ratios) - 1) > 1e-6:
         raise DataError(f"expected three fractions (train, val, test) that sum to 1, got {tuple(ratios)}")
@@ -321,7 +331,7 @@ def _split_ends(count: int, ratios: Sequence[float], *, what: str) -> list[int]:
     if count < len(wanted):
         raise DataError(
             f"{count} {what} are too few for fractions of {tuple(ratios)}; expected at least {len(wanted)}, "
-            f"one for each of {', '.join(wanted)}"
+            f"one for each of {', '.join(wanted)}; {cure}"
         )
     ends = [round(count * ratios[0]), round(count * (ratios[0] + ratios[1]))]
     sizes = [ends[0], ends[1] - ends[0], count - ends[1]]
