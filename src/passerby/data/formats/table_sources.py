@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -33,10 +34,13 @@ def find_tables(
         other: Files in the root that are no tables of labels.
 
     Raises:
-        FormatError: If none is given, and the root has none, or several that are not one for each split.
+        FormatError: If a file is given twice; or if none is given, and the root has none, or several that are
+            not one for each split.
     """
     if table is not None:
         files = [Path(table)] if isinstance(table, str | Path) else [Path(file) for file in table]
+        if repeated := [file for file, count in Counter(map(Path.resolve, files)).items() if count > 1]:
+            raise FormatError(f"--table: {repeated[0]} is given twice; name each file once")
         return _order_files(files)
     if root.is_file():
         return [root]
