@@ -315,6 +315,27 @@ def test_several_files_are_splits(root, named):
     assert manifest.labels[:, 0].tolist() == [0, 1, 0, 1]
 
 
+def test_a_file_given_twice_is_an_error(root):
+    write(root, "image,Hat\na.jpg,1\n", "train.csv")
+    write(root, "image,Hat\na.jpg,0\n", "test.csv")
+    files = [root / "train.csv", root / "test.csv", root / "b" / ".." / "train.csv"]
+    with pytest.raises(FormatError, match=r"--table: .*train\.csv is given twice; name each file once"):
+        table.read(root, table=files)
+
+
+@pytest.mark.parametrize("option", ["ignore", "attributes", "categorical"])
+def test_columns_of_similar_names_are_proposed(root, option):
+    with pytest.raises(FormatError, match=r"; did you mean Hat\?$"):
+        table.read(root, **{option: ["hat"]})
+
+
+def test_a_manifest_is_no_table(root):
+    table.read(root).write(root / "own.parquet")
+    message = r"own\.parquet is already a manifest, which `passerby prepare` wrote; use it as it is"
+    with pytest.raises(FormatError, match=message):
+        table.read(root, table=root / "own.parquet")
+
+
 def test_a_file_of_trainval(root, caplog):
     (root / "mine.csv").unlink()
     write(root, "image,Hat\na.jpg,1\na.jpg,0\n", "labels_trainval.csv")

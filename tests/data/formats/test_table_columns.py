@@ -153,6 +153,8 @@ def test_ignored_columns_are_left_out():
     assert find_columns(table, ignore=["identity"]).identity is None
     with pytest.raises(FormatError, match="--ignore: no column Cap; the table has image, identity, Hat"):
         find_columns(table, ignore=["Cap"])
+    with pytest.raises(FormatError, match=r"no column hat, Zip, identiy; .*; did you mean Hat, identity\?$"):
+        find_columns(table, ignore=["hat", "Zip", "identiy"])
 
 
 def test_splits(caplog):

@@ -36,6 +36,7 @@ from passerby.data.formats.table_columns import Columns, find_columns, read_spli
 from passerby.data.formats.table_files import Table, load_table, read_names
 from passerby.data.formats.table_labels import Labels, read_labels
 from passerby.data.formats.table_sources import find_tables, join_tables
+from passerby.data.formats.table_values import propose
 from passerby.data.formats.withdrawn import check_not_withdrawn
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError, FormatError
@@ -200,7 +201,9 @@ def _choose_columns(table: Table, others: Sequence[str], names: Sequence[str]) -
             chosen[column] = None
     if missing or not chosen:
         wanted = f"columns for {', '.join(missing)}" if missing else "attribute columns"
-        raise FormatError(f"{table.name}: expected {wanted}; it has {', '.join(others) or 'none'}")
+        raise FormatError(
+            f"{table.name}: expected {wanted}; it has {', '.join(others) or 'none'}{propose(missing, others)}"
+        )
     return list(chosen)
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 
 from passerby.data.formats.split_names import is_trainval, parse_split
 from passerby.data.formats.table_files import Table, is_image_name, normalise_cell
-from passerby.data.formats.table_values import UNKNOWN, is_binary, suggest
+from passerby.data.formats.table_values import UNKNOWN, is_binary, propose, suggest
 from passerby.errors import FormatError
 
 __all__ = ["OWN_SPLIT", "Columns", "find_columns", "find_split_column", "read_splits"]
@@ -246,7 +246,10 @@ def _log_names(columns: Columns, *, unused: Sequence[str], numbering: Sequence[s
 
 def _check_exist(names: Sequence[str], given: Sequence[str], option: str) -> None:
     if missing := [name for name in given if name not in names]:
-        raise FormatError(f"{option}: no column {', '.join(missing)}; the table has {', '.join(names)}")
+        raise FormatError(
+            f"{option}: no column {', '.join(missing)}; the table has {', '.join(names)}"
+            f"{propose(missing, names)}"
+        )
 
 
 def _normalise(name: str) -> str:

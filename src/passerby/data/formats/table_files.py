@@ -167,6 +167,11 @@ def _load_parquet(file: Path) -> Table:
         table = pq.read_table(file)
     except (pa.ArrowException, OSError) as error:
         raise FormatError(f"{file} is truncated or not a Parquet file ({error}); write it again") from error
+    if b"passerby" in (table.schema.metadata or {}):
+        raise FormatError(
+            f"{file.name} is already a manifest, which `passerby prepare` wrote; use it as it is, or "
+            f"give the table that it was made from"
+        )
     _check_names(file, table.column_names)
     columns = {name: table.column(name).to_pylist() for name in table.column_names}
     columns.pop("__index_level_0__", None)  # the index of pandas

@@ -28,6 +28,7 @@ from passerby.data.formats.table_values import (
     assign_codes,
     check_codes,
     is_binary,
+    propose,
     read_column,
     suggest,
 )
@@ -93,7 +94,10 @@ def read_labels(
     codes, negative = assign_codes(unknown, names), assign_codes(absent, names)
     forced = frozenset(categorical)
     if missing := sorted(forced - set(names)):
-        raise FormatError(f"--categorical: no column {', '.join(missing)}; it has {', '.join(names)}")
+        raise FormatError(
+            f"--categorical: no column {', '.join(missing)}; it has {', '.join(names)}"
+            f"{propose(missing, names)}"
+        )
     read = [read_column(table, name) for name in names]
     check_codes("--unknown", codes, read)
     check_codes("--absent", negative, read)

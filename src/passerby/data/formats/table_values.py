@@ -9,6 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date, time
+from difflib import get_close_matches
 from typing import Any
 
 from passerby.data.formats.table_files import Table, normalise_cell
@@ -26,6 +27,7 @@ __all__ = [
     "assign_codes",
     "check_codes",
     "is_binary",
+    "propose",
     "read_column",
     "suggest",
 ]
@@ -119,6 +121,19 @@ def suggest(option: str, *items: str) -> str:
     """
     text = ",".join(items)
     return f"{option} {shlex.quote(text)}" if text else f'{option} ""'
+
+
+def propose(missing: Iterable[str], names: Iterable[str]) -> str:
+    """The names that are like missing ones, as the end of a message; empty without any.
+
+    Example:
+        >>> propose(["notes", "Cap"], ["Hat", "Notes"]), propose(["Cap"], ["Hat"])
+        ('; did you mean Notes?', '')
+    """
+    lower = {name.lower(): name for name in names}
+    near = (get_close_matches(name.lower(), lower, n=1, cutoff=0.7) for name in missing)
+    found = [lower[match] for matches in near for match in matches]
+    return f"; did you mean {', '.join(found)}?" if found else ""
 
 
 def is_binary(values: set[str], *, has_absent: bool = False) -> bool:
