@@ -17,6 +17,7 @@ from passerby.errors import DataError, ModelError
 
 __all__ = [
     "WEIGHTS_SUFFIXES",
+    "count_of",
     "find_weights_file",
     "hash_file",
     "is_disk_full",
@@ -182,6 +183,16 @@ def list_some(items: Sequence[str], *, separator: str = ", ", count: int = 5) ->
     """
     more = f" and {len(items) - count:,} more" if len(items) > count else ""
     return separator.join(items[:count]) + more
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number of things in words; the plural of the noun is formed with `s`.
+
+    Example:
+        >>> count_of(1, "image"), count_of(1204, "image")
+        ('1 image', '1,204 images')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def state_reason(error: BaseException) -> str:

@@ -332,7 +332,7 @@ def test_table() -> None:
         ["30", "40", "50", "60", "25", "%"],
         ["attribute", "1", "0.25", "none"],
         ["odd", "[b].jpg", "none"],
-        ["1", "image(s):", "no", "mask"],
+        ["1", "image:", "no", "mask"],
     ]
 
 

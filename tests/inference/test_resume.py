@@ -174,7 +174,7 @@ def test_an_error_keeps_rows_and_leaves_no_file_without_any(tmp_path: Path) -> N
         write_and_fail(output, '{"source": "a.jpg"}\n{"sou')
     assert {file.name for file in tmp_path.iterdir()} == {"out.jsonl.partial", "out.jsonl.partial.json"}
     assert output.explain_rest() == (
-        f"{tmp_path / 'out.jsonl.partial'} keeps 1 row(s); continue with the same command and --resume"
+        f"{tmp_path / 'out.jsonl.partial'} keeps 1 row; continue with the same command and --resume"
     )
 
 
@@ -234,6 +234,6 @@ def test_a_full_disk_keeps_the_rows(tmp_path: Path) -> None:
     with pytest.raises(DataError) as caught:
         fill()
     assert str(caught.value) == (
-        f"cannot write {path}.partial: the disk is full; free some space. {path}.partial keeps 1 row(s); "
+        f"cannot write {path}.partial: the disk is full; free some space. {path}.partial keeps 1 row; "
         "continue with the same command and --resume"
     )
