@@ -64,7 +64,7 @@ def test_one_figure_of_all_pictures(bundles: Path, folder: Path) -> None:
         expected = np.asarray(draw_attention(maps, height_px=96), int)
     assert figure.shape == expected.shape
     assert np.abs(figure - expected).max() <= 2  # a batch of three rounds otherwise than one image alone
-    assert result.stderr == f"attention.png: 3 image(s), {figure.shape[1]} × {figure.shape[0]} pixels\n"
+    assert result.stderr == f"attention.png: 3 images, {figure.shape[1]} × {figure.shape[0]} pixels\n"
     first = (folder / "attention.png").read_bytes()
     assert run(bundles / "diaa", "one.png", "more", "--height", "96").exit_code == 0
     assert (folder / "attention.png").read_bytes() == first
