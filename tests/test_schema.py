@@ -103,6 +103,11 @@ def test_select_takes_names_in_the_given_order(schema: AttributeSchema) -> None:
         schema.select(["Beard"])
 
 
+def test_select_takes_a_single_name(schema: AttributeSchema) -> None:
+    name = schema.names[1]
+    assert schema.select(name).names == (name,)
+
+
 def test_empty_schemas_and_duplicate_names_are_refused() -> None:
     with pytest.raises(SchemaError, match="no attributes"):
         AttributeSchema("toy", ())
