@@ -204,6 +204,25 @@ class AttributeSchema:
         order = {"task": TASKS, "body_part": BODY_PARTS}.get(field, tuple(groups))
         return {key: tuple(groups[key]) for key in order if key in groups}
 
+    def choose_by_category(self, probabilities: Mapping[str, float]) -> dict[str, str]:
+        """The most probable attribute of each category that has several, such as the values of `hair`.
+
+        Args:
+            probabilities: Of each attribute by name, such as a `Prediction`.
+
+        Example:
+            >>> hair = [Attribute(f"hair={v}", f"has {v} hair", category="hair") for v in ("long", "short")]
+            >>> schema = AttributeSchema("toy", (*hair, Attribute("Hat", "wears a hat")))
+            >>> schema.choose_by_category({"hair=long": 0.3, "hair=short": 0.4, "Hat": 0.9})
+            {'hair': 'hair=short'}
+        """
+        names = self.names
+        return {
+            category: max((names[i] for i in members), key=probabilities.__getitem__)
+            for category, members in self.group_by("category").items()
+            if len(members) > 1
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""
         return {"name": self.name, "attributes": [asdict(a) for a in self.attributes]}
