@@ -152,11 +152,13 @@ def find_weights_file(path: str | Path) -> Path:
 
 
 def list_differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """List the differences of two JSON values.
+    """List the differences of two JSON values; a name such as `--flip` is that of an option.
 
     Example:
         >>> list_differences({"threshold": 0.5, "size": [1, 2]}, {"threshold": 0.7, "size": [1, 2]})
         ['threshold: 0.5 before, 0.7 now']
+        >>> list_differences({"--flip": False, "--masks": "hull"}, {"--flip": True, "--masks": None})
+        ['with --flip now, without before', 'without --masks now, --masks hull before']
     """
     old, new = ({} if a is None and isinstance(b, Mapping) else a for a, b in ((old, new), (new, old)))
     if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -165,7 +167,22 @@ def list_differences(old: Any, new: Any, name: str = "") -> list[str]:
         return [difference for differences in nested for difference in differences]
     if old == new:
         return []
+    if name.startswith("--"):
+        return [_compare_options(name, old, new)]
     return [f"{name or 'description'}: {shorten(old)} before, {shorten(new)} now"]
+
+
+def _compare_options(name: str, old: Any, new: Any) -> str:
+    """The difference of two values of an option; False or None if it was not given."""
+    before, now = (
+        f"without {name}"
+        if value in (None, False)
+        else f"with {name}"
+        if value is True
+        else f"{name} {value}"
+        for value in (old, new)
+    )
+    return f"{now} now, {before.removesuffix(f' {name}')} before"
 
 
 def shorten(value: Any) -> str:

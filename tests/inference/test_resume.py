@@ -56,7 +56,7 @@ def cut(path: Path, form: Form, sources: Sequence[Source], *, size: int) -> byte
     content = path.read_bytes()
     path.unlink()
     path.with_name(f"{path.name}.partial").write_bytes(content[:size])
-    about = json.dumps({"version": 2, **DESCRIPTION})
+    about = json.dumps({"version": 3, **DESCRIPTION})
     path.with_name(f"{path.name}.partial.json").write_text(about)
     return content
 
@@ -125,7 +125,7 @@ def test_another_run_does_not_continue_it(tmp_path: Path) -> None:
     before = {file: file.read_bytes() for file in tmp_path.iterdir()}
     for changes, message in (
         ({"bundle": "4567"}, 'begun with other settings: bundle: "0123" before, "4567" now'),
-        ({"--masks": "mask-rcnn"}, '--masks: nothing before, "mask-rcnn" now'),
+        ({"--masks": "mask-rcnn"}, "--masks mask-rcnn now, without before"),
         ({"images": {"count": 5}}, r"images\.count: 4 before, 5 now"),
     ):
         with pytest.raises(ConfigError, match=message):

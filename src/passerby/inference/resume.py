@@ -22,7 +22,7 @@ from passerby.io import count_of, is_disk_full, list_differences, read_json, wri
 
 __all__ = ["ResumableOutput"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class _Person(NamedTuple):
