@@ -16,6 +16,7 @@ from passerby.schema import (
     Attribute,
     AttributeSchema,
 )
+from passerby.types import Prediction
 
 HAT = Attribute("Hat", "wears a hat", "hat", "hat", 2, "head", "head")
 MALE = Attribute("Male", "is male", "male", "sex")
@@ -101,6 +102,18 @@ def test_select_takes_names_in_the_given_order(schema: AttributeSchema) -> None:
     assert schema.select(["Old", "Hat"]).attributes == (OLD, HAT)
     with pytest.raises(SchemaError, match="Beard"):
         schema.select(["Beard"])
+
+
+def test_select_takes_a_single_name(schema: AttributeSchema) -> None:
+    name = schema.names[1]
+    assert schema.select(name).names == (name,)
+
+
+def test_the_most_probable_attribute_of_each_category_with_several() -> None:
+    values = [("age=old", "age"), ("age=young", "age"), ("Hat", ""), ("age=child", "age")]
+    schema = AttributeSchema("toy", tuple(Attribute(n, f"is {n}", category=c) for n, c in values))
+    prediction = Prediction("a.jpg", schema.names, (0.2, 0.45, 0.9, 0.44), (0.5,) * 4)
+    assert schema.choose_by_category(prediction) == {"age": "age=young"}
 
 
 def test_empty_schemas_and_duplicate_names_are_refused() -> None:

@@ -17,6 +17,7 @@ from passerby.errors import DataError, ModelError
 
 __all__ = [
     "WEIGHTS_SUFFIXES",
+    "count_of",
     "find_weights_file",
     "hash_file",
     "is_disk_full",
@@ -151,11 +152,13 @@ def find_weights_file(path: str | Path) -> Path:
 
 
 def list_differences(old: Any, new: Any, name: str = "") -> list[str]:
-    """List the differences of two JSON values.
+    """List the differences of two JSON values; a name such as `--flip` is that of an option.
 
     Example:
         >>> list_differences({"threshold": 0.5, "size": [1, 2]}, {"threshold": 0.7, "size": [1, 2]})
         ['threshold: 0.5 before, 0.7 now']
+        >>> list_differences({"--flip": False, "--masks": "hull"}, {"--flip": True, "--masks": None})
+        ['with --flip now, without before', 'without --masks now, --masks hull before']
     """
     old, new = ({} if a is None and isinstance(b, Mapping) else a for a, b in ((old, new), (new, old)))
     if isinstance(old, Mapping) and isinstance(new, Mapping):
@@ -164,7 +167,22 @@ def list_differences(old: Any, new: Any, name: str = "") -> list[str]:
         return [difference for differences in nested for difference in differences]
     if old == new:
         return []
+    if name.startswith("--"):
+        return [_compare_options(name, old, new)]
     return [f"{name or 'description'}: {shorten(old)} before, {shorten(new)} now"]
+
+
+def _compare_options(name: str, old: Any, new: Any) -> str:
+    """The difference of two values of an option; False or None if it was not given."""
+    before, now = (
+        f"without {name}"
+        if value in (None, False)
+        else f"with {name}"
+        if value is True
+        else f"{name} {value}"
+        for value in (old, new)
+    )
+    return f"{now} now, {before.removesuffix(f' {name}')} before"
 
 
 def shorten(value: Any) -> str:
@@ -182,6 +200,16 @@ def list_some(items: Sequence[str], *, separator: str = ", ", count: int = 5) ->
     """
     more = f" and {len(items) - count:,} more" if len(items) > count else ""
     return separator.join(items[:count]) + more
+
+
+def count_of(number: int, noun: str) -> str:
+    """A number of things in words; the plural of the noun is formed with `s`.
+
+    Example:
+        >>> count_of(1, "image"), count_of(1204, "image")
+        ('1 image', '1,204 images')
+    """
+    return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
 def state_reason(error: BaseException) -> str:

@@ -20,6 +20,7 @@ __all__ = [
     "TASKS",
     "Attribute",
     "AttributeSchema",
+    "list_names",
 ]
 
 Task = Literal["full body", "head", "upper body", "lower body", "footwear", "accessory", "action"]
@@ -46,6 +47,16 @@ BODY_PART_KEYPOINTS_COCO: Mapping[str, tuple[int, ...]] = {
     "all": tuple(range(17)),
 }
 """Indices among the 17 COCO keypoints of each body part; nose, eyes and ears represent the head."""
+
+
+def list_names(names: str | Sequence[str]) -> Sequence[str]:
+    """Several names; a single one is a list of one.
+
+    Example:
+        >>> list_names("Hat"), list_names(["Hat", "Bag"])
+        (['Hat'], ['Hat', 'Bag'])
+    """
+    return [names] if isinstance(names, str) else names
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,9 +192,9 @@ class AttributeSchema:
             hint = f"did you mean {', '.join(near)}?" if near else f"it has {', '.join(self.names)}"
             raise UnknownAttributeError(f"schema {self.name!r} has no attribute {name!r}; {hint}") from None
 
-    def select(self, names: Sequence[str]) -> AttributeSchema:
+    def select(self, names: str | Sequence[str]) -> AttributeSchema:
         """A schema of the given attributes, in the given order."""
-        return AttributeSchema(self.name, tuple(self[n] for n in names))
+        return AttributeSchema(self.name, tuple(self[n] for n in list_names(names)))
 
     def group_by(self, field: Literal["task", "body_part", "category"]) -> dict[str, tuple[int, ...]]:
         """Positions of the attributes of each group; `task` and `body_part` in their canonical order."""
@@ -192,6 +203,25 @@ class AttributeSchema:
             groups.setdefault(getattr(attribute, field), []).append(i)
         order = {"task": TASKS, "body_part": BODY_PARTS}.get(field, tuple(groups))
         return {key: tuple(groups[key]) for key in order if key in groups}
+
+    def choose_by_category(self, probabilities: Mapping[str, float]) -> dict[str, str]:
+        """The most probable attribute of each category that has several, such as the values of `hair`.
+
+        Args:
+            probabilities: Of each attribute by name, such as a `Prediction`.
+
+        Example:
+            >>> hair = [Attribute(f"hair={v}", f"has {v} hair", category="hair") for v in ("long", "short")]
+            >>> schema = AttributeSchema("toy", (*hair, Attribute("Hat", "wears a hat")))
+            >>> schema.choose_by_category({"hair=long": 0.3, "hair=short": 0.4, "Hat": 0.9})
+            {'hair': 'hair=short'}
+        """
+        names = self.names
+        return {
+            category: max((names[i] for i in members), key=probabilities.__getitem__)
+            for category, members in self.group_by("category").items()
+            if len(members) > 1
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON."""

@@ -87,8 +87,10 @@ class Box:
         try:
             x0, y0, x1, y1 = map(float, sides)
         except (TypeError, ValueError):
+            alone = isinstance(sides, (int, float))
+            hint = "; expected a list of boxes as `boxes`, such as [(2, 3, 12, 23)]" if alone else ""
             raise DataError(
-                f"expected a box of four numbers (left, top, right, bottom), got {sides!r}"
+                f"expected a box of four numbers (left, top, right, bottom), got {sides!r}{hint}"
             ) from None
         if not all(map(math.isfinite, (x0, y0, x1, y1))):
             raise DataError(f"expected a box of finite numbers, got {(x0, y0, x1, y1)}")

@@ -615,7 +615,7 @@ def test_boxes_give_one_prediction_each(bundle: Bundle, picture: Image.Image) ->
         ((float("nan"), 0, 5, 5), "finite numbers"),
         ((5, 5, 5, 9), "x1 > x0"),
         ((1, 2, 3), "four numbers"),
-        (7, "four numbers"),
+        (7, r"four numbers .*, got 7; expected a list of boxes as `boxes`, such as \[\(2, 3, 12, 23\)\]"),
         ((100, 0, 120, 30), "overlaps the image of 40 × 90 pixels"),
     ],
 )

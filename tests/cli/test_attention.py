@@ -64,7 +64,7 @@ def test_one_figure_of_all_pictures(bundles: Path, folder: Path) -> None:
         expected = np.asarray(draw_attention(maps, height_px=96), int)
     assert figure.shape == expected.shape
     assert np.abs(figure - expected).max() <= 2  # a batch of three rounds otherwise than one image alone
-    assert result.stderr == f"attention.png: 3 image(s), {figure.shape[1]} × {figure.shape[0]} pixels\n"
+    assert result.stderr == f"attention.png: 3 images, {figure.shape[1]} × {figure.shape[0]} pixels\n"
     first = (folder / "attention.png").read_bytes()
     assert run(bundles / "diaa", "one.png", "more", "--height", "96").exit_code == 0
     assert (folder / "attention.png").read_bytes() == first
@@ -91,7 +91,7 @@ def test_raw_maps(bundles: Path, folder: Path) -> None:
     before = list_files(folder)
     result = run(bundles / "diaa", "one.png", "more", "--raw", "raw")
     assert result.exit_code == 0, result.output
-    assert result.stderr == "raw: 3 file(s)\n"
+    assert result.stderr == "raw: 3 files\n"
     made = {"raw/one.png.npz", "raw/more/one.png.npz", "raw/more/two.jpg.npz"}
     assert list_files(folder) == before | made
     bundle = load(bundles / "diaa")
@@ -113,7 +113,7 @@ def test_unreadable_pictures_are_skipped_and_named(bundles: Path, folder: Path) 
     assert result.exit_code == 1
     assert "broken.jpg" in result.stderr
     assert "skipped 1 of 3 images" in result.stderr
-    assert "figure.png: 2 image(s)" in result.stderr
+    assert "figure.png: 2 images" in result.stderr
     assert list_files(folder / "raw") == {"one.png.npz", "two.jpg.npz"}
     before = list_files(folder)
     result = run(bundles / "diaa", "more/broken.jpg")
@@ -216,7 +216,7 @@ def test_persons_of_a_table(bundles: Path, folder: Path) -> None:
     assert result.exit_code == 1
     assert "skipped: row 5: one.png: box outside the image" in result.stderr
     assert "skipped 1 of 4 persons" in result.stderr
-    assert "figure.png: 3 person(s)" in result.stderr
+    assert "figure.png: 3 persons" in result.stderr
     assert list_files(folder / "raw") == {"one_row2.png.npz", "one_row3.png.npz", "more/two_row4.jpg.npz"}
     expected = compute_maps(load(bundles / "diaa"), "one.png", crop=(40, 8, 96, 100))
     with np.load("raw/one_row3.png.npz") as file:

@@ -102,7 +102,7 @@ def test_a_drawing_a_picture_and_attribute(bundle: Path, folder: Path) -> None:
     options = ("--method", "layer-cam", "--binarize", "quantile:0.8", "--boxes", "components")
     result = run(bundle, "one.png", "more", "--folder", "out", *options)
     assert result.exit_code == 0, result.output
-    assert result.stderr == "out: 6 file(s)\n"
+    assert result.stderr == "out: 6 files\n"
     made = {f"out/{picture}.{name}.png" for picture in PICTURES for name in ("Hat", "Boots")}
     assert list_files(folder) == before | made
     found = localize_many(
@@ -123,7 +123,7 @@ def test_a_drawing_a_picture_and_attribute(bundle: Path, folder: Path) -> None:
 def test_lines_of_json(bundle: Path, folder: Path) -> None:
     result = run(bundle, "one.png", "more", "--attributes", "Hat, with a brim", "--jsonl", "new/boxes.jsonl")
     assert result.exit_code == 0, result.output
-    assert result.stderr == "new/boxes.jsonl: 3 image(s)\n"
+    assert result.stderr == "new/boxes.jsonl: 3 images\n"
     lines = Path("new/boxes.jsonl").read_text(encoding="utf-8").splitlines()
     found = localize_many(load(bundle), PICTURES, attributes=["Hat, with a brim"])
     assert [json.loads(line) for line in lines] == [item.to_dict() for item in found]  # type: ignore[union-attr]
@@ -266,7 +266,7 @@ def test_persons_of_a_table(bundle: Path, folder: Path) -> None:
     assert result.exit_code == 1
     assert "skipped: row 5: one.png: box outside the image: expected a box that overlaps" in result.stderr
     assert result.stderr.splitlines()[-2:] == [
-        "boxes.jsonl: 3 person(s)",
+        "boxes.jsonl: 3 persons",
         "passerby: skipped 1 of 4 persons",
     ]
     made = {f"out/{name}.Hat.png" for name in ("one_row2.png", "one_row3.png", "more/two_row4.jpg")}

@@ -101,11 +101,20 @@ def test_jsonl_equals_python(bundle: Path, folder: Path) -> None:
 def test_csv_into_a_file(bundle: Path, folder: Path) -> None:
     result = run(bundle, "one.jpg", "two.png", "--format", "csv", "--out", "out.csv")
     assert result.exit_code == 0
-    assert result.stdout == ""
+    assert (result.stdout, result.stderr) == ("", "out.csv: 2 results\n")
     with (folder / "out.csv").open(newline="") as file:
         rows = list(csv.reader(file))
     assert rows[0] == ["source", "present", "Hat", "Bag", "Boots", "notes"]
     assert [row[:2] for row in rows[1:]] == [["one.jpg", "Hat; Boots"], ["two.png", "Hat; Boots"]]
+
+
+@pytest.mark.parametrize("name", ["out.txt", "out.csv", "out.jsonl"])
+def test_the_number_of_results_is_noted(bundle: Path, folder: Path, name: str) -> None:
+    (folder / "broken.jpg").write_bytes(b"")
+    result = run(bundle, "one.jpg", "broken.jpg", "--out", name)
+    assert result.exit_code == 1
+    assert f"{name}: 1 result\n" in result.stderr
+    assert run(bundle, "one.jpg", "--out", f"quiet-{name}", "--quiet").stderr == ""
 
 
 def test_all_and_top(bundle: Path, folder: Path) -> None:
@@ -244,7 +253,7 @@ def man(tmp_path: Path) -> Path:
 
 def test_a_missing_mask_is_noted_in_every_format(man: Path, folder: Path) -> None:
     note = "no usable masks: the entire image counts as the person"
-    assert f"2 image(s): {note}" in run(man, "one.jpg", "two.png").stdout
+    assert f"2 images: {note}" in run(man, "one.jpg", "two.png").stdout
     rows = list(csv.DictReader(io.StringIO(run(man, "one.jpg", "--format", "csv").stdout)))
     assert [row["notes"] for row in rows] == [note]
     assert json.loads(run(man, "one.jpg", "--format", "jsonl").stdout)["notes"] == [note]
@@ -450,9 +459,9 @@ def check_that_it_continues(bundle: Path, folder: Path, arguments: list[str], *,
 
     again = run(bundle, *arguments)
     assert isinstance(again.exception, ConfigError)
-    assert "has 5 row(s) of an interrupted run; continue it with --resume" in str(again.exception)
+    assert "has 5 rows of an interrupted run; continue it with --resume" in str(again.exception)
     flipped = run(bundle, *arguments, "--resume", "--flip")
-    assert '--flip, --five-crops: [] before, ["flip"] now' in str(flipped.exception)
+    assert "with --flip now, without before" in str(flipped.exception)
     result = run(bundle, *arguments, "--resume")
     assert result.exit_code == 1
     assert "continuing after 6 of 9 images; 1 of these were skipped" in result.stderr
@@ -482,8 +491,7 @@ def test_ctrl_c_keeps_the_rows_and_the_run_is_continued(
         result = run(bundle, *arguments)
     assert result.exit_code == 130
     assert result.stderr.splitlines()[-1] == (
-        f"passerby: interrupted; out.{form}.partial keeps 5 row(s); continue with the same command and "
-        "--resume"
+        f"passerby: interrupted; out.{form}.partial keeps 5 rows; continue with the same command and --resume"
     )
     check_that_it_continues(bundle, folder, arguments, form=form)
 
@@ -574,14 +582,14 @@ def test_a_complete_file_is_not_predicted_again(
     result = run(bundle, "--table", "boxes.csv", "--out", out.name, "--resume")
     assert result.exit_code == 1  # as the run that wrote the file
     assert result.stderr == (
-        f"passerby: out.{form} is complete: 3 result(s) for 4 person(s), 1 of them without one (unreadable, "
+        f"passerby: out.{form} is complete: 3 results for 4 persons, 1 of them without one (unreadable, "
         "or new since then); nothing was predicted. To predict again, for example with another bundle, leave "
         "out --resume\n"
     )
     assert out.read_bytes() == before
     whole = run(bundle, "one.jpg", "two.png", "--out", "files.csv", "--resume")
     assert whole.exit_code == 0
-    assert "files.csv is complete: 2 result(s) for 2 image(s); nothing was predicted" in whole.stderr
+    assert "files.csv is complete: 2 results for 2 images; nothing was predicted" in whole.stderr
     other = run(bundle, "two.png", "one.jpg", "--out", "files.csv", "--resume")
     assert "files.csv exists and is not a complete result for these images" in str(other.exception)
 

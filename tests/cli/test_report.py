@@ -54,7 +54,7 @@ def test_report_of_a_run_folder(folder: Path) -> None:
     output, error = invoke(folder / "run", "--out", folder / "r.html", "--title", "Hats & more")
     assert error is None
     html = (folder / "r.html").read_text(encoding="utf-8")
-    assert "1 evaluation(s), 1 run(s)" in output
+    assert "): 1 evaluation, 1 run\n" in output
     assert "Hats &amp; more" in html
     assert "data:image/jpeg" in html
     assert "50.0" in html

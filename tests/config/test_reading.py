@@ -1,4 +1,5 @@
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import asdict
 from functools import cache
@@ -71,6 +72,17 @@ def test_overrides_accept_exponents_without_a_point(
     recipe_path: Path, override: str, expected: float
 ) -> None:
     assert load_recipe(recipe_path, [override]).optimizer.lr == expected
+
+
+def test_an_error_names_the_override_or_the_file(recipe_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"^override training\.epoch=3:\n  training\.epoch: unknown key; "):
+        load_recipe(recipe_path, ["seed=1", "training.epoch=3"])
+    with pytest.raises(ConfigError, match=r"^override 'data.root=\$\{NOT_THERE_AT_ALL\}': the environment"):
+        load_recipe(recipe_path, ["data.root=${NOT_THERE_AT_ALL}"])
+    recipe_path.write_text(recipe_path.read_text() + "\nwrong: 1\n")
+    with pytest.raises(ConfigError, match=f"^{re.escape(str(recipe_path))}:\n") as caught:
+        load_recipe(recipe_path, ["training.epoch=3"])
+    assert "wrong: unknown key" in str(caught.value)
 
 
 @pytest.mark.parametrize(

@@ -30,6 +30,16 @@ def test_scores_follow_the_protocol_by_hand(evaluation: Evaluation) -> None:
     assert (scores["positives"], scores["negatives"]) == ((labels == 1).sum(), (labels == 0).sum())
 
 
+def test_the_repr_is_short(evaluation: Evaluation) -> None:
+    n, mean = len(evaluation), evaluation.scores.mA
+    text = repr(evaluation)
+    assert text.startswith(f"Evaluation({evaluation.dataset} {evaluation.partition}/{evaluation.split}: mA ")
+    assert f"mA {100 * mean:.2f}, accuracy " in text
+    assert text.endswith(f"; {n} samples, 5 attributes)")
+    assert repr(evaluation.scores).startswith(f"AttributeScores(mA {mean:.4f}, accuracy ")
+    assert repr(evaluation.scores).endswith(f"; {n} rows, 5 attributes)")
+
+
 def test_a_body_part_has_the_mean_of_its_attributes(make: Make) -> None:
     evaluation = make()
     names = evaluation.schema.names

@@ -47,6 +47,16 @@ def test_maps_and_prediction(photo: Image.Image) -> None:
         assert maps.maps["spot"][i].sum() == 1
 
 
+def test_the_repr_is_short(photo: Image.Image) -> None:
+    picture = np.asarray(photo)
+    maps = {"attention": np.zeros((2, 8, 6), np.float32), "mask": np.zeros((1, 4, 3), np.float32)}
+    found = AttentionMaps("a.jpg", picture, ("Hat", "Bag"), (0.9, 0.1), (0.5, 0.5), maps, box=Box(1, 2, 9, 8))
+    found = replace(found, parsing={"truth": np.zeros((64, 48), np.uint8)})
+    assert repr(found) == (
+        "AttentionMaps(a.jpg [1 2 9 8]: attention 6 × 8, mask 3 × 4, parsing truth 48 × 64; 2 attributes)"
+    )
+
+
 def test_mode_and_state_stay_unchanged(photo: Image.Image) -> None:
     bundle = create_spotlight()
     bundle.model.train()

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -72,6 +73,24 @@ def sides(region: Region) -> NDArray[np.float64]:
 
 
 # ---------------------------------------------------------------------- boxes
+
+
+def test_the_repr_is_short() -> None:
+    photo = paint((200, 180), Red=[(40, 60, 60, 90)])
+    found = localize(create_bundle(), photo, attributes=["Red", "Blue"], crop=(20, 40, 120, 140))
+    assert re.fullmatch(
+        r"Localization\(<image> \[20 40 120 140\]: Red 0\.\d\d, 1 box; Blue 0\.\d\d, 0 boxes; "
+        r"100 × 100 pixels, grad-cam-p\)",
+        repr(found),
+    )
+
+
+def test_a_single_name_is_one_attribute() -> None:
+    photo = paint((200, 180), Red=[(40, 60, 60, 90)])
+    assert localize(create_bundle(), photo, attributes="Red").names == ("Red",)
+    (found,) = localize_many(create_bundle(), [photo], attributes="Blue")
+    assert isinstance(found, Localization)
+    assert found.names == ("Blue",)
 
 
 @pytest.mark.parametrize("resize", ["stretch", "pad"])
@@ -332,7 +351,7 @@ def test_table() -> None:
         ["30", "40", "50", "60", "25", "%"],
         ["attribute", "1", "0.25", "none"],
         ["odd", "[b].jpg", "none"],
-        ["1", "image(s):", "no", "mask"],
+        ["1", "image:", "no", "mask"],
     ]
 
 

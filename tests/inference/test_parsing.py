@@ -187,7 +187,7 @@ def test_predict_draws_the_maps_in_a_folder(saved: Path, photos: Path, tmp_path:
     broken.write_bytes(b"no image")
     (tmp_path / "photos" / "p0.png").write_bytes((photos / "p0.png").read_bytes())
     text = run("predict", saved, tmp_path / "photos", "--parsing", tmp_path / "maps")
-    assert f"{tmp_path / 'maps'}: 1 parsing map(s)" in text
+    assert f"{tmp_path / 'maps'}: 1 parsing map" in text
     assert sorted(path.name for path in (tmp_path / "maps").iterdir()) == ["classes.txt", "p0.png"]
     assert (tmp_path / "maps" / "classes.txt").read_text().split() == list(COARSE_CLASSES)
     prediction = next(iter(Predictor(create_bundle(), parse=True)([photos / "p0.png"])))
@@ -218,8 +218,8 @@ def test_each_box_has_a_map_of_its_size(
     real = Predictor._stream
     with monkeypatch.context() as patch:
         patch.setattr(Predictor, "_stream", interrupt)
-        assert "keeps 1 row(s)" in run(*arguments)
-    assert "2 parsing map(s)" in run(*arguments, "--resume")
+        assert "keeps 1 row;" in run(*arguments)
+    assert "2 parsing maps" in run(*arguments, "--resume")
     rows = [json.loads(line)["row"] for line in out.read_text().splitlines()]
     sizes = [load_map(maps / f"p0_row{row}.png").shape for row in rows]
     assert sizes == [(80, 20), (66, 30), (90, 40)]

@@ -113,7 +113,7 @@ def test_legend(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "box around the pixels with at least 50 % of the peak" in entries[1]
     assert "occlusion" in entries[2]
     assert "boxes around the connected components of the hottest 10 % of the image" in entries[3]
-    assert entries[4:] == ["ground truth", "2 image(s): no mask"]
+    assert entries[4:] == ["ground truth", "2 images: no mask"]
     draw_localization(one, "attribute 0")
     assert entries == ["no mask"]
 

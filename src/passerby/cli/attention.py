@@ -23,6 +23,7 @@ from passerby.cli.output import print_note
 from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.persons import TableOptions, describe_skipped, list_boxes
 from passerby.cli.progress import show_progress
+from passerby.io import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -116,7 +117,7 @@ def attention(
         schema = model.schema if output.by_task else None
         _draw(kept, out, attributes=chosen, names=names, by_task=schema, output=output, unit=table.unit)
     if output.raw is not None and read:
-        print_note(f"{output.raw}: {read} file(s)")
+        print_note(f"{output.raw}: {count_of(read, 'file')}")
     if skipped := len(sources) - read:
         typer.echo(f"passerby: skipped {skipped} of {len(sources)} {table.unit}s", err=True)
         raise typer.Exit(1)
@@ -144,7 +145,7 @@ def _draw(
         height_px=output.height,
     )
     save_figure(out, figure)
-    print_note(f"{out}: {len(maps)} {unit}(s), {figure.width} × {figure.height} pixels")
+    print_note(f"{out}: {count_of(len(maps), unit)}, {figure.width} × {figure.height} pixels")
 
 
 def _compute(

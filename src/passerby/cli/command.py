@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from difflib import get_close_matches
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -38,6 +40,9 @@ RENAMED: Mapping[str, Mapping[str, str]] = {
 }
 """Options of older versions by command, and their present names; an empty string for a removed option."""
 
+SAME = {"predict": {"--json": "--format jsonl"}}
+"""Options of other commands by a command that has another one instead."""
+
 
 class Command(TyperCommand):
     """A command that also takes `--quiet` and `--verbose`, which may come before its name as well."""
@@ -55,7 +60,9 @@ class Command(TyperCommand):
         try:
             rest = super().parse_args(ctx, args)
         except Exception as error:  # typer does not export the class of errors about options
-            self._explain_renamed(getattr(error, "option_name", None))
+            self._explain_unknown(getattr(error, "option_name", None))
+            if isinstance(message := getattr(error, "message", None), str):
+                error.message = _improve(message)  # type: ignore[attr-defined]
             raise
         choose_verbosity(quiet=ctx.params.pop("quiet"), verbose=ctx.params.pop("verbose"))
         return rest
@@ -65,15 +72,30 @@ class Command(TyperCommand):
         with show_logs(progress=False, err=True):
             return super().invoke(ctx)
 
-    def _explain_renamed(self, option: str | None) -> None:
+    def _explain_unknown(self, option: str | None) -> None:
         from passerby.errors import ConfigError
 
+        if other := SAME.get(self.name or "", {}).get(option or ""):
+            raise ConfigError(f"{self.name} has no option {option}; use {other}")
         new = RENAMED.get(self.name or "", {}).get(option or "")
         if new == "":
             raise ConfigError(f"the option {option} was removed; leave it out")
         if new is not None:
             former = " (--split of passerby 0.1 is now --partition)" if option == "--part" else ""
             raise ConfigError(f"the option {option} was renamed; use {new}{former}")
+
+
+def _improve(message: str) -> str:
+    """A message of typer without pydantic's prefix, with the nearest choice for a wrong one.
+
+    Example:
+        >>> _improve("Value error, 'json' is not one of 'table', 'jsonl', 'csv'.")
+        "'json' is not one of 'table', 'jsonl', 'csv'; did you mean 'jsonl'?"
+    """
+    message = message.removeprefix("Value error, ")
+    given, is_choice, choices = message.partition(" is not one of ")
+    near = get_close_matches(given.strip("'").lower(), re.findall(r"'([^']*)'", choices), n=1)
+    return f"{message.removesuffix('.')}; did you mean {near[0]!r}?" if is_choice and near else message
 
 
 @cache

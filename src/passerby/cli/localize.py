@@ -29,6 +29,7 @@ from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.persons import Person, TableOptions, describe_skipped, list_boxes
 from passerby.cli.progress import show_progress
 from passerby.cli.signals import exit_on_signals
+from passerby.io import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -193,9 +194,9 @@ class _Counts:
 
     def print(self, folder: Path | None, json_file: Path | None) -> None:
         if folder is not None:
-            print_note(f"{folder}: {self.drawn} file(s)")
+            print_note(f"{folder}: {count_of(self.drawn, 'file')}")
         if json_file is not None:
-            print_note(f"{json_file}: {self.read} {self.unit}(s)")
+            print_note(f"{json_file}: {count_of(self.read, self.unit)}")
 
 
 def _report(

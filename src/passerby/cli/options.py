@@ -77,7 +77,7 @@ OptionalPicturesArgument = Annotated[list[str] | None, _PICTURES]
 PartitionOption = Annotated[
     str | None, typer.Option(help="Name of the partition; optional if the manifest has only one.")
 ]
-SplitOption = Annotated[Split, typer.Option(help="Split of the partition.")]
+SplitOption = Annotated[Split, typer.Option(help="Split of the partition.", case_sensitive=False)]
 DeviceOption = Annotated[str, typer.Option(help="For example cpu or cuda:0; auto uses a GPU if available.")]
 FiveCropsOption = Annotated[
     bool,

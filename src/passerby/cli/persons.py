@@ -45,7 +45,10 @@ class TableOptions:
         str | None, typer.Option(help="Partition, if the table is a manifest.", show_default="the only one")
     ] = None
     split: Annotated[
-        Split | None, typer.Option(help="Split, if the table is a manifest.", show_default="all rows")
+        Split | None,
+        typer.Option(
+            help="Split, if the table is a manifest.", show_default="all rows", case_sensitive=False
+        ),
     ] = None
     image_column: Annotated[
         str | None,

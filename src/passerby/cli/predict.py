@@ -21,6 +21,7 @@ from passerby.cli.output_paths import check_outputs, place_below
 from passerby.cli.persons import Person, TableOptions, describe_skipped, list_boxes
 from passerby.cli.progress import show_progress
 from passerby.cli.signals import exit_on_signals
+from passerby.io import count_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -226,6 +227,8 @@ def predict(
         kept = "" if resumable is None else f"; {resumable.explain_rest()}"
         typer.echo(f"passerby: interrupted{kept}", err=True)
         raise typer.Exit(130) from None
+    if output.out is not None:
+        print_note(f"{output.out}: {count_of(len(sources) - run.skipped, 'result')}")
     if run.skipped:
         typer.echo(f"passerby: skipped {run.skipped} of {len(sources)} {what}", err=True)
         raise typer.Exit(1)
@@ -272,8 +275,8 @@ def _report_complete(path: Path, rows: int, *, count: int, unit: str) -> None:
     without = count - rows
     rest = f", {without:,} of them without one (unreadable, or new since then)" if without else ""
     typer.echo(
-        f"passerby: {path} is complete: {rows:,} result(s) for {count:,} {unit}(s){rest}; nothing was "
-        "predicted. To predict again, for example with another bundle, leave out --resume",
+        f"passerby: {path} is complete: {count_of(rows, 'result')} for {count_of(count, unit)}{rest}; "
+        "nothing was predicted. To predict again, for example with another bundle, leave out --resume",
         err=True,
     )
     if without:
@@ -295,7 +298,8 @@ def _describe(run: _Run, output: OutputOptions, auxiliary: AuxiliaryOptions) -> 
             "sizes and times of change": files.hexdigest()[:16],
         },
         "--format": output.form.value,
-        "--flip, --five-crops": list(run.predictor.tta),
+        "--flip": "flip" in run.predictor.tta,
+        "--five-crops": "five-crops" in run.predictor.tta,
         "--masks": auxiliary.masks,
         "--keypoints": auxiliary.keypoints,
         "--parsing": None if output.parsing is None else str(output.parsing),
@@ -334,4 +338,4 @@ def _draw_parsing(
             write_parsing(files[prediction.source, prediction.row], prediction.parsing)
             drawn += 1
         yield prediction
-    print_note(f"{folder}: {drawn} parsing map(s)")
+    print_note(f"{folder}: {count_of(drawn, 'parsing map')}")

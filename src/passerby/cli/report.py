@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from passerby.cli.output import print_note
+from passerby.io import count_of
 
 __all__ = ["report"]
 
@@ -53,8 +54,12 @@ def report(
     )
     write_report(out, html)
     size = len(html.encode()) / 1e6
-    counts = f"{len(sources.evaluations)} evaluation(s), {len(sources.runs)} run(s)"
-    counts += f", {len(sources.localizations)} localisation(s)" if sources.localizations else ""
-    counts += f", {len(sources.comparisons)} comparison(s)" if sources.comparisons else ""
-    counts += f", {len(sources.results)} score file(s)" if sources.results else ""
+    numbers = {
+        "evaluation": len(sources.evaluations),
+        "run": len(sources.runs),
+        "localisation": len(sources.localizations),
+        "comparison": len(sources.comparisons),
+        "score file": len(sources.results),
+    }
+    counts = ", ".join(count_of(number, noun) for noun, number in numbers.items() if number)
     print_note(f"{out} ({size:.1f} MB): {counts}")

@@ -106,7 +106,26 @@ def create_recipe(values: dict[str, Any], overrides: Sequence[str] = (), *, wher
     """
     for override in overrides:
         _apply_override(values, override)
-    return validate(Recipe, expand(values, where), where)
+    try:
+        return validate(Recipe, expand(values, where), where)
+    except ConfigError as error:
+        raise ConfigError(_name_overrides(str(error), where, overrides)) from None
+
+
+def _name_overrides(message: str, where: str, overrides: Sequence[str]) -> str:
+    """The message of `validate` with the overrides as its source, if they set all keys it is about."""
+    head, *lines = message.splitlines()
+    paths = [line.strip().partition(":")[0] for line in lines]
+    wrong = [override for override in overrides if any(_sets(override, path) for path in paths)]
+    if head != f"{where}:" or not all(any(_sets(override, path) for override in wrong) for path in paths):
+        return message
+    return "\n".join([f"override {', '.join(wrong)}:", *lines])
+
+
+def _sets(override: str, path: str) -> bool:
+    """Whether an override sets the value at a path, a part of it or a section with it."""
+    key = override.partition("=")[0]
+    return f"{path}.".startswith(f"{key}.") or key.startswith(f"{path}.")
 
 
 def read_recipe(
@@ -173,7 +192,7 @@ def _apply_override(values: dict[str, Any], override: str) -> None:
         if not isinstance(node, dict):
             raise ConfigError(f"override {override!r}: {parent!r} is a value, not a section")
     try:
-        node[last] = _number(yaml.safe_load(text))
+        node[last] = expand(_number(yaml.safe_load(text)), f"override {override!r}")
     except yaml.YAMLError as error:
         raise ConfigError(f"override {override!r}: the value is not valid YAML: {error}") from error
 

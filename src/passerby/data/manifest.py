@@ -45,7 +45,7 @@ from passerby.data.manifest_file import (
     write_manifest_file,
 )
 from passerby.errors import ManifestError
-from passerby.schema import AttributeSchema
+from passerby.schema import AttributeSchema, list_names
 
 __all__ = ["SPLITS", "Manifest", "check_relative_path"]
 
@@ -233,8 +233,9 @@ class Manifest:
         column = check_partition(name, splits, len(self))
         return replace(self, table=self.table.append_column(f"split:{name}", column))
 
-    def select_attributes(self, names: Sequence[str]) -> Manifest:
+    def select_attributes(self, names: str | Sequence[str]) -> Manifest:
         """A copy with only the given attributes, in the given order."""
+        names = list_names(names)
         schema = self.schema.select(names)
         drop = [f"label:{n}" for n in self.schema.names]
         keep = {f"label:{n}": self.table.column(f"label:{n}") for n in names}

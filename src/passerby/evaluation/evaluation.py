@@ -30,7 +30,7 @@ from passerby.evaluation.scoring import (
     restore_nan,
 )
 from passerby.evaluation.unmeasured import UNMEASURED, describe_unmeasured
-from passerby.io import replace_nan, write_json
+from passerby.io import count_of, replace_nan, write_json
 from passerby.schema import AttributeSchema
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
 __all__ = ["Evaluation"]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Evaluation:
     """The scores of one model on one split, and its predictions.
 
@@ -111,6 +111,11 @@ class Evaluation:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {100 * value:.2f}" for name, value in self.summary().items())
+        size = f"{count_of(len(self), 'sample')}, {count_of(len(self.schema), 'attribute')}"
+        return f"Evaluation({self.dataset} {self.partition}/{self.split}: {scores}; {size})"
 
     @property
     def decisions(self) -> NDArray[np.bool_]:

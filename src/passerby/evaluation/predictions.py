@@ -13,14 +13,14 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.io import replace_file
+from passerby.io import count_of, replace_file
 
 __all__ = ["Predictions"]
 
 Crop = tuple[float, float, float, float]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class Predictions:
     """Probabilities and labels of the samples of a split.
 
@@ -47,6 +47,9 @@ class Predictions:
 
     def __len__(self) -> int:
         return len(self.images)
+
+    def __repr__(self) -> str:
+        return f"Predictions({count_of(len(self), 'sample')}, {count_of(len(self.names), 'attribute')})"
 
     def select(self, names: Sequence[str]) -> Self:
         """Select attributes, in the given order.

@@ -17,7 +17,7 @@ from passerby.explain.native import combine_maps
 from passerby.explain.streaming import compute_one, normalise_inputs, stream_results
 from passerby.inference.auxiliary import AuxiliaryInputs, FoundInputs
 from passerby.inference.batches import BoxLike, PictureBatch, Skipped
-from passerby.io import replace_file
+from passerby.io import count_of, replace_file
 from passerby.models import MODELS
 from passerby.models.base import evaluating
 from passerby.types import Box, Output
@@ -25,7 +25,7 @@ from passerby.types import Box, Output
 __all__ = ["AttentionMaps", "compute_maps", "save_maps", "stream_maps"]
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class AttentionMaps:
     """The maps of a model for one image.
 
@@ -48,6 +48,11 @@ class AttentionMaps:
         picture: (H, W, 3) uint8 RGB.
         maps: (A, h, w) float32 ≥ 0 each; h and w differ from map to map.
         parsing: (H, W) uint8 each.
+
+    Example:
+        >>> picture, uniform = np.zeros((64, 48, 3), np.uint8), np.full((1, 8, 6), 0.5, np.float32)
+        >>> AttentionMaps("a.jpg", picture, ("Hat",), (0.9,), (0.5,), {"attention": uniform})
+        AttentionMaps(a.jpg: attention 6 × 8; 1 attribute)
     """
 
     source: str
@@ -68,6 +73,14 @@ class AttentionMaps:
         """Names of the attributes whose probability is above their threshold."""
         triples = zip(self.names, self.probabilities, self.thresholds, strict=True)
         return tuple(name for name, p, threshold in triples if p > threshold)
+
+    def __repr__(self) -> str:
+        shapes = {name: each.shape for name, each in self.maps.items()}
+        shapes |= {f"parsing {name}": each.shape for name, each in self.parsing.items()}
+        shown = [f"{name} {width} × {height}" for name, (*_, height, width) in shapes.items()]
+        source = self.source if self.box is None else f"{self.source} [{self.box}]"
+        parts = [", ".join(shown) or "no map", count_of(len(self.names), "attribute")]
+        return f"AttentionMaps({source}: {'; '.join(parts)})"
 
     def combine(self, expression: str) -> NDArray[np.float32]:
         """One map per attribute, combined from the maps by an expression as for `combine_maps`.

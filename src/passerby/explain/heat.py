@@ -12,7 +12,9 @@ from torch import Tensor
 
 from passerby.errors import ConfigError, DataError, ModelError
 from passerby.explain.native import combine_maps
+from passerby.io import count_of
 from passerby.models.base import AttributeModel, evaluating
+from passerby.schema import list_names
 from passerby.types import Guidance
 
 __all__ = ["METHODS", "HeatMaps", "Method", "compute_heat_maps"]
@@ -24,7 +26,7 @@ _CHUNK_BYTES = 256 * 2**20
 _OCCLUDED_SHARE = 1 / 8
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class HeatMaps:
     """Heat maps of a batch.
 
@@ -42,6 +44,11 @@ class HeatMaps:
     maps: tuple[Tensor, ...]
     logits: Tensor
 
+    def __repr__(self) -> str:
+        sizes = dict.fromkeys(f"{each.shape[-1]} × {each.shape[-2]}" for each in self.maps)
+        counts = f"{count_of(len(self.logits), 'image')}, {count_of(len(self.maps), 'attribute')}"
+        return f"HeatMaps({counts}; {', '.join(sizes) or 'no map'})"
+
     def resize(self, size: tuple[int, int]) -> Tensor:
         """Resize all maps to one size, bilinear.
 
@@ -58,7 +65,7 @@ def compute_heat_maps(
     images: Tensor,
     guidance: Guidance | None = None,
     *,
-    attributes: Sequence[str] | None = None,
+    attributes: str | Sequence[str] | None = None,
     method: Method | None = None,
 ) -> HeatMaps:
     """Compute heat maps of some or all attributes from one forward pass; gradients stop at the features.
@@ -92,7 +99,7 @@ def compute_heat_maps(
     Args:
         model: In any mode; computed in evaluation mode.
         guidance: The auxiliary inputs of the model.
-        attributes: Names, at least one; by default all attributes.
+        attributes: One name or several; by default all attributes.
         method: One of `METHODS`; None takes the model's `heat_method`.
 
     Shape:
@@ -112,6 +119,8 @@ def compute_heat_maps(
         >>> heat = compute_heat_maps(model, torch.randn(3, 3, 64, 32), attributes=["Bag"])
         >>> heat.attributes, heat.maps[0].shape, heat.resize((64, 32)).shape
         ((1,), torch.Size([3, 2, 1]), torch.Size([3, 1, 64, 32]))
+        >>> heat
+        HeatMaps(3 images, 1 attribute; 1 × 2)
     """
     method = method or model.heat_method
     if method not in METHODS:
@@ -127,14 +136,14 @@ def compute_heat_maps(
         return _differentiate(model, images, guidance, numbers, rule=_RULES[method])
 
 
-def _find_attributes(model: AttributeModel, names: Sequence[str] | None) -> tuple[int, ...]:
+def _find_attributes(model: AttributeModel, names: str | Sequence[str] | None) -> tuple[int, ...]:
     if names is None:
         return tuple(range(len(model.schema)))
     if not names:
         raise DataError(
             "expected at least one attribute for heat maps, got an empty list; pass None for all attributes"
         )
-    return tuple(model.schema.index(name) for name in names)
+    return tuple(model.schema.index(name) for name in list_names(names))
 
 
 # ---------------------------------------------------------------------- by gradient

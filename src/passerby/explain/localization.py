@@ -19,6 +19,7 @@ from passerby.explain.streaming import compute_one, list_notes, normalise_inputs
 from passerby.images.placement import restore_heat
 from passerby.inference.auxiliary import AuxiliaryInputs, FoundInputs
 from passerby.inference.batches import BoxLike, PictureBatch, Skipped
+from passerby.schema import list_names
 from passerby.types import Box
 
 __all__ = ["Localization", "Region", "localize", "localize_many"]
@@ -37,7 +38,7 @@ class Region:
     share: float
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+@dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Localization:
     """The localised attributes of one person.
 
@@ -72,6 +73,8 @@ class Localization:
         >>> found = Localization("a.jpg", picture, ("Hat",), (0.9,), (0.5,), heat, regions)
         >>> found.present, found["Hat"][0].box.as_xyxy()
         (('Hat',), (0, 0, 2, 1))
+        >>> found
+        Localization(a.jpg: Hat 0.90, 1 box; 2 × 4 pixels, grad-cam-p)
     """
 
     source: str
@@ -135,6 +138,17 @@ class Localization:
     def __getitem__(self, name: str) -> tuple[Region, ...]:
         return self.regions[self.index(name)]
 
+    def __repr__(self) -> str:
+        rows = zip(self.names, self.probabilities, self.regions, strict=True)
+        shown = [
+            f"{name} {p:.2f}, {len(regions)} {'box' if len(regions) == 1 else 'boxes'}"
+            for name, p, regions in rows
+        ]
+        source = self.source if self.box is None else f"{self.source} [{self.box}]"
+        height, width, _ = self.picture.shape
+        parts = [*(shown or ["no attribute"]), f"{width} × {height} pixels, {self.method}"]
+        return f"Localization({source}: {'; '.join(parts)})"
+
     def to_dict(self) -> dict[str, Any]:
         """Plain values for JSON, numbers with six decimals; notes if there are any, no heat maps.
 
@@ -175,7 +189,7 @@ def localize(
     bundle: Bundle,
     picture: Picture,
     *,
-    attributes: Sequence[str] | None = None,
+    attributes: str | Sequence[str] | None = None,
     method: Method | None = None,
     binarization: Binarization | None = None,
     boxes: BoxMode = "outer",
@@ -188,7 +202,7 @@ def localize(
 
     Args:
         picture: A path or an image in memory; see `Picture`.
-        attributes: Names; by default the attributes that are present in the image.
+        attributes: One name or several; by default the attributes that are present in the image.
         method: Method of the heat maps, see `compute_heat_maps`; None takes the model's `heat_method`.
         binarization: Foreground of a map; by default the pixels with at least half of its maximum.
         boxes: `outer` for one box per attribute, `components` for one per connected component; see
@@ -214,7 +228,7 @@ def localize(
         >>> schema = AttributeSchema("toy", (Attribute("Hat", "wears a hat"), Attribute("Bag", "has a bag")))
         >>> model = create_model("baseline", schema=schema, backbone="test_resnet")
         >>> photo = Image.new("RGB", (40, 90), "teal")
-        >>> found = localize(Bundle(model, Preprocess(64, 48)), photo, attributes=["Bag"])
+        >>> found = localize(Bundle(model, Preprocess(64, 48)), photo, attributes="Bag")
         >>> found.names, found.heat.shape
         (('Bag',), (1, 90, 40))
         >>> person = localize(
@@ -233,7 +247,7 @@ def localize_many(
     bundle: Bundle,
     pictures: Iterable[Picture],
     *,
-    attributes: Sequence[str] | None = None,
+    attributes: str | Sequence[str] | None = None,
     method: Method | None = None,
     binarization: Binarization | None = None,
     boxes: BoxMode = "outer",
@@ -263,10 +277,11 @@ def localize_many(
     return stream_results(bundle, pictures, compute, crops=crops, batch_size=batch_size, auxiliary=auxiliary)
 
 
-def _check_attributes(bundle: Bundle, attributes: Sequence[str] | None) -> tuple[str, ...] | None:
+def _check_attributes(bundle: Bundle, attributes: str | Sequence[str] | None) -> tuple[str, ...] | None:
     """The names without repetitions; None for the attributes that are present."""
     if attributes is None:
         return None
+    attributes = list_names(attributes)
     for name in attributes:
         bundle.schema.index(name)  # raises an error that suggests similar names
     if not attributes:

@@ -18,11 +18,11 @@ from filelock import FileLock, Timeout
 from passerby.bundle.pictures import source_of
 from passerby.errors import ConfigError, DataError
 from passerby.inference.sources import Source
-from passerby.io import is_disk_full, list_differences, read_json, write_json
+from passerby.io import count_of, is_disk_full, list_differences, read_json, write_json
 
 __all__ = ["ResumableOutput"]
 
-FORMAT_VERSION = 2
+FORMAT_VERSION = 3
 
 
 class _Person(NamedTuple):
@@ -61,8 +61,8 @@ class ResumableOutput:
                 self._read()
         if self.rows and not resume:
             raise ConfigError(
-                f"{self.partial} has {self.rows:,} row(s) of an interrupted run; continue it with --resume, "
-                "or remove the file to begin again"
+                f"{self.partial} has {count_of(self.rows, 'row')} of an interrupted run; continue it with "
+                "--resume, or remove the file to begin again"
             )
 
     def count_complete(self, sources: Sequence[Source]) -> int | None:
@@ -117,7 +117,9 @@ class ResumableOutput:
         """What an interrupted run left, and how to continue it."""
         if not self.rows:
             return "no row was finished"
-        return f"{self.partial} keeps {self.rows:,} row(s); continue with the same command and --resume"
+        return (
+            f"{self.partial} keeps {count_of(self.rows, 'row')}; continue with the same command and --resume"
+        )
 
     @contextmanager
     def open(self, description: Mapping[str, Any]) -> Iterator[TextIO]:
@@ -137,7 +139,7 @@ class ResumableOutput:
             self._read()
             if self.rows != before:
                 raise self._create_error(
-                    f"another process has changed it from {before:,} to {self.rows:,} row(s)"
+                    f"another process has changed it from {before:,} to {count_of(self.rows, 'row')}"
                 )
             yield from self._write(description)
 

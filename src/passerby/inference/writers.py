@@ -19,7 +19,7 @@ from rich.table import Table
 from rich.text import Text
 
 from passerby.errors import DataError
-from passerby.io import replace_file
+from passerby.io import count_of, replace_file
 from passerby.parsing import get_palette
 from passerby.terminal import choose_width
 from passerby.types import Prediction
@@ -163,7 +163,7 @@ def print_with_notes(table: Table, notes: Mapping[str, int], stream: TextIO) -> 
     console = Console(file=stream, soft_wrap=False, width=choose_width(stream))
     console.print(table)
     for note, count in notes.items():
-        console.print(Text(f"{count} image(s): {note}", style="yellow"))
+        console.print(Text(f"{count_of(count, 'image')}: {note}", style="yellow"))
 
 
 def _attributes(prediction: Prediction, *, top: int | None, everything: bool) -> Text:

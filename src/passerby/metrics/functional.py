@@ -10,6 +10,7 @@ from numpy.typing import ArrayLike
 from torch import Tensor
 
 from passerby.errors import ConfigError, DataError
+from passerby.io import count_of
 from passerby.metrics.arrays import convert_to_tensors
 from passerby.metrics.counting import (
     SHARE_UNIT,
@@ -37,7 +38,7 @@ EmptyRows = Literal["zero", "drop"]
 Unmeasured = Literal["zero", "drop"]
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True, eq=False, repr=False)
 class AttributeScores:
     """All threshold metrics of a set of predictions, in [0, 1].
 
@@ -105,6 +106,11 @@ class AttributeScores:
     def n_unmeasured(self) -> int:
         """Number of attributes that lack positives or negatives."""
         return int((~self.measured).sum())
+
+    def __repr__(self) -> str:
+        scores = ", ".join(f"{name} {value:.4f}" for name, value in self.summary().items())
+        size = f"{count_of(self.rows, 'row')}, {count_of(len(self.positives), 'attribute')}"
+        return f"AttributeScores({scores}; {size})"
 
     def summary(self) -> dict[str, float]:
         """The five metrics of the field's tables by name.

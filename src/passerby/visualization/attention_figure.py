@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw
 from passerby.errors import DataError
 from passerby.explain.attention_maps import AttentionMaps
 from passerby.parsing import UNKNOWN_CLASS, get_class_colour
-from passerby.schema import AttributeSchema
+from passerby.schema import AttributeSchema, list_names
 from passerby.visualization.attention_block import draw_block
 from passerby.visualization.attention_selection import choose_attributes, choose_by_task, choose_maps
 from passerby.visualization.figure_file import check_sides
@@ -33,8 +33,8 @@ _NOTE_PROBABILITIES = "Probabilities go from 0 to 1."
 def draw_attention(
     maps: AttentionMaps | Sequence[AttentionMaps],
     *,
-    attributes: Sequence[str] | None = None,
-    names: Sequence[str] | None = None,
+    attributes: str | Sequence[str] | None = None,
+    names: str | Sequence[str] | None = None,
     by_task: AttributeSchema | None = None,
     columns: int = 6,
     height_px: int = 256,
@@ -78,7 +78,7 @@ def draw_attention(
         draw_block(
             each,
             _choose_titles(each, attributes, by_task),
-            choose_maps(each) if names is None else names,
+            choose_maps(each) if names is None else list_names(names),
             columns=columns,
             height_px=height_px,
         )
@@ -90,12 +90,13 @@ def draw_attention(
 
 
 def _choose_titles(
-    maps: AttentionMaps, attributes: Sequence[str] | None, by_task: AttributeSchema | None
+    maps: AttentionMaps, attributes: str | Sequence[str] | None, by_task: AttributeSchema | None
 ) -> list[tuple[str, str]]:
     """The attributes to show, each with the title of its column."""
     if by_task is not None:
         return choose_by_task(maps, by_task)
-    return [(name, name) for name in (choose_attributes(maps) if attributes is None else attributes)]
+    names = choose_attributes(maps) if attributes is None else list_names(attributes)
+    return [(name, name) for name in names]
 
 
 def _describe_scales(pictures: Sequence[AttentionMaps]) -> str:

@@ -15,6 +15,7 @@ from PIL import Image
 
 from passerby.errors import DataError
 from passerby.explain.boxes import Binarization
+from passerby.io import count_of
 from passerby.types import Box
 from passerby.visualization.figure_file import check_figure, check_sides
 from passerby.visualization.overlay import draw_bar, draw_boxes, draw_overlay
@@ -234,7 +235,7 @@ def _create_legend(
         entries += [(draw_bar(*size), heat), (draw_boxes(swatch, box), boxes)]
     if has_truth:
         entries.append((draw_boxes(swatch, box, dashed=True), "ground truth"))
-    return [*entries, *((None, f"{count} image(s): {note}") for note, count in notes.items())]
+    return [*entries, *((None, f"{count_of(count, 'image')}: {note}") for note, count in notes.items())]
 
 
 def _describe_foreground(binarization: Binarization) -> str:

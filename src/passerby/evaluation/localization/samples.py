@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from passerby.errors import DataError
-from passerby.io import replace_file
+from passerby.io import count_of, replace_file
 from passerby.metrics.bootstrap import draw_multiplicities, number_clusters
 
 __all__ = ["MEASURES", "SCORES", "LocalizationSamples", "Measurement", "average_known"]
@@ -49,7 +49,7 @@ class Measurement:
     measures: Mapping[str, float]
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True, eq=False, repr=False)
 class LocalizationSamples:
     """The samples of an evaluation: one per image and attribute that counts.
 
@@ -76,6 +76,10 @@ class LocalizationSamples:
 
     def __len__(self) -> int:
         return len(self.attribute)
+
+    def __repr__(self) -> str:
+        counts = f"{count_of(len(self), 'sample')}, {count_of(len(self.attributes), 'attribute')}"
+        return f"LocalizationSamples({counts})"
 
     @property
     def counts(self) -> NDArray[np.int64]:

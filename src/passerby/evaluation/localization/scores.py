@@ -25,7 +25,7 @@ from passerby.evaluation.localization.estimates import LEVEL, Estimate, average_
 from passerby.evaluation.localization.protocol import LocalizationProtocol
 from passerby.evaluation.localization.samples import SCORES, LocalizationSamples
 from passerby.evaluation.score_files import LOCALIZATION_SUFFIX
-from passerby.io import read_json, write_json
+from passerby.io import count_of, read_json, write_json
 from passerby.migration import upgrade
 
 __all__ = ["LOCALIZATION_FILE", "LocalizationScores", "check_localization_path"]
@@ -35,7 +35,7 @@ LOCALIZATION_FILE = "localization.json"
 CASES_FOLDER = "cases"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class LocalizationScores:
     """How well the heat maps of a model localise attributes.
 
@@ -90,6 +90,12 @@ class LocalizationScores:
     def __post_init__(self) -> None:
         if self.resamples < 1:
             raise ConfigError(f"expected at least one resample, got {self.resamples}")
+
+    def __repr__(self) -> str:
+        size = (
+            f"{count_of(len(self.samples), 'sample')}, {count_of(len(self.samples.attributes), 'attribute')}"
+        )
+        return f"LocalizationScores({self.dataset} {self.partition}/{self.split}: {size})"
 
     @cached_property
     def per_attribute(self) -> Mapping[str, Mapping[str, Estimate]]:  # noqa: D102 - see the class
