@@ -473,7 +473,7 @@ def test_runs_of_one_name_are_distinguished_in_the_error(tmp_path: Path) -> None
         make("plain").write_result(tmp_path / "a"),
         make("plain", input_size=(64, 32)).write_result(tmp_path / "b"),
     ]
-    with pytest.raises(ConfigError, match=r"baseline · net · plain \(32×16\); .* \(64×32\)"):
+    with pytest.raises(ConfigError, match=r"baseline · net · plain \(32×16\)', .* \(64×32\)'"):
         compare(paths, baseline="plain")
 
 

@@ -20,5 +20,5 @@ def test_every_name_that_the_message_lists_is_accepted() -> None:
         find_run("own", runs, labels)  # type: ignore[arg-type]
     listed = re.split(r", (?=')|, (?=\w)", str(error.value).partition("Available: ")[2])
     names = [shlex.split(name)[0] for name in listed]
-    assert names == ["2 epochs · ours", "5 epochs", "b · net · x"]
+    assert names == ["a · net · own (2 epochs · ours)", "a · net · own (5 epochs)", "b · net · x"]
     assert [find_run(name, runs, labels) for name in names] == [0, 1, 2]  # type: ignore[arg-type]

@@ -169,7 +169,7 @@ class Meter:
         self.lock, self.now, self.peak, self.convert = threading.Lock(), 0, 0, decode._to_rgb
         monkeypatch.setattr(decode, "_to_rgb", self)
 
-    def __call__(self, image: Image.Image, background: tuple[int, int, int]) -> Image.Image:
+    def __call__(self, image: Image.Image, background: tuple[int, int, int], *, name: str) -> Image.Image:
         pixels = image.width * image.height
         with self.lock:
             self.now += pixels
@@ -177,7 +177,7 @@ class Meter:
         time.sleep(0.005)  # lets other threads come this far
         with self.lock:
             self.now -= pixels
-        return self.convert(image, background)
+        return self.convert(image, background, name=name)
 
 
 @pytest.mark.parametrize(("allowed", "peak"), [(600, 600), (1199, 600), (1200, 1200), (1800, 1800)])

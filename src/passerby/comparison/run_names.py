@@ -118,7 +118,7 @@ def find_run(name: str, runs: Sequence[Result] | Sequence[RunFacts], labels: Seq
     """Find the index of the run with a name.
 
     Args:
-        name: Its variant, model, `model · backbone · variant`, or label.
+        name: Its variant, model, `model · backbone · variant`, label, or the last two: `… (label)`.
         runs: The runs.
         labels: Labels of the runs, from `name_rows`.
 
@@ -126,21 +126,17 @@ def find_run(name: str, runs: Sequence[Result] | Sequence[RunFacts], labels: Seq
         ConfigError: If no run or several have the name; the message lists all.
     """
     titles = [name_run(run) for run in runs]
-    names_of = ([run.variant for run in runs], [run.model for run in runs], titles, list(labels))
+    full = [f"{title} ({label})" for title, label in zip(titles, labels, strict=True)]
+    names_of = ([run.variant for run in runs], [run.model for run in runs], titles, list(labels), full)
     found = {names.index(name) for names in names_of if names.count(name) == 1}
     if len(found) == 1:
         return found.pop()
     matches = "several runs" if any(name in names for names in names_of) else "no run"
-    available = (_name_uniquely(index, titles, labels) for index in range(len(titles)))
+    available = [t if titles.count(t) == 1 else name for t, name in zip(titles, full, strict=True)]
     raise ConfigError(
         f"expected the variant, the model or the full name of one run as baseline; {name!r} is the name of "
         f"{matches}. Available: {', '.join(map(shlex.quote, available))}"
     )
-
-
-def _name_uniquely(index: int, titles: Sequence[str], labels: Sequence[str]) -> str:
-    """The title of a run if no other run has it, else its label."""
-    return titles[index] if titles.count(titles[index]) == 1 else labels[index]
 
 
 def _join(facts: Mapping[str, str], keys: Sequence[str]) -> str:
