@@ -189,7 +189,7 @@ def test_renamed_images_are_found_and_no_other_root_is_proposed(
     [
         ("image,x0,y0,x1,y1\na.jpg,0.1,0.2,0.5,0.9\n", r"boxes\.csv, row \d: .*got the fractions"),
         ("image,x0,y0,x1,y1\na.jpg,5,2,5,9\n", "expected x1 > x0"),
-        ("image,x0,y0,x1,y1\na.jpg,nan,2,5,9\n", "expected a finite number"),
+        ("image,x0,y0,x1,y1\na.jpg,inf,2,5,9\n", "expected a finite number"),
         ("image,x0,y0,x1\na.jpg,1,2,5\n", "a box needs the columns"),
         ("image,x0,y0,x1,y1\n,1,2,5,9\n", "expected the path of an image"),
         ("image\n", "expected rows below the header, got none"),

@@ -36,7 +36,7 @@ def fill_errors(file: Path, sheet: str, rows: list[list[Any]]) -> None:
         return
     try:
         with ZipFile(file) as archive:
-            content = archive.read(_find_sheet(archive, sheet))
+            content = _read_sheet(archive, sheet)
         # Almost every table has neither formulas nor errors.
         if not re.search(rb"""<(\w+:)?f[\s/>]|t=["']e["']""", content):
             return
@@ -49,17 +49,18 @@ def fill_errors(file: Path, sheet: str, rows: list[list[Any]]) -> None:
                     f"{file.name}, row {row + 1}: {cell.get('r', 'a cell')} has a formula without a value; "
                     f"open the file in Excel or LibreOffice and save it"
                 )
-    except (BadZipFile, KeyError, ParseError, IndexError, OSError) as error:
+    except (BadZipFile, KeyError, ParseError, IndexError, OSError, StopIteration) as error:
         raise FormatError(f"{file} is damaged or not a spreadsheet ({error}); save it again") from error
 
 
-def _find_sheet(archive: ZipFile, name: str) -> str:
-    """Path of a sheet in the archive."""
-    sheets = {each.get("name"): each for each in _parse(archive.read("xl/workbook.xml"), "sheet")}
-    key = next(value for key, value in sheets[name].items() if key.endswith("}id"))
-    links = _parse(archive.read("xl/_rels/workbook.xml.rels"), "Relationship")
-    target = {each.get("Id"): each.get("Target", "") for each in links}[key]
-    return str(PurePosixPath("/xl", target)).removeprefix("/")
+def _read_sheet(archive: ZipFile, name: str) -> bytes:
+    """The XML of a sheet; names of members are compared without case, as Excel does."""
+    members = {member.lower().replace("\\", "/"): member for member in archive.namelist()}
+    sheets = {each.get("name"): each for each in _parse(archive.read(members["xl/workbook.xml"]), "sheet")}
+    links = _parse(archive.read(members["xl/_rels/workbook.xml.rels"]), "Relationship")
+    targets = {each.get("Id"): each.get("Target", "") for each in links}
+    target = next(targets[value] for key, value in sheets[name].items() if key.endswith("}id"))
+    return archive.read(members[str(PurePosixPath("/xl", target)).removeprefix("/").lower()])
 
 
 def _walk(content: bytes) -> Iterator[tuple[int, int, Element]]:
