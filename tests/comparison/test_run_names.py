@@ -6,8 +6,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from passerby.comparison.run_names import find_run
+from passerby.comparison.run_names import describe_facts, find_run
 from passerby.errors import ConfigError
+from toy_evaluations import make_result
+
+
+def test_a_run_that_continues_a_bundle_says_so() -> None:
+    continued = make_result(pretraining="bundle baseline own labels")
+    assert describe_facts(continued, seeds=1)["pretraining"] == "from the bundle baseline own labels"
 
 
 def test_every_name_that_the_message_lists_is_accepted() -> None:

@@ -105,6 +105,25 @@ def test_table_of_all_and_of_the_top_attributes() -> None:
     assert "0.26" not in stream.getvalue()
 
 
+@pytest.mark.parametrize(
+    ("columns", "lines"),
+    [
+        (80, ["shop/photos/camera-11/0001.jpg"]),
+        (36, ["shop/photos/camera-11/", "0001.jpg"]),
+        (28, ["shop/photos/", "camera-11/", "0001.jpg"]),
+    ],
+)
+def test_a_path_is_divided_after_a_slash(
+    columns: int, lines: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(columns))
+    stream = io.StringIO()
+    source = "shop/photos/camera-11/0001.jpg"
+    write_table([Prediction(source, ("Hat",), (0.9,), (0.5,))], stream)
+    rows = stream.getvalue().splitlines()[1:]
+    assert [row.split()[0] for row in rows if "/" in row or ".jpg" in row] == lines
+
+
 def test_table_refuses_conflicting_options() -> None:
     with pytest.raises(DataError, match="got both"):
         write_table(PREDICTIONS, io.StringIO(), everything=True, top=2)

@@ -76,13 +76,28 @@ def describe_facts(run: Result | RunFacts, *, seeds: int) -> dict[str, str]:
     return {
         "data": f"{run.dataset} {run.partition}/{run.split}",
         **{name: str(getattr(run, name)) for name in _OF_THE_MODEL},
-        "pretraining": f"pretraining {run.pretraining.removesuffix('.safetensors')}",
+        "pretraining": _describe_pretraining(run.pretraining),
         "size": f"{height}×{width}",
         "epochs": f"{run.epochs} epochs",
         "protocol": f"protocol {rules.pop('name')}" if "name" in rules else "",
         **{name: _describe_rule(name, value) for name, value in rules.items()},
         "seeds": "1 seed" if seeds == 1 else f"{seeds} seeds",
     }
+
+
+def _describe_pretraining(text: str) -> str:
+    """The start of the training in words.
+
+    Example:
+        >>> _describe_pretraining("imagenet"), _describe_pretraining("bundle baseline own labels")
+        ('pretraining imagenet', 'from the bundle baseline own labels')
+    """
+    kind, _, bundle = text.partition(" ")
+    return (
+        f"from the bundle {bundle}"
+        if kind == "bundle"
+        else f"pretraining {text.removesuffix('.safetensors')}"
+    )
 
 
 def _describe_rule(name: str, value: object) -> str:

@@ -11,7 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from passerby.explain.localization import Localization
-from passerby.inference.writers import print_with_notes
+from passerby.inference.writers import PathCell, print_with_notes
 
 __all__ = ["write_boxes"]
 
@@ -34,14 +34,14 @@ def write_boxes(localizations: Iterable[Localization], stream: TextIO) -> None:
     for each in remaining if first is None else chain([first], remaining):
         notes.update(each.notes)
         place = [str(each.row), str(each.box or "all")] if with_rows else []
-        start = [Text(cell) for cell in (*place, each.source)]
+        start: list[Text | PathCell] = [*map(Text, place), PathCell(each.source)]
         for name, p, regions in zip(each.names, each.probabilities, each.regions, strict=True):
             style = "" if name in each.present else "dim"
             boxes = "\n".join(" ".join(f"{side:g}" for side in r.box.as_xyxy()) for r in regions)
             shares = "\n".join(f"{100 * r.share:.0f} %" for r in regions)
             cells = (name, f"{p:.2f}", boxes or "none", shares)
             table.add_row(*start, *(Text(cell, style=style) for cell in cells))
-            start = [Text()] * len(start)
+            start = [Text() for _ in start]
         if not each.names:
             table.add_row(*start, Text("none", style="dim"))
     print_with_notes(table, notes, stream)

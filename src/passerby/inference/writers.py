@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 import sys
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -14,7 +15,9 @@ from typing import TextIO
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
-from rich.console import Console
+from rich.cells import cell_len
+from rich.console import Console, ConsoleOptions, RenderResult
+from rich.measure import Measurement
 from rich.table import Table
 from rich.text import Text
 
@@ -25,6 +28,7 @@ from passerby.terminal import choose_width
 from passerby.types import Prediction
 
 __all__ = [
+    "PathCell",
     "open_output",
     "print_with_notes",
     "write_class_names",
@@ -154,7 +158,7 @@ def write_table(
         notes.update(prediction.notes)
         place = (str(prediction.row), str(prediction.box or "all")) if with_rows else ()
         attributes = _attributes(prediction, top=top, everything=everything)
-        table.add_row(*place, Text(prediction.source), attributes)
+        table.add_row(*place, PathCell(prediction.source), attributes)
     print_with_notes(table, notes, stream)
 
 
@@ -164,6 +168,24 @@ def print_with_notes(table: Table, notes: Mapping[str, int], stream: TextIO) -> 
     console.print(table)
     for note, count in notes.items():
         console.print(Text(f"{count_of(count, 'image')}: {note}", style="yellow"))
+
+
+class PathCell:
+    """A path in a table: a line ends after a slash if the column is too narrow for the whole path."""
+
+    def __init__(self, path: str) -> None:
+        self.path = path
+
+    def __rich_measure__(self, console: Console, options: ConsoleOptions) -> Measurement:
+        return Measurement(1, max(1, cell_len(self.path))).with_maximum(options.max_width)
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        lines, width = [""], options.max_width
+        for part in re.findall(r"[^/\\]*[/\\]|[^/\\]+", self.path):
+            if lines[-1] and cell_len(lines[-1] + part) > width:
+                lines.append("")
+            lines[-1] += part
+        yield Text("\n".join(lines), overflow="fold")
 
 
 def _attributes(prediction: Prediction, *, top: int | None, everything: bool) -> Text:
