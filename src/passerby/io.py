@@ -203,7 +203,7 @@ def list_some(items: Sequence[str], *, separator: str = ", ", count: int = 5) ->
 
 
 def count_of(number: int, noun: str) -> str:
-    """A number of things in words; the plural of the noun is formed with `s`.
+    """A count with its noun; the plural is formed with `s`.
 
     Example:
         >>> count_of(1, "image"), count_of(1204, "image")
