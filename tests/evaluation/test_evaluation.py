@@ -126,6 +126,10 @@ def test_an_attribute_and_samples_without_a_known_label_are_left_out(evaluation:
     assert replace(evaluation, labels=labels).list_remarks()[1] == (
         "3 of 20 samples have no known label and are left out of all scores."
     )
+    labels[1:3] = evaluation.labels[1:3]
+    assert replace(evaluation, labels=labels).list_remarks()[1] == (
+        "1 of 20 samples has no known label and is left out of all scores."
+    )
 
 
 def test_an_evaluation_of_an_earlier_version_keeps_its_scores_under_their_own_protocol(

@@ -157,7 +157,9 @@ class Evaluation:
         blank = 0
         if self.protocol.unknown == "ignore" and self.protocol.unmeasured == "drop":
             blank = int((self.labels < 0).all(axis=1).sum())
-        left_out = f"{blank:,} of {len(self):,} samples have no known label and are left out of all scores."
+        have, are = ("has", "is") if blank == 1 else ("have", "are")
+        samples = f"{blank:,} of {len(self):,} samples {have} no known label"
+        left_out = f"{samples} and {are} left out of all scores."
         return [*filter(None, [found]), *[left_out] * bool(blank)]
 
     def metrics(self) -> dict[str, Any]:
