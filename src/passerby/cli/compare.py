@@ -79,6 +79,8 @@ def compare(
     Averages over seeds and computes paired bootstrap intervals of the differences.
     """
     check_form(markdown, as_json)
+    check_exist(paths)
+
     from passerby.comparison.comparison_file import check_comparison_path
     from passerby.comparison.paired_scores import DEFAULT_METRICS
     from passerby.comparison.paired_scores import compare as run_comparison
@@ -91,7 +93,7 @@ def compare(
         print_comparison(Comparison.load(paths[0]), markdown=markdown, as_json=as_json)
         return
     if baseline is None:
-        refuse_missing_baseline(paths)
+        refuse_missing_baseline()
     if out is not None:
         check_comparison_path(out)
     with show_progress("resampling") as progress:
@@ -128,13 +130,19 @@ def check_alone(context: typer.Context, paths: list[Path]) -> None:
         )
 
 
-def refuse_missing_baseline(paths: list[Path]) -> NoReturn:
-    """Raise the error of a comparison without a baseline; one about a path that does not exist goes first."""
-    from passerby.errors import ConfigError, DataError
+def check_exist(paths: list[Path]) -> None:
+    """Refuse a path that does not exist, before anything slow is imported."""
+    from passerby.errors import DataError
 
     for path in paths:
         if not path.exists():
             raise DataError(f"no file or folder at {path}; correct the path")
+
+
+def refuse_missing_baseline() -> NoReturn:
+    """Raise the error of a comparison without a baseline."""
+    from passerby.errors import ConfigError
+
     raise ConfigError("expected --baseline, got none; give the variant or model of the run to compare with")
 
 

@@ -13,6 +13,7 @@ from passerby.cli.compare import (
     ResamplesOption,
     SeedOption,
     check_alone,
+    check_exist,
     check_form,
     refuse_missing_baseline,
 )
@@ -54,6 +55,8 @@ def compare_localization(
     computes paired bootstrap intervals of the differences.
     """
     check_form(markdown, as_json)
+    check_exist(paths)
+
     from passerby.comparison.comparison_file import check_comparison_path
     from passerby.comparison.localization_comparison import LocalizationComparison
     from passerby.comparison.localization_runs import load_localizations
@@ -65,7 +68,7 @@ def compare_localization(
         print_comparison(LocalizationComparison.load(paths[0]), markdown=markdown, as_json=as_json)
         return
     if baseline is None:
-        refuse_missing_baseline(paths)
+        refuse_missing_baseline()
     if out is not None:
         check_comparison_path(out, LOCALIZATION_COMPARISON_SUFFIX)
     with show_progress("resampling") as progress:

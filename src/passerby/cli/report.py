@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from passerby.cli.compare import check_exist
 from passerby.cli.output import print_note
 from passerby.io import count_of
 
@@ -37,6 +38,8 @@ def report(
 
     It shows scores, scores by attribute, training curves, correct and wrong predictions, and heat maps.
     """
+    check_exist(paths)
+
     from passerby.report.inputs import load_sources
 
     sources = load_sources(paths, images=root)

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from passerby.cli.compare import check_form
+from passerby.cli.compare import check_exist, check_form
 from passerby.cli.options import split_list
 from passerby.cli.output import JsonOption, print_json
 
@@ -43,6 +43,8 @@ def results(
 
     One line per recipe, mean ± standard deviation over its seeds.
     """
+    check_exist(paths or [])
+
     from passerby.comparison.aggregate import aggregate, format_markdown, list_remarks, select_variants
     from passerby.evaluation.score_files import load_results
 
