@@ -19,6 +19,7 @@ import passerby
 import passerby.data.formats
 import passerby.losses
 import passerby.models
+from passerby.bundle.batches import check_parsing
 from passerby.cli import app
 from passerby.config import Recipe
 from passerby.data.manifest import Manifest
@@ -157,7 +158,7 @@ def test_a_new_model_with_parsing_is_in_the_message_for_others(monkeypatch: pyte
     model = passerby.models.create_model("toy", schema=SCHEMA)
     bundle = passerby.Bundle(model, passerby.types.Preprocess(32, 16))
     with pytest.raises(PasserbyError, match=r"a toy model computes no parsing maps.*: parsing-toy"):
-        bundle.check_parses()
+        check_parsing(bundle.model)
 
 
 def test_a_new_loss_can_be_trained(

@@ -18,7 +18,7 @@ from typer.testing import CliRunner
 
 from passerby.annotators import factory
 from passerby.annotators.base import Kind, Sample
-from passerby.bundle import Bundle
+from passerby.bundle import Bundle, open_picture
 from passerby.cli import app
 from passerby.data.cache import PackedCache
 from passerby.data.manifest import Manifest
@@ -201,9 +201,9 @@ def predictor_in_memory(folder: Path, name: str, _: Path, __: pytest.MonkeyPatch
         with Image.open(path) as lazy, Image.open(path) as loaded, Image.open(path) as other:
             loaded.load()
             turned = ImageOps.exif_transpose(other)
-            sources = [path, path.read_bytes(), lazy, loaded, loaded.copy(), turned, bundle.open(path)]
-            sources.append(bundle.open(bundle.open(path)))
-            sources.append(np.asarray(bundle.open(path)))
+            sources = [path, path.read_bytes(), lazy, loaded, loaded.copy(), turned, open_picture(path)]
+            sources.append(open_picture(open_picture(path)))
+            sources.append(np.asarray(open_picture(path)))
             prepared = {bundle.prepare(source).numpy().tobytes() for source in sources}
             assert len(prepared) == 1, path
             bundle(loaded)

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import tempfile
-import warnings
 from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, overload
 
+from passerby.bundle.batches import check_parsing, run_batch
 from passerby.bundle.hub import locate, upload
 from passerby.bundle.pictures import Picture, open_picture, source_of
 from passerby.bundle.storage import read_files, write_files
@@ -18,7 +18,7 @@ from passerby.errors import BundleError, DataError, ModelError, SchemaError
 from passerby.images.placement import resize_image
 from passerby.io import state_reason
 from passerby.migration import upgrade
-from passerby.types import Box, Guidance, Output, Prediction, Preprocess
+from passerby.types import Box, Guidance, Prediction, Preprocess
 
 if TYPE_CHECKING:
     import torch
@@ -208,14 +208,6 @@ class Bundle:
             )
         return predictions
 
-    def open(self, image: Picture) -> Image.Image:
-        """Open an image of any kind as upright RGB.
-
-        Raises:
-            ImageError: As `open_picture`.
-        """
-        return open_picture(image)
-
     def prepare(self, image: Picture, *, box: Box | None = None) -> Tensor:
         """Turn an image into the input of the model before normalisation.
 
@@ -252,7 +244,8 @@ class Bundle:
         Raises:
             ModelError: If the images have another shape or type.
         """
-        return self._run(images, guidance, warn=warn).logits.float().sigmoid()
+        output = run_batch(self.model, self.preprocess, images, guidance, warn=warn)
+        return output.logits.float().sigmoid()
 
     def parse_batch(
         self, images: Tensor, guidance: Guidance | None = None, *, warn: bool = True
@@ -274,56 +267,10 @@ class Bundle:
         """
         import torch
 
-        self.check_parses()
-        output = self._run(images, guidance, warn=warn, parse=True)
+        check_parsing(self.model)
+        output = run_batch(self.model, self.preprocess, images, guidance, warn=warn, parse=True)
         maps = {stage: logits.argmax(1).to(torch.uint8) for stage, logits in output.parsing.items()}
         return output.logits.float().sigmoid(), maps
-
-    def check_parses(self) -> None:
-        """Refuse a model that computes no parsing maps.
-
-        Raises:
-            ModelError: If the model makes none; the message names the models that do.
-        """
-        if not self.model.parsing_classes:
-            from passerby.models import MODELS
-
-            models = ", ".join(name for name, kind in MODELS.items() if kind.has_parsing)
-            raise ModelError(f"a {self.model.name} model computes no parsing maps; models that do: {models}")
-
-    def check_images(self, images: Tensor) -> None:
-        """Refuse a batch that does not consist of prepared images.
-
-        Raises:
-            ModelError: If the batch has another shape or type.
-        """
-        size = (3, self.preprocess.height, self.preprocess.width)
-        dtype = str(images.dtype)
-        if dtype != "torch.uint8" or images.ndim != 4 or tuple(images.shape[1:]) != size:
-            raise ModelError(
-                f"expected uint8 images (N, {', '.join(map(str, size))}), got {dtype} "
-                f"{tuple(images.shape)}; bundle.prepare makes them"
-            )
-
-    def _run(self, images: Tensor, guidance: Guidance | None, *, warn: bool, parse: bool = False) -> Output:
-        import torch
-
-        from passerby.data.normalise import normalise
-
-        self.check_images(images)
-        self.model.eval()
-        with torch.inference_mode():
-            inputs = normalise(images.to(self.device, non_blocking=True), self.preprocess)
-            guidance = Guidance() if guidance is None else guidance.to(self.device)
-            for kind in self.model.guidance:
-                if warn and getattr(guidance, kind) is None:
-                    warnings.warn(
-                        f"{self.model.name} takes {kind} as input and got none: "
-                        f"{self.model.without_guidance}",
-                        stacklevel=3,
-                    )
-            output: Output = self.model.parse(inputs, guidance) if parse else self.model(inputs, guidance)
-        return output
 
     def describe(
         self,

@@ -96,11 +96,12 @@ def _create_annotator(bundle: Bundle, kind: Kind, source: str) -> Annotator:
 
 def _read_true_parsing(bundle: Bundle, folder: Path) -> Annotator:
     from passerby.annotators.from_files import FromFiles
+    from passerby.bundle.batches import check_parsing
     from passerby.data.formats.dataset_files import read_classes
     from passerby.errors import ConfigError
     from passerby.parsing import are_within
 
-    bundle.check_parses()
+    check_parsing(bundle.model)
     classes, named = bundle.model.parsing_classes, read_classes(folder)
     if named and not are_within(named, classes):
         raise ConfigError(

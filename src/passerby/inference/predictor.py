@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from passerby.bundle.batches import check_parsing
 from passerby.bundle.bundle import Bundle
 from passerby.bundle.pictures import Picture
 from passerby.errors import DataError
@@ -89,7 +90,7 @@ class Predictor:
         self.threads = count_threads() if threads is None else threads
         self.parse = parse
         if parse:
-            bundle.check_parses()
+            check_parsing(bundle.model)
         for name in ("batch_size", "threads"):
             if getattr(self, name) < 1:
                 raise DataError(f"expected {name} of at least 1, got {getattr(self, name)}")

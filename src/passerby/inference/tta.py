@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
+from passerby.bundle.batches import check_batch
 from passerby.bundle.bundle import Bundle
 from passerby.errors import ConfigError, DataError, ModelError
 from passerby.types import Guidance
@@ -102,7 +103,7 @@ def _predict_five_crops(bundle: Bundle, images: Tensor, guidance: Guidance | Non
 
     from passerby.data.crops import CROP_POSITIONS, crop_batch, locate_crop, scale_side
 
-    bundle.check_images(images)
+    check_batch(images, bundle.preprocess)
     height, width = (scale_side(side, CROP_SHARE) for side in images.shape[-2:])
     cropped = Bundle(bundle.model, replace(bundle.preprocess, height=height, width=width), bundle.thresholds)
     probs = []
