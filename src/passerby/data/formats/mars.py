@@ -27,7 +27,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from passerby.data.formats.dataset_files import find_file, find_images, load_schema
-from passerby.data.formats.table_files import Table, load_table, normalise_cell
+from passerby.data.formats.table.files import Table, load_table, normalise_cell
 from passerby.data.manifest import Manifest
 from passerby.errors import FormatError
 

@@ -25,7 +25,7 @@ from passerby.data.formats.dataset_files import (
     load_schema,
     refuse_pickle,
 )
-from passerby.data.formats.table_files import is_image_name
+from passerby.data.formats.table.files import is_image_name
 from passerby.data.manifest import Manifest, check_relative_path
 from passerby.errors import FormatError
 from passerby.images.missing_files import describe_missing

@@ -1,4 +1,4 @@
-"""Custom data: a table with one row per person and one column per attribute.
+"""Read custom data: a table with one row per person and one column per attribute.
 
 It may be a CSV file in the variants that spreadsheets write, an Excel or ODS spreadsheet, a Parquet file, or
 a list without header; several files are the splits of one data set.
@@ -13,7 +13,7 @@ a list without header; several files are the splits of one data set.
 | `keypoints` | 17 × (x px, y px, score) in COCO order: 51 numbers separated by blanks, or a list |
 | any other | an attribute: 1 present, 0 absent, empty or −1 unknown; or several values, exclusive |
 
-`table_columns` lists other names of these columns, `table_labels` other forms of labels.
+`columns` lists other names of these columns, `labels` other forms of labels.
 """
 
 from __future__ import annotations
@@ -31,12 +31,12 @@ from passerby.data.formats.dataset_files import (
     load_classes,
     load_schema,
 )
-from passerby.data.formats.table_cells import Cells
-from passerby.data.formats.table_columns import Columns, find_columns, read_splits
-from passerby.data.formats.table_files import Table, load_table, read_names
-from passerby.data.formats.table_labels import Labels, read_labels
-from passerby.data.formats.table_sources import find_tables, join_tables
-from passerby.data.formats.table_values import propose
+from passerby.data.formats.table.cells import Cells
+from passerby.data.formats.table.columns import Columns, find_columns, read_splits
+from passerby.data.formats.table.files import Table, load_table, read_names
+from passerby.data.formats.table.labels import Labels, read_labels
+from passerby.data.formats.table.sources import find_tables, join_tables
+from passerby.data.formats.table.values import propose
 from passerby.data.formats.withdrawn import check_not_withdrawn
 from passerby.data.manifest import Manifest
 from passerby.errors import DataError, FormatError

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from passerby.data.formats.table_files import load_table
-from passerby.data.formats.table_labels import read_labels
+from passerby.data.formats.table.files import load_table
+from passerby.data.formats.table.labels import read_labels
 from passerby.errors import FormatError
 from spreadsheets import Formula, write_xlsx
 

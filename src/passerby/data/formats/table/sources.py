@@ -11,8 +11,8 @@ from pathlib import Path
 from passerby.data.columns import SPLITS
 from passerby.data.formats.dataset_files import find_pickle, refuse_pickle
 from passerby.data.formats.split_names import find_split, parse_split
-from passerby.data.formats.table_columns import OWN_SPLIT, find_split_column
-from passerby.data.formats.table_files import SPREADSHEETS, Table
+from passerby.data.formats.table.columns import OWN_SPLIT, find_split_column
+from passerby.data.formats.table.files import SPREADSHEETS, Table
 from passerby.errors import FormatError
 
 __all__ = ["find_tables", "join_tables"]

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from passerby.data.formats.table_text import MAX_CHARACTERS, find_decimal, split_records
+from passerby.data.formats.table.text import MAX_CHARACTERS, find_decimal, split_records
 from passerby.errors import FormatError
 
 

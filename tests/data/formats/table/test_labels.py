@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from passerby.data.formats.table_files import Table
-from passerby.data.formats.table_labels import read_labels
+from passerby.data.formats.table.files import Table
+from passerby.data.formats.table.labels import read_labels
 from passerby.errors import FormatError
 
 UNKNOWN = [

@@ -6,8 +6,8 @@ from typing import Any
 
 import pytest
 
-from passerby.data.formats.table_columns import find_columns, read_splits
-from passerby.data.formats.table_files import Table
+from passerby.data.formats.table.columns import find_columns, read_splits
+from passerby.data.formats.table.files import Table
 from passerby.errors import FormatError
 
 

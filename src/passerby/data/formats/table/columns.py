@@ -12,8 +12,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from passerby.data.formats.split_names import is_trainval, parse_split
-from passerby.data.formats.table_files import Table, is_image_name, normalise_cell
-from passerby.data.formats.table_values import UNKNOWN, is_binary, propose, suggest
+from passerby.data.formats.table.files import Table, is_image_name, normalise_cell
+from passerby.data.formats.table.values import UNKNOWN, is_binary, propose, suggest
 from passerby.errors import FormatError
 
 __all__ = ["OWN_SPLIT", "Columns", "find_columns", "find_split_column", "read_splits"]

@@ -9,7 +9,7 @@ from pathlib import Path, PurePath, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from passerby.data.columns import check_relative_path
-from passerby.data.formats.table_files import Table, normalise_cell
+from passerby.data.formats.table.files import Table, normalise_cell
 from passerby.errors import DataError, FormatError, ManifestError
 
 __all__ = ["Cells", "make_relative"]

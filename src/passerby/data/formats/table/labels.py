@@ -15,8 +15,8 @@ from datetime import date, time
 import numpy as np
 from numpy.typing import NDArray
 
-from passerby.data.formats.table_files import Table, normalise_cell
-from passerby.data.formats.table_values import (
+from passerby.data.formats.table.files import Table, normalise_cell
+from passerby.data.formats.table.values import (
     ABSENT,
     INTEGER,
     KEPT,

@@ -5,8 +5,8 @@ from typing import Any
 
 import pytest
 
-from passerby.data.formats.table_files import Table
-from passerby.data.formats.table_values import (
+from passerby.data.formats.table.files import Table
+from passerby.data.formats.table.values import (
     ABSENT,
     apply_codes,
     assign_codes,

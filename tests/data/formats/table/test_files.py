@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from passerby.data.formats.table_files import load_table, normalise_cell, read_names
+from passerby.data.formats.table.files import load_table, normalise_cell, read_names
 from passerby.errors import FormatError
 from spreadsheets import write_ods, write_xlsx
 

@@ -519,7 +519,7 @@ def test_images_of_a_withdrawn_data_set_are_refused(root):
 
 
 def test_the_documented_export_of_a_pickle(tmp_path, monkeypatch):
-    page = (Path(__file__).parents[3] / "docs/reference/data-formats.md").read_text(encoding="utf-8")
+    page = (Path(__file__).parents[4] / "docs/reference/data-formats.md").read_text(encoding="utf-8")
     recipe = page.split("## Export a pickle")[1].split("```text\n")[1].split("```")[0]
     data = SimpleNamespace(
         image_name=["1.png", "2.png", "3.png"],

@@ -12,7 +12,7 @@ from datetime import date, time
 from difflib import get_close_matches
 from typing import Any
 
-from passerby.data.formats.table_files import Table, normalise_cell
+from passerby.data.formats.table.files import Table, normalise_cell
 
 __all__ = [
     "ABSENT",

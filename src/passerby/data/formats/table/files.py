@@ -1,6 +1,6 @@
 """Files of tables: CSV in the variants that spreadsheets write, lists without header, Excel, ODS, Parquet.
 
-The cells are not interpreted here; `passerby.data.formats.table_columns` and `table_labels` do that.
+The cells are not interpreted here; `passerby.data.formats.table.columns` and `labels` do that.
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from passerby.data.formats.dataset_files import PICKLES, refuse_pickle
-from passerby.data.formats.table_formulas import fill_errors
-from passerby.data.formats.table_text import decode, find_decimal, split_records
+from passerby.data.formats.table.formulas import fill_errors
+from passerby.data.formats.table.text import decode, find_decimal, split_records
 from passerby.errors import FormatError
 from passerby.images.limits import IMAGE_SUFFIXES
 
