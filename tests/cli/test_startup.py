@@ -77,7 +77,7 @@ CASES: dict[str, tuple[tuple[str, ...], str]] = {
     "evaluate: no manifest": (("evaluate", "bundle", "--data", "no.parquet"), "no manifest at no.parquet"),
     "evaluate: no GPU": ((*EVALUATE, "--device", "cuda:0"), GPU),
     "evaluate: partition": ((*EVALUATE, "--partition", "other"), "no partition 'other' in this manifest"),
-    "evaluate: split": ((*EVALUATE, "--split", "val"), "has no rows in split 'val'"),
+    "evaluate: split": ((*EVALUATE, "--split", "val"), "has no rows in the split val (rows: "),
     "evaluate: label map": ((*EVALUATE, "--label-map", "peta-to-pa10k"), "did you mean peta-to-pa100k"),
     "evaluate: label map that does not fit": (
         (*EVALUATE, "--label-map", "peta-to-pa100k"),

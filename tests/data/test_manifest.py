@@ -131,7 +131,7 @@ def test_unknown_split_or_empty_split_lists_the_alternatives(tmp_path):
     with pytest.raises(ManifestError, match="no partition 'mine' in this manifest; it has official, half"):
         manifest.select_split("mine", "train")
     with pytest.raises(
-        ManifestError, match=r"no rows in split 'val'; rows by split: \{'train': 1, 'val': 0, 'test': 1\}"
+        ManifestError, match=r"'half' has no rows in the split val \(rows: train 1, val 0, test 1\)"
     ):
         manifest.select_split("half", "val")
 

@@ -7,7 +7,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from passerby.data.manifest import Manifest
-from passerby.errors import ConfigError, DataError
+from passerby.errors import ConfigError, DataError, ManifestError
 from passerby.inference.sources import find_images, read_sources
 from passerby.types import Box
 from spreadsheets import write_xlsx
@@ -220,7 +220,9 @@ def test_rows_of_a_manifest(people: Path, tmp_path_factory: pytest.TempPathFacto
     ]
     chosen = read_sources(path, partition="own", split="test")
     assert [(s.path, s.row) for s in chosen] == [(people / "b/b.png", 1), (people / "b/b.png", 2)]
-    with pytest.raises(ConfigError, match="choose a partition with --partition; the manifest has own, half"):
+    with pytest.raises(
+        ManifestError, match="choose a partition with --partition; the manifest has own, half"
+    ):
         read_sources(path, split="test")
     with pytest.raises(ConfigError, match="add --split"):
         read_sources(path, partition="own")

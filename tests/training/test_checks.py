@@ -61,7 +61,7 @@ def test_one_of_several_partitions_must_be_chosen(open_recipe: Recipe, manifest_
     splits = ["train"] * 32 + ["val"] * 16
     set_partitions(manifest_path, own=splits, random=splits)
     with pytest.raises(
-        ManifestError, match=r"the partitions own, random; choose one with --set data\.partition=…$"
+        ManifestError, match=r"choose a partition with --set data\.partition=…; the manifest has own, random$"
     ):
         check_inputs(open_recipe)
     set_partitions(manifest_path)
@@ -73,17 +73,19 @@ def test_one_of_several_partitions_must_be_chosen(open_recipe: Recipe, manifest_
 
 def test_an_unknown_partition_is_refused(make_recipe: MakeRecipe, manifest_path: Path) -> None:
     with pytest.raises(
-        ManifestError, match=r"no partition 'official', but own; use --set data\.partition=own"
+        ManifestError,
+        match=r"no partition 'official' in this manifest; it has own; .* data\.partition=…",
     ):
         check_inputs(make_recipe(data={"partition": "official"}))
     splits = ["train"] * 32 + ["val"] * 16
     set_partitions(manifest_path, own=splits, random=splits)  # the first may be the one that leaks
     with pytest.raises(
-        ManifestError, match=r"'official', but own, random; choose one of them with --set data\.partition=…$"
+        ManifestError,
+        match=r"'official' in this manifest; it has own, random; choose one with .* data\.partition=…",
     ):
         check_inputs(make_recipe(data={"partition": "official"}))
     set_partitions(manifest_path)
-    with pytest.raises(ManifestError, match=r"'official', and no other; assign its rows to splits with"):
+    with pytest.raises(ManifestError, match=r"'official': the manifest has no partition; assign its rows to splits with"):
         check_inputs(make_recipe(data={"partition": "official"}))
 
 
@@ -255,7 +257,7 @@ except Exception as error:
         (["--data", "none.parquet"], "no manifest at none.parquet"),
         (["--resume"], "nothing to resume in "),
         (["--set", "model.pretrained=w.pth"], "no weights at w.pth"),
-        (["--set", "data.partition=other"], "has no partition 'other'"),
+        (["--set", "data.partition=other"], "no partition 'other' in this manifest; it has "),
         (
             [
                 *("--set", "model.pretrained=pypi"),

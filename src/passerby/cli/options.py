@@ -117,16 +117,12 @@ class LoadingOptions:
         """
         from passerby.cli.inputs import Inputs, inspect_bundle
         from passerby.data.manifest import Manifest
-        from passerby.errors import ManifestError
 
         facts = inspect_bundle(bundle, self.device)
         manifest = Manifest.load(data, root=self.root)
-        names = manifest.partition_names if partition is None else (partition,)
-        if len(names) != 1:
-            have = ", ".join(names) or "none"
-            raise ManifestError(f"choose a partition with --partition; the manifest has {have}")
-        manifest.split_rows(names[0], split)
-        return Inputs(facts, manifest, names[0])
+        name = manifest.choose_partition(partition)
+        manifest.split_rows(name, split)
+        return Inputs(facts, manifest, name)
 
     def create(self, batch_size: int, progress: Callable[[int, int], None]) -> Loading:
         """The loading options of the library."""

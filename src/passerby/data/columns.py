@@ -145,7 +145,9 @@ def check_lists(name: str, values: Sequence[Any] | None, n: int, length: int) ->
             continue
         if len(value) != length:
             raise ManifestError(f"column {name!r}, row {row}: expected {length} numbers, got {len(value)}")
-        if name == "box" and not (value[0] < value[2] < math.inf and value[1] < value[3] < math.inf):
+        if name == "box" and not (
+            -math.inf < value[0] < value[2] < math.inf and -math.inf < value[1] < value[3] < math.inf
+        ):
             raise ManifestError(
                 f"row {row}: expected a box (left, top, right, bottom) of positive area, got {list(value)}"
             )

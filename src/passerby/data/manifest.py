@@ -49,6 +49,10 @@ from passerby.schema import AttributeSchema, list_names
 
 __all__ = ["SPLITS", "Manifest", "check_relative_path"]
 
+_NO_PARTITION = (
+    "the manifest has no partition; assign its rows to splits with `passerby prepare … --partition random`"
+)
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -189,6 +193,24 @@ class Manifest:
         """A manifest of the given rows, in the given order."""
         return replace(self, table=self.table.take(pa.array(np.asarray(rows, dtype=np.int64))))
 
+    def choose_partition(self, name: str | None, *, option: str = "--partition") -> str:
+        """The name of a partition; for None, that of the only one.
+
+        Args:
+            option: How the user chooses a partition, for the message.
+
+        Raises:
+            ManifestError: If no name is given and the manifest has several partitions, or none.
+        """
+        if name is not None:
+            return name
+        names = self.partition_names
+        if not names:
+            raise ManifestError(_NO_PARTITION)
+        if len(names) > 1:
+            raise ManifestError(f"choose a partition with {option}; the manifest has {', '.join(names)}")
+        return names[0]
+
     def split_rows(self, partition: str, split: str) -> NDArray[np.int64]:
         """Row numbers of one split.
 
@@ -196,18 +218,18 @@ class Manifest:
             ManifestError: If the partition does not exist, or the split is empty.
         """
         if partition not in self.partition_names:
-            names = ", ".join(self.partition_names) or "none"
+            names = ", ".join(self.partition_names)
             raise ManifestError(
                 f"no partition {partition!r} in this manifest; it has {names}; choose one with --partition "
                 "or data.partition=…, or add one with `passerby prepare … --partition random`"
+                if names
+                else f"no partition {partition!r}: {_NO_PARTITION}"
             )
         column = np.asarray(self._column(f"split:{partition}"), dtype=object)
         rows = np.flatnonzero(column == split)
         if not len(rows):
-            counts = {name: int((column == name).sum()) for name in SPLITS}
-            raise ManifestError(
-                f"partition {partition!r} has no rows in split {split!r}; rows by split: {counts}"
-            )
+            counts = ", ".join(f"{name} {int((column == name).sum()):,}" for name in SPLITS)
+            raise ManifestError(f"partition {partition!r} has no rows in the split {split} (rows: {counts})")
         return rows.astype(np.int64)
 
     def select_split(self, partition: str, split: str) -> Manifest:

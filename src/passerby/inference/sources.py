@@ -168,7 +168,8 @@ def read_sources(
 
     Raises:
         DataError: If the table cannot be read, a box is impossible, or none of the images exists.
-        ConfigError: If a partition or split is chosen that there is not, or of a table without partitions.
+        ManifestError: If the manifest lacks the partition or the split, or has several and none is chosen.
+        ConfigError: If a partition is chosen without a split, or of a table.
     """
     if _is_manifest(table):
         if image_column is not None or ignore or attribute_names is not None or worksheet is not None:
@@ -223,21 +224,12 @@ def _read_manifest(path: Path, root: Path | None, partition: str | None, split: 
         raise ConfigError(f"expected a split of partition {partition}; add --split, or leave --partition out")
     rows: Iterable[int] = range(len(manifest))
     if split is not None:
-        names = manifest.partition_names if partition is None else (partition,)
-        if len(names) != 1:
-            raise ConfigError(
-                f"choose a partition with --partition; the manifest has {', '.join(names) or 'none'}"
-            )
-        rows = manifest.split_rows(names[0], split).tolist()
+        rows = manifest.split_rows(manifest.choose_partition(partition), split).tolist()
     images, boxes = manifest.images, manifest.boxes()
-    found = []
-    for row in rows:
-        sides = boxes[row]
-        try:
-            box = None if sides is None else Box.from_xyxy(sides)
-        except DataError as error:
-            raise DataError(f"{path}, row {row}: {error}") from error
-        found.append(Source(manifest.root / images[row], box, row))
+    found = [
+        Source(manifest.root / images[row], None if (box := boxes[row]) is None else Box(*box), row)
+        for row in rows
+    ]
     if not found:
         raise DataError(f"expected at least one row in {path}, found none")
     return found

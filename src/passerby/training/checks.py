@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from passerby.bundle.storage import read_config
 from passerby.config import Recipe
 from passerby.data.cache import PackedCache
-from passerby.data.manifest import SPLITS, Manifest
+from passerby.data.manifest import Manifest
 from passerby.devices import explain_missing_cuda
 from passerby.errors import BundleError, DataError, ManifestError, TrainingError
 from passerby.images.missing_files import describe_missing, find_all_similar
@@ -78,18 +78,8 @@ def resolve_partition(recipe: Recipe, manifest: Manifest) -> Recipe:
     Raises:
         ManifestError: If the recipe names none and the manifest has several or none.
     """
-    if recipe.data.partition is not None:
-        return recipe
-    names = manifest.partition_names
-    if len(names) != 1:
-        found = f"the partitions {', '.join(names)}" if names else "no partition"
-        remedy = (
-            "choose one with --set data.partition=…"
-            if names
-            else "assign its rows to splits with `passerby prepare … --partition random`"
-        )
-        raise ManifestError(f"{recipe.data.manifest} has {found}; {remedy}")
-    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"partition": names[0]})})
+    name = manifest.choose_partition(recipe.data.partition, option="--set data.partition=…")
+    return recipe.model_copy(update={"data": recipe.data.model_copy(update={"partition": name})})
 
 
 def select_training_rows(recipe: Recipe, manifest: Manifest) -> NDArray[np.int64]:
@@ -118,30 +108,17 @@ def find_predictions(path: Path) -> Path:
 
 
 def _find_rows(recipe: Recipe, manifest: Manifest, split: str) -> NDArray[np.int64]:
-    data = recipe.data
-    name = data.partition_name
-    if name not in manifest.partition_names:
-        names = manifest.partition_names
-        found = f"but {', '.join(names)}" if names else "and no other"
-        remedy = (
-            "choose one of them with --set data.partition=…"
-            if len(names) > 1
-            else f"use --set data.partition={names[0]}"
-            if names
-            else "assign its rows to splits with `passerby prepare … --partition random`"
-        )
-        raise ManifestError(f"{data.manifest} has no partition {name!r}, {found}; {remedy}")
-    column = np.asarray(manifest.table.column(f"split:{name}").to_pylist(), dtype=object)
-    rows = np.flatnonzero(column == split)
-    if not len(rows):
-        counts = ", ".join(f"{each} {int((column == each).sum()):,}" for each in SPLITS)
+    name = recipe.data.partition_name
+    try:
+        return manifest.split_rows(name, split)
+    except ManifestError as error:
+        if name not in manifest.partition_names:
+            raise
         use, change = _describe_use(recipe, split)
         raise ManifestError(
-            f"partition {name!r} of {data.manifest} has no rows in the split {split} (rows: {counts}), "
-            f"{use}; assign the rows to splits with `passerby prepare … --partition random` and set "
-            f"data.partition=random-0, or {change}"
-        )
-    return rows.astype(np.int64)
+            f"{recipe.data.manifest}: {error}, {use}; assign the rows to splits with `passerby prepare … "
+            f"--partition random` and set data.partition=random-0, or {change}"
+        ) from error
 
 
 def _describe_use(recipe: Recipe, split: str) -> tuple[str, str]:
