@@ -85,7 +85,9 @@ def test_an_unknown_partition_is_refused(make_recipe: MakeRecipe, manifest_path:
     ):
         check_inputs(make_recipe(data={"partition": "official"}))
     set_partitions(manifest_path)
-    with pytest.raises(ManifestError, match=r"'official': the manifest has no partition; assign its rows to splits with"):
+    with pytest.raises(
+        ManifestError, match=r"'official': the manifest has no partition; assign its rows to splits"
+    ):
         check_inputs(make_recipe(data={"partition": "official"}))
 
 
