@@ -116,7 +116,7 @@ def test_notes_go_to_standard_error(capsys: pytest.CaptureFixture[str]) -> None:
     ("level", "expected"),
     [
         (Verbosity.QUIET, ("", "passerby: warning\n")),
-        (Verbosity.NORMAL, ("info\n", "passerby: warning\n")),
+        (Verbosity.NORMAL, ("", "info\npasserby: warning\n")),
         (Verbosity.VERBOSE, ("", "debug\ninfo\npasserby: warning\n")),
     ],
 )

@@ -69,7 +69,7 @@ class Command(TyperCommand):
 
     def invoke(self, ctx: Any) -> Any:
         """Run the command, with the library's warnings (with --verbose all its records) on standard error."""
-        with show_logs(progress=False, err=True):
+        with show_logs(progress=False):
             return super().invoke(ctx)
 
     def _explain_unknown(self, option: str | None) -> None:

@@ -14,31 +14,25 @@ __all__ = ["show_logs"]
 
 
 class _EchoHandler(logging.Handler):
-    """Prints messages without level or time; warnings on standard error, with the name of the program."""
-
-    def __init__(self, *, err: bool) -> None:
-        super().__init__()
-        self.err = err
+    """Prints messages on standard error without level or time; warnings with the name of the program."""
 
     def emit(self, record: logging.LogRecord) -> None:
-        text, warns = self.format(record), record.levelno >= logging.WARNING
-        typer.echo(f"passerby: {text}" if warns else text, err=self.err or warns)
+        text = self.format(record)
+        typer.echo(f"passerby: {text}" if record.levelno >= logging.WARNING else text, err=True)
 
 
 @contextmanager
-def show_logs(*, progress: bool = True, err: bool = False) -> Iterator[None]:
-    """Print what `passerby` logs, one line per record, from the level that the verbosity states.
+def show_logs(*, progress: bool = True) -> Iterator[None]:
+    """Print what `passerby` logs on standard error, a line per record, from the level of the verbosity.
 
     Every command prints warnings so, and all records with `--verbose`; a call in it adds the progress.
 
     Args:
         progress: Whether records about progress are printed, unless --quiet.
-        err: Print to stderr instead of stdout. With `--verbose`, all records go to stderr.
     """
     verbosity, logger = get_verbosity(), logging.getLogger("passerby")
     level, handlers = logger.level, logger.handlers
-    handler = _EchoHandler(err=err or verbosity is Verbosity.VERBOSE)
-    logger.handlers = [*(each for each in handlers if not isinstance(each, _EchoHandler)), handler]
+    logger.handlers = [*(each for each in handlers if not isinstance(each, _EchoHandler)), _EchoHandler()]
     logger.setLevel(verbosity.log_level if progress or verbosity is Verbosity.VERBOSE else logging.WARNING)
     try:
         yield

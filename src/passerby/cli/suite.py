@@ -57,7 +57,7 @@ def suite(
             for job in jobs:
                 typer.echo(f"{job.name}: {'done' if job.is_done else 'to do'}")
         return
-    with show_logs(err=True):
+    with show_logs():
         stored = run_suite(loaded, folder, results=results, at_once=at_once, timing_s=timing_s)
     comparisons = {str(each): load_comparison(each) for each in stored}
     if as_json:

